@@ -1,0 +1,43 @@
+"""Who may listen to a run. The store writes every record to disk first; losing a listener loses nothing."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class RunInfo(NamedTuple):
+    """What is known of a run before its first unit of work."""
+
+    run_id: str
+    directory: Path
+    algo: str
+    model: str
+    data: str
+    protocol: str
+    seeds: list[int]
+    task_names: list[list[str]]
+    """[replicate][task]"""
+    units_per_task: int
+    """Units of work (here: meta-updates) a task takes; the run takes this times the number of tasks."""
+    unit_name: str
+    """What one unit is called: "meta-update"."""
+    config: dict[str, Any]
+    """The resolved config."""
+    first_unit: int
+    """0, or the unit a resumed run continues from."""
+
+
+class Listener(abc.ABC):
+    """Receives what the store has already written. See `tracking/store.py` for the records."""
+
+    @abc.abstractmethod
+    def started(self, info: RunInfo) -> None: ...
+
+    @abc.abstractmethod
+    def record(self, record: dict[str, Any]) -> None: ...
+
+    @abc.abstractmethod
+    def finished(self, summary: dict[str, Any]) -> None:
+        """The run has ended, whatever its status; `summary` is what stands in summary.json."""
