@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 
 
 class FewShotStream(abc.ABC):
-    """The loaded stream of R replicates and T tasks, its pixels on one device. Drawing an episode is an index gather."""
+    """The loaded stream of R replicates and T tasks, its pixels on one device. Drawing is an index gather."""
 
     task_names: list[list[str]]
     """[R][T]; the names differ between replicates where the seed decides what a task is."""
@@ -52,7 +52,8 @@ class FewShotStream(abc.ABC):
                 reshuffled when exhausted; None: leave it empty.
 
         Returns:
-            An Episode with leading axes [R, E], float32 inputs in [0, 1], on the stream's device.
+            An Episode with leading axes [R, E], float32 inputs in [0, 1], on the stream's device. Support and query lie
+            class by class: labels 0, 0, .., 1, 1, ..
         """
 
 

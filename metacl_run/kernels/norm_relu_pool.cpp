@@ -2,217 +2,328 @@
 //
 // Tensors are [B, N, C, H, W]: B independent problems (episodes x replicates), N images, C channels. The statistics of
 // problem b and channel c run over N, H, W. `x` and every tensor of its shape share one set of strides (sb, sn, sc) with
-// H*W contiguous; everything of pooled shape is contiguous in the order of its own strides (pb, pn, pc). Per-channel
-// vectors are [B, C], contiguous. The pool is P x P with stride P and drops the border that does not fill a window (P = 1: none).
+// H*W contiguous; tensors of pooled shape share (pb, pn, pc). Per-channel vectors are [B, C], contiguous. The pool is P x P
+// with stride P and drops the border that does not fill a window (P = 1: no pool).
 //
-// index[pooled] = offset of the winning element inside its window (row * P + column), or 255 when the ReLU is off there.
-// The formulas are derived in norm_relu_pool.py, beside the autograd function that calls these.
+// One channel of one problem is small enough for the cache, so everything but x is recomputed from it: statistics, and which
+// element of a window won. The inner loops have no branches, since which element wins is as good as random, and vectorise.
+// A comparison with NaN must let NaN through (`z <= 0 ? 0 : z`, not `z > 0 ? z : 0`): a diverged run has to show.
+// The formulas are derived in norm_relu_pool.py, beside the autograd functions that call these.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
-
-template <typename T> struct Acc { using type = double; };
-template <> struct Acc<float> { using type = float; };
+#include <cstring>
 
 struct Shape {
     int64_t B, N, C, H, W, P;
     int64_t sb, sn, sc;  // strides of x-shaped tensors, in elements
     int64_t pb, pn, pc;  // strides of pooled tensors, in elements
+    int64_t threads;
 };
 
-// Sums are blocked by image: float partial sums of at most H*W terms, added up in double.
-template <typename T>
-static void forward(const Shape &s, const T *x, const T *scale, const T *offset, T eps, T *y, uint8_t *index, T *mean,
-                    T *rstd) {
-    using A = typename Acc<T>::type;
-    const int64_t HW = s.H * s.W, Ho = s.H / s.P, Wo = s.W / s.P, P = s.P;
-#pragma omp parallel for schedule(static)
-    for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const int64_t b = g / s.C, c = g % s.C;
-        const T *xg = x + b * s.sb + c * s.sc;
-        const int64_t pg = b * s.pb + c * s.pc;
+// One channel of one problem: where it lies, its statistics, and z = k * x + d = scale * xhat + offset.
+template <typename T> struct Channel {
+    const Shape &s;
+    int64_t g, at, pooled_at, HW;
+    double M;
+    T m, r, k, d;
+
+    Channel(const Shape &s, int64_t g, const T *x, const T *scale, const T *offset, T eps)
+        : s(s), g(g), at(g / s.C * s.sb + g % s.C * s.sc), pooled_at(g / s.C * s.pb + g % s.C * s.pc), HW(s.H * s.W),
+          M(double(s.N * s.H * s.W)) {
         double total = 0, square = 0;
-        for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = xg + n * s.sn;
-            A t = 0;
-#pragma omp simd reduction(+ : t)
+        for (int64_t n = 0; n < s.N; ++n) {  // partial sums of one image in T, added up in double
+            const T *xn = x + at + n * s.sn;
+            T t = 0;
             for (int64_t i = 0; i < HW; ++i) t += xn[i];
             total += t;
         }
-        const double mu = total / double(s.N * HW);
-        const T m = T(mu);
+        m = T(total / M);
         for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = xg + n * s.sn;
-            A q = 0;
-#pragma omp simd reduction(+ : q)
+            const T *xn = x + at + n * s.sn;
+            T q = 0;
             for (int64_t i = 0; i < HW; ++i) q += (xn[i] - m) * (xn[i] - m);
             square += q;
         }
-        const T r = T(1.0 / std::sqrt(square / double(s.N * HW) + double(eps)));
-        mean[g] = m;
-        rstd[g] = r;
-        const T k = scale[g] * r, d = offset[g] - scale[g] * r * m;
-        for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = xg + n * s.sn;
-            T *yn = y + pg + n * s.pn;
-            uint8_t *jn = index + pg + n * s.pn;
-            if (P == 2) {
-                for (int64_t i = 0; i < Ho; ++i) {
-                    const T *row = xn + 2 * i * s.W, *next = row + s.W;
-                    T *yi = yn + i * Wo;
-                    uint8_t *ji = jn + i * Wo;
-                    for (int64_t j = 0; j < Wo; ++j) {
-                        const T z0 = k * row[2 * j] + d, z1 = k * row[2 * j + 1] + d;
-                        const T z2 = k * next[2 * j] + d, z3 = k * next[2 * j + 1] + d;
-                        const T top = z1 > z0 ? z1 : z0, low = z3 > z2 ? z3 : z2;
-                        const uint8_t jt = z1 > z0 ? 1 : 0, jl = z3 > z2 ? 3 : 2;
-                        const T best = low > top ? low : top;
-                        const uint8_t jb = low > top ? jl : jt;
-                        yi[j] = best <= 0 ? T(0) : best;  // not "best > 0 ? best : 0": NaN must pass
-                        ji[j] = best <= 0 ? uint8_t(255) : jb;
-                    }
-                }
-            } else if (P == 1) {
-                for (int64_t i = 0; i < HW; ++i) {
-                    const T z = k * xn[i] + d;
-                    yn[i] = z <= 0 ? T(0) : z;
-                    jn[i] = z <= 0 ? 255 : 0;
-                }
-            } else {
-                for (int64_t i = 0; i < Ho; ++i)
-                    for (int64_t j = 0; j < Wo; ++j) {
-                        T best = 0;
-                        uint8_t at = 255;
-                        for (int64_t u = 0; u < P; ++u)
-                            for (int64_t v = 0; v < P; ++v) {
-                                const T z = k * xn[(i * P + u) * s.W + j * P + v] + d;
-                                if (!(z <= best)) best = z, at = uint8_t(u * P + v);
-                            }
-                        yn[i * Wo + j] = best;
-                        jn[i * Wo + j] = at;
-                    }
-            }
+        r = T(1.0 / std::sqrt(square / M + double(eps)));
+        k = scale[g] * r;
+        d = offset[g] - k * m;
+    }
+    int64_t image(int64_t n) const { return at + n * s.sn; }
+    int64_t pooled(int64_t n) const { return pooled_at + n * s.pn; }
+};
+
+// ----------------------------------------------------------------------------------- 2 x 2 windows, one vector of them at a time
+
+template <typename T> struct Lanes;
+template <> struct Lanes<float> {
+    typedef float V __attribute__((vector_size(32)));
+    typedef int32_t Mask __attribute__((vector_size(32)));
+};
+template <> struct Lanes<double> {
+    typedef double V __attribute__((vector_size(32)));
+    typedef int64_t Mask __attribute__((vector_size(32)));
+};
+template <typename T> using Vec = typename Lanes<T>::V;
+template <typename T> using Mask = typename Lanes<T>::Mask;
+template <typename T> constexpr int64_t lanes = 32 / sizeof(T);
+
+#ifdef __clang__
+#define SHUFFLE(I, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(I, a, b, ...) __builtin_shuffle(a, b, I{__VA_ARGS__})
+#endif
+static inline Vec<float> evens(Vec<float> a, Vec<float> b) { return SHUFFLE(Mask<float>, a, b, 0, 2, 4, 6, 8, 10, 12, 14); }
+static inline Vec<float> odds(Vec<float> a, Vec<float> b) { return SHUFFLE(Mask<float>, a, b, 1, 3, 5, 7, 9, 11, 13, 15); }
+static inline Vec<float> zip_low(Vec<float> a, Vec<float> b) { return SHUFFLE(Mask<float>, a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
+static inline Vec<float> zip_high(Vec<float> a, Vec<float> b) { return SHUFFLE(Mask<float>, a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+static inline Vec<double> evens(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 0, 2, 4, 6); }
+static inline Vec<double> odds(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 1, 3, 5, 7); }
+static inline Vec<double> zip_low(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 0, 4, 1, 5); }
+static inline Vec<double> zip_high(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 2, 6, 3, 7); }
+
+template <typename T> static inline Vec<T> load(const T *from, int64_t n) {
+    Vec<T> v = {};
+    if (n == lanes<T>)
+        std::memcpy(&v, from, sizeof v);
+    else
+        for (int64_t i = 0; i < n; ++i) v[i] = from[i];
+    return v;
+}
+template <typename T> static inline void store(T *to, Vec<T> v, int64_t n) {
+    if (n == lanes<T>)
+        std::memcpy(to, &v, sizeof v);
+    else
+        for (int64_t i = 0; i < n; ++i) to[i] = v[i];
+}
+// n pairs of neighbours, split into left and right ones, and back.
+template <typename T> static inline void load_pairs(const T *from, int64_t n, Vec<T> &left, Vec<T> &right) {
+    const int64_t first = n == lanes<T> ? n : std::min(2 * n, lanes<T>);
+    const Vec<T> a = load(from, first), b = load(from + first, 2 * n - first);
+    left = evens(a, b), right = odds(a, b);
+}
+template <typename T> static inline void store_pairs(T *to, int64_t n, Vec<T> left, Vec<T> right) {
+    const int64_t first = n == lanes<T> ? n : std::min(2 * n, lanes<T>);
+    store(to, zip_low(left, right), first), store(to + first, zip_high(left, right), 2 * n - first);
+}
+
+// The four elements of n windows side by side, and which of them wins: the first of the largest, as in torch.
+template <typename T> struct Windows {
+    Vec<T> x0, x1, x2, x3;
+    Mask<T> right_above, right_below, below, off;
+
+    Windows(const Channel<T> &c, const T *row, int64_t n) {
+        load_pairs(row, n, x0, x1), load_pairs(row + c.s.W, n, x2, x3);
+        const Vec<T> z0 = c.k * x0 + c.d, z1 = c.k * x1 + c.d, z2 = c.k * x2 + c.d, z3 = c.k * x3 + c.d;
+        right_above = z1 > z0, right_below = z3 > z2;
+        const Vec<T> above = right_above ? z1 : z0, under = right_below ? z3 : z2;
+        below = under > above;
+        best = below ? under : above;
+        off = best <= T(0);
+    }
+    Vec<T> best;
+    Vec<T> winner(Vec<T> v0, Vec<T> v1, Vec<T> v2, Vec<T> v3) const {
+        return below ? (right_below ? v3 : v2) : (right_above ? v1 : v0);
+    }
+};
+
+// Calls f(row i, column j, n) for blocks of n windows that cover the image; blocks may overlap.
+template <typename T, typename F> static inline void each_block(const Shape &s, F f) {
+    const int64_t Ho = s.H / 2, Wo = s.W / 2, n = std::min(Wo, lanes<T>);
+    for (int64_t i = 0; i < Ho; ++i)
+        for (int64_t j = 0; j < Wo; j += lanes<T>) f(i, std::min(j, Wo - n), n);
+}
+
+// ------------------------------------------------------------------------------------------------------------ one image
+
+// The offset of the winner of window (i, j), or -1 when the ReLU is off there; for pools other than 2 x 2.
+template <typename T> static inline int64_t winner(const Channel<T> &c, const T *x, int64_t i, int64_t j) {
+    const int64_t W = c.s.W, P = c.s.P;
+    T best = 0;
+    int64_t at = -1;
+    for (int64_t u = 0; u < P; ++u)
+        for (int64_t v = 0; v < P; ++v) {
+            const int64_t o = (i * P + u) * W + j * P + v;
+            const T z = c.k * x[o] + c.d;
+            if (!(z <= best)) best = z, at = o;
         }
+    return at;
+}
+
+// y = max_pool(relu(k * x + d)).
+template <typename T> static void pool(const Channel<T> &c, const T *__restrict x, T *__restrict y) {
+    const int64_t W = c.s.W, P = c.s.P, Ho = c.s.H / P, Wo = W / P;
+    if (P == 1) {
+        for (int64_t i = 0; i < c.HW; ++i) {
+            const T z = c.k * x[i] + c.d;
+            y[i] = z <= 0 ? T(0) : z;
+        }
+    } else if (P == 2) {
+        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
+            const Windows<T> w(c, x + 2 * (i * W + j), n);
+            store<T>(y + i * Wo + j, w.off ? Vec<T>{} : w.best, n);
+        });
+    } else {
+        for (int64_t i = 0; i < Ho; ++i)
+            for (int64_t j = 0; j < Wo; ++j) {
+                const int64_t at = winner(c, x, i, j);
+                y[i * Wo + j] = at < 0 ? T(0) : c.k * x[at] + c.d;
+            }
     }
 }
 
-// Visits every live pooled element of one channel: f(offset in x of the winner, offset in pooled).
-template <typename F> static inline void winners(const Shape &s, const uint8_t *jn, F f) {
-    const int64_t Ho = s.H / s.P, Wo = s.W / s.P, P = s.P;
-    for (int64_t i = 0; i < Ho; ++i)
-        for (int64_t j = 0; j < Wo; ++j) {
-            const uint8_t at = jn[i * Wo + j];
-            if (at == 255) continue;
-            const int64_t u = P == 1 ? 0 : (P == 2 ? at >> 1 : at / P), v = P == 1 ? 0 : (P == 2 ? at & 1 : at % P);
-            f((i * P + u) * s.W + j * P + v, i * Wo + j);
+// gz: the gradient gy put where the winners are, zero elsewhere.
+template <typename T> static void unpool(const Channel<T> &c, const T *__restrict x, const T *__restrict gy, T *__restrict gz) {
+    const int64_t W = c.s.W, P = c.s.P, Ho = c.s.H / P, Wo = W / P;
+    if (P == 1) {
+        for (int64_t i = 0; i < c.HW; ++i) gz[i] = c.k * x[i] + c.d <= 0 ? T(0) : gy[i];
+    } else if (P == 2) {
+        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
+            const Windows<T> w(c, x + 2 * (i * W + j), n);
+            const Vec<T> zero = {}, g = w.off ? zero : load(gy + i * Wo + j, n);
+            const Vec<T> above = w.below ? zero : g, under = w.below ? g : zero;
+            T *row = gz + 2 * (i * W + j);
+            store_pairs<T>(row, n, w.right_above ? zero : above, w.right_above ? above : zero);
+            store_pairs<T>(row + W, n, w.right_below ? zero : under, w.right_below ? under : zero);
+        });
+        if (W % 2)
+            for (int64_t i = 0; i < 2 * Ho; ++i) gz[i * W + W - 1] = 0;
+        for (int64_t i = 2 * Ho * W; i < c.HW; ++i) gz[i] = 0;
+    } else {
+        for (int64_t i = 0; i < c.HW; ++i) gz[i] = 0;
+        for (int64_t i = 0; i < Ho; ++i)
+            for (int64_t j = 0; j < Wo; ++j) {
+                const int64_t at = winner(c, x, i, j);
+                if (at >= 0) gz[at] = gy[i * Wo + j];
+            }
+    }
+}
+
+// ggy = za * a + zx * x + z0 at the winners, zero where the ReLU is off.
+template <typename T>
+static void gather(const Channel<T> &c, const T *__restrict x, const T *__restrict a, T za, T zx, T z0, T *__restrict ggy) {
+    const int64_t W = c.s.W, P = c.s.P, Ho = c.s.H / P, Wo = W / P;
+    if (P == 1) {
+        for (int64_t i = 0; i < c.HW; ++i) {
+            const T value = za * a[i] + (zx * x[i] + z0);
+            ggy[i] = c.k * x[i] + c.d <= 0 ? T(0) : value;
         }
+    } else if (P == 2) {
+        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
+            const Windows<T> w(c, x + 2 * (i * W + j), n);
+            Vec<T> a0, a1, a2, a3;
+            load_pairs(a + 2 * (i * W + j), n, a0, a1), load_pairs(a + 2 * (i * W + j) + W, n, a2, a3);
+            const Vec<T> value = za * w.winner(a0, a1, a2, a3) + (zx * w.winner(w.x0, w.x1, w.x2, w.x3) + z0);
+            store<T>(ggy + i * Wo + j, w.off ? Vec<T>{} : value, n);
+        });
+    } else {
+        for (int64_t i = 0; i < Ho; ++i)
+            for (int64_t j = 0; j < Wo; ++j) {
+                const int64_t at = winner(c, x, i, j);
+                ggy[i * Wo + j] = at < 0 ? T(0) : za * a[at] + (zx * x[at] + z0);
+            }
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------- the operations
+
+template <typename T> static void forward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, T *y) {
+#pragma omp parallel for schedule(static) num_threads(s.threads)
+    for (int64_t g = 0; g < s.B * s.C; ++g) {
+        const Channel<T> c(s, g, x, scale, offset, eps);
+        for (int64_t n = 0; n < s.N; ++n) pool(c, x + c.image(n), y + c.pooled(n));
+    }
 }
 
 template <typename T>
-static void backward(const Shape &s, const T *x, const T *scale, const T *mean, const T *rstd, const uint8_t *index,
-                     const T *gy, T *gx, T *gscale, T *goffset) {
-    const int64_t HW = s.H * s.W;
-    const double M = double(s.N * HW);
-#pragma omp parallel for schedule(static)
+static void backward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, const T *gy, T *gx, T *gscale,
+                     T *goffset) {
+#pragma omp parallel for schedule(static) num_threads(s.threads)
     for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const int64_t b = g / s.C, c = g % s.C, xg = b * s.sb + c * s.sc, pg = b * s.pb + c * s.pc;
-        const T m = mean[g], r = rstd[g];
+        const Channel<T> c(s, g, x, scale, offset, eps);
         double s1 = 0, s2 = 0;
         for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = x + xg + n * s.sn, *gn = gy + pg + n * s.pn;
-            T t1 = 0, t2 = 0;
-            winners(s, index + pg + n * s.pn, [&](int64_t at, int64_t p) {
-                t1 += gn[p];
-                t2 += gn[p] * (xn[at] - m) * r;
-            });
+            const T *xn = x + c.image(n);
+            T *gz = gx + c.image(n), t1 = 0, t2 = 0;
+            unpool(c, xn, gy + c.pooled(n), gz);
+            for (int64_t i = 0; i < c.HW; ++i) {
+                t1 += gz[i];
+                t2 += gz[i] * (xn[i] - c.m);
+            }
             s1 += t1;
             s2 += t2;
         }
+        s2 *= double(c.r);
         gscale[g] = T(s2);
         goffset[g] = T(s1);
-        const T k = scale[g] * r;
         // gx = k * (gz - s1 / M - xhat * s2 / M) = k * gz + (d0 + d1 * x)
-        const T d1 = -k * T(s2 / M) * r, d0 = -k * T(s1 / M) - d1 * m;
+        const T k = c.k, d1 = -k * T(s2 / c.M) * c.r, d0 = -k * T(s1 / c.M) - d1 * c.m;
         for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = x + xg + n * s.sn, *gn = gy + pg + n * s.pn;
-            T *on = gx + xg + n * s.sn;
-#pragma omp simd
-            for (int64_t i = 0; i < HW; ++i) on[i] = d0 + d1 * xn[i];
-            winners(s, index + pg + n * s.pn, [&](int64_t at, int64_t p) { on[at] += k * gn[p]; });
+            const T *xn = x + c.image(n);
+            T *on = gx + c.image(n);
+            for (int64_t i = 0; i < c.HW; ++i) on[i] = k * on[i] + (d0 + d1 * xn[i]);
         }
     }
 }
 
-// Given cotangents a (of gx), b (of gscale) and c (of goffset), the gradients of the backward pass with respect to gy, x, scale.
+// Given cotangents a (of gx), b (of gscale) and c (of goffset): the gradients of `backward` with respect to gy, x, scale.
 template <typename T>
-static void double_backward(const Shape &s, const T *x, const T *scale, const T *mean, const T *rstd,
-                            const uint8_t *index, const T *gy, const T *a, const T *cb, const T *cc, T *ggy, T *xx,
-                            T *gscale) {
-    using A = typename Acc<T>::type;
-    const int64_t HW = s.H * s.W, Ho = s.H / s.P, Wo = s.W / s.P;
-    const double M = double(s.N * HW);
-#pragma omp parallel for schedule(static)
+static void double_backward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, const T *gy, const T *a,
+                            const T *cotangent_scale, const T *cotangent_offset, T *ggy, T *xx, T *gscale) {
+#pragma omp parallel for schedule(static) num_threads(s.threads)
     for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const int64_t b = g / s.C, c = g % s.C, xg = b * s.sb + c * s.sc, pg = b * s.pb + c * s.pc;
-        const T m = mean[g], r = rstd[g], gamma = scale[g];
+        const Channel<T> c(s, g, x, scale, offset, eps);
         double s1 = 0, s2 = 0, K = 0, sa = 0, sax = 0;
         for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = x + xg + n * s.sn, *an = a + xg + n * s.sn, *gn = gy + pg + n * s.pn;
-            A ta = 0, tax = 0;
-#pragma omp simd reduction(+ : ta, tax)
-            for (int64_t i = 0; i < HW; ++i) {
+            const T *xn = x + c.image(n), *an = a + c.image(n);
+            T *gz = xx + c.image(n), t1 = 0, t2 = 0, tk = 0, ta = 0, tax = 0;
+            unpool(c, xn, gy + c.pooled(n), gz);
+            for (int64_t i = 0; i < c.HW; ++i) {
+                const T centred = xn[i] - c.m;
+                t1 += gz[i];
+                t2 += gz[i] * centred;
+                tk += gz[i] * an[i];
                 ta += an[i];
-                tax += an[i] * (xn[i] - m);
+                tax += an[i] * centred;
             }
-            T t1 = 0, t2 = 0, tk = 0;
-            winners(s, index + pg + n * s.pn, [&](int64_t at, int64_t p) {
-                t1 += gn[p];
-                t2 += gn[p] * (xn[at] - m) * r;
-                tk += gn[p] * an[at];
-            });
-            sa += ta;
-            sax += double(tax) * r;
             s1 += t1;
             s2 += t2;
             K += tk;
+            sa += ta;
+            sax += tax;
         }
-        const double am = sa / M, q = sax / M, gr = double(gamma) * r, beta = double(cb[g]), delta = double(cc[g]);
-        const double core = K - s1 * am - s2 * q, rho = double(gamma) * core;
+        const double r = c.r, m = c.m, M = c.M, gamma = scale[g], gr = gamma * r;
+        s2 *= r;
+        sax *= r;
+        const double am = sa / M, q = sax / M, beta = double(cotangent_scale[g]), delta = double(cotangent_offset[g]);
+        const double core = K - s1 * am - s2 * q;
         gscale[g] = T(r * core);
-        // h = d/dxhat: h_i = gr * (-gz_i q - s2 a_i / M) + beta gz_i
+        // h = d/dxhat: h_i = hz * gz_i + ha * a_i;  xx_i = r (h_i - mean(h) - xhat_i mean(h xhat)) - gamma core r^2 xhat_i / M
         const double hz = beta - gr * q, ha = -gr * s2 / M;
         const double hmean = (hz * s1 + ha * sa) / M, hxmean = (hz * s2 + ha * sax) / M;
-        // xx_i = r (h_i - hmean - xhat_i hxmean) - rho r^2 xhat_i / M
-        const T ka = T(r * ha), kz = T(r * hz);
-        const double kx = (-r * hxmean - rho * r * r / M) * r;  // times (x - m)
-        const T k1 = T(kx), k0 = T(-r * hmean - kx * m);
-        const T za = T(gr), zx = T((beta - gr * q) * r), z0 = T(delta - gr * am - (beta - gr * q) * r * m);
+        const double kx = (-r * hxmean - gamma * core * r * r / M) * r;  // times (x - m)
+        const T kz = T(r * hz), ka = T(r * ha), k1 = T(kx), k0 = T(-r * hmean - kx * m);
+        const T za = T(gr), zx = T(hz * r), z0 = T(delta - gr * am - hz * r * m);
         for (int64_t n = 0; n < s.N; ++n) {
-            const T *xn = x + xg + n * s.sn, *an = a + xg + n * s.sn, *gn = gy + pg + n * s.pn;
-            T *on = xx + xg + n * s.sn, *gg = ggy + pg + n * s.pn;
-#pragma omp simd
-            for (int64_t i = 0; i < HW; ++i) on[i] = k0 + k1 * xn[i] + ka * an[i];
-            for (int64_t p = 0; p < Ho * Wo; ++p) gg[p] = T(0);
-            winners(s, index + pg + n * s.pn, [&](int64_t at, int64_t p) {
-                on[at] += kz * gn[p];
-                gg[p] = za * an[at] + zx * xn[at] + z0;
-            });
+            const T *xn = x + c.image(n), *an = a + c.image(n);
+            T *on = xx + c.image(n);
+            for (int64_t i = 0; i < c.HW; ++i) on[i] = kz * on[i] + (k0 + k1 * xn[i] + ka * an[i]);
+            gather(c, xn, an, za, zx, z0, ggy + c.pooled(n));
         }
     }
 }
 
-#define EXPORT(T, NAME)                                                                                                \
-    extern "C" void forward_##NAME(const Shape *s, const T *x, const T *scale, const T *offset, double eps, T *y,      \
-                                   uint8_t *index, T *mean, T *rstd) {                                                 \
-        forward<T>(*s, x, scale, offset, T(eps), y, index, mean, rstd);                                                \
+#define EXPORT(T)                                                                                                      \
+    extern "C" void forward_##T(const Shape *s, double eps, const T *x, const T *scale, const T *offset, T *y) {       \
+        forward<T>(*s, T(eps), x, scale, offset, y);                                                                   \
     }                                                                                                                  \
-    extern "C" void backward_##NAME(const Shape *s, const T *x, const T *scale, const T *mean, const T *rstd,          \
-                                    const uint8_t *index, const T *gy, T *gx, T *gscale, T *goffset) {                 \
-        backward<T>(*s, x, scale, mean, rstd, index, gy, gx, gscale, goffset);                                         \
+    extern "C" void backward_##T(const Shape *s, double eps, const T *x, const T *scale, const T *offset, const T *gy, \
+                                 T *gx, T *gscale, T *goffset) {                                                       \
+        backward<T>(*s, T(eps), x, scale, offset, gy, gx, gscale, goffset);                                            \
     }                                                                                                                  \
-    extern "C" void double_backward_##NAME(const Shape *s, const T *x, const T *scale, const T *mean, const T *rstd,   \
-                                           const uint8_t *index, const T *gy, const T *a, const T *cb, const T *cc,    \
-                                           T *ggy, T *xx, T *gscale) {                                                 \
-        double_backward<T>(*s, x, scale, mean, rstd, index, gy, a, cb, cc, ggy, xx, gscale);                           \
+    extern "C" void double_backward_##T(const Shape *s, double eps, const T *x, const T *scale, const T *offset,       \
+                                        const T *gy, const T *a, const T *b, const T *c, T *ggy, T *xx, T *gscale) {   \
+        double_backward<T>(*s, T(eps), x, scale, offset, gy, a, b, c, ggy, xx, gscale);                                \
     }
-EXPORT(float, float)
-EXPORT(double, double)
+EXPORT(float)
+EXPORT(double)

@@ -31,10 +31,6 @@ from metacl_run.kernels import build
 EPS = 1e-5
 
 
-class _Shape(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("B", "N", "C", "H", "W", "P", "sb", "sn", "sc", "pb", "pn", "pc")]
-
-
 def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
     """max_pool(relu(batch_norm(x))) with the statistics of the batch itself.
 
@@ -46,8 +42,8 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
     Returns:
         [N, C, H // pool, W // pool].
     """
-    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and build.load() is not None and pool <= 15:
-        return _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps)[0].squeeze(0)
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and build.load() is not None:
+        return _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps).squeeze(0)
     return reference(x, scale, offset, pool, eps)
 
 
@@ -74,112 +70,109 @@ def batch_norm(x: Tensor, scale: Tensor, offset: Tensor, eps: float = EPS) -> Te
 
 def _dense(x: Tensor) -> Tensor:
     """x with each H x W image contiguous and no overlap, in whatever order of B, N, C it already has."""
-    return x if torch.empty_like(x).stride() == x.stride() and x.stride()[3:] == (x.shape[4], 1) else x.contiguous()
+    dense = x.stride(4) == 1 and x.stride(3) == x.shape[4] and torch.empty_like(x).stride() == x.stride()
+    return x if dense else x.contiguous()
 
 
 def _like(x: Tensor, reference_: Tensor) -> Tensor:
-    return x if x.stride() == reference_.stride() else torch.empty_like(reference_, dtype=x.dtype).copy_(x)
+    return x if x.stride() == reference_.stride() else torch.empty_like(reference_).copy_(x)
 
 
-def _pooled(x: Tensor, pool: int, dtype: torch.dtype | None = None) -> Tensor:
+def _pooled(x: Tensor, pool: int) -> Tensor:
     """An empty tensor of pooled shape whose B, N, C lie in memory in the order they have in x."""
-    size = [*x.shape[:3], x.shape[3] // pool, x.shape[4] // pool]
-    order = sorted(range(3), key=lambda d: -x.stride(d)) + [3, 4]
-    empty = torch.empty([size[d] for d in order], dtype=dtype or x.dtype)
-    return empty.permute([order.index(d) for d in range(5)])
+    height, width = x.shape[3] // pool, x.shape[4] // pool
+    inner, strides = height * width, [0, 0, 0]
+    for axis in sorted(range(3), key=lambda d: (x.stride(d), -d)):
+        strides[axis] = inner
+        inner *= x.shape[axis]
+    return torch.empty_strided((*x.shape[:3], height, width), (*strides, width, 1), dtype=x.dtype)
 
 
-def _call(name: str, x: Tensor, y: Tensor, pool: int, *arguments: Tensor | float) -> None:
+def _call(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tensor) -> None:
     library = build.load()
     assert library is not None
-    shape = _Shape(*x.shape, pool, *x.stride()[:3], *y.stride()[:3])
-    converted = [
-        ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_double(a) for a in arguments
-    ]
-    getattr(library, f"{name}_{'float' if x.dtype == torch.float32 else 'double'}")(ctypes.byref(shape), *converted)
+    shape = (ctypes.c_int64 * 13)(*x.shape, pool, *x.stride()[:3], *y.stride()[:3], torch.get_num_threads())
+    pointers = [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
+    kernel = getattr(library, name + ("_float" if x.dtype == torch.float32 else "_double"))
+    kernel(shape, ctypes.c_double(eps), *pointers)
 
 
 def _fold(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
     """Moves the mapped axis to the front of each tensor and merges it with axis B."""
     folded = []
-    for dim, tensor in zip(dims, tensors, strict=True):
-        moved = tensor.unsqueeze(0).expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-        folded.append(moved.reshape(-1, *moved.shape[2:]))
+    for dim, tensor in zip(dims, tensors, strict=False):
+        moved = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+        folded.append(moved.flatten(0, 1))
     return folded
 
 
-def _unfold(info: Any, outputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+def _unfold(info: Any, outputs: Any) -> Any:
     size = info.batch_size
-    return tuple(o.unflatten(0, (size, o.shape[0] // size)) for o in outputs), (0,) * len(outputs)
+    if isinstance(outputs, Tensor):
+        return outputs.unflatten(0, (size, -1)), 0
+    return tuple(o.unflatten(0, (size, -1)) for o in outputs), (0,) * len(outputs)
 
 
 class _Block(torch.autograd.Function):
+    """(x, scale, offset) -> y. Statistics and winners are cheap to find again: only the inputs are kept for the derivatives."""
+
     @staticmethod
-    def forward(x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> tuple[Tensor, ...]:
+    def forward(x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> Tensor:
         x, scale, offset = _dense(x), scale.contiguous(), offset.contiguous()
-        y, index = _pooled(x, pool), _pooled(x, pool, torch.uint8)
-        mean, rstd = torch.empty_like(scale), torch.empty_like(scale)
-        _call("forward", x, y, pool, x, scale, offset, eps, y, index, mean, rstd)
-        return y, index, mean, rstd
+        y = _pooled(x, pool)
+        _call("forward", x, y, pool, eps, x, scale, offset, y)
+        return y
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, scale, _, ctx.pool, _ = inputs
-        _, index, mean, rstd = output
-        ctx.mark_non_differentiable(index, mean, rstd)
-        ctx.save_for_backward(x, scale, index, mean, rstd)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *saved, ctx.pool, ctx.eps = inputs
+        ctx.save_for_backward(*saved)
 
     @staticmethod
-    def backward(ctx: Any, gy: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        x, scale, index, mean, rstd = ctx.saved_tensors
-        gx, gscale, goffset = _BlockBackward.apply(gy, x, scale, index, mean, rstd, ctx.pool)
-        return gx, gscale, goffset, None, None
+    def backward(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+        return *_BlockBackward.apply(gy, *ctx.saved_tensors, ctx.pool, ctx.eps), None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float):
-        folded = _fold(info, in_dims[:3], (x, scale, offset))
-        return _unfold(info, _Block.apply(*folded, pool, eps))
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
+        return _unfold(info, _Block.apply(*_fold(info, in_dims, inputs[:3]), *inputs[3:]))
 
 
 class _BlockBackward(torch.autograd.Function):
+    """(gy, x, scale, offset) -> gx, gscale, goffset."""
+
     @staticmethod
-    def forward(
-        gy: Tensor, x: Tensor, scale: Tensor, index: Tensor, mean: Tensor, rstd: Tensor, pool: int
-    ) -> tuple[Tensor, ...]:
-        x, scale, mean, rstd = _dense(x), scale.contiguous(), mean.contiguous(), rstd.contiguous()
-        index = _like(index, _pooled(x, pool, torch.uint8))
-        gy = _like(gy, index)
+    def forward(gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> tuple[Tensor, ...]:
+        x, scale, offset = _dense(x), scale.contiguous(), offset.contiguous()
+        gy = _like(gy, _pooled(x, pool))
         gx, gscale, goffset = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
-        _call("backward", x, gy, pool, x, scale, mean, rstd, index, gy, gx, gscale, goffset)
+        _call("backward", x, gy, pool, eps, x, scale, offset, gy, gx, gscale, goffset)
         return gx, gscale, goffset
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *saved, ctx.pool = inputs
+        *saved, ctx.pool, ctx.eps = inputs
         ctx.save_for_backward(*saved)
 
     @staticmethod
     def backward(ctx: Any, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor | None, ...]:
-        ggy, gx, gscale = _BlockDoubleBackward.apply(a, b, c, *ctx.saved_tensors, ctx.pool)
-        return ggy, gx, gscale, None, None, None, None
+        return *_BlockDoubleBackward.apply(a, b, c, *ctx.saved_tensors, ctx.pool, ctx.eps), None, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any):
-        folded = _fold(info, in_dims[:-1], inputs[:-1])
-        return _unfold(info, _BlockBackward.apply(*folded, inputs[-1]))
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
+        return _unfold(info, _BlockBackward.apply(*_fold(info, in_dims, inputs[:4]), *inputs[4:]))
 
 
 class _BlockDoubleBackward(torch.autograd.Function):
+    """Cotangents a, b, c of gx, gscale, goffset, and the inputs of `_BlockBackward` -> gradients of gy, x, scale."""
+
     @staticmethod
     def forward(
-        a: Tensor, b: Tensor, c: Tensor, gy: Tensor, x: Tensor, scale: Tensor, index: Tensor, mean: Tensor, rstd: Tensor, pool: int
+        a: Tensor, b: Tensor, c: Tensor, gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float
     ) -> tuple[Tensor, ...]:
-        x, scale, mean, rstd = _dense(x), scale.contiguous(), mean.contiguous(), rstd.contiguous()
-        index = _like(index, _pooled(x, pool, torch.uint8))
-        a, gy = _like(a, x), _like(gy, index)
+        x, scale, offset, b, c = _dense(x), scale.contiguous(), offset.contiguous(), b.contiguous(), c.contiguous()
+        a, gy = _like(a, x), _like(gy, _pooled(x, pool))
         ggy, gx, gscale = torch.empty_like(gy), torch.empty_like(x), torch.empty_like(scale)
-        b, c = b.contiguous(), c.contiguous()
-        _call("double_backward", x, gy, pool, x, scale, mean, rstd, index, gy, a, b, c, ggy, gx, gscale)
+        _call("double_backward", x, gy, pool, eps, x, scale, offset, gy, a, b, c, ggy, gx, gscale)
         return ggy, gx, gscale
 
     @staticmethod
@@ -188,10 +181,9 @@ class _BlockDoubleBackward(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *_: Any):
+    def backward(ctx: Any, *_: Any) -> Any:
         raise NotImplementedError("norm_relu_pool has first and second derivatives; a third is not implemented")
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any):
-        folded = _fold(info, in_dims[:-1], inputs[:-1])
-        return _unfold(info, _BlockDoubleBackward.apply(*folded, inputs[-1]))
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
+        return _unfold(info, _BlockDoubleBackward.apply(*_fold(info, in_dims, inputs[:7]), *inputs[7:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,3 +42,19 @@ class Listener(abc.ABC):
     @abc.abstractmethod
     def finished(self, summary: dict[str, Any]) -> None:
         """The run has ended, whatever its status; `summary` is what stands in summary.json."""
+
+
+class Logger(abc.ABC):
+    """What `logger=` chooses: a component whose fields are its settings."""
+
+    @abc.abstractmethod
+    def listeners(self) -> list[Listener]:
+        """The listeners of one run, not yet started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoLogger(Logger):
+    """Nothing beyond the files of the run directory and the terminal."""
+
+    def listeners(self) -> list[Listener]:
+        return []

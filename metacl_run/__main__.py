@@ -1,0 +1,3 @@
+from metacl_run.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""Prototypical networks: classify a query by its distance to the mean feature of each class.
+
+Snell, Swersky, Zemel 2017 (arXiv 1703.05175, equations 1 and 2): the prototype of a class is the mean of its support examples'
+features, the logits are minus the squared Euclidean distances, the loss is cross-entropy on the query set. Nothing adapts by
+gradient; the meta-gradient is an ordinary gradient.
+
+Differences from the paper:
+ 1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
+ 2. Batch statistics run over the query set, or over support and one query (see `EpisodeLearner.predict`), never over a running mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.nn.functional import cross_entropy, one_hot
+
+from metacl_run.algorithms.base import EpisodeLearner, Update, accuracy, alone_with_support
+from metacl_run.errors import SettingError
+from metacl_run.models.base import Network
+from metacl_run.types import Episode, Params, Pytree
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtoNet(EpisodeLearner):
+    """Metric learning; `ways` is read off the episode's support set, in which every class has as many examples."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.train_queries == 0:
+            raise SettingError("train_queries", 0, "must be at least 1: the loss is taken on the query set")
+
+    def num_outputs(self, ways: int) -> int | None:
+        return None
+
+    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
+        return None
+
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
+        return {"params": params}, {}
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
+        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+            logits = self.predict(network, meta, carry, episode, True)
+            return cross_entropy(logits, episode.query_y), logits
+
+        gradient, (loss, logits) = grad_and_value(objective, has_aux=True)(meta)
+        return Update(gradient, carry, {"loss": loss, "accuracy": accuracy(logits, episode.query_y)})
+
+    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
+        def features(x: Tensor) -> Tensor:
+            return network(meta["params"], x).flatten(1)
+
+        support = features(episode.support_x)
+        query = features(episode.query_x) if transductive else alone_with_support(features, episode)
+        member = one_hot(episode.support_y, network.ways).to(support.dtype)
+        prototypes = member.T @ support / member.sum(0).unsqueeze(1)
+        return -(query.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
+
+

@@ -1,0 +1,96 @@
+"""Reptile: move the initialisation towards where ordinary training on a task ends.
+
+Nichol, Achiam, Schulman 2018 (arXiv 1803.02999, algorithm 2): theta <- theta + epsilon * mean over tasks of (phi - theta), phi
+after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set is used while meta-learning.
+
+With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=linear lets it fall to 0 as in the paper.
+
+Differences from the paper:
+ 1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks of a
+    meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
+ 2. Labels are shuffled per episode and the last inner batch is not set apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from metacl_run.algorithms.base import EpisodeLearner, Update, accuracy, query_logits, take_batches
+from metacl_run.errors import require
+from metacl_run.inner.adapt import adapt
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
+from metacl_run.models.base import Network
+from metacl_run.types import Episode, Params, Pytree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reptile(EpisodeLearner):
+    """First-order meta-learning by averaging the ends of ordinary training.
+
+    Attributes:
+        inner_optimizer: "adam" (beta1 = 0) or "sgd".
+        inner_lr: its rate, for a mean loss.
+        inner_steps, inner_batch: steps and size of the mini-batches while meta-learning.
+        eval_inner_steps, eval_inner_batch: the same at evaluation; batches are no larger than the support set.
+        carry_moments: keep the inner Adam's second moments from one meta-update to the next.
+    """
+
+    inner_optimizer: Literal["adam", "sgd"]
+    inner_lr: float
+    inner_steps: int
+    inner_batch: int
+    eval_inner_steps: int
+    eval_inner_batch: int
+    carry_moments: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
+        for name in ("inner_steps", "inner_batch", "eval_inner_batch"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
+
+    def num_outputs(self, ways: int) -> int | None:
+        return ways
+
+    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
+        steps, batch = (self.inner_steps, self.inner_batch) if training else (self.eval_inner_steps, self.eval_inner_batch)
+        return None if batch >= support or steps == 0 else (steps, batch)
+
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
+        return {"params": params}, self._inner.init(params) if self.carry_moments else {}
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
+        params = meta["params"]
+        adapted, moments = self._adapt(network, params, carry, episode, self.inner_steps)
+        logits = network(adapted, episode.support_x)
+        direction = {"params": {name: params[name] - adapted[name] for name in params}}
+        metrics = {"loss": cross_entropy(logits, episode.support_y), "accuracy": accuracy(logits, episode.support_y)}
+        return Update(direction, moments if self.carry_moments else carry, metrics)
+
+    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
+        adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
+        return query_logits(network, adapted, episode, transductive)
+
+    @property
+    def _inner(self) -> Optimizer:
+        return Adam(beta1=0.0) if self.inner_optimizer == "adam" else Sgd()
+
+    def _adapt(
+        self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int
+    ) -> tuple[Params, Pytree]:
+        with torch.no_grad():
+            return adapt(
+                lambda moving, batch: cross_entropy(network(moving, batch[0]), batch[1]),
+                params,
+                take_batches(episode, steps),
+                optimizer=self._inner,
+                rate=self.inner_lr,
+                state=carry if self.carry_moments else None,
+                first_order=True,
+            )

@@ -1,0 +1,282 @@
+"""From a composed config to built components: checks every key, type and range before any work, and names the run.
+
+With the command line (cli.py) this is the only module that knows Hydra and OmegaConf.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import inspect
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from metacl_run import __version__
+from metacl_run.errors import ConfigError, SettingError, nearest
+
+GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
+WITHOUT_EFFECT = ("logger", "output_dir", "rerun", "progress")
+"""Top-level keys that cannot change a run's result, and so do not enter its id."""
+RUN_ID_LENGTH = 12
+TOP_LEVEL: dict[str, Any] = {
+    "seeds": list[int],
+    "output_dir": str,
+    "rerun": bool,
+    "progress": Literal["auto", "rich", "plain", "none"],
+}
+"""The settings outside the groups, with their types."""
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside the installed package, else beside it in a checkout."""
+    packaged = Path(__file__).parent / "_configs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A config that has passed every check that needs no data."""
+
+    algo: Any
+    model: Any
+    data: Any
+    protocol: Any
+    gpu: Any
+    logger: Any
+    seeds: list[int]
+    output_dir: Path
+    rerun: bool
+    progress: Literal["auto", "rich", "plain", "none"]
+    choices: dict[str, str]
+    """The option chosen in each group: {"algo": "maml", ...}."""
+    resolved: dict[str, Any]
+    run_id: str
+
+    @property
+    def directory(self) -> Path:
+        return self.output_dir / self.choices["data"] / self.choices["algo"] / self.run_id
+
+    def to_yaml(self) -> str:
+        return OmegaConf.to_yaml(OmegaConf.create(self.resolved))
+
+
+def load(config: DictConfig, choices: Mapping[str, str]) -> Experiment:
+    """Builds and checks everything that a config names, without loading data.
+
+    Raises:
+        ConfigError: the full key, its value, what is allowed and the nearest name; all mistakes of one config together.
+        DataError: files that the data component needs are not there.
+    """
+    try:
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
+    assert isinstance(resolved, dict)
+    mistakes: list[str] = []
+    parts = {}
+    for group in GROUPS:
+        try:
+            parts[group] = build(resolved.get(group), group)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    mistakes += _top_level(resolved)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    _check_fit(parts, choices)
+    chosen = {group: choices.get(group, "custom") for group in GROUPS}
+    return Experiment(
+        **parts,
+        seeds=resolved["seeds"],
+        output_dir=Path(resolved["output_dir"]),
+        rerun=resolved["rerun"],
+        progress=resolved["progress"],
+        choices=chosen,
+        resolved=resolved,
+        run_id=run_id(resolved, parts),
+    )
+
+
+def run_id(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """A hash of everything that can change the result: the resolved config without `WITHOUT_EFFECT` and without the fields that
+    a component marks with metadata identity=False, and the package's version."""
+    kept = {key: value for key, value in resolved.items() if key not in WITHOUT_EFFECT}
+    for group, part in parts.items():
+        if group in kept:
+            silent = {f.name for f in dataclasses.fields(part) if not f.metadata.get("identity", True)}
+            kept[group] = {key: value for key, value in kept[group].items() if key not in silent}
+    text = json.dumps({"version": __version__, "config": kept}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
+
+
+# ------------------------------------------------------------------------------------------------------------ components
+
+
+def build(node: Any, group: str) -> Any:
+    """The component a node describes: its `_target_` names a dataclass, the other keys are that dataclass's fields.
+
+    Raises:
+        ConfigError: with every mistake in the node.
+    """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{group}: has no _target_, the class to build. Choose one: {group}=<option>; `--help` lists them.")
+    cls = component_class(node["_target_"], group)
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    given = {key: value for key, value in node.items() if key != "_target_"}
+    mistakes = [_unknown(f"{group}.{key}", value, cls, fields, group) for key, value in given.items() if key not in fields]
+    mistakes += [f"{group}.{name}: is missing; {cls.__name__} needs it" for name in fields if name not in given]
+    values = {}
+    for name, hint in fields.items():
+        if name in given:
+            try:
+                values[name] = convert(given[name], hint)
+            except ValueError as error:
+                mistakes.append(f"{group}.{name}={shown(given[name])}: {error}")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    with keyed(group):
+        return cls(**values)
+
+
+@contextmanager
+def keyed(group: str) -> Iterator[None]:
+    """Adds the group's name in front of what a component says of its own field."""
+    try:
+        yield
+    except SettingError as error:
+        raise ConfigError(f"{group}.{error.field}={shown(error.value)}: {error.allowed}") from None
+
+
+def component_class(target: object, group: str) -> type:
+    """Imports the class at a dotted path and makes sure it is a component."""
+    module_name, _, class_name = str(target).rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise  # the module is there, but something it imports is not
+        raise ConfigError(f"{group}._target_={target}: there is no module {module_name} to import") from None
+    except ValueError:
+        raise ConfigError(f"{group}._target_={target}: must be a dotted path, package.module.Class") from None
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
+        raise ConfigError(f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, dir(module))}")
+    return found
+
+
+def convert(value: Any, hint: Any) -> Any:
+    """The value as the type of a field: bool, int, float, str, Literal, X | None, list[X].
+
+    Raises:
+        ValueError: what is allowed, without the key.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        inner = [a for a in arguments if a is not type(None)]
+        try:
+            return convert(value, inner[0])
+        except ValueError as error:
+            raise ValueError(f"{error}, or null") from None
+    if origin is Literal:
+        if value in arguments and type(value) is type(arguments[0]):
+            return value
+        raise ValueError(f"must be one of {', '.join(map(str, arguments))}.{nearest(str(value), map(str, arguments))}")
+    if origin is list:
+        if not isinstance(value, list):
+            raise ValueError(f"must be a list of {_name(arguments[0])}, as in [1,2]")
+        return [convert(item, arguments[0]) for item in value]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
+        return value
+    raise ValueError(f"must be {_name(hint)}")
+
+
+def shown(value: object) -> str:
+    """A value as one would type it on the command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _unknown(key: str, value: Any, cls: type, fields: Mapping[str, Any], group: str) -> str:
+    name = key.split(".", 1)[1]
+    return f"{key}={shown(value)}: {cls.__name__} has no such setting.{_did_you_mean(name, group, fields)} It has: {', '.join(fields)}"
+
+
+def _did_you_mean(name: str, group: str, fields: Mapping[str, Any]) -> str:
+    found = nearest(name, fields)
+    return found.replace("Did you mean ", f"Did you mean {group}.") if found else ""
+
+
+# ----------------------------------------------------------------------------------------------------- across components
+
+
+def _top_level(resolved: Mapping[str, Any]) -> list[str]:
+    known = [*TOP_LEVEL, *GROUPS]
+    unknown = [key for key in resolved if key not in known]
+    mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{nearest(key, known)}" for key in unknown]
+    for key, hint in TOP_LEVEL.items():
+        try:
+            value = convert(resolved.get(key), hint)
+        except ValueError as error:
+            mistakes.append(f"{key}={shown(resolved.get(key))}: {error}")
+            continue
+        if key == "seeds" and (not value or min(value) < 0 or len(set(value)) < len(value)):
+            mistakes.append(f"seeds={value}: must be one or more different whole numbers from 0, as in seeds=[0,1,2]")
+    return mistakes
+
+
+def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
+    """Refuses an algorithm or data that the protocol cannot run, then lets the protocol check the numbers."""
+    protocol = parts["protocol"]
+    for group, interface in (("algo", protocol.learner), ("data", protocol.data)):
+        part = parts[group]
+        if not isinstance(part, interface):
+            fitting = ", ".join(options_that_are(group, interface)) or "none that ships"
+            raise ConfigError(
+                f"{group}={choices.get(group, type(part).__name__)}: does not fit protocol={choices.get('protocol')}, which needs "
+                f"{_article(interface.__name__)}; {type(part).__name__} is not. Works with: {fitting}"
+            )
+    with keyed("data"):
+        protocol.check(parts["algo"], parts["model"], parts["data"])
+
+
+def options_that_are(group: str, interface: type) -> list[str]:
+    """The shipped options of a group whose class fulfils an interface."""
+    names = []
+    for path in sorted((config_dir() / group).glob("*.yaml")):
+        target = _target_of(path)
+        if target is not None and issubclass(component_class(target, group), interface):
+            names.append(path.stem)
+    return names
+
+
+def _target_of(path: Path) -> str | None:
+    node = OmegaConf.load(path)
+    assert isinstance(node, DictConfig)
+    if "_target_" in node:
+        return node["_target_"]
+    parents = [item for item in node.get("defaults", []) if isinstance(item, str) and item != "_self_"]
+    return _target_of(path.with_name(f"{parents[0]}.yaml")) if parents else None
+
+
+def _article(word: str) -> str:
+    return f"an {word}" if word[0] in "AEIOU" else f"a {word}"

@@ -1,0 +1,144 @@
+"""What every source of images has in common: the settings of its episodes and tasks, and how they become a stream.
+
+A data set of your own is one file with a leaf of `ImageData` (see `image_folder.py`) and one YAML with a value for
+every field: say what there is (`catalogue`), how it becomes tasks (`dealing`), what an image is (`input_shape`), and read
+them (`read`).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import torch
+
+from metacl_run.data.base import FewShotData, Split
+from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.data.dealing import Dealing, split_sizes
+from metacl_run.data.image_stream import ImageStream, Members
+from metacl_run.data.shift import CELLS, ShiftKind, make_shift
+from metacl_run.errors import SettingError, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageData(FewShotData):
+    """Settings shared by all image streams."""
+
+    ways: int
+    """Classes in an episode."""
+    shots: int
+    """Support images of each class."""
+    queries: int
+    """Query images of each class."""
+    validation_classes: float
+    """Classes of each task kept for validation: a number, or a fraction when below 1."""
+    test_classes: float
+    """Classes of each task kept for test: a number, or a fraction when below 1."""
+    rotations: bool
+    """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
+    test_rotations: bool
+    """The same in validation and test episodes."""
+    shift: ShiftKind
+    """A transformation of its own for each task but the first."""
+    image_size: int
+    """Side of the square images, in pixels."""
+
+    @abc.abstractmethod
+    def catalogue(self) -> Catalogue:
+        """What there is, without reading pixels."""
+
+    @abc.abstractmethod
+    def dealing(self) -> Dealing:
+        """How the classes become tasks."""
+
+    @abc.abstractmethod
+    def read(self) -> Images:
+        """Reads all images.
+
+        Raises:
+            DataError: what was looked for, where, why it failed, and what works without it.
+        """
+
+    def __post_init__(self) -> None:
+        require(self.ways >= 2, "ways", self.ways, "must be at least 2")
+        require(self.shots >= 1, "shots", self.shots, "must be at least 1")
+        require(self.queries >= 1, "queries", self.queries, "must be at least 1")
+        for field in ("validation_classes", "test_classes"):
+            value = getattr(self, field)
+            valid = 0 <= value < 1 or value == int(value) > 0
+            require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
+        kinds = get_args(ShiftKind)
+        require(self.shift in kinds, "shift", self.shift, f"must be one of {', '.join(kinds)}")
+        require(self.image_size >= 2 * CELLS, "image_size", self.image_size, f"must be at least {2 * CELLS}")
+
+    def count_tasks(self) -> int:
+        return self.dealing().count_tasks(self.catalogue())
+
+    def check(self, *, images_per_class: int, replay_classes: int | None, split: Split) -> None:
+        catalogue = self.catalogue()
+        smallest = self.dealing().smallest_task(catalogue)
+        sizes = split_sizes(smallest, validation=self.validation_classes, test=self.test_classes)
+        total = f"the smallest task that a seed can deal has {smallest} classes"
+        if sizes["train"] < 1:
+            allowed = f"leaves no class to train on: {total}, and validation_classes={self.validation_classes:g}"
+            raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
+        if split != "train" and sizes[split] == 0:
+            allowed = f"leaves no class to evaluate on: {total}, and the {split} split was asked for"
+            raise SettingError(f"{split}_classes", f"{getattr(self, f'{split}_classes'):g}", allowed)
+        for part in dict.fromkeys(("train", split)):
+            most = f"must be at most {sizes[part]}: {total}, {sizes[part]} of them for {part}"
+            require(self.ways <= sizes[part], "ways", self.ways, most)
+        if replay_classes is not None:
+            most = f"must be at most the {replay_classes} classes of each earlier task that replay keeps"
+            require(self.ways <= replay_classes, "ways", self.ways, most)
+        fewest = int(np.argmin(catalogue.counts))
+        found = f"class {catalogue.names[fewest]} has {catalogue.counts[fewest]} images"
+        most = f"with queries={self.queries} an episode takes up to {images_per_class} images of a class, but {found}"
+        require(images_per_class <= catalogue.counts[fewest], "shots", self.shots, most)
+
+    def load(self, seeds: Sequence[int]) -> ImageStream:
+        images = self.read()
+        dealt = [self._deal(images.catalogue, seed) for seed in seeds]
+        turned: dict[Split, bool] = {
+            "train": self.rotations,
+            "validation": self.test_rotations,
+            "test": self.test_rotations,
+        }
+        return ImageStream(
+            task_names=[
+                [_task_name(images.catalogue, task, number) for number, task in enumerate(tasks)] for tasks in dealt
+            ],
+            ways=self.ways,
+            pixels=torch.from_numpy(images.pixels),
+            counts=images.catalogue.counts,
+            members={
+                split: Members.of(
+                    [[self._split(task)[split] for task in tasks] for tasks in dealt], turned=turned[split]
+                )
+                for split in get_args(Split)
+            },
+            shift=make_shift(self.shift, seeds=seeds, num_tasks=len(dealt[0]), image_size=self.image_size),
+        )
+
+    def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
+        return self.dealing().deal(catalogue, np.random.default_rng([seed, 0]))
+
+    def _split(self, task: np.ndarray) -> dict[Split, np.ndarray]:
+        """Cuts a task's classes, which are in random order, into its splits."""
+        sizes = split_sizes(len(task), validation=self.validation_classes, test=self.test_classes)
+        train, rest = np.split(task, [sizes["train"]])
+        validation, test = np.split(rest, [sizes["validation"]])
+        return {"train": train, "validation": validation, "test": test}
+
+
+def _task_name(catalogue: Catalogue, task: np.ndarray, number: int) -> str:
+    """The task's groups where it has some to itself, else its number."""
+    groups = list(dict.fromkeys(catalogue.groups[index] for index in np.sort(task)))
+    shared = len(task) < sum(group in groups for group in catalogue.groups)
+    if shared or len(groups) == len(set(catalogue.groups)) > 1 or len(groups) == len(task):
+        return f"task {number + 1}"
+    names = [group.replace("_", " ") for group in groups]
+    return " + ".join(names) if len(names) <= 2 else f"{names[0]} + {len(names) - 1} more"

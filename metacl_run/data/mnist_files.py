@@ -1,0 +1,87 @@
+"""Reads MNIST from its four IDX files, compressed or not: 70,000 digits of 28 x 28, here with both halves together."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.data.decoding import resized
+from metacl_run.data.fetching import find_or_fetch
+from metacl_run.data.torchvision_guard import torchvision_datasets
+from metacl_run.errors import DataError
+
+FOLDERS = ("mnist/MNIST/raw", "MNIST/raw", "mnist", "")
+"""Where below the data root the files may be; `MNIST/raw` is torchvision's."""
+SHAPES = {
+    "train-images-idx3-ubyte": (60000, 28, 28),
+    "train-labels-idx1-ubyte": (60000,),
+    "t10k-images-idx3-ubyte": (10000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10000,),
+}
+DIGITS = np.array([6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958])
+"""Images of each digit, train and test together."""
+
+
+def mnist_catalogue(most: int) -> Catalogue:
+    """The ten digits with at most `most` images each."""
+    names = [f"digit {digit}" for digit in range(10)]
+    return Catalogue(names=names, counts=np.minimum(DIGITS, most), groups=["mnist"] * 10)
+
+
+def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Images:
+    """The first `most` images of each digit, training half first, as [N, 1, image_size, image_size] uint8.
+
+    Raises:
+        DataError: MNIST is missing, incomplete or broken.
+    """
+    files = find_or_fetch(
+        root,
+        name="MNIST",
+        looked_for=[str(Path(folder, f"{name}[.gz]")) for folder in FOLDERS for name in SHAPES],
+        find=_find,
+        download=_download,
+        verify=lambda found: [_read_idx(path) for path in found],
+        place="MNIST",
+        allowed=download,
+    )
+    train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
+    images, labels = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
+    found = np.bincount(labels, minlength=10)
+    if found.tolist() != DIGITS.tolist():
+        raise DataError(
+            f"{files[1].parent}: expected {DIGITS.tolist()} images of the ten digits, found {found.tolist()}."
+        )
+    chosen = images[np.concatenate([np.flatnonzero(labels == digit)[:most] for digit in range(10)])]
+    pixels = np.stack([np.asarray(resized(Image.fromarray(image), image_size)) for image in chosen])[:, None]
+    return Images(catalogue=mnist_catalogue(most), pixels=pixels)
+
+
+def _find(root: Path) -> list[Path] | None:
+    for folder in FOLDERS:
+        candidates = [(root / folder / f"{name}.gz", root / folder / name) for name in SHAPES]
+        if all(packed.is_file() or plain.is_file() for packed, plain in candidates):
+            return [plain if plain.is_file() else packed for packed, plain in candidates]
+    return None
+
+
+def _download(folder: Path) -> None:
+    torchvision_datasets().MNIST(str(folder), train=True, download=True)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """An IDX file: two zero bytes, type 8 (uint8), number of axes, their lengths as big-endian int32, the numbers."""
+    shape = SHAPES[path.name.removesuffix(".gz")]
+    expected = f"expected {' x '.join(map(str, shape))} bytes in IDX format"
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error}); {expected}. Half-written? Remove it.") from None
+    header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
+    if not content.startswith(header) or len(content) != len(header) + np.prod(shape):
+        raise DataError(f"{path}: {expected}, found something else. Half-written or not MNIST; remove it.")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

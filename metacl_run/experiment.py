@@ -1,0 +1,180 @@
+"""The wiring of one run: open its directory, show or continue or start it, call the protocol, leave summary and report."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metacl_run import metrics
+from metacl_run.config import Experiment
+from metacl_run.environment import describe
+from metacl_run.errors import UserError
+from metacl_run.memory import keep_freed_memory, peak_memory_mb
+from metacl_run.protocols.base import Outcome, Run
+from metacl_run.reporting import figures, report
+from metacl_run.tracking.console import Console
+from metacl_run.tracking.listener import RunInfo
+from metacl_run.tracking.store import LOG, SUMMARY, RunStore, storage_errors
+
+EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
+log = logging.getLogger("metacl_run")
+
+
+def run(experiment: Experiment) -> int:
+    """Computes, continues or shows the run, and returns the exit status.
+
+    Raises:
+        UserError: data missing, nowhere to write, the run is being computed by someone else.
+    """
+    directory = experiment.directory
+    with RunStore(directory) as store, _run_log(directory):
+        console = Console(experiment.progress)
+        known = store.summary()
+        if known is not None and known["status"] in ("completed", "diverged") and not experiment.rerun:
+            console.shown(known, directory)
+            return EXIT[known["status"]]
+        if experiment.rerun and known is not None and known["status"] in ("completed", "diverged"):
+            store.clear()
+        store.write_config(experiment.to_yaml())
+        store.listeners = [console, *experiment.logger.listeners()]
+        keep_freed_memory()
+        experiment.gpu.apply()
+        try:
+            with _stop_on_signal() as stopped, console:
+                outcome = experiment.protocol.run(_run(experiment, store, stopped))
+                summary = _summary(experiment, outcome)
+        except UserError as error:
+            _failed(experiment, store, str(error))
+            raise
+        except Exception as error:
+            log.error("%s", traceback.format_exc())
+            _failed(experiment, store, f"{type(error).__name__}: {error}")
+            raise
+        store.finish(summary)
+        if outcome.status == "completed":
+            store.drop_previous_checkpoint()
+        with storage_errors(directory):
+            figures.draw(directory)
+            report.write(directory)
+        for listener in store.listeners:
+            listener.finished(summary)
+        return EXIT[outcome.status]
+
+
+def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
+    def started(task_names: list[list[str]], first_unit: int) -> None:
+        choices = experiment.choices
+        info = RunInfo(
+            run_id=experiment.run_id,
+            directory=experiment.directory,
+            algo=choices["algo"],
+            model=choices["model"],
+            data=choices["data"],
+            protocol=choices["protocol"],
+            seeds=experiment.seeds,
+            task_names=task_names,
+            units_per_task=experiment.protocol.units_per_task,
+            unit_name=experiment.protocol.unit_name,
+            config=experiment.resolved,
+            first_unit=first_unit,
+        )
+        for listener in store.listeners:
+            listener.started(info)
+
+    return Run(
+        algo=experiment.algo,
+        model=experiment.model,
+        data=experiment.data,
+        gpu=experiment.gpu,
+        seeds=experiment.seeds,
+        store=store,
+        stop_requested=stopped,
+        started=started,
+    )
+
+
+def _head(experiment: Experiment, status: str) -> dict[str, Any]:
+    choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
+    return {"schema": 1, "status": status, "run_id": experiment.run_id, **choices, "seeds": experiment.seeds}
+
+
+def _summary(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
+    seconds = outcome.train_s + outcome.evaluate_s
+    return {
+        **_head(experiment, outcome.status),
+        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks),
+        "timing": {
+            "wall_s": seconds,
+            "train_s": outcome.train_s,
+            "evaluate_s": outcome.evaluate_s,
+            "units": outcome.units,
+            "units_per_s": outcome.units / outcome.train_s if outcome.train_s else None,
+        },
+        "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
+        "memory_forecast": outcome.forecast,
+        "environment": describe(experiment.gpu.torch_device),
+        "task_names": outcome.task_names,
+        "units_per_task": experiment.protocol.units_per_task,
+        "unit_name": experiment.protocol.unit_name,
+        "evaluation_half_width": outcome.half_width.tolist(),
+        "warnings": outcome.warnings,
+        "error": outcome.error,
+    }
+
+
+def _failed(experiment: Experiment, store: RunStore, message: str) -> None:
+    """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
+    with contextlib.suppress(UserError):
+        store.finish({**_head(experiment, "failed"), "metrics": {}, "error": message})
+
+
+@contextlib.contextmanager
+def _stop_on_signal() -> Iterator[Any]:
+    """The first SIGINT or SIGTERM asks the loop to stop at the next unit; the second interrupts at once."""
+    asked: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        log.warning("stopping after this meta-update; once more to stop at once")
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handler)
+    except ValueError:  # not the main thread: the launcher handles signals
+        pass
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def _run_log(directory: Path) -> Iterator[None]:
+    """Sends what is logged while the run lasts to run.log and, warnings only, to the terminal."""
+    with storage_errors(directory):
+        handlers = [logging.FileHandler(directory / LOG), logging.StreamHandler(sys.stderr)]
+    handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handlers[1].setLevel(logging.WARNING)
+    for handler in handlers:
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+__all__ = ["EXIT", "SUMMARY", "run"]

@@ -1,0 +1,89 @@
+"""Where and how a run computes: device, engine, precision, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from metacl_run.errors import SettingError, require
+from metacl_run.inner.engine import Kind
+
+CPU_MEMORY_GB = 1.25
+CUDA_MEMORY_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """Settings of the group `gpu`.
+
+    Attributes:
+        device: "auto" takes CUDA when there is some.
+        engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; on CUDA the benchmark has one row an engine.
+        precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
+            parameters: in second-order meta-learning its gradients can be far off, so the run measures the error and says it.
+        chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
+        memory_gb: memory for one chunk, in 1e9 bytes; None: 1.25 on the CPU, 60% of the card on CUDA. A fixed number, not what
+            happens to be free, since the chunk decides the order of summation and so the last bits.
+        deterministic: refuse operations that give different bits from run to run.
+        threads: CPU threads; None: torch's choice.
+    """
+
+    device: Literal["auto", "cpu", "cuda"]
+    engine: Literal["auto", "loop", "vmap", "compile", "cuda_graph"]
+    precision: Literal["float32", "tf32", "bf16", "float64"]
+    chunk: int | None
+    memory_gb: float | None
+    deterministic: bool
+    threads: int | None
+
+    def __post_init__(self) -> None:
+        cuda = torch.cuda.is_available()
+        require(self.device != "cuda" or cuda, "device", self.device, "there is no CUDA device here; use gpu=cpu or gpu=auto")
+        require(self.chunk is None or self.chunk >= 1, "chunk", self.chunk, "must be at least 1, or null for the forecast")
+        require(self.memory_gb is None or self.memory_gb > 0, "memory_gb", self.memory_gb, "must be greater than 0, or null")
+        require(self.threads is None or self.threads >= 1, "threads", self.threads, "must be at least 1, or null")
+        if self.torch_device.type == "cpu":
+            require(self.engine != "cuda_graph", "engine", self.engine, "needs CUDA; on the CPU use loop, vmap, compile or auto")
+            require(self.precision != "tf32", "precision", self.precision, "needs CUDA; on the CPU use float32, bf16 or float64")
+        if self.precision == "bf16" and self.engine == "cuda_graph":
+            raise SettingError("precision", "bf16", "is not offered with engine=cuda_graph; use engine=vmap")
+
+    @property
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    @property
+    def engine_kind(self) -> Kind:
+        return "vmap" if self.engine == "auto" else self.engine
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of parameters and data."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Of the network's own arithmetic."""
+        return torch.bfloat16 if self.precision == "bf16" else self.dtype
+
+    @property
+    def memory_bytes(self) -> int:
+        if self.memory_gb is not None:
+            return int(self.memory_gb * 1e9)
+        if self.torch_device.type == "cuda":
+            return int(CUDA_MEMORY_SHARE * torch.cuda.get_device_properties(self.torch_device).total_memory)
+        return int(CPU_MEMORY_GB * 1e9)
+
+    def apply(self) -> None:
+        """Sets torch's process-wide switches."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=False)
+        if self.torch_device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+            torch.backends.cudnn.benchmark = not self.deterministic

@@ -1,0 +1,225 @@
+"""What is computed from the accuracy matrix: continual-learning metrics, their spread over replicates, and a sentence.
+
+Shapes: R replicates, T tasks. `rows` is [T + 1, T]: row 0 before any learning, row i after learning i tasks; in the
+formulas a[i, j] is row i, task j with i, j = 1..T, and b[j] is row 0. Entries not reached are NaN, and so is every
+metric that needs one. Sources: GEM (Lopez-Paz and Ranzato 2017, arXiv 1706.08840), RWalk (Chaudhry et al. 2018,
+arXiv 1801.10112), MER (Riemer et al. 2019, arXiv 1810.11910), online surveys (Caccia et al. 2020, arXiv 2003.05856),
+stability gap (De Lange et al. 2023, arXiv 2205.13452).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+NO_PROBES = np.empty((0, 0))
+
+MEANINGS: dict[str, str] = {
+    "accuracy": "mean accuracy over all tasks at the end (RA)",
+    "learning_accuracy": "mean accuracy on each task right after learning it (LA)",
+    "bti": "accuracy minus learning accuracy: below 0, later tasks interfered",
+    "bwt": "backward transfer: change on earlier tasks since each was learned",
+    "fwt": "forward transfer: gain on a task before learning it, over the untrained learner",
+    "forgetting": "drop on earlier tasks from their best accuracy to the end: above 0 is lost",
+    "anytime_accuracy": "accuracy on the tasks seen so far, averaged over the whole run",
+    "min_accuracy": "lowest accuracy an earlier task had at any time after it was learned, averaged",
+    "worst_case_accuracy": "last task's accuracy and min_accuracy, weighted by number of tasks",
+}
+"""Every metric `summarise` can give, in the order of a table."""
+
+
+def accuracy(rows: np.ndarray) -> float:
+    """mean_j a[T, j]: average accuracy, ACC in GEM, retained accuracy RA in MER."""
+    return float(rows[-1].mean())
+
+
+def learning_accuracy(rows: np.ndarray) -> float:
+    """mean_j a[j, j]: LA in MER."""
+    return float(np.diagonal(rows[1:]).mean())
+
+
+def bti(rows: np.ndarray) -> float:
+    """accuracy - learning_accuracy: backward transfer and interference as MER's and La-MAML's code has it, over T."""
+    return accuracy(rows) - learning_accuracy(rows)
+
+
+def bwt(rows: np.ndarray) -> float:
+    """mean over j < T of a[T, j] - a[j, j], T - 1 terms: GEM's paper and Mammoth. GEM's released code divides by T."""
+    return float((rows[-1] - np.diagonal(rows[1:]))[:-1].mean())
+
+
+def fwt(rows: np.ndarray) -> float:
+    """mean over j > 1 of a[j - 1, j] - b[j], T - 1 terms: GEM's paper and Mammoth. GEM's released code divides by T."""
+    return float((np.diagonal(rows[1:], offset=1) - rows[0, 1:]).mean())
+
+
+def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
+    """[T - 1]: for j < T, max over 1 <= i < T of a[i, j], minus a[T, j]; negative where the last task still helped."""
+    return rows[1:-1, :-1].max(axis=0) - rows[-1, :-1]
+
+
+def forgetting(rows: np.ndarray) -> float:
+    """mean of `forgetting_per_task`: Chaudhry et al. 2018, the code of A-GEM and FACIL.
+
+    Mammoth's code takes the maximum over the last row too, so that its terms are never negative.
+    """
+    return float(forgetting_per_task(rows).mean())
+
+
+def anytime_accuracy(rows: np.ndarray) -> float:
+    """mean over i of mean over j <= i of a[i, j]: average anytime accuracy at task ends (AAA, Caccia et al. 2020)."""
+    return float(np.mean([rows[i, :i].mean() for i in range(1, len(rows))]))
+
+
+def min_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> float:
+    """mean over j < T of the lowest accuracy on task j at any evaluation after it was learned (De Lange et al. 2023).
+
+    Args:
+        rows: [T + 1, T].
+        probes: [P, T] further evaluations. Without them only task ends are seen, which hides the dip right after a
+            switch of tasks (the stability gap) and so gives an upper bound.
+        probe_tasks: [P] the task, counted from 0, that was being learned at each.
+    """
+    num_tasks = rows.shape[1]
+    lowest = []
+    for j in range(num_tasks - 1):
+        seen = [rows[i, j] for i in range(j + 2, num_tasks + 1)]
+        seen += [values[j] for task, values in zip(probe_tasks, probes, strict=True) if task > j]
+        lowest.append(np.min(seen))
+    return float(np.mean(lowest))
+
+
+def worst_case_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> float:
+    """a[T, T] / T + (1 - 1 / T) min_accuracy: WC-ACC (De Lange et al. 2023), plasticity and worst stability in one."""
+    num_tasks = rows.shape[1]
+    return float(rows[-1, -1] / num_tasks + (1 - 1 / num_tasks) * min_accuracy(rows, probes, probe_tasks))
+
+
+def evaluate(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> dict[str, float]:
+    """Every metric of one replicate, NaN where the run did not get that far.
+
+    With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`.
+    """
+    if rows.shape[1] == 1:
+        return {"accuracy": accuracy(rows)}
+    return {
+        "accuracy": accuracy(rows),
+        "learning_accuracy": learning_accuracy(rows),
+        "bti": bti(rows),
+        "bwt": bwt(rows),
+        "fwt": fwt(rows),
+        "forgetting": forgetting(rows),
+        "anytime_accuracy": anytime_accuracy(rows),
+        "min_accuracy": min_accuracy(rows, probes, probe_tasks),
+        "worst_case_accuracy": worst_case_accuracy(rows, probes, probe_tasks),
+    }
+
+
+def summarise(
+    matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()
+) -> dict[str, dict[str, Any]]:
+    """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
+
+    Args:
+        matrix: [R, T + 1, T].
+        probes: [P, R, T] every evaluation, for the metrics that look between the rows.
+        probe_tasks: [P] the task, counted from 0, that was being learned at each.
+
+    A metric no replicate reached is left out. One that only some reached has None for the others and as its mean: a
+    mean over the survivors would mislead.
+    """
+    by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
+    replicates = [evaluate(rows, seen, probe_tasks) for rows, seen in zip(matrix, by_replicate, strict=True)]
+    summary = {}
+    for name in replicates[0]:
+        values = np.array([replicate[name] for replicate in replicates])
+        if np.isfinite(values).any():
+            summary[name] = spread(values)
+    return summary
+
+
+def spread(values: np.ndarray) -> dict[str, Any]:
+    """Mean, sample standard deviation (over R - 1) and 95% interval of the mean of [R] values; None where undefined."""
+    listed = [float(value) if np.isfinite(value) else None for value in values]
+    if None in listed:
+        return {"mean": None, "std": None, "ci95": [None, None], "values": listed}
+    mean, half = float(values.mean()), interval95(values)
+    if np.isnan(half):
+        return {"mean": mean, "std": None, "ci95": [None, None], "values": listed}
+    return {
+        "mean": mean,
+        "std": float(values.std(ddof=1)),
+        "ci95": [mean - float(half), mean + float(half)],
+        "values": listed,
+    }
+
+
+def interval95(values: np.ndarray) -> np.ndarray:
+    """Half the 95% Student t interval of the mean over the first axis, [R, ...] -> [...]; NaN if R is 1."""
+    num = len(values)
+    if num < 2:
+        return np.full(np.shape(values)[1:], np.nan)
+    return np.asarray(student_t(num - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(num))
+
+
+def student_t(dof: int, confidence: float = 0.95) -> float:
+    """t such that a Student variable with `dof` degrees of freedom lies in [-t, t] with probability `confidence`.
+
+    For whole degrees of freedom that probability is a finite sum in theta = atan(t / sqrt(dof)) (Abramowitz and Stegun
+    1964, 26.7.3 and 26.7.4), increasing in theta; bisection inverts it to the last bit.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _student_probability(middle, dof) < confidence else (low, middle)
+    return math.sqrt(dof) * math.tan(low)
+
+
+def _student_probability(theta: float, dof: int) -> float:
+    sine, cosine = math.sin(theta), math.cos(theta)
+    odd = dof % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for power in range(2 + odd, dof + 1, 2):  # even: 1, 1/2 c^2, 1*3/(2*4) c^4 ...; odd: c, 2/3 c^3, 2*4/(3*5) c^5 ...
+        total += term
+        term *= cosine**2 * (power - 1) / power
+    return 2 / math.pi * (theta + sine * total) if odd else sine * total
+
+
+def chance_level(config: Mapping[str, Any]) -> float | None:
+    """1 / ways, where the config says how many ways the problems have."""
+    data = config.get("data")
+    ways = data.get("ways") if isinstance(data, Mapping) else None
+    return 1 / ways if isinstance(ways, int) and ways > 0 else None
+
+
+def reading(matrix: np.ndarray, chance: float | None) -> str:
+    """What the matrix [R, T + 1, T] says, in a sentence or two for a person; of the rows reached, if not all were."""
+    mean = np.asarray(matrix).mean(axis=0)
+    num_tasks = mean.shape[1]
+    reached = np.flatnonzero(np.isfinite(mean).all(axis=1))
+    if not len(reached):
+        return "No evaluation was completed."
+    last = int(reached[-1])
+    guess = "" if chance is None else f"; chance is {chance:.2f}"
+    if last == 0:
+        return f"Only the untrained learner was evaluated: accuracy {mean[0].mean():.2f}{guess}."
+    prefix = "" if last == num_tasks else f"After {last} of {num_tasks} tasks. "
+    if last == 1:
+        return f"{prefix}Accuracy {mean[1, 0]:.2f} after learning, {mean[0, 0]:.2f} before{guess}."
+    learned = float(np.diagonal(mean[1:last]).mean())
+    best = float(matrix[:, 1:last, : last - 1].max(axis=1).mean())
+    final = float(mean[last, : last - 1].mean())
+    if final - learned >= max(0.005, best - final):
+        text = (
+            f"Backward transfer {final - learned:+.2f}: accuracy on earlier tasks rose from {learned:.2f} when learned"
+        )
+    elif best - final >= 0.005:
+        text = f"Forgetting {best - final:.2f}: accuracy on earlier tasks fell from {best:.2f} at best"
+    else:
+        text = f"Nothing was forgotten: accuracy on earlier tasks went from {learned:.2f} when learned"
+    when = "at the end" if last == num_tasks else "by then"
+    near = chance is not None and learned < chance + 0.05
+    remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
+    return f"{prefix}{text} to {final:.2f} {when}{guess}.{remark}"

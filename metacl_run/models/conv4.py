@@ -1,0 +1,72 @@
+"""Conv4: four blocks of 3x3 convolution, batch norm, ReLU; the network of the few-shot papers.
+
+Vinyals et al. 2016 pool after each block; MAML's Omniglot network strides instead and averages the last positions (Finn et al.
+2017, section 5.2 and released code); Reptile's strides and flattens.
+
+Differences from the papers:
+ 1. The convolutions have no bias: batch norm on batch statistics cancels it exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+from metacl_run.models.layers import NormReluPool
+
+
+class _Conv4(nn.Module):
+    def __init__(self, body: nn.Sequential, head: nn.Module, mean: bool) -> None:
+        super().__init__()
+        self.body, self.head, self.mean = body, head, mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.body(x)
+        return self.head(features.mean((2, 3)) if self.mean else features.flatten(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv4(Model):
+    """The four-block convolutional network.
+
+    Attributes:
+        channels: filters of every block.
+        blocks: number of blocks.
+        down: how a block halves the image: "maxpool" 2x2 after it, or "stride" 2 in its convolution.
+        features: "flatten" the last positions, or take their "mean".
+    """
+
+    channels: int
+    blocks: int
+    down: Literal["maxpool", "stride"]
+    features: Literal["flatten", "mean"]
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
+        require(self.blocks >= 1, "blocks", self.blocks, "must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        channels, height, width = input_shape
+        layers: list[nn.Module] = []
+        for _ in range(self.blocks):
+            smallest = min(height, width)
+            require(smallest >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")
+            convolution = nn.Conv2d(channels, self.channels, 3, padding=1, bias=False, stride=2 if self.down == "stride" else 1)
+            nn.init.xavier_uniform_(convolution.weight)
+            layers += [convolution, NormReluPool(self.channels, 2 if self.down == "maxpool" else 1)]
+            channels = self.channels
+            if self.down == "stride":
+                height, width = (height + 1) // 2, (width + 1) // 2
+            else:
+                height, width = height // 2, width // 2
+        size = channels if self.features == "mean" else channels * height * width
+        head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)
+        if isinstance(head, nn.Linear):
+            nn.init.xavier_uniform_(head.weight)
+            torch.nn.init.zeros_(head.bias)
+        return _Conv4(nn.Sequential(*layers), head, self.features == "mean")

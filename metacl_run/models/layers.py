@@ -1,0 +1,31 @@
+"""Layers shared by the models: batch norm on batch statistics that can be differentiated twice under vmap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool
+
+
+class BatchNorm(nn.Module):
+    """Batch norm with the statistics of the batch itself, never running averages; input [N, C, ...]."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return batch_norm(x, self.weight, self.bias)
+
+
+class NormReluPool(BatchNorm):
+    """max_pool(relu(batch_norm(x))) in one fused operation; input [N, C, H, W], pool 1 leaves the pooling out."""
+
+    def __init__(self, num_features: int, pool: int = 1) -> None:
+        super().__init__(num_features)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        return norm_relu_pool(x, self.weight, self.bias, self.pool)

@@ -1,0 +1,46 @@
+"""A multi-layer perceptron; with batch norm, the fully connected Omniglot network of Finn et al. 2017 (arXiv 1703.03400)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+from metacl_run.models.layers import BatchNorm
+
+
+class _Mlp(nn.Module):
+    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x.flatten(1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mlp(Model):
+    """Fully connected layers with ReLU.
+
+    Attributes:
+        hidden: width of every hidden layer; MAML's Omniglot network is [256, 128, 64, 64].
+        batch_norm: normalise after every hidden layer, by batch statistics.
+    """
+
+    hidden: list[int]
+    batch_norm: bool
+
+    def __post_init__(self) -> None:
+        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        size = math.prod(input_shape)
+        layers: list[nn.Module] = []
+        for width in self.hidden:
+            layers.append(nn.Linear(size, width, bias=not self.batch_norm))
+            layers += [BatchNorm(width), nn.ReLU()] if self.batch_norm else [nn.ReLU()]
+            size = width
+        return _Mlp(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))

@@ -1,0 +1,69 @@
+"""ResNet-12, the residual network of few-shot learning on larger images (Oreshkin et al. 2018, arXiv 1805.10123; Lee et al. 2019,
+arXiv 1904.03758): four residual blocks of three 3x3 convolutions, a 1x1 shortcut and 2x2 max pooling, then the mean.
+
+Differences from the papers:
+ 1. No DropBlock: an episode's update is a function of its data alone.
+ 2. Batch norm uses batch statistics, as everywhere here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, max_pool2d
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+from metacl_run.models.layers import BatchNorm
+
+SLOPE = 0.1
+
+
+class _Block(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for i in range(3):
+            layers += [nn.Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=False), BatchNorm(outputs)]
+            layers += [nn.LeakyReLU(SLOPE)] if i < 2 else []
+        self.path = nn.Sequential(*layers)
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), BatchNorm(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return max_pool2d(leaky_relu(self.path(x) + self.shortcut(x), SLOPE), 2)
+
+
+class _ResNet12(nn.Module):
+    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet12(Model):
+    """Residual network.
+
+    Attributes:
+        channels: filters of each block; one block for each entry. [64, 128, 256, 512] or [64, 160, 320, 640].
+    """
+
+    channels: list[int]
+
+    def __post_init__(self) -> None:
+        require(len(self.channels) >= 1, "channels", self.channels, "must name at least one block")
+        require(all(c >= 1 for c in self.channels), "channels", self.channels, "every entry must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        inputs, height, width = input_shape
+        halved = min(height, width) >> len(self.channels)
+        require(halved >= 1, "channels", self.channels, f"has too many blocks for {height}x{width} images")
+        blocks = []
+        for outputs in self.channels:
+            blocks.append(_Block(inputs, outputs))
+            inputs = outputs
+        head = nn.Identity() if num_outputs is None else nn.Linear(inputs, num_outputs)
+        return _ResNet12(nn.Sequential(*blocks), head)

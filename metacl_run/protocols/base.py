@@ -1,0 +1,83 @@
+"""What a protocol is: the owner of the only training loop, which hands batches to a learner and fills the accuracy matrix."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from metacl_run.gpu import Gpu
+from metacl_run.models.base import Model
+from metacl_run.tracking.store import RunStore
+
+Status = Literal["completed", "interrupted", "diverged", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a protocol is given: the built components, where results go, and whether to stop."""
+
+    algo: Any
+    model: Model
+    data: Any
+    gpu: Gpu
+    seeds: Sequence[int]
+    store: RunStore
+    stop_requested: Callable[[], bool]
+    started: Callable[[list[list[str]], int], None]
+    """Called once the stream is loaded and before the first unit, with the task names and the unit the run goes on from."""
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What a protocol leaves behind.
+
+    Attributes:
+        status: how the run ended.
+        matrix: [R, T + 1, T] accuracies, NaN where not reached; row 0 is before any learning.
+        probes: [P, R, T] accuracies of every evaluation in order, for the metrics that look between the rows.
+        probe_tasks: [P] the task being learned at each probe (0 before any learning).
+        half_width: [R, T] 95% half-widths over evaluation episodes of the last evaluation.
+        task_names: [R][T].
+        train_s, evaluate_s: seconds spent, summed over all processes that worked on the run.
+        units: meta-updates done.
+        error: what went wrong, for a run that diverged.
+        warnings: what the user should know about these numbers.
+        forecast: what the memory forecast said.
+    """
+
+    status: Status
+    matrix: np.ndarray
+    probes: np.ndarray
+    probe_tasks: list[int]
+    half_width: np.ndarray
+    task_names: list[list[str]]
+    train_s: float
+    evaluate_s: float
+    units: int
+    error: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    forecast: dict[str, float] = field(default_factory=dict)
+
+
+class Protocol(abc.ABC):
+    """A protocol component. `learner` and `data` are the interfaces that fit it; a pair that does not is refused at once."""
+
+    learner: ClassVar[type]
+    data: ClassVar[type]
+    unit_name: ClassVar[str]
+
+    @property
+    @abc.abstractmethod
+    def units_per_task(self) -> int: ...
+
+    @abc.abstractmethod
+    def check(self, algo: Any, model: Model, data: Any) -> None:
+        """Refuses what does not fit together, before anything is loaded. Raises ConfigError, SettingError (of the data) or DataError."""
+
+    @abc.abstractmethod
+    def run(self, run: Run) -> Outcome:
+        """Runs from the last checkpoint, or from the start, to the end or until asked to stop."""

@@ -1,0 +1,355 @@
+"""Protocol `continual_meta`: meta-learn task after task; few-shot accuracy on unseen classes of every task after each.
+
+A stream of one task is ordinary few-shot learning.
+Shapes: R replicates, T tasks, E episodes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.base import EpisodeLearner, State, accuracy
+from metacl_run.data.base import FewShotData, FewShotStream
+from metacl_run.errors import ConfigError, require
+from metacl_run.inner.engine import Engine
+from metacl_run.inner.forecast import chunk_for
+from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.types import Episode
+
+TRAIN, EVALUATE, RATES = 0, 1, 2
+"""What a generator is for: replicate r's draws for meta-update u come from `rng(seed of r, TRAIN, u)`, whatever came before."""
+
+
+def rng(*key: int) -> np.random.Generator:
+    return np.random.default_rng(list(key))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualMeta(Protocol):
+    """The loop over tasks and meta-updates.
+
+    Attributes:
+        updates_per_task: meta-updates on each task.
+        eval_episodes: episodes each task is evaluated on, the same ones every time.
+        eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
+        eval_split: which held-out classes: "test" or "validation".
+        transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.
+        log_every: meta-updates between two records of the training loss.
+        checkpoint_every: seconds between checkpoints.
+    """
+
+    learner: ClassVar[type] = EpisodeLearner
+    data: ClassVar[type] = FewShotData
+    unit_name: ClassVar[str] = "meta-update"
+
+    updates_per_task: int
+    eval_episodes: int
+    eval_every: int
+    eval_split: Literal["test", "validation"]
+    transductive: bool
+    log_every: int
+    checkpoint_every: float = field(metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        for name in ("updates_per_task", "eval_episodes", "log_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
+        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+
+    @property
+    def units_per_task(self) -> int:
+        return self.updates_per_task
+
+    def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
+        shots, queries = training_examples(algo, data)
+        earlier = data.count_tasks() - 1
+        kept = None
+        if algo.replay and earlier > 0:
+            kept = algo.replay // earlier
+            if kept < data.ways:
+                raise ConfigError(
+                    f"algo.replay={algo.replay}: keeps {kept} classes of each of {earlier} earlier tasks, but an episode needs "
+                    f"data.ways={data.ways}. Use at least {data.ways * earlier}, null for everything, or 0 for none."
+                )
+        data.check(
+            images_per_class=max(shots + queries, data.shots + data.queries), replay_classes=kept, split=self.eval_split
+        )
+        initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
+
+    def run(self, run: Run) -> Outcome:
+        return _Loop(self, run).run()
+
+
+def training_examples(algo: EpisodeLearner, data: FewShotData) -> tuple[int, int]:
+    """(shots, queries) per class of a training episode."""
+    shots = data.shots if algo.train_shots is None else algo.train_shots
+    return shots, data.queries if algo.train_queries is None else algo.train_queries
+
+
+def episode_tasks(
+    algo: EpisodeLearner, task: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which task each episode of a meta-batch comes from, and how many of its classes may be drawn.
+
+    Until the first task is over, or without replay, all come from the current task. The memory of n classes is shared out evenly:
+    each of the k earlier tasks keeps its first n // k classes, in an order that the replicate's seed has shuffled.
+
+    Returns:
+        Two int arrays [E].
+    """
+    everything = np.iinfo(np.int64).max
+    tasks = np.full(algo.meta_batch_size, task, dtype=np.int64)
+    if algo.replay != 0 and task > 0:
+        if algo.replay_share is None:
+            tasks = generator.integers(0, task + 1, algo.meta_batch_size)
+        else:
+            remembered = max(1, round(algo.replay_share * algo.meta_batch_size))
+            tasks[:remembered] = generator.integers(0, task, remembered)
+    kept = everything if algo.replay is None or task == 0 else algo.replay // task
+    return tasks, np.where(tasks == task, everything, kept)
+
+
+class _Loop:
+    """One run of the protocol: loaded data, the step, and the position in the stream."""
+
+    def __init__(self, settings: ContinualMeta, run: Run) -> None:
+        self.settings, self.run_, self.algo, self.data = settings, run, run.algo, run.data
+        self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
+        self.stream: FewShotStream = run.data.load(run.seeds).to(self.device)
+        self.num_tasks = len(self.stream.task_names[0])
+        self.total = self.num_tasks * settings.updates_per_task
+        self.shots, self.queries = training_examples(self.algo, self.data)
+        outputs = self.algo.num_outputs(self.data.ways)
+        drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
+        self.network = Network(drawn[0][0].to(self.device), self.data.ways, run.gpu.compute_dtype)
+        self.initial = [params for _, params in drawn]
+        self.engine = Engine(kind=run.gpu.engine_kind, chunk=1)
+
+    # --------------------------------------------------------------------------------------------------------- the loop
+
+    def run(self) -> Outcome:
+        settings, store = self.settings, self.run_.store
+        self.position = self._resume()
+        state = self.position.pop("state")
+        store.open_records(self.position["bytes"])
+        self._choose_chunks(state)
+        step = self._step()
+        self.run_.started(self.stream.task_names, self.position["unit"])
+        status, error, saved = "completed", None, time.monotonic()
+        if self.position["unit"] == 0:
+            self._evaluate(state, row=0)
+        while self.position["unit"] < self.total and status == "completed":
+            if self.run_.stop_requested():
+                status = "interrupted"
+                break
+            begun = time.monotonic()
+            state, metrics = step(state, self._training_episodes(self.position["unit"]))
+            averaged = self._add(metrics)
+            self.position["train_s"] += time.monotonic() - begun
+            if averaged is not None:
+                self._record("train", metrics=averaged)
+                error = self._diverged(averaged)
+                status = "completed" if error is None else "diverged"
+            if status == "completed":
+                self._evaluate_if_due(state)
+            if time.monotonic() - saved >= settings.checkpoint_every:
+                self._save(state)
+                saved = time.monotonic()
+        self._save(state)
+        return self._outcome(status, error)
+
+    def _add(self, metrics: dict[str, Tensor]) -> dict[str, list[float]] | None:
+        """Counts one meta-update; every log_every updates, and at the end of a task, the mean of its metrics since the last time."""
+        position, settings = self.position, self.settings
+        position["unit"] += 1
+        position["summed"] += 1
+        position["sums"] = metrics if position["sums"] is None else tree_map(torch.add, position["sums"], metrics)
+        if position["summed"] < settings.log_every and position["unit"] % settings.updates_per_task:
+            return None
+        averaged = {name: (total / position["summed"]).tolist() for name, total in position["sums"].items()}
+        position["sums"], position["summed"] = None, 0
+        return averaged
+
+    def _evaluate_if_due(self, state: State) -> None:
+        task, within = divmod(self.position["unit"], self.settings.updates_per_task)
+        if within == 0:
+            self._evaluate(state, row=task)
+        elif self.settings.eval_every and within % self.settings.eval_every == 0:
+            self._evaluate(state, row=None)
+
+    def _step(self) -> Any:
+        def one_replicate(state: State, episodes: Episode) -> tuple[State, dict[str, Tensor]]:
+            return self.algo.meta_update(self.network, self.engine, self.total, state, episodes)
+
+        return self.engine.prepare(self.engine.over_replicates(one_replicate))
+
+    def _training_episodes(self, unit: int, limit: int | None = None) -> Episode:
+        task = unit // self.settings.updates_per_task
+        generators = [rng(seed, TRAIN, unit) for seed in self.run_.seeds]
+        chosen = [episode_tasks(self.algo, task, generator) for generator in generators]
+        tasks, classes = (np.stack(part)[:, :limit] for part in zip(*chosen, strict=True))
+        return self._draw(tasks, "train", self.shots, self.queries, generators, classes, training=True)
+
+    def _draw(
+        self,
+        tasks: np.ndarray,
+        split: Literal["train", "validation", "test"],
+        shots: int,
+        queries: int,
+        generators: list[np.random.Generator],
+        classes: np.ndarray | None,
+        training: bool,
+    ) -> Episode:
+        batches = self.algo.inner_batches(shots * self.data.ways, training)
+        episode = self.stream.sample(
+            tasks, split, shots=shots, queries=queries, rngs=generators, classes=classes, batches=batches
+        )
+        return episode._replace(support_x=episode.support_x.to(self.dtype), query_x=episode.query_x.to(self.dtype))
+
+    # ------------------------------------------------------------------------------------------------------- evaluation
+
+    def _evaluation_episodes(self, task: int, limit: int | None = None) -> Episode:
+        count = self.settings.eval_episodes if limit is None else limit
+        generators = [rng(seed, EVALUATE, task) for seed in self.run_.seeds]
+        tasks = np.full((len(generators), count), task)
+        split = self.settings.eval_split
+        return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
+
+    def _correct(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
+        """Accuracy of every evaluation episode, [R, E]."""
+
+        def one(state: State, episode: Episode) -> Tensor:
+            meta, carry = state["meta"], state["carry"]
+            logits = self.algo.predict(self.network, meta, carry, episode, self.settings.transductive)
+            return accuracy(logits, episode.query_y)
+
+        with torch.no_grad():
+            many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))
+            return many(state, episodes)
+
+    def _evaluate(self, state: State, row: int | None) -> None:
+        begun = time.monotonic()
+        engine = replace(self.engine, chunk=self.position["chunks"]["evaluate"])
+        scores = torch.stack(
+            [self._correct(engine, state, self._evaluation_episodes(task)) for task in range(self.num_tasks)], 1
+        ).double()
+        means = scores.mean(-1).tolist()
+        half = (1.96 * scores.std(-1) / scores.shape[-1] ** 0.5).tolist() if scores.shape[-1] > 1 else None
+        self.position["evaluate_s"] += time.monotonic() - begun
+        self.position["half_width"] = half
+        self.position["probes"].append({"task": self._task, "accuracy": means})
+        if row is not None:
+            self.position["matrix"][:, row] = torch.tensor(means, dtype=torch.float64)
+            self.run_.store.write_matrix(self.position["matrix"].numpy())
+        self._record("eval", row=row, accuracy=means, ci95=half)
+
+    # ---------------------------------------------------------------------------------------------- position and records
+
+    @property
+    def _task(self) -> int:
+        """The task being learned, or just learned."""
+        return max(0, self.position["unit"] - 1) // self.settings.updates_per_task
+
+    def _record(self, kind: str, **content: Any) -> None:
+        seconds = round(self.position["train_s"] + self.position["evaluate_s"], 3)
+        head = {"kind": kind, "unit": self.position["unit"], "task": self._task, "wall_s": seconds}
+        self.run_.store.record({**head, **content})
+
+    def _diverged(self, metrics: dict[str, list[float]]) -> str | None:
+        bad = [seed for seed, loss in zip(self.run_.seeds, metrics["loss"], strict=True) if not np.isfinite(loss)]
+        if not bad:
+            return None
+        which = "" if len(self.run_.seeds) == 1 else f" for seeds {bad}"
+        return (
+            f"the training loss is not finite at meta-update {self.position['unit']}{which}. "
+            "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10, usually helps."
+        )
+
+    def _fresh(self) -> dict[str, Any]:
+        starts = []
+        for seed, params in zip(self.run_.seeds, self.initial, strict=True):
+            drawn = torch.from_numpy(rng(seed, RATES).random(sum(p.numel() for p in params.values())))
+            starts.append(self.algo.start(self.network, params, drawn))
+        replicates = len(starts)
+        return {
+            "state": tree_map(lambda *leaves: torch.stack(leaves).to(self.device), *starts),
+            "unit": 0,
+            "bytes": 0,
+            "sums": None,
+            "summed": 0,
+            "matrix": torch.full((replicates, self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64),
+            "probes": [],
+            "half_width": None,
+            "train_s": 0.0,
+            "evaluate_s": 0.0,
+            "chunks": None,
+            "warnings": [],
+        }
+
+    def _resume(self) -> dict[str, Any]:
+        content, warnings = self.run_.store.load_checkpoint()
+        position = self._fresh() if content is None else content
+        for name in ("state", "sums"):
+            if position[name] is not None:
+                position[name] = tree_map(lambda leaf: leaf.to(self.device), position[name])
+        position["warnings"] = [*position["warnings"], *warnings]
+        return position
+
+    def _save(self, state: State) -> None:
+        content = {**self.position, "state": state, "bytes": self.run_.store.position}
+        for name in ("state", "sums"):
+            if content[name] is not None:
+                content[name] = tree_map(lambda leaf: leaf.cpu(), content[name])
+        self.run_.store.save_checkpoint(content)
+
+    def _choose_chunks(self, state: State) -> None:
+        """Chooses how many episodes to compute at once, and keeps to it: the chunk decides the order of summation."""
+        if self.position["chunks"] is None:
+            budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
+            whole = replace(self.engine, chunk=None)
+            self.position["chunks"], self.position["forecast"] = {}, {}
+            for name, size, run in (
+                ("train", self.algo.meta_batch_size, lambda n: self._one_update(whole, state, n)),
+                ("evaluate", self.settings.eval_episodes, lambda n: self._one_evaluation(whole, state, n)),
+            ):
+                if given is not None or self.engine.kind == "loop":
+                    chunk, forecast = min(given or 1, size), 0
+                else:
+                    chunk, forecast = chunk_for(run, episodes=size, budget=budget)
+                self.position["chunks"][name] = chunk
+                self.position["forecast"][f"{name}_chunk"] = chunk
+                self.position["forecast"][f"{name}_mb"] = round(forecast / 1e6, 1)
+        self.engine = replace(self.engine, chunk=self.position["chunks"]["train"])
+
+    def _one_update(self, engine: Engine, state: State, episodes: int) -> object:
+        drawn = self._training_episodes(0, limit=episodes)
+        step = engine.over_replicates(lambda s, e: self.algo.meta_update(self.network, engine, self.total, s, e))
+        return step(state, drawn)
+
+    def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
+        return self._correct(engine, state, self._evaluation_episodes(0, limit=episodes))
+
+    def _outcome(self, status: Any, error: str | None) -> Outcome:
+        position = self.position
+        return Outcome(
+            status=status,
+            matrix=position["matrix"].numpy(),
+            probes=np.array([probe["accuracy"] for probe in position["probes"]]),
+            probe_tasks=[probe["task"] for probe in position["probes"]],
+            half_width=np.array(position["half_width"] if position["half_width"] is not None else []),
+            task_names=self.stream.task_names,
+            train_s=position["train_s"],
+            evaluate_s=position["evaluate_s"],
+            units=position["unit"],
+            error=error,
+            warnings=position["warnings"],
+            forecast=position.get("forecast", {}),
+        )

@@ -1,0 +1,153 @@
+"""Reads a run directory into plain arrays: the only source of the figures, the report and the table at the end.
+
+Shapes: R replicates, T tasks, P evaluations, N training records. A run that was killed, diverged or never began leaves
+fewer rows or none; everything here still loads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from metacl_run.errors import StorageError
+from metacl_run.metrics import chance_level
+
+UNKNOWN: dict[str, Any] = {
+    "error": None,
+    "warnings": [],
+    "timing": {},
+    "peak_memory_mb": None,
+    "environment": {},
+    "task_names": [],
+    "units_per_task": 0,
+    "unit_name": "unit",
+    "command": None,
+}
+"""What a run that failed before its first unit does not say in its summary."""
+
+
+class Run(NamedTuple):
+    directory: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+    matrix: np.ndarray
+    """[R, T + 1, T], NaN where not reached; row 0 is before any learning."""
+    eval_units: np.ndarray
+    """[P], increasing."""
+    eval_seen: np.ndarray
+    """[P] tasks learned, or being learned, at an evaluation; 0 before any learning."""
+    eval_accuracy: np.ndarray
+    """[R, P, T]"""
+    train_units: np.ndarray
+    """[N], increasing."""
+    train: dict[str, np.ndarray]
+    """[R, N] by name ("loss", "accuracy"); NaN where not finite or not recorded."""
+
+    @property
+    def num_replicates(self) -> int:
+        return len(self.matrix)
+
+    @property
+    def num_tasks(self) -> int:
+        return int(self.matrix.shape[2])
+
+    @property
+    def units_per_task(self) -> int:
+        return int(self.summary["units_per_task"])
+
+    @property
+    def unit_name(self) -> str:
+        return str(self.summary["unit_name"])
+
+    @property
+    def chance(self) -> float | None:
+        return chance_level(self.config)
+
+    @property
+    def rows_reached(self) -> int:
+        """Leading rows of the matrix that hold numbers in every replicate."""
+        finite = np.isfinite(self.matrix).all(axis=(0, 2))
+        return int(np.argmin(finite)) if not finite.all() else len(finite)
+
+    def task_label(self, task: int, width: int = 24) -> str:
+        """The number and name of a task, "3 Hebrew"; "task 3" where replicates order the tasks differently."""
+        names = {replicate[task] for replicate in self.summary["task_names"]}
+        name = names.pop() if len(names) == 1 else ""
+        if not name:
+            return f"task {task + 1}"
+        label = name if str(task + 1) in name.split() else f"{task + 1} {name}"
+        return label if len(label) <= width else label[: width - 1] + "…"
+
+
+def load(directory: Path) -> Run:
+    """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
+    summary = _summary(directory)
+    records = _records(directory / "metrics.jsonl")
+    shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
+    units, seen, accuracy = _evaluations(records, *shape)
+    train_units, train = _training(records, shape[0])
+    return Run(
+        directory, _config(directory), summary, _matrix(directory, *shape), units, seen, accuracy, train_units, train
+    )
+
+
+def _summary(directory: Path) -> dict[str, Any]:
+    path = directory / "summary.json"
+    try:
+        return UNKNOWN | json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from error
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    path = directory / "config.yaml"
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from error
+
+
+def _matrix(directory: Path, replicates: int, tasks: int) -> np.ndarray:
+    path = directory / "accuracy_matrix.npy"
+    if not path.exists() or not tasks:
+        return np.full((replicates, tasks + 1, tasks), np.nan)
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), dtype=float)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from error
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """Every whole line; a line cut short by a kill is left out."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    try:
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+
+
+def _evaluations(
+    records: list[dict[str, Any]], replicates: int, tasks: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    by_unit = {}  # a unit repeated by a continued run counts once, as it came last
+    for record in records:
+        if record.get("kind") == "eval" and tasks:
+            seen = record["task"] + 1 if record["row"] is None else record["row"]
+            by_unit[record["unit"]] = (seen, np.array(record["accuracy"], dtype=float))
+    units = sorted(by_unit)
+    accuracy = np.array([by_unit[unit][1] for unit in units]).reshape(len(units), replicates, tasks)
+    return np.array(units, dtype=int), np.array([by_unit[u][0] for u in units], dtype=int), accuracy.swapaxes(0, 1)
+
+
+def _training(records: list[dict[str, Any]], replicates: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    by_unit = {record["unit"]: record["metrics"] for record in records if record.get("kind") == "train"}
+    units = sorted(by_unit)
+    missing = [math.nan] * replicates
+    names = dict.fromkeys(name for unit in units for name in by_unit[unit])  # in the order of their first appearance
+    curves = {name: np.array([by_unit[unit].get(name, missing) for unit in units], dtype=float).T for name in names}
+    return np.array(units, dtype=int), curves

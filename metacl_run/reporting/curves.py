@@ -1,0 +1,167 @@
+"""Figures against work done: accuracy of every task, mean accuracy, training loss. Shapes as in collect.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from metacl_run.metrics import interval95
+from metacl_run.reporting.captions import Panel, subtitle
+from metacl_run.reporting.collect import Run
+from metacl_run.reporting.style import (
+    BLUE,
+    GREY,
+    PALE,
+    SHADE,
+    VERMILLION,
+    accuracy_axis,
+    end_labels,
+    ink_on,
+    page,
+    task_colours,
+)
+
+SIZE = (6.0, 3.2)
+MAX_LABELS = 12
+MAX_POINTS = 1000
+
+
+def accuracy_by_task(run: Run, panel: Panel) -> Figure:
+    """One line a task with its band; of one task, its learning curve beside the accuracy in training."""
+    figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
+    _work_axis(axes, run, strip=run.num_tasks > 1)
+    accuracy_axis(axes, run.eval_accuracy, run.chance)
+    axes.set_ylabel("accuracy")
+    mean, half = run.eval_accuracy.mean(axis=0), interval95(run.eval_accuracy)  # [P, T]
+    colours = task_colours(run.num_tasks)
+    for task, colour in enumerate(colours):
+        begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
+        after = run.eval_units >= begin
+        before = run.eval_units <= (run.eval_units[after][0] if after.any() else run.eval_units[-1])
+        axes.plot(run.eval_units[before], mean[before, task], color=colour, lw=0.8, alpha=0.5)
+        _line(axes, run.eval_units[after], mean[after, task], half[after, task], colour)
+        for index in np.flatnonzero(run.eval_units == end):
+            axes.plot(end, mean[index, task], "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
+    shown = [
+        task for task in range(0, run.num_tasks, math.ceil(run.num_tasks / MAX_LABELS)) if np.isfinite(mean[-1, task])
+    ]
+    ends = [float(mean[-1, task]) for task in shown]
+    texts = [run.task_label(task) for task in shown] if run.num_tasks > 1 else ["held out"] * len(shown)
+    inks = [colours[task] for task in shown]
+    if run.num_tasks == 1 and "accuracy" in run.train:
+        units, values = _thinned(run.train_units, run.train["accuracy"])
+        training = _running_mean(values.mean(axis=0))
+        axes.plot(units, training, color=GREY, lw=1.1, zorder=1.8)
+        if np.isfinite(training[-1]):
+            ends, texts, inks = [*ends, float(training[-1])], [*texts, "in training"], [*inks, GREY]
+    end_labels(axes, run.eval_units[-1], ends, texts, inks, 8.5)
+    return figure
+
+
+def mean_accuracy(run: Run, panel: Panel) -> Figure:
+    """The mean over tasks seen so far, and over all T tasks."""
+    figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
+    _work_axis(axes, run, strip=True)
+    seen = np.stack(
+        [run.eval_accuracy[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)], axis=1
+    )  # [R, P]
+    everything = run.eval_accuracy.mean(axis=2)
+    lines = {"tasks seen so far": (seen, BLUE), "all tasks": (everything, VERMILLION)}
+    bounds = [
+        values.mean(axis=0) + sign * np.nan_to_num(interval95(values))
+        for values, _ in lines.values()
+        for sign in (-1, 1)
+    ]
+    accuracy_axis(axes, np.clip(np.stack(bounds), 0, 1), run.chance)
+    axes.set_ylabel("mean accuracy")
+    for values, colour in lines.values():
+        _line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
+    ends = [float(values.mean(axis=0)[-1]) for values, _ in lines.values()]
+    if np.isfinite(ends).all():
+        texts = [f"{name} {end:.2f}" for name, end in zip(lines, ends, strict=True)]
+        end_labels(axes, run.eval_units[-1], ends, texts, [colour for _, colour in lines.values()], 8.5)
+    return figure
+
+
+def training_loss(run: Run, panel: Panel) -> Figure:
+    """The recorded loss and its running mean; logarithmic where it spans more than a factor of fifty."""
+    figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=0.4)
+    _work_axis(axes, run, strip=run.num_tasks > 1)
+    units, values = _thinned(run.train_units, run.train["loss"])
+    mean = values.mean(axis=0)
+    task_of = np.minimum((units - 1) // run.units_per_task, run.num_tasks - 1)
+    for task in np.unique(task_of):  # apart, so that the running mean does not smear the jump between two tasks
+        part = task_of == task
+        smooth = np.stack([_running_mean(replicate) for replicate in values[:, part]])
+        axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
+        _line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
+    finite = mean[np.isfinite(mean)]
+    if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
+        axes.set_yscale("log")
+    elif len(finite) and finite.min() >= 0:
+        axes.set_ylim(0, finite.max() * 1.05 or 1.0)
+    axes.grid(axis="y", color=PALE, lw=0.6)
+    axes.set_ylabel("loss")
+    return figure
+
+
+def _line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str) -> None:
+    """A mean with its band, [points]; a dot where there is one point only."""
+    axes.plot(units, mean, color=colour, lw=1.7, marker="o" if len(units) == 1 else "", ms=3, zorder=3)
+    if np.isfinite(half).any():
+        axes.fill_between(units, mean - half, mean + half, color=colour, alpha=0.14, lw=0, zorder=2)
+
+
+def _work_axis(axes: Axes, run: Run, strip: bool) -> None:
+    """x from 0 to the whole run, task segments told apart, the point marked where an unfinished run ended."""
+    total = run.num_tasks * run.units_per_task
+    reached = max([0, *run.eval_units[-1:], *run.train_units[-1:]])
+    axes.set_xlim(0, max(total, reached))
+    axes.set_xlabel(f"{run.unit_name}s")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    if strip:
+        _task_strip(axes, run)
+    if reached < total and run.summary["status"] != "completed":
+        axes.axvline(reached, color=VERMILLION, lw=1.2, ls=":")
+        frame = axes.get_xaxis_transform()
+        ended = axes.text(reached, 1.085 if strip else 1.02, run.summary["status"], transform=frame)
+        ended.set(ha="center", va="bottom", fontsize=8, color=VERMILLION)
+
+
+def _task_strip(axes: Axes, run: Run) -> None:
+    """A numbered bar over the axes in the colour of the task being learned; every second segment shaded below it."""
+    frame = axes.get_xaxis_transform()
+    width = run.units_per_task
+    for task, colour in enumerate(task_colours(run.num_tasks)):
+        begin = task * width
+        if task % 2:
+            axes.axvspan(begin, begin + width, color=SHADE, lw=0, zorder=0)
+        axes.add_patch(Rectangle((begin, 1.015), width, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
+        number = axes.text(begin + width / 2, 1.04, str(task + 1), transform=frame)
+        number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
+    label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
+    label.set(ha="right", va="center", fontsize=6.5, color=GREY)
+
+
+def _running_mean(values: np.ndarray) -> np.ndarray:
+    """[N] mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
+    window = max(1, len(values) // 20)
+    finite = np.isfinite(values)
+    kernel = np.ones(window)
+    counts = np.convolve(finite, kernel, mode="same")
+    sums = np.convolve(np.where(finite, values, 0.0), kernel, mode="same")
+    return np.where(finite, sums / np.maximum(counts, 1), np.nan)
+
+
+def _thinned(units: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N] and [R, N] as at most MAX_POINTS means of neighbours, for a file that stays small."""
+    if len(units) <= MAX_POINTS:
+        return units.astype(float), values
+    edges = np.linspace(0, len(units), MAX_POINTS + 1).astype(int)[:-1]
+    counts = np.diff(edges, append=len(units))
+    return np.add.reduceat(units, edges) / counts, np.add.reduceat(values, edges, axis=1) / counts

@@ -1,0 +1,54 @@
+"""Draws the figures of a run from its files alone, as PNG and SVG; the same run gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from metacl_run.reporting import curves, matrices
+from metacl_run.reporting.captions import Panel, panels
+from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.output import write_whole
+from metacl_run.reporting.style import RC
+
+DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
+    "accuracy_by_task": curves.accuracy_by_task,
+    "mean_accuracy": curves.mean_accuracy,
+    "forgetting": matrices.forgetting,
+    "accuracy_matrix": matrices.accuracy_matrix,
+    "training_loss": curves.training_loss,
+}
+"""Panel name -> its function."""
+
+# matplotlib would stamp its version, its address and the time of day.
+UNSTAMPED: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+}
+
+
+def draw(run_dir: Path) -> list[Path]:
+    """Writes figures/<name>.png and .svg for every figure the run supports and removes those it does not."""
+    run = load(run_dir)
+    folder = run_dir / "figures"
+    wanted = {panel.name: panel for panel in panels(run)}
+    paths = []
+    with matplotlib.rc_context(RC):
+        for name, function in DRAWN.items():
+            if name not in wanted:
+                for suffix in UNSTAMPED:
+                    (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+                continue
+            figure = function(run, wanted[name])
+            paths += [write_whole(folder / f"{name}.{suffix}", _saved(figure, suffix)) for suffix in UNSTAMPED]
+    return paths
+
+
+def _saved(figure: Figure, suffix: str) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format=suffix, metadata=UNSTAMPED[suffix])
+    return content.getvalue()

@@ -1,0 +1,91 @@
+"""report.html: a whole run in one file that opens anywhere, without a network, and prints."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from metacl_run.metrics import MEANINGS, reading
+from metacl_run.reporting.captions import panels, subtitle
+from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.output import write_whole
+from metacl_run.reporting.terminal import interval, number
+
+STATUS_WORDS = {
+    "completed": "The run completed.",
+    "interrupted": "The run was interrupted. Everything up to there is kept; the same command continues it.",
+    "diverged": "The run diverged: its loss or parameters stopped being finite. The curves up to there are kept.",
+    "failed": "The run failed. What it had written is kept; the same command tries again.",
+}
+TILES = ("accuracy", "learning_accuracy", "forgetting", "bwt", "fwt")
+"""The metrics that stand large at the top."""
+
+
+def write(run_dir: Path) -> Path:
+    """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
+    run = load(run_dir)
+    html = _template().render(
+        run=run,
+        summary=run.summary,
+        title=f"{run.summary['algo']} on {run.summary['data']}",
+        subtitle=subtitle(run),
+        status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
+        sentence=reading(run.matrix, run.chance) if run.num_tasks else None,
+        tiles=[name for name in TILES if name in run.summary["metrics"]],
+        meanings=MEANINGS,
+        figures=[(panel, svg) for panel in panels(run) if (svg := inline_svg(run, panel.name, panel.title))],
+        matrix=_matrix_rows(run),
+        config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
+    )
+    return write_whole(run_dir / "report.html", html.encode())
+
+
+def inline_svg(run: Run, name: str, title: str) -> Markup | None:
+    """figures/<name>.svg as an element of the page, named for screen readers; None where it was not drawn.
+
+    Several SVGs share one page, so every id gets the figure's name in front; the XML prologue and metadata go.
+    """
+    path = run.directory / "figures" / f"{name}.svg"
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    label = Markup('<svg role="img" aria-label="{}" ').format(title)
+    return Markup(body.replace("<svg ", label, 1))
+
+
+def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
+    """(stage, accuracy of every task): the mean over replicates of the rows reached."""
+    mean = run.matrix[:, : run.rows_reached].mean(axis=0) if run.num_replicates else run.matrix[0:0].sum(axis=0)
+    stages = ["before learning", *(f"after {run.task_label(task)}" for task in range(run.num_tasks))]
+    return [(stage, [number(value) for value in row]) for stage, row in zip(stages, mean, strict=False)]
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as ("timing.wall_s", "12.3") pairs, for a two-column table."""
+    rows = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return rows
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    source = importlib.resources.files("metacl_run.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(number=number, interval=interval, flat=flat)
+    return environment.from_string(source)

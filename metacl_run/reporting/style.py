@@ -1,0 +1,130 @@
+"""How every figure looks: colours a colour-blind reader can tell apart, one layout, no global state left behind."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
+"""Okabe and Ito 2008, Color Universal Design; their yellow is left out, too pale for a line on white."""
+INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
+
+RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "figure.dpi": 100.0,
+    "savefig.dpi": 160.0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "metacl_run",
+    "path.simplify": True,
+}
+"""Holds only inside `matplotlib.rc_context(RC)`. The fixed salt makes the SVG the same bytes for the same run."""
+
+
+def page(
+    title: str, subtitle: str, caption: str, size: tuple[float, float], right: float = 0.3, left: float = 0.75
+) -> tuple[Figure, Axes]:
+    """A figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`."""
+    chars = int((left + size[0] + right) * 16.5)
+    lines = textwrap.wrap(caption, chars)
+    top, bottom = 0.95, 0.62 + 0.16 * len(lines)
+    width, height = left + size[0] + right, bottom + size[1] + top
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((left / width, bottom / height, size[0] / width, size[1] / height))
+    figure.text(0.14 / width, 1 - 0.14 / height, title, fontsize=12, fontweight="bold", va="top")
+    figure.text(0.14 / width, 1 - 0.40 / height, subtitle, fontsize=8.5, color=GREY, va="top")
+    figure.text(0.14 / width, 0.1 / height, "\n".join(lines), fontsize=8, color=GREY, va="bottom", linespacing=1.25)
+    return figure, axes
+
+
+def task_colours(num_tasks: int) -> list[str]:
+    """Up to six tasks Okabe-Ito; more, steps of viridis from dark (first) to light, short of its palest end."""
+    if num_tasks <= 6:
+        return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:num_tasks]
+    steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, num_tasks))
+    return [matplotlib.colors.to_hex(step) for step in steps]
+
+
+def ink_on(colour: Any) -> str:
+    """Black or white, whichever stands out on a colour of any form matplotlib takes (luminance as in WCAG 2.1)."""
+    channels = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions nearest to `values` (least squares), at least `gap` apart and in the same order, within [low, high].
+
+    Subtracting `gap` per rank turns the spacing into mere order, which pooling adjacent violators solves exactly.
+    """
+    order = np.argsort(values, kind="stable")
+    blocks: list[list[float]] = []  # [mean, count]
+    for rank, index in enumerate(order):
+        blocks.append([values[index] - rank * gap, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, count = blocks.pop()
+            total = blocks[-1][1] + count
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * count) / total, total]
+    pooled = [mean for mean, count in blocks for _ in range(int(count))]
+    top = high - (len(pooled) - 1) * gap
+    positions = [0.0] * len(pooled)
+    for rank, index in enumerate(order):
+        positions[index] = max(min(pooled[rank], top), low) + rank * gap
+    return positions
+
+
+def end_labels(
+    axes: Axes, x: float, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str], fontsize: float
+) -> None:
+    """Names each line beside its last point (x, end), in data units; labels that would touch are moved apart."""
+    low, high = axes.get_ylim()
+    points = axes.get_window_extent().height * 72 / RC["figure.dpi"]
+    gap = (high - low) * fontsize * 1.25 / points
+    start, stop = axes.get_xlim()
+    step = (stop - start) * 0.022
+    x_text = x + 2.4 * step
+    for end, place, text, colour in zip(ends, spread_out(ends, gap, low, high), texts, colours, strict=True):
+        axes.plot([x, x + step, x + 2 * step], [end, place, place], color=colour, lw=0.7, clip_on=False, zorder=1)
+        axes.text(x_text, place, text, color=INK, fontsize=fontsize, va="center", clip_on=False)
+
+
+def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None) -> None:
+    """A y axis in tenths that holds all of `values` and the chance level, with a line for the latter."""
+    finite = values[np.isfinite(values)]
+    low = min([*finite, 1.0 if chance is None else chance]) - 0.02
+    high = max([*finite, 0.0 if chance is None else chance]) + 0.02
+    axes.set_ylim(max(0.0, np.floor(low * 10) / 10), min(1.0, np.ceil(high * 10) / 10) + 0.005)
+    axes.yaxis.set_major_formatter("{x:.1f}")
+    axes.grid(axis="y", color=PALE, lw=0.6)
+    if chance is not None:
+        axes.axhline(chance, color=GREY, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
+        axes.annotate(
+            f"chance {chance:.2f}",
+            (0, chance),
+            (4, -9),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            fontsize=7.5,
+            color=GREY,
+        )

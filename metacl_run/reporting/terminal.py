@@ -1,0 +1,68 @@
+"""What stands on the terminal when a run has ended, or is asked for again: metrics, what they say, where things are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metacl_run.metrics import reading
+from metacl_run.reporting.collect import load
+
+MAX_SEEDS = 5
+COLOURS = {"completed": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}
+
+
+def show(run_dir: Path, console: Console) -> None:
+    """Prints the end of a run from its files alone."""
+    run = load(run_dir)
+    summary = run.summary
+    status = summary["status"]
+    seeds = " ".join(map(str, summary["seeds"]))
+    head = f"{summary['algo']}, {summary['model']}, {summary['data']}, seed{'s' if len(summary['seeds']) > 1 else ''} {seeds}"
+    console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
+    if summary["error"]:
+        console.print(escape(summary["error"]), style="red", highlight=False)
+    if summary["metrics"]:
+        console.print(metrics_table(summary))
+    if run.num_tasks:
+        console.print(escape(reading(run.matrix, run.chance)), highlight=False)
+    for warning in summary["warnings"]:
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
+    places = {"report": run_dir / "report.html", "directory": run_dir}
+    for name, path in places.items():
+        if path.exists():
+            console.print(f"[dim]{name:<9}[/] {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def metrics_table(summary: dict[str, Any]) -> Table:
+    """Mean, 95% interval and, of up to five seeds, every value."""
+    seeds = summary["seeds"]
+    each = seeds if 1 < len(seeds) <= MAX_SEEDS else []
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("mean", justify="right", style="bold")
+    if len(seeds) > 1:
+        table.add_column("95% interval", justify="center", no_wrap=True)
+    for seed in each:
+        table.add_column(f"seed {seed}", justify="right", style="dim")
+    for name, metric in summary["metrics"].items():
+        row = [name, number(metric["mean"])]
+        if len(seeds) > 1:
+            row.append(interval(metric["ci95"]))
+        table.add_row(*row, *(number(value) for value in metric["values"] if each))
+    return table
+
+
+def number(value: float | None) -> str:
+    """Three decimals, a dash for what is not defined."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def interval(bounds: list[float | None]) -> str:
+    """'0.701 to 0.745'; words, since bounds may be negative."""
+    low, high = bounds
+    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"

@@ -1,0 +1,43 @@
+"""A record of the store as flat names and numbers, for listeners that draw one curve a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def scalars(record: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, float]:
+    """{name: value} of a record; empty for kinds that are not curves.
+
+    The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third
+    task); of several replicates, seed 7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
+    """
+    each = _replicates(record)
+    if not each:
+        return {}
+    named = {name: float(values.mean()) for name, values in each.items()}
+    if len(seeds) > 1:
+        for name, values in each.items():
+            named |= {f"seed_{seed}/{name}": float(value) for seed, value in zip(seeds, values, strict=True)}
+    return named
+
+
+def _replicates(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """{name: [R]}; JSON's null is NaN."""
+    if record["kind"] == "train":
+        return {f"train/{name}": np.array(values, dtype=float) for name, values in record["metrics"].items()}
+    if record["kind"] != "eval":
+        return {}
+    accuracy = np.array(record["accuracy"], dtype=float)  # [R, T]
+    named = {f"eval/task_{task + 1:02d}": accuracy[:, task] for task in range(accuracy.shape[1])}
+    named["eval/accuracy_all"] = accuracy.mean(axis=1)
+    if seen := num_seen(record):
+        named["eval/accuracy_seen"] = accuracy[:, :seen].mean(axis=1)
+    return named
+
+
+def num_seen(record: Mapping[str, Any]) -> int:
+    """Tasks an "eval" record finds learned, or being learned; 0 before any learning."""
+    return int(record["task"]) + 1 if record["row"] is None else int(record["row"])

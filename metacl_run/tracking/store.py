@@ -1,0 +1,226 @@
+"""The run directory: plain files, written first, whole after any kill.
+
+    config.yaml           the resolved config
+    metrics.jsonl         one record a line, appended; cut back to the checkpoint's position when a run goes on
+    accuracy_matrix.npy   float64 [replicates, tasks + 1, tasks], NaN where not reached
+    checkpoint.pt         tensors and builtins with a digest of their own, `checkpoint.previous.pt` the one before
+    summary.json          written when the run ends, whatever its status
+    run.log               what was said while running
+
+Small files are written beside their place and renamed into it. A lock keeps a second process out of a run that is being computed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from torch.utils._pytree import tree_flatten
+
+from metacl_run.errors import StorageError
+from metacl_run.tracking.listener import Listener
+
+CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+METRICS, MATRIX, SUMMARY, CONFIG, LOG = "metrics.jsonl", "accuracy_matrix.npy", "summary.json", "config.yaml", "run.log"
+
+
+class RunStore:
+    """One run's directory. Use as a context manager: it holds the run's lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.listeners: Sequence[Listener] = ()
+        self._lock = filelock.FileLock(directory / ".lock", blocking=False)
+        self._metrics: Any = None
+
+    def __enter__(self) -> RunStore:
+        with storage_errors(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+            except filelock.Timeout:
+                raise StorageError(
+                    f"{self.directory}: another process is computing this run. Wait for it, then give the command again to see it."
+                ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+        self._lock.release()
+
+    # ----------------------------------------------------------------------------------------------------- small files
+
+    def write_config(self, text: str) -> None:
+        write_atomically(self.directory / CONFIG, text.encode())
+
+    def write_matrix(self, matrix: np.ndarray) -> None:
+        with (
+            storage_errors(self.directory),
+            _beside(self.directory / MATRIX) as temporary,
+            open(temporary, "wb") as file,
+        ):
+            np.save(file, matrix)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Writes summary.json; the listeners hear of it from the caller once the figures and the report stand as well."""
+        text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"
+        write_atomically(self.directory / SUMMARY, text.encode())
+
+    def summary(self) -> dict[str, Any] | None:
+        """What an earlier process left, or None (never finished, or unreadable)."""
+        try:
+            return json.loads((self.directory / SUMMARY).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def clear(self) -> None:
+        """Forgets an earlier computation of this run: it starts again from nothing."""
+        with storage_errors(self.directory):
+            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX):
+                (self.directory / name).unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------------------------------------- records
+
+    def open_records(self, position: int) -> None:
+        """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
+        with storage_errors(self.directory):
+            path = self.directory / METRICS
+            self._metrics = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - closed in __exit__
+            self._metrics.truncate(position)
+            self._metrics.seek(position)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """Appends one record to metrics.jsonl, then tells the listeners."""
+        clean = finite(record)
+        with storage_errors(self.directory):
+            self._metrics.write(json.dumps(clean, allow_nan=False).encode() + b"\n")
+            self._metrics.flush()
+        for listener in self.listeners:
+            listener.record(clean)
+
+    @property
+    def position(self) -> int:
+        """Bytes of metrics.jsonl so far."""
+        return self._metrics.tell()
+
+    # ----------------------------------------------------------------------------------------------------- checkpoints
+
+    def save_checkpoint(self, content: dict[str, Any]) -> None:
+        """Replaces the checkpoint, keeping the one before. `content`: nested dicts, lists, tensors and builtins."""
+        with storage_errors(self.directory):
+            os.fsync(self._metrics.fileno())
+            path = self.directory / CHECKPOINT
+            temporary = self.directory / f".{CHECKPOINT}.new"
+            try:
+                torch.save({"content": content, "digest": _digest(content)}, temporary)
+                _sync(temporary)
+                if path.exists():
+                    os.replace(path, self.directory / PREVIOUS)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def load_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that is whole, or None; and a warning for each one that is not."""
+        warnings = []
+        for name in (CHECKPOINT, PREVIOUS):
+            path = self.directory / name
+            if not path.exists():
+                continue
+            try:
+                stored = torch.load(path, weights_only=True, map_location="cpu")
+                if stored["digest"] == _digest(stored["content"]):
+                    return stored["content"], warnings
+                reason = "its content does not match its digest"
+            except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+            except Exception as error:  # unpickling garbage may raise anything
+                reason = f"it cannot be read ({type(error).__name__})"
+            other = (
+                "the one before it is used"
+                if name == CHECKPOINT and (self.directory / PREVIOUS).exists()
+                else "starting again"
+            )
+            warnings.append(f"{path} is truncated or corrupted: {reason}; {other}")
+        return None, warnings
+
+    def drop_previous_checkpoint(self) -> None:
+        (self.directory / PREVIOUS).unlink(missing_ok=True)
+
+
+@contextmanager
+def storage_errors(directory: Path) -> Iterator[None]:
+    """Turns a full disk or a read-only place into one message."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full. What was written before stands; make room and give the command again to go on"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            reason = f"cannot write there ({error.strerror}). Choose another place with output_dir=..."
+        else:
+            reason = str(error)
+        raise StorageError(f"{directory}: {reason}") from None
+    except RuntimeError as error:  # torch.save's own writer, on a full disk
+        if "PytorchStreamWriter" in str(error) or "iostream" in str(error) or "unexpected pos" in str(error):
+            raise StorageError(
+                f"{directory}: writing the checkpoint failed, most likely because the disk is full. What was written before "
+                "stands; make room and give the command again to go on"
+            ) from None
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside the file, then renames: a reader sees the old content or the new, never half of it."""
+    with storage_errors(path.parent), _beside(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def finite(value: Any) -> Any:
+    """The same with NaN and infinities as None, which JSON can hold."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def _digest(content: Any) -> str:
+    """SHA-256 over structure, dtypes, shapes and bytes."""
+    leaves, spec = tree_flatten(content)
+    digest = hashlib.sha256(str(spec).encode())
+    for leaf in leaves:
+        if isinstance(leaf, torch.Tensor):
+            digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
+            digest.update(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        else:
+            digest.update(repr(leaf).encode())
+    return digest.hexdigest()

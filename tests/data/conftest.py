@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+from metacl_run.data.base import FewShotData
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("METACL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def make() -> Callable[..., FewShotData]:
+    """Builds a shipped data component with some settings changed: `make("split_glyphs", ways=3)`."""
+
+    def build(name: str, **changes: object) -> FewShotData:
+        config = OmegaConf.to_container(OmegaConf.load(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)
+        module, _, cls = config.pop("_target_").rpartition(".")
+        return getattr(importlib.import_module(module), cls)(**{**config, **changes})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def real_data() -> str:
+    """The folder of the real data sets; the test is skipped where there is none."""
+    for root in (os.environ.get("METACL_DATA"), PROJECT.parent / "shared" / "data"):
+        if root and Path(root, "omniglot", "images_background.zip").is_file():
+            return str(root)
+    pytest.skip("no real data: set METACL_DATA")
+
+
+def png(side: int = 4, mode: str = "L", colour: object = 255) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def fake_omniglot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two archives with Omniglot's counts; every drawing is the same white square."""
+    folder, drawing = tmp_path_factory.mktemp("fake_omniglot"), png()
+    for half, characters in (("images_background", 964), ("images_evaluation", 659)):
+        with zipfile.ZipFile(folder / f"{half}.zip", "w") as archive:
+            for number in range(characters):
+                for hand in range(20):
+                    name = (
+                        f"{half}/Alphabet{number // 25:02d}/character{number % 25 + 1:02d}/{number:04d}_{hand:02d}.png"
+                    )
+                    archive.writestr(name, drawing)
+    return folder

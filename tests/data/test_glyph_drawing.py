@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from metacl_run.data.glyph_drawing import _ink, draw_glyphs, script_sizes
+
+
+def draw(**changes: int) -> np.ndarray:
+    settings = {"num_classes": 60, "num_scripts": 4, "hands": 20, "image_size": 28, "seed": 0}
+    return draw_glyphs(**{**settings, **changes})
+
+
+def test_same_seed_same_pixels_whatever_the_threads():
+    before = torch.get_num_threads()
+    first = draw()
+    torch.set_num_threads(1)
+    second = draw()
+    torch.set_num_threads(before)
+    assert np.array_equal(first, second)
+    assert first.shape == (1200, 1, 28, 28)
+    assert not np.array_equal(first, draw(seed=1))
+
+
+def test_drawings_are_ink_on_paper():
+    pixels = draw(image_size=40).reshape(1200, -1)
+    ink = pixels.mean(1) / 255
+    assert ((ink > 0.01) & (ink < 0.4)).all()
+    assert (pixels.max(1) > 200).all()
+    grey = ((pixels > 20) & (pixels < 235)).mean()
+    assert 0.01 < grey < 0.2  # edges are anti-aliased, most is ink or paper
+
+
+def test_a_class_is_recognised_by_its_nearest_drawing_but_not_always():
+    glyphs = draw(num_classes=200).reshape(200, 20, -1) / 255
+    rng, right = np.random.default_rng(0), []
+    for _ in range(600):
+        classes = rng.choice(200, 5, replace=False)
+        support, query = glyphs[classes, 3], glyphs[classes, rng.integers(4, 20)]
+        distance = ((query[:, None] - support) ** 2).sum(-1)
+        right.append((distance.argmin(1) == np.arange(5)).mean())
+    assert 0.4 < np.mean(right) < 0.75  # chance is 0.2; raw pixels of Omniglot give 0.47
+
+
+def test_scripts_have_styles_of_their_own():
+    ink = draw(num_classes=400, num_scripts=8).reshape(8, 50, -1).mean(-1) / 255
+    between, within = ink.mean(1).std(), ink.std(1).mean() / np.sqrt(50)
+    assert between > 2 * within
+
+
+def test_ink_of_a_long_line_is_that_of_a_distance_field():
+    pen = 0.08
+    x = torch.linspace(-3, 3, 400, dtype=torch.float64)
+    line = torch.stack([x, torch.full_like(x, 0.1)], -1)[None, None]
+    ink = _ink(line, torch.tensor([pen], dtype=torch.float64), 28)[0]
+    rows = (2 * torch.arange(28) + 1) / 28 - 1
+    dose = torch.exp(-0.5 * ((rows - 0.1) / pen) ** 2)
+    low, high = 1 / (1 + np.exp(4.5)), 1 / (1 + np.exp(-4.0))
+    expected = ((torch.sigmoid(9 * (dose - 0.5)) - low) / (high - low)).clamp(0, 1)
+    torch.testing.assert_close(ink, expected[:, None].expand(28, 28).double(), atol=1e-3, rtol=0)
+
+
+def test_script_sizes_are_even_and_complete():
+    assert script_sizes(10, 4).tolist() == [3, 3, 2, 2]

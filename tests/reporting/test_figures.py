@@ -1,0 +1,118 @@
+"""Figures are drawn from whatever a run left, the same bytes each time, and show the numbers of the files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from metacl_run.reporting import curves, matrices
+from metacl_run.reporting.captions import panels
+from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.figures import DRAWN, draw
+from metacl_run.reporting.style import RC, ink_on, spread_out, task_colours
+
+ALL = set(DRAWN)
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"tasks": 3}, ALL),
+        ({"tasks": 12, "replicates": 3}, ALL),
+        ({"tasks": 1, "replicates": 2}, {"accuracy_by_task", "training_loss"}),
+        ({"tasks": 4, "replicates": 2, "status": "diverged", "stop": 93}, ALL),
+        ({"tasks": 4, "status": "interrupted", "stop": 41}, ALL - {"forgetting"}),
+        ({"tasks": 4, "status": "interrupted", "stop": 0}, {"accuracy_by_task", "mean_accuracy", "accuracy_matrix"}),
+        ({"tasks": 4, "status": "failed", "stop": -1}, set()),
+    ],
+)
+def test_every_kind_of_run(make_run: Callable[..., Path], settings: dict, names: set[str]) -> None:
+    paths = draw(make_run(**settings))
+    assert {path.stem for path in paths} == names
+    assert {path.suffix for path in paths} == ({".png", ".svg"} if names else set())
+    for path in paths:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert min(image.size) > 300
+                assert len(image.convert("RGB").getcolors(1 << 20)) > 20
+
+
+def test_bytes_repeat_and_global_settings_stay(make_run: Callable[..., Path]) -> None:
+    run = make_run(replicates=2)
+    before = dict(matplotlib.rcParams)
+    first = [path.read_bytes() for path in draw(run)]
+    assert first == [path.read_bytes() for path in draw(run)]
+    assert dict(matplotlib.rcParams) == before
+    assert not any(b"matplotlib" in content[:2000] for content in first)
+
+
+def test_a_figure_no_longer_supported_is_removed(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    draw(make_run())
+    draw(make_run(status="failed", stop=-1))
+    assert list((tmp_path / "run" / "figures").iterdir()) == []
+
+
+def axes_of(run: Run, name: str, draw_one: Callable) -> matplotlib.axes.Axes:
+    panel = next(panel for panel in panels(run) if panel.name == name)
+    with matplotlib.rc_context(RC):
+        return draw_one(run, panel).axes[0]
+
+
+def test_heat_map_and_bars_show_the_matrix(make_run: Callable[..., Path]) -> None:
+    run = load(make_run(tasks=4, replicates=3))
+    mean = np.load(run.directory / "accuracy_matrix.npy").mean(axis=0)
+    shown = {text.get_text() for text in axes_of(run, "accuracy_matrix", matrices.accuracy_matrix).texts}
+    assert shown == {f"{value:.2f}"[1:] for value in mean.ravel()}
+    bars = axes_of(run, "forgetting", matrices.forgetting).patches
+    widths = [bar.get_width() for bar in bars]
+    assert np.mean(widths) == pytest.approx(run.summary["metrics"]["forgetting"]["mean"])
+
+
+def test_mean_accuracy_ends_at_the_metric(make_run: Callable[..., Path]) -> None:
+    run = load(make_run(tasks=4, replicates=3))
+    axes = axes_of(run, "mean_accuracy", curves.mean_accuracy)
+    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == len(run.eval_units)]
+    assert ends == pytest.approx([run.summary["metrics"]["accuracy"]["mean"]] * 2)
+
+
+def test_labels_keep_apart_for_twenty_tasks(make_run: Callable[..., Path]) -> None:
+    run = load(make_run(tasks=20, forget=0.0))
+    axes = axes_of(run, "accuracy_by_task", curves.accuracy_by_task)
+    renderer = axes.figure.canvas.get_renderer()
+    labels = [text for text in axes.texts if re.fullmatch(r"glyphs \d+", text.get_text())]
+    boxes = sorted((text.get_window_extent(renderer) for text in labels), key=lambda box: box.y0)
+    assert len(boxes) == 10
+    assert all(below.y1 <= above.y0 + 1 for below, above in zip(boxes, boxes[1:], strict=False))
+    assert max(box.x1 for box in boxes) < axes.figure.bbox.x1
+
+
+def test_spread_out_is_the_least_squares_answer() -> None:
+    # Two at one place with gap 1 end half a gap to each side; one far off stays; order is kept.
+    assert spread_out([5.0, 5.0, 9.0], 1.0, 0.0, 10.0) == pytest.approx([4.5, 5.5, 9.0])
+    assert spread_out([10.0, 10.0], 1.0, 0.0, 10.0) == pytest.approx([9.0, 10.0])
+    assert spread_out([], 1.0, 0.0, 1.0) == []
+
+
+def test_colours_differ_in_lightness_and_text_stands_out() -> None:
+    assert len(set(task_colours(6))) == 6
+    many = np.array([matplotlib.colors.to_rgb(colour) for colour in task_colours(20)]) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(many) > 0).all()
+    assert (ink_on("#000080"), ink_on("#ffee88")) == ("white", "black")
+
+
+def test_records_cut_short_or_repeated_are_read_once(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=2)
+    whole = load(run_dir)
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "new kind", "unit": 80}\n')
+        file.write((run_dir / "metrics.jsonl").read_text().splitlines()[-1] + "\n")
+        file.write('{"kind": "train", "unit": 81, "ta')
+    again = load(run_dir)
+    np.testing.assert_array_equal(again.eval_accuracy, whole.eval_accuracy)
+    np.testing.assert_array_equal(again.train_units, whole.train_units)

@@ -1,0 +1,128 @@
+"""The report as a browser sees it, and what it must never contain."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from metacl_run.errors import StorageError
+from metacl_run.reporting import figures, report, terminal
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def written(run_dir: Path) -> str:
+    figures.draw(run_dir)
+    return report.write(run_dir).read_text(encoding="utf-8")
+
+
+def test_nothing_is_fetched_and_ids_are_unique(make_run: Callable[..., Path]) -> None:
+    page = written(make_run(tasks=3, replicates=2))
+    assert not re.search(r"""(?:src|href|action)\s*=\s*["'](?!#)""", page)
+    assert not re.search(r"url\((?!#)", page)
+    assert "@import" not in page
+    identifiers = re.findall(r'\sid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    references = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert references <= set(identifiers)
+
+
+def test_values_of_the_config_are_escaped(make_run: Callable[..., Path]) -> None:
+    page = written(make_run(status="failed", stop=-1, error="<img src=x>"))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "&lt;img src=x&gt;" in page
+
+
+@pytest.mark.parametrize(("status", "words"), [("diverged", "diverged"), ("interrupted", "continues it")])
+def test_an_unfinished_run_says_so_first(make_run: Callable[..., Path], status: str, words: str) -> None:
+    page = written(make_run(tasks=4, status=status, stop=93, error="loss is not finite at meta-update 93"))
+    assert page.index(f'class="banner {status}"') < page.index("<h2>Figures")
+    assert words in page
+    assert "loss is not finite at meta-update 93" in page
+
+
+def test_a_run_that_failed_at_once_still_has_a_report(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(status="failed", stop=-1)
+    full = json.loads((run_dir / "summary.json").read_text())
+    kept = ("schema", "status", "run_id", "algo", "model", "data", "protocol", "seeds")
+    (run_dir / "summary.json").write_text(
+        json.dumps({key: full[key] for key in kept} | {"metrics": {}, "error": "no data"})
+    )
+    page = written(run_dir)
+    assert "no data" in page
+    assert "<figure" not in page
+
+
+def test_damaged_files_are_named(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    (run_dir / "summary.json").write_text("{")
+    with pytest.raises(StorageError, match=r"summary\.json cannot be read"):
+        report.write(run_dir)
+
+
+def test_the_report_is_written_whole_or_not_at_all(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    report.write(run_dir)
+    (run_dir / "report.html").unlink()
+    (run_dir / "report.html").mkdir()
+    with pytest.raises(StorageError, match="cannot be written"):
+        report.write(run_dir)
+    assert not list(run_dir.glob(".report*"))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome")
+def test_in_a_real_browser(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    run_dir = make_run(tasks=3, replicates=2)
+    written(run_dir)
+    options = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-dev-shm-usage"
+    log = tmp_path / "net.json"
+    command = [
+        str(BROWSER),
+        *options.split(),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--log-net-log={log}",
+        "--dump-dom",
+    ]
+    seen = subprocess.run([*command, (run_dir / "report.html").as_uri()], capture_output=True, text=True, timeout=100)
+    dom = seen.stdout
+    assert re.findall(r"<h2[^>]*>([^<]+)", dom) == [
+        "Figures",
+        "Metrics",
+        "Accuracy matrix",
+        "To repeat it",
+        "Time, memory, environment",
+        "Config",
+    ]
+    labels = re.findall(r'<svg[^>]*aria-label="([^"]+)"', dom)
+    assert len(labels) == len(re.findall("<figure>", dom)) == 5
+    summary = json.loads((run_dir / "summary.json").read_text())
+    text = html.unescape(re.sub(r"<[^>]+>", " ", dom))
+    for name, metric in summary["metrics"].items():
+        assert name in text
+        assert all(f"{value:.3f}" in text for value in [metric["mean"], *metric["values"]])
+    requested = set(re.findall(r'"url":"([a-z]+)://[^"]*metacl', log.read_text())) if log.exists() else set()
+    assert requested <= {"file"}
+
+
+def test_terminal_table_has_every_seed_and_the_paths(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=3, replicates=2)
+    written(run_dir)
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        terminal.show(run_dir, console)
+    text = console.export_text()
+    summary = json.loads((run_dir / "summary.json").read_text())
+    for value in summary["metrics"]["bwt"]["values"]:
+        assert f"{value:.3f}" in text
+    assert str(run_dir / "report.html") in text
+    assert "chance is 0.20" in text
