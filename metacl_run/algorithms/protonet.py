@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.base import EpisodeLearner, Update, accuracy, alone_with_support
 from metacl_run.errors import SettingError
@@ -55,7 +56,8 @@ class ProtoNet(EpisodeLearner):
 
         support = features(episode.support_x)
         query = features(episode.query_x) if transductive else alone_with_support(features, episode)
-        member = one_hot(episode.support_y, network.ways).to(support.dtype)
+        labels = torch.arange(network.ways, device=support.device)
+        member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
         prototypes = member.T @ support / member.sum(0).unsqueeze(1)
         return -(query.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 STROKES = 4
 CONTROLS = 5
@@ -64,9 +62,8 @@ def draw_glyphs(*, num_classes: int, num_scripts: int, hands: int, image_size: i
     for strokes in range(1, STROKES + 1):
         alike = np.flatnonzero(count == strokes)
         for part in np.split(alike, range(CHUNK, len(alike), CHUNK)):
-            curves = _curves(torch.from_numpy(controls[part, :strokes]), torch.from_numpy(straight[part]))
-            ink = _ink(curves, torch.from_numpy(pen[part]), image_size)
-            pixels[part, 0] = (ink * 255).round().to(torch.uint8).numpy()
+            ink = _ink(_curves(controls[part, :strokes], straight[part]), pen[part], image_size)
+            pixels[part, 0] = np.rint(ink * 255)
     return pixels
 
 
@@ -164,12 +161,12 @@ def _write(
     return points.reshape(num * hands, STROKES, CONTROLS, 2), pen.reshape(-1)
 
 
-def _curves(controls: Tensor, straight: Tensor) -> Tensor:
+def _curves(controls: np.ndarray, straight: np.ndarray) -> np.ndarray:
     """Points along each stroke, [N, S, (K - 1) * SAMPLES + 1, 2]: between Catmull-Rom splines and straight lines."""
     first, last = 2 * controls[:, :, :1] - controls[:, :, 1:2], 2 * controls[:, :, -1:] - controls[:, :, -2:-1]
-    padded = torch.cat([first, controls, last], 2)
+    padded = np.concatenate([first, controls, last], 2)
     before, start, end, after = (padded[:, :, i : i + CONTROLS - 1, None] for i in range(4))
-    t = (torch.arange(SAMPLES, dtype=controls.dtype) / SAMPLES)[:, None]
+    t = (np.arange(SAMPLES) / SAMPLES)[:, None]
     line = start + t * (end - start)
     spline = 0.5 * (
         2 * start
@@ -177,23 +174,26 @@ def _curves(controls: Tensor, straight: Tensor) -> Tensor:
         + t**2 * (2 * before - 5 * start + 4 * end - after)
         + t**3 * (3 * start - 3 * end + after - before)
     )
-    curve = torch.lerp(spline, line, straight[:, None, None, None, None]).flatten(2, 3)
-    return torch.cat([curve, controls[:, :, -1:]], 2)
+    curve = spline + straight[:, None, None, None, None] * (line - spline)
+    return np.concatenate([curve.reshape(*curve.shape[:2], -1, 2), controls[:, :, -1:]], 2)
 
 
-def _ink(curves: Tensor, pen: Tensor, image_size: int) -> Tensor:
+def _ink(curves: np.ndarray, pen: np.ndarray, image_size: int) -> np.ndarray:
     """[N, image_size, image_size] ink in 0..1.
 
     Args:
         curves: [N, S, P / S, 2] points in -1..1; pen: [N].
     """
-    middles = (curves[:, :, 1:] + curves[:, :, :-1]) / 2
-    lengths = (curves[:, :, 1:] - curves[:, :, :-1]).norm(dim=-1).flatten(1)
-    middles = middles.flatten(1, 2)
-    centres = (2 * torch.arange(image_size, dtype=curves.dtype) + 1) / image_size - 1
-    away = (centres[:, None] - middles.transpose(1, 2)[:, :, None]) / pen[:, None, None, None]  # [N, 2, side, P]
-    columns, rows = away.square_().mul_(-0.5).exp_().unbind(1)
+    num = len(curves)
+    middles = ((curves[:, :, 1:] + curves[:, :, :-1]) / 2).reshape(num, -1, 2)
+    lengths = np.linalg.norm(curves[:, :, 1:] - curves[:, :, :-1], axis=-1).reshape(num, 1, -1)
+    centres = (2 * np.arange(image_size) + 1) / image_size - 1
+    away = (centres[:, None] - middles.transpose(0, 2, 1)[:, :, None]) / pen[:, None, None, None]  # [N, 2, side, P]
+    columns, rows = np.moveaxis(np.exp(-0.5 * away**2), 1, 0)
     # Along a straight line the integral is pen * sqrt(2 pi) on the line itself: dividing makes that 1.
-    dose = (rows * lengths[:, None]) @ columns.transpose(1, 2) / (pen * (2 * torch.pi) ** 0.5)[:, None, None]
-    paper, black = torch.sigmoid(torch.tensor([-4.5, 4.0], dtype=dose.dtype))
-    return ((torch.sigmoid(9 * dose - 4.5) - paper) / (black - paper)).clamp(0, 1)
+    dose = (rows * lengths) @ columns.transpose(0, 2, 1) / (pen * np.sqrt(2 * np.pi))[:, None, None]
+    return np.clip((_sigmoid(9 * dose - 4.5) - _sigmoid(-4.5)) / (_sigmoid(4.0) - _sigmoid(-4.5)), 0, 1)
+
+
+def _sigmoid(x: np.ndarray | float) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.asarray(x)))

@@ -1,8 +1,8 @@
 """What every source of images has in common: the settings of its episodes and tasks, and how they become a stream.
 
 A data set of your own is one file with a leaf of `ImageData` (see `image_folder.py`) and one YAML with a value for
-every field: say what there is (`catalogue`), how it becomes tasks (`dealing`), what an image is (`input_shape`), and read
-them (`read`).
+every field: say what there is (`catalogue`), how it becomes tasks (`dealing`), what an image is like (`input_shape`),
+and read them (`read`).
 """
 
 from __future__ import annotations

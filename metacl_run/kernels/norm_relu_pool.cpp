@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 struct Shape {
     int64_t B, N, C, H, W, P;
@@ -24,12 +25,13 @@ struct Shape {
 // One channel of one problem: where it lies, its statistics, and z = k * x + d = scale * xhat + offset.
 template <typename T> struct Channel {
     const Shape &s;
+    const int32_t *windows;
     int64_t g, at, pooled_at, HW;
     double M;
     T m, r, k, d;
 
-    Channel(const Shape &s, int64_t g, const T *x, const T *scale, const T *offset, T eps)
-        : s(s), g(g), at(g / s.C * s.sb + g % s.C * s.sc), pooled_at(g / s.C * s.pb + g % s.C * s.pc), HW(s.H * s.W),
+    Channel(const Shape &s, const int32_t *windows, int64_t g, const T *x, const T *scale, const T *offset, T eps)
+        : s(s), windows(windows), g(g), at(g / s.C * s.sb + g % s.C * s.sc), pooled_at(g / s.C * s.pb + g % s.C * s.pc), HW(s.H * s.W),
           M(double(s.N * s.H * s.W)) {
         double total = 0, square = 0;
         for (int64_t n = 0; n < s.N; ++n) {  // partial sums of one image in T, added up in double
@@ -82,38 +84,78 @@ static inline Vec<double> odds(Vec<double> a, Vec<double> b) { return SHUFFLE(Ma
 static inline Vec<double> zip_low(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 0, 4, 1, 5); }
 static inline Vec<double> zip_high(Vec<double> a, Vec<double> b) { return SHUFFLE(Mask<double>, a, b, 2, 6, 3, 7); }
 
-template <typename T> static inline Vec<T> load(const T *from, int64_t n) {
-    Vec<T> v = {};
-    if (n == lanes<T>)
-        std::memcpy(&v, from, sizeof v);
+// A block of n windows, the first of which is window number p. In a row wide enough for a whole vector its windows lie side by
+// side; in a narrow image they are picked one by one.
+struct InRow {
+    int64_t p, n;
+    const int32_t *at;  // offset of the upper left element of each window
+};
+struct Picked {
+    int64_t p, n;
+    const int32_t *at;
+};
+
+// Left and right neighbours of one row of the windows, and back.
+template <typename T> static inline void load_pairs(const T *from, InRow b, Vec<T> &left, Vec<T> &right) {
+    Vec<T> v, w;
+    std::memcpy(&v, from + b.at[0], sizeof v), std::memcpy(&w, from + b.at[0] + lanes<T>, sizeof w);
+    left = evens(v, w), right = odds(v, w);
+}
+template <typename T> static inline void load_pairs(const T *from, Picked b, Vec<T> &left, Vec<T> &right) {
+    left = right = Vec<T>{};
+    if (b.n == lanes<T>)
+        for (int64_t i = 0; i < lanes<T>; ++i) left[i] = from[b.at[i]], right[i] = from[b.at[i] + 1];
     else
-        for (int64_t i = 0; i < n; ++i) v[i] = from[i];
+        for (int64_t i = 0; i < b.n; ++i) left[i] = from[b.at[i]], right[i] = from[b.at[i] + 1];
+}
+template <typename T> static inline void store_pairs(T *to, InRow b, Vec<T> left, Vec<T> right) {
+    const Vec<T> v = zip_low(left, right), w = zip_high(left, right);
+    std::memcpy(to + b.at[0], &v, sizeof v), std::memcpy(to + b.at[0] + lanes<T>, &w, sizeof w);
+}
+template <typename T> static inline void store_pairs(T *to, Picked b, Vec<T> left, Vec<T> right) {
+    if (b.n == lanes<T>)
+        for (int64_t i = 0; i < lanes<T>; ++i) to[b.at[i]] = left[i], to[b.at[i] + 1] = right[i];
+    else
+        for (int64_t i = 0; i < b.n; ++i) to[b.at[i]] = left[i], to[b.at[i] + 1] = right[i];
+}
+template <typename T, typename Block> static inline Vec<T> load(const T *pooled, Block b) {
+    Vec<T> v = {};
+    if (b.n == lanes<T>)
+        std::memcpy(&v, pooled + b.p, sizeof v);
+    else
+        for (int64_t i = 0; i < b.n; ++i) v[i] = pooled[b.p + i];
     return v;
 }
-template <typename T> static inline void store(T *to, Vec<T> v, int64_t n) {
-    if (n == lanes<T>)
-        std::memcpy(to, &v, sizeof v);
+template <typename T, typename Block> static inline void store(T *pooled, Block b, Vec<T> v) {
+    if (b.n == lanes<T>)
+        std::memcpy(pooled + b.p, &v, sizeof v);
     else
-        for (int64_t i = 0; i < n; ++i) to[i] = v[i];
+        for (int64_t i = 0; i < b.n; ++i) pooled[b.p + i] = v[i];
 }
-// n pairs of neighbours, split into left and right ones, and back.
-template <typename T> static inline void load_pairs(const T *from, int64_t n, Vec<T> &left, Vec<T> &right) {
-    const int64_t first = n == lanes<T> ? n : std::min(2 * n, lanes<T>);
-    const Vec<T> a = load(from, first), b = load(from + first, 2 * n - first);
-    left = evens(a, b), right = odds(a, b);
-}
-template <typename T> static inline void store_pairs(T *to, int64_t n, Vec<T> left, Vec<T> right) {
-    const int64_t first = n == lanes<T> ? n : std::min(2 * n, lanes<T>);
-    store(to, zip_low(left, right), first), store(to + first, zip_high(left, right), 2 * n - first);
+
+// Calls f(block) for blocks of windows that cover an image; the last ones may overlap.
+template <typename T, typename F> static inline void each_block(const Shape &s, const int32_t *at, F f) {
+    const int64_t Ho = s.H / 2, Wo = s.W / 2, all = Ho * Wo, n = std::min(all, lanes<T>);
+    if (Wo >= lanes<T>)
+        for (int64_t i = 0; i < all; i += Wo)
+            for (int64_t j = 0; j < Wo; j += lanes<T>) {
+                const int64_t p = i + std::min(j, Wo - lanes<T>);
+                f(InRow{p, lanes<T>, at + p});
+            }
+    else
+        for (int64_t i = 0; i < all; i += lanes<T>) {
+            const int64_t p = std::min(i, all - n);
+            f(Picked{p, n, at + p});
+        }
 }
 
 // The four elements of n windows side by side, and which of them wins: the first of the largest, as in torch.
 template <typename T> struct Windows {
-    Vec<T> x0, x1, x2, x3;
+    Vec<T> x0, x1, x2, x3, best;
     Mask<T> right_above, right_below, below, off;
 
-    Windows(const Channel<T> &c, const T *row, int64_t n) {
-        load_pairs(row, n, x0, x1), load_pairs(row + c.s.W, n, x2, x3);
+    template <typename Block> Windows(const Channel<T> &c, const T *x, Block b) {
+        load_pairs(x, b, x0, x1), load_pairs(x + c.s.W, b, x2, x3);
         const Vec<T> z0 = c.k * x0 + c.d, z1 = c.k * x1 + c.d, z2 = c.k * x2 + c.d, z3 = c.k * x3 + c.d;
         right_above = z1 > z0, right_below = z3 > z2;
         const Vec<T> above = right_above ? z1 : z0, under = right_below ? z3 : z2;
@@ -121,18 +163,10 @@ template <typename T> struct Windows {
         best = below ? under : above;
         off = best <= T(0);
     }
-    Vec<T> best;
     Vec<T> winner(Vec<T> v0, Vec<T> v1, Vec<T> v2, Vec<T> v3) const {
         return below ? (right_below ? v3 : v2) : (right_above ? v1 : v0);
     }
 };
-
-// Calls f(row i, column j, n) for blocks of n windows that cover the image; blocks may overlap.
-template <typename T, typename F> static inline void each_block(const Shape &s, F f) {
-    const int64_t Ho = s.H / 2, Wo = s.W / 2, n = std::min(Wo, lanes<T>);
-    for (int64_t i = 0; i < Ho; ++i)
-        for (int64_t j = 0; j < Wo; j += lanes<T>) f(i, std::min(j, Wo - n), n);
-}
 
 // ------------------------------------------------------------------------------------------------------------ one image
 
@@ -159,9 +193,9 @@ template <typename T> static void pool(const Channel<T> &c, const T *__restrict 
             y[i] = z <= 0 ? T(0) : z;
         }
     } else if (P == 2) {
-        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
-            const Windows<T> w(c, x + 2 * (i * W + j), n);
-            store<T>(y + i * Wo + j, w.off ? Vec<T>{} : w.best, n);
+        each_block<T>(c.s, c.windows, [&](auto b) {
+            const Windows<T> w(c, x, b);
+            store<T>(y, b, w.off ? Vec<T>{} : w.best);
         });
     } else {
         for (int64_t i = 0; i < Ho; ++i)
@@ -178,13 +212,12 @@ template <typename T> static void unpool(const Channel<T> &c, const T *__restric
     if (P == 1) {
         for (int64_t i = 0; i < c.HW; ++i) gz[i] = c.k * x[i] + c.d <= 0 ? T(0) : gy[i];
     } else if (P == 2) {
-        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
-            const Windows<T> w(c, x + 2 * (i * W + j), n);
-            const Vec<T> zero = {}, g = w.off ? zero : load(gy + i * Wo + j, n);
+        each_block<T>(c.s, c.windows, [&](auto b) {
+            const Windows<T> w(c, x, b);
+            const Vec<T> zero = {}, g = w.off ? zero : load(gy, b);
             const Vec<T> above = w.below ? zero : g, under = w.below ? g : zero;
-            T *row = gz + 2 * (i * W + j);
-            store_pairs<T>(row, n, w.right_above ? zero : above, w.right_above ? above : zero);
-            store_pairs<T>(row + W, n, w.right_below ? zero : under, w.right_below ? under : zero);
+            store_pairs<T>(gz, b, w.right_above ? zero : above, w.right_above ? above : zero);
+            store_pairs<T>(gz + W, b, w.right_below ? zero : under, w.right_below ? under : zero);
         });
         if (W % 2)
             for (int64_t i = 0; i < 2 * Ho; ++i) gz[i * W + W - 1] = 0;
@@ -209,12 +242,12 @@ static void gather(const Channel<T> &c, const T *__restrict x, const T *__restri
             ggy[i] = c.k * x[i] + c.d <= 0 ? T(0) : value;
         }
     } else if (P == 2) {
-        each_block<T>(c.s, [&](int64_t i, int64_t j, int64_t n) {
-            const Windows<T> w(c, x + 2 * (i * W + j), n);
+        each_block<T>(c.s, c.windows, [&](auto b) {
+            const Windows<T> w(c, x, b);
             Vec<T> a0, a1, a2, a3;
-            load_pairs(a + 2 * (i * W + j), n, a0, a1), load_pairs(a + 2 * (i * W + j) + W, n, a2, a3);
+            load_pairs(a, b, a0, a1), load_pairs(a + W, b, a2, a3);
             const Vec<T> value = za * w.winner(a0, a1, a2, a3) + (zx * w.winner(w.x0, w.x1, w.x2, w.x3) + z0);
-            store<T>(ggy + i * Wo + j, w.off ? Vec<T>{} : value, n);
+            store<T>(ggy, b, w.off ? Vec<T>{} : value);
         });
     } else {
         for (int64_t i = 0; i < Ho; ++i)
@@ -227,10 +260,19 @@ static void gather(const Channel<T> &c, const T *__restrict x, const T *__restri
 
 // --------------------------------------------------------------------------------------------------------- the operations
 
+static std::vector<int32_t> window_offsets(const Shape &s) {
+    std::vector<int32_t> at;
+    if (s.P == 2)
+        for (int64_t i = 0; i < s.H / 2; ++i)
+            for (int64_t j = 0; j < s.W / 2; ++j) at.push_back(int32_t(2 * (i * s.W + j)));
+    return at;
+}
+
 template <typename T> static void forward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, T *y) {
+    const std::vector<int32_t> windows = window_offsets(s);
 #pragma omp parallel for schedule(static) num_threads(s.threads)
     for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const Channel<T> c(s, g, x, scale, offset, eps);
+        const Channel<T> c(s, windows.data(), g, x, scale, offset, eps);
         for (int64_t n = 0; n < s.N; ++n) pool(c, x + c.image(n), y + c.pooled(n));
     }
 }
@@ -238,9 +280,10 @@ template <typename T> static void forward(const Shape &s, T eps, const T *x, con
 template <typename T>
 static void backward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, const T *gy, T *gx, T *gscale,
                      T *goffset) {
+    const std::vector<int32_t> windows = window_offsets(s);
 #pragma omp parallel for schedule(static) num_threads(s.threads)
     for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const Channel<T> c(s, g, x, scale, offset, eps);
+        const Channel<T> c(s, windows.data(), g, x, scale, offset, eps);
         double s1 = 0, s2 = 0;
         for (int64_t n = 0; n < s.N; ++n) {
             const T *xn = x + c.image(n);
@@ -270,9 +313,10 @@ static void backward(const Shape &s, T eps, const T *x, const T *scale, const T 
 template <typename T>
 static void double_backward(const Shape &s, T eps, const T *x, const T *scale, const T *offset, const T *gy, const T *a,
                             const T *cotangent_scale, const T *cotangent_offset, T *ggy, T *xx, T *gscale) {
+    const std::vector<int32_t> windows = window_offsets(s);
 #pragma omp parallel for schedule(static) num_threads(s.threads)
     for (int64_t g = 0; g < s.B * s.C; ++g) {
-        const Channel<T> c(s, g, x, scale, offset, eps);
+        const Channel<T> c(s, windows.data(), g, x, scale, offset, eps);
         double s1 = 0, s2 = 0, K = 0, sa = 0, sax = 0;
         for (int64_t n = 0; n < s.N; ++n) {
             const T *xn = x + c.image(n), *an = a + c.image(n);

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from metacl_run.kernels import build
+from metacl_run.kernels.folding import fold, unfold
 
 EPS = 1e-5
 
@@ -97,22 +98,6 @@ def _call(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tens
     kernel(shape, ctypes.c_double(eps), *pointers)
 
 
-def _fold(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    """Moves the mapped axis to the front of each tensor and merges it with axis B."""
-    folded = []
-    for dim, tensor in zip(dims, tensors, strict=False):
-        moved = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-        folded.append(moved.flatten(0, 1))
-    return folded
-
-
-def _unfold(info: Any, outputs: Any) -> Any:
-    size = info.batch_size
-    if isinstance(outputs, Tensor):
-        return outputs.unflatten(0, (size, -1)), 0
-    return tuple(o.unflatten(0, (size, -1)) for o in outputs), (0,) * len(outputs)
-
-
 class _Block(torch.autograd.Function):
     """(x, scale, offset) -> y. Statistics and winners are cheap to find again: only the inputs are kept for the derivatives."""
 
@@ -134,7 +119,7 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
-        return _unfold(info, _Block.apply(*_fold(info, in_dims, inputs[:3]), *inputs[3:]))
+        return unfold(info, _Block.apply(*fold(info, in_dims, inputs[:3]), *inputs[3:]))
 
 
 class _BlockBackward(torch.autograd.Function):
@@ -159,7 +144,7 @@ class _BlockBackward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
-        return _unfold(info, _BlockBackward.apply(*_fold(info, in_dims, inputs[:4]), *inputs[4:]))
+        return unfold(info, _BlockBackward.apply(*fold(info, in_dims, inputs[:4]), *inputs[4:]))
 
 
 class _BlockDoubleBackward(torch.autograd.Function):
@@ -186,4 +171,4 @@ class _BlockDoubleBackward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> Any:
-        return _unfold(info, _BlockDoubleBackward.apply(*_fold(info, in_dims, inputs[:7]), *inputs[7:]))
+        return unfold(info, _BlockDoubleBackward.apply(*fold(info, in_dims, inputs[:7]), *inputs[7:]))

@@ -35,9 +35,9 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
     """One line a task with its band; of one task, its learning curve beside the accuracy in training."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     _work_axis(axes, run, strip=run.num_tasks > 1)
-    accuracy_axis(axes, run.eval_accuracy, run.chance)
     axes.set_ylabel("accuracy")
     mean, half = run.eval_accuracy.mean(axis=0), interval95(run.eval_accuracy)  # [P, T]
+    accuracy_axis(axes, _bounds(mean, half), run.chance)
     colours = task_colours(run.num_tasks)
     for task, colour in enumerate(colours):
         begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
@@ -72,12 +72,8 @@ def mean_accuracy(run: Run, panel: Panel) -> Figure:
     )  # [R, P]
     everything = run.eval_accuracy.mean(axis=2)
     lines = {"tasks seen so far": (seen, BLUE), "all tasks": (everything, VERMILLION)}
-    bounds = [
-        values.mean(axis=0) + sign * np.nan_to_num(interval95(values))
-        for values, _ in lines.values()
-        for sign in (-1, 1)
-    ]
-    accuracy_axis(axes, np.clip(np.stack(bounds), 0, 1), run.chance)
+    bounds = [_bounds(values.mean(axis=0), interval95(values)) for values, _ in lines.values()]
+    accuracy_axis(axes, np.stack(bounds), run.chance)
     axes.set_ylabel("mean accuracy")
     for values, colour in lines.values():
         _line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
@@ -111,10 +107,16 @@ def training_loss(run: Run, panel: Panel) -> Figure:
 
 
 def _line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str) -> None:
-    """A mean with its band, [points]; a dot where there is one point only."""
-    axes.plot(units, mean, color=colour, lw=1.7, marker="o" if len(units) == 1 else "", ms=3, zorder=3)
+    """A mean with its band, [points]; a dash where there is one point only."""
+    axes.plot(units, mean, color=colour, lw=1.7, marker="_" if len(units) == 1 else "", ms=7, zorder=3)
     if np.isfinite(half).any():
         axes.fill_between(units, mean - half, mean + half, color=colour, alpha=0.14, lw=0, zorder=2)
+
+
+def _bounds(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """The edges of a band, [2, ...], kept within what an accuracy can be; the mean itself where there is no band."""
+    half = np.nan_to_num(half)
+    return np.clip(np.stack([mean - half, mean + half]), 0, 1)
 
 
 def _work_axis(axes: Axes, run: Run, strip: bool) -> None:

@@ -21,15 +21,15 @@ def show(run_dir: Path, console: Console) -> None:
     run = load(run_dir)
     summary = run.summary
     status = summary["status"]
-    seeds = " ".join(map(str, summary["seeds"]))
-    head = f"{summary['algo']}, {summary['model']}, {summary['data']}, seed{'s' if len(summary['seeds']) > 1 else ''} {seeds}"
+    seeds = f"seed{'s' if len(summary['seeds']) > 1 else ''} {' '.join(map(str, summary['seeds']))}"
+    head = f"{summary['algo']}, {summary['model']}, {summary['data']}, {seeds}"
     console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
     if summary["error"]:
         console.print(escape(summary["error"]), style="red", highlight=False)
     if summary["metrics"]:
-        console.print(metrics_table(summary))
+        _print_table(summary, console)
     if run.num_tasks:
-        console.print(escape(reading(run.matrix, run.chance)), highlight=False)
+        console.print(escape(reading(run.matrix, run.chance)), highlight=False, soft_wrap=not console.is_terminal)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
     places = {"report": run_dir / "report.html", "directory": run_dir}
@@ -38,16 +38,26 @@ def show(run_dir: Path, console: Console) -> None:
             console.print(f"[dim]{name:<9}[/] {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
-def metrics_table(summary: dict[str, Any]) -> Table:
-    """Mean, 95% interval and, of up to five seeds, every value."""
+def _print_table(summary: dict[str, Any], console: Console) -> None:
+    """With every seed's value where there are few and the terminal is wide enough; a file has no width."""
+    table = metrics_table(summary, each=1 < len(summary["seeds"]) <= MAX_SEEDS)
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    if not console.is_terminal:
+        table.width = needed
+        console.print(table, crop=False, soft_wrap=True)
+    else:
+        console.print(table if needed <= console.width else metrics_table(summary, each=False))
+
+
+def metrics_table(summary: dict[str, Any], each: bool) -> Table:
+    """Mean, 95% interval of several seeds and, with `each`, every seed's value."""
     seeds = summary["seeds"]
-    each = seeds if 1 < len(seeds) <= MAX_SEEDS else []
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("metric", no_wrap=True)
     table.add_column("mean", justify="right", style="bold")
     if len(seeds) > 1:
         table.add_column("95% interval", justify="center", no_wrap=True)
-    for seed in each:
+    for seed in seeds if each else []:
         table.add_column(f"seed {seed}", justify="right", style="dim")
     for name, metric in summary["metrics"].items():
         row = [name, number(metric["mean"])]

@@ -25,7 +25,6 @@ from metacl_run.reporting.terminal import show
 from metacl_run.tracking.listener import Listener, RunInfo
 from metacl_run.tracking.view import View, sparkline
 
-PROGRESS = ("auto", "rich", "plain", "none")
 SPARK_WIDTH = 48
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,22 +43,13 @@ def real_data() -> str:
     pytest.skip("no real data: set METACL_DATA")
 
 
-def png(side: int = 4, mode: str = "L", colour: object = 255) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, (side, side), colour).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="session")
-def fake_omniglot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two archives with Omniglot's counts; every drawing is the same white square."""
-    folder, drawing = tmp_path_factory.mktemp("fake_omniglot"), png()
-    for half, characters in (("images_background", 964), ("images_evaluation", 659)):
-        with zipfile.ZipFile(folder / f"{half}.zip", "w") as archive:
-            for number in range(characters):
-                for hand in range(20):
-                    name = (
-                        f"{half}/Alphabet{number // 25:02d}/character{number % 25 + 1:02d}/{number:04d}_{hand:02d}.png"
-                    )
-                    archive.writestr(name, drawing)
-    return folder
+def png() -> Callable[..., bytes]:
+    """The content of a PNG file of one colour: `png(side=4, mode="L", colour=255)`."""
+
+    def content(side: int = 4, mode: str = "L", colour: object = 255) -> bytes:
+        buffer = io.BytesIO()
+        Image.new(mode, (side, side), colour).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return content

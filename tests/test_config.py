@@ -1,0 +1,191 @@
+"""What a user reads after a mistake, word for word where the words matter; and what names a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+
+from metacl_run.cli import check, compose_job, expand
+from metacl_run.config import Experiment, component_class, config_dir, convert, load
+from metacl_run.errors import ConfigError, UserError
+from metacl_run.inner.engine import Engine
+
+MISTAKES = [
+    ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: anil, "),
+    ("algo.inner_lrr=3", "algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?"),
+    ("+algo.foo=1", "algo.foo=1: Maml has no such setting."),
+    ("sed=1", "sed=1: there is no such setting. Did you mean seeds?"),
+    ("seeds=abc", "seeds=abc: must be a list of"),
+    ("seeds=[0,0]", "seeds=[0, 0]: must be one or more different whole numbers"),
+    ("algo.inner_steps=1.5", "algo.inner_steps=1.5: must be a whole number"),
+    ("algo.inner_lr=fast", "algo.inner_lr=fast: must be a number"),
+    ("algo.first_order=1", "algo.first_order=1: must be true or false"),
+    ("algo.inner_lr=-1", "algo.inner_lr=-1.0: must be greater than 0"),
+    ("algo.plastic=heads", "algo.plastic=heads: must be one of all, head. Did you mean head?"),
+    ("algo.clip_norm=x", "algo.clip_norm=x: must be a number, or null"),
+    ("model.blocks=9", "model.blocks=9: is too many for 28x28 images"),
+    ("data.ways=600", "data.ways=600: "),
+    ("data.shots=30", "data.shots=30: "),
+    ("data.num_tasks=0", "data.num_tasks=0: "),
+    ("algo.replay=3", "algo.replay=3: keeps 0 classes of each of 4 earlier tasks, but an episode needs data.ways=5."),
+    ("algo.train_queries=0", "algo.train_queries=0: must be at least 1"),
+    ("gpu.engine=cuda_graph", "gpu.engine=cuda_graph: needs CUDA"),
+    ("gpu=cuda", "gpu.device=cuda: there is no CUDA device here"),
+    ("gpu.device=gpu", "gpu.device=gpu: must be one of auto, cpu, cuda."),
+    ("protocol.eval_split=train", "protocol.eval_split=train: must be one of test, validation."),
+    ("progress=verbose", "progress=verbose: must be one of auto, rich, plain, none."),
+    ("algo._target_=metacl_run.algorithms.maml.Mamal", "must name a dataclass in metacl_run.algorithms.maml. Did you mean Maml?"),
+    ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import"),
+    ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
+    ("algo.inner_lr=[1", "cannot read the command line"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
+def test_one_message_names_key_value_and_what_is_allowed(override: str, message: str) -> None:
+    if override in ("gpu=cuda", "gpu.engine=cuda_graph") and __import__("torch").cuda.is_available():
+        pytest.skip("there is CUDA here")
+    with pytest.raises(UserError) as caught:
+        check([override], None, multirun=False)
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_of_one_command_are_told_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(["algo.inner_lrr=1", "protocol.log_every=x", "sed=1"], None, multirun=False)
+    text = str(caught.value)
+    assert "algo.inner_lrr" in text
+    assert "protocol.log_every=x" in text
+    assert "sed=1" in text
+
+
+def test_a_sweep_with_one_bad_job_starts_nothing_and_names_the_job() -> None:
+    with pytest.raises(ConfigError, match=r"nothing was started.*\njob algo.inner_lr=0") as caught:
+        check(["algo.inner_lr=0,0.1"], None, multirun=True)
+    assert "job algo.inner_lr=0.1" not in str(caught.value)
+
+
+def test_expand_is_the_grid() -> None:
+    assert expand(["algo=maml,anil", "seeds=[0,1]", "algo.inner_lr=choice(0.1,0.2)"], multirun=True) == [
+        ["algo=maml", "seeds=[0,1]", "algo.inner_lr=0.1"],
+        ["algo=maml", "seeds=[0,1]", "algo.inner_lr=0.2"],
+        ["algo=anil", "seeds=[0,1]", "algo.inner_lr=0.1"],
+        ["algo=anil", "seeds=[0,1]", "algo.inner_lr=0.2"],
+    ]
+
+
+def test_mistakes_inside_a_preset_file_are_named_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    preset = tmp_path / "experiment" / "mine.yaml"
+    preset.write_text("# @package _global_\nalgo:\n  inner_lr: fast\n")
+    with pytest.raises(ConfigError, match=r"algo\.inner_lr=fast: must be a number"):
+        check(["experiment=mine"], str(tmp_path), multirun=False)
+    preset.write_text("# @package _global_\nalgo:\n  inner_lrr: 0.1\n")
+    with pytest.raises(ConfigError, match="inner_lrr"):
+        check(["experiment=mine"], str(tmp_path), multirun=False)
+    with pytest.raises(ConfigError, match="experiment=mime: there is no such option. Did you mean mine"):
+        check(["experiment=mime"], str(tmp_path), multirun=False)
+
+
+def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "algo" / "alien.yaml").write_text("_target_: metacl_run.models.mlp.Mlp\nhidden: [3]\nbatch_norm: true\n")
+    with pytest.raises(ConfigError) as caught:
+        check(["algo=alien"], str(tmp_path), multirun=False)
+    assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
+    assert "Works with: anil, fomaml, ftml, maml, meta_sgd, protonet, reptile" in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------ every shipped file
+
+OPTIONS = sorted(p for g in ("algo", "model", "data", "gpu", "logger", "protocol", "experiment") for p in (config_dir() / g).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=[f"{p.parent.name}/{p.stem}" for p in OPTIONS])
+def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
+    text = path.read_text()
+    node = yaml.safe_load(text)
+    if "_target_" not in node:
+        return
+    fields = {field.name for field in dataclasses.fields(component_class(node["_target_"], path.parent.name))}
+    assert set(node) - {"_target_", "defaults"} == fields
+
+
+@pytest.mark.parametrize("name", [p.stem for p in OPTIONS if p.parent.name == "algo"])
+def test_every_algorithm_takes_a_step_that_lowers_its_loss(name: str, experiment: Callable[..., Experiment]) -> None:
+    import numpy as np
+    import torch
+
+    from metacl_run.models.base import Network, initial_params
+
+    built = experiment(f"algo={name}", "algo.meta_batch_size=2")
+    stream = built.data.load([0])
+    algo, network_outputs = built.algo, built.algo.num_outputs(built.data.ways)
+    module, params = initial_params(built.model, built.data.input_shape, network_outputs, 0, torch.float32)
+    network = Network(module, built.data.ways)
+    state = algo.start(network, params, torch.rand(sum(p.numel() for p in params.values())))
+    shots = algo.train_shots or built.data.shots
+    queries = built.data.queries if algo.train_queries is None else algo.train_queries
+    batches = algo.inner_batches(shots * built.data.ways, True)
+    drawn = stream.sample(
+        np.zeros((1, 2), dtype=np.int64),
+        "train",
+        shots=shots,
+        queries=queries,
+        rngs=[np.random.default_rng(0)],
+        batches=batches,
+    )
+    episodes = type(drawn)(*(leaf[0] for leaf in drawn))
+    losses = []
+    for _ in range(12):
+        state, metrics = algo.meta_update(network, Engine(kind="vmap"), 100, state, episodes)
+        losses.append(metrics["loss"].item())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", [p.stem for p in OPTIONS if p.parent.name == "model"])
+def test_every_model_builds_with_and_without_a_head(name: str, experiment: Callable[..., Experiment]) -> None:
+    import torch
+
+    model = experiment(f"model={name}", tiny=[]).model
+    x = torch.rand(6, 1, 28, 28)
+    assert model.build((1, 28, 28), 5)(x).shape == (6, 5)
+    features = model.build((1, 28, 28), None)(x)
+    assert features.shape[0] == 6
+    assert features[0].numel() > 5
+
+
+# ------------------------------------------------------------------------------------------------------------ types, names
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [(1, float, 1.0), (None, int | None, None), ([1, 2], list[float], [1.0, 2.0]), ("a", Literal["a", "b"], "a")],
+)
+def test_convert(value: object, hint: object, expected: object) -> None:
+    converted = convert(value, hint)
+    assert converted == expected
+    assert type(converted) is type(expected)
+
+
+@pytest.mark.parametrize(("value", "hint"), [(True, int), (1.5, int), ("1", int), (1, bool), (1, str), ("c", Literal["a", "b"])])
+def test_convert_refuses(value: object, hint: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        convert(value, hint)
+
+
+def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Path) -> None:
+    def run_id(*overrides: str) -> str:
+        return load(*compose_job(list(overrides))).run_id
+
+    base = run_id()
+    assert run_id() == base
+    for same in ("logger=wandb", "output_dir=elsewhere", "progress=none", "rerun=true", "protocol.checkpoint_every=1"):
+        assert run_id(same) == base, same
+    for other in ("seeds=[1]", "algo.inner_lr=0.1", "data.shots=2", "gpu.precision=float64", "protocol.eval_episodes=7"):
+        assert run_id(other) != base, other

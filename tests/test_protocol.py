@@ -1,0 +1,50 @@
+"""Protocol `continual_meta`: where episodes come from, memory, learning, forgetting fought."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from metacl_run.config import Experiment
+from metacl_run.experiment import run
+from metacl_run.protocols.continual_meta import episode_tasks
+
+EVERYTHING = np.iinfo(np.int64).max
+
+
+def test_without_memory_every_episode_is_of_the_current_task(experiment: Callable[..., Experiment]) -> None:
+    tasks, classes = episode_tasks(experiment().algo, 1, np.random.default_rng(0))
+    assert tasks.tolist() == [1, 1, 1]
+    assert (classes == EVERYTHING).all()
+
+
+def test_memory_gives_its_share_and_divides_its_classes_evenly(experiment: Callable[..., Experiment]) -> None:
+    algo = dataclasses.replace(experiment().algo, replay=20, replay_share=0.25, meta_batch_size=8)
+    seen = set()
+    for seed in range(40):
+        tasks, classes = episode_tasks(algo, 3, np.random.default_rng(seed))
+        assert (tasks[:2] < 3).all()
+        assert (tasks[2:] == 3).all()
+        assert classes[:2].tolist() == [20 // 3] * 2
+        assert (classes[2:] == EVERYTHING).all()
+        seen |= set(tasks[:2].tolist())
+    assert seen == {0, 1, 2}
+
+
+def test_follow_the_meta_leader_draws_uniformly_from_all_tasks_seen(experiment: Callable[..., Experiment]) -> None:
+    algo = dataclasses.replace(experiment("algo=ftml").algo, meta_batch_size=4000)
+    tasks, classes = episode_tasks(algo, 3, np.random.default_rng(0))
+    assert np.bincount(tasks, minlength=4) == pytest.approx([1000] * 4, rel=0.15)
+    assert (classes == EVERYTHING).all()
+
+
+def test_meta_learning_beats_the_untrained_network_and_chance(experiment: Callable[..., Experiment]) -> None:
+    overrides = ["algo=protonet", "data.num_tasks=1", "data.num_classes=80", "model.channels=16", "data.shift=none"]
+    built = experiment(*overrides, "protocol.updates_per_task=60", "protocol.eval_episodes=60", "protocol.eval_every=0")
+    run(built)
+    matrix = np.load(built.directory / "accuracy_matrix.npy")[0]
+    assert matrix[1, 0] > matrix[0, 0] + 0.05
+    assert matrix[1, 0] > 1 / 3 + 0.2

@@ -1,0 +1,293 @@
+"""Whole runs: what they leave, that a killed run ends as the unbroken one, what goes wrong and how it is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from metacl_run.config import Experiment
+from metacl_run.experiment import run
+from tests.conftest import TINY
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": "200"}
+
+
+def command(*overrides: str) -> list[str]:
+    return [sys.executable, "-m", "metacl_run", *TINY, *overrides]
+
+
+def metacl(*overrides: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*overrides), cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=240, check=False, **options
+    )
+
+
+def only_run(root: Path) -> Path:
+    (summary,) = root.rglob("summary.json")
+    return summary.parent
+
+
+def parameters(directory: Path) -> list[torch.Tensor]:
+    content = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]
+    return tree_leaves(content["state"])
+
+
+def records(directory: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["wall_s"]
+    return lines
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert json.loads((a / "summary.json").read_text())["metrics"] == json.loads((b / "summary.json").read_text())["metrics"]
+    assert (a / "accuracy_matrix.npy").read_bytes() == (b / "accuracy_matrix.npy").read_bytes()
+    assert records(a) == records(b)
+    assert all(torch.equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
+
+
+def test_a_run_leaves_what_the_readme_promises(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("seeds=[0,3]")
+    assert run(built) == 0
+    directory = built.directory
+    assert {p.name for p in directory.iterdir()} >= {
+        "config.yaml",
+        "metrics.jsonl",
+        "accuracy_matrix.npy",
+        "summary.json",
+        "checkpoint.pt",
+        "run.log",
+        "figures",
+        "report.html",
+    }
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert summary["seeds"] == [0, 3]
+    assert {"versions", "schema"} - set(summary) == {"versions"}
+    matrix = np.load(directory / "accuracy_matrix.npy")
+    assert matrix.shape == (2, 3, 2)
+    assert np.isfinite(matrix).all()
+    assert summary["metrics"]["accuracy"]["values"] == pytest.approx(matrix[:, -1].mean(1).tolist())
+    assert summary["peak_memory_mb"] > 0
+    assert not list(directory.glob(".*new"))
+
+
+def test_the_same_config_is_shown_not_repeated_and_rerun_repeats(experiment: Callable[..., Experiment]) -> None:
+    built = experiment()
+    run(built)
+    before = (built.directory / "summary.json").stat().st_mtime_ns
+    assert run(experiment()) == 0
+    assert (built.directory / "summary.json").stat().st_mtime_ns == before
+    assert run(experiment("rerun=true")) == 0
+    assert (built.directory / "summary.json").stat().st_mtime_ns != before
+
+
+def test_replicates_equal_single_runs_in_float64(experiment: Callable[..., Experiment]) -> None:
+    together = experiment("seeds=[2,5]", "gpu.precision=float64", "algo.replay=6")
+    run(together)
+    for i, seed in enumerate((2, 5)):
+        alone = experiment(f"seeds=[{seed}]", "gpu.precision=float64", "algo.replay=6")
+        run(alone)
+        np.testing.assert_array_equal(
+            np.load(together.directory / "accuracy_matrix.npy")[i], np.load(alone.directory / "accuracy_matrix.npy")[0]
+        )
+        for x, y in zip(parameters(together.directory), parameters(alone.directory), strict=True):
+            torch.testing.assert_close(x[i], y[0], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("algo", ["maml", "reptile"])
+def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path: Path) -> None:
+    work = [f"algo={algo}", "protocol.updates_per_task=12", "protocol.checkpoint_every=0", "algo.replay=6", "progress=none"]
+    assert metacl(*work, "output_dir=unbroken", cwd=tmp_path).returncode == 0
+    waits = np.random.default_rng(0).uniform(0.0, 0.8, 30)
+    kills = 0
+    for wait in waits:
+        process = subprocess.Popen(command(*work, "output_dir=killed"), cwd=tmp_path, env=ENVIRONMENT)
+        deadline = time.monotonic() + 60
+        checkpoint = None
+        while checkpoint is None and time.monotonic() < deadline and process.poll() is None:
+            checkpoint = next(tmp_path.glob("killed/*/*/*/checkpoint.pt"), None)
+            time.sleep(0.02)
+        time.sleep(3.0 * wait if kills else wait)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        if kills == 3:
+            assert metacl(*work, "output_dir=killed", cwd=tmp_path).returncode == 0
+            break
+    assert kills >= 1
+    assert_same_run(only_run(tmp_path / "unbroken"), only_run(tmp_path / "killed"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_first_and_the_same_command_goes_on(number: int, tmp_path: Path) -> None:
+    work = ["protocol.updates_per_task=60", "protocol.eval_every=0", "progress=plain"]
+    process = subprocess.Popen(
+        command(*work, "output_dir=stopped"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("stopped/*/*/*/metrics.jsonl")):
+        time.sleep(0.05)
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    directory = only_run(tmp_path / "stopped")
+    assert json.loads((directory / "summary.json").read_text())["status"] == "interrupted"
+    done = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]["unit"]
+    assert 0 < done < 120
+    assert metacl(*work, "output_dir=stopped", cwd=tmp_path).returncode == 0
+    assert metacl(*work, "output_dir=unbroken", cwd=tmp_path).returncode == 0
+    assert_same_run(directory, only_run(tmp_path / "unbroken"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
+    damage: str, experiment: Callable[..., Experiment]
+) -> None:
+    unbroken = experiment("output_dir=" + str(experiment().output_dir / "unbroken"))
+    run(unbroken)
+    built = experiment("protocol.checkpoint_every=0")
+    stop_after(built, 6)
+    path = built.directory / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    else:
+        weights = torch.load(path, weights_only=True)["content"]["state"]["meta"]["params"]["body.2.weight"]
+        where = content.find(weights.numpy().tobytes())
+        assert where > 0
+        content[where] ^= 0x40
+    path.write_bytes(content)
+    assert run(built) == 0
+    summary = json.loads((built.directory / "summary.json").read_text())
+    assert any("truncated or corrupted" in w and "the one before it is used" in w for w in summary["warnings"])
+    assert_same_run(built.directory, unbroken.directory)
+
+
+def stop_after(built: Experiment, units: int) -> None:
+    """Runs until `units` meta-updates are done, as if a signal had come."""
+    from metacl_run.protocols import continual_meta
+
+    original = continual_meta._Loop._add
+    count = 0
+
+    def counting(self: Any, metrics: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == units:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, metrics)
+
+    continual_meta._Loop._add = counting  # type: ignore[method-assign]
+    try:
+        assert run(built) == 130
+    finally:
+        continual_meta._Loop._add = original  # type: ignore[method-assign]
+
+
+def test_divergence_keeps_the_curves_and_exits_with_3(tmp_path: Path) -> None:
+    result = metacl("algo.inner_lr=1e30", "output_dir=runs", cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    directory = only_run(tmp_path / "runs")
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["status"] == "diverged"
+    assert "not finite" in summary["error"]
+    assert (directory / "report.html").exists()
+    assert records(directory)[0]["kind"] == "eval"
+    assert "Traceback" not in result.stdout + result.stderr
+    assert metacl("algo.inner_lr=1e30", "output_dir=runs", cwd=tmp_path).returncode == 3
+
+
+def test_a_second_process_on_the_same_run_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    work = ["protocol.updates_per_task=40", "output_dir=runs", "progress=none"]
+    first = subprocess.Popen(command(*work), cwd=tmp_path, env=ENVIRONMENT)
+    while not list(tmp_path.glob("runs/*/*/*/metrics.jsonl")):
+        time.sleep(0.05)
+        assert first.poll() is None
+    second = metacl(*work, cwd=tmp_path)
+    assert second.returncode == 1
+    assert "another process is computing this run" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert first.wait(timeout=120) == 0
+    assert metacl("protocol.updates_per_task=40", "output_dir=unbroken", cwd=tmp_path).returncode == 0
+    assert_same_run(only_run(tmp_path / "runs"), only_run(tmp_path / "unbroken"))
+
+
+def test_an_output_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    result = metacl("output_dir=file/runs", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Choose another place with output_dir=" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
+    tmp_path: Path, experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from metacl_run.errors import StorageError
+    from metacl_run.tracking import store
+
+    built = experiment("protocol.checkpoint_every=0")
+    saved, original = 0, torch.save
+
+    def full(*arguments: Any, **options: Any) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 3:
+            Path(arguments[1]).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*arguments, **options)
+
+    monkeypatch.setattr(store.torch, "save", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        run(built)
+    monkeypatch.undo()
+    assert not list(built.directory.glob("*.new"))
+    assert run(built) == 0
+    unbroken = experiment("output_dir=" + str(tmp_path / "unbroken"))
+    run(unbroken)
+    assert_same_run(built.directory, unbroken.directory)
+
+
+def test_a_sweep_goes_on_after_a_job_that_fails(tmp_path: Path) -> None:
+    result = metacl("-m", "algo.inner_lr=1e30,0.4", "output_dir=runs", cwd=tmp_path)
+    assert result.returncode == 3
+    statuses = {json.loads(p.read_text())["status"] for p in tmp_path.glob("runs/*/*/*/summary.json")}
+    assert statuses == {"completed", "diverged"}
+    assert "completed    " in result.stdout
+    assert "diverged     " in result.stdout
+
+
+def test_help_and_cfg_work_as_hydra_users_expect(tmp_path: Path) -> None:
+    shown = metacl("--help", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "algo: anil, fomaml" in shown.stdout
+    config = metacl("--cfg", "job", cwd=tmp_path)
+    assert config.returncode == 0
+    assert "_target_: metacl_run.algorithms.maml.Maml" in config.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_prints_one_message_and_exits_with_1(tmp_path: Path) -> None:
+    result = metacl("algo.inner_lrr=3", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("metacl-run: algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?")
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
