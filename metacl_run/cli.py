@@ -20,7 +20,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from metacl_run.config import ConfigError, Experiment, config_dir, load
+from metacl_run.config import ConfigError, config_dir, load
 from metacl_run.errors import UserError, nearest
 
 CONFIG_NAME = "config"
@@ -148,7 +148,7 @@ def _job(config: DictConfig, *, counted: bool) -> Finished:
         print(f"\njob {hydra_config.job.num}: {overrides}", flush=True)
     try:
         choices = {key: value for key, value in hydra_config.runtime.choices.items() if value is not None}
-        experiment = load(config, choices)
+        experiment = load(config, choices, hydra_config.overrides.task)
         directory = experiment.directory
         from metacl_run.experiment import run
 

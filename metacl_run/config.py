@@ -12,17 +12,16 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run import __version__
-from metacl_run.errors import ConfigError, SettingError, nearest
+from metacl_run.errors import ConfigError, keyed, nearest, shown
 
 GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
 WITHOUT_EFFECT = ("logger", "output_dir", "rerun", "progress")
@@ -59,6 +58,8 @@ class Experiment:
     progress: Literal["auto", "rich", "plain", "none"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
+    overrides: list[str]
+    """What was given on the command line."""
     resolved: dict[str, Any]
     run_id: str
 
@@ -70,7 +71,7 @@ class Experiment:
         return OmegaConf.to_yaml(OmegaConf.create(self.resolved))
 
 
-def load(config: DictConfig, choices: Mapping[str, str]) -> Experiment:
+def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str] = ()) -> Experiment:
     """Builds and checks everything that a config names, without loading data.
 
     Raises:
@@ -81,7 +82,7 @@ def load(config: DictConfig, choices: Mapping[str, str]) -> Experiment:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from None
-    assert isinstance(resolved, dict)
+    resolved = cast("dict[str, Any]", resolved)
     mistakes: list[str] = []
     parts = {}
     for group in GROUPS:
@@ -101,6 +102,7 @@ def load(config: DictConfig, choices: Mapping[str, str]) -> Experiment:
         rerun=resolved["rerun"],
         progress=resolved["progress"],
         choices=chosen,
+        overrides=list(overrides),
         resolved=resolved,
         run_id=run_id(resolved, parts),
     )
@@ -148,15 +150,6 @@ def build(node: Any, group: str) -> Any:
         return cls(**values)
 
 
-@contextmanager
-def keyed(group: str) -> Iterator[None]:
-    """Adds the group's name in front of what a component says of its own field."""
-    try:
-        yield
-    except SettingError as error:
-        raise ConfigError(f"{group}.{error.field}={shown(error.value)}: {error.allowed}") from None
-
-
 def component_class(target: object, group: str) -> type:
     """Imports the class at a dotted path and makes sure it is a component."""
     module_name, _, class_name = str(target).rpartition(".")
@@ -170,7 +163,9 @@ def component_class(target: object, group: str) -> type:
         raise ConfigError(f"{group}._target_={target}: must be a dotted path, package.module.Class") from None
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
-        raise ConfigError(f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, dir(module))}")
+        raise ConfigError(
+            f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, dir(module))}"
+        )
     return found
 
 
@@ -204,13 +199,6 @@ def convert(value: Any, hint: Any) -> Any:
     raise ValueError(f"must be {_name(hint)}")
 
 
-def shown(value: object) -> str:
-    """A value as one would type it on the command line."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _name(hint: Any) -> str:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
@@ -218,7 +206,8 @@ def _name(hint: Any) -> str:
 
 def _unknown(key: str, value: Any, cls: type, fields: Mapping[str, Any], group: str) -> str:
     name = key.split(".", 1)[1]
-    return f"{key}={shown(value)}: {cls.__name__} has no such setting.{_did_you_mean(name, group, fields)} It has: {', '.join(fields)}"
+    hint = _did_you_mean(name, group, fields)
+    return f"{key}={shown(value)}: {cls.__name__} has no such setting.{hint} It has: {', '.join(fields)}"
 
 
 def _did_you_mean(name: str, group: str, fields: Mapping[str, Any]) -> str:
@@ -252,11 +241,10 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         if not isinstance(part, interface):
             fitting = ", ".join(options_that_are(group, interface)) or "none that ships"
             raise ConfigError(
-                f"{group}={choices.get(group, type(part).__name__)}: does not fit protocol={choices.get('protocol')}, which needs "
-                f"{_article(interface.__name__)}; {type(part).__name__} is not. Works with: {fitting}"
+                f"{group}={choices.get(group, type(part).__name__)}: does not fit protocol={choices.get('protocol')}, "
+                f"which needs {_article(interface.__name__)}; {type(part).__name__} is not. Works with: {fitting}"
             )
-    with keyed("data"):
-        protocol.check(parts["algo"], parts["model"], parts["data"])
+    protocol.check(parts["algo"], parts["model"], parts["data"])
 
 
 def options_that_are(group: str, interface: type) -> list[str]:

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Versions of what computes, the device, and the git commit of a checkout (None when installed from a wheel)."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -54,7 +54,11 @@ def _commit() -> str | None:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=10, check=True
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

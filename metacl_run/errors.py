@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -23,7 +24,7 @@ class StorageError(UserError):
 
 
 class SettingError(ValueError):
-    """Raised by a component about one of its own fields; `config.build` adds the full key in front."""
+    """Raised by a component about one of its own fields; `keyed` adds the full key in front."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         super().__init__(f"{field}={value}: {allowed}")
@@ -34,6 +35,22 @@ def require(condition: bool, field: str, value: object, allowed: str) -> None:
     """Checks one field of a component: `require(self.ways >= 2, "ways", self.ways, "must be at least 2")`."""
     if not condition:
         raise SettingError(field, value, allowed)
+
+
+@contextmanager
+def keyed(group: str) -> Iterator[None]:
+    """Adds the group's name in front of what a component says of its own field: `ways=60: ...` -> `data.ways=60: ...`."""
+    try:
+        yield
+    except SettingError as error:
+        raise ConfigError(f"{group}.{error.field}={shown(error.value)}: {error.allowed}") from None
+
+
+def shown(value: object) -> str:
+    """A value as one would type it on the command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 import traceback
@@ -20,9 +21,11 @@ from metacl_run.protocols.base import Outcome, Run
 from metacl_run.reporting import figures, report
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
-from metacl_run.tracking.store import LOG, SUMMARY, RunStore, storage_errors
+from metacl_run.tracking.store import LOG, RunStore, storage_errors
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
+SCHEMA = 1
+"""Version of summary.json; a reader refuses one it does not know."""
 log = logging.getLogger("metacl_run")
 
 
@@ -48,7 +51,6 @@ def run(experiment: Experiment) -> int:
         try:
             with _stop_on_signal() as stopped, console:
                 outcome = experiment.protocol.run(_run(experiment, store, stopped))
-                summary = _summary(experiment, outcome)
         except UserError as error:
             _failed(experiment, store, str(error))
             raise
@@ -56,15 +58,27 @@ def run(experiment: Experiment) -> int:
             log.error("%s", traceback.format_exc())
             _failed(experiment, store, f"{type(error).__name__}: {error}")
             raise
-        store.finish(summary)
         if outcome.status == "completed":
             store.drop_previous_checkpoint()
-        with storage_errors(directory):
-            figures.draw(directory)
-            report.write(directory)
-        for listener in store.listeners:
-            listener.finished(summary)
+        _close(store, _summary(experiment, outcome))
         return EXIT[outcome.status]
+
+
+def _close(store: RunStore, summary: dict[str, Any]) -> None:
+    """Writes the summary first, then what is drawn from the files, then tells the listeners."""
+    store.finish(summary)
+    with storage_errors(store.directory):
+        figures.draw(store.directory)
+        report.write(store.directory)
+    for listener in store.listeners:
+        listener.finished(summary)
+
+
+def _failed(experiment: Experiment, store: RunStore, message: str) -> None:
+    """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
+    known = {"metrics": {}, "warnings": [], "environment": describe(experiment.gpu.torch_device), "error": message}
+    with contextlib.suppress(UserError):
+        _close(store, {**_head(experiment, "failed"), **known})
 
 
 def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
@@ -101,7 +115,14 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
 
 def _head(experiment: Experiment, status: str) -> dict[str, Any]:
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
-    return {"schema": 1, "status": status, "run_id": experiment.run_id, **choices, "seeds": experiment.seeds}
+    return {
+        "schema": SCHEMA,
+        "status": status,
+        "run_id": experiment.run_id,
+        **choices,
+        "seeds": experiment.seeds,
+        "command": shlex.join(["metacl-run", *experiment.overrides]),
+    }
 
 
 def _summary(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
@@ -126,12 +147,6 @@ def _summary(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "warnings": outcome.warnings,
         "error": outcome.error,
     }
-
-
-def _failed(experiment: Experiment, store: RunStore, message: str) -> None:
-    """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
-    with contextlib.suppress(UserError):
-        store.finish({**_head(experiment, "failed"), "metrics": {}, "error": message})
 
 
 @contextlib.contextmanager
@@ -162,7 +177,7 @@ def _stop_on_signal() -> Iterator[Any]:
 def _run_log(directory: Path) -> Iterator[None]:
     """Sends what is logged while the run lasts to run.log and, warnings only, to the terminal."""
     with storage_errors(directory):
-        handlers = [logging.FileHandler(directory / LOG), logging.StreamHandler(sys.stderr)]
+        handlers: list[logging.Handler] = [logging.FileHandler(directory / LOG), logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handlers[1].setLevel(logging.WARNING)
     for handler in handlers:
@@ -175,6 +190,3 @@ def _run_log(directory: Path) -> Iterator[None]:
         for handler in handlers:
             log.removeHandler(handler)
             handler.close()
-
-
-__all__ = ["EXIT", "SUMMARY", "run"]

@@ -20,7 +20,7 @@ class Gpu:
 
     Attributes:
         device: "auto" takes CUDA when there is some.
-        engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; on CUDA the benchmark has one row an engine.
+        engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; no CUDA measurement stands yet.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures the error and says it.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
@@ -40,13 +40,28 @@ class Gpu:
 
     def __post_init__(self) -> None:
         cuda = torch.cuda.is_available()
-        require(self.device != "cuda" or cuda, "device", self.device, "there is no CUDA device here; use gpu=cpu or gpu=auto")
+        require(
+            self.device != "cuda" or cuda,
+            "device",
+            self.device,
+            "there is no CUDA device here; use gpu=cpu or gpu=auto",
+        )
         require(self.chunk is None or self.chunk >= 1, "chunk", self.chunk, "must be at least 1, or null for the forecast")
         require(self.memory_gb is None or self.memory_gb > 0, "memory_gb", self.memory_gb, "must be greater than 0, or null")
         require(self.threads is None or self.threads >= 1, "threads", self.threads, "must be at least 1, or null")
         if self.torch_device.type == "cpu":
-            require(self.engine != "cuda_graph", "engine", self.engine, "needs CUDA; on the CPU use loop, vmap, compile or auto")
-            require(self.precision != "tf32", "precision", self.precision, "needs CUDA; on the CPU use float32, bf16 or float64")
+            require(
+                self.engine != "cuda_graph",
+                "engine",
+                self.engine,
+                "needs CUDA; on the CPU use loop, vmap, compile or auto",
+            )
+            require(
+                self.precision != "tf32",
+                "precision",
+                self.precision,
+                "needs CUDA; on the CPU use float32, bf16 or float64",
+            )
         if self.precision == "bf16" and self.engine == "cuda_graph":
             raise SettingError("precision", "bf16", "is not offered with engine=cuda_graph; use engine=vmap")
 

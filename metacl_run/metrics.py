@@ -118,9 +118,7 @@ def evaluate(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequ
     }
 
 
-def summarise(
-    matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()
-) -> dict[str, dict[str, Any]]:
+def summarise(matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> dict[str, dict[str, Any]]:
     """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
     Args:
@@ -212,9 +210,7 @@ def reading(matrix: np.ndarray, chance: float | None) -> str:
     best = float(matrix[:, 1:last, : last - 1].max(axis=1).mean())
     final = float(mean[last, : last - 1].mean())
     if final - learned >= max(0.005, best - final):
-        text = (
-            f"Backward transfer {final - learned:+.2f}: accuracy on earlier tasks rose from {learned:.2f} when learned"
-        )
+        text = f"Backward transfer {final - learned:+.2f}: accuracy on earlier tasks rose from {learned:.2f} when learned"
     elif best - final >= 0.005:
         text = f"Forgetting {best - final:.2f}: accuracy on earlier tasks fell from {best:.2f} at best"
     else:

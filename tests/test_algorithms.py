@@ -200,7 +200,7 @@ def test_non_transductive_equals_appending_each_query_to_the_support() -> None:
 
 
 def test_learned_rates_start_in_their_range() -> None:
-    network, state = start(dataclasses.replace(MAML, learn_rates=True))
+    _, state = start(dataclasses.replace(MAML, learn_rates=True))
     rates = torch.cat([r.flatten() for r in state["meta"]["rates"].values()])
     assert 0.1 <= rates.min() < 0.15 < 0.25 < rates.max() <= 0.3
     assert list(state["meta"]["rates"]) == list(state["meta"]["params"])

@@ -39,7 +39,10 @@ MISTAKES = [
     ("gpu.device=gpu", "gpu.device=gpu: must be one of auto, cpu, cuda."),
     ("protocol.eval_split=train", "protocol.eval_split=train: must be one of test, validation."),
     ("progress=verbose", "progress=verbose: must be one of auto, rich, plain, none."),
-    ("algo._target_=metacl_run.algorithms.maml.Mamal", "must name a dataclass in metacl_run.algorithms.maml. Did you mean Maml?"),
+    (
+        "algo._target_=metacl_run.algorithms.maml.Mamal",
+        "must name a dataclass in metacl_run.algorithms.maml. Did you mean Maml?",
+    ),
     ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import"),
     ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
     ("algo.inner_lr=[1", "cannot read the command line"),
@@ -88,7 +91,7 @@ def test_mistakes_inside_a_preset_file_are_named_too(tmp_path: Path) -> None:
     preset.write_text("# @package _global_\nalgo:\n  inner_lrr: 0.1\n")
     with pytest.raises(ConfigError, match="inner_lrr"):
         check(["experiment=mine"], str(tmp_path), multirun=False)
-    with pytest.raises(ConfigError, match="experiment=mime: there is no such option. Did you mean mine"):
+    with pytest.raises(ConfigError, match=r"experiment=mime: there is no such option\. Did you mean mine"):
         check(["experiment=mime"], str(tmp_path), multirun=False)
 
 
@@ -103,7 +106,9 @@ def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch
 
 # ------------------------------------------------------------------------------------------------------ every shipped file
 
-OPTIONS = sorted(p for g in ("algo", "model", "data", "gpu", "logger", "protocol", "experiment") for p in (config_dir() / g).glob("*.yaml"))
+OPTIONS = sorted(
+    p for g in ("algo", "model", "data", "gpu", "logger", "protocol", "experiment") for p in (config_dir() / g).glob("*.yaml")
+)
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=[f"{p.parent.name}/{p.stem}" for p in OPTIONS])
@@ -173,7 +178,9 @@ def test_convert(value: object, hint: object, expected: object) -> None:
     assert type(converted) is type(expected)
 
 
-@pytest.mark.parametrize(("value", "hint"), [(True, int), (1.5, int), ("1", int), (1, bool), (1, str), ("c", Literal["a", "b"])])
+@pytest.mark.parametrize(
+    ("value", "hint"), [(True, int), (1.5, int), ("1", int), (1, bool), (1, str), ("c", Literal["a", "b"])]
+)
 def test_convert_refuses(value: object, hint: object) -> None:
     with pytest.raises(ValueError, match="must be"):
         convert(value, hint)
@@ -187,5 +194,11 @@ def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Pa
     assert run_id() == base
     for same in ("logger=wandb", "output_dir=elsewhere", "progress=none", "rerun=true", "protocol.checkpoint_every=1"):
         assert run_id(same) == base, same
-    for other in ("seeds=[1]", "algo.inner_lr=0.1", "data.shots=2", "gpu.precision=float64", "protocol.eval_episodes=7"):
+    for other in (
+        "seeds=[1]",
+        "algo.inner_lr=0.1",
+        "data.shots=2",
+        "gpu.precision=float64",
+        "protocol.eval_episodes=7",
+    ):
         assert run_id(other) != base, other

@@ -58,7 +58,8 @@ def test_only_plastic_parameters_move_and_order_is_kept() -> None:
 
 
 def test_one_step_on_a_quadratic_has_the_derivative_worked_by_hand() -> None:
-    # L(w) = a w^2 / 2: one step gives w (1 - rate a), so d/dw of L(adapted) is a w (1 - rate a)^2, first order a w (1 - rate a).
+    # L(w) = a w^2 / 2: one step gives w (1 - rate a), so d/dw of L(adapted) is
+    # a w (1 - rate a)^2, first order a w (1 - rate a).
     a, rate, w = 3.0, 0.1, torch.tensor(2.0, dtype=torch.float64)
 
     def quadratic(params: dict[str, torch.Tensor], batch: None) -> torch.Tensor:

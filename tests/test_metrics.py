@@ -127,8 +127,7 @@ def test_student_quantile_against_torch_samples_of_the_density() -> None:
         ),
         (
             [[0.2, 0.2], [0.60, 0.2], [0.60, 0.8]],
-            "Nothing was forgotten: accuracy on earlier tasks went from 0.60 when learned to 0.60 at the end; "
-            "chance is 0.20.",
+            "Nothing was forgotten: accuracy on earlier tasks went from 0.60 when learned to 0.60 at the end; chance is 0.20.",
         ),
         (
             [[0.2, 0.2], [0.22, 0.2], [0.20, 0.2]],

@@ -42,7 +42,7 @@ class Update(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeLearner(abc.ABC):
-    """A learner whose unit of work is a meta-update on a batch of episodes. The fields here are common to all.
+    """A learner whose unit of work is a meta-update on a batch of episodes. These fields are common to all.
 
     Attributes:
         meta_batch_size: episodes in a meta-update.
@@ -51,7 +51,7 @@ class EpisodeLearner(abc.ABC):
         outer_momentum: momentum of "sgd"; beta1 of "adam".
         outer_schedule: how outer_lr falls over all meta-updates of the run: "constant", "linear" to 0, "cosine" to 0.
         clip_norm: largest global norm of the outer gradient; null: no limit.
-        clip_value: each element of the outer gradient is clipped to +-clip_value first (MAML used 10 on miniImageNet); null: not.
+        clip_value: first clips each element of the outer gradient to +-clip_value (MAML: 10 on miniImageNet); null: not.
         replay: classes of earlier tasks remembered, in all, shared out evenly among them; null: all classes of every task.
         replay_share: share of each meta-batch drawn from memory once there is one; null: every episode's task is drawn
             uniformly from all tasks seen, the current one included (follow the meta leader).
@@ -80,7 +80,12 @@ class EpisodeLearner(abc.ABC):
             require(value is None or value > 0, name, value, "must be greater than 0, or null for no limit")
         require(self.replay is None or self.replay >= 0, "replay", self.replay, "must be at least 0, or null for everything")
         share = self.replay_share
-        require(share is None or 0 < share < 1, "replay_share", share, "must be between 0 and 1, or null for uniform over tasks")
+        require(
+            share is None or 0 < share < 1,
+            "replay_share",
+            share,
+            "must be between 0 and 1, or null for uniform over tasks",
+        )
         for name, least in (("train_shots", 1), ("train_queries", 0)):
             value = getattr(self, name)
             require(value is None or value >= least, name, value, f"must be at least {least}, or null for the data's own")
@@ -119,6 +124,10 @@ class EpisodeLearner(abc.ABC):
             return Adam(beta1=self.outer_momentum)
         return Sgd(momentum=self.outer_momentum)
 
+    def check(self, network: Network, params: Params) -> None:
+        """Refuses a network the method cannot learn with, before any data are loaded. Raises ConfigError."""
+        self.init(network, params, torch.zeros(sum(value.numel() for value in params.values())))
+
     def start(self, network: Network, params: Params, rates: Tensor) -> State:
         """The state of one replicate before its first meta-update."""
         meta, carry = self.init(network, params, rates)
@@ -128,7 +137,7 @@ class EpisodeLearner(abc.ABC):
     def meta_update(
         self, network: Network, engine: Engine, total_units: int, state: State, episodes: Episode
     ) -> tuple[State, dict[str, Tensor]]:
-        """One meta-update of one replicate on `episodes` [E, ...]: the mean over episodes, clipped, given to the outer optimiser."""
+        """One meta-update of one replicate on `episodes` [E, ...]: their mean direction, clipped, to the outer optimiser."""
         meta, carry = state["meta"], state["carry"]
         mean: Update = engine.mean(lambda episode: self.episode_update(network, meta, carry, episode), episodes)
         gradient = clip(mean.direction, norm=self.clip_norm, value=self.clip_value)

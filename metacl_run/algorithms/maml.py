@@ -3,7 +3,8 @@
 MAML learns an initialisation from which a few gradient steps on a task's support set do well on its query set (Finn, Abbeel,
 Levine 2017, arXiv 1703.03400, algorithm 2):
 
-    phi = theta - inner_lr * grad L_support(theta), repeated inner_steps times;   theta <- theta - outer_lr * grad_theta L_query(phi)
+    phi = theta - inner_lr * grad L_support(theta), repeated inner_steps times
+    theta <- theta - outer_lr * grad_theta L_query(phi)
 
   fomaml     first_order: the inner gradients are constants of the outer derivative (section 5.2)
   anil       plastic=head: only the last layer adapts (Raghu et al. 2020, arXiv 1909.09157)
@@ -14,7 +15,7 @@ Levine 2017, arXiv 1703.03400, algorithm 2):
 Differences from the papers:
  1. The losses are means over the examples. MAML's released code divides by shots and sums over classes: its inner rate for a
     mean loss is ways times the paper's (0.4 -> 2.0 for 5-way Omniglot). inner_lr here is for the mean.
- 2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only and does not adapt it.
+ 2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only, which does not.
  3. Meta-SGD as published takes one inner step; here as many as inner_steps.
  4. FTML's outer problem is solved by a number of meta-updates a task, not to convergence; each drawn from all tasks seen.
 """
@@ -76,9 +77,10 @@ class Maml(EpisodeLearner):
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
         meta: dict[str, Any] = {"params": params}
+        plastic = self._plastic(network, params)
         if self.learn_rates:
             meta["rates"], start = {}, 0
-            for name in self._plastic(network, params):
+            for name in plastic:
                 size = params[name].numel()
                 drawn = rates[start : start + size].view_as(params[name]).to(params[name])
                 meta["rates"][name] = self.rate_low + (self.rate_high - self.rate_low) * drawn

@@ -6,7 +6,7 @@ gradient; the meta-gradient is an ordinary gradient.
 
 Differences from the paper:
  1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
- 2. Batch statistics run over the query set, or over support and one query (see `EpisodeLearner.predict`), never over a running mean.
+ 2. Batch statistics are those of the query set, or of support and one query (see `EpisodeLearner.predict`); none run on.
 """
 
 from __future__ import annotations
@@ -60,5 +60,3 @@ class ProtoNet(EpisodeLearner):
         member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
         prototypes = member.T @ support / member.sum(0).unsqueeze(1)
         return -(query.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
-
-

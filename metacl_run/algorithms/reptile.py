@@ -6,8 +6,8 @@ after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set 
 With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=linear lets it fall to 0 as in the paper.
 
 Differences from the paper:
- 1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks of a
-    meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
+ 1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
+    of a meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
  2. Labels are shuffled per episode and the last inner batch is not set apart.
 """
 
@@ -81,9 +81,7 @@ class Reptile(EpisodeLearner):
     def _inner(self) -> Optimizer:
         return Adam(beta1=0.0) if self.inner_optimizer == "adam" else Sgd()
 
-    def _adapt(
-        self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int
-    ) -> tuple[Params, Pytree]:
+    def _adapt(self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int) -> tuple[Params, Pytree]:
         with torch.no_grad():
             return adapt(
                 lambda moving, batch: cross_entropy(network(moving, batch[0]), batch[1]),

@@ -80,9 +80,7 @@ def _styles(rng: np.random.Generator, num_scripts: int) -> _Style:
     )
 
 
-def _characters(
-    rng: np.random.Generator, style: _Style, script: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _characters(rng: np.random.Generator, style: _Style, script: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ideal characters.
 
     Returns:
@@ -128,9 +126,7 @@ def _characters(
     return fitted, count, style.straight[script]
 
 
-def _write(
-    rng: np.random.Generator, controls: np.ndarray, script: np.ndarray, hands: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _write(rng: np.random.Generator, controls: np.ndarray, script: np.ndarray, hands: int) -> tuple[np.ndarray, np.ndarray]:
     """Lets every hand write every character.
 
     Args:

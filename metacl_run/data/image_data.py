@@ -108,16 +108,12 @@ class ImageData(FewShotData):
             "test": self.test_rotations,
         }
         return ImageStream(
-            task_names=[
-                [_task_name(images.catalogue, task, number) for number, task in enumerate(tasks)] for tasks in dealt
-            ],
+            task_names=[[_task_name(images.catalogue, task, number) for number, task in enumerate(tasks)] for tasks in dealt],
             ways=self.ways,
             pixels=torch.from_numpy(images.pixels),
             counts=images.catalogue.counts,
             members={
-                split: Members.of(
-                    [[self._split(task)[split] for task in tasks] for tasks in dealt], turned=turned[split]
-                )
+                split: Members.of([[self._split(task)[split] for task in tasks] for tasks in dealt], turned=turned[split])
                 for split in get_args(Split)
             },
             shift=make_shift(self.shift, seeds=seeds, num_tasks=len(dealt[0]), image_size=self.image_size),

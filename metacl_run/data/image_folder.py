@@ -49,9 +49,7 @@ class ImageFolder(ImageData):
         )
 
     def dealing(self) -> Dealing:
-        return Dealing(
-            num_tasks=self.num_tasks, classes_per_task=self.classes_per_task, whole_groups=False, shuffled=True
-        )
+        return Dealing(num_tasks=self.num_tasks, classes_per_task=self.classes_per_task, whole_groups=False, shuffled=True)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -79,6 +77,4 @@ class ImageFolder(ImageData):
         folders = sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
         if not folders:
             raise DataError(f"{base} has no sub-folders: one for each class was expected.")
-        return {
-            folder: sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS) for folder in folders
-        }
+        return {folder: sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS) for folder in folders}

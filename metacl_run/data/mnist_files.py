@@ -53,9 +53,7 @@ def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Imag
     images, labels = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
     found = np.bincount(labels, minlength=10)
     if found.tolist() != DIGITS.tolist():
-        raise DataError(
-            f"{files[1].parent}: expected {DIGITS.tolist()} images of the ten digits, found {found.tolist()}."
-        )
+        raise DataError(f"{files[1].parent}: expected {DIGITS.tolist()} images of the ten digits, found {found.tolist()}.")
     chosen = images[np.concatenate([np.flatnonzero(labels == digit)[:most] for digit in range(10)])]
     pixels = np.stack([np.asarray(resized(Image.fromarray(image), image_size)) for image in chosen])[:, None]
     return Images(catalogue=mnist_catalogue(most), pixels=pixels)

@@ -79,9 +79,7 @@ def read_omniglot(root: str, *, image_size: int, download: bool) -> Images:
 
     def make() -> np.ndarray:
         drawings = (
-            drawing
-            for half, names in zip(halves, listings, strict=True)
-            for drawing in _decode(half, names, image_size)
+            drawing for half, names in zip(halves, listings, strict=True) for drawing in _decode(half, names, image_size)
         )
         return 255 - np.stack(list(drawings))  # on file ink is 0 and paper 1
 

@@ -58,9 +58,7 @@ class Adam:
         if self.beta1:
             mean = new["mean"] = tree_map(lambda m, g: self.beta1 * m + (1 - self.beta1) * g, state["mean"], grads)
         first, second = 1 - self.beta1**steps, (1 - self.beta2**steps).sqrt()  # corrections of the bias towards 0
-        direction = tree_map(
-            lambda m, s: (m / first.to(m.dtype)) / (s.sqrt() / second.to(m.dtype) + self.eps), mean, square
-        )
+        direction = tree_map(lambda m, s: (m / first.to(m.dtype)) / (s.sqrt() / second.to(m.dtype) + self.eps), mean, square)
         return _descend(params, direction, rate), new
 
 

@@ -8,7 +8,7 @@ With x of shape [N, C, H, W], M = N*H*W, r = 1/sqrt(var + eps), xhat = (x - mean
 elements of the pool where the ReLU is on:
 
     first derivative     gx = scale * r * (gz - S1/M - xhat * S2/M),  S1 = sum gz = goffset,  S2 = sum gz * xhat = gscale
-    second derivative    for cotangents a of gx, b of gscale, c of goffset, with am = mean(a), q = mean(a * xhat), K = sum a * gz:
+    second derivative    for cotangents a of gx, b of gscale, c of goffset; am = mean(a), q = mean(a * xhat), K = sum a * gz:
       d/dgz    = scale * r * (a - am - q * xhat) + b * xhat + c
       d/dscale = r * (K - S1 * am - S2 * q)
       d/dx     = r * (h - mean(h) - xhat * mean(h * xhat)) - scale * (K - S1 * am - S2 * q) * r^2 * xhat / M,

@@ -1,5 +1,5 @@
-"""ResNet-12, the residual network of few-shot learning on larger images (Oreshkin et al. 2018, arXiv 1805.10123; Lee et al. 2019,
-arXiv 1904.03758): four residual blocks of three 3x3 convolutions, a 1x1 shortcut and 2x2 max pooling, then the mean.
+"""ResNet-12, the residual network of few-shot learning on larger images (Oreshkin et al. 2018, arXiv 1805.10123; Lee et al.
+2019, arXiv 1904.03758): four residual blocks of three 3x3 convolutions, a 1x1 shortcut and 2x2 max pooling, then the mean.
 
 Differences from the papers:
  1. No DropBlock: an episode's update is a function of its data alone.

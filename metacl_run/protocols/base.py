@@ -76,7 +76,7 @@ class Protocol(abc.ABC):
 
     @abc.abstractmethod
     def check(self, algo: Any, model: Model, data: Any) -> None:
-        """Refuses what does not fit together, before anything is loaded. Raises ConfigError, SettingError (of the data) or DataError."""
+        """Refuses what does not fit together, before anything is loaded. Raises ConfigError or DataError."""
 
     @abc.abstractmethod
     def run(self, run: Run) -> Outcome:

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.base import EpisodeLearner, State, accuracy
 from metacl_run.data.base import FewShotData, FewShotStream
-from metacl_run.errors import ConfigError, require
+from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.models.base import Model, Network, initial_params
@@ -79,10 +79,12 @@ class ContinualMeta(Protocol):
                     f"algo.replay={algo.replay}: keeps {kept} classes of each of {earlier} earlier tasks, but an episode needs "
                     f"data.ways={data.ways}. Use at least {data.ways * earlier}, null for everything, or 0 for none."
                 )
-        data.check(
-            images_per_class=max(shots + queries, data.shots + data.queries), replay_classes=kept, split=self.eval_split
-        )
-        initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
+        most = max(shots + queries, data.shots + data.queries)
+        with keyed("data"):
+            data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
+        with keyed("model"):
+            module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
+        algo.check(Network(module, data.ways), params)
 
     def run(self, run: Run) -> Outcome:
         return _Loop(self, run).run()
@@ -94,13 +96,11 @@ def training_examples(algo: EpisodeLearner, data: FewShotData) -> tuple[int, int
     return shots, data.queries if algo.train_queries is None else algo.train_queries
 
 
-def episode_tasks(
-    algo: EpisodeLearner, task: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def episode_tasks(algo: EpisodeLearner, task: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Which task each episode of a meta-batch comes from, and how many of its classes may be drawn.
 
-    Until the first task is over, or without replay, all come from the current task. The memory of n classes is shared out evenly:
-    each of the k earlier tasks keeps its first n // k classes, in an order that the replicate's seed has shuffled.
+    Until the first task is over, or without replay, all come from the current task. The memory of n classes is shared out
+    evenly: each of the k earlier tasks keeps its first n // k classes, in an order that the replicate's seed has shuffled.
 
     Returns:
         Two int arrays [E].
@@ -167,7 +167,7 @@ class _Loop:
         return self._outcome(status, error)
 
     def _add(self, metrics: dict[str, Tensor]) -> dict[str, list[float]] | None:
-        """Counts one meta-update; every log_every updates, and at the end of a task, the mean of its metrics since the last time."""
+        """Counts one meta-update; every log_every, and at a task's end, gives the mean metrics since the last time."""
         position, settings = self.position, self.settings
         position["unit"] += 1
         position["summed"] += 1
@@ -315,7 +315,8 @@ class _Loop:
         if self.position["chunks"] is None:
             budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
             whole = replace(self.engine, chunk=None)
-            self.position["chunks"], self.position["forecast"] = {}, {}
+            chunks: dict[str, int] = {}
+            self.position["chunks"], self.position["forecast"] = chunks, {}
             for name, size, run in (
                 ("train", self.algo.meta_batch_size, lambda n: self._one_update(whole, state, n)),
                 ("evaluate", self.settings.eval_episodes, lambda n: self._one_evaluation(whole, state, n)),
@@ -324,7 +325,7 @@ class _Loop:
                     chunk, forecast = min(given or 1, size), 0
                 else:
                     chunk, forecast = chunk_for(run, episodes=size, budget=budget)
-                self.position["chunks"][name] = chunk
+                chunks[name] = chunk
                 self.position["forecast"][f"{name}_chunk"] = chunk
                 self.position["forecast"][f"{name}_mb"] = round(forecast / 1e6, 1)
         self.engine = replace(self.engine, chunk=self.position["chunks"]["train"])

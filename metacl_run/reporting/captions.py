@@ -44,9 +44,7 @@ def subtitle(run: Run) -> str:
     listed = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     data = run.config.get("data")
     shape = [
-        f"{data[key]}-{word}"
-        for key, word in (("ways", "way"), ("shots", "shot"))
-        if isinstance(data, dict) and data.get(key)
+        f"{data[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if isinstance(data, dict) and data.get(key)
     ]
     problem = f", {' '.join(shape)}" if shape else ""
     status = run.summary["status"]
@@ -76,8 +74,7 @@ def _learning_curve(run: Run) -> Panel:
         "accuracy_by_task",
         "Learning curve",
         f"Accuracy on held-out problems against training. {spread_words(run)}",
-        "Where the held-out line stays below the training line, what is learned does not all carry over to unseen "
-        "problems.",
+        "Where the held-out line stays below the training line, what is learned does not all carry over to unseen problems.",
     )
 
 
@@ -97,8 +94,7 @@ def _forgetting(run: Run) -> Panel:
     return Panel(
         "forgetting",
         "Forgetting: how far each earlier task fell from its best",
-        f"Bar: best accuracy before the last task, minus accuracy at {when}. Diamond: drop since learned. "
-        f"{spread_words(run)}",
+        f"Bar: best accuracy before the last task, minus accuracy at {when}. Diamond: drop since learned. {spread_words(run)}",
         "To the right of zero, accuracy was lost; to the left, the last task still improved an earlier one. The "
         "figures at the edge are the best accuracy and the accuracy at the end. A diamond left of its bar's end: the "
         "task went on improving after its own training. The mean of the bars is the metric forgetting.",
@@ -121,6 +117,5 @@ def _training_loss(run: Run) -> Panel:
         "training_loss",
         "Training loss",
         f"Running mean; pale: every record. {spread_words(run)}",
-        "The loss of the outer objective on the task being trained, at each record. It may jump where a new task "
-        "begins.",
+        "The loss of the outer objective on the task being trained, at each record. It may jump where a new task begins.",
     )

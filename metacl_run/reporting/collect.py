@@ -91,9 +91,7 @@ def load(directory: Path) -> Run:
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     units, seen, accuracy = _evaluations(records, *shape)
     train_units, train = _training(records, shape[0])
-    return Run(
-        directory, _config(directory), summary, _matrix(directory, *shape), units, seen, accuracy, train_units, train
-    )
+    return Run(directory, _config(directory), summary, _matrix(directory, *shape), units, seen, accuracy, train_units, train)
 
 
 def _summary(directory: Path) -> dict[str, Any]:
@@ -131,9 +129,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 
-def _evaluations(
-    records: list[dict[str, Any]], replicates: int, tasks: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _evaluations(records: list[dict[str, Any]], replicates: int, tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     by_unit = {}  # a unit repeated by a continued run counts once, as it came last
     for record in records:
         if record.get("kind") == "eval" and tasks:

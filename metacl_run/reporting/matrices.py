@@ -31,9 +31,7 @@ def forgetting(run: Run, panel: Panel) -> Figure:
         axes.errorbar(mean, places, xerr=half, fmt="none", ecolor=INK, elinewidth=1.0, capsize=2.5, zorder=3)
     axes.plot(since, places, "D", ms=4.2, mfc="white", mec=INK, mew=0.9, zorder=4)
     axes.axvline(0, color=INK, lw=1.0, zorder=3)
-    reach = max(
-        0.05, float(np.nanmax(np.abs(np.stack([mean + np.nan_to_num(half), mean - np.nan_to_num(half), since]))))
-    )
+    reach = max(0.05, float(np.nanmax(np.abs(np.stack([mean + np.nan_to_num(half), mean - np.nan_to_num(half), since])))))
     low = min(0.0, float(np.min(mean - np.nan_to_num(half))), float(since.min()))
     axes.set_xlim(low - 0.08 * reach if low < 0 else -0.04 * reach, reach * 1.08)
     axes.set_ylim((learned - 2 + height / pitch) / 2, (learned - 2 - height / pitch) / 2)
@@ -67,9 +65,7 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, size, right=max(1.0, 6.6 - 1.9 - size[0]), left=1.9)
     colours = matplotlib.colormaps["cividis"]
     low = np.nanmin(mean) if run.chance is None else min(run.chance, float(np.nanmin(mean)))
-    image = axes.imshow(
-        mean, cmap=colours, vmin=np.floor(low * 10) / 10, vmax=1.0, aspect="auto", interpolation="nearest"
-    )
+    image = axes.imshow(mean, cmap=colours, vmin=np.floor(low * 10) / 10, vmax=1.0, aspect="auto", interpolation="nearest")
     fontsize = float(np.clip(cell * 18, 6.2, 9.0))
     for (row, task), value in np.ndenumerate(mean):
         if np.isfinite(value):
@@ -85,9 +81,7 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xticks(range(num_tasks), [str(task + 1) for task in range(num_tasks)])
-    axes.set_yticks(
-        range(num_rows), ["before learning", *(f"after {run.task_label(task, 18)}" for task in range(num_tasks))]
-    )
+    axes.set_yticks(range(num_rows), ["before learning", *(f"after {run.task_label(task, 18)}" for task in range(num_tasks))])
     axes.tick_params(length=0)
     axes.set_xlabel("accuracy on task")
     width, height = figure.get_size_inches()

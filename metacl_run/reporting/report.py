@@ -84,8 +84,6 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 @functools.cache
 def _template() -> jinja2.Template:
     source = importlib.resources.files("metacl_run.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=number, interval=interval, flat=flat)
     return environment.from_string(source)

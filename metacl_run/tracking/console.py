@@ -185,9 +185,7 @@ class LiveDisplay(Display):
         parts: list[RenderableType] = [bar, facts]
         if np.isfinite(view.now).any():
             parts += ["", task_table(view, rows=max(3, self._terminal.height - 12))]
-        return Panel(
-            Group(*parts), title=f"[bold]{escape(_title(info))}", subtitle=f"[dim]{escape(str(info.directory))}"
-        )
+        return Panel(Group(*parts), title=f"[bold]{escape(_title(info))}", subtitle=f"[dim]{escape(str(info.directory))}")
 
 
 def task_table(view: View, rows: int) -> Table:

@@ -77,9 +77,7 @@ def test_classes_and_images_are_drawn_without_replacement():
 
 def test_a_replicate_is_its_own_run():
     shift = make_shift("permute", seeds=[0, 1, 2], num_tasks=2, image_size=SIDE)
-    together = stream(turned=True, shift=shift).sample(
-        TASKS, "train", shots=1, queries=1, rngs=rngs(5, 6, 7), batches=(3, 2)
-    )
+    together = stream(turned=True, shift=shift).sample(TASKS, "train", shots=1, queries=1, rngs=rngs(5, 6, 7), batches=(3, 2))
     for replicate, seed in enumerate((5, 6, 7)):
         own = make_shift("permute", seeds=[replicate], num_tasks=2, image_size=SIDE)
         alone = stream(turned=True, shift=own, replicates=(replicate,)).sample(

@@ -104,9 +104,7 @@ def test_a_wrong_archive_is_refused(copy: Path, cache: Path, change: Callable, m
 def test_a_half_written_archive_is_refused(copy: Path):
     archive = copy / "images_evaluation.zip"
     archive.write_bytes(archive.read_bytes()[:10000])
-    with pytest.raises(
-        DataError, match=r"images_evaluation.zip: not a whole zip archive .*expected 8 characters of 20"
-    ):
+    with pytest.raises(DataError, match=r"images_evaluation.zip: not a whole zip archive .*expected 8 characters of 20"):
         read(copy)
 
 

@@ -9,9 +9,7 @@ KINDS = ["none", "rotate", "permute", "invert", "background"]
 IMAGES = torch.rand(6, 3, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
-def shifted(
-    kind: str, task: int, *, tasks: int = 4, seeds: tuple[int, ...] = (3, 9), replicate: int = 0
-) -> torch.Tensor:
+def shifted(kind: str, task: int, *, tasks: int = 4, seeds: tuple[int, ...] = (3, 9), replicate: int = 0) -> torch.Tensor:
     shift = make_shift(kind, seeds=seeds, num_tasks=tasks, image_size=28)
     return shift.apply(IMAGES, torch.full((6,), replicate * tasks + task))
 

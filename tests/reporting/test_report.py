@@ -57,9 +57,7 @@ def test_a_run_that_failed_at_once_still_has_a_report(make_run: Callable[..., Pa
     run_dir = make_run(status="failed", stop=-1)
     full = json.loads((run_dir / "summary.json").read_text())
     kept = ("schema", "status", "run_id", "algo", "model", "data", "protocol", "seeds")
-    (run_dir / "summary.json").write_text(
-        json.dumps({key: full[key] for key in kept} | {"metrics": {}, "error": "no data"})
-    )
+    (run_dir / "summary.json").write_text(json.dumps({key: full[key] for key in kept} | {"metrics": {}, "error": "no data"}))
     page = written(run_dir)
     assert "no data" in page
     assert "<figure" not in page

@@ -1,0 +1,149 @@
+"""Imports go one way, cli -> experiment, config -> protocols -> algorithms -> inner, with leaves beside: read from the source."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parent.parent
+PACKAGE = REPOSITORY / "metacl_run"
+
+ALLOWED: dict[str, set[str]] = {
+    "metacl_run": set(),
+    "__main__": {"cli"},
+    "cli": {"config", "errors", "experiment"},
+    "experiment": {
+        *("config", "environment", "errors", "memory", "metrics", "protocols.base"),
+        *("reporting.figures", "reporting.report"),
+        *("tracking.console", "tracking.listener", "tracking.store"),
+    },
+    "config": {"errors", "metacl_run"},
+    "protocols": {
+        *("algorithms.base", "data.base", "models.base", "tracking.store"),
+        *("errors", "gpu", "inner", "metrics", "types"),
+    },
+    "algorithms": {"errors", "inner", "models.base", "types"},
+    "gpu": {"errors", "inner"},
+    "inner": {"types"},
+    # leaves: of other parts they know at most another leaf
+    "data": {"errors", "kernels.build", "types"},
+    "environment": {"metacl_run"},
+    "errors": set(),
+    "kernels": set(),
+    "memory": set(),
+    "metrics": set(),
+    "models": {"errors", "kernels", "types"},
+    "reporting": {"errors", "metrics"},
+    "tracking": {"errors", "metrics", "reporting.terminal"},
+    "types": set(),
+}
+"""What each part of the package may import of the others: a part, or one module of it. `metacl_run` is `__init__.py`."""
+
+CONFINED = {
+    "hydra": {"cli", "config"},
+    "omegaconf": {"cli", "config"},
+    "wandb": {"tracking.wandb_listener"},
+    "torchvision": set(),  # only through data.torchvision_guard, which imports it by name
+}
+"""Packages that only these modules may import."""
+
+COMPONENT_GROUPS = ("algo", "data", "model", "protocol")
+
+
+def modules() -> dict[str, Path]:
+    """algorithms.maml -> its file, for every module of the package; `metacl_run` for `__init__.py`."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__") or "metacl_run"] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full dotted names of everything a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            assert node.module is not None
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}".removeprefix("metacl_run.")
+                yield f"metacl_run.{submodule}" if submodule in MODULES else node.module
+
+
+def own(path: Path) -> set[str]:
+    """The modules of this package that a file imports, as in `MODULES`."""
+    names = {name for name in imported(path) if name.split(".")[0] == "metacl_run"}
+    return {name.removeprefix("metacl_run.") for name in names}
+
+
+def part(module: str) -> str:
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_part_may(module: str) -> None:
+    assert part(module) in ALLOWED, f"a new part, {part(module)}: say in ALLOWED what it may import"
+    others = {name for name in own(MODULES[module]) if part(name) != part(module)}
+    refused = {name for name in others if not {name, part(name)} & ALLOWED[part(module)]}
+    assert not refused, f"{module} imports {', '.join(sorted(refused))}"
+
+
+def test_the_allowed_imports_have_no_circle() -> None:
+    list(TopologicalSorter({name: {part(other) for other in others} for name, others in ALLOWED.items()}).static_order())
+
+
+def test_no_module_takes_part_in_a_circle() -> None:
+    list(TopologicalSorter({name: own(path) for name, path in MODULES.items()}).static_order())
+
+
+@pytest.mark.parametrize("package", CONFINED)
+def test_outside_packages_stay_in_their_place(package: str) -> None:
+    users = {name for name, path in MODULES.items() if package in {each.split(".")[0] for each in imported(path)}}
+    assert users <= CONFINED[package]
+
+
+def test_an_algorithm_imports_no_other() -> None:
+    algorithms = {name for name in MODULES if part(name) == "algorithms"} - {"algorithms", "algorithms.base"}
+    for name in algorithms:
+        assert not own(MODULES[name]) & algorithms, name
+
+
+@pytest.mark.parametrize("group", COMPONENT_GROUPS)
+def test_a_component_imports_no_other_of_its_group(group: str) -> None:
+    targets = set()
+    for path in (REPOSITORY / "configs" / group).glob("*.yaml"):
+        target = yaml.safe_load(path.read_text(encoding="utf-8")).get("_target_")
+        if target is not None:  # else it inherits another option's
+            targets.add(target.rpartition(".")[0].removeprefix("metacl_run."))
+    assert targets
+    for name in targets:
+        assert not own(MODULES[name]) & (targets - {name}), name
+
+
+def test_the_command_line_answers_without_torch() -> None:
+    heavy = "('torch', 'torchvision', 'numpy', 'matplotlib', 'wandb')"
+    script = f"import sys, metacl_run.cli; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_help_answers_without_torch(tmp_path: Path) -> None:
+    script = "import sys\nfrom metacl_run.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    command = [sys.executable, "-c", script, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Groups and their choices" in result.stdout
+    assert result.stdout.splitlines()[-1] == "False"
+    assert not list(tmp_path.iterdir())
