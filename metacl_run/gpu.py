@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +27,7 @@ class Gpu:
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
         memory_gb: memory for one chunk, in 1e9 bytes; None: 1.25 on the CPU, 60% of the card on CUDA. A fixed number, not what
             happens to be free, since the chunk decides the order of summation and so the last bits.
-        deterministic: refuse operations that give different bits from run to run.
+        deterministic: take operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.
     """
 
@@ -97,8 +98,10 @@ class Gpu:
         """Sets torch's process-wide switches."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=False)
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
         if self.torch_device.type == "cuda":
+            if self.deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
             torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
             torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
             torch.backends.cudnn.benchmark = not self.deterministic

@@ -59,7 +59,7 @@ except OSError as error:
 }
 
 _set_up() { # run | dev, python
-    local pip=("$venv/bin/python" -m pip --no-input --disable-pip-version-check)
+    trap 'exit 130' INT TERM # leaving `unfinished`, whatever pip makes of the signal
     printf 'metacl-run: setting up %s (a few minutes, once)\n' "$venv"
     if [[ -e $venv/unfinished ]] || ! _usable; then
         rm -rf -- "${venv:?}/bin" # first, so that nothing works in a .venv that is removed by half
@@ -72,19 +72,29 @@ _set_up() { # run | dev, python
     rm -f -- "$venv/ready-run" "$venv/ready-dev"
 
     # torch first and alone: whichever build pip is offered for this machine stays, and the rest has to fit to it.
-    "${pip[@]}" install "$(_requirement torch)"
+    _pip install "$(_requirement torch)"
     "$venv/bin/python" -I -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
         >"$venv/constraints.txt"
     local with=()
     if [[ $1 == dev ]]; then
-        "${pip[@]}" install --upgrade 'pip>=25.1' # knows dependency groups
+        _pip install --upgrade 'pip>=25.1' # knows dependency groups
         with=(--group "$root/pyproject.toml:dev")
     fi
-    "${pip[@]}" install --constraint "$venv/constraints.txt" --editable "$root" "${with[@]+"${with[@]}"}"
+    _pip install --constraint "$venv/constraints.txt" --editable "$root" "${with[@]+"${with[@]}"}"
 
     _source >"$venv/ready-run"
     [[ $1 != dev ]] || _source >"$venv/ready-dev"
     rm -- "$venv/unfinished"
+    trap - INT TERM
+}
+
+_pip() { # arguments
+    local status=0
+    "$venv/bin/python" -m pip --no-input --disable-pip-version-check "$@" || status=$?
+    ((status != 0)) || return 0
+    # Without a network, say: pip has changed nothing, and the next attempt goes on from here. Only a killed pip leaves pieces.
+    ((status >= 128)) || rm -f -- "$venv/unfinished"
+    _die "setting up $venv failed, see above"
 }
 
 _usable() {

@@ -1,4 +1,4 @@
-"""Imports go one way, cli -> experiment, config -> protocols -> algorithms -> inner, with leaves beside: read from the source."""
+"""Imports go one way, cli -> experiment, config -> protocols -> algorithms -> inner, with leaves beside: read from source."""
 
 from __future__ import annotations
 

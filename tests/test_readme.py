@@ -73,7 +73,8 @@ def test_links_and_images_lead_to_files(document: str) -> None:
 
 def test_the_reading_of_a_readme() -> None:
     text = "# x\n```bash\nmetacl-run algo=maml \\\n  seeds=[0,1]  # two\nmetacl-run -m algo=maml,reptile\npip install x\n```\n"
-    text += "```text\nmetacl-run not=this\n```\n[a](configs/config.yaml) ![b](b.png 'b') <img src=\"c.svg\"> [d](https://d.org) [e](#f)\n"
+    text += "```text\nmetacl-run not=this\n```\n"
+    text += "[a](configs/config.yaml) ![b](b.png 'b') <img src=\"c.svg\"> [d](https://d.org) [e](#f)\n"
     first, second = commands(text)
     assert jobs(first) == ([["algo=maml", "seeds=[0,1]"]], None)
     assert jobs(second) == ([["algo=maml"], ["algo=reptile"]], None)

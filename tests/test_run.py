@@ -148,7 +148,7 @@ def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_first_and_the_same_command_goes_on(number: int, tmp_path: Path) -> None:
-    work = ["protocol.updates_per_task=60", "protocol.eval_every=0", "progress=plain"]
+    work = ["protocol.updates_per_task=30", "protocol.eval_every=0", "progress=plain"]
     process = subprocess.Popen(
         command(*work, "output_dir=stopped"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     )
@@ -161,7 +161,7 @@ def test_a_signal_saves_first_and_the_same_command_goes_on(number: int, tmp_path
     directory = only_run(tmp_path / "stopped")
     assert json.loads((directory / "summary.json").read_text())["status"] == "interrupted"
     done = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]["unit"]
-    assert 0 < done < 120
+    assert 0 < done < 60
     assert metacl(*work, "output_dir=stopped", cwd=tmp_path).returncode == 0
     assert metacl(*work, "output_dir=unbroken", cwd=tmp_path).returncode == 0
     assert_same_run(directory, only_run(tmp_path / "unbroken"))
@@ -277,7 +277,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
 
 
 def test_a_sweep_goes_on_after_a_job_that_fails(tmp_path: Path) -> None:
-    result = metacl("-m", "algo.inner_lr=1e30,0.4", "output_dir=runs", cwd=tmp_path)
+    result = metacl("algo.inner_lr=1e30,0.4", "output_dir=runs", "-m", cwd=tmp_path)
     assert result.returncode == 3
     statuses = {json.loads(p.read_text())["status"] for p in tmp_path.glob("runs/*/*/*/summary.json")}
     assert statuses == {"completed", "diverged"}

@@ -56,14 +56,10 @@ def _openmp() -> list[str]:
     return [str(bundled[0])] if bundled else ["-fopenmp"]
 
 
-def switched_off() -> bool:
-    return os.environ.get("METACL_KERNELS", "on") == "off"
-
-
 @functools.cache
 def load() -> ctypes.CDLL | None:
     """The compiled kernels, or None where they cannot be had (no compiler, macOS or Windows, METACL_KERNELS=off)."""
-    if switched_off() or platform.system() != "Linux":
+    if os.environ.get("METACL_KERNELS", "on") == "off" or platform.system() != "Linux":
         return None
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
     if compiler is None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.algorithms.base import EpisodeLearner, State, accuracy
 from metacl_run.data.base import FewShotData, FewShotStream
@@ -129,7 +129,8 @@ class _Loop:
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
-        self.network = Network(drawn[0][0].to(self.device), self.data.ways, run.gpu.compute_dtype)
+        self.module = drawn[0][0].to(self.device)
+        self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1)
 
@@ -141,6 +142,7 @@ class _Loop:
         state = self.position.pop("state")
         store.open_records(self.position["bytes"])
         self._choose_chunks(state)
+        self._measure_precision(state)
         step = self._step()
         self.run_.started(self.stream.task_names, self.position["unit"])
         status, error, saved = "completed", None, time.monotonic()
@@ -329,6 +331,26 @@ class _Loop:
                 self.position["forecast"][f"{name}_chunk"] = chunk
                 self.position["forecast"][f"{name}_mb"] = round(forecast / 1e6, 1)
         self.engine = replace(self.engine, chunk=self.position["chunks"]["train"])
+
+    def _measure_precision(self, state: State) -> None:
+        """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
+        gpu = self.run_.gpu
+        if gpu.compute_dtype == gpu.dtype or self.position["unit"] > 0:
+            return
+        episodes = self._training_episodes(0, limit=self.engine.chunk)
+
+        def direction(network: Network) -> Tensor:
+            def one(state: State, episodes: Episode) -> Any:
+                meta, carry = state["meta"], state["carry"]
+                return self.engine.mean(lambda e: self.algo.episode_update(network, meta, carry, e).direction, episodes)
+
+            return torch.cat([leaf.flatten() for leaf in tree_leaves(self.engine.over_replicates(one)(state, episodes))])
+
+        exact, reduced = direction(Network(self.module, self.data.ways)), direction(self.network)
+        error = ((reduced - exact).norm() / exact.norm()).item()
+        self.position["warnings"].append(
+            f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
+        )
 
     def _one_update(self, engine: Engine, state: State, episodes: int) -> object:
         drawn = self._training_episodes(0, limit=episodes)

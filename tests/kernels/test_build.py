@@ -1,0 +1,72 @@
+"""Compiling, caching and doing without the kernels, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metacl_run.kernels import build
+
+has_compiler = pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
+
+PROBE = """
+import torch
+from metacl_run.kernels import build
+from metacl_run.kernels.norm_relu_pool import norm_relu_pool, reference
+x = torch.randn(4, 8, 28, 28, dtype=torch.float64)
+scale, offset = torch.ones(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64)
+torch.testing.assert_close(norm_relu_pool(x, scale, offset, 2), reference(x, scale, offset, 2))
+print("compiled" if build.load() else "torch")
+"""
+
+
+def probe(code: str = PROBE, **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **variables}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    text, _ = process.communicate(timeout=180)
+    assert process.returncode == 0
+    return text.strip()
+
+
+def test_switched_off() -> None:
+    assert output(probe(METACL_KERNELS="off")) == "torch"
+
+
+def test_without_a_compiler(tmp_path: Path) -> None:
+    assert output(probe(PATH=str(tmp_path), CXX="no-such-compiler", METACL_CACHE=str(tmp_path / "cache"))) == "torch"
+
+
+def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
+    false = shutil.which("false")
+    assert false is not None
+    assert output(probe(CXX=false, METACL_CACHE=str(tmp_path))) == "torch"
+
+
+def test_where_nothing_can_be_cached(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert output(probe(METACL_CACHE=str(tmp_path / "file" / "cache"))) == "torch"
+
+
+@has_compiler
+def test_two_processes_compile_at_once(tmp_path: Path) -> None:
+    both = [probe(METACL_CACHE=str(tmp_path)) for _ in range(2)]
+    assert [output(process) for process in both] == ["compiled", "compiled"]
+    left = [path.name for path in tmp_path.iterdir()]
+    assert len(left) == 1
+    assert left[0].endswith(".so")
+
+
+@has_compiler
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads /proc")
+def test_one_openmp_runtime_serves_torch_and_the_kernels() -> None:
+    code = PROBE + "\nprint(*{l.split()[-1] for l in open('/proc/self/maps') if 'libgomp' in l}, sep='\\n')"
+    assert len(output(probe(code)).splitlines()) == 2
