@@ -99,6 +99,7 @@ def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tup
     GlobalHydra.instance().clear()
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         groups = GlobalHydra.instance().config_loader().list_groups("")
+        groups += [each.name for each in Path(user_folder).iterdir() if each.is_dir()] if user_folder else []
         lines = [_forced(override, groups) for override in OverridesParser.create().parse_overrides(list(overrides))]
         try:
             config = compose(CONFIG_NAME, overrides=[*search, *lines], return_hydra_config=True)
