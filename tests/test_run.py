@@ -301,3 +301,50 @@ def test_a_mistake_prints_one_message_and_exits_with_1(tmp_path: Path) -> None:
     assert result.stderr.startswith("metacl-run: algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?")
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_engines_give_the_same_run(experiment: Callable[..., Experiment]) -> None:
+    runs = [experiment("gpu.precision=float64", f"gpu.engine={engine}") for engine in ("loop", "vmap")]
+    for built in runs:
+        run(built)
+    for x, y in zip(*(parameters(built.directory) for built in runs), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-9)
+
+
+def test_a_reduced_precision_says_how_far_its_gradient_is_off(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("gpu.precision=bf16")
+    run(built)
+    summary = json.loads((built.directory / "summary.json").read_text())
+    (warning,) = summary["warnings"]
+    assert warning.startswith("gpu.precision=bf16: the first meta-update's direction is ")
+    assert 0.1 < float(warning.split("direction is ")[1].split("%")[0]) < 200
+
+
+def test_the_chunk_is_kept_over_a_resume_and_memory_is_forecast(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("gpu.memory_gb=0.0008")
+    run(built)
+    summary = json.loads((built.directory / "summary.json").read_text())
+    assert summary["memory_forecast"]["train_chunk"] < 3
+    assert summary["memory_forecast"]["train_mb"] < 2
+
+
+def test_what_fails_while_running_leaves_a_summary_and_a_report(
+    experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metacl_run.protocols import continual_meta
+
+    built = experiment("protocol.checkpoint_every=0")
+
+    def broken(*_: Any) -> None:
+        raise FloatingPointError("something of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(continual_meta._Loop, "_evaluate_if_due", broken)
+        with pytest.raises(FloatingPointError):
+            run(built)
+    summary = json.loads((built.directory / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["error"] == "FloatingPointError: something of ours"
+    assert "Traceback" in (built.directory / "run.log").read_text()
+    assert (built.directory / "report.html").exists()
+    assert run(built) == 0  # failed is retried

@@ -45,7 +45,8 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
         [N, C, H // pool, W // pool].
     """
     worth_it = x.numel() >= SMALLEST and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    kernel = fused if worth_it and build.load() is not None else reference
+    usable = worth_it and not torch.compiler.is_compiling() and build.load() is not None
+    kernel = fused if usable else reference
     return kernel(x, scale, offset, pool, eps)
 
 
