@@ -48,19 +48,20 @@ def run(experiment: Experiment) -> int:
         store.listeners = [console, *experiment.logger.listeners()]
         keep_freed_memory()
         experiment.gpu.apply()
+        head = {**_head(experiment), "environment": describe(experiment.gpu.torch_device)}
         try:
             with _stop_on_signal() as stopped, console:
                 outcome = experiment.protocol.run(_run(experiment, store, stopped))
         except UserError as error:
-            _failed(experiment, store, str(error))
+            _failed(store, head, str(error))
             raise
         except Exception as error:
             log.error("%s", traceback.format_exc())
-            _failed(experiment, store, f"{type(error).__name__}: {error}")
+            _failed(store, head, f"{type(error).__name__}: {error}")
             raise
         if outcome.status == "completed":
             store.drop_previous_checkpoint()
-        _close(store, _summary(experiment, outcome))
+        _close(store, {**head, **_results(experiment, outcome)})
         return EXIT[outcome.status]
 
 
@@ -74,11 +75,10 @@ def _close(store: RunStore, summary: dict[str, Any]) -> None:
         listener.finished(summary)
 
 
-def _failed(experiment: Experiment, store: RunStore, message: str) -> None:
+def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
     """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
-    known = {"metrics": {}, "warnings": [], "environment": describe(experiment.gpu.torch_device), "error": message}
     with contextlib.suppress(UserError):
-        _close(store, {**_head(experiment, "failed"), **known})
+        _close(store, {**head, "status": "failed", "metrics": {}, "warnings": [], "error": message})
 
 
 def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
@@ -113,11 +113,12 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
     )
 
 
-def _head(experiment: Experiment, status: str) -> dict[str, Any]:
+def _head(experiment: Experiment) -> dict[str, Any]:
+    """What a summary says of a run before it is run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
     return {
         "schema": SCHEMA,
-        "status": status,
+        "status": "running",
         "run_id": experiment.run_id,
         **choices,
         "seeds": experiment.seeds,
@@ -125,10 +126,10 @@ def _head(experiment: Experiment, status: str) -> dict[str, Any]:
     }
 
 
-def _summary(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
+def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s
     return {
-        **_head(experiment, outcome.status),
+        "status": outcome.status,
         "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks),
         "timing": {
             "wall_s": seconds,
@@ -139,7 +140,6 @@ def _summary(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         },
         "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
         "memory_forecast": outcome.forecast,
-        "environment": describe(experiment.gpu.torch_device),
         "task_names": outcome.task_names,
         "units_per_task": experiment.protocol.units_per_task,
         "unit_name": experiment.protocol.unit_name,

@@ -14,6 +14,8 @@ The floor is the row's convolution arithmetic at the highest rate that one convo
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import shlex
@@ -198,15 +200,15 @@ def end_to_end_loop_job(workers: int, problem: Problem, updates: int) -> Job:
     network = stock_network(problem.ways)
     optimizer = torch.optim.Adam(network.parameters(), lr=OUTER_LR)
     batches = episode_loader(glyph_pixels(), problem, workers)
-    log = Path(tempfile.mkdtemp(prefix="benchmark-"), "log.jsonl").open("w")  # lives as long as the worker
+    folder = tempfile.TemporaryDirectory(prefix="benchmark-")
 
     def work() -> None:
         for _ in range(updates):
             optimizer.zero_grad()
             loss = loop(network, problem, next(batches))
             optimizer.step()
-            log.write(json.dumps({"loss": loss}) + "\n")
-            log.flush()
+            with Path(folder.name, "log.jsonl").open("a") as log:
+                log.write(json.dumps({"loss": loss}) + "\n")
 
     return Job(lambda: timed(work, torch.device("cpu")) / updates)
 
@@ -217,10 +219,10 @@ def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int,
     from metacl_run.cli import compose_job
     from metacl_run.config import load
 
-    folder = tempfile.mkdtemp(prefix="benchmark-")
+    folder = tempfile.TemporaryDirectory(prefix="benchmark-")
     fixed = [
         "data.num_classes=200", "data.num_scripts=10", f"protocol.updates_per_task={updates}", "protocol.eval_every=0",
-        "protocol.eval_episodes=2", "protocol.log_every=1", "progress=none", "rerun=true", f"output_dir={folder}",
+        "protocol.eval_episodes=2", "protocol.log_every=1", "progress=none", "rerun=true", f"output_dir={folder.name}",
         f"gpu.threads={threads}",
     ]  # fmt: skip
 
@@ -228,7 +230,8 @@ def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int,
         seconds = 0.0
         for seeds in seed_lists:
             experiment = load(*compose_job([*overrides, *fixed, f"seeds={seeds}"]))
-            status = program.run(experiment)
+            with contextlib.redirect_stdout(io.StringIO()):
+                status = program.run(experiment)
             if status:
                 raise RuntimeError(f"the run ended with status {status}")
             summary = json.loads((experiment.directory / "summary.json").read_text())
