@@ -60,7 +60,7 @@ except OSError as error:
 
 _set_up() { # run | dev, python
     trap 'exit 130' INT TERM # leaving `unfinished`, whatever pip makes of the signal
-    printf 'metacl-run: setting up %s (a few minutes, once)\n' "$venv"
+    printf "metacl-run: setting up %s (a few minutes, once)\n" "$venv" >&2
     if [[ -e $venv/unfinished ]] || ! _usable; then
         rm -rf -- "${venv:?}/bin" # first, so that nothing works in a .venv that is removed by half
         rm -rf -- "$venv"
@@ -71,6 +71,7 @@ _set_up() { # run | dev, python
     : >"$venv/unfinished"
     rm -f -- "$venv/ready-run" "$venv/ready-dev"
 
+    echo "metacl-run: installing torch" >&2
     # torch first and alone: whichever build pip is offered for this machine stays, and the rest has to fit to it.
     _pip install "$(_requirement torch)"
     "$venv/bin/python" -I -c 'from importlib.metadata import version; print("torch==" + version("torch"))' \
@@ -80,6 +81,7 @@ _set_up() { # run | dev, python
         _pip install --upgrade 'pip>=25.1' # knows dependency groups
         with=(--group "$root/pyproject.toml:dev")
     fi
+    echo "metacl-run: installing what else it needs" >&2
     _pip install --constraint "$venv/constraints.txt" --editable "$root" "${with[@]+"${with[@]}"}"
 
     _source >"$venv/ready-run"
@@ -90,7 +92,7 @@ _set_up() { # run | dev, python
 
 _pip() { # arguments
     local status=0
-    "$venv/bin/python" -m pip --no-input --disable-pip-version-check "$@" || status=$?
+    "$venv/bin/python" -m pip --quiet --no-input --disable-pip-version-check "$@" || status=$?
     ((status != 0)) || return 0
     # Without a network, say: pip has changed nothing, and the next attempt goes on from here. Only a killed pip leaves pieces.
     ((status >= 128)) || rm -f -- "$venv/unfinished"
