@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from metacl_run import __version__
+from metacl_run.kernels import build
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 
@@ -31,6 +32,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
+        "fused_kernels": device.type == "cpu" and build.load() is not None,
         "git_commit": _commit(),
     }
 

@@ -11,7 +11,7 @@ import torch
 from metacl_run.errors import SettingError, require
 from metacl_run.inner.engine import Kind
 
-CPU_MEMORY_GB = 1.25
+CPU_MEMORY_GB = 0.8
 CUDA_MEMORY_SHARE = 0.6
 
 
@@ -25,7 +25,7 @@ class Gpu:
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures the error and says it.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
-        memory_gb: memory for one chunk, in 1e9 bytes; None: 1.25 on the CPU, 60% of the card on CUDA. A fixed number, not what
+        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU, 60% of the card on CUDA. A fixed number, not what
             happens to be free, since the chunk decides the order of summation and so the last bits.
         deterministic: take operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.

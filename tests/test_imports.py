@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "inner": {"types"},
     # leaves: of other parts they know at most another leaf
     "data": {"errors", "kernels.build", "types"},
-    "environment": {"metacl_run"},
+    "environment": {"kernels.build", "metacl_run"},
     "errors": set(),
     "kernels": set(),
     "memory": set(),
