@@ -19,11 +19,13 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from metacl_run.config import ConfigError, config_dir, load
 from metacl_run.errors import UserError, nearest
 
 CONFIG_NAME = "config"
+INTERRUPTED, NOT_STARTED = 130, 131
 
 
 class Finished(NamedTuple):
@@ -48,12 +50,13 @@ def main() -> None:
     finished: list[Finished] = []
 
     def job(config: DictConfig) -> None:
-        finished.append(_job(config, counted=arguments.multirun))
+        stopped = any(each.status == INTERRUPTED for each in finished)
+        finished.append(_not_started() if stopped else _job(config, counted=arguments.multirun))
 
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
     if arguments.multirun:
         _sweep_ended(finished)
-    sys.exit(max((each.status for each in finished), default=0))
+    sys.exit(min(max((each.status for each in finished), default=0), INTERRUPTED))
 
 
 # ---------------------------------------------------------------------------------------------------- before any job starts
@@ -106,7 +109,7 @@ def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tup
             choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
         except MissingConfigException as error:
             raise ConfigError(_no_such_option(error)) from None
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
             raise ConfigError(_first_lines(error)) from None
     return _without_hydra(config), choices
 
@@ -115,6 +118,8 @@ def _forced(override: Override, groups: Sequence[str]) -> str:
     """key=value as ++key=value, so that a misspelt key composes and is reported with all other mistakes by `config.load`."""
     line, key = str(override.input_line), override.key_or_group
     is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
+    if is_choice and not isinstance(override.value(), str) and (override.value() is not None or key != "experiment"):
+        raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
     return line if override.type != OverrideType.CHANGE or is_choice or key.startswith("hydra") else f"++{line}"
 
 
@@ -159,14 +164,19 @@ def _job(config: DictConfig, *, counted: bool) -> Finished:
         return Finished(overrides, 1, directory)
     except KeyboardInterrupt:
         _say("interrupted")
-        return Finished(overrides, 130, directory)
+        return Finished(overrides, INTERRUPTED, directory)
     except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed
         _say(f"{type(error).__name__}: {error}")
         return Finished(overrides, 1, directory)
 
 
+def _not_started() -> Finished:
+    """For the jobs of a sweep behind one that was interrupted: the sweep was meant."""
+    return Finished(" ".join(HydraConfig.get().overrides.task), NOT_STARTED, None)
+
+
 def _sweep_ended(finished: Sequence[Finished]) -> None:
-    words = {0: "completed", 1: "failed", 3: "diverged", 130: "interrupted"}
+    words = {0: "completed", 1: "failed", 3: "diverged", INTERRUPTED: "interrupted", NOT_STARTED: "not started"}
     print("\nsweep:")
     for each in finished:
         print(f"  {words.get(each.status, each.status):<12} {each.overrides}  {each.directory or ''}")

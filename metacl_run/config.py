@@ -81,7 +81,8 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     try:
         resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}{str(error).splitlines()[0]}") from None
     resolved = cast("dict[str, Any]", resolved)
     mistakes: list[str] = []
     parts = {}
@@ -157,15 +158,16 @@ def component_class(target: object, group: str) -> type:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise  # the module is there, but something it imports is not
+            raise ConfigError(f"{group}._target_={target}: importing {module_name} failed: {error}") from None
         raise ConfigError(f"{group}._target_={target}: there is no module {module_name} to import") from None
-    except ValueError:
+    except (ValueError, TypeError):
         raise ConfigError(f"{group}._target_={target}: must be a dotted path, package.module.Class") from None
+    except (ImportError, SyntaxError) as error:
+        raise ConfigError(f"{group}._target_={target}: importing {module_name} failed: {error}") from None
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
-        raise ConfigError(
-            f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, dir(module))}"
-        )
+        names = [name for name in dir(module) if name != class_name and dataclasses.is_dataclass(getattr(module, name))]
+        raise ConfigError(f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, names)}")
     return found
 
 
@@ -190,7 +192,7 @@ def convert(value: Any, hint: Any) -> Any:
         raise ValueError(f"must be one of {', '.join(map(str, arguments))}.{nearest(str(value), map(str, arguments))}")
     if origin is list:
         if not isinstance(value, list):
-            raise ValueError(f"must be a list of {_name(arguments[0])}, as in [1,2]")
+            raise ValueError(f"must be a list, each entry {_name(arguments[0])}, as in [1,2]")
         return [convert(item, arguments[0]) for item in value]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -228,9 +230,17 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
         except ValueError as error:
             mistakes.append(f"{key}={shown(resolved.get(key))}: {error}")
             continue
-        if key == "seeds" and (not value or min(value) < 0 or len(set(value)) < len(value)):
+        if key == "seeds" and not _good_seeds(value):
             mistakes.append(f"seeds={value}: must be one or more different whole numbers from 0, as in seeds=[0,1,2]")
+        if key == "output_dir" and not value:
+            mistakes.append("output_dir=: must name a folder")
     return mistakes
+
+
+def _good_seeds(seeds: list[int]) -> bool:
+    from metacl_run.randomness import LARGEST_SEED  # brings numpy, which `--help` does without
+
+    return bool(seeds) and min(seeds) >= 0 and max(seeds) <= LARGEST_SEED and len(set(seeds)) == len(seeds)
 
 
 def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:

@@ -37,10 +37,11 @@ def run(experiment: Experiment) -> int:
     """
     directory = experiment.directory
     with RunStore(directory) as store, _run_log(directory):
-        console = Console(experiment.progress)
+        console = Console(experiment.progress, directory)
         known = store.summary()
         if known is not None and known["status"] in ("completed", "diverged") and not experiment.rerun:
-            console.shown(known, directory)
+            _warn_of_another_environment(experiment, known)
+            console.shown(known)
             return EXIT[known["status"]]
         if experiment.rerun and known is not None and known["status"] in ("completed", "diverged"):
             store.clear()
@@ -77,7 +78,7 @@ def _close(store: RunStore, summary: dict[str, Any]) -> None:
 
 def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
     """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
-    with contextlib.suppress(UserError):
+    with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         _close(store, {**head, "status": "failed", "metrics": {}, "warnings": [], "error": message})
 
 
@@ -97,6 +98,7 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
             unit_name=experiment.protocol.unit_name,
             config=experiment.resolved,
             first_unit=first_unit,
+            earlier=store.records(),
         )
         for listener in store.listeners:
             listener.started(info)
@@ -111,6 +113,14 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
         stop_requested=stopped,
         started=started,
     )
+
+
+def _warn_of_another_environment(experiment: Experiment, known: dict[str, Any]) -> None:
+    """The run id follows the config; the code and the machine may have changed since all the same."""
+    then, now = known.get("environment", {}), describe(experiment.gpu.torch_device)
+    changed = [key for key in ("git_commit", "torch", "device") if then.get(key) != now[key]]
+    if changed:
+        log.warning("computed with another %s than there is now; rerun=true computes it here", ", ".join(changed))
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from metacl_run.inner.engine import Kind
 
 CPU_MEMORY_GB = 0.8
 CUDA_MEMORY_SHARE = 0.6
+DEFAULT_THREADS = torch.get_num_threads()
+"""Torch's own choice: an earlier job of the same sweep may have set another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Gpu:
         )
         require(self.chunk is None or self.chunk >= 1, "chunk", self.chunk, "must be at least 1, or null for the forecast")
         require(self.memory_gb is None or self.memory_gb > 0, "memory_gb", self.memory_gb, "must be greater than 0, or null")
-        require(self.threads is None or self.threads >= 1, "threads", self.threads, "must be at least 1, or null")
+        require(self.threads is None or 1 <= self.threads <= 1024, "threads", self.threads, "must be 1 to 1024, or null")
         if self.torch_device.type == "cpu":
             require(
                 self.engine != "cuda_graph",
@@ -96,8 +98,7 @@ class Gpu:
 
     def apply(self) -> None:
         """Sets torch's process-wide switches."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads or DEFAULT_THREADS)
         torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
         if self.torch_device.type == "cuda":
             if self.deterministic:

@@ -20,7 +20,7 @@ MISTAKES = [
     ("algo.inner_lrr=3", "algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?"),
     ("+algo.foo=1", "algo.foo=1: Maml has no such setting."),
     ("sed=1", "sed=1: there is no such setting. Did you mean seeds?"),
-    ("seeds=abc", "seeds=abc: must be a list of"),
+    ("seeds=abc", "seeds=abc: must be a list, each entry a whole number"),
     ("seeds=[0,0]", "seeds=[0, 0]: must be one or more different whole numbers"),
     ("algo.inner_steps=1.5", "algo.inner_steps=1.5: must be a whole number"),
     ("algo.inner_lr=fast", "algo.inner_lr=fast: must be a number"),
@@ -46,6 +46,16 @@ MISTAKES = [
     ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import"),
     ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
     ("algo.inner_lr=[1", "cannot read the command line"),
+    ("algo=[maml]", "algo=[maml]: a group takes one option by its name"),
+    ("algo=null", "algo=null: a group takes one option by its name"),
+    ("seeds=5", "seeds=5: must be a list, each entry a whole number"),
+    ("seeds=[99999999999999999999]", "must be one or more different whole numbers"),
+    ("output_dir=", "output_dir=: must name a folder"),
+    ("data.test_classes=nan", "data.test_classes=nan: must be a number of classes"),
+    ("gpu.threads=100000000000", "gpu.threads=100000000000: must be 1 to 1024"),
+    ("data.ways=${data.nope}", "data.ways: "),
+    ("algo._target_=.foo.Bar", "algo._target_=.foo.Bar: must be a dotted path"),
+    ("algo._target_=json.JSONDecoder", "algo._target_=json.JSONDecoder: must name a dataclass in json."),
 ]
 
 
@@ -90,6 +100,9 @@ def test_mistakes_inside_a_preset_file_are_named_too(tmp_path: Path) -> None:
         check(["experiment=mine"], str(tmp_path), multirun=False)
     preset.write_text("# @package _global_\nalgo:\n  inner_lrr: 0.1\n")
     with pytest.raises(ConfigError, match="inner_lrr"):
+        check(["experiment=mine"], str(tmp_path), multirun=False)
+    preset.write_text("# @package _global_\nalgo: {inner_lr: [\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
         check(["experiment=mine"], str(tmp_path), multirun=False)
     with pytest.raises(ConfigError, match=r"experiment=mime: there is no such option\. Did you mean mine"):
         check(["experiment=mime"], str(tmp_path), multirun=False)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metacl_run.config import Experiment
+from metacl_run.errors import ConfigError
 from metacl_run.experiment import run
 from metacl_run.protocols.continual_meta import episode_tasks
 
@@ -32,6 +33,14 @@ def test_memory_gives_its_share_and_divides_its_classes_evenly(experiment: Calla
         assert (classes[2:] == EVERYTHING).all()
         seen |= set(tasks[:2].tolist())
     assert seen == {0, 1, 2}
+
+
+def test_memory_never_takes_the_whole_meta_batch(experiment: Callable[..., Experiment]) -> None:
+    algo = dataclasses.replace(experiment().algo, replay=20, replay_share=0.95, meta_batch_size=8)
+    tasks, _ = episode_tasks(algo, 3, np.random.default_rng(0))
+    assert (tasks == 3).sum() == 1
+    with pytest.raises(ConfigError, match=r"algo\.meta_batch_size=1"):
+        experiment("algo.replay=6", "algo.meta_batch_size=1")
 
 
 def test_follow_the_meta_leader_draws_uniformly_from_all_tasks_seen(experiment: Callable[..., Experiment]) -> None:

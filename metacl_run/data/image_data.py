@@ -8,6 +8,7 @@ and read them (`read`).
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -21,6 +22,7 @@ from metacl_run.data.dealing import Dealing, split_sizes
 from metacl_run.data.image_stream import ImageStream, Members
 from metacl_run.data.shift import CELLS, ShiftKind, make_shift
 from metacl_run.errors import SettingError, require
+from metacl_run.randomness import Purpose, generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class ImageData(FewShotData):
         require(self.queries >= 1, "queries", self.queries, "must be at least 1")
         for field in ("validation_classes", "test_classes"):
             value = getattr(self, field)
-            valid = 0 <= value < 1 or value == int(value) > 0
+            valid = math.isfinite(value) and (0 <= value < 1 or value == int(value) > 0)
             require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
         kinds = get_args(ShiftKind)
         require(self.shift in kinds, "shift", self.shift, f"must be one of {', '.join(kinds)}")
@@ -120,7 +122,7 @@ class ImageData(FewShotData):
         )
 
     def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
-        return self.dealing().deal(catalogue, np.random.default_rng([seed, 0]))
+        return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))
 
     def _split(self, task: np.ndarray) -> dict[Split, np.ndarray]:
         """Cuts a task's classes, which are in random order, into its splits."""

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metacl_run.randomness import Purpose, generator
+
 ShiftKind = Literal["none", "rotate", "permute", "invert", "background"]
 
 CELLS = 4
@@ -77,7 +79,7 @@ def make_shift(kind: ShiftKind, *, seeds: Sequence[int], num_tasks: int, image_s
         return Shift()
     tables: list[dict[str, Tensor]] = []
     for seed in seeds:
-        rngs = [np.random.default_rng([seed, 1, task]) for task in range(num_tasks)]
+        rngs = [generator(Purpose.SHIFT, seed, task) for task in range(num_tasks)]
         tables += [make(rng, image_size, first=task == 0) for task, rng in enumerate(rngs)]
     return Shift(**{name: torch.stack([table[name] for table in tables]) for name in tables[0]})
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run import randomness
 from metacl_run.algorithms.base import EpisodeLearner, State, accuracy
 from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
@@ -22,14 +23,11 @@ from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.randomness import Purpose
 from metacl_run.types import Episode
 
-TRAIN, EVALUATE, RATES = 0, 1, 2
-"""What a generator is for: replicate r's draws for meta-update u come from `rng(seed of r, TRAIN, u)`, whatever came before."""
-
-
-def rng(*key: int) -> np.random.Generator:
-    return np.random.default_rng(list(key))
+EVALUATION_BLOCK = 100
+"""Evaluation episodes are drawn in blocks of this many, so that their number does not decide the memory they take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,11 @@ class ContinualMeta(Protocol):
         shots, queries = training_examples(algo, data)
         earlier = data.count_tasks() - 1
         kept = None
+        if algo.replay != 0 and algo.replay_share is not None and algo.meta_batch_size == 1 and earlier > 0:
+            raise ConfigError(
+                "algo.meta_batch_size=1: with algo.replay an episode of memory would leave none of the current task. "
+                "Use at least 2, or algo.replay_share=null to draw the task of every episode from all seen."
+            )
         if algo.replay and earlier > 0:
             kept = algo.replay // earlier
             if kept < data.ways:
@@ -111,7 +114,7 @@ def episode_tasks(algo: EpisodeLearner, task: int, generator: np.random.Generato
         if algo.replay_share is None:
             tasks = generator.integers(0, task + 1, algo.meta_batch_size)
         else:
-            remembered = max(1, round(algo.replay_share * algo.meta_batch_size))
+            remembered = min(max(1, round(algo.replay_share * algo.meta_batch_size)), algo.meta_batch_size - 1)
             tasks[:remembered] = generator.integers(0, task, remembered)
     kept = everything if algo.replay is None or task == 0 else algo.replay // task
     return tasks, np.where(tasks == task, everything, kept)
@@ -145,8 +148,11 @@ class _Loop:
         self._measure_precision(state)
         step = self._step()
         self.run_.started(self.stream.task_names, self.position["unit"])
-        status, error, saved = "completed", None, time.monotonic()
-        if self.position["unit"] == 0:
+        status, saved = "completed", time.monotonic()
+        error = self.position["error"]
+        if error is not None:  # killed after the checkpoint of a diverged run, before its summary
+            return self._outcome("diverged", error)
+        if not self.position["probes"]:
             self._evaluate(state, row=0)
         while self.position["unit"] < self.total and status == "completed":
             if self.run_.stop_requested():
@@ -158,7 +164,7 @@ class _Loop:
             self.position["train_s"] += time.monotonic() - begun
             if averaged is not None:
                 self._record("train", metrics=averaged)
-                error = self._diverged(averaged)
+                error = self.position["error"] = self._diverged(averaged, state)
                 status = "completed" if error is None else "diverged"
             if status == "completed":
                 self._evaluate_if_due(state)
@@ -195,7 +201,7 @@ class _Loop:
 
     def _training_episodes(self, unit: int, limit: int | None = None) -> Episode:
         task = unit // self.settings.updates_per_task
-        generators = [rng(seed, TRAIN, unit) for seed in self.run_.seeds]
+        generators = [randomness.generator(Purpose.TRAIN, seed, unit) for seed in self.run_.seeds]
         chosen = [episode_tasks(self.algo, task, generator) for generator in generators]
         tasks, classes = (np.stack(part)[:, :limit] for part in zip(*chosen, strict=True))
         return self._draw(tasks, "train", self.shots, self.queries, generators, classes, training=True)
@@ -218,15 +224,23 @@ class _Loop:
 
     # ------------------------------------------------------------------------------------------------------- evaluation
 
-    def _evaluation_episodes(self, task: int, limit: int | None = None) -> Episode:
-        count = self.settings.eval_episodes if limit is None else limit
-        generators = [rng(seed, EVALUATE, task) for seed in self.run_.seeds]
+    def _evaluation_episodes(self, task: int, block: int, count: int) -> Episode:
+        generators = [randomness.generator(Purpose.EVALUATE, seed, task, block) for seed in self.run_.seeds]
         tasks = np.full((len(generators), count), task)
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
+    def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
+        """Accuracy of every evaluation episode of a task, [R, eval_episodes]."""
+        total = self.settings.eval_episodes
+        parts = []
+        for block, done in enumerate(range(0, total, EVALUATION_BLOCK)):
+            episodes = self._evaluation_episodes(task, block, min(EVALUATION_BLOCK, total - done))
+            parts.append(self._correct(engine, state, episodes))
+        return torch.cat(parts, 1)
+
     def _correct(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
-        """Accuracy of every evaluation episode, [R, E]."""
+        """Accuracy of every episode, [R, E]."""
 
         def one(state: State, episode: Episode) -> Tensor:
             meta, carry = state["meta"], state["carry"]
@@ -240,9 +254,7 @@ class _Loop:
     def _evaluate(self, state: State, row: int | None) -> None:
         begun = time.monotonic()
         engine = replace(self.engine, chunk=self.position["chunks"]["evaluate"])
-        scores = torch.stack(
-            [self._correct(engine, state, self._evaluation_episodes(task)) for task in range(self.num_tasks)], 1
-        ).double()
+        scores = torch.stack([self._scores(engine, state, task) for task in range(self.num_tasks)], 1).double()
         means = scores.mean(-1).tolist()
         half = (1.96 * scores.std(-1) / scores.shape[-1] ** 0.5).tolist() if scores.shape[-1] > 1 else None
         self.position["evaluate_s"] += time.monotonic() - begun
@@ -265,20 +277,24 @@ class _Loop:
         head = {"kind": kind, "unit": self.position["unit"], "task": self._task, "wall_s": seconds}
         self.run_.store.record({**head, **content})
 
-    def _diverged(self, metrics: dict[str, list[float]]) -> str | None:
-        bad = [seed for seed, loss in zip(self.run_.seeds, metrics["loss"], strict=True) if not np.isfinite(loss)]
+    def _diverged(self, metrics: dict[str, list[float]], state: State) -> str | None:
+        """What to say when a replicate's loss, or what it has learned, is no longer finite."""
+        finite = np.isfinite(metrics["loss"])
+        for leaf in tree_leaves(state["meta"]):
+            finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
+        bad = [seed for seed, good in zip(self.run_.seeds, finite, strict=True) if not good]
         if not bad:
             return None
         which = "" if len(self.run_.seeds) == 1 else f" for seeds {bad}"
         return (
-            f"the training loss is not finite at meta-update {self.position['unit']}{which}. "
+            f"the training loss or the parameters are not finite at meta-update {self.position['unit']}{which}. "
             "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10, usually helps."
         )
 
     def _fresh(self) -> dict[str, Any]:
         starts = []
         for seed, params in zip(self.run_.seeds, self.initial, strict=True):
-            drawn = torch.from_numpy(rng(seed, RATES).random(sum(p.numel() for p in params.values())))
+            drawn = torch.from_numpy(randomness.generator(Purpose.RATES, seed).random(sum(p.numel() for p in params.values())))
             starts.append(self.algo.start(self.network, params, drawn))
         replicates = len(starts)
         return {
@@ -287,6 +303,7 @@ class _Loop:
             "bytes": 0,
             "sums": None,
             "summed": 0,
+            "error": None,
             "matrix": torch.full((replicates, self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64),
             "probes": [],
             "half_width": None,
@@ -321,7 +338,11 @@ class _Loop:
             self.position["chunks"], self.position["forecast"] = chunks, {}
             for name, size, run in (
                 ("train", self.algo.meta_batch_size, lambda n: self._one_update(whole, state, n)),
-                ("evaluate", self.settings.eval_episodes, lambda n: self._one_evaluation(whole, state, n)),
+                (
+                    "evaluate",
+                    min(self.settings.eval_episodes, EVALUATION_BLOCK),
+                    lambda n: self._one_evaluation(whole, state, n),
+                ),
             ):
                 if given is not None or self.engine.kind == "loop":
                     chunk, forecast = min(given or 1, size), 0
@@ -335,7 +356,7 @@ class _Loop:
     def _measure_precision(self, state: State) -> None:
         """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
         gpu = self.run_.gpu
-        if gpu.compute_dtype == gpu.dtype or self.position["unit"] > 0:
+        if gpu.compute_dtype == gpu.dtype or self.position["probes"]:
             return
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 
@@ -358,7 +379,7 @@ class _Loop:
         return step(state, drawn)
 
     def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
-        return self._correct(engine, state, self._evaluation_episodes(0, limit=episodes))
+        return self._correct(engine, state, self._evaluation_episodes(0, 0, episodes))
 
     def _outcome(self, status: Any, error: str | None) -> Outcome:
         position = self.position

@@ -34,10 +34,10 @@ class Console(Listener):
     `auto` is `rich` on a terminal that can draw, else `plain`; `none` says nothing until the results.
     """
 
-    def __init__(self, progress: str, terminal: Terminal | None = None) -> None:
+    def __init__(self, progress: str, directory: Path, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or Terminal()
         self._display = _display(progress, self._terminal)
-        self._directory: Path
+        self._directory = directory
 
     def __enter__(self) -> Console:
         return self
@@ -46,7 +46,6 @@ class Console(Listener):
         self._display.stop()
 
     def started(self, info: RunInfo) -> None:
-        self._directory = info.directory
         self._display.start(info)
 
     def record(self, record: dict[str, Any]) -> None:
@@ -58,11 +57,11 @@ class Console(Listener):
         self._display.stop()
         show(self._directory, self._terminal)
 
-    def shown(self, summary: dict[str, Any], directory: Path) -> None:
+    def shown(self, summary: dict[str, Any]) -> None:
         """The same for a run that had ended before."""
         note = "this run has been computed before; rerun=true repeats it"
         self._terminal.print(f"{summary['run_id']}: {note}", style="dim", highlight=False)
-        show(directory, self._terminal)
+        show(self._directory, self._terminal)
 
 
 class Display(abc.ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ class RunInfo(NamedTuple):
     """The resolved config."""
     first_unit: int
     """0, or the unit a resumed run continues from."""
+    earlier: Sequence[dict[str, Any]] = ()
+    """The records that stand from before, when a run is continued."""
 
 
 class Listener(abc.ABC):

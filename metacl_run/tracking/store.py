@@ -25,7 +25,7 @@ from typing import Any
 import filelock
 import numpy as np
 import torch
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.errors import StorageError
 from metacl_run.tracking.listener import Listener
@@ -97,6 +97,12 @@ class RunStore:
         """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
         with storage_errors(self.directory):
             path = self.directory / METRICS
+            kept = path.stat().st_size if path.exists() else 0
+            if kept < position:
+                raise StorageError(
+                    f"{path} holds {kept} bytes, but the checkpoint beside it was taken at {position}: somebody changed it. "
+                    "Remove the run's directory to compute it anew."
+                )
             self._metrics = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - closed in __exit__
             self._metrics.truncate(position)
             self._metrics.seek(position)
@@ -109,6 +115,11 @@ class RunStore:
             self._metrics.flush()
         for listener in self.listeners:
             listener.record(clean)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records written so far, by this process and those before."""
+        with storage_errors(self.directory):
+            return [json.loads(line) for line in (self.directory / METRICS).read_text().splitlines()]
 
     @property
     def position(self) -> int:
@@ -210,9 +221,9 @@ def _sync(path: Path) -> None:
 
 def _digest(content: Any) -> str:
     """SHA-256 over structure, dtypes, shapes and bytes."""
-    leaves, spec = tree_flatten(content)
-    digest = hashlib.sha256(str(spec).encode())
-    for leaf in leaves:
+    digest = hashlib.sha256()
+    for path, leaf in tree_flatten_with_path(content)[0]:
+        digest.update(keystr(path).encode())
         if isinstance(leaf, torch.Tensor):
             digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
             digest.update(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -27,6 +27,10 @@ class View:
         """[T] accuracy right after a task was learned."""
         self.losses: list[float] = []
         self._began: tuple[int, float] | None = None
+        for record in info.earlier:
+            if record["kind"] in ("train", "eval"):
+                self.take(record)
+        self._began = None
 
     def take(self, record: dict[str, Any]) -> None:
         self.unit, self.task, self.wall_s = record["unit"], record["task"], record["wall_s"]

@@ -114,7 +114,7 @@ def test_scalars_of_one_seed_come_once_and_null_is_nan() -> None:
 
 def test_plain_lines(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("auto", Terminal(file=out, width=80)) as console:
+    with Console("auto", tmp_path / "run", Terminal(file=out, width=80)) as console:
         play(console, info_of(tmp_path / "run"))
     text = out.getvalue()
     assert "\x1b" not in text
@@ -129,7 +129,7 @@ def test_plain_lines(tmp_path: Path) -> None:
 
 def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("plain", Terminal(file=out, width=80)) as console:
+    with Console("plain", tmp_path / "run", Terminal(file=out, width=80)) as console:
         console.started(info_of(tmp_path, units_per_task=500))
         for record in records():
             if record["kind"] == "eval" and record["row"] == 0:
@@ -147,7 +147,7 @@ def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) ->
     terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
 
     def interrupted() -> None:
-        with Console("rich", terminal) as console:
+        with Console("rich", tmp_path / "run", terminal) as console:
             console.started(info_of(tmp_path))
             for record in records():
                 console.record(record)
@@ -163,7 +163,7 @@ def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) ->
 
 def test_progress_none_prints_results_only(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("none", Terminal(file=out, width=80)) as console:
+    with Console("none", tmp_path / "run", Terminal(file=out, width=80)) as console:
         play(console, info_of(tmp_path / "run"))
     assert out.getvalue().startswith("completed")
 
@@ -171,7 +171,7 @@ def test_progress_none_prints_results_only(tmp_path: Path) -> None:
 def test_a_terminal_that_cannot_encode_a_name_still_gets_a_line(tmp_path: Path) -> None:
     raw = io.BytesIO()
     names = [["ひらがな", "Korean"]] * 2
-    with Console("plain", Terminal(file=io.TextIOWrapper(raw, encoding="ascii"))) as console:
+    with Console("plain", tmp_path / "run", Terminal(file=io.TextIOWrapper(raw, encoding="ascii"))) as console:
         console.started(info_of(tmp_path, task_names=names))
         for record in records():
             console.record(record)

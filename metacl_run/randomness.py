@@ -1,0 +1,34 @@
+"""The only place where generators are made: each draw of a run comes from a stream of its own, named by what it is for.
+
+A generator is a function of (purpose, seed, position), whatever was drawn before: a resumed run needs no generator state, and a
+replicate draws the same numbers alone as beside others.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+LARGEST_SEED = 2**32 - 1
+"""A seed is one word of the generator's key, so that no two keys spell the same words."""
+
+
+class Purpose(IntEnum):
+    """What is drawn; the comment names the position that goes with it."""
+
+    DEAL = 1
+    """Which classes make up the tasks and splits; no position."""
+    SHIFT = 2
+    """A task's transformation; the task."""
+    RATES = 3
+    """Initial learned rates; no position."""
+    TRAIN = 4
+    """The episodes of a meta-update; its number."""
+    EVALUATE = 5
+    """Evaluation episodes; the task and the block of episodes."""
+
+
+def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:
+    """The generator of one purpose at one position; each purpose always has the same number of positions."""
+    return np.random.default_rng([purpose, seed, *position])
