@@ -39,11 +39,12 @@ def run(experiment: Experiment) -> int:
     with RunStore(directory) as store, _run_log(directory):
         console = Console(experiment.progress, directory)
         known = store.summary()
-        if known is not None and known["status"] in ("completed", "diverged") and not experiment.rerun:
+        ended = known is not None and known["status"] in ("completed", "diverged")
+        if known is not None and ended and not experiment.rerun:
             _warn_of_another_environment(experiment, known)
             console.shown(known)
             return EXIT[known["status"]]
-        if experiment.rerun and known is not None and known["status"] in ("completed", "diverged"):
+        if ended:
             store.clear()
         store.write_config(experiment.to_yaml())
         store.listeners = [console, *experiment.logger.listeners()]

@@ -146,7 +146,7 @@ class _Loop:
         store.open_records(self.position["bytes"])
         self._choose_chunks(state)
         self._measure_precision(state)
-        step = self._step()
+        step = self.engine.prepare(self._meta_update(self.engine))
         self.run_.started(self.stream.task_names, self.position["unit"])
         status, saved = "completed", time.monotonic()
         error = self.position["error"]
@@ -193,11 +193,9 @@ class _Loop:
         elif self.settings.eval_every and within % self.settings.eval_every == 0:
             self._evaluate(state, row=None)
 
-    def _step(self) -> Any:
-        def one_replicate(state: State, episodes: Episode) -> tuple[State, dict[str, Tensor]]:
-            return self.algo.meta_update(self.network, self.engine, self.total, state, episodes)
-
-        return self.engine.prepare(self.engine.over_replicates(one_replicate))
+    def _meta_update(self, engine: Engine) -> Any:
+        """(state, episodes) of all replicates -> (state, metrics), computed as `engine` says."""
+        return engine.over_replicates(lambda s, e: self.algo.meta_update(self.network, engine, self.total, s, e))
 
     def _training_episodes(self, unit: int, limit: int | None = None) -> Episode:
         task = unit // self.settings.updates_per_task
@@ -374,9 +372,7 @@ class _Loop:
         )
 
     def _one_update(self, engine: Engine, state: State, episodes: int) -> object:
-        drawn = self._training_episodes(0, limit=episodes)
-        step = engine.over_replicates(lambda s, e: self.algo.meta_update(self.network, engine, self.total, s, e))
-        return step(state, drawn)
+        return self._meta_update(engine)(state, self._training_episodes(0, limit=episodes))
 
     def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
         return self._correct(engine, state, self._evaluation_episodes(0, 0, episodes))
