@@ -52,14 +52,17 @@ class Adam:
 
     def update(self, grads: Pytree, state: Pytree, params: Pytree, rate: float | Tensor | Pytree) -> tuple[Pytree, Pytree]:
         steps = state["steps"] + 1
-        square = tree_map(lambda s, g: self.beta2 * s + (1 - self.beta2) * g * g, state["square"], grads)
+        square = tree_map(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), state["square"], grads)
         new = {"square": square, "steps": steps}
         mean = grads
         if self.beta1:
-            mean = new["mean"] = tree_map(lambda m, g: self.beta1 * m + (1 - self.beta1) * g, state["mean"], grads)
+            mean = new["mean"] = tree_map(lambda m, g: torch.lerp(m, g, 1 - self.beta1), state["mean"], grads)
         first, second = 1 - self.beta1**steps, (1 - self.beta2**steps).sqrt()  # corrections of the bias towards 0
-        direction = tree_map(lambda m, s: (m / first.to(m.dtype)) / (s.sqrt() / second.to(m.dtype) + self.eps), mean, square)
-        return _descend(params, direction, rate), new
+        # (m / first) / (sqrt(s) / second + eps), with the corrections moved to where they cost no pass over memory
+        direction = tree_map(lambda m, s: m / (s.sqrt() + (self.eps * second).to(s.dtype)), mean, square)
+        scale = second / first
+        rates = tree_map(lambda p, r: (scale * r).to(p.dtype), params, rate) if isinstance(rate, dict) else scale * rate
+        return _descend(params, direction, rates), new
 
 
 Optimizer = Sgd | Adam
@@ -68,8 +71,10 @@ Optimizer = Sgd | Adam
 def _descend(params: Pytree, direction: Pytree, rate: float | Tensor | Pytree) -> Pytree:
     """params - rate * direction; a rate that is a dict holds one rate for every parameter (Meta-SGD)."""
     if isinstance(rate, dict):
-        return tree_map(lambda p, d, r: p - r * d, params, direction, rate)
-    return tree_map(lambda p, d: p - rate * d, params, direction)
+        return tree_map(lambda p, d, r: torch.addcmul(p, d, r, value=-1), params, direction, rate)
+    if isinstance(rate, Tensor):
+        return tree_map(lambda p, d: torch.addcmul(p, d, rate.to(p.dtype), value=-1), params, direction)
+    return tree_map(lambda p, d: torch.add(p, d, alpha=-rate), params, direction)
 
 
 def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tensor:
