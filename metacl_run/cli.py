@@ -40,6 +40,9 @@ def main() -> None:
     """Runs the command line and exits: 0 completed, 1 a mistake or a failure, 3 diverged, 130 interrupted."""
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
     arguments = get_args_parser().parse_args()
+    if arguments.resolve and not arguments.cfg:
+        _say("--resolve: only goes with --cfg, as in metacl-run --cfg job --resolve")
+        sys.exit(1)
     informational = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info)
     if not any(informational) and not arguments.shell_completion:
         try:

@@ -16,12 +16,13 @@ from metacl_run import metrics
 from metacl_run.config import Experiment
 from metacl_run.environment import describe
 from metacl_run.errors import UserError
+from metacl_run.files import storage_errors
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
 from metacl_run.protocols.base import Outcome, Run
 from metacl_run.reporting import figures, report
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
-from metacl_run.tracking.store import LOG, RunStore, storage_errors
+from metacl_run.tracking.store import LOG, RunStore
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 SCHEMA = 1
@@ -41,11 +42,13 @@ def run(experiment: Experiment) -> int:
         known = store.summary()
         ended = known is not None and known["status"] in ("completed", "diverged")
         if known is not None and ended and not experiment.rerun:
-            _warn_of_another_environment(experiment, known)
+            _warn_of_another_environment(experiment, known, "rerun=true computes it here")
             console.shown(known)
             return EXIT[known["status"]]
         if ended:
             store.clear()
+        elif known is not None:
+            _warn_of_another_environment(experiment, known, "it goes on all the same; remove its directory to start again")
         store.write_config(experiment.to_yaml())
         store.listeners = [console, *experiment.logger.listeners()]
         keep_freed_memory()
@@ -116,12 +119,12 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
     )
 
 
-def _warn_of_another_environment(experiment: Experiment, known: dict[str, Any]) -> None:
+def _warn_of_another_environment(experiment: Experiment, known: dict[str, Any], advice: str) -> None:
     """The run id follows the config; the code and the machine may have changed since all the same."""
     then, now = known.get("environment", {}), describe(experiment.gpu.torch_device)
     changed = [key for key in ("git_commit", "torch", "device") if then.get(key) != now[key]]
     if changed:
-        log.warning("computed with another %s than there is now; rerun=true computes it here", ", ".join(changed))
+        log.warning("computed with another %s than there is now; %s", ", ".join(changed), advice)
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Gpu:
             "there is no CUDA device here; use gpu=cpu or gpu=auto",
         )
         require(self.chunk is None or self.chunk >= 1, "chunk", self.chunk, "must be at least 1, or null for the forecast")
+        if self.engine == "loop":
+            require(self.chunk is None, "chunk", self.chunk, "must be null with engine=loop, which takes one episode at a time")
         require(self.memory_gb is None or self.memory_gb > 0, "memory_gb", self.memory_gb, "must be greater than 0, or null")
         require(self.threads is None or 1 <= self.threads <= 1024, "threads", self.threads, "must be 1 to 1024, or null")
         if self.torch_device.type == "cpu":

@@ -42,7 +42,7 @@ ROWS = {
     "maml-20way": Problem(ways=20, tasks=16, steps=1, first_order=False),
     "fomaml-20way": Problem(ways=20, tasks=16, steps=1, first_order=True),
 }
-END_TO_END, REPLICATES = "end-to-end", "replicates"
+END_TO_END, REPLICATES, COMMANDS = "end-to-end", "replicates", "replicates-commands"
 GRADIENT_TASKS = 3
 SEEDS = [0, 1, 2, 3, 4]
 CPU_ENGINES, CUDA_ENGINES = ["vmap"], ["loop", "vmap", "compile", "cuda_graph"]
@@ -241,6 +241,20 @@ def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int,
     return Job(unit)
 
 
+def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int) -> Job:
+    """Whole commands, one after another, from the start of Python to the report: the default stream at a quarter of its updates."""
+    folder = tempfile.TemporaryDirectory(prefix="benchmark-")
+    program = [sys.executable, "-m", "metacl_run", *overrides, "rerun=true", "progress=none"]
+    program += [f"gpu.threads={threads}", "protocol.updates_per_task=30", "protocol.eval_every=0"]
+
+    def work() -> None:
+        for seeds in seed_lists:
+            command = [*program, f"output_dir={folder.name}", f"seeds={seeds}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder.name)
+
+    return Job(lambda: timed(work, torch.device("cpu")))
+
+
 def work_in_a_process(task: dict[str, Any]) -> None:
     """Serves the parent: reads one command a line, answers with one line of JSON."""
     answers = os.fdopen(os.dup(1), "w")
@@ -276,6 +290,8 @@ def make_job(task: dict[str, Any], device: torch.device) -> Job:
         return convolution_job(problem, device)
     if kind == "end-to-end loop":
         return end_to_end_loop_job(argument, problem, task["updates"])
+    if kind == "commands":
+        return commands_job(["model=mlp", f"gpu={device.type}"], argument, task["threads"])
     overrides = our_overrides(problem, device)
     if kind == "replicates":
         overrides += ["model=mlp", "algo.meta_batch_size=8"]
@@ -406,10 +422,10 @@ def end_to_end_row(args: argparse.Namespace, say: Callable[[str], None]) -> dict
     return {"row": END_TO_END, "title": text, "lines": list(lines.values())}
 
 
-def replicates_row(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+def replicates_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     common = {
-        "device": args.device, "threads": args.threads, "problem": asdict(ROWS["maml-5way"]), "kind": "replicates",
-        "updates": 4 * args.updates,
+        "device": args.device, "threads": args.threads, "problem": asdict(ROWS["maml-5way"]),
+        "kind": "replicates" if name == REPLICATES else "commands", "updates": 4 * args.updates,
     }  # fmt: skip
     together, single = "five seeds in one run", "five single runs"
     tasks: dict[str, dict[str, Any]] = {
@@ -418,8 +434,9 @@ def replicates_row(args: argparse.Namespace, say: Callable[[str], None]) -> dict
     }
     lines = {name: Line(name, is_peer=name == single) for name in tasks}
     measure(tasks, lines, args.repeats, say)
-    text = f"{REPLICATES}: MAML, MLP 256-128-64-64 with batch norm, meta-batch 8\nms a meta-update of all five seeds"
-    return {"row": REPLICATES, "title": text, "lines": list(lines.values())}
+    text = f"{name}: MAML, MLP 256-128-64-64 with batch norm, meta-batch 8\n"
+    text += "ms a meta-update of all five seeds" if name == REPLICATES else "ms from the command to the report, all five seeds"
+    return {"row": name, "title": text, "lines": list(lines.values())}
 
 
 def table_of(result: dict[str, Any]) -> Table:
@@ -440,7 +457,7 @@ def table_of(result: dict[str, Any]) -> Table:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*ROWS, END_TO_END, REPLICATES]
+    names = [*ROWS, END_TO_END, REPLICATES, COMMANDS]
     parser.add_argument("--rows", nargs="+", default=names, choices=names, metavar="ROW", help=f"of {', '.join(names)}")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--engines", nargs="+", default=None, choices=CUDA_ENGINES, help="default: vmap; on CUDA all four")
@@ -480,7 +497,7 @@ def main() -> None:
             problem = ROWS[name] if args.tasks is None else Problem(**{**asdict(ROWS[name]), "tasks": args.tasks})
             results.append(meta_update_row(name, problem, args, say))
         else:
-            results.append(end_to_end_row(args, say) if name == END_TO_END else replicates_row(args, say))
+            results.append(end_to_end_row(args, say) if name == END_TO_END else replicates_row(name, args, say))
         console.print()
         console.print(table_of(results[-1]))
     if args.out is not None:

@@ -39,9 +39,8 @@ MAML = Maml(
     eval_inner_steps=3,
     first_order=False,
     plastic="all",
-    learn_rates=False,
-    rate_low=0.1,
-    rate_high=0.3,
+    rate_low=None,
+    rate_high=None,
 )
 REPTILE = Reptile(
     **COMMON,  # type: ignore[arg-type]
@@ -57,7 +56,7 @@ PROTONET = ProtoNet(**COMMON)  # type: ignore[arg-type]
 FINITE_DIFFERENCES = {
     "maml": MAML,
     "anil": dataclasses.replace(MAML, plastic="head"),
-    "meta_sgd": dataclasses.replace(MAML, learn_rates=True),
+    "meta_sgd": dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3),
     "protonet": PROTONET,
 }
 
@@ -200,7 +199,7 @@ def test_non_transductive_equals_appending_each_query_to_the_support() -> None:
 
 
 def test_learned_rates_start_in_their_range() -> None:
-    _, state = start(dataclasses.replace(MAML, learn_rates=True))
+    _, state = start(dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3))
     rates = torch.cat([r.flatten() for r in state["meta"]["rates"].values()])
     assert 0.1 <= rates.min() < 0.15 < 0.25 < rates.max() <= 0.3
     assert list(state["meta"]["rates"]) == list(state["meta"]["params"])

@@ -25,6 +25,8 @@ MISTAKES = [
     ("algo.inner_steps=1.5", "algo.inner_steps=1.5: must be a whole number"),
     ("algo.inner_lr=fast", "algo.inner_lr=fast: must be a number"),
     ("algo.first_order=1", "algo.first_order=1: must be true or false"),
+    ("algo.inner_lr=null", "algo.rate_low=null: must be a number with inner_lr=null"),
+    ("algo.rate_low=0.1", "algo.rate_low=0.1: must be null with inner_lr=0.4: no rates are learned"),
     ("algo.inner_lr=-1", "algo.inner_lr=-1.0: must be greater than 0"),
     ("algo.plastic=heads", "algo.plastic=heads: must be one of all, head. Did you mean head?"),
     ("algo.clip_norm=x", "algo.clip_norm=x: must be a number, or null"),
@@ -215,3 +217,8 @@ def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Pa
         "protocol.eval_episodes=7",
     ):
         assert run_id(other) != base, other
+
+
+def test_a_chunk_is_refused_where_episodes_are_taken_one_by_one() -> None:
+    with pytest.raises(ConfigError, match=r"gpu\.chunk=2: must be null with engine=loop"):
+        check(["gpu.engine=loop", "gpu.chunk=2"], None, multirun=False)

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"config", "errors", "experiment"},
     "experiment": {
-        *("config", "environment", "errors", "memory", "metrics", "protocols.base"),
+        *("config", "environment", "errors", "files", "memory", "metrics", "protocols.base"),
         *("reporting.figures", "reporting.report"),
         *("tracking.console", "tracking.listener", "tracking.store"),
     },
@@ -36,13 +36,14 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"errors", "kernels.build", "randomness", "types"},
     "environment": {"kernels.build", "metacl_run"},
     "errors": set(),
+    "files": {"errors"},
     "kernels": set(),
     "memory": set(),
     "metrics": set(),
     "models": {"errors", "kernels", "types"},
     "randomness": set(),
-    "reporting": {"errors", "metrics"},
-    "tracking": {"errors", "metrics", "reporting.terminal"},
+    "reporting": {"errors", "files", "metrics"},
+    "tracking": {"errors", "files", "metrics", "reporting.terminal"},
     "types": set(),
 }
 """What each part of the package may import of the others: a part, or one module of it. `metacl_run` is `__init__.py`."""

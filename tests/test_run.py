@@ -289,6 +289,9 @@ def test_help_and_cfg_work_as_hydra_users_expect(tmp_path: Path) -> None:
     shown = metacl("--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "algo: anil, fomaml" in shown.stdout
+    assert metacl("--resolve", cwd=tmp_path).stderr == (
+        "metacl-run: --resolve: only goes with --cfg, as in metacl-run --cfg job --resolve\n"
+    )
     config = metacl("--cfg", "job", cwd=tmp_path)
     assert config.returncode == 0
     assert "_target_: metacl_run.algorithms.maml.Maml" in config.stdout

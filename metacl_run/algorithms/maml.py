@@ -8,7 +8,7 @@ Levine 2017, arXiv 1703.03400, algorithm 2):
 
   fomaml     first_order: the inner gradients are constants of the outer derivative (section 5.2)
   anil       plastic=head: only the last layer adapts (Raghu et al. 2020, arXiv 1909.09157)
-  meta_sgd   learn_rates: one rate per parameter element, learned with theta (Li et al. 2017, arXiv 1707.09835, algorithm 1)
+  meta_sgd   inner_lr=null: one rate per parameter element, learned with theta (Li et al. 2017, arXiv 1707.09835, algorithm 1)
   ftml       replay of every task seen: theta minimises the mean loss over all of them (Finn et al. 2019, arXiv 1902.08438,
              follow the meta leader), by meta-updates on episodes drawn uniformly from the tasks seen
 
@@ -42,32 +42,42 @@ class Maml(EpisodeLearner):
     """Meta-learns an initialisation by differentiating through the inner loop.
 
     Attributes:
-        inner_lr: rate of the inner loop for a mean loss; where rates are learned, ignored in favour of rate_low, rate_high.
+        inner_lr: rate of the inner loop for a mean loss; null: a rate for each element of every plastic one is learned.
         inner_steps: gradient steps on the support set while meta-learning.
         eval_inner_steps: the same at evaluation.
         first_order: drop second derivatives.
         plastic: "all" or "head", the parameters that adapt.
-        learn_rates: learn one rate for every element of every plastic parameter.
-        rate_low, rate_high: learned rates start uniform in this range (Meta-SGD's is [0.005, 0.1]).
+        rate_low, rate_high: learned rates start uniform in this range (Meta-SGD's is [0.005, 0.1]); null where none are.
     """
 
-    inner_lr: float
+    inner_lr: float | None
     inner_steps: int
     eval_inner_steps: int
     first_order: bool
     plastic: Literal["all", "head"]
-    learn_rates: bool
-    rate_low: float
-    rate_high: float
+    rate_low: float | None
+    rate_high: float | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
+        self._check_rates()
         require(self.inner_steps >= 1, "inner_steps", self.inner_steps, "must be at least 1")
         require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
-        require(self.rate_low <= self.rate_high, "rate_low", self.rate_low, f"must be at most rate_high={self.rate_high}")
         if self.train_queries == 0:
             raise SettingError("train_queries", 0, "must be at least 1: the meta-gradient is taken on the query set")
+
+    def _check_rates(self) -> None:
+        low, high = self.rate_low, self.rate_high
+        if self.inner_lr is not None:
+            require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0, or null to learn the rates")
+            for name, value in (("rate_low", low), ("rate_high", high)):
+                require(value is None, name, value, f"must be null with inner_lr={self.inner_lr}: no rates are learned")
+            return
+        for name, value in (("rate_low", low), ("rate_high", high)):
+            require(value is not None, name, value, "must be a number with inner_lr=null: where learned rates start")
+        assert low is not None
+        assert high is not None
+        require(low <= high, "rate_low", low, f"must be at most rate_high={high}")
 
     def num_outputs(self, ways: int) -> int | None:
         return ways
@@ -78,7 +88,7 @@ class Maml(EpisodeLearner):
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
         meta: dict[str, Any] = {"params": params}
         plastic = self._plastic(network, params)
-        if self.learn_rates:
+        if self.rate_low is not None and self.rate_high is not None:
             meta["rates"], start = {}, 0
             for name in plastic:
                 size = params[name].numel()
@@ -106,7 +116,7 @@ class Maml(EpisodeLearner):
             meta["params"],
             take_batches(episode, steps),
             optimizer=Sgd(),
-            rate=meta["rates"] if self.learn_rates else self.inner_lr,
+            rate=meta["rates"] if self.inner_lr is None else self.inner_lr,
             plastic=self._plastic(network, meta["params"]),
             first_order=first_order,
         )

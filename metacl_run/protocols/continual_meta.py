@@ -175,23 +175,26 @@ class _Loop:
         return self._outcome(status, error)
 
     def _add(self, metrics: dict[str, Tensor]) -> dict[str, list[float]] | None:
-        """Counts one meta-update; every log_every, and at a task's end, gives the mean metrics since the last time."""
+        """Counts one meta-update; every log_every, and before any evaluation, gives the mean metrics since the last time."""
         position, settings = self.position, self.settings
         position["unit"] += 1
         position["summed"] += 1
         position["sums"] = metrics if position["sums"] is None else tree_map(torch.add, position["sums"], metrics)
-        if position["summed"] < settings.log_every and position["unit"] % settings.updates_per_task:
+        if position["summed"] < settings.log_every and not self._evaluation_due:
             return None
         averaged = {name: (total / position["summed"]).tolist() for name, total in position["sums"].items()}
         position["sums"], position["summed"] = None, 0
         return averaged
 
+    @property
+    def _evaluation_due(self) -> bool:
+        within, every = self.position["unit"] % self.settings.updates_per_task, self.settings.eval_every
+        return within == 0 or (every > 0 and within % every == 0)
+
     def _evaluate_if_due(self, state: State) -> None:
-        task, within = divmod(self.position["unit"], self.settings.updates_per_task)
-        if within == 0:
-            self._evaluate(state, row=task)
-        elif self.settings.eval_every and within % self.settings.eval_every == 0:
-            self._evaluate(state, row=None)
+        if self._evaluation_due:
+            task, within = divmod(self.position["unit"], self.settings.updates_per_task)
+            self._evaluate(state, row=None if within else task)
 
     def _meta_update(self, engine: Engine) -> Any:
         """(state, episodes) of all replicates -> (state, metrics), computed as `engine` says."""

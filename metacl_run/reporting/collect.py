@@ -27,6 +27,7 @@ UNKNOWN: dict[str, Any] = {
     "units_per_task": 0,
     "unit_name": "unit",
     "command": None,
+    "evaluation_half_width": [],
 }
 """What a run that failed before its first unit does not say in its summary."""
 
@@ -67,6 +68,12 @@ class Run(NamedTuple):
     @property
     def chance(self) -> float | None:
         return chance_level(self.config)
+
+    @property
+    def evaluation_error(self) -> float | None:
+        """95% half-width of one seed's accuracy at the last evaluation, over what it was evaluated on; mean over seeds."""
+        half = np.array(self.summary["evaluation_half_width"], dtype=float)
+        return float((np.sqrt((half**2).sum(1)) / half.shape[1]).mean()) if half.size else None
 
     @property
     def rows_reached(self) -> int:

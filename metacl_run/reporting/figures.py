@@ -9,10 +9,10 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from metacl_run.files import storage_errors, write_atomically
 from metacl_run.reporting import curves, matrices
 from metacl_run.reporting.captions import Panel, panels
 from metacl_run.reporting.collect import Run, load
-from metacl_run.reporting.output import write_whole
 from metacl_run.reporting.style import RC
 
 DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
@@ -36,7 +36,9 @@ def draw(run_dir: Path) -> list[Path]:
     run = load(run_dir)
     folder = run_dir / "figures"
     wanted = {panel.name: panel for panel in panels(run)}
-    paths = []
+    paths: list[Path] = []
+    with storage_errors(run_dir):
+        folder.mkdir(exist_ok=True)
     with matplotlib.rc_context(RC):
         for name, function in DRAWN.items():
             if name not in wanted:
@@ -44,7 +46,9 @@ def draw(run_dir: Path) -> list[Path]:
                     (folder / f"{name}.{suffix}").unlink(missing_ok=True)
                 continue
             figure = function(run, wanted[name])
-            paths += [write_whole(folder / f"{name}.{suffix}", _saved(figure, suffix)) for suffix in UNSTAMPED]
+            for suffix in UNSTAMPED:
+                paths.append(folder / f"{name}.{suffix}")
+                write_atomically(paths[-1], _saved(figure, suffix))
     return paths
 
 

@@ -12,10 +12,10 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from metacl_run.files import write_atomically
 from metacl_run.metrics import MEANINGS, reading
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
-from metacl_run.reporting.output import write_whole
 from metacl_run.reporting.terminal import interval, number
 
 STATUS_WORDS = {
@@ -44,7 +44,9 @@ def write(run_dir: Path) -> Path:
         matrix=_matrix_rows(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
-    return write_whole(run_dir / "report.html", html.encode())
+    path = run_dir / "report.html"
+    write_atomically(path, html.encode())
+    return path
 
 
 def inline_svg(run: Run, name: str, title: str) -> Markup | None:

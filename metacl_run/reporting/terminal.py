@@ -30,6 +30,9 @@ def show(run_dir: Path, console: Console) -> None:
         _print_table(summary, console)
     if run.num_tasks:
         console.print(escape(reading(run.matrix, run.chance)), highlight=False, soft_wrap=not console.is_terminal)
+    if run.evaluation_error is not None:
+        measured = f"Within one seed, the last evaluation gives accuracy to ±{number(run.evaluation_error)} (95%)."
+        console.print(measured, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
     places = {"report": run_dir / "report.html", "directory": run_dir}
@@ -69,10 +72,10 @@ def metrics_table(summary: dict[str, Any], each: bool) -> Table:
 
 def number(value: float | None) -> str:
     """Three decimals, a dash for what is not defined."""
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
 
 
 def interval(bounds: list[float | None]) -> str:
     """'0.701 to 0.745'; words, since bounds may be negative."""
     low, high = bounds
-    return "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"

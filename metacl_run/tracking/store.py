@@ -12,13 +12,11 @@ Small files are written beside their place and renamed into it. A lock keeps a s
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.errors import StorageError
+from metacl_run.files import beside, storage_errors, sync, write_atomically
 from metacl_run.tracking.listener import Listener
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -68,7 +67,7 @@ class RunStore:
     def write_matrix(self, matrix: np.ndarray) -> None:
         with (
             storage_errors(self.directory),
-            _beside(self.directory / MATRIX) as temporary,
+            beside(self.directory / MATRIX) as temporary,
             open(temporary, "wb") as file,
         ):
             np.save(file, matrix)
@@ -136,7 +135,7 @@ class RunStore:
             temporary = self.directory / f".{CHECKPOINT}.new"
             try:
                 torch.save({"content": content, "digest": _digest(content)}, temporary)
-                _sync(temporary)
+                sync(temporary)
                 if path.exists():
                     os.replace(path, self.directory / PREVIOUS)
                 os.replace(temporary, path)
@@ -166,34 +165,6 @@ class RunStore:
         (self.directory / PREVIOUS).unlink(missing_ok=True)
 
 
-@contextmanager
-def storage_errors(directory: Path) -> Iterator[None]:
-    """Turns a full disk or a read-only place into one message."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "the disk is full. What was written before stands; make room and give the command again to go on"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            reason = f"cannot write there ({error.strerror}). Choose another place with output_dir=..."
-        else:
-            reason = str(error)
-        raise StorageError(f"{directory}: {reason}") from None
-    except RuntimeError as error:  # torch.save's own writer, on a full disk
-        if "PytorchStreamWriter" in str(error) or "iostream" in str(error) or "unexpected pos" in str(error):
-            raise StorageError(
-                f"{directory}: writing the checkpoint failed, most likely because the disk is full. What was written before "
-                "stands; make room and give the command again to go on"
-            ) from None
-        raise
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside the file, then renames: a reader sees the old content or the new, never half of it."""
-    with storage_errors(path.parent), _beside(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def finite(value: Any) -> Any:
     """The same with NaN and infinities as None, which JSON can hold."""
     if isinstance(value, dict):
@@ -201,22 +172,6 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _digest(content: Any) -> str:

@@ -269,7 +269,7 @@ def test_wandb_offline_run_reads_back(tmp_path: Path, monkeypatch: pytest.Monkey
             history.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
         elif record.WhichOneof("record_type") == "summary":
             summary |= {item.key or "/".join(item.nested_key): item.value_json for item in record.summary.update}
-        elif record.WhichOneof("record_type") == "run":
+        elif record.WhichOneof("record_type") == "run" and record.run.run_id:
             seen = record
     assert (seen.run.run_id, seen.run.project, seen.run.run_group, list(seen.run.tags)) == ("0123abcd", "p", "g", ["t"])
     losses = {row["unit"]: row["train/loss"] for row in history if "train/loss" in row}
