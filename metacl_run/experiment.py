@@ -87,7 +87,7 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
 
 
 def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
-    def started(task_names: list[list[str]], first_unit: int) -> None:
+    def started(task_names: list[list[str]], first_unit: int, units_per_task: int) -> None:
         choices = experiment.choices
         info = RunInfo(
             run_id=experiment.run_id,
@@ -98,7 +98,7 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
             protocol=choices["protocol"],
             seeds=experiment.seeds,
             task_names=task_names,
-            units_per_task=experiment.protocol.units_per_task,
+            units_per_task=units_per_task,
             unit_name=experiment.protocol.unit_name,
             config=experiment.resolved,
             first_unit=first_unit,
@@ -141,7 +141,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
 
 
 def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
-    seconds = outcome.train_s + outcome.evaluate_s
+    seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
     return {
         "status": outcome.status,
         "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks),
@@ -149,13 +149,14 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
             "wall_s": seconds,
             "train_s": outcome.train_s,
             "evaluate_s": outcome.evaluate_s,
+            "insight_s": outcome.insight_s,
             "units": outcome.units,
             "units_per_s": outcome.units / outcome.train_s if outcome.train_s else None,
         },
         "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
         "memory_forecast": outcome.forecast,
         "task_names": outcome.task_names,
-        "units_per_task": experiment.protocol.units_per_task,
+        "units_per_task": outcome.units_per_task,
         "unit_name": experiment.protocol.unit_name,
         "evaluation_half_width": outcome.half_width.tolist(),
         "warnings": outcome.warnings,

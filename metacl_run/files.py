@@ -22,7 +22,8 @@ def storage_errors(directory: Path) -> Iterator[None]:
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             reason = f"cannot write there ({error.strerror}). Choose another place with output_dir=..."
         else:
-            reason = f"{Path(error.filename).name if error.filename else 'a file'} cannot be written ({error.strerror or error})"
+            name = Path(error.filename).name if error.filename else "a file"
+            reason = f"{name} cannot be written ({error.strerror or error})"
         raise StorageError(f"{directory}: {reason}") from None
     except RuntimeError as error:  # torch.save's own writer, on a full disk
         if "PytorchStreamWriter" in str(error) or "iostream" in str(error) or "unexpected pos" in str(error):

@@ -27,6 +27,16 @@ class Purpose(IntEnum):
     """The episodes of a meta-update; its number."""
     EVALUATE = 5
     """Evaluation episodes; the task and the block of episodes."""
+    SAMPLES = 6
+    """Which images of a source are a task's training and test samples, and their order; the task."""
+    RESERVOIR = 7
+    """What a reservoir keeps, for the whole stream at once; no position."""
+    REPLAY = 8
+    """Orders of the batch and draws from memory of an observation; its number."""
+    END_OF_TASK = 9
+    """Samples that a learner is shown again when a task is over; the task."""
+    INSIGHT = 10
+    """Samples that gradients and features are compared on; the task."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -1,6 +1,7 @@
 """The few shapes of data that modules hand to each other.
 
 Axes, outermost first: R replicates, E episodes, then one of S support or Q query examples, then the example itself.
+Under protocol `online`: R replicates, G draws, then B samples of the stream or K replayed ones.
 """
 
 from __future__ import annotations
@@ -29,3 +30,34 @@ class Episode(NamedTuple):
     """[Q] int64."""
     batches: Tensor
     """[inner steps, batch] int64 indexes into the support, or of shape [0, 0]: every inner step takes all the support."""
+
+
+class Samples(NamedTuple):
+    """Labelled examples of a stream, each with the task it belongs to."""
+
+    x: Tensor
+    """[..., *input shape] float."""
+    y: Tensor
+    """[...] int64 outputs."""
+    task: Tensor
+    """[...] int64."""
+
+
+class Observation(NamedTuple):
+    """What one replicate is shown at once: a batch of the stream, and what was drawn from its memory for it.
+
+    All that is random about a replicate is in here: the order of the batch and the draws from memory.
+    """
+
+    batch: Samples
+    """[B]."""
+    order: Tensor
+    """[G, B] int64: for each draw, a random order of the batch."""
+    replay: Samples
+    """[G, K]: G independent draws from the memory as it was before this batch."""
+    weight: Tensor
+    """[G, K] float: 1, or 0 where the memory held less than K."""
+    slot: Tensor
+    """[G, K] int64: the place in memory a replayed sample came from."""
+    write: Tensor
+    """[B] int64: the place in memory each sample of the batch goes to afterwards; the size of the memory: nowhere."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from metacl_run.algorithms.base import EpisodeLearner
+from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.maml import Maml
 from metacl_run.algorithms.protonet import ProtoNet
 from metacl_run.algorithms.reptile import Reptile

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.algorithms.base import EpisodeLearner
+from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.config import Experiment
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for, peak_bytes

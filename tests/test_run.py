@@ -191,23 +191,23 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(damage: str, ex
 
 def stop_after(built: Experiment, units: int) -> None:
     """Runs until `units` meta-updates are done, as if a signal had come."""
-    from metacl_run.protocols import continual_meta
+    from metacl_run.protocols.loop import Loop
 
-    original = continual_meta._Loop._add
+    original = Loop._learn
     count = 0
 
-    def counting(self: Any, metrics: Any) -> Any:
+    def counting(self: Any) -> Any:
         nonlocal count
         count += 1
         if count == units:
             os.kill(os.getpid(), signal.SIGTERM)
-        return original(self, metrics)
+        return original(self)
 
-    continual_meta._Loop._add = counting  # type: ignore[method-assign]
+    Loop._learn = counting  # type: ignore[method-assign]
     try:
         assert run(built) == 130
     finally:
-        continual_meta._Loop._add = original  # type: ignore[method-assign]
+        Loop._learn = original  # type: ignore[method-assign]
 
 
 def test_divergence_keeps_the_curves_and_exits_with_3(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_the_chunk_is_kept_over_a_resume_and_memory_is_forecast(experiment: Call
 def test_what_fails_while_running_leaves_a_summary_and_a_report(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacl_run.protocols import continual_meta
+    from metacl_run.protocols.loop import Loop
 
     built = experiment("protocol.checkpoint_every=0")
 
@@ -342,7 +342,7 @@ def test_what_fails_while_running_leaves_a_summary_and_a_report(
         raise FloatingPointError("something of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(continual_meta._Loop, "_evaluate_if_due", broken)
+        patched.setattr(Loop, "_evaluate_if_due", broken)
         with pytest.raises(FloatingPointError):
             run(built)
     summary = json.loads((built.directory / "summary.json").read_text())
@@ -375,17 +375,17 @@ def test_parameters_that_are_not_finite_are_no_result(experiment: Callable[..., 
 def test_stopped_before_the_first_update_row_0_is_recorded_once(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacl_run.protocols import continual_meta
+    from metacl_run.protocols.loop import Loop
 
     built = experiment()
     with monkeypatch.context() as patched:
-        original = continual_meta._Loop.run
+        original = Loop.run
 
         def stopped(self: Any) -> Any:
             object.__setattr__(self.run_, "stop_requested", lambda: True)
             return original(self)
 
-        patched.setattr(continual_meta._Loop, "run", stopped)
+        patched.setattr(Loop, "run", stopped)
         assert run(built) == 130
         assert run(built) == 130
     assert run(built) == 0

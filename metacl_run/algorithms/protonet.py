@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.base import EpisodeLearner, Update, accuracy, alone_with_support
+from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, accuracy, alone_with_support
 from metacl_run.errors import SettingError
 from metacl_run.models.base import Network
 from metacl_run.types import Episode, Params, Pytree

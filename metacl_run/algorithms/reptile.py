@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.base import EpisodeLearner, Update, accuracy, query_logits, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, accuracy, query_logits, take_batches
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd

@@ -1,4 +1,4 @@
-"""What a few-shot data stream is, seen from the protocol: the contract every file in this folder fulfils."""
+"""What a data stream is, seen from the protocols: the contracts that the files in this folder fulfil, one or both."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from metacl_run.types import Episode
+from metacl_run.types import Episode, Samples
 
 Split = Literal["train", "validation", "test"]
+
+
+# ------------------------------------------------------------------------------------------ protocol `continual_meta`
 
 
 class FewShotStream(abc.ABC):
@@ -90,6 +94,81 @@ class FewShotData(abc.ABC):
     @abc.abstractmethod
     def load(self, seeds: Sequence[int]) -> FewShotStream:
         """Reads the pixels and deals out the tasks; seed i decides replicate i's tasks, splits and shifts.
+
+        Raises:
+            DataError: what was looked for, where, why it failed, and what works without it.
+        """
+
+
+# ------------------------------------------------------------------------------------------------- protocol `online`
+
+Scenario = Literal["domain", "class", "task"]
+"""What changes from task to task and what is known (van de Ven and Tolias 2019, arXiv 1904.07734): domain-incremental, the
+inputs change and the outputs stay; class-incremental, new outputs come; task-incremental, new outputs come and the task is
+known, so that the outputs of other tasks are masked in training and at test."""
+
+
+class SampleStream(abc.ABC):
+    """The loaded stream of R replicates and T tasks: N training samples a task, in the order in which they come.
+
+    A replicate's training samples are numbered 0 .. T * N - 1 in that order; sample i belongs to task i // N.
+    """
+
+    task_names: list[list[str]]
+    """[R][T]."""
+    samples_per_task: int
+    """N."""
+    masks: Tensor | None
+    """[T, outputs] bool, the outputs of each task where they are known (task-incremental); None: all outputs always."""
+
+    @abc.abstractmethod
+    def to(self, device: torch.device) -> SampleStream:
+        """The same stream with its tensors on `device`."""
+
+    @abc.abstractmethod
+    def gather(self, replicate: int, index: np.ndarray) -> Samples:
+        """Training samples of one replicate by number, with the axes of `index`; float32 inputs in [0, 1]."""
+
+    @abc.abstractmethod
+    def test(self, task: int, limit: int | None) -> list[Samples]:
+        """[R] the test samples of a task, or their first `limit`, in an order that is random within the task.
+
+        Replicates whose test samples are the same share one object.
+        """
+
+
+class SampleData(abc.ABC):
+    """A data component for protocol `online`: settings only. `load_samples` gives the stream."""
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example, as the model sees it."""
+
+    @abc.abstractmethod
+    def count_tasks(self) -> int:
+        """Number of tasks in the stream; may look at file names, reads no pixels."""
+
+    @abc.abstractmethod
+    def count_outputs(self) -> int:
+        """Outputs the network needs for all tasks together."""
+
+    @abc.abstractmethod
+    def count_samples(self) -> int:
+        """Training samples of every task."""
+
+    @abc.abstractmethod
+    def check_samples(self) -> None:
+        """Refuses, before anything is loaded, what the data cannot give.
+
+        Raises:
+            SettingError: naming the field, its value and what is possible.
+            DataError: files are missing or not what they should be.
+        """
+
+    @abc.abstractmethod
+    def load_samples(self, seeds: Sequence[int]) -> SampleStream:
+        """Reads the pixels; seed i decides replicate i's tasks, samples, their order and shifts.
 
         Raises:
             DataError: what was looked for, where, why it failed, and what works without it.

@@ -61,7 +61,7 @@ def draw_glyphs(*, num_classes: int, num_scripts: int, hands: int, image_size: i
     pixels = np.empty((num_classes * hands, 1, image_size, image_size), np.uint8)
     for strokes in range(1, STROKES + 1):
         alike = np.flatnonzero(count == strokes)
-        for part in np.split(alike, range(CHUNK, len(alike), CHUNK)):
+        for part in (alike[i : i + CHUNK] for i in range(0, len(alike), CHUNK)):
             ink = _ink(_curves(controls[part, :strokes], straight[part]), pen[part], image_size)
             pixels[part, 0] = np.rint(ink * 255)
     return pixels

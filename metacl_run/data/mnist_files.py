@@ -39,6 +39,30 @@ def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Imag
     Raises:
         DataError: MNIST is missing, incomplete or broken.
     """
+    train_x, train_y, test_x, test_y = _read(root, download)
+    images, labels = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
+    chosen = images[np.concatenate([np.flatnonzero(labels == digit)[:most] for digit in range(10)])]
+    return Images(catalogue=mnist_catalogue(most), pixels=_at_size(chosen, image_size))
+
+
+def read_mnist_halves(root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images [60000, 1, image_size, image_size] uint8 and labels [60000] int64, then the 10,000 of the test half.
+
+    Raises:
+        DataError: MNIST is missing, incomplete or broken.
+    """
+    train_x, train_y, test_x, test_y = _read(root, download)
+    return _at_size(train_x, image_size), train_y.astype(np.int64), _at_size(test_x, image_size), test_y.astype(np.int64)
+
+
+def _at_size(images: np.ndarray, image_size: int) -> np.ndarray:
+    if images.shape[1] == image_size:
+        return images[:, None]
+    return np.stack([np.asarray(resized(Image.fromarray(image), image_size)) for image in images])[:, None]
+
+
+def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images and labels of the training half, then of the test half, checked by counts."""
     files = find_or_fetch(
         root,
         name="MNIST",
@@ -50,13 +74,10 @@ def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Imag
         allowed=download,
     )
     train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
-    images, labels = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
-    found = np.bincount(labels, minlength=10)
+    found = np.bincount(np.concatenate([train_y, test_y]), minlength=10)
     if found.tolist() != DIGITS.tolist():
         raise DataError(f"{files[1].parent}: expected {DIGITS.tolist()} images of the ten digits, found {found.tolist()}.")
-    chosen = images[np.concatenate([np.flatnonzero(labels == digit)[:most] for digit in range(10)])]
-    pixels = np.stack([np.asarray(resized(Image.fromarray(image), image_size)) for image in chosen])[:, None]
-    return Images(catalogue=mnist_catalogue(most), pixels=pixels)
+    return train_x, train_y, test_x, test_y
 
 
 def _find(root: Path) -> list[Path] | None:

@@ -32,25 +32,42 @@ class Model(abc.ABC):
 
 
 class Network:
-    """A module as a pure function of its parameters: network(params, x) -> outputs."""
+    """A module as a pure function of its parameters: network(params, x) -> outputs, network(params, x, task) where tasks are
+    known.
 
-    def __init__(self, module: nn.Module, ways: int, compute_dtype: torch.dtype | None = None) -> None:
-        """`compute_dtype`: what inputs and parameters are cast to inside; outputs come back in the parameters' own dtype."""
+    Args:
+        module: any, without buffers.
+        ways: its number of outputs.
+        compute_dtype: what inputs and parameters are cast to inside; outputs come back in the parameters' own dtype.
+        masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` where `task` is given.
+    """
+
+    MASKED = -1e9
+
+    def __init__(
+        self, module: nn.Module, ways: int, compute_dtype: torch.dtype | None = None, masks: Tensor | None = None
+    ) -> None:
         if next(module.buffers(), None) is not None:
             name = next(iter(dict(module.named_buffers())))
             raise ConfigError(
                 f"model: {type(module).__name__} has the buffer '{name}'. A learner's state must be explicit: use layers "
                 "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
             )
-        self.ways = ways
-        self._module, self._dtype = module, compute_dtype
+        self.ways, self.module, self.masks = ways, module, masks
+        self._dtype = compute_dtype
 
-    def __call__(self, params: Params, x: Tensor) -> Tensor:
+    def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:
+        outputs = self._outputs(params, x)
+        if task is None or self.masks is None:
+            return outputs
+        return outputs.masked_fill(~self.masks[task], self.MASKED)
+
+    def _outputs(self, params: Params, x: Tensor) -> Tensor:
         own = next(iter(params.values())).dtype
         if self._dtype in (None, own):
-            return functional_call(self._module, params, (x,))
+            return functional_call(self.module, params, (x,))
         cast = {name: value.to(self._dtype) for name, value in params.items()}
-        return functional_call(self._module, cast, (x.to(self._dtype),)).to(own)
+        return functional_call(self.module, cast, (x.to(self._dtype),)).to(own)
 
     @staticmethod
     def head_names(params: Params) -> list[str]:

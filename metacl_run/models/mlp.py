@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -28,10 +29,13 @@ class Mlp(Model):
     Attributes:
         hidden: width of every hidden layer; MAML's Omniglot network is [256, 128, 64, 64].
         batch_norm: normalise after every hidden layer, by batch statistics.
+        initial: how weights are drawn: "torch" as nn.Linear does; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
+            uniform, both with biases at 0.
     """
 
     hidden: list[int]
     batch_norm: bool
+    initial: Literal["torch", "kaiming", "xavier"]
 
     def __post_init__(self) -> None:
         require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
@@ -43,4 +47,11 @@ class Mlp(Model):
             layers.append(nn.Linear(size, width, bias=not self.batch_norm))
             layers += [BatchNorm(width), nn.ReLU()] if self.batch_norm else [nn.ReLU()]
             size = width
-        return _Mlp(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
+        module = _Mlp(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
+        draw = {"torch": None, "kaiming": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_}[self.initial]
+        for layer in module.modules():
+            if draw is not None and isinstance(layer, nn.Linear):
+                draw(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return module

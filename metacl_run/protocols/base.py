@@ -27,8 +27,9 @@ class Run:
     seeds: Sequence[int]
     store: RunStore
     stop_requested: Callable[[], bool]
-    started: Callable[[list[list[str]], int], None]
-    """Called once the stream is loaded and before the first unit, with the task names and the unit the run goes on from."""
+    started: Callable[[list[list[str]], int, int], None]
+    """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from and the
+    units of a task."""
 
 
 @dataclass(kw_only=True)
@@ -42,8 +43,8 @@ class Outcome:
         probe_tasks: [P] the task being learned at each probe (0 before any learning).
         half_width: [R, T] 95% half-widths over evaluation episodes of the last evaluation.
         task_names: [R][T].
-        train_s, evaluate_s: seconds spent, summed over all processes that worked on the run.
-        units: meta-updates done.
+        train_s, evaluate_s, insight_s: seconds spent, summed over all processes that worked on the run.
+        units, units_per_task: units of work done, and how many a task takes.
         error: what went wrong, for a run that diverged.
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
@@ -58,6 +59,8 @@ class Outcome:
     train_s: float
     evaluate_s: float
     units: int
+    units_per_task: int
+    insight_s: float = 0.0
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
     forecast: dict[str, float] = field(default_factory=dict)
@@ -69,10 +72,6 @@ class Protocol(abc.ABC):
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]
-
-    @property
-    @abc.abstractmethod
-    def units_per_task(self) -> int: ...
 
     @abc.abstractmethod
     def check(self, algo: Any, model: Model, data: Any) -> None:

@@ -6,23 +6,23 @@ Shapes: R replicates, T tasks, E episodes.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from metacl_run import randomness
-from metacl_run.algorithms.base import EpisodeLearner, State, accuracy
+from metacl_run.algorithms.episode_learner import EpisodeLearner, State, accuracy
 from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.loop import Loop
 from metacl_run.randomness import Purpose
 from metacl_run.types import Episode
 
@@ -62,10 +62,6 @@ class ContinualMeta(Protocol):
         require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
         require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
 
-    @property
-    def units_per_task(self) -> int:
-        return self.updates_per_task
-
     def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
         shots, queries = training_examples(algo, data)
         earlier = data.count_tasks() - 1
@@ -90,7 +86,7 @@ class ContinualMeta(Protocol):
         algo.check(Network(module, data.ways), params)
 
     def run(self, run: Run) -> Outcome:
-        return _Loop(self, run).run()
+        return _MetaLoop(self, run).run()
 
 
 def training_examples(algo: EpisodeLearner, data: FewShotData) -> tuple[int, int]:
@@ -120,15 +116,23 @@ def episode_tasks(algo: EpisodeLearner, task: int, generator: np.random.Generato
     return tasks, np.where(tasks == task, everything, kept)
 
 
-class _Loop:
-    """One run of the protocol: loaded data, the step, and the position in the stream."""
+class _MetaLoop(Loop):
+    """Loaded data and the step."""
+
+    remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
 
     def __init__(self, settings: ContinualMeta, run: Run) -> None:
-        self.settings, self.run_, self.algo, self.data = settings, run, run.algo, run.data
-        self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
-        self.stream: FewShotStream = run.data.load(run.seeds).to(self.device)
-        self.num_tasks = len(self.stream.task_names[0])
-        self.total = self.num_tasks * settings.updates_per_task
+        self.settings, self.algo, self.data = settings, run.algo, run.data
+        self.stream: FewShotStream = run.data.load(run.seeds).to(run.gpu.torch_device)
+        super().__init__(
+            run,
+            task_names=self.stream.task_names,
+            units_per_task=settings.updates_per_task,
+            unit_name=settings.unit_name,
+            log_every=settings.log_every,
+            eval_every=settings.eval_every,
+            checkpoint_every=settings.checkpoint_every,
+        )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
@@ -137,64 +141,21 @@ class _Loop:
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1)
 
-    # --------------------------------------------------------------------------------------------------------- the loop
+    def fresh_states(self) -> list[State]:
+        starts = []
+        for seed, params in zip(self.run_.seeds, self.initial, strict=True):
+            drawn = torch.from_numpy(randomness.generator(Purpose.RATES, seed).random(sum(p.numel() for p in params.values())))
+            starts.append(self.algo.start(self.network, params, drawn))
+        return starts
 
-    def run(self) -> Outcome:
-        settings, store = self.settings, self.run_.store
-        self.position = self._resume()
-        state = self.position.pop("state")
-        store.open_records(self.position["bytes"])
-        self._choose_chunks(state)
-        self._measure_precision(state)
-        step = self.engine.prepare(self._meta_update(self.engine))
-        self.run_.started(self.stream.task_names, self.position["unit"])
-        status, saved = "completed", time.monotonic()
-        error = self.position["error"]
-        if error is not None:  # killed after the checkpoint of a diverged run, before its summary
-            return self._outcome("diverged", error)
-        if not self.position["probes"]:
-            self._evaluate(state, row=0)
-        while self.position["unit"] < self.total and status == "completed":
-            if self.run_.stop_requested():
-                status = "interrupted"
-                break
-            begun = time.monotonic()
-            state, metrics = step(state, self._training_episodes(self.position["unit"]))
-            averaged = self._add(metrics)
-            self.position["train_s"] += time.monotonic() - begun
-            if averaged is not None:
-                self._record("train", metrics=averaged)
-                error = self.position["error"] = self._diverged(averaged, state)
-                status = "completed" if error is None else "diverged"
-            if status == "completed":
-                self._evaluate_if_due(state)
-            if time.monotonic() - saved >= settings.checkpoint_every:
-                self._save(state)
-                saved = time.monotonic()
-        self._save(state)
-        return self._outcome(status, error)
+    def prepare(self) -> None:
+        self._choose_chunks()
+        self._measure_precision()
+        self._step = self.engine.prepare(self._meta_update(self.engine))
 
-    def _add(self, metrics: dict[str, Tensor]) -> dict[str, list[float]] | None:
-        """Counts one meta-update; every log_every, and before any evaluation, gives the mean metrics since the last time."""
-        position, settings = self.position, self.settings
-        position["unit"] += 1
-        position["summed"] += 1
-        position["sums"] = metrics if position["sums"] is None else tree_map(torch.add, position["sums"], metrics)
-        if position["summed"] < settings.log_every and not self._evaluation_due:
-            return None
-        averaged = {name: (total / position["summed"]).tolist() for name, total in position["sums"].items()}
-        position["sums"], position["summed"] = None, 0
-        return averaged
-
-    @property
-    def _evaluation_due(self) -> bool:
-        within, every = self.position["unit"] % self.settings.updates_per_task, self.settings.eval_every
-        return within == 0 or (every > 0 and within % every == 0)
-
-    def _evaluate_if_due(self, state: State) -> None:
-        if self._evaluation_due:
-            task, within = divmod(self.position["unit"], self.settings.updates_per_task)
-            self._evaluate(state, row=None if within else task)
+    def step(self, unit: int) -> dict[str, Tensor]:
+        self.position.state, metrics = self._step(self.position.state, self._training_episodes(unit))
+        return metrics
 
     def _meta_update(self, engine: Engine) -> Any:
         """(state, episodes) of all replicates -> (state, metrics), computed as `engine` says."""
@@ -231,6 +192,12 @@ class _Loop:
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
+    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        engine = replace(self.engine, chunk=self.position.settled["chunks"]["evaluate"])
+        scores = torch.stack([self._scores(engine, self.position.state, task) for task in range(self.num_tasks)], 1).double()
+        episodes = scores.shape[-1]
+        return scores.mean(-1), 1.96 * scores.std(-1) / episodes**0.5 if episodes > 1 else None
+
     def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
         """Accuracy of every evaluation episode of a task, [R, eval_episodes]."""
         total = self.settings.eval_episodes
@@ -252,91 +219,16 @@ class _Loop:
             many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))
             return many(state, episodes)
 
-    def _evaluate(self, state: State, row: int | None) -> None:
-        begun = time.monotonic()
-        engine = replace(self.engine, chunk=self.position["chunks"]["evaluate"])
-        scores = torch.stack([self._scores(engine, state, task) for task in range(self.num_tasks)], 1).double()
-        means = scores.mean(-1).tolist()
-        half = (1.96 * scores.std(-1) / scores.shape[-1] ** 0.5).tolist() if scores.shape[-1] > 1 else None
-        self.position["evaluate_s"] += time.monotonic() - begun
-        self.position["half_width"] = half
-        self.position["probes"].append({"task": self._task, "accuracy": means})
-        if row is not None:
-            self.position["matrix"][:, row] = torch.tensor(means, dtype=torch.float64)
-            self.run_.store.write_matrix(self.position["matrix"].numpy())
-        self._record("eval", row=row, accuracy=means, ci95=half)
+    # ------------------------------------------------------------------------------------------------- memory, precision
 
-    # ---------------------------------------------------------------------------------------------- position and records
-
-    @property
-    def _task(self) -> int:
-        """The task being learned, or just learned."""
-        return max(0, self.position["unit"] - 1) // self.settings.updates_per_task
-
-    def _record(self, kind: str, **content: Any) -> None:
-        seconds = round(self.position["train_s"] + self.position["evaluate_s"], 3)
-        head = {"kind": kind, "unit": self.position["unit"], "task": self._task, "wall_s": seconds}
-        self.run_.store.record({**head, **content})
-
-    def _diverged(self, metrics: dict[str, list[float]], state: State) -> str | None:
-        """What to say when a replicate's loss, or what it has learned, is no longer finite."""
-        finite = np.isfinite(metrics["loss"])
-        for leaf in tree_leaves(state["meta"]):
-            finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
-        bad = [seed for seed, good in zip(self.run_.seeds, finite, strict=True) if not good]
-        if not bad:
-            return None
-        which = "" if len(self.run_.seeds) == 1 else f" for seeds {bad}"
-        return (
-            f"the training loss or the parameters are not finite at meta-update {self.position['unit']}{which}. "
-            "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10, usually helps."
-        )
-
-    def _fresh(self) -> dict[str, Any]:
-        starts = []
-        for seed, params in zip(self.run_.seeds, self.initial, strict=True):
-            drawn = torch.from_numpy(randomness.generator(Purpose.RATES, seed).random(sum(p.numel() for p in params.values())))
-            starts.append(self.algo.start(self.network, params, drawn))
-        replicates = len(starts)
-        return {
-            "state": tree_map(lambda *leaves: torch.stack(leaves).to(self.device), *starts),
-            "unit": 0,
-            "bytes": 0,
-            "sums": None,
-            "summed": 0,
-            "error": None,
-            "matrix": torch.full((replicates, self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64),
-            "probes": [],
-            "half_width": None,
-            "train_s": 0.0,
-            "evaluate_s": 0.0,
-            "chunks": None,
-            "warnings": [],
-        }
-
-    def _resume(self) -> dict[str, Any]:
-        content, warnings = self.run_.store.load_checkpoint()
-        position = self._fresh() if content is None else content
-        for name in ("state", "sums"):
-            if position[name] is not None:
-                position[name] = tree_map(lambda leaf: leaf.to(self.device), position[name])
-        position["warnings"] = [*position["warnings"], *warnings]
-        return position
-
-    def _save(self, state: State) -> None:
-        content = {**self.position, "state": state, "bytes": self.run_.store.position}
-        for name in ("state", "sums"):
-            if content[name] is not None:
-                content[name] = tree_map(lambda leaf: leaf.cpu(), content[name])
-        self.run_.store.save_checkpoint(content)
-
-    def _choose_chunks(self, state: State) -> None:
+    def _choose_chunks(self) -> None:
         """Chooses how many episodes to compute at once, and keeps to it: the chunk decides the order of summation."""
-        if self.position["chunks"] is None:
+        settled, state = self.position.settled, self.position.state
+        if not settled:
             budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
             whole = replace(self.engine, chunk=None)
             chunks: dict[str, int] = {}
-            self.position["chunks"], self.position["forecast"] = chunks, {}
+            settled |= {"chunks": chunks, "forecast": {}}
             for name, size, run in (
                 ("train", self.algo.meta_batch_size, lambda n: self._one_update(whole, state, n)),
                 (
@@ -350,14 +242,14 @@ class _Loop:
                 else:
                     chunk, forecast = chunk_for(run, episodes=size, budget=budget)
                 chunks[name] = chunk
-                self.position["forecast"][f"{name}_chunk"] = chunk
-                self.position["forecast"][f"{name}_mb"] = round(forecast / 1e6, 1)
-        self.engine = replace(self.engine, chunk=self.position["chunks"]["train"])
+                settled["forecast"][f"{name}_chunk"] = chunk
+                settled["forecast"][f"{name}_mb"] = round(forecast / 1e6, 1)
+        self.engine = replace(self.engine, chunk=settled["chunks"]["train"])
 
-    def _measure_precision(self, state: State) -> None:
+    def _measure_precision(self) -> None:
         """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
-        gpu = self.run_.gpu
-        if gpu.compute_dtype == gpu.dtype or self.position["probes"]:
+        gpu, state = self.run_.gpu, self.position.state
+        if gpu.compute_dtype == gpu.dtype or self.position.probes:
             return
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 
@@ -370,7 +262,7 @@ class _Loop:
 
         exact, reduced = direction(Network(self.module, self.data.ways)), direction(self.network)
         error = ((reduced - exact).norm() / exact.norm()).item()
-        self.position["warnings"].append(
+        self.position.warnings.append(
             f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
         )
 
@@ -379,20 +271,3 @@ class _Loop:
 
     def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
         return self._correct(engine, state, self._evaluation_episodes(0, 0, episodes))
-
-    def _outcome(self, status: Any, error: str | None) -> Outcome:
-        position = self.position
-        return Outcome(
-            status=status,
-            matrix=position["matrix"].numpy(),
-            probes=np.array([probe["accuracy"] for probe in position["probes"]]),
-            probe_tasks=[probe["task"] for probe in position["probes"]],
-            half_width=np.array(position["half_width"] if position["half_width"] is not None else []),
-            task_names=self.stream.task_names,
-            train_s=position["train_s"],
-            evaluate_s=position["evaluate_s"],
-            units=position["unit"],
-            error=error,
-            warnings=position["warnings"],
-            forecast=position.get("forecast", {}),
-        )

@@ -1,0 +1,88 @@
+"""Plain SGD on the stream, with or without a memory to replay: `sgd`, `er`, `multitask`, `joint`.
+
+  sgd        one pass over the stream, nothing remembered: the lower bound ("online")
+  er         each batch is joined by a draw from a reservoir (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1)
+  multitask  every batch drawn from all tasks together: an upper bound that no stream allows
+  joint      every batch drawn from all data of the tasks seen so far: the upper bound that a memory without limit gives
+
+Differences from the paper:
+ 1. The reservoir takes sample n + 1 with probability M / (n + 1) as Vitter's algorithm R has it; the released code of MER and
+    La-MAML, whose ER this follows, draws from one number more.
+ 2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the memory holds less
+    than `replay`, all it holds is replayed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, joined, weighted_loss
+from metacl_run.errors import require
+from metacl_run.inner.optimizers import Sgd
+from metacl_run.models.base import Network
+from metacl_run.types import Observation, Params, Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(StreamLearner):
+    """SGD on batches of the stream and what is replayed with them.
+
+    Attributes:
+        lr: rate.
+        updates: SGD steps for each batch, each with a draw of its own ("glances").
+        memory: samples kept; 0: none.
+        replay: samples drawn for each step.
+        source: "stream": batches come from the stream; "seen", "all": each step's batch is drawn from everything of the tasks
+            so far, or of all tasks.
+    """
+
+    lr: float
+    updates: int
+    memory: int
+    replay: int
+    source: Literal["stream", "seen", "all"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
+        require(self.updates >= 1, "updates", self.updates, "must be at least 1")
+        require(self.memory >= 0, "memory", self.memory, "must be at least 0")
+        require(self.replay >= 0, "replay", self.replay, "must be at least 0")
+        if self.source == "stream":
+            most = f"must be at most memory={self.memory}, which it is drawn from"
+            require(self.replay <= self.memory, "replay", self.replay, most)
+            require(self.memory == 0 or self.replay > 0, "replay", self.replay, "must be at least 1 with a memory")
+        else:
+            require(self.memory == 0, "memory", self.memory, f"must be 0 with source={self.source}, which needs none")
+            require(
+                self.replay == 0, "replay", self.replay, f"must be 0 with source={self.source}: a batch is batch_size draws"
+            )
+
+    def recall(self, num_tasks: int) -> Recall:
+        if self.source == "stream":
+            return Recall(keep="reservoir", capacity=self.memory, draws=self.updates, size=self.replay)
+        return Recall(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+        return {"params": params}
+
+    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
+        params, losses = state["params"], []
+        for draw in range(self.updates):
+            replay = Samples(*(part[draw] for part in observed.replay))
+            samples, weight = replay, observed.weight[draw]
+            if self.source == "stream":
+                samples, weight = joined(observed.batch, replay, weight)
+
+            def objective(params: Params, samples: Samples = samples, weight: Tensor = weight) -> Tensor:
+                return weighted_loss(network, params, samples, weight)
+
+            gradient, loss = grad_and_value(objective)(params)
+            params, _ = Sgd().update(gradient, {}, params, self.lr)
+            losses.append(loss)
+        return {"params": params}, {"loss": torch.stack(losses).mean()}

@@ -1,0 +1,162 @@
+"""Domain-incremental streams: the same classes in every task, each task under a shift of its own.
+
+Rotated, permuted and inverted MNIST are these (Lopez-Paz and Ranzato 2017, arXiv 1706.08840; Riemer et al. 2019, arXiv
+1810.11910). Every task takes training images of its own from the source's training half, and is tested on the same images of
+its test half.
+
+Differences from the published streams:
+ 1. Angles lie evenly over [0, 180) degrees, task t at 180 * t / T; GEM draws one at random from each of T equal slots, and the
+    files that MER distributes hold one such draw. Training images and permutations are drawn anew for every seed, where those
+    files give all seeds the same.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.data.base import SampleData
+from metacl_run.data.pixel_stream import PixelStream, Table
+from metacl_run.data.shift import Shift, make_shift
+from metacl_run.errors import require
+from metacl_run.randomness import Purpose, generator
+
+MOVED_AT_ONCE = 1000
+"""Images shifted at a time; changes no pixel."""
+
+
+class LabelledImages(NamedTuple):
+    """Images of a source in its two halves."""
+
+    train_x: np.ndarray
+    """[N, channels, H, W] uint8."""
+    train_y: np.ndarray
+    """[N] int64 classes."""
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftedImages(SampleData, abc.ABC):
+    """A source whose images every task shows in its own way.
+
+    Attributes:
+        num_tasks: tasks in the stream.
+        train_per_task: training samples of each task.
+        test_per_task: test samples of each task; null: all of the source's test half.
+        shift: what differs between tasks: rotate, permute, invert or background.
+        image_size: side of the images in pixels.
+    """
+
+    num_tasks: int
+    train_per_task: int
+    test_per_task: int | None
+    shift: Literal["rotate", "permute", "invert", "background"]
+    image_size: int
+
+    def __post_init__(self) -> None:
+        require(self.num_tasks >= 1, "num_tasks", self.num_tasks, "must be at least 1")
+        require(self.train_per_task >= 1, "train_per_task", self.train_per_task, "must be at least 1")
+        most = self.test_per_task
+        require(most is None or most >= 1, "test_per_task", most, "must be at least 1, or null for all")
+        require(self.image_size >= 8, "image_size", self.image_size, "must be at least 8")
+
+    @abc.abstractmethod
+    def sizes(self) -> tuple[int, int]:
+        """Images in the source's training and test half."""
+
+    @abc.abstractmethod
+    def read(self) -> LabelledImages:
+        """Reads the source. Raises DataError."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return 1, self.image_size, self.image_size
+
+    def count_tasks(self) -> int:
+        return self.num_tasks
+
+    def count_outputs(self) -> int:
+        return 10
+
+    def count_samples(self) -> int:
+        return self.train_per_task
+
+    def check_samples(self) -> None:
+        train, test = self.sizes()
+        for name, value, most in (("train_per_task", self.train_per_task, train), ("test_per_task", self.test_per_task, test)):
+            require(value is None or value <= most, name, value, f"must be at most the {most} images that half has")
+
+    def load_samples(self, seeds: Sequence[int]) -> PixelStream:
+        images = self.read()
+        chosen = [self._choose(images, seed) for seed in seeds]
+        train, test = (np.stack(part) for part in zip(*chosen, strict=True))
+        pixels = torch.from_numpy(np.concatenate([images.train_x, images.test_x]))
+        labels = np.concatenate([images.train_y, images.test_y])
+        tables = [_table(train, labels), _table(test + len(images.train_x), labels)]
+        shift = make_shift(self.shift, seeds=seeds, num_tasks=self.num_tasks, image_size=self.image_size)
+        names = [[self._task_name(task) for task in range(self.num_tasks)] for _ in seeds]
+        if shift.order is not None:
+            order = shift.order.view(len(seeds), self.num_tasks, -1)
+            return PixelStream(task_names=names, masks=None, pixels=pixels, train=tables[0], test_=tables[1], order=order)
+        moved = [_Mover(pixels, shift, shared=self.shift == "rotate") for _ in tables]
+        shifted = [mover.move(table) for mover, table in zip(moved, tables, strict=True)]
+        first = shifted[0][0]
+        second = Table(rows=shifted[1][1].rows + len(first), labels=shifted[1][1].labels, sizes=shifted[1][1].sizes)
+        both = torch.cat([first, shifted[1][0]])
+        return PixelStream(task_names=names, masks=None, pixels=both, train=shifted[0][1], test_=second)
+
+    def _choose(self, images: LabelledImages, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """[T, N] training images of each task, in the order they come, and [T, M] test images, the same for every task."""
+        train = [
+            generator(Purpose.SAMPLES, seed, task).choice(len(images.train_x), self.train_per_task, replace=False)
+            for task in range(self.num_tasks)
+        ]
+        count = len(images.test_x) if self.test_per_task is None else self.test_per_task
+        order = generator(Purpose.SAMPLES, 0, self.num_tasks).permutation(len(images.test_x))  # the same for every seed
+        return np.stack(train), np.tile(order[:count], (self.num_tasks, 1))
+
+    def _task_name(self, task: int) -> str:
+        return f"{180 * task / self.num_tasks:g} degrees" if self.shift == "rotate" else f"{self.shift} {task + 1}"
+
+
+class _Mover:
+    """Shifts the samples of a table once and for all."""
+
+    def __init__(self, pixels: Tensor, shift: Shift, *, shared: bool) -> None:
+        self.pixels, self.shift, self.shared = pixels, shift, shared
+
+    def move(self, table: Table) -> tuple[Tensor, Table]:
+        """New pixels, and the table of their rows. A task's samples that replicates share are stored once."""
+        replicates, tasks, _ = table.rows.shape
+        done: dict[tuple[int, bytes], int] = {}
+        parts: list[Tensor] = []
+        rows, length = np.zeros_like(table.rows), 0
+        for replicate in range(replicates):
+            for task in range(tasks):
+                wanted = table.rows[replicate, task]
+                key = (task if self.shared else replicate * tasks + task, wanted.tobytes())
+                if key not in done:
+                    done[key] = length
+                    parts.append(self._shifted(wanted, replicate * tasks + task))
+                    length += len(wanted)
+                rows[replicate, task] = done[key] + np.arange(len(wanted))
+        return torch.cat(parts), Table(rows=rows, labels=table.labels, sizes=table.sizes)
+
+    def _shifted(self, wanted: np.ndarray, row: int) -> Tensor:
+        parts = []
+        for index in torch.from_numpy(wanted).split(MOVED_AT_ONCE):
+            images = self.pixels.index_select(0, index).float().div_(255)
+            moved = self.shift.apply(images, torch.full((len(index),), row))
+            parts.append(moved.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
+        return torch.cat(parts)
+
+
+def _table(rows: np.ndarray, labels: np.ndarray) -> Table:
+    return Table(rows=rows, labels=labels[rows].astype(np.int64), sizes=np.full(rows.shape[:2], rows.shape[2]))

@@ -1,0 +1,262 @@
+"""What every protocol's training loop does alike: where it is in the stream, records, evaluations, checkpoints, the end.
+
+A protocol gives a subclass of `Loop` four things: a fresh state, a step, the accuracies of a state, and what happens between
+two tasks. All of a run's position is in one `Position`, which a checkpoint holds whole.
+Shapes: R replicates, T tasks.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.types import Pytree
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run is.
+
+    Attributes:
+        state: the learner's state, leaves [R, ...].
+        matrix: [R, T + 1, T] accuracies, NaN where not reached; row 0 is before any learning.
+        unit: units of work done.
+        bytes: length of metrics.jsonl.
+        sums, summed: training metrics since the last record, and of how many units.
+        probes: every evaluation: {"task": being learned, "accuracy": [R][T]}.
+        half_width: [R][T] 95% half-widths of the last evaluation.
+        train_s, evaluate_s, insight_s: seconds spent.
+        settled: what was decided at the first start and must not change after: sizes of chunks.
+        error: why the run diverged.
+        warnings: what the user should know about the numbers.
+    """
+
+    state: Pytree
+    matrix: Tensor
+    unit: int = 0
+    bytes: int = 0
+    sums: dict[str, Tensor] | None = None
+    summed: int = 0
+    probes: list[dict[str, Any]] = field(default_factory=list)
+    half_width: list[list[float]] | None = None
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+    insight_s: float = 0.0
+    settled: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def to(self, device: torch.device) -> Position:
+        """The same with state and sums on `device`; the matrix stays where it is."""
+        moved = {
+            name: tree_map(lambda leaf: leaf.to(device), getattr(self, name))
+            for name in ("state", "sums")
+            if getattr(self, name) is not None
+        }
+        return Position(**{**vars(self), **moved})
+
+
+class Loop(abc.ABC):
+    """One run of a protocol. Subclasses load their stream in `__init__` and then call this one's.
+
+    Args:
+        run: the components, where results go, and whether to stop.
+        task_names: [R][T].
+        units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
+        unit_name: what a unit is called in messages.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        task_names: Sequence[Sequence[str]],
+        units_per_task: int,
+        unit_name: str,
+        log_every: int,
+        eval_every: int,
+        checkpoint_every: float,
+    ) -> None:
+        self.run_ = run
+        self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
+        self.task_names = [list(names) for names in task_names]
+        self.num_tasks = len(self.task_names[0])
+        self.units_per_task, self.unit_name = units_per_task, unit_name
+        self.total = self.num_tasks * units_per_task
+        self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
+
+    # ------------------------------------------------------------------------------------------- what a protocol defines
+
+    @abc.abstractmethod
+    def fresh_states(self) -> list[Pytree]:
+        """The state of each replicate before any learning."""
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Gets ready to step from `self.position`: chooses chunks (see `Position.settled`), compiles."""
+
+    @abc.abstractmethod
+    def step(self, unit: int) -> dict[str, Tensor]:
+        """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
+
+    @abc.abstractmethod
+    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        """Accuracy of every task and its 95% half-width over what was evaluated, both [R, T] float64.
+
+        `whole` is false for a probe within a task, which may look at less.
+        """
+
+    def task_ended(self, task: int) -> None:  # noqa: B027
+        """What happens to the state when a task's last unit is done, before it is evaluated. Default: nothing."""
+
+    def look_inside(self, task: int | None) -> dict[str, Any] | None:
+        """What to record about the learner at this evaluation: the task that has just ended, or None. Default: nothing."""
+        return None
+
+    # ----------------------------------------------------------------------------------------------------------- the loop
+
+    def run(self) -> Outcome:
+        store = self.run_.store
+        self.position = self._resume()
+        store.open_records(self.position.bytes)
+        self.prepare()
+        self.run_.started(self.task_names, self.position.unit, self.units_per_task)
+        if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
+            return self._outcome("diverged")
+        if not self.position.probes:
+            self._evaluate(row=0)
+        status: Status = "completed"
+        saved = time.monotonic()
+        while self.position.unit < self.total and status == "completed":
+            if self.run_.stop_requested():
+                status = "interrupted"
+                break
+            if self._learn():
+                self._evaluate_if_due()
+            else:
+                status = "diverged"
+            if time.monotonic() - saved >= self.checkpoint_every:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+        return self._outcome(status)
+
+    def _learn(self) -> bool:
+        """One unit of work and, where one is due, its record; False when the run has diverged."""
+        position, begun = self.position, time.monotonic()
+        metrics = self.step(position.unit)
+        position.unit += 1
+        if self._within == 0:
+            self.task_ended(self._task)
+        position.summed += 1
+        position.sums = metrics if position.sums is None else tree_map(torch.add, position.sums, metrics)
+        due = position.summed >= self.log_every or self._evaluation_due
+        averaged = {name: (total / position.summed).tolist() for name, total in position.sums.items()} if due else None
+        position.train_s += time.monotonic() - begun
+        if averaged is None:
+            return True
+        position.sums, position.summed = None, 0
+        self._record("train", metrics=averaged)
+        position.error = self._diverged(averaged)
+        return position.error is None
+
+    def _evaluate_if_due(self) -> None:
+        if self._evaluation_due:
+            self._evaluate(row=None if self._within else self._task + 1)
+
+    def _evaluate(self, row: int | None) -> None:
+        position, begun = self.position, time.monotonic()
+        accuracies, half = self.scores(whole=row is not None)
+        means = accuracies.tolist()
+        position.evaluate_s += time.monotonic() - begun
+        position.half_width = None if half is None else half.tolist()
+        position.probes.append({"task": self._task, "accuracy": means})
+        if row is not None:
+            position.matrix[:, row] = accuracies.cpu()
+            self.run_.store.write_matrix(position.matrix.numpy())
+        self._record("eval", row=row, accuracy=means, ci95=position.half_width)
+        begun = time.monotonic()
+        seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
+        if seen is not None:
+            position.insight_s += time.monotonic() - begun
+            self._record("insight", row=row, **seen)
+
+    # ----------------------------------------------------------------------------------------------- position and records
+
+    @property
+    def _task(self) -> int:
+        """The task being learned, or just learned."""
+        return max(0, self.position.unit - 1) // self.units_per_task
+
+    @property
+    def _within(self) -> int:
+        """Units done of the task being learned; 0 when one has just ended."""
+        return self.position.unit % self.units_per_task
+
+    @property
+    def _evaluation_due(self) -> bool:
+        return self._within == 0 or (self.eval_every > 0 and self._within % self.eval_every == 0)
+
+    def _record(self, kind: str, **content: Any) -> None:
+        position = self.position
+        seconds = round(position.train_s + position.evaluate_s + position.insight_s, 3)
+        self.run_.store.record({"kind": kind, "unit": position.unit, "task": self._task, "wall_s": seconds, **content})
+
+    def _diverged(self, metrics: dict[str, list[float]]) -> str | None:
+        """What to say when a replicate's loss, or what it has learned, is no longer finite."""
+        finite = np.isfinite(metrics["loss"])
+        for leaf in tree_leaves(self.position.state):
+            finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
+        bad = [seed for seed, good in zip(self.run_.seeds, finite, strict=True) if not good]
+        if not bad:
+            return None
+        which = "" if len(self.run_.seeds) == 1 else f" for seeds {bad}"
+        return (
+            f"the training loss or the state is not finite at {self.unit_name} {self.position.unit}{which}. "
+            f"{self.remedy}, usually helps."
+        )
+
+    remedy = "A smaller learning rate"
+
+    def _resume(self) -> Position:
+        content, warnings = self.run_.store.load_checkpoint()
+        if content is None:
+            states = self.fresh_states()
+            matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
+            position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
+        else:
+            position = Position(**content)
+        position.warnings += warnings
+        return position.to(self.device)
+
+    def _save(self) -> None:
+        self.position.bytes = self.run_.store.position
+        self.run_.store.save_checkpoint(vars(self.position.to(torch.device("cpu"))))
+
+    def _outcome(self, status: Status) -> Outcome:
+        position = self.position
+        return Outcome(
+            status=status,
+            matrix=position.matrix.numpy(),
+            probes=np.array([probe["accuracy"] for probe in position.probes]),
+            probe_tasks=[probe["task"] for probe in position.probes],
+            half_width=np.array([] if position.half_width is None else position.half_width),
+            task_names=self.task_names,
+            units_per_task=self.units_per_task,
+            train_s=position.train_s,
+            evaluate_s=position.evaluate_s,
+            insight_s=position.insight_s,
+            units=position.unit,
+            error=position.error,
+            warnings=position.warnings,
+            forecast=position.settled.get("forecast", {}),
+        )

@@ -1,0 +1,193 @@
+"""Protocol `online`: learn a stream once through, in small batches; accuracy on every task after each task.
+
+Shapes: R replicates, T tasks, U observations in a block, B samples of an observation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.stream_learner import State, StreamLearner
+from metacl_run.data.base import SampleData, SampleStream
+from metacl_run.errors import keyed, require
+from metacl_run.inner.engine import Engine
+from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.memory import Memory
+from metacl_run.randomness import Purpose, generator
+from metacl_run.types import Observation, Samples
+
+BLOCK_BYTES = 64e6
+"""Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
+LONGEST_BLOCK = 200
+TEST_AT_ONCE = 2000
+"""Test samples that pass the network together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Online(Protocol):
+    """The loop over a stream of samples.
+
+    Attributes:
+        eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
+        probe_samples: test samples of each task that such a probe looks at; null: all.
+        log_every: observations between two records of the training loss.
+        checkpoint_every: seconds between checkpoints.
+    """
+
+    learner: ClassVar[type] = StreamLearner
+    data: ClassVar[type] = SampleData
+    unit_name: ClassVar[str] = "observation"
+
+    eval_every: int
+    probe_samples: int | None
+    log_every: int
+    checkpoint_every: float = field(metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
+        probe = self.probe_samples
+        require(probe is None or probe >= 1, "probe_samples", probe, "must be at least 1, or null for all")
+        require(self.log_every >= 1, "log_every", self.log_every, "must be at least 1")
+        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+
+    def check(self, algo: StreamLearner, model: Model, data: SampleData) -> None:
+        with keyed("data"):
+            data.check_samples()
+            tasks, samples = data.count_tasks(), data.count_samples()
+        with keyed("algo"):
+            most = f"must be at most the {samples} training samples of a task"
+            require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
+            require(algo.samples_at_end <= samples, "samples_at_end", algo.samples_at_end, most)
+            algo.recall(tasks)
+        with keyed("model"):
+            module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
+        algo.init(Network(module, data.count_outputs()), params, tasks)
+
+    def run(self, run: Run) -> Outcome:
+        return _StreamLoop(self, run).run()
+
+
+class _StreamLoop(Loop):
+    """Loaded data, memories and the step."""
+
+    remedy = "A smaller learning rate (algo.lr, algo.inner_lr)"
+
+    def __init__(self, settings: Online, run: Run) -> None:
+        self.settings, self.algo = settings, run.algo
+        self.stream: SampleStream = run.data.load_samples(run.seeds).to(run.gpu.torch_device)
+        batch = self.algo.batch_size
+        super().__init__(
+            run,
+            task_names=self.stream.task_names,
+            units_per_task=self.stream.samples_per_task // batch,
+            unit_name=settings.unit_name,
+            log_every=settings.log_every,
+            eval_every=settings.eval_every,
+            checkpoint_every=settings.checkpoint_every,
+        )
+        outputs = run.data.count_outputs()
+        drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
+        module = drawn[0][0].to(self.device)
+        self.network = Network(module, outputs, run.gpu.compute_dtype, self.stream.masks)
+        self.initial = [params for _, params in drawn]
+        self.engine = Engine(kind=run.gpu.engine_kind)
+        recall = self.algo.recall(self.num_tasks)
+        sizes: dict[str, Any] = {"samples_per_task": self.units_per_task * batch, "batch_size": batch}
+        self.memories = [Memory(recall, seed, num_tasks=self.num_tasks, **sizes) for seed in run.seeds]
+        shown = len(run.seeds) * (batch + recall.draws * recall.size) * math.prod(run.data.input_shape)
+        self.block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (shown * self.dtype.itemsize))))
+        self.block: Observation | None = None
+        self.block_start = 0
+
+    # ----------------------------------------------------------------------------------------------------------- learning
+
+    def fresh_states(self) -> list[State]:
+        return [self.algo.init(self.network, params, self.num_tasks) for params in self.initial]
+
+    def prepare(self) -> None:
+        one = self.engine.over_replicates(lambda state, observed: self.algo.observe(self.network, state, observed))
+        self._observe = self.engine.prepare(one)
+
+    def step(self, unit: int) -> dict[str, Tensor]:
+        self.position.state, metrics = self._observe(self.position.state, self._observation(unit))
+        return metrics
+
+    def task_ended(self, task: int) -> None:
+        count = self.algo.samples_at_end
+        if count:
+            learn = self.engine.over_replicates(lambda state, samples: self.algo.end_task(self.network, state, samples))
+            self.position.state = learn(self.position.state, self._samples_of(task, count, Purpose.END_OF_TASK))
+
+    def _samples_of(self, task: int, count: int, purpose: Purpose) -> Samples:
+        """[R, count] training samples of a task, drawn at random."""
+        first, per_task = task * self.stream.samples_per_task, self.units_per_task * self.algo.batch_size
+        draws = [first + generator(purpose, seed, task).permutation(per_task)[:count] for seed in self.run_.seeds]
+        return self._stacked([self.stream.gather(replicate, index) for replicate, index in enumerate(draws)])
+
+    def _observation(self, unit: int) -> Observation:
+        """[R, ...] what every replicate is shown."""
+        if self.block is None or not 0 <= unit - self.block_start < len(self.block.write):
+            self.block = None  # makes room for the next
+            self.block, self.block_start = self._gather(unit), unit
+        return tree_map(lambda leaf: leaf[unit - self.block_start], self.block)
+
+    def _gather(self, first: int) -> Observation:
+        """[U, R, ...] the next observations."""
+        count, batch = min(self.block_length, self.total - first), self.algo.batch_size
+        numbers = first * batch + np.arange(count * batch).reshape(count, batch)
+        parts = []
+        for replicate, memory in enumerate(self.memories):
+            drawn = memory.draw(first, count)
+            parts.append(
+                Observation(
+                    self.stream.gather(replicate, self._numbers(numbers)),
+                    torch.from_numpy(drawn.order).to(self.device),
+                    self.stream.gather(replicate, self._numbers(drawn.number)),
+                    torch.from_numpy(drawn.weight).to(self.device, self.dtype),
+                    torch.from_numpy(drawn.slot).to(self.device),
+                    torch.from_numpy(drawn.write).to(self.device),
+                )
+            )
+        stacked = self._stacked(parts, 1)
+        batch_, replay = (each._replace(x=each.x.to(self.dtype)) for each in (stacked.batch, stacked.replay))
+        return stacked._replace(batch=batch_, replay=replay)
+
+    def _numbers(self, numbers: np.ndarray) -> np.ndarray:
+        """The stream's numbers of samples, where the last ones of a task that fill no batch are left out of ours."""
+        used = self.units_per_task * self.algo.batch_size
+        return numbers // used * self.stream.samples_per_task + numbers % used
+
+    @staticmethod
+    def _stacked(parts: list[Any], axis: int = 0) -> Any:
+        return tree_map(lambda *leaves: torch.stack(leaves, axis), *parts)
+
+    # --------------------------------------------------------------------------------------------------------- evaluation
+
+    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        limit = None if whole else self.settings.probe_samples
+        found = torch.zeros(2, len(self.memories), self.num_tasks, dtype=torch.float64)
+        for task in range(self.num_tasks):
+            samples = self.stream.test(task, limit)
+            for replicate, tested in enumerate(samples):
+                params = tree_map(lambda leaf: leaf[replicate], self.position.state["params"])  # noqa: B023
+                accuracy, size = self._accuracy(params, tested), len(tested.y)
+                found[0, replicate, task] = accuracy
+                found[1, replicate, task] = 1.96 * math.sqrt(accuracy * (1 - accuracy) / size)
+        return found[0], found[1]
+
+    def _accuracy(self, params: Any, tested: Samples) -> float:
+        correct = 0
+        with torch.no_grad():
+            for part in zip(*(each.split(TEST_AT_ONCE) for each in tested), strict=True):
+                x, y, task = part
+                correct += int((self.network(params, x.to(self.dtype), task).argmax(-1) == y).sum())
+        return correct / len(tested.y)
