@@ -1,4 +1,4 @@
-"""Compiles the C++ kernels with the system compiler, once per source, compiler flags and processor, and loads them.
+"""Compiles the C++ kernels with the system compiler, once per sources, compiler flags and processor, and loads them.
 
 The kernels are plain C on raw pointers: no torch headers, about a second to compile, called through ctypes. Without a
 compiler the callers fall back to torch operations with the same result, only slower; `METACL_KERNELS=off` forces that.
@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("norm_relu_pool.cpp")
+SOURCES = [Path(__file__).with_name(name) for name in ("norm_relu_pool.cpp", "perceptron.cpp")]
 # Reassociation lets the compiler vectorise sums; NaN and infinity keep their meaning, since a diverged run must show.
 FLAGS = [
     "-O3",
@@ -65,18 +65,20 @@ def load() -> ctypes.CDLL | None:
     if compiler is None:
         return None
     runtime = _openmp()
-    key = "\n".join([SOURCE.read_text(), compiler, *FLAGS, *runtime, _processor()])
-    name = f"norm_relu_pool-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    key = "\n".join([*(source.read_text() for source in SOURCES), compiler, *FLAGS, *runtime, _processor()])
+    name = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     try:
         folder = cache_dir()
         folder.mkdir(parents=True, exist_ok=True)
         library = folder / name
         if not library.exists():
             with tempfile.TemporaryDirectory(dir=folder) as work:  # renamed into place: two processes may compile at once
-                built, linked = Path(work, "kernel.o"), Path(work, name)
-                compile_ = [compiler, *FLAGS, "-fopenmp", "-c", str(SOURCE), "-o", str(built)]
-                link = [compiler, "-shared", str(built), *runtime, "-o", str(linked)]
-                for command in (compile_, link):
+                built, linked = [str(Path(work, f"{source.stem}.o")) for source in SOURCES], Path(work, name)
+                commands = [
+                    [compiler, *FLAGS, "-fopenmp", "-c", str(source), "-o", each]
+                    for source, each in zip(SOURCES, built, strict=True)
+                ]
+                for command in [*commands, [compiler, "-shared", *built, *runtime, "-o", str(linked)]]:
                     subprocess.run(command, check=True, capture_output=True, timeout=120)
                 os.replace(linked, library)
         return ctypes.CDLL(str(library))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from metacl_run.errors import ConfigError
+from metacl_run.models.layers import Perceptron
 from metacl_run.types import Params
 
 HEAD = "head"
@@ -55,6 +56,8 @@ class Network:
             )
         self.ways, self.module, self.masks = ways, module, masks
         self._dtype = compute_dtype
+        self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) else None
+        """Parameter names, layer by layer, of a plain perceptron: what `kernels/perceptron.py` can take; None for any other."""
 
     def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:
         outputs = self._outputs(params, x)

@@ -29,3 +29,23 @@ class NormReluPool(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return norm_relu_pool(x, self.weight, self.bias, self.pool)
+
+
+class Perceptron(nn.Module):
+    """Fully connected layers, `body` and then `head`, on flattened inputs."""
+
+    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x.flatten(1)))
+
+    def plain_layers(self) -> list[str] | None:
+        """Names of weight and offset of every layer, in order, when it is linear layers with ReLU between and nothing else."""
+        names: list[str] = []
+        for i, layer in enumerate(self.body):
+            if not isinstance(layer, nn.Linear if i % 2 == 0 else nn.ReLU):
+                return None
+            names += [f"body.{i}.weight", f"body.{i}.bias"] if isinstance(layer, nn.Linear) else []
+        return [*names, "head.weight", "head.bias"] if isinstance(self.head, nn.Linear) else None

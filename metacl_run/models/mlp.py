@@ -6,20 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model
-from metacl_run.models.layers import BatchNorm
-
-
-class _Mlp(nn.Module):
-    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x.flatten(1)))
+from metacl_run.models.layers import BatchNorm, Perceptron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +38,7 @@ class Mlp(Model):
             layers.append(nn.Linear(size, width, bias=not self.batch_norm))
             layers += [BatchNorm(width), nn.ReLU()] if self.batch_norm else [nn.ReLU()]
             size = width
-        module = _Mlp(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
+        module = Perceptron(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
         draw = {"torch": None, "kaiming": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_}[self.initial]
         for layer in module.modules():
             if draw is not None and isinstance(layer, nn.Linear):

@@ -1,0 +1,401 @@
+// Sample-by-sample learning of a multi-layer perceptron with ReLU and cross-entropy, for many independent problems at once:
+//
+//   sgd         SGD on one sample after another (MER, La-MAML's inner loop, OML's), which is all latency in small torch operations
+//   look_ahead  La-MAML's first-order meta-gradients along such a path, without ever storing the path
+//
+// P problems; L layers, sizes[0] inputs, sizes[l + 1] outputs of layer l; weights [P, out, in], offsets [P, out], row by row. The
+// first layer is kept transposed inside, [in, out]: only the rows of inputs that are not zero are read and written, and in
+// images of characters four in five are zero. A comparison with NaN lets NaN through: a diverged run has to show.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+struct Problem {
+    int64_t P, G, S, L, threads;
+    int64_t sizes[17];
+};
+
+template <typename T> struct Net {
+    const Problem &s;
+    std::vector<std::vector<T>> w, b, rw, rb, hidden, delta;
+    std::vector<int64_t> active;
+
+    explicit Net(const Problem &s) : s(s), w(s.L), b(s.L), rw(s.L), rb(s.L), hidden(s.L), delta(s.L) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            w[l].resize(s.sizes[l] * s.sizes[l + 1]);
+            b[l].resize(s.sizes[l + 1]);
+            hidden[l].resize(s.sizes[l + 1]);
+            delta[l].resize(s.sizes[l + 1]);
+        }
+        active.reserve(s.sizes[0]);
+    }
+
+    static void transpose(const T *from, T *to, int64_t rows, int64_t cols) {
+        const int64_t block = 16;
+        for (int64_t r = 0; r < rows; r += block)
+            for (int64_t c = 0; c < cols; c += block)
+                for (int64_t i = r; i < std::min(r + block, rows); ++i)
+                    for (int64_t j = c; j < std::min(c + block, cols); ++j) to[j * rows + i] = from[i * cols + j];
+    }
+
+    void take(std::vector<std::vector<T>> &to_w, std::vector<std::vector<T>> &to_b, T *const *from_w, T *const *from_b, int64_t p) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            to_w[l].resize(in * out);
+            to_b[l].assign(from_b[l] + p * out, from_b[l] + (p + 1) * out);
+            if (l == 0)
+                transpose(from_w[0] + p * in * out, to_w[0].data(), out, in);
+            else
+                std::copy_n(from_w[l] + p * in * out, in * out, to_w[l].data());
+        }
+    }
+
+    void give(T *const *to_w, T *const *to_b, int64_t p) const {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            std::copy_n(b[l].data(), out, to_b[l] + p * out);
+            if (l == 0)
+                transpose(w[0].data(), to_w[0] + p * in * out, in, out);
+            else
+                std::copy_n(w[l].data(), in * out, to_w[l] + p * in * out);
+        }
+    }
+
+    // Cross-entropy of logits z [classes]; `top` becomes its derivative.
+    static T entropy(const T *z, int64_t classes, int64_t y, T *top) {
+        T most = z[0], total = 0;
+        for (int64_t o = 1; o < classes; ++o) most = z[o] > most ? z[o] : most;
+        for (int64_t o = 0; o < classes; ++o) total += top[o] = std::exp(z[o] - most);
+        for (int64_t o = 0; o < classes; ++o) top[o] /= total;
+        top[y] -= 1;
+        return std::log(total) + most - z[y];
+    }
+
+    // Forward and backward pass on one sample: hidden activations, delta[l] = d loss / d outputs of layer l. Returns the loss.
+    T gradient(const T *x, int64_t y) {
+        active.clear();
+        for (int64_t i = 0; i < s.sizes[0]; ++i)
+            if (!(x[i] == 0)) active.push_back(i);  // NaN is active
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            T *h = hidden[l].data();
+            std::copy_n(b[l].data(), out, h);
+            if (l == 0) {
+                for (int64_t i : active) {
+                    const T *row = w[0].data() + i * out, value = x[i];
+                    for (int64_t o = 0; o < out; ++o) h[o] += value * row[o];
+                }
+            } else {
+                const T *below = hidden[l - 1].data();
+                for (int64_t o = 0; o < out; ++o) {
+                    const T *row = w[l].data() + o * in;
+                    T sum = 0;
+                    for (int64_t i = 0; i < in; ++i) sum += row[i] * below[i];
+                    h[o] += sum;
+                }
+            }
+            if (l + 1 < s.L)
+                for (int64_t o = 0; o < out; ++o) h[o] = h[o] <= 0 ? T(0) : h[o];  // lets NaN through
+        }
+        const T loss = entropy(hidden[s.L - 1].data(), s.sizes[s.L], y, delta[s.L - 1].data());
+        for (int64_t l = s.L - 1; l > 0; --l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            T *below = delta[l - 1].data();
+            const T *h = hidden[l - 1].data();
+            std::fill_n(below, in, T(0));
+            for (int64_t o = 0; o < out; ++o) {
+                const T *row = w[l].data() + o * in, value = delta[l][o];
+                for (int64_t i = 0; i < in; ++i) below[i] += value * row[i];
+            }
+            for (int64_t i = 0; i < in; ++i) below[i] = h[i] <= 0 ? T(0) : below[i];
+        }
+        return loss;
+    }
+
+    void step(const T *x, T rate, bool tensors) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            const T *d = delta[l].data();
+            if (tensors)
+                for (int64_t o = 0; o < out; ++o) b[l][o] -= rate * rb[l][o] * d[o];
+            else
+                for (int64_t o = 0; o < out; ++o) b[l][o] -= rate * d[o];
+            if (l == 0) {
+                for (int64_t i : active) {
+                    const T value = rate * x[i];
+                    T *row = w[0].data() + i * out;
+                    if (tensors) {
+                        const T *r = rw[0].data() + i * out;
+                        for (int64_t o = 0; o < out; ++o) row[o] -= value * r[o] * d[o];
+                    } else {
+                        for (int64_t o = 0; o < out; ++o) row[o] -= value * d[o];
+                    }
+                }
+                continue;
+            }
+            const T *below = hidden[l - 1].data();
+            for (int64_t o = 0; o < out; ++o) {
+                const T value = rate * d[o];
+                T *row = w[l].data() + o * in;
+                if (tensors) {
+                    const T *r = rw[l].data() + o * in;
+                    for (int64_t i = 0; i < in; ++i) row[i] -= value * r[i] * below[i];
+                } else {
+                    for (int64_t i = 0; i < in; ++i) row[i] -= value * below[i];
+                }
+            }
+        }
+    }
+
+    void pull(const std::vector<std::vector<T>> &w0, const std::vector<std::vector<T>> &b0, T beta) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            for (size_t i = 0; i < w[l].size(); ++i) w[l][i] = w0[l][i] + beta * (w[l][i] - w0[l][i]);
+            for (size_t i = 0; i < b[l].size(); ++i) b[l][i] = b0[l][i] + beta * (b[l][i] - b0[l][i]);
+        }
+    }
+};
+
+// G groups of S steps, one sample a step: x [P, G, S, in], y and weight [P, G, S]. A step moves every parameter by
+// -rate * weight * gradient; weight 0 skips it. After each group: back to before + beta * (after - before). The parameters are
+// moved where they lie; losses [P] is the weighted mean over the steps, each before its step.
+template <typename T>
+static void sgd(const Problem &s, double rate, double beta, T *const *weights, T *const *offsets, const T *x, const int64_t *y,
+                const T *weight, T *losses) {
+    const int64_t steps = s.G * s.S, inputs = s.sizes[0];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
+    for (int64_t p = 0; p < s.P; ++p) {
+        Net<T> net(s);
+        net.take(net.w, net.b, weights, offsets, p);
+        std::vector<std::vector<T>> w0(s.L), b0(s.L);
+        T loss = 0, counted = 0;
+        for (int64_t g = 0; g < s.G; ++g) {
+            if (beta != 1) w0 = net.w, b0 = net.b;
+            for (int64_t i = g * s.S; i < (g + 1) * s.S; ++i) {
+                const int64_t at = p * steps + i;
+                if (weight[at] == 0) continue;
+                loss += weight[at] * net.gradient(x + at * inputs, y[at]);
+                counted += weight[at];
+                net.step(x + at * inputs, T(rate) * weight[at], false);
+            }
+            if (beta != 1) net.pull(w0, b0, T(beta));
+        }
+        losses[p] = counted == 0 ? T(0) : loss / counted;
+        net.give(weights, offsets, p);
+    }
+}
+
+// The meta-batch on the way: activations and deltas of every sample, and the gradients summed up along the path.
+//
+// With g_j = delta_j x_j' the inner gradient of step j, G_i = sum_b D_bi u_bi' the meta-gradient after step i (u the layer's
+// inputs, D the deltas of the weighted mean loss) and C_i = g_1 + .. + g_i:
+//     along = mean_i G_i        rates = -mean_i C_i * G_i, element by element.
+// Layers above the first sum these as they stand. In the first layer the inputs u_b do not change along the path, so with the
+// suffix sums E_bj = sum over i >= j of D_bi
+//     along = mean sum_b E_b1 u_b'        rates[., p] = -mean sum_j x_j[p] delta_j * (sum_b u_b[p] E_bj),
+// and only inputs that are not zero count.
+template <typename T> struct Ahead {
+    const Problem &s;
+    int64_t B;
+    std::vector<std::vector<T>> h, d;             // [L][B * out] activations, deltas
+    std::vector<std::vector<T>> sum_w, along_w, rates_w, sum_b, along_b, rates_b;
+    std::vector<T> first, inner;                  // first layer's D of every step [S, B, out], delta of every step [S, out]
+    std::vector<std::vector<int64_t>> active;     // inputs of every sample that are not zero
+
+    Ahead(const Problem &s, int64_t B, const T *u)
+        : s(s), B(B), h(s.L), d(s.L), sum_w(s.L), along_w(s.L), rates_w(s.L), sum_b(s.L), along_b(s.L), rates_b(s.L), active(B) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            h[l].resize(B * out), d[l].resize(B * out);
+            for (auto *each : {&along_w, &rates_w}) (*each)[l].assign(in * out, T(0));
+            if (l) sum_w[l].assign(in * out, T(0));
+            for (auto *each : {&sum_b, &along_b, &rates_b}) (*each)[l].assign(out, T(0));
+        }
+        first.assign(s.S * B * s.sizes[1], T(0)), inner.resize(s.S * s.sizes[1]);
+        for (int64_t b = 0; b < B; ++b)
+            for (int64_t i = 0; i < s.sizes[0]; ++i)
+                if (!(u[b * s.sizes[0] + i] == 0)) active[b].push_back(i);
+    }
+
+    // Forward and backward pass of the meta-batch at the net's present weights. Returns the loss; `share` are the weights / sum.
+    T measure(const Net<T> &net, const T *u, const int64_t *y, const T *share) {
+        T loss = 0;
+        for (int64_t b = 0; b < B; ++b) {
+            if (share[b] == 0) continue;
+            for (int64_t l = 0; l < s.L; ++l) {
+                const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+                T *z = h[l].data() + b * out;
+                std::copy_n(net.b[l].data(), out, z);
+                if (l == 0) {
+                    for (int64_t i : active[b]) {
+                        const T *row = net.w[0].data() + i * out, value = u[b * in + i];
+                        for (int64_t o = 0; o < out; ++o) z[o] += value * row[o];
+                    }
+                } else {
+                    const T *below = h[l - 1].data() + b * in;
+                    for (int64_t o = 0; o < out; ++o) {
+                        const T *row = net.w[l].data() + o * in;
+                        T sum = 0;
+                        for (int64_t i = 0; i < in; ++i) sum += row[i] * below[i];
+                        z[o] += sum;
+                    }
+                }
+                if (l + 1 < s.L)
+                    for (int64_t o = 0; o < out; ++o) z[o] = z[o] <= 0 ? T(0) : z[o];
+            }
+            const int64_t classes = s.sizes[s.L];
+            const T *z = h[s.L - 1].data() + b * classes;
+            T *top = d[s.L - 1].data() + b * classes;
+            loss += share[b] * Net<T>::entropy(z, classes, y[b], top);
+            for (int64_t o = 0; o < classes; ++o) top[o] *= share[b];
+            for (int64_t l = s.L - 1; l > 0; --l) {
+                const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+                T *below = d[l - 1].data() + b * in;
+                const T *above = d[l].data() + b * out, *z = h[l - 1].data() + b * in;
+                std::fill_n(below, in, T(0));
+                for (int64_t o = 0; o < out; ++o) {
+                    const T *row = net.w[l].data() + o * in, value = above[o];
+                    for (int64_t i = 0; i < in; ++i) below[i] += value * row[i];
+                }
+                for (int64_t i = 0; i < in; ++i) below[i] = z[i] <= 0 ? T(0) : below[i];
+            }
+        }
+        return loss;
+    }
+
+    // Adds what step j's inner gradient, which `net` still holds, and the meta-batch after it contribute.
+    void add(const Net<T> &net, int64_t j, const T *share) {
+        const auto &delta = net.delta, &hidden = net.hidden;
+        const int64_t out0 = s.sizes[1];
+        std::copy_n(delta[0].data(), out0, inner.data() + j * out0);
+        std::copy_n(d[0].data(), B * out0, first.data() + j * B * out0);
+        std::vector<T> total;
+        for (int64_t l = 1; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            total.resize(in);
+            for (int64_t o = 0; o < out; ++o) {
+                std::fill_n(total.data(), in, T(0));
+                T total_b = 0;
+                for (int64_t b = 0; b < B; ++b) {
+                    if (share[b] == 0) continue;
+                    const T value = d[l][b * out + o], *below = h[l - 1].data() + b * in;
+                    total_b += value;
+                    for (int64_t i = 0; i < in; ++i) total[i] += value * below[i];
+                }
+                const T own = delta[l][o], *x = hidden[l - 1].data();
+                T *sum = sum_w[l].data() + o * in, *along = along_w[l].data() + o * in, *rates = rates_w[l].data() + o * in;
+                for (int64_t i = 0; i < in; ++i) {
+                    sum[i] += own * x[i];
+                    along[i] += total[i];
+                    rates[i] -= sum[i] * total[i];
+                }
+                sum_b[l][o] += own;
+                along_b[l][o] += total_b;
+                rates_b[l][o] -= sum_b[l][o] * total_b;
+            }
+        }
+    }
+
+    // The first layer, once the path is over. x [S, in]: the samples of the steps.
+    void finish(const T *x, const T *u, const T *share) {
+        const int64_t in = s.sizes[0], out = s.sizes[1];
+        for (int64_t j = s.S - 2; j >= 0; --j)
+            for (int64_t i = 0; i < B * out; ++i) first[j * B * out + i] += first[(j + 1) * B * out + i];
+        std::vector<T> total(out);
+        for (int64_t j = 0; j < s.S; ++j) {
+            const T *E = first.data() + j * B * out, *own = inner.data() + j * out;
+            std::fill_n(total.data(), out, T(0));
+            for (int64_t b = 0; b < B; ++b)
+                if (share[b] != 0)
+                    for (int64_t o = 0; o < out; ++o) total[o] += E[b * out + o];
+            for (int64_t o = 0; o < out; ++o) rates_b[0][o] -= own[o] * total[o];
+            if (j == 0) along_b[0] = total;
+        }
+        std::vector<int64_t> lit(B);
+        for (int64_t p = 0; p < in; ++p) {
+            int64_t count = 0;
+            for (int64_t b = 0; b < B; ++b)
+                if (share[b] != 0 && !(u[b * in + p] == 0)) lit[count++] = b;
+            if (count == 0) continue;
+            T *along = along_w[0].data() + p * out, *rates = rates_w[0].data() + p * out;
+            for (int64_t k = 0; k < count; ++k) {
+                const T value = u[lit[k] * in + p], *E = first.data() + lit[k] * out;
+                for (int64_t o = 0; o < out; ++o) along[o] += value * E[o];
+            }
+            for (int64_t j = 0; j < s.S; ++j) {
+                if (x[j * in + p] == 0) continue;
+                std::fill_n(total.data(), out, T(0));
+                for (int64_t k = 0; k < count; ++k) {
+                    const T value = u[lit[k] * in + p], *E = first.data() + (j * B + lit[k]) * out;
+                    for (int64_t o = 0; o < out; ++o) total[o] += value * E[o];
+                }
+                const T value = x[j * in + p], *own = inner.data() + j * out;
+                for (int64_t o = 0; o < out; ++o) rates[o] -= value * own[o] * total[o];
+            }
+        }
+    }
+};
+
+// One look ahead: S inner steps on x [P, S, in], y [P, S], each with the rate of its element; after each the weighted mean loss on
+// the meta-batch u [P, B, in], v, weight [P, B]. Out: its mean over the steps, losses [P], and that mean's derivatives with respect
+// to the parameters, `along`, and to the rates, the inner gradients taken as constants (0 where a rate is not positive).
+template <typename T>
+static void look_ahead(const Problem &s, int64_t B, T *const *weights, T *const *offsets, T *const *rates_w, T *const *rates_b,
+                       T *const *along_w, T *const *along_b, T *const *by_rate_w, T *const *by_rate_b, const T *x, const int64_t *y,
+                       const T *u, const int64_t *v, const T *weight, T *losses) {
+    const int64_t inputs = s.sizes[0];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
+    for (int64_t p = 0; p < s.P; ++p) {
+        Net<T> net(s);
+        net.take(net.w, net.b, weights, offsets, p);
+        net.take(net.rw, net.rb, rates_w, rates_b, p);
+        const T *xs = x + p * s.S * inputs, *us = u + p * B * inputs;
+        std::vector<T> share(weight + p * B, weight + (p + 1) * B);
+        T counted = 0, loss = 0;
+        for (T each : share) counted += each;
+        for (T &each : share) each = counted == 0 ? T(0) : each / counted;
+        Ahead<T> ahead(s, B, us);
+        for (int64_t j = 0; j < s.S; ++j) {
+            net.gradient(xs + j * inputs, y[p * s.S + j]);
+            net.step(xs + j * inputs, T(1), true);
+            loss += ahead.measure(net, us, v + p * B, share.data());
+            ahead.add(net, j, share.data());
+        }
+        ahead.finish(xs, us, share.data());
+        losses[p] = loss / s.S;
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            for (size_t i = 0; i < ahead.along_w[l].size(); ++i) {
+                ahead.along_w[l][i] /= s.S;
+                ahead.rates_w[l][i] = net.rw[l][i] <= 0 ? T(0) : ahead.rates_w[l][i] / s.S;
+            }
+            for (int64_t o = 0; o < out; ++o) {
+                along_b[l][p * out + o] = ahead.along_b[l][o] / s.S;
+                by_rate_b[l][p * out + o] = net.rb[l][o] <= 0 ? T(0) : ahead.rates_b[l][o] / s.S;
+            }
+            T *to_along = along_w[l] + p * in * out, *to_rate = by_rate_w[l] + p * in * out;
+            if (l == 0) {
+                Net<T>::transpose(ahead.along_w[0].data(), to_along, in, out);
+                Net<T>::transpose(ahead.rates_w[0].data(), to_rate, in, out);
+            } else {
+                std::copy_n(ahead.along_w[l].data(), in * out, to_along);
+                std::copy_n(ahead.rates_w[l].data(), in * out, to_rate);
+            }
+        }
+    }
+}
+
+#define EXPORT(T)                                                                                                                \
+    extern "C" void perceptron_sgd_##T(const Problem *s, double rate, double beta, T *const *weights, T *const *offsets,         \
+                                       const T *x, const int64_t *y, const T *weight, T *losses) {                               \
+        sgd<T>(*s, rate, beta, weights, offsets, x, y, weight, losses);                                                          \
+    }                                                                                                                            \
+    extern "C" void perceptron_look_ahead_##T(const Problem *s, int64_t B, T *const *weights, T *const *offsets, T *const *rw,   \
+                                              T *const *rb, T *const *along_w, T *const *along_b, T *const *by_rate_w,           \
+                                              T *const *by_rate_b, const T *x, const int64_t *y, const T *u, const int64_t *v,   \
+                                              const T *weight, T *losses) {                                                      \
+        look_ahead<T>(*s, B, weights, offsets, rw, rb, along_w, along_b, by_rate_w, by_rate_b, x, y, u, v, weight, losses);      \
+    }
+EXPORT(float)
+EXPORT(double)

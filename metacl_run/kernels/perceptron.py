@@ -1,0 +1,136 @@
+"""Sample-by-sample learning of a perceptron, for many problems in one call; see perceptron.cpp for what is computed.
+
+A step on one sample of a small network is tens of microseconds of arithmetic, and hundreds of overhead when it is made of torch
+operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
+
+Shapes: P mapped problems, G groups of S steps, B samples of a meta-batch, D inputs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from metacl_run.kernels import build
+
+MOST_LAYERS = 16
+
+
+def usable(x: Tensor, parameters: Sequence[Tensor]) -> bool:
+    """Whether the compiled kernel can take these: on the CPU, float32 or float64, all of one type."""
+    alike = all(each.dtype == x.dtype and each.device.type == "cpu" for each in (x, *parameters))
+    small = 2 <= len(parameters) <= 2 * MOST_LAYERS
+    right = alike and small and x.dtype in (torch.float32, torch.float64)
+    return right and not torch.compiler.is_compiling() and build.load() is not None
+
+
+def sgd(
+    parameters: Sequence[Tensor], x: Tensor, y: Tensor, weight: Tensor, *, rate: float, beta: float
+) -> tuple[list[Tensor], Tensor]:
+    """Where G * S steps of SGD end.
+
+    Args:
+        parameters: weight [out, in] and offset [out] of every layer, in order.
+        x: [G, S, D]; y: [G, S] int64; weight: [G, S] factor of each step's gradient.
+        rate: of SGD.
+        beta: after each group, back to before + beta * (after - before) (MER's within-batch Reptile); 1: not.
+
+    Returns:
+        The parameters, and the weighted mean loss, each sample's before its step.
+    """
+
+    def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
+        moved, losses = [each.clone() for each in parameters], x.new_empty(len(x))
+        shape = _shape(y.shape[1], y.shape[2], x, moved)
+        numbers = ctypes.c_double(rate), ctypes.c_double(beta)
+        _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
+        return [*moved, losses]
+
+    *moved, loss = _Mapped.apply(call, x, y, weight, *parameters)
+    return moved, loss
+
+
+def look_ahead(
+    parameters: Sequence[Tensor],
+    rates: Sequence[Tensor],
+    steps: tuple[Tensor, Tensor],
+    meta: tuple[Tensor, Tensor, Tensor],
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """La-MAML's meta-objective along S inner steps, and its first-order derivatives (Gupta et al. 2020, equation 3).
+
+    Args:
+        parameters, rates: weight [out, in] and offset [out] of every layer, in order; rates at least 0.
+        steps: x [S, D], y [S]: an inner step on each.
+        meta: x [B, D], y [B], weight [B]: what the loss is measured on after each step.
+
+    Returns:
+        Derivatives with respect to the parameters, to the rates (0 where a rate is 0), and the mean loss over the steps.
+    """
+
+    def call(x: Tensor, y: Tensor, u: Tensor, v: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
+        parameters, rates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        along, by_rate = ([torch.empty_like(each) for each in parameters] for _ in range(2))
+        losses = x.new_empty(len(x))
+        size = ctypes.c_int64(u.shape[1])
+        pairs = (pointers for group in (parameters, rates, along, by_rate) for pointers in _pairs(group))
+        shape = _shape(1, y.shape[1], x.unsqueeze(1), parameters)
+        _kernel("look_ahead", x)(shape, size, *pairs, *_pointers(x, y, u, v, weight, losses))
+        return [*along, *by_rate, losses]
+
+    *found, loss = _Mapped.apply(call, *steps, *meta, *parameters, *rates)
+    return found[: len(parameters)], found[len(parameters) :], loss
+
+
+class _Mapped(torch.autograd.Function):
+    """call(tensors with a leading axis P) -> tensors with one, as an operation on one problem that `vmap` can map."""
+
+    @staticmethod
+    def forward(call: Callable[..., list[Tensor]], *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(each.squeeze(0) for each in call(*(each.unsqueeze(0).contiguous() for each in tensors)))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise NotImplementedError("the perceptron kernels have no derivative: they are for first-order methods")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], call: Callable[..., list[Tensor]], *tensors: Tensor) -> Any:
+        mapped = [
+            (each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)).contiguous()
+            for dim, each in zip(in_dims[1:], tensors, strict=True)
+        ]
+        outputs = call(*mapped)
+        return tuple(outputs), (0,) * len(outputs)
+
+
+def _kernel(name: str, x: Tensor) -> Any:
+    library = build.load()
+    assert library is not None
+    return getattr(library, f"perceptron_{name}_{'float' if x.dtype == torch.float32 else 'double'}")
+
+
+def _shape(groups: int, steps: int, x: Tensor, parameters: Sequence[Tensor]) -> Any:
+    """`Problem` of perceptron.cpp for x [P, G, S, D] and parameters [P, ...]."""
+    sizes = [x.shape[-1], *(offset.shape[1] for offset in parameters[1::2])]
+    unused = [0] * (MOST_LAYERS + 1 - len(sizes))
+    return (ctypes.c_int64 * (5 + MOST_LAYERS + 1))(
+        len(x), groups, steps, len(sizes) - 1, torch.get_num_threads(), *sizes, *unused
+    )
+
+
+def _pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
+    return [ctypes.c_void_p(each.data_ptr()) for each in tensors]
+
+
+def _pairs(tensors: Sequence[Tensor]) -> list[Any]:
+    """Two arrays of addresses: of the weights, and of the offsets."""
+    return [(ctypes.c_void_p * len(each))(*(t.data_ptr() for t in each)) for each in (tensors[0::2], tensors[1::2])]
