@@ -29,6 +29,7 @@ WITHOUT_EFFECT = ("logger", "output_dir", "rerun", "progress")
 RUN_ID_LENGTH = 12
 TOP_LEVEL: dict[str, Any] = {
     "seeds": list[int],
+    "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
@@ -53,6 +54,7 @@ class Experiment:
     gpu: Any
     logger: Any
     seeds: list[int]
+    insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
     progress: Literal["auto", "rich", "plain", "none"]
@@ -99,6 +101,7 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
+        insight=resolved["insight"],
         output_dir=Path(resolved["output_dir"]),
         rerun=resolved["rerun"],
         progress=resolved["progress"],

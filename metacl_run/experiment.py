@@ -113,6 +113,7 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
         data=experiment.data,
         gpu=experiment.gpu,
         seeds=experiment.seeds,
+        insight=experiment.insight,
         store=store,
         stop_requested=stopped,
         started=started,

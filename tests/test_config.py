@@ -34,12 +34,14 @@ MISTAKES = [
     ("data.ways=600", "data.ways=600: "),
     ("data.shots=30", "data.shots=30: "),
     ("data.num_tasks=0", "data.num_tasks=0: "),
+    ("data.num_tasks=500", "data.num_tasks=500: must be at most the 10 groups"),
     ("algo.replay=3", "algo.replay=3: keeps 0 classes of each of 4 earlier tasks, but an episode needs data.ways=5."),
     ("algo.train_queries=0", "algo.train_queries=0: must be at least 1"),
     ("gpu.engine=cuda_graph", "gpu.engine=cuda_graph: needs CUDA"),
     ("gpu=cuda", "gpu.device=cuda: there is no CUDA device here"),
     ("gpu.device=gpu", "gpu.device=gpu: must be one of auto, cpu, cuda."),
     ("protocol.eval_split=train", "protocol.eval_split=train: must be one of test, validation."),
+    ("insight=deep", "insight=deep: must be one of none, light, full."),
     ("progress=verbose", "progress=verbose: must be one of auto, rich, plain, none."),
     (
         "algo._target_=metacl_run.algorithms.maml.Mamal",
@@ -215,6 +217,7 @@ def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Pa
         "data.shots=2",
         "gpu.precision=float64",
         "protocol.eval_episodes=7",
+        "insight=light",
     ):
         assert run_id(other) != base, other
 

@@ -14,6 +14,8 @@ from metacl_run.models.base import Model
 from metacl_run.tracking.store import RunStore
 
 Status = Literal["completed", "interrupted", "diverged", "failed"]
+Insight = Literal["none", "light", "full"]
+"""How far a run looks inside its learner; see `protocols/look_inside.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class Run:
     data: Any
     gpu: Gpu
     seeds: Sequence[int]
+    insight: Insight
     store: RunStore
     stop_requested: Callable[[], bool]
     started: Callable[[list[list[str]], int, int], None]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run import randomness
 from metacl_run.algorithms.episode_learner import EpisodeLearner, State, accuracy
@@ -20,11 +20,13 @@ from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
+from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.randomness import Purpose
-from metacl_run.types import Episode
+from metacl_run.types import Episode, Params
 
 EVALUATION_BLOCK = 100
 """Evaluation episodes are drawn in blocks of this many, so that their number does not decide the memory they take."""
@@ -64,7 +66,8 @@ class ContinualMeta(Protocol):
 
     def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
         shots, queries = training_examples(algo, data)
-        earlier = data.count_tasks() - 1
+        with keyed("data"):
+            earlier = data.count_tasks() - 1
         kept = None
         if algo.replay != 0 and algo.replay_share is not None and algo.meta_batch_size == 1 and earlier > 0:
             raise ConfigError(
@@ -218,6 +221,36 @@ class _MetaLoop(Loop):
         with torch.no_grad():
             many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))
             return many(state, episodes)
+
+    # ------------------------------------------------------------------------------------------------------- look inside
+
+    gradients_on = f"the outer objective on {GRADIENT_EPISODES} training episodes of each task"
+    features_on = f"{FEATURE_SAMPLES} query images of each task, before adaptation"
+
+    def look_inside(self, task: int | None) -> dict[str, Any] | None:
+        size = {"num_tasks": self.num_tasks, "num_replicates": len(self.run_.seeds)}
+        return look(self, self.run_.insight, ended=task, before=self.position.features, **size)
+
+    def learned_rates(self) -> Params | None:
+        return self.position.state["meta"].get("rates")
+
+    def gradient(self, replicate: int, task: int) -> Tensor:
+        """Of what the outer optimiser follows: a meta-gradient, or Reptile's displacement."""
+        generators = [randomness.generator(Purpose.INSIGHT, seed, task) for seed in self.run_.seeds]
+        tasks = np.full((len(generators), GRADIENT_EPISODES), task)
+        drawn = self._draw(tasks, "train", self.shots, self.queries, generators, None, training=True)
+        state, episodes = tree_map(lambda leaf: leaf[replicate], (self.position.state, drawn))
+
+        def direction(episode: Episode) -> Params:
+            return self.algo.episode_update(self.network, state["meta"], state["carry"], episode).direction["params"]
+
+        return torch.cat([leaf.flatten() for leaf in self.engine.mean(direction, episodes).values()])
+
+    def features(self, replicate: int, task: int) -> dict[str, Tensor]:
+        count = -(-FEATURE_SAMPLES // (self.data.ways * self.data.queries))
+        x = self._evaluation_episodes(task, 0, count).query_x[replicate].flatten(0, 1)[:FEATURE_SAMPLES]
+        params = tree_map(lambda leaf: leaf[replicate], self.position.state["meta"]["params"])
+        return features_by_layer(self.module, lambda: self.network(params, x), FEATURE_COLUMNS)
 
     # ------------------------------------------------------------------------------------------------- memory, precision
 

@@ -35,6 +35,7 @@ class Position:
         probes: every evaluation: {"task": being learned, "accuracy": [R][T]}.
         half_width: [R][T] 95% half-widths of the last evaluation.
         train_s, evaluate_s, insight_s: seconds spent.
+        features: of the tasks learned, as `protocols/look_inside.py` keeps them.
         settled: what was decided at the first start and must not change after: sizes of chunks.
         error: why the run diverged.
         warnings: what the user should know about the numbers.
@@ -51,6 +52,7 @@ class Position:
     train_s: float = 0.0
     evaluate_s: float = 0.0
     insight_s: float = 0.0
+    features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
     settled: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     warnings: list[str] = field(default_factory=list)

@@ -12,18 +12,21 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import grad
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.stream_learner import State, StreamLearner
+from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
 from metacl_run.data.base import SampleData, SampleStream
 from metacl_run.errors import keyed, require
 from metacl_run.inner.engine import Engine
+from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.memory import Memory
 from metacl_run.randomness import Purpose, generator
-from metacl_run.types import Observation, Samples
+from metacl_run.types import Observation, Params, Samples
 
 BLOCK_BYTES = 64e6
 """Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
@@ -73,10 +76,10 @@ class Online(Protocol):
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
     def run(self, run: Run) -> Outcome:
-        return _StreamLoop(self, run).run()
+        return StreamLoop(self, run).run()
 
 
-class _StreamLoop(Loop):
+class StreamLoop(Loop):
     """Loaded data, memories and the step."""
 
     remedy = "A smaller learning rate (algo.lr, algo.inner_lr)"
@@ -129,9 +132,15 @@ class _StreamLoop(Loop):
 
     def _samples_of(self, task: int, count: int, purpose: Purpose) -> Samples:
         """[R, count] training samples of a task, drawn at random."""
+        replicates = range(len(self.run_.seeds))
+        return self._stacked([self._samples_for(replicate, task, count, purpose) for replicate in replicates])
+
+    def _samples_for(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
+        """[at most count] training samples of a task, drawn at random for one replicate."""
         first, per_task = task * self.stream.samples_per_task, self.units_per_task * self.algo.batch_size
-        draws = [first + generator(purpose, seed, task).permutation(per_task)[:count] for seed in self.run_.seeds]
-        return self._stacked([self.stream.gather(replicate, index) for replicate, index in enumerate(draws)])
+        drawn = generator(purpose, self.run_.seeds[replicate], task).permutation(per_task)[:count]
+        samples = self.stream.gather(replicate, first + drawn)
+        return samples._replace(x=samples.x.to(self.dtype))
 
     def _observation(self, unit: int) -> Observation:
         """[R, ...] what every replicate is shown."""
@@ -178,11 +187,13 @@ class _StreamLoop(Loop):
         for task in range(self.num_tasks):
             samples = self.stream.test(task, limit)
             for replicate, tested in enumerate(samples):
-                params = tree_map(lambda leaf: leaf[replicate], self.position.state["params"])  # noqa: B023
-                accuracy, size = self._accuracy(params, tested), len(tested.y)
+                accuracy, size = self._accuracy(self._params_of(replicate), tested), len(tested.y)
                 found[0, replicate, task] = accuracy
                 found[1, replicate, task] = 1.96 * math.sqrt(accuracy * (1 - accuracy) / size)
         return found[0], found[1]
+
+    def _params_of(self, replicate: int) -> Params:
+        return {name: value[replicate] for name, value in self.position.state["params"].items()}
 
     def _accuracy(self, params: Any, tested: Samples) -> float:
         correct = 0
@@ -191,3 +202,26 @@ class _StreamLoop(Loop):
                 x, y, task = part
                 correct += int((self.network(params, x.to(self.dtype), task).argmax(-1) == y).sum())
         return correct / len(tested.y)
+
+    # ------------------------------------------------------------------------------------------------------- look inside
+
+    gradients_on = f"the loss on up to {GRADIENT_SAMPLES} training samples of each task"
+    features_on = f"up to {FEATURE_SAMPLES} test samples of each task"
+
+    def look_inside(self, task: int | None) -> dict[str, Any] | None:
+        size = {"num_tasks": self.num_tasks, "num_replicates": len(self.memories)}
+        return look(self, self.run_.insight, ended=task, before=self.position.features, **size)
+
+    def learned_rates(self) -> Params | None:
+        states = [tree_map(lambda leaf: leaf[i], self.position.state) for i in range(len(self.memories))]  # noqa: B023
+        rates = [self.algo.rates(state) for state in states]
+        return None if rates[0] is None else self._stacked(rates)
+
+    def gradient(self, replicate: int, task: int) -> Tensor:
+        samples = self._samples_for(replicate, task, GRADIENT_SAMPLES, Purpose.INSIGHT)
+        gradients = grad(lambda params: loss_on(self.network, params, samples))(self._params_of(replicate))
+        return torch.cat([gradient.flatten() for gradient in gradients.values()])
+
+    def features(self, replicate: int, task: int) -> dict[str, Tensor]:
+        params, x = self._params_of(replicate), self.stream.test(task, FEATURE_SAMPLES)[replicate].x.to(self.dtype)
+        return features_by_layer(self.network.module, lambda: self.network(params, x), FEATURE_COLUMNS)
