@@ -6,8 +6,11 @@ All leave the mean meta-gradient of a meta-batch in `network.parameters()`'s `.g
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -170,3 +173,103 @@ def episode_loader(pixels: Tensor, problem: Problem, workers: int) -> Iterator[B
     """Meta-batches without end from [classes, images, 28, 28] uint8 pixels."""
     episodes = _Episodes(pixels, problem.ways, 10**7)
     return iter(DataLoader(episodes, batch_size=problem.tasks, num_workers=workers))
+
+
+# ----------------------------------------------------------------- online: one seed at a time, as the released code goes
+
+
+class OnlineLoop:
+    """One seed of an online method in plain autograd: tensors in a list, a memory of Python tuples, a loop over everything.
+
+    Args:
+        x, y: the stream, [N, inputs] and [N].
+        settings: of the algorithm, by name.
+        seed: of the network and of all draws.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, settings: dict[str, Any], seed: int) -> None:
+        self.x, self.y, self.set = x, y, settings
+        generator = torch.Generator().manual_seed(seed)
+        sizes = [x.shape[1], 100, 100, 10]
+        self.weights: list[Tensor] = []
+        for below, above in itertools.pairwise(sizes):
+            drawn = torch.randn(above, below, generator=generator) * (2 / below) ** 0.5
+            self.weights += [drawn.requires_grad_(), torch.zeros(above, requires_grad=True)]
+        self.rates = [torch.full_like(w, settings.get("inner_lr", 0.0)).requires_grad_() for w in self.weights]
+        self.memory: list[tuple[Tensor, Tensor]] = []
+        self.seen, self.at, self.random = 0, 0, random.Random(seed)
+
+    def forward(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        for i in range(0, len(weights) - 2, 2):
+            x = torch.relu(nn.functional.linear(x, weights[i], weights[i + 1]))
+        return nn.functional.linear(x, weights[-2], weights[-1])
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        size = self.set["batch_size"]
+        index = torch.arange(self.at, self.at + size) % len(self.y)
+        self.at += size
+        return self.x[index], self.y[index]
+
+    def recalled(self) -> list[tuple[Tensor, Tensor]]:
+        return self.random.sample(self.memory, min(self.set["replay"], len(self.memory)))
+
+    def joined(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        drawn = self.recalled()
+        return torch.stack([*x, *(a for a, _ in drawn)]), torch.stack([*y, *(b for _, b in drawn)])
+
+    def remember(self, x: Tensor, y: Tensor) -> None:
+        for sample in zip(x, y, strict=True):
+            self.seen += 1
+            if len(self.memory) < self.set["memory"]:
+                self.memory.append(sample)
+            elif (place := self.random.randint(0, self.seen - 1)) < self.set["memory"]:
+                self.memory[place] = sample
+
+    def er(self) -> None:
+        x, y = self.next_batch()
+        optimizer = torch.optim.SGD(self.weights, lr=self.set["lr"])
+        for _ in range(self.set["updates"]):
+            both_x, both_y = self.joined(x, y)
+            optimizer.zero_grad()
+            cross_entropy(self.forward(both_x, self.weights), both_y).backward()
+            optimizer.step()
+        self.remember(x, y)
+
+    def mer(self) -> None:
+        x, y = self.next_batch()
+        optimizer = torch.optim.SGD(self.weights, lr=self.set["lr"])
+        for _ in range(self.set["batches"]):
+            before = [w.detach().clone() for w in self.weights]
+            for a, b in [(x[0], y[0]), *self.recalled()]:
+                optimizer.zero_grad()
+                cross_entropy(self.forward(a[None], self.weights), b[None]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for w, w0 in zip(self.weights, before, strict=True):
+                    w.copy_(w0 + self.set["beta"] * (w - w0))
+        self.remember(x, y)
+
+    def la_maml(self) -> None:
+        x, y = self.next_batch()
+        for _ in range(self.set["glances"]):
+            order = torch.randperm(len(y))
+            x, y = x[order], y[order]
+            both_x, both_y = self.joined(x, y)
+            fast, losses = list(self.weights), []
+            for i in range(len(y)):
+                loss = cross_entropy(self.forward(x[i : i + 1], fast), y[i : i + 1])
+                gradients = torch.autograd.grad(loss, fast)
+                fast = [w - a.relu() * g for w, a, g in zip(fast, self.rates, gradients, strict=True)]
+                losses.append(cross_entropy(self.forward(both_x, fast), both_y))
+            for leaf in (*self.weights, *self.rates):
+                leaf.grad = None
+            (sum(losses) / len(losses)).backward()  # type: ignore[union-attr]
+            torch.nn.utils.clip_grad_norm_(self.weights, self.set["clip_norm"])
+            torch.nn.utils.clip_grad_norm_(self.rates, self.set["clip_norm"])
+            with torch.no_grad():
+                for w, a in zip(self.weights, self.rates, strict=True):
+                    assert w.grad is not None
+                    assert a.grad is not None
+                    a -= self.set["rate_lr"] * a.grad
+                    w -= a.relu() * w.grad
+        self.remember(x, y)

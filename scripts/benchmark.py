@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_peers import OUTER_LR, PEERS, Problem, episode_loader, loop, sampled, stock_network
+from bench_peers import OUTER_LR, PEERS, OnlineLoop, Problem, episode_loader, loop, sampled, stock_network
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +43,8 @@ ROWS = {
     "fomaml-20way": Problem(ways=20, tasks=16, steps=1, first_order=True),
 }
 END_TO_END, REPLICATES, COMMANDS = "end-to-end", "replicates", "replicates-commands"
+ONLINE = {"la_maml": ["algo=la_maml"], "er": ["algo=er", "algo.updates=5"], "mer": ["algo=mer"]}
+"""Rows of protocol online, named by the algorithm; its settings are those of rotated MNIST."""
 GRADIENT_TASKS = 3
 SEEDS = [0, 1, 2, 3, 4]
 CPU_ENGINES, CUDA_ENGINES = ["vmap"], ["loop", "vmap", "compile", "cuda_graph"]
@@ -255,6 +257,60 @@ def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int
     return Job(lambda: timed(work, torch.device("cpu")))
 
 
+def online_loop(overrides: list[str], seeds: list[int], root: str | None, threads: int) -> Any:
+    """The program's own loop over the stream, loaded and ready to step; nothing is written."""
+    from metacl_run.cli import compose_job
+    from metacl_run.config import load
+    from metacl_run.memory import keep_freed_memory
+    from metacl_run.protocols.base import Run
+    from metacl_run.protocols.loop import Position
+    from metacl_run.protocols.online import StreamLoop
+    from metacl_run.tracking.store import RunStore
+
+    keep_freed_memory()
+    data = ["data=rotated_digits"] if root is None else ["data=rotated_mnist", f"data.root={root}"]
+    experiment = load(*compose_job([*overrides, *data, "gpu=cpu", f"gpu.threads={threads}", f"seeds={seeds}"]))
+    parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
+    store = RunStore(Path(tempfile.gettempdir(), "benchmark-nothing-is-written"))
+    loop = StreamLoop(experiment.protocol, Run(**parts, store=store, stop_requested=lambda: False, started=lambda *_: None))
+    states = loop.fresh_states()
+    stacked = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *states)
+    loop.position = Position(state=stacked, matrix=torch.zeros(1))
+    loop.prepare()
+    return loop
+
+
+def our_online_job(task: dict[str, Any]) -> Job:
+    """The next observations of the stream; the memory is full before the first is timed."""
+    loop, at = online_loop(ONLINE[task["argument"]], SEEDS, task["root"], task["threads"]), 0
+
+    def some(count: int) -> None:
+        nonlocal at
+        for _ in range(count):
+            loop.step(at % loop.total)
+            at += 1
+
+    some(-(-loop.algo.memory // loop.algo.batch_size))
+    return Job(lambda: timed(lambda: some(task["updates"]), loop.device) / task["updates"])
+
+
+def peer_online_job(task: dict[str, Any]) -> Job:
+    import numpy as np
+
+    loop = online_loop(ONLINE[task["argument"]], [0], task["root"], task["threads"])
+    samples = loop.stream.gather(0, np.arange(loop.stream.samples_per_task * 2))
+    peer = OnlineLoop(samples.x.flatten(1), samples.y, asdict(loop.algo), seed=0)
+    step = getattr(peer, task["argument"])
+    while len(peer.memory) < loop.algo.memory:
+        peer.remember(*peer.next_batch())
+
+    def some() -> None:
+        for _ in range(task["updates"]):
+            step()
+
+    return Job(lambda: timed(some, torch.device("cpu")) / task["updates"])
+
+
 def work_in_a_process(task: dict[str, Any]) -> None:
     """Serves the parent: reads one command a line, answers with one line of JSON."""
     answers = os.fdopen(os.dup(1), "w")
@@ -281,7 +337,12 @@ def work_in_a_process(task: dict[str, Any]) -> None:
 
 
 def make_job(task: dict[str, Any], device: torch.device) -> Job:
-    kind, argument, problem = task["kind"], task["argument"], Problem(**task["problem"])
+    kind, argument = task["kind"], task["argument"]
+    if kind == "online":
+        return our_online_job(task)
+    if kind == "online loop":
+        return peer_online_job(task)
+    problem = Problem(**task["problem"])
     if kind == "peer":
         return peer_job(argument, problem, device)
     if kind == "ours":
@@ -439,6 +500,19 @@ def replicates_row(name: str, args: argparse.Namespace, say: Callable[[str], Non
     return {"row": name, "title": text, "lines": list(lines.values())}
 
 
+def online_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    updates = 10 * args.updates if name == "mer" else args.updates
+    common = {"device": "cpu", "threads": args.threads, "argument": name, "updates": updates, "root": args.root}
+    ours, peer = f"metacl_run, {len(SEEDS)} seeds", "autograd loop, 1 seed"
+    tasks = {ours: {**common, "kind": "online"}, peer: {**common, "kind": "online loop"}}
+    lines = {line: Line(line, is_peer=line == peer) for line in tasks}
+    measure(tasks, lines, args.repeats, say)
+    stream = "rotated digits" if args.root is None else "rotated MNIST"
+    text = f"{name}: {' '.join(ONLINE[name])}, MLP 784-100-100-10, {stream}, memory 200; ms an observation, sampling and\n"
+    text += "memory included, evaluation not; a ratio above 1: five seeds take less than the loop takes for one"
+    return {"row": name, "title": text, "lines": list(lines.values())}
+
+
 def table_of(result: dict[str, Any]) -> Table:
     table = Table(title=result["title"], title_justify="left", title_style="bold")
     for header in ("implementation", "median", "min - max", "ratio", "peak MB", "error"):
@@ -449,20 +523,22 @@ def table_of(result: dict[str, Any]) -> Table:
             table.add_row(line.name, line.missing)
             continue
         error = "" if line.error is None else f"{line.error:.0e}"
-        spread = f"{min(line.times):.0f} - {max(line.times):.0f}"
+        digits = 0 if min(line.times) >= 20 else 1
+        spread = f"{min(line.times):.{digits}f} - {max(line.times):.{digits}f}"
         ratio = f"{min(peers) / line.median:.2f}" if peers else ""
-        table.add_row(line.name, f"{line.median:.0f}", spread, ratio, f"{line.peak_mb:.0f}", error)
+        table.add_row(line.name, f"{line.median:.{digits}f}", spread, ratio, f"{line.peak_mb:.0f}", error)
     return table
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*ROWS, END_TO_END, REPLICATES, COMMANDS]
+    names = [*ROWS, END_TO_END, REPLICATES, COMMANDS, *ONLINE]
     parser.add_argument("--rows", nargs="+", default=names, choices=names, metavar="ROW", help=f"of {', '.join(names)}")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--engines", nargs="+", default=None, choices=CUDA_ENGINES, help="default: vmap; on CUDA all four")
     parser.add_argument("--repeats", type=int, default=7, help="rounds (default 7)")
     parser.add_argument("--updates", type=int, default=5, help="meta-updates in one unit of the end-to-end rows (default 5)")
+    parser.add_argument("--root", default=None, help="folder with MNIST, for the online rows (default: generated digits)")
     parser.add_argument("--tasks", type=int, default=None, help="a smaller meta-batch, to try the script out")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: torch's)")
     parser.add_argument("--out", type=Path, default=None, help="also write everything to this JSON file")
@@ -496,6 +572,8 @@ def main() -> None:
         if name in ROWS:
             problem = ROWS[name] if args.tasks is None else Problem(**{**asdict(ROWS[name]), "tasks": args.tasks})
             results.append(meta_update_row(name, problem, args, say))
+        elif name in ONLINE:
+            results.append(online_row(name, args, say))
         else:
             results.append(end_to_end_row(args, say) if name == END_TO_END else replicates_row(name, args, say))
         console.print()

@@ -100,4 +100,4 @@ def weighted_loss(network: Network, params: Params, samples: Samples, weight: Te
 def joined(batch: Samples, replay: Samples, weight: Tensor) -> tuple[Samples, Tensor]:
     """The batch [B] and one draw [K] as one batch [B + K], and the weights of its samples."""
     both = Samples(*(torch.cat(parts) for parts in zip(batch, replay, strict=True)))
-    return both, torch.cat([torch.ones_like(weight[:1]).expand(len(batch.y)), weight])
+    return both, torch.cat([weight.new_ones(len(batch.y)), weight])
