@@ -185,10 +185,18 @@ def _student_probability(theta: float, dof: int) -> float:
     return 2 / math.pi * (theta + sine * total) if odd else sine * total
 
 
+def episode_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data's settings, which say the ways and shots of the episodes a learner is evaluated on; none of them under protocol
+    `online`, where it is evaluated on samples."""
+    data, protocol = config.get("data"), config.get("protocol")
+    if not isinstance(data, Mapping) or (isinstance(protocol, Mapping) and "probe_samples" in protocol):
+        return {}
+    return data
+
+
 def chance_level(config: Mapping[str, Any]) -> float | None:
     """1 / ways, where the config says how many ways the problems have."""
-    data = config.get("data")
-    ways = data.get("ways") if isinstance(data, Mapping) else None
+    ways = episode_settings(config).get("ways")
     return 1 / ways if isinstance(ways, int) and ways > 0 else None
 
 

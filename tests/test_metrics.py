@@ -155,3 +155,10 @@ def test_reading_agrees_with_the_metric_when_seeds_peak_at_different_times() -> 
     matrix = np.stack([ROWS - 0.0, other])
     matrix[:, -1, :2] -= 0.3
     assert f"Forgetting {metrics.summarise(matrix)['forgetting']['mean']:.2f}:" in metrics.reading(matrix, None)
+
+
+def test_chance_is_known_for_episodes_and_not_for_samples_of_the_same_data() -> None:
+    data = {"ways": 5, "shots": 1}
+    assert metrics.chance_level({"data": data, "protocol": {"eval_episodes": 100}}) == 0.2
+    assert metrics.chance_level({"data": data, "protocol": {"probe_samples": None}}) is None
+    assert metrics.chance_level({"data": {"num_tasks": 5}, "protocol": {"eval_episodes": 100}}) is None

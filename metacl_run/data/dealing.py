@@ -13,9 +13,10 @@ from metacl_run.errors import require
 
 @dataclass(frozen=True, kw_only=True)
 class Dealing:
-    """How classes become tasks. Give `num_tasks` or `classes_per_task`, the other is None."""
+    """How classes become tasks. Give `num_tasks`, `classes_per_task` or both; what is not given is None."""
 
     num_tasks: int | None
+    """As evenly as can be where `classes_per_task` is None."""
     classes_per_task: int | None
     """Exactly this many; classes that do not fill a task stay unused."""
     whole_groups: bool
@@ -31,32 +32,58 @@ class Dealing:
         """
         held = len(_units(catalogue, self.whole_groups))
         what = "groups (alphabets, scripts, data sets)" if self.whole_groups else "classes"
-        if self.num_tasks is not None:
-            require(self.num_tasks <= held, "num_tasks", self.num_tasks, f"must be at most the {held} {what} there are")
-            return self.num_tasks
-        assert self.classes_per_task is not None
         allowed = f"must be at most the {held} {what} there are"
-        require(self.classes_per_task <= held, "classes_per_task", self.classes_per_task, allowed)
-        return held // self.classes_per_task
+        each = self.classes_per_task
+        require(each is None or each <= held, "classes_per_task", each, allowed)
+        if self.num_tasks is None:
+            assert each is not None
+            return held // each
+        if each is not None and each > 1:
+            allowed = f"must be at most {held // each}: there are {held} {what}, and classes_per_task={each}"
+        require(self.num_tasks * (each or 1) <= held, "num_tasks", self.num_tasks, allowed)
+        return self.num_tasks
+
+    def count_classes(self, catalogue: Catalogue) -> int:
+        """The classes of all tasks together, the same for every seed."""
+        if self.classes_per_task is None:
+            return len(catalogue.names)
+        assert not self.whole_groups
+        return self.count_tasks(catalogue) * self.classes_per_task
+
+    def bounds(self, catalogue: Catalogue, worth: np.ndarray) -> tuple[list[int], list[int]]:
+        """The least and the most that each task can get, whatever the seed.
+
+        Args:
+            catalogue: what is dealt.
+            worth: [C] what a class counts for: 1, or a number of images.
+        """
+        units = _units(catalogue, self.whole_groups)
+        worths = np.array([worth[unit].sum() for unit in units])
+        hands = self._hands(len(units), catalogue)
+        if not self.shuffled:
+            exact = [int(worths[hand].sum()) for hand in hands]
+            return exact, exact
+        rising = np.sort(worths)
+        least, most = ([int(order[: len(hand)].sum()) for hand in hands] for order in (rising, rising[::-1]))
+        return least, most
 
     def smallest_task(self, catalogue: Catalogue) -> int:
         """The fewest classes that a task can get, whatever the seed."""
-        sizes = sorted(len(unit) for unit in _units(catalogue, self.whole_groups))
-        tasks = self.count_tasks(catalogue)
-        if self.classes_per_task is not None:
-            return self.classes_per_task
-        return sum(sizes[: len(sizes) // tasks])
+        return min(self.bounds(catalogue, np.ones(len(catalogue.names), np.int64))[0])
 
     def deal(self, catalogue: Catalogue, rng: np.random.Generator) -> list[np.ndarray]:
         """[T] arrays of class indexes; the order within a task is random too, if anything is."""
         units = _units(catalogue, self.whole_groups)
         if self.shuffled:
             units = [units[i] for i in rng.permutation(len(units))]
-        tasks = self.count_tasks(catalogue)
-        if self.classes_per_task is not None:
-            units = units[: tasks * self.classes_per_task]
-        hands = np.array_split(np.arange(len(units)), tasks)
+        hands = self._hands(len(units), catalogue)
         return [rng.permutation(np.concatenate([units[i] for i in hand])) for hand in hands]
+
+    def _hands(self, units: int, catalogue: Catalogue) -> list[np.ndarray]:
+        """[T] arrays of positions in the order of dealing."""
+        tasks = self.count_tasks(catalogue)
+        used = units if self.classes_per_task is None else tasks * self.classes_per_task
+        return np.array_split(np.arange(used), tasks)
 
 
 def _units(catalogue: Catalogue, whole_groups: bool) -> list[np.ndarray]:

@@ -1,4 +1,8 @@
-"""What every source of images has in common: the settings of its episodes and tasks, and how they become a stream.
+"""What every source of images has in common: the settings of its episodes and tasks, and how they become streams.
+
+Under protocol `online` all classes of a task are learned, from all their images but those kept for test; ways, shots, queries,
+held-out classes and rotations play no part. Every task gives as many training images, evenly of its classes, as the smallest
+task that a seed can deal has.
 
 A data set of your own is one file with a leaf of `ImageData` (see `image_folder.py`) and one YAML with a value for
 every field: say what there is (`catalogue`), how it becomes tasks (`dealing`), what an image is like (`input_shape`),
@@ -16,17 +20,20 @@ from typing import get_args
 import numpy as np
 import torch
 
-from metacl_run.data.base import FewShotData, Split
+from metacl_run.data.base import FewShotData, SampleData, Scenario, Split
 from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing, split_sizes
 from metacl_run.data.image_stream import ImageStream, Members
+from metacl_run.data.pixel_stream import PixelStream
 from metacl_run.data.shift import CELLS, ShiftKind, make_shift
+from metacl_run.data.shifted_stream import shifted_stream
 from metacl_run.errors import SettingError, require
 from metacl_run.randomness import Purpose, generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageData(FewShotData):
+class ImageData(FewShotData, SampleData):
     """Settings shared by all image streams."""
 
     ways: int
@@ -39,6 +46,10 @@ class ImageData(FewShotData):
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
     test_classes: float
     """Classes of each task kept for test: a number, or a fraction when below 1."""
+    test_images: int
+    """Under protocol `online`: images of each class kept for test, drawn by the seed."""
+    scenario: Scenario
+    """Under protocol `online`: which outputs the classes have, see `class_tables.Outputs`."""
     rotations: bool
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
     test_rotations: bool
@@ -72,12 +83,16 @@ class ImageData(FewShotData):
             value = getattr(self, field)
             valid = math.isfinite(value) and (0 <= value < 1 or value == int(value) > 0)
             require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
+        require(self.test_images >= 1, "test_images", self.test_images, "must be at least 1")
+        check_scenario(self.scenario)
         kinds = get_args(ShiftKind)
         require(self.shift in kinds, "shift", self.shift, f"must be one of {', '.join(kinds)}")
         require(self.image_size >= 2 * CELLS, "image_size", self.image_size, f"must be at least {2 * CELLS}")
 
     def count_tasks(self) -> int:
         return self.dealing().count_tasks(self.catalogue())
+
+    # ------------------------------------------------------------------------------------------ protocol `continual_meta`
 
     def check(self, *, images_per_class: int, replay_classes: int | None, split: Split) -> None:
         catalogue = self.catalogue()
@@ -110,7 +125,7 @@ class ImageData(FewShotData):
             "test": self.test_rotations,
         }
         return ImageStream(
-            task_names=[[_task_name(images.catalogue, task, number) for number, task in enumerate(tasks)] for tasks in dealt],
+            task_names=_task_names(images.catalogue, dealt),
             ways=self.ways,
             pixels=torch.from_numpy(images.pixels),
             counts=images.catalogue.counts,
@@ -121,15 +136,74 @@ class ImageData(FewShotData):
             shift=make_shift(self.shift, seeds=seeds, num_tasks=len(dealt[0]), image_size=self.image_size),
         )
 
-    def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
-        return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))
-
     def _split(self, task: np.ndarray) -> dict[Split, np.ndarray]:
         """Cuts a task's classes, which are in random order, into its splits."""
         sizes = split_sizes(len(task), validation=self.validation_classes, test=self.test_classes)
         train, rest = np.split(task, [sizes["train"]])
         validation, test = np.split(rest, [sizes["validation"]])
         return {"train": train, "validation": validation, "test": test}
+
+    # -------------------------------------------------------------------------------------------------- protocol `online`
+
+    def count_outputs(self) -> int:
+        return self._outputs(self.catalogue()).count()
+
+    def count_samples(self) -> int:
+        catalogue = self.catalogue()
+        return min(self.dealing().bounds(catalogue, catalogue.counts - self.test_images)[0])
+
+    def check_samples(self) -> None:
+        catalogue = self.catalogue()
+        fewest = int(np.argmin(catalogue.counts))
+        least = f"must be less than the {catalogue.counts[fewest]} images of class {catalogue.names[fewest]}"
+        require(self.test_images < catalogue.counts[fewest], "test_images", self.test_images, least)
+        check_sizes(self.scenario, self.dealing().smallest_task(catalogue))
+        left, most = self.count_samples(), max(self._outputs(catalogue).most)
+        enough = (
+            f"leaves {left} images to learn from to the smallest task, hence to every task, and one may have {most} classes"
+        )
+        require(left >= most, "test_images", self.test_images, enough)
+
+    def load_samples(self, seeds: Sequence[int]) -> PixelStream:
+        images = self.read()
+        outputs, ends = self._outputs(images.catalogue), np.cumsum(images.catalogue.counts)
+
+        def halves(index: int, rng: np.random.Generator) -> Halves:
+            rows = rng.permutation(np.arange(ends[index] - images.catalogue.counts[index], ends[index]))
+            return rows[self.test_images :], rows[: self.test_images]
+
+        dealt = [self._deal(images.catalogue, seed) for seed in seeds]
+        train, test = sample_tables(
+            dealt,
+            seeds=seeds,
+            outputs=outputs,
+            halves=halves,
+            train_per_task=self.count_samples(),
+            test_per_task=None,
+        )
+        return shifted_stream(
+            self.shift,
+            seeds=seeds,
+            task_names=_task_names(images.catalogue, dealt),
+            masks=outputs.masks(),
+            pixels=torch.from_numpy(images.pixels),
+            train=train,
+            test=test,
+        )
+
+    def _outputs(self, catalogue: Catalogue) -> Outputs:
+        dealing = self.dealing()
+        _, most = dealing.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
+        return Outputs(scenario=self.scenario, most=most, total=dealing.count_classes(catalogue))
+
+    # --------------------------------------------------------------------------------------------------------------- both
+
+    def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
+        return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))
+
+
+def _task_names(catalogue: Catalogue, dealt: Sequence[Sequence[np.ndarray]]) -> list[list[str]]:
+    return [[_task_name(catalogue, task, number) for number, task in enumerate(tasks)] for tasks in dealt]
 
 
 def _task_name(catalogue: Catalogue, task: np.ndarray, number: int) -> str:

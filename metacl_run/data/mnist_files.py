@@ -25,6 +25,15 @@ SHAPES = {
 }
 DIGITS = np.array([6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958])
 """Images of each digit, train and test together."""
+TRAIN_DIGITS = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
+"""Images of each digit in the training half."""
+
+
+def mnist_halves() -> tuple[Catalogue, Catalogue]:
+    """The ten digits in the training half and in the test half."""
+    names, groups = [str(digit) for digit in range(10)], ["mnist"] * 10
+    train, test = (Catalogue(names=names, counts=each, groups=groups) for each in (TRAIN_DIGITS, DIGITS - TRAIN_DIGITS))
+    return train, test
 
 
 def mnist_catalogue(most: int) -> Catalogue:
@@ -74,9 +83,10 @@ def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray
         allowed=download,
     )
     train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
-    found = np.bincount(np.concatenate([train_y, test_y]), minlength=10)
-    if found.tolist() != DIGITS.tolist():
-        raise DataError(f"{files[1].parent}: expected {DIGITS.tolist()} images of the ten digits, found {found.tolist()}.")
+    for path, labels, half in ((files[1], train_y, TRAIN_DIGITS), (files[3], test_y, DIGITS - TRAIN_DIGITS)):
+        found = np.bincount(labels, minlength=10)
+        if found.tolist() != half.tolist():
+            raise DataError(f"{path}: expected {half.tolist()} images of the ten digits, found {found.tolist()}.")
     return train_x, train_y, test_x, test_y
 
 

@@ -19,16 +19,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from metacl_run.data.base import SampleData
 from metacl_run.data.pixel_stream import PixelStream, Table
-from metacl_run.data.shift import Shift, make_shift
+from metacl_run.data.shifted_stream import shifted_stream
 from metacl_run.errors import require
 from metacl_run.randomness import Purpose, generator
-
-MOVED_AT_ONCE = 1000
-"""Images shifted at a time; changes no pixel."""
 
 
 class LabelledImages(NamedTuple):
@@ -99,18 +95,16 @@ class ShiftedImages(SampleData, abc.ABC):
         train, test = (np.stack(part) for part in zip(*chosen, strict=True))
         pixels = torch.from_numpy(np.concatenate([images.train_x, images.test_x]))
         labels = np.concatenate([images.train_y, images.test_y])
-        tables = [_table(train, labels), _table(test + len(images.train_x), labels)]
-        shift = make_shift(self.shift, seeds=seeds, num_tasks=self.num_tasks, image_size=self.image_size)
         names = [[self._task_name(task) for task in range(self.num_tasks)] for _ in seeds]
-        if shift.order is not None:
-            order = shift.order.view(len(seeds), self.num_tasks, -1)
-            return PixelStream(task_names=names, masks=None, pixels=pixels, train=tables[0], test_=tables[1], order=order)
-        moved = [_Mover(pixels, shift, shared=self.shift == "rotate") for _ in tables]
-        shifted = [mover.move(table) for mover, table in zip(moved, tables, strict=True)]
-        first = shifted[0][0]
-        second = Table(rows=shifted[1][1].rows + len(first), labels=shifted[1][1].labels, sizes=shifted[1][1].sizes)
-        both = torch.cat([first, shifted[1][0]])
-        return PixelStream(task_names=names, masks=None, pixels=both, train=shifted[0][1], test_=second)
+        return shifted_stream(
+            self.shift,
+            seeds=seeds,
+            task_names=names,
+            masks=None,
+            pixels=pixels,
+            train=_table(train, labels),
+            test=_table(test + len(images.train_x), labels),
+        )
 
     def _choose(self, images: LabelledImages, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """[T, N] training images of each task, in the order they come, and [T, M] test images, the same for every task."""
@@ -124,38 +118,6 @@ class ShiftedImages(SampleData, abc.ABC):
 
     def _task_name(self, task: int) -> str:
         return f"{180 * task / self.num_tasks:g} degrees" if self.shift == "rotate" else f"{self.shift} {task + 1}"
-
-
-class _Mover:
-    """Shifts the samples of a table once and for all."""
-
-    def __init__(self, pixels: Tensor, shift: Shift, *, shared: bool) -> None:
-        self.pixels, self.shift, self.shared = pixels, shift, shared
-
-    def move(self, table: Table) -> tuple[Tensor, Table]:
-        """New pixels, and the table of their rows. A task's samples that replicates share are stored once."""
-        replicates, tasks, _ = table.rows.shape
-        done: dict[tuple[int, bytes], int] = {}
-        parts: list[Tensor] = []
-        rows, length = np.zeros_like(table.rows), 0
-        for replicate in range(replicates):
-            for task in range(tasks):
-                wanted = table.rows[replicate, task]
-                key = (task if self.shared else replicate * tasks + task, wanted.tobytes())
-                if key not in done:
-                    done[key] = length
-                    parts.append(self._shifted(wanted, replicate * tasks + task))
-                    length += len(wanted)
-                rows[replicate, task] = done[key] + np.arange(len(wanted))
-        return torch.cat(parts), Table(rows=rows, labels=table.labels, sizes=table.sizes)
-
-    def _shifted(self, wanted: np.ndarray, row: int) -> Tensor:
-        parts = []
-        for index in torch.from_numpy(wanted).split(MOVED_AT_ONCE):
-            images = self.pixels.index_select(0, index).float().div_(255)
-            moved = self.shift.apply(images, torch.full((len(index),), row))
-            parts.append(moved.mul_(255).round_().clamp_(0, 255).to(torch.uint8))
-        return torch.cat(parts)
 
 
 def _table(rows: np.ndarray, labels: np.ndarray) -> Table:

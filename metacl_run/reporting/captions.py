@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metacl_run.metrics import episode_settings
 from metacl_run.reporting.collect import Run
 
 
@@ -42,10 +43,8 @@ def subtitle(run: Run) -> str:
     """Which run this is, for someone who meets the image alone."""
     seeds = run.summary["seeds"]
     listed = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    data = run.config.get("data")
-    shape = [
-        f"{data[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if isinstance(data, dict) and data.get(key)
-    ]
+    settings = episode_settings(run.config)
+    shape = [f"{settings[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if settings.get(key)]
     problem = f", {' '.join(shape)}" if shape else ""
     status = run.summary["status"]
     ended = "" if status == "completed" else f"  ·  run {status}"

@@ -5,12 +5,11 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
-
-from metacl_run.data.base import FewShotData
 
 PROJECT = Path(__file__).parents[2]
 
@@ -23,11 +22,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def make() -> Callable[..., FewShotData]:
+def make() -> Callable[..., Any]:
     """Builds a shipped data component with some settings changed: `make("split_glyphs", ways=3)`."""
 
-    def build(name: str, **changes: object) -> FewShotData:
+    def settings(name: str) -> dict[str, Any]:
         config = OmegaConf.to_container(OmegaConf.load(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)
+        parents = [parent for parent in config.pop("defaults", []) if parent != "_self_"]
+        return {key: value for each in (*map(settings, parents), config) for key, value in each.items()}
+
+    def build(name: str, **changes: object) -> Any:
+        config = settings(name)
         module, _, cls = config.pop("_target_").rpartition(".")
         return getattr(importlib.import_module(module), cls)(**{**config, **changes})
 

@@ -46,6 +46,35 @@ def test_classes_per_task_is_exact():
     assert len(set(np.concatenate(dealt))) == 21
 
 
+def test_both_numbers_use_some_of_the_classes():
+    how = dealing(num_tasks=3, classes_per_task=4)
+    assert how.count_classes(CATALOGUE) == 12
+    assert [len(task) for task in how.deal(CATALOGUE, np.random.default_rng(0))] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"num_tasks": 2, "whole_groups": True},
+        {"num_tasks": 5},
+        {"num_tasks": None, "classes_per_task": 7},
+        {"num_tasks": 2, "classes_per_task": 3},
+    ],
+)
+def test_bounds_are_those_of_all_seeds(numbers: dict, shuffled: bool):
+    how, worth = dealing(shuffled=shuffled, **numbers), np.array([100] * 3 + list(range(21)))
+    least, most = how.bounds(CATALOGUE, worth)
+    sums = [[worth[task].sum() for task in how.deal(CATALOGUE, np.random.default_rng(seed))] for seed in range(300)]
+    assert (np.min(sums, axis=0) >= least).all()
+    assert (np.max(sums, axis=0) <= most).all()
+    if not shuffled:
+        assert least == most == list(sums[0])
+    if how.whole_groups:  # few ways to deal: the bounds are reached
+        assert least == np.min(sums, axis=0).tolist()
+        assert most == np.max(sums, axis=0).tolist()
+
+
 def test_unshuffled_groups_keep_their_order():
     dealt = dealing(num_tasks=5, whole_groups=True, shuffled=False).deal(CATALOGUE, np.random.default_rng(0))
     assert [GROUPS[task[0]] for task in dealt] == list("abcde")
@@ -57,6 +86,10 @@ def test_unshuffled_groups_keep_their_order():
         ({"num_tasks": 6, "whole_groups": True}, "num_tasks=6: must be at most the 5 groups"),
         ({"num_tasks": 25}, "num_tasks=25: must be at most the 24 classes"),
         ({"num_tasks": None, "classes_per_task": 30}, "classes_per_task=30: must be at most the 24 classes"),
+        (
+            {"num_tasks": 5, "classes_per_task": 5},
+            "num_tasks=5: must be at most 4: there are 24 classes, and classes_per_task=5",
+        ),
     ],
 )
 def test_too_many_tasks_are_refused(changes: dict[str, object], message: str):

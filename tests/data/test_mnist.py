@@ -19,6 +19,7 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shapes = {name: (halves[name.split("-")[0]], *shape[1:]) for name, shape in SHAPES.items()}
     monkeypatch.setattr(mnist_files, "SHAPES", shapes)
     monkeypatch.setattr(mnist_files, "DIGITS", np.full(10, 4))
+    monkeypatch.setattr(mnist_files, "TRAIN_DIGITS", np.full(10, 3))
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for name, shape in shapes.items():

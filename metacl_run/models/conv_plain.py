@@ -1,0 +1,63 @@
+"""Strided convolutions without normalisation: La-MAML's network for images (Gupta et al. 2020, arXiv 2007.13904).
+
+CIFAR-100: three convolutions of 160 filters, 2560 -> 320 -> 320 -> 100; Tiny ImageNet: four, 2560 -> 640 -> 640 -> 200. Weights
+are drawn Kaiming-normal (fan in, gain sqrt 2), biases are 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+
+
+class _ConvPlain(nn.Module):
+    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvPlain(Model):
+    """3x3 convolutions with stride 2 and padding 1, then fully connected layers, each with ReLU.
+
+    Attributes:
+        channels: filters of every convolution.
+        blocks: number of convolutions.
+        hidden: width of every hidden fully connected layer.
+    """
+
+    channels: int
+    blocks: int
+    hidden: list[int]
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
+        require(self.blocks >= 1, "blocks", self.blocks, "must be at least 1")
+        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        channels, height, width = input_shape
+        layers: list[nn.Module] = []
+        for _ in range(self.blocks):
+            require(min(height, width) >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")
+            layers += [nn.Conv2d(channels, self.channels, 3, stride=2, padding=1), nn.ReLU()]
+            channels, height, width = self.channels, (height + 1) // 2, (width + 1) // 2
+        layers.append(nn.Flatten())
+        size = channels * height * width
+        for wide in self.hidden:
+            layers += [nn.Linear(size, wide), nn.ReLU()]
+            size = wide
+        module = _ConvPlain(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        return module

@@ -1,0 +1,664 @@
+"""Streams of classes: what is dealt, labelled, masked and refused, on sources whose images carry their own number."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from metacl_run.cli import check, compose_job
+from metacl_run.config import load
+from metacl_run.data import cifar_files, split_cifar, tinyimagenet_files
+from metacl_run.data.base import SampleStream
+from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.data.cifar_files import Cifar, read_cifar
+from metacl_run.data.class_stream import ClassStream
+from metacl_run.data.class_tables import Outputs, draw_evenly
+from metacl_run.data.dealing import Dealing
+from metacl_run.data.image_data import ImageData
+from metacl_run.data.tinyimagenet_files import read_tinyimagenet
+from metacl_run.errors import DataError, SettingError, UserError
+from metacl_run.models.base import Network
+
+SIDE = 8
+
+
+def numbered(count: int, channels: int = 1) -> np.ndarray:
+    """[count, channels, SIDE, SIDE] uint8 images; the first two pixels are the image's number."""
+    pixels = np.zeros((count, channels, SIDE, SIDE), np.uint8)
+    pixels[..., 0, 0], pixels[..., 0, 1] = (part[:, None] for part in divmod(np.arange(count), 256))
+    return pixels
+
+
+def numbers(x: torch.Tensor) -> np.ndarray:
+    """The numbers of images [..., channels, SIDE, SIDE] in [0, 1]."""
+    high, low = ((x[..., 0, 0, place] * 255).round().long() for place in (0, 1))
+    return (256 * high + low).numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(ClassStream):
+    """Seven classes of 12 to 18 training and 4 to 10 test images, which lie in no order within a half."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return 1, SIDE, SIDE
+
+    def halves(self) -> tuple[Catalogue, Catalogue]:
+        names = [f"class {number}" for number in range(7)]
+        train, test = (Catalogue(names=names, counts=first + np.arange(7), groups=names) for first in (12, 4))
+        return train, test
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(0)
+        labels = [rng.permutation(np.repeat(np.arange(7), half.counts)) for half in self.halves()]
+        return numbered(sum(map(len, labels))), np.concatenate(labels)
+
+
+TRAIN = sum(range(12, 19))
+"""Images in the toy's training half."""
+SETTINGS: dict[str, Any] = {
+    **{"num_tasks": 3, "classes_per_task": 2, "shuffled": True, "scenario": "class", "image_size": SIDE},
+    **{"train_per_task": None, "test_per_task": None},
+}
+
+
+def toy(**changes: Any) -> Toy:
+    return Toy(**{**SETTINGS, **changes})
+
+
+def shown(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers and labels of a task's training images, in the order they come."""
+    count = stream.samples_per_task
+    samples = stream.gather(replicate, np.arange(task * count, (task + 1) * count))
+    assert (samples.task == task).all()
+    return numbers(samples.x), samples.y.numpy()
+
+
+def examined(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
+    samples = stream.test(task, None)[replicate]
+    assert (samples.task == task).all()
+    return numbers(samples.x), samples.y.numpy()
+
+
+# --------------------------------------------------------------------------------------------------------------- drawing
+
+
+def test_pools_give_in_turn_what_they_have() -> None:
+    pools = [np.arange(3), 10 + np.arange(9), 20 + np.arange(1), 30 + np.arange(9)]
+    for count, allowed in ((None, [3, 9, 1, 9]), (4, [1, 1, 1, 1]), (10, [3, 3, 1, 3]), (16, [3, 6, 1, 6])):
+        rows, origin = draw_evenly(pools, count, np.random.default_rng(3))
+        assert np.bincount(origin, minlength=4).tolist() == allowed
+        assert len(set(rows.tolist())) == len(rows)
+        assert (rows // 10 == origin).all()
+    uneven = [np.bincount(draw_evenly(pools, 9, np.random.default_rng(seed))[1], minlength=4) for seed in range(60)]
+    assert {tuple(each) for each in uneven} == {(3, 2, 1, 3), (3, 3, 1, 2), (2, 3, 1, 3)}  # the seed says who gets one less
+
+
+def test_the_order_and_the_choice_are_random() -> None:
+    pools = [np.arange(40), 40 + np.arange(40)]
+    first, second = (draw_evenly(pools, 20, np.random.default_rng(seed))[0] for seed in range(2))
+    assert set(first) != set(second)
+    origins = np.stack([draw_evenly(pools, None, np.random.default_rng(seed))[1] for seed in range(400)])
+    assert np.abs(origins.mean(0) - 0.5).max() < 0.12  # five standard deviations: no place belongs to a class
+    assert abs((origins[:, 1:] == origins[:, :-1]).mean() - 39 / 79) < 0.02  # nor do the classes take turns
+
+
+# --------------------------------------------------------------------------------------------------------------- outputs
+
+
+def test_outputs_by_hand() -> None:
+    sizes, most = [2, 3, 1], [3, 3, 2]
+    domain, classes, task = (Outputs(scenario=scenario, most=most, total=6) for scenario in ("domain", "class", "task"))
+    assert [each.count() for each in (domain, classes, task)] == [3, 6, 8]
+    assert [each.first(sizes).tolist() for each in (domain, classes, task)] == [[0, 0, 0], [0, 2, 5], [0, 3, 6]]
+    assert domain.masks() is classes.masks() is None
+    assert task.masks().int().tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("scenario", ["domain", "class", "task"])
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_labels_are_those_of_the_dealt_classes(scenario: str, shuffled: bool) -> None:
+    data, seeds = toy(scenario=scenario, shuffled=shuffled), [0, 1, 2]
+    data.check_samples()
+    stream, classes = data.load_samples(seeds), data.read()[1]
+    assert stream.samples_per_task == data.count_samples() == 12 + 13  # of the two smallest classes
+    dealt = []
+    for replicate in range(3):
+        for task in range(3):
+            meant: dict[int, int] = {}
+            for find, half in ((shown, False), (examined, True)):
+                rows, labels = find(stream, replicate, task)
+                assert len(set(rows.tolist())) == len(rows)
+                assert ((rows >= TRAIN) == half).all()  # the source's halves stay what they are
+                assert set(labels) == ({0, 1} if scenario == "domain" else {2 * task, 2 * task + 1})
+                for row, label in zip(rows, labels, strict=True):
+                    assert meant.setdefault(int(label), int(classes[row])) == classes[row]
+            assert list(np.bincount(classes[examined(stream, replicate, task)[0]])[list(meant.values())]) == [
+                4 + meant[label] for label in meant
+            ]
+            drawn = np.bincount(shown(stream, replicate, task)[1])[list(meant)]
+            assert drawn.sum() == 25
+            assert abs(drawn[0] - drawn[1]) <= 1
+            dealt.append([meant[label] for label in sorted(meant)])
+        assert len(set(itertools.chain(*dealt[-3:]))) == 6
+    if shuffled:
+        assert dealt[:3] != dealt[3:6]
+    else:
+        assert dealt == [[0, 1], [2, 3], [4, 5]] * 3
+        assert stream.task_names[0] == ["class 0 + class 1", "class 2 + class 3", "class 4 + class 5"]
+    assert data.count_outputs() == (2 if scenario == "domain" else 6)
+    if scenario == "task":
+        assert stream.masks.shape == (3, 6)
+    else:
+        assert stream.masks is None
+
+
+def test_a_replicate_is_what_its_seed_loads_alone() -> None:
+    data = toy(train_per_task=9, test_per_task=5)
+    together = data.load_samples([4, 7])
+    for replicate, seed in enumerate((4, 7)):
+        alone = data.load_samples([seed])
+        assert alone.task_names == [together.task_names[replicate]]
+        for task in range(3):
+            for find in (shown, examined):
+                for a, b in zip(find(together, replicate, task), find(alone, 0, task), strict=True):
+                    np.testing.assert_array_equal(a, b)
+            assert len(examined(alone, 0, task)[0]) == 5
+    assert not np.array_equal(shown(together, 0, 0)[0], shown(together, 1, 0)[0])
+
+
+def test_all_classes_as_evenly_as_can_be_and_as_many_tasks_as_fill() -> None:
+    data = toy(classes_per_task=None, scenario="task")
+    stream = data.load_samples([0])
+    assert [len(set(examined(stream, 0, task)[1])) for task in range(3)] == [3, 2, 2]
+    assert stream.masks.sum(1).tolist() == [3, 2, 2]
+    assert data.count_samples() == 12 + 13  # of a task of two; a task of three gives as many
+    assert np.bincount(shown(stream, 0, 0)[1]).tolist() in ([9, 8, 8], [8, 9, 8], [8, 8, 9])
+    assert toy(num_tasks=None, classes_per_task=3).count_tasks() == 2
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_masked_outputs_cannot_win(limit: int | None) -> None:
+    data = toy(scenario="task")
+    stream = data.load_samples([0])
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIDE * SIDE, 6))
+    params = {name: 100 * value.detach() for name, value in module.named_parameters()}
+    free, masked = Network(module, 6), Network(module, 6, masks=stream.masks)
+    strayed = 0
+    for task in range(3):
+        x, _, tasks = stream.test(task, limit)[0]
+        strayed += int((free(params, x, tasks).argmax(-1) // 2 != task).sum())
+        assert (masked(params, x, tasks).argmax(-1) // 2 == task).all()
+        assert masked(params, x, tasks).softmax(-1)[:, stream.masks[task]].sum(-1).allclose(torch.ones(len(x)))
+    assert strayed > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_tasks": 0}, "num_tasks=0: must be at least 1, or null"),
+        ({"num_tasks": None, "classes_per_task": None}, "num_tasks=None: must be given where classes_per_task is null"),
+        ({"num_tasks": 4}, "num_tasks=4: must be at most 3: there are 7 classes, and classes_per_task=2"),
+        ({"classes_per_task": 8}, "classes_per_task=8: must be at most the 7 classes"),
+        ({"train_per_task": 26}, r"train_per_task=26: must be null, or 2 \(the classes of a task\) to 25 "),
+        ({"train_per_task": 1}, "train_per_task=1: must be null, or 2 "),
+        ({"test_per_task": 10}, "test_per_task=10: must be null, or 2 .* to 9 "),
+        ({"image_size": 7}, "image_size=7: must be at least 8"),
+        ({"scenario": "tasks"}, "scenario=tasks: must be one of domain, class, task"),
+        ({"classes_per_task": 1, "scenario": "task"}, "scenario=task: must be class where a task may have one class"),
+    ],
+)
+def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        toy(**changes).check_samples()
+
+
+# ------------------------------------------------------------------------------------------- few-shot sources as a stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyImages(ImageData):
+    """Four groups of 1, 2, 2 and 4 classes with 6, 7, .. 14 images; dealt whole to two tasks."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return 1, SIDE, SIDE
+
+    def catalogue(self) -> Catalogue:
+        groups = [group for group, size in zip("abcd", (1, 2, 2, 4), strict=True) for _ in range(size)]
+        return Catalogue(names=[f"class {number}" for number in range(9)], counts=6 + np.arange(9), groups=groups)
+
+    def dealing(self) -> Dealing:
+        return Dealing(num_tasks=2, classes_per_task=None, whole_groups=True, shuffled=True)
+
+    def read(self) -> Images:
+        return Images(catalogue=self.catalogue(), pixels=numbered(90))
+
+
+def toy_images(**changes: Any) -> ToyImages:
+    settings: dict[str, Any] = {
+        **{"ways": 2, "shots": 1, "queries": 1, "validation_classes": 0, "test_classes": 1, "rotations": False},
+        **{"test_rotations": False, "shift": "none", "image_size": SIDE, "test_images": 2, "scenario": "class"},
+    }
+    return ToyImages(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("scenario", ["domain", "class", "task"])
+def test_images_of_groups_become_a_stream(scenario: str) -> None:
+    data, seeds = toy_images(scenario=scenario), range(12)
+    data.check_samples()
+    stream, classes = data.load_samples(seeds), np.repeat(np.arange(9), 6 + np.arange(9))
+    assert data.count_samples() == stream.samples_per_task == 4 + (5 + 6)  # groups a and b, two images of each class for test
+    assert data.count_outputs() == {"domain": 6, "class": 9, "task": 12}[scenario]
+    sizes, kept = set(), []
+    for replicate in range(len(seeds)):
+        seen: list[int] = []
+        for task in range(2):
+            rows, labels = shown(stream, replicate, task)
+            held, truth = examined(stream, replicate, task)
+            assert not set(rows) & set(held)
+            assert len(set(rows)) == 15
+            learned = dict(zip(labels.tolist(), classes[rows].tolist(), strict=True))
+            assert (
+                dict(zip(truth.tolist(), classes[held].tolist(), strict=True)) == learned
+            )  # the same classes, the same labels
+            assert (np.bincount(truth)[list(learned)] == 2).all()
+            assert [learned[label] for label in labels] == classes[rows].tolist()
+            first = {"domain": 0, "class": len(seen), "task": 6 * task}[scenario]
+            assert sorted(learned) == list(range(first, first + len(learned)))
+            if scenario == "task":
+                assert stream.masks[task, sorted(learned)].all()
+                assert stream.masks[task].sum() == 6  # the largest task of any seed: groups d and b or c
+            seen += learned.values()
+            kept += held.tolist()
+        sizes.add(len(learned))
+        assert sorted(seen) == list(range(9))
+    assert sizes == {3, 4, 5, 6}
+    assert len(set(kept)) > 60  # every seed keeps other images
+
+
+@pytest.mark.parametrize("shift", ["invert", "permute"])
+def test_a_replicate_of_images_is_what_its_seed_loads_alone(make: Callable[..., Any], shift: str) -> None:
+    data = make("split_glyphs", num_classes=24, num_scripts=4, num_tasks=2, images_per_class=7, shift=shift)
+    together = data.load_samples([3, 9])
+    if shift == "permute":
+        assert not torch.equal(together.order[0, 1], together.order[1, 1])
+    for replicate, seed in enumerate((3, 9)):
+        alone, index = data.load_samples([seed]), np.arange(2 * 12 * 2)
+        for a, b in zip(together.gather(replicate, index), alone.gather(0, index), strict=True):
+            assert torch.equal(a, b)
+        for task in range(2):
+            for a, b in zip(together.test(task, None)[replicate], alone.test(task, None)[0], strict=True):
+                assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("shift", ["permute", "rotate"])
+def test_the_shift_of_a_task_is_seen(make: Callable[..., Any], shift: str) -> None:
+    small = {"num_classes": 12, "num_scripts": 2, "num_tasks": 2, "images_per_class": 8, "test_images": 3, "image_size": 12}
+    plain, moved = (make("split_glyphs", **small, shift=kind).load_samples([0]) for kind in ("none", shift))
+    for task in range(2):
+        index = np.arange(30 * task, 30 * (task + 1))
+        for a, b in ((plain.gather(0, index), moved.gather(0, index)), (plain.test(task, None)[0], moved.test(task, None)[0])):
+            assert torch.equal(a.y, b.y)
+            if task == 0:
+                torch.testing.assert_close(b.x, a.x)
+            elif shift == "rotate":  # two tasks: the second is turned by 90 degrees
+                torch.testing.assert_close(b.x, a.x.rot90(1, (2, 3)), atol=0.01, rtol=0)
+            else:
+                assert not torch.equal(a.x, b.x)
+                torch.testing.assert_close(a.x.flatten(1).sort().values, b.x.flatten(1).sort().values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_images": 6}, "test_images=6: must be less than the 6 images of class class 0"),
+        ({"scenario": "domian"}, "scenario=domian: must be one of domain, class, task"),
+    ],
+)
+def test_images_that_cannot_be_kept(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        toy_images(**changes).check_samples()
+
+
+def test_every_class_of_the_largest_task_needs_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy_images(test_images=5).check_samples()  # groups a and b are left 1 + 2 + 3 images, and d with another has 6 classes
+    few = Catalogue(names=[str(number) for number in range(9)], counts=np.full(9, 6), groups=list("abbccdddd"))
+    monkeypatch.setattr(ToyImages, "catalogue", lambda self: few)
+    with pytest.raises(SettingError, match=r"test_images=5: leaves 3 images .* to every task, and one may have 6 classes"):
+        toy_images(test_images=5).check_samples()
+
+
+# ----------------------------------------------------------------------------------------------------------------- CIFAR
+
+SMALL = Cifar(
+    name="CIFAR10",
+    folder="cifar-10-batches-py",
+    archive="cifar-10-python.tar.gz",
+    train={"data_batch_1": 6, "data_batch_2": 6},
+    test={"test_batch": 3},
+    labels="labels",
+    classes=["cat", "dog", "frog"],
+)
+NUMPY_1 = b"cnumpy.core.multiarray\n_reconstruct\n"
+
+
+def python2_pickle(pixels: np.ndarray, labels: Sequence[int], key: str = "labels") -> bytes:
+    """{"data": pixels, key: labels} as Python 2 wrote it: protocol 2, byte strings, numpy's old names."""
+
+    def text(value: bytes) -> bytes:
+        return b"T" + len(value).to_bytes(4, "little") + value
+
+    def number(value: int) -> bytes:
+        return b"J" + value.to_bytes(4, "little", signed=True)
+
+    kind = b"cnumpy\ndtype\n(" + text(b"u1") + number(0) + number(1) + b"tR"
+    kind += b"(" + number(3) + text(b"|") + b"NNN" + number(-1) + number(-1) + number(0) + b"tb"
+    array = NUMPY_1 + b"(cnumpy\nndarray\n(" + number(0) + b"t" + text(b"b") + b"tR"
+    shape = b"(" + b"".join(map(number, pixels.shape)) + b"t"
+    array += b"(" + number(1) + shape + kind + b"\x89" + text(pixels.tobytes()) + b"tb"
+    listed = b"](" + b"".join(map(number, labels)) + b"e"
+    return b"\x80\x02}(" + text(b"data") + array + text(key.encode()) + listed + b"u."
+
+
+def cifar_content() -> dict[str, bytes]:
+    """Three small files; byte b of image i is (i + 7 * b) modulo 251, its class i modulo 3."""
+    files, first = {}, 0
+    for name, count in {**SMALL.train, **SMALL.test}.items():
+        images = first + np.arange(count)
+        pixels = ((images[:, None] + 7 * np.arange(3072)) % 251).astype(np.uint8)
+        files[name] = python2_pickle(pixels, (images % 3).tolist())
+        first += count
+    return files
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root with the unpacked small CIFAR."""
+    monkeypatch.setattr(split_cifar, "CIFAR10", SMALL)
+    folder = tmp_path / "root" / SMALL.folder
+    folder.mkdir(parents=True)
+    for name, content in cifar_content().items():
+        (folder / name).write_bytes(content)
+    return tmp_path / "root"
+
+
+def read_small(root: Path, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
+    return read_cifar(SMALL, str(root), **{"image_size": 32, "download": False, **changes})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cifar_files_are_colour_planes_in_order(cifar: Path, packed: bool) -> None:
+    if packed:
+        with tarfile.open(cifar / SMALL.archive, "w:gz") as archive:
+            archive.add(cifar / SMALL.folder, SMALL.folder)
+        for file in (cifar / SMALL.folder).iterdir():
+            file.unlink()
+    pixels, labels = read_small(cifar)
+    assert pixels.shape == (15, 3, 32, 32)
+    image, channel, row, column = 8, 2, 5, 30
+    assert pixels[image, channel, row, column] == (image + 7 * (1024 * channel + 32 * row + column)) % 251
+    assert labels.tolist() == [number % 3 for number in range(15)]
+    assert read_small(cifar, image_size=16)[0].shape == (15, 3, 16, 16)
+
+
+def test_split_cifar_keeps_the_halves_and_the_colours(make: Callable[..., Any], cifar: Path) -> None:
+    data = make("split_cifar10", root=str(cifar), num_tasks=3, classes_per_task=1)
+    data.check_samples()
+    stream = data.load_samples([0])
+    assert stream.task_names == [["cat", "dog", "frog"]]
+    assert data.input_shape == (3, 32, 32)
+    samples = stream.gather(0, np.arange(12))
+    images = (samples.x[:, 0, 0, 0] * 255).round().int()
+    assert sorted(images.tolist()) == list(range(12))
+    assert (images % 3 == samples.y).all()
+    assert (samples.x[:, 2, 0, 0] * 255).round().int().tolist() == [(int(i) + 7 * 2048) % 251 for i in images]
+    held = torch.cat([stream.test(task, None)[0].x[:, 0, 0, 0] * 255 for task in range(3)]).round().int()
+    assert held.tolist() == [12, 13, 14]
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("evil"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content[:-2000], r"data_batch_2: not a pickle of arrays"),
+        (lambda content: b"", r"data_batch_2: not a pickle of arrays"),
+        (lambda content: pickle.dumps({"data": Evil()}), r"data_batch_2: not a pickle of arrays \(it asks for pathlib"),
+        (lambda content: content.replace(NUMPY_1, b"cbuiltins\neval\n"), r"it asks for builtins.eval"),
+        (lambda content: cifar_content()["test_batch"], r"data_batch_2: expected 'data', 6 x 3072 bytes, and 'labels', 6"),
+        (lambda content: pickle.dumps([1, 2], 2), r"data_batch_2: expected 'data'"),
+        (lambda content: content.replace(b"labels", b"lables"), r"data_batch_2: expected 'data'"),
+        (lambda content: python2_pickle(np.zeros((6, 3072), np.uint8), [3] * 6), "6 numbers below 3; found something else"),
+        (
+            lambda content: python2_pickle(np.zeros((6, 3072), np.uint8), [0] * 6),
+            "expected 4 images of every class, found 2 to 8",
+        ),
+    ],
+)
+def test_a_wrong_cifar_file_is_refused(
+    cifar: Path, change: Callable[[bytes], bytes], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(cifar)
+    path = cifar / SMALL.folder / "data_batch_2"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DataError, match=message):
+        read_small(cifar)
+    assert not Path("evil").exists()
+
+
+def test_a_wrong_cifar_archive_is_refused(cifar: Path) -> None:
+    archive = cifar / SMALL.archive
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(cifar / SMALL.folder / "data_batch_1", f"{SMALL.folder}/data_batch_1")
+    (cifar / SMALL.folder / "test_batch").unlink()
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz: cifar-10-batches-py/data_batch_2 is not in the archive"):
+        read_small(cifar)
+    archive.write_bytes(archive.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz: cannot be read"):
+        read_small(cifar)
+
+
+def test_cifar_is_fetched_whole_or_not_at_all(cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = cifar_content()
+
+    class Datasets:
+        @staticmethod
+        def CIFAR10(root: str, download: bool) -> None:  # noqa: N802
+            place = Path(root) / SMALL.folder
+            place.mkdir()
+            for name, each in content.items():
+                (place / name).write_bytes(each)
+
+    monkeypatch.setattr(cifar_files, "torchvision_datasets", lambda: Datasets)
+    root = tmp_path / "empty"
+    good, content["test_batch"] = content["test_batch"], b"half"
+    with pytest.raises(
+        DataError, match=r"(?s)CIFAR10 was not found, and the download failed .*test_batch.*Looked for:.*split_glyphs"
+    ):
+        read_small(root, download=True)
+    assert not [path for path in root.iterdir() if path.is_dir()]
+    content["test_batch"] = good
+    assert (read_small(root, download=True)[0] == read_small(cifar)[0]).all()
+    assert [path.name for path in root.iterdir() if path.is_dir()] == [SMALL.folder]
+
+
+# ---------------------------------------------------------------------------------------------------------- Tiny ImageNet
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root with two classes of three training and two validation images; class c is the colour (200 * c, 0, 90)."""
+    for name, value in {"CLASSES": 2, "TRAIN_IMAGES": 3, "TEST_IMAGES": 2}.items():
+        monkeypatch.setattr(tinyimagenet_files, name, value)
+    folder = tmp_path / "root" / "tiny-imagenet-200"
+    (folder / "val" / "images").mkdir(parents=True)
+
+    def paint(path: Path, colour: int) -> None:
+        Image.new("RGB", (64, 64), (200 * colour, 0, 90)).save(path, "JPEG", quality=95)
+
+    lines = []
+    for colour, name in enumerate(("n01443537", "n02124075")):
+        (folder / "train" / name / "images").mkdir(parents=True)
+        for number in range(3):
+            paint(folder / "train" / name / "images" / f"{name}_{number}.JPEG", colour)
+        for number in range(2):
+            paint(folder / "val" / "images" / f"val_{2 * number + colour}.JPEG", colour)
+            lines.append(f"val_{2 * number + colour}.JPEG\t{name}\t0\t32\t44\t62\n")
+    (folder / "val" / "val_annotations.txt").write_text("".join(sorted(lines)))
+    return tmp_path / "root"
+
+
+def test_tinyimagenet_halves_and_colours(make: Callable[..., Any], tiny: Path) -> None:
+    data = make("split_tinyimagenet", root=str(tiny), num_tasks=1, classes_per_task=2, shuffled=False)
+    data.check_samples()
+    stream = data.load_samples([0])
+    assert stream.pixels.shape == (10, 3, 64, 64)
+    assert stream.samples_per_task == 6
+    for samples in (stream.gather(0, np.arange(6)), stream.test(0, None)[0]):
+        assert np.bincount(samples.y).tolist() == [len(samples.y) // 2] * 2
+        red, _, blue = (samples.x[:, channel].mean((1, 2)) * 255 for channel in range(3))
+        torch.testing.assert_close(red, 200.0 * samples.y, atol=6, rtol=0)
+        torch.testing.assert_close(blue, torch.full_like(blue, 90), atol=6, rtol=0)
+
+
+def test_grey_photographs_and_other_sizes_are_read(tiny: Path) -> None:
+    Image.new("L", (64, 64), 77).save(tiny / "tiny-imagenet-200" / "train" / "n01443537" / "images" / "n01443537_0.JPEG")
+    pixels, _ = read_tinyimagenet(str(tiny), image_size=32, download=False)
+    assert pixels.shape == (10, 3, 32, 32)
+    assert np.abs(pixels[0].astype(int) - 77).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda folder: (folder / "train/n02124075/images/n02124075_1.JPEG").unlink(),
+            "train: expected 3 .* n02124075, found 2",
+        ),
+        (lambda folder: (folder / "val/images/val_3.JPEG").unlink(), "val_3.JPEG: is not there"),
+        (lambda folder: (folder / "train" / "other").mkdir(), "expected 2 folders of classes, found 3"),
+        (lambda folder: (folder / "val/val_annotations.txt").write_text("val_0.JPEG n01443537\n"), "line 1 is not"),
+        (lambda folder: (folder / "val/val_annotations.txt").write_text("../x.JPEG\tn01443537\n"), "line 1 is not"),
+        (lambda folder: (folder / "val/val_annotations.txt").write_text("val_0.JPEG\tn01443537\n"), "expected 2 .*, found 1"),
+        (lambda folder: (folder / "val/images/val_3.JPEG").write_bytes(b"no"), "val_3.JPEG: this image cannot be decoded"),
+        (
+            lambda folder: (folder / "val/val_annotations.txt").unlink(),
+            "(?s)Tiny ImageNet was not found.*tiny-imagenet-200/train",
+        ),
+    ],
+)
+def test_a_wrong_tinyimagenet_is_refused(tiny: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(tiny / "tiny-imagenet-200")
+    with pytest.raises(DataError, match=message):
+        read_tinyimagenet(str(tiny), image_size=64, download=False)
+
+
+# ------------------------------------------------------------------------------------------------------- whole commands
+
+
+def mistake(*overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        check(list(overrides), None, multirun=False)
+    return str(caught.value)
+
+
+def test_a_stream_that_does_not_fit_the_algorithm_is_refused() -> None:
+    for data in ("rotated_mnist", "split_mnist"):
+        text = mistake("algo=maml", f"data={data}")
+        assert f"data={data}: does not fit protocol=continual_meta, which needs a FewShotData; " in text
+        assert "Works with: domains, glyphs, image_folder, omniglot, split_glyphs, split_image_folder, split_omniglot" in text
+    check(["algo=er", "data=omniglot"], None, multirun=False)  # one task of all characters
+    check(["algo=er", "data=domains"], None, multirun=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.num_tasks=6", "data.num_tasks=6: must be at most 5: there are 10 classes, and classes_per_task=2"),
+        ("data.num_tasks=0", "data.num_tasks=0: must be at least 1, or null"),
+        ("data.train_per_task=11264", "data.train_per_task=11264: must be null, or 2 (the classes of a task) to 11263 "),
+        ("data.image_size=4", "data.image_size=4: must be at least 8"),
+        ("data.scenario=classes", "data.scenario=classes: must be one of domain, class, task"),
+    ],
+)
+def test_mistakes_are_one_message(override: str, message: str) -> None:
+    assert message in mistake("algo=er", "data=split_mnist", "data.shuffled=true", override)
+
+
+def test_too_many_test_images_are_one_message() -> None:
+    text = mistake("algo=er", "data=split_glyphs", "data.test_images=20")
+    assert "data.test_images=20: must be less than the 20 images of class script 1 character 1" in text
+
+
+def test_missing_files_are_one_message(tmp_path: Path) -> None:
+    for data, name in (("split_cifar100", "CIFAR100"), ("split_tinyimagenet", "Tiny ImageNet"), ("split_mnist", "MNIST")):
+        options = ["algo=er", f"data={data}", f"data.root={tmp_path / 'nowhere'}", "data.download=false"]
+        built = load(*compose_job([*options, f"output_dir={tmp_path}", "progress=none"]))
+        with pytest.raises(
+            DataError, match=rf"(?s)^{name} was not found, and data.download is false. Looked for:.*split_glyphs"
+        ):
+            built.data.load_samples([0])
+
+
+@pytest.mark.parametrize(("scenario", "low", "high"), [("class", 0.0, 0.15), ("task", 0.8, 1.0)])
+def test_digits_are_forgotten_unless_the_task_is_known(
+    make: Callable[..., Any], real_data: str, scenario: str, low: float, high: float
+) -> None:
+    data = make("split_mnist", root=real_data, scenario=scenario, train_per_task=400, test_per_task=100)
+    stream = data.load_samples([0])
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
+    network, params = Network(module, 10, masks=stream.masks), dict(module.named_parameters())
+    optimizer, learned = torch.optim.SGD(module.parameters(), lr=0.05), []
+
+    def accuracy(task: int) -> float:
+        x, y, tasks = stream.test(task, None)[0]
+        return (network(params, x, tasks).argmax(-1) == y).float().mean().item()
+
+    for batch in np.arange(5 * 400).reshape(-1, 10):
+        x, y, tasks = stream.gather(0, batch)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(params, x, tasks), y).backward()
+        optimizer.step()
+        if batch[-1] % 400 == 399:
+            learned.append(accuracy(batch[-1] // 400))
+    assert min(learned) > 0.8
+    assert low <= np.mean([accuracy(task) for task in range(4)]) <= high
+
+
+def test_real_digits_are_dealt_in_order(make: Callable[..., Any], real_data: str) -> None:
+    data = make("split_mnist", root=real_data)
+    assert data.count_samples() == 5842 + 5421  # fours and fives
+    assert (
+        make("split_mnist", shuffled=True, num_tasks=2, classes_per_task=5).count_samples() == 5421 + 5842 + 5851 + 5918 + 5923
+    )
+    stream = data.load_samples([0])
+    assert stream.task_names == [["0 + 1", "2 + 3", "4 + 5", "6 + 7", "8 + 9"]]
+    sizes = [len(stream.test(task, None)[0].y) for task in range(5)]
+    assert sizes == [980 + 1135, 1032 + 1010, 982 + 892, 958 + 1028, 974 + 1009]
+    source = {}
+    pixels, labels = data.read()
+    for row in (0, 59999, 60000, 69999):
+        source[pixels[row].tobytes()] = labels[row]
+    found = {}
+    for task in range(5):
+        held = stream.test(task, None)[0]
+        for image, label in zip((held.x * 255).round().byte().numpy(), held.y.tolist(), strict=True):
+            if image.tobytes() in source:
+                found[image.tobytes()] = label
+    assert found == {pixels[row].tobytes(): labels[row] for row in (60000, 69999)}
