@@ -1,0 +1,93 @@
+"""Learning without forgetting: on the new task's inputs, the outputs for old tasks are held to what they were.
+
+Li and Hoiem 2016 (arXiv 1606.09282, equations 1 to 4). With z the logits and z~ those of the network as it was at the end of
+the previous task, on the same inputs:
+
+    loss = L + strength * sum over old tasks of cross_entropy(softmax(z~ / temperature), softmax(z / temperature))
+
+each softmax over the outputs of that task. Where tasks share their outputs or are not known, all outputs are one old task.
+During the first task the second term is 0.
+
+Differences from the paper:
+ 1. One pass over the stream: no warm-up of the new outputs alone, no weight decay.
+ 2. In a class-incremental stream the outputs of classes that have not come yet are held as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.nn.functional import cross_entropy
+
+from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
+from metacl_run.errors import require
+from metacl_run.inner.optimizers import Sgd
+from metacl_run.models.base import Network
+from metacl_run.types import Observation, Params, Samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningWithoutForgetting(StreamLearner):
+    """SGD with distillation from the network of the previous task.
+
+    State: "old" are the parameters at the end of the previous task (at first: the initial ones, which have no weight).
+
+    Attributes:
+        lr: rate.
+        strength: factor of the distillation loss (lambda_o).
+        temperature: of the softmax on both sides; higher makes small outputs count more.
+    """
+
+    lr: float
+    strength: float
+    temperature: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
+        require(self.strength > 0, "strength", self.strength, "must be greater than 0; without distillation, algo=sgd")
+        require(self.temperature > 0, "temperature", self.temperature, "must be greater than 0")
+
+    def recall(self, num_tasks: int) -> Recall:
+        return Recall(keep="reservoir", capacity=0, draws=1, size=0)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+        return {"params": params, "old": params}
+
+    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
+        batch = observed.batch
+        target = (_heads(network, state["old"], batch) / self.temperature).softmax(-1)
+        old = torch.arange(target.shape[1], device=target.device) < batch.task.unsqueeze(1)
+
+        def objective(params: Params) -> tuple[Tensor, Tensor]:
+            logits = _heads(network, params, batch)
+            loss = cross_entropy(_own_head(network, logits, batch), batch.y)
+            distances = -(target * (logits / self.temperature).log_softmax(-1)).sum(-1)
+            return loss + self.strength * (distances * old).sum(1).mean(), loss
+
+        gradient, (_, loss) = grad_and_value(objective, has_aux=True)(state["params"])
+        params, _ = Sgd().update(gradient, {}, state["params"], self.lr)
+        return {**state, "params": params}, {"loss": loss}
+
+    @property
+    def samples_at_end(self) -> int:
+        return 1  # not looked at: `end_task` is to be called
+
+    def end_task(self, network: Network, state: State, samples: Samples) -> State:
+        return {"params": state["params"], "old": state["params"]}
+
+
+def _heads(network: Network, params: Params, samples: Samples) -> Tensor:
+    """Logits [B, T, outputs] with the outputs of one task at a time; [B, 1, outputs] where tasks are not known."""
+    logits = network(params, samples.x).unsqueeze(1)
+    return logits if network.masks is None else logits.masked_fill(~network.masks, network.MASKED)
+
+
+def _own_head(network: Network, logits: Tensor, samples: Samples) -> Tensor:
+    """Of `_heads`, [B, outputs] for the task that each sample belongs to."""
+    if network.masks is None:
+        return logits.squeeze(1)
+    return logits.take_along_dim(samples.task.view(-1, 1, 1), 1).squeeze(1)
