@@ -337,3 +337,20 @@ def test_of_a_long_stream_tasks_spread_evenly_are_compared() -> None:
     some = compared_tasks(100)
     assert (len(some), some[0], some[-1]) == (MOST_TASKS, 0, 99)
     assert set(np.diff(some)) == {3, 4}
+
+
+def test_where_probes_look_at_less_one_is_taken_at_the_end_of_a_task_too(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("protocol.probe_samples=7", tiny=ONLINE)
+    run(built)
+    evaluations = [record for record in records(built.directory) if record["kind"] == "eval"]
+    assert [("probe" in record) for record in evaluations] == [record["row"] is not None for record in evaluations]
+    params = {name: value[0] for name, value in checkpoint(built.directory)["state"]["params"].items()}
+    module, _ = initial_params(built.model, built.data.input_shape, 10, 0, torch.float32)
+    for task, samples in enumerate(each[0] for each in (built.data.load_samples([0]).test(task, None) for task in range(3))):
+        right = (torch.func.functional_call(module, params, (samples.x,)).argmax(1) == samples.y).double()
+        assert evaluations[-1]["accuracy"][0][task] == pytest.approx(float(right.mean()))
+        assert evaluations[-1]["probe"][0][task] == pytest.approx(float(right[:7].mean()))
+    for other in ("protocol.probe_samples=null", "protocol.eval_every=0"):
+        built = experiment(other, tiny=ONLINE)
+        run(built)
+        assert not any("probe" in record for record in records(built.directory))

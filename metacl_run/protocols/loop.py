@@ -117,6 +117,9 @@ class Loop(abc.ABC):
         `whole` is false for a probe within a task, which may look at less.
         """
 
+    probes_look_at_less = False
+    """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
+
     def task_ended(self, task: int) -> None:  # noqa: B027
         """What happens to the state when a task's last unit is done, before it is evaluated. Default: nothing."""
 
@@ -179,13 +182,15 @@ class Loop(abc.ABC):
         position, begun = self.position, time.monotonic()
         accuracies, half = self.scores(whole=row is not None)
         means = accuracies.tolist()
+        also = self.probes_look_at_less and self.eval_every > 0 and row is not None
+        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}
         position.evaluate_s += time.monotonic() - begun
         position.half_width = None if half is None else half.tolist()
         position.probes.append({"task": self._task, "accuracy": means})
         if row is not None:
             position.matrix[:, row] = accuracies.cpu()
             self.run_.store.write_matrix(position.matrix.numpy())
-        self._record("eval", row=row, accuracy=means, ci95=position.half_width)
+        self._record("eval", row=row, accuracy=means, ci95=position.half_width, **probe)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:

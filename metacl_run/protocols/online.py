@@ -110,6 +110,7 @@ class StreamLoop(Loop):
         self.block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (shown * self.dtype.itemsize))))
         self.block: Observation | None = None
         self.block_start = 0
+        self.probes_look_at_less = settings.probe_samples is not None
 
     # ----------------------------------------------------------------------------------------------------------- learning
 

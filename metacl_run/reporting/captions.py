@@ -30,13 +30,41 @@ def panels(run: Run) -> list[Panel]:
         found.append(_accuracy_by_task(run) if several else _learning_curve(run))
     if len(run.eval_units) and several:
         found.append(_mean_accuracy(run))
+    if several and (run.probe_units > run.units_per_task).any():
+        found.append(_stability_gap(run))
     if several and run.rows_reached > 2:
         found.append(_forgetting(run))
     if several and run.rows_reached:
         found.append(_accuracy_matrix(run))
     if "loss" in run.train and np.isfinite(run.train["loss"]).any():
         found.append(_training_loss(run))
+    return found + _insight(run)
+
+
+def _insight(run: Run) -> list[Panel]:
+    found = []
+    if run.insight.cosines and run.rows_reached > 2:
+        found.append(_interference(run))
+    if run.insight.cosines:
+        found.append(_gradient_alignment(run))
+    if run.insight.drift:
+        found.append(_feature_drift(run))
+    if run.insight.rates:
+        found.append(_learned_rates(run))
     return found
+
+
+def pairs(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """For every compared task from the second on (row) and every one before it (column), means over replicates, NaN elsewhere:
+    the cosine of their gradients when learning the first began, and how learning it changed accuracy on the other."""
+    tasks = run.insight.tasks
+    met, became = np.full((2, len(tasks) - 1, len(tasks) - 1), np.nan)
+    for row, task in enumerate(tasks[1:]):
+        change = (run.matrix[:, task + 1] - run.matrix[:, task]).mean(axis=0)
+        became[row, : row + 1] = change[tasks[: row + 1]]
+        if task in run.insight.cosines:  # recorded when `task` tasks had been learned
+            met[row, : row + 1] = run.insight.cosines[task].mean(axis=0)[row + 1, : row + 1]
+    return met, became
 
 
 def subtitle(run: Run) -> str:
@@ -64,8 +92,20 @@ def _accuracy_by_task(run: Run) -> Panel:
         "Accuracy on every task while the tasks are learned in turn",
         f"Thin: before the task was learned. Circle: when its training ended. {spread_words(run)}",
         "The strip on top shows which task is being trained. A line that falls after its circle is a task being "
-        "forgotten; one that rises before its task begins is helped by the tasks before it.",
+        f"forgotten; one that rises before its task begins is helped by the tasks before it. {_probed(run)}",
     )
+
+
+def _probed(run: Run) -> str:
+    """How much the lines between two task ends can be trusted."""
+    if not len(run.probe_units):
+        return (
+            "Accuracy was measured when tasks ended only: a dip in between is not seen here nor by min_accuracy. "
+            "protocol.eval_every=N probes it every N units."
+        )
+    fewer = f" on the first {run.probe_samples} test samples of a task; circles are on all of them"
+    every = int(np.diff(np.unique([0, *run.probe_units])).min())
+    return f"Between task ends accuracy was probed every {every} {run.unit_name}s{fewer if run.probes_look_at_less else ''}."
 
 
 def _learning_curve(run: Run) -> Panel:
@@ -83,7 +123,8 @@ def _mean_accuracy(run: Run) -> Panel:
         "Mean accuracy over the tasks seen so far, and over all tasks",
         f"Seen so far includes the task being learned. {spread_words(run)}",
         "The two lines meet when the last task begins; that end point is the accuracy reported for the run. A dip of "
-        "the upper line at a switch of tasks is the new, still unlearned task and interference with the old ones.",
+        "the upper line at a switch of tasks is the new, still unlearned task and interference with the old ones."
+        + (" Dots: on all test samples; lines: on those that probes look at." if run.probes_look_at_less else ""),
     )
 
 
@@ -117,4 +158,77 @@ def _training_loss(run: Run) -> Panel:
         "Training loss",
         f"Running mean; pale: every record. {spread_words(run)}",
         "The loss of the outer objective on the task being trained, at each record. It may jump where a new task begins.",
+    )
+
+
+def _stability_gap(run: Run) -> Panel:
+    where = f"All points are on the {run.probe_samples} test samples of a task that probes look at."
+    return Panel(
+        "stability_gap",
+        "What a new task does to the earlier ones while it is learned",
+        f"Mean accuracy on earlier tasks, less what it was before the switch. Black: mean over switches. {spread_words(run)}",
+        "A dip right after the switch that recovers is the stability gap (De Lange et al. 2023): forgetting that evaluations "
+        "at the end of a task miss. min_accuracy and worst_case_accuracy are taken from its lowest points."
+        + (f" {where}" if run.probes_look_at_less else ""),
+    )
+
+
+def _compared(run: Run) -> str:
+    count = len(run.insight.tasks)
+    return f" {count} of {run.num_tasks} tasks, spread evenly." if count < run.num_tasks else ""
+
+
+def _interference(run: Run) -> Panel:
+    met, became = pairs(run)
+    caption = ""
+    if np.isfinite(met).any():
+        row, column = np.unravel_index(np.nanargmin(met), met.shape)
+        learned, earlier = run.insight.tasks[row + 1] + 1, run.insight.tasks[column] + 1
+        after = f"; accuracy on task {earlier} then changed by {became[row, column]:+.2f}"
+        caption = f"Least aligned when met: task {learned} with task {earlier}, cosine {met[row, column]:+.2f}"
+        caption += f"{after if np.isfinite(became[row, column]) else ''}."
+    return Panel(
+        "interference",
+        "Which tasks interfere, and what became of it",
+        f"{caption}{_compared(run)} {'Means of seeds.' if run.num_replicates > 1 else 'One seed.'}".strip(),
+        f"Left: cosine of the gradients of {run.insight.cosines_on} right before the first step on the new one. Below 0 "
+        "(vermillion), that step raises the loss on the earlier task. Right: by how much accuracy on the earlier task changed "
+        "until the new one was learned. Vermillion left but not right: the method kept the conflict from doing harm. "
+        "Vermillion right but not left: the conflict arose on the way.",
+    )
+
+
+def _gradient_alignment(run: Run) -> Panel:
+    stages = "after the first and the last task" if len(run.insight.cosines) > 1 else "after the first task"
+    return Panel(
+        "gradient_alignment",
+        f"How the tasks' gradients align, {stages}",
+        f"Cosine of the gradients of {run.insight.cosines_on}.{_compared(run)} "
+        + ("Means of seeds." if run.num_replicates > 1 else "One seed."),
+        "All tasks, learned or yet to come, at the same parameters. Blue: a step for one task helps the other; vermillion: it "
+        "harms it. Sampling noise draws the numbers towards 0. Learning that rewards alignment, as MER and La-MAML do, should "
+        "leave a bluer matrix than plain SGD does on the same stream.",
+    )
+
+
+def _feature_drift(run: Run) -> Panel:
+    return Panel(
+        "feature_drift",
+        "How far the features of learned tasks drifted, layer by layer",
+        f"Linear CKA on {run.insight.drift_on}, mean over the earlier tasks. 1: as when learned. {spread_words(run)}",
+        "What a layer hands on to the next, now and right after the task was learned (Kornblith et al. 2019). The layers are "
+        "named from the first (dark) to the last (light). Where accuracy is lost although early layers hold, the loss is in "
+        "the last ones. Unrelated features score above 0 too, the more the wider a layer: compare a layer with itself over "
+        "time. Convolutions: mean over positions; at most 128 units a layer.",
+    )
+
+
+def _learned_rates(run: Run) -> Panel:
+    return Panel(
+        "learned_rates",
+        "The learned rates of every layer",
+        "Line: median over the layer's weights. Band: 10% to 90% of them. "
+        + ("Means of seeds." if run.num_replicates > 1 else "One seed."),
+        "A layer whose rates fall is held still, one whose rates rise changes faster; a wide band means that some weights are "
+        "protected and others free. In La-MAML a rate below 0 holds its weight still. Shaded: every second task.",
     )

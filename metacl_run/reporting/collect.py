@@ -16,6 +16,7 @@ import yaml
 
 from metacl_run.errors import StorageError
 from metacl_run.metrics import chance_level
+from metacl_run.reporting.insight_records import Insight, read
 
 UNKNOWN: dict[str, Any] = {
     "error": None,
@@ -44,10 +45,13 @@ class Run(NamedTuple):
     """[P] tasks learned, or being learned, at an evaluation; 0 before any learning."""
     eval_accuracy: np.ndarray
     """[R, P, T]"""
+    probe_accuracy: np.ndarray
+    """[R, P, T] the same on what probes look at, which may be less: what can be compared from one evaluation to the next."""
     train_units: np.ndarray
     """[N], increasing."""
     train: dict[str, np.ndarray]
     """[R, N] by name ("loss", "accuracy"); NaN where not finite or not recorded."""
+    insight: Insight
 
     @property
     def num_replicates(self) -> int:
@@ -76,18 +80,46 @@ class Run(NamedTuple):
         return float((np.sqrt((half**2).sum(1)) / half.shape[1]).mean()) if half.size else None
 
     @property
+    def probe_units(self) -> np.ndarray:
+        """Units of the evaluations within a task."""
+        return self.eval_units[self.eval_units % self.units_per_task > 0]
+
+    @property
+    def probe_samples(self) -> int | None:
+        """Test samples of a task that an evaluation within a task looks at; None: as many as any other."""
+        protocol = self.config.get("protocol")
+        return protocol.get("probe_samples") if isinstance(protocol, dict) else None
+
+    @property
+    def probes_look_at_less(self) -> bool:
+        """Whether there are such evaluations, and fewer samples in them."""
+        return self.probe_samples is not None and len(self.probe_units) > 0
+
+    @property
+    def time_words(self) -> str | None:
+        """What share of the run's time evaluation and looking inside took, as a sentence; None where that is not known."""
+        timing = self.summary["timing"]
+        train, evaluate, inside = (timing.get(name) for name in ("train_s", "evaluate_s", "insight_s"))
+        if None in (train, evaluate, inside) or not train + evaluate + inside:
+            return None
+        total = train + evaluate + inside
+        what = "Probes and evaluation" if len(self.probe_units) else "Evaluation"
+        also = f", looking inside {inside / total:.0%}" if inside else ""
+        return f"{what} took {evaluate / total:.0%} of the time{also}."
+
+    @property
     def rows_reached(self) -> int:
         """Leading rows of the matrix that hold numbers in every replicate."""
         finite = np.isfinite(self.matrix).all(axis=(0, 2))
         return int(np.argmin(finite)) if not finite.all() else len(finite)
 
     def task_label(self, task: int, width: int = 24) -> str:
-        """The number and name of a task, "3 Hebrew"; "task 3" where replicates order the tasks differently."""
+        """The number and name of a task, "3: Hebrew"; "task 3" where replicates order the tasks differently."""
         names = {replicate[task] for replicate in self.summary["task_names"]}
         name = names.pop() if len(names) == 1 else ""
         if not name:
             return f"task {task + 1}"
-        label = name if str(task + 1) in name.split() else f"{task + 1} {name}"
+        label = name if str(task + 1) in name.split() else f"{task + 1}: {name}"
         return label if len(label) <= width else label[: width - 1] + "…"
 
 
@@ -96,9 +128,10 @@ def load(directory: Path) -> Run:
     summary = _summary(directory)
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
-    units, seen, accuracy = _evaluations(records, *shape)
+    evaluations = _evaluations(records, *shape)
     train_units, train = _training(records, shape[0])
-    return Run(directory, _config(directory), summary, _matrix(directory, *shape), units, seen, accuracy, train_units, train)
+    matrix, insight = _matrix(directory, *shape), read(records)
+    return Run(directory, _config(directory), summary, matrix, *evaluations, train_units, train, insight)
 
 
 def _summary(directory: Path) -> dict[str, Any]:
@@ -136,15 +169,19 @@ def _records(path: Path) -> list[dict[str, Any]]:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 
-def _evaluations(records: list[dict[str, Any]], replicates: int, tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _evaluations(
+    records: list[dict[str, Any]], replicates: int, tasks: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     by_unit = {}  # a unit repeated by a continued run counts once, as it came last
     for record in records:
         if record.get("kind") == "eval" and tasks:
             seen = record["task"] + 1 if record["row"] is None else record["row"]
-            by_unit[record["unit"]] = (seen, np.array(record["accuracy"], dtype=float))
+            by_unit[record["unit"]] = (seen, record["accuracy"], record.get("probe", record["accuracy"]))
     units = sorted(by_unit)
-    accuracy = np.array([by_unit[unit][1] for unit in units]).reshape(len(units), replicates, tasks)
-    return np.array(units, dtype=int), np.array([by_unit[u][0] for u in units], dtype=int), accuracy.swapaxes(0, 1)
+    shape = len(units), replicates, tasks
+    seen, whole, probed = (np.array([by_unit[unit][i] for unit in units]) for i in range(3))
+    accuracy, probe = (each.astype(float).reshape(shape).swapaxes(0, 1) for each in (whole, probed))
+    return np.array(units, dtype=int), seen.astype(int), accuracy, probe
 
 
 def _training(records: list[dict[str, Any]], replicates: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -16,6 +16,7 @@ from metacl_run.reporting.collect import Run
 from metacl_run.reporting.style import (
     BLUE,
     GREY,
+    INK,
     PALE,
     SHADE,
     VERMILLION,
@@ -34,9 +35,9 @@ MAX_POINTS = 1000
 def accuracy_by_task(run: Run, panel: Panel) -> Figure:
     """One line a task with its band; of one task, its learning curve beside the accuracy in training."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
-    _work_axis(axes, run, strip=run.num_tasks > 1)
+    work_axis(axes, run, strip=run.num_tasks > 1)
     axes.set_ylabel("accuracy")
-    mean, half = run.eval_accuracy.mean(axis=0), interval95(run.eval_accuracy)  # [P, T]
+    mean, half = run.probe_accuracy.mean(axis=0), interval95(run.probe_accuracy)  # [P, T]
     accuracy_axis(axes, _bounds(mean, half), run.chance)
     colours = task_colours(run.num_tasks)
     for task, colour in enumerate(colours):
@@ -44,9 +45,10 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
         after = run.eval_units >= begin
         before = run.eval_units <= (run.eval_units[after][0] if after.any() else run.eval_units[-1])
         axes.plot(run.eval_units[before], mean[before, task], color=colour, lw=0.8, alpha=0.5)
-        _line(axes, run.eval_units[after], mean[after, task], half[after, task], colour)
+        mean_line(axes, run.eval_units[after], mean[after, task], half[after, task], colour)
         for index in np.flatnonzero(run.eval_units == end):
-            axes.plot(end, mean[index, task], "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
+            whole = run.eval_accuracy[:, index, task].mean()
+            axes.plot(end, whole, "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
     shown = [task for task in range(0, run.num_tasks, math.ceil(run.num_tasks / MAX_LABELS)) if np.isfinite(mean[-1, task])]
     ends = [float(mean[-1, task]) for task in shown]
     texts = [run.task_label(task) for task in shown] if run.num_tasks > 1 else ["held out"] * len(shown)
@@ -64,28 +66,75 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
 def mean_accuracy(run: Run, panel: Panel) -> Figure:
     """The mean over tasks seen so far, and over all T tasks."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
-    _work_axis(axes, run, strip=True)
-    seen = np.stack(
-        [run.eval_accuracy[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)], axis=1
-    )  # [R, P]
-    everything = run.eval_accuracy.mean(axis=2)
-    lines = {"tasks seen so far": (seen, BLUE), "all tasks": (everything, VERMILLION)}
-    bounds = [_bounds(values.mean(axis=0), interval95(values)) for values, _ in lines.values()]
+    work_axis(axes, run, strip=True)
+    names, colours = ("tasks seen so far", "all tasks"), (BLUE, VERMILLION)
+    lines, whole = _means(run, run.probe_accuracy), _means(run, run.eval_accuracy)  # two of [R, P] each
+    bounds = [_bounds(values.mean(axis=0), interval95(values)) for values in lines]
     accuracy_axis(axes, np.stack(bounds), run.chance)
     axes.set_ylabel("mean accuracy")
-    for values, colour in lines.values():
-        _line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
-    ends = [float(values.mean(axis=0)[-1]) for values, _ in lines.values()]
-    if np.isfinite(ends).all():
-        texts = [f"{name} {end:.2f}" for name, end in zip(lines, ends, strict=True)]
-        end_labels(axes, run.eval_units[-1], ends, texts, [colour for _, colour in lines.values()], 8.5)
+    ends = run.eval_units % run.units_per_task == 0
+    for values, all_of_it, colour in zip(lines, whole, colours, strict=True):
+        mean_line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
+        if run.probes_look_at_less:
+            dots = all_of_it.mean(axis=0)[ends]
+            axes.plot(run.eval_units[ends], dots, "o", color=colour, ms=4, mec="white", mew=0.6, zorder=4, clip_on=False)
+    last = [float(values.mean(axis=0)[-1]) for values in whole]
+    if np.isfinite(last).all():
+        texts = [f"{name} {end:.2f}" for name, end in zip(names, last, strict=True)]
+        end_labels(axes, run.eval_units[-1], last, texts, colours, 8.5)
     return figure
+
+
+def _means(run: Run, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[R, P] over the tasks seen so far and over all, of [R, P, T]."""
+    seen = [accuracy[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)]
+    return np.stack(seen, axis=1), accuracy.mean(axis=2)
+
+
+def stability_gap(run: Run, panel: Panel) -> Figure:
+    """Accuracy on the earlier tasks from one switch of tasks to the next, against what it was before the switch."""
+    figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9, left=0.9)
+    switches = after_switches(run)
+    colours = task_colours(run.num_tasks)
+    for task, (units, change) in switches.items():
+        axes.plot(units, change.mean(axis=0), color=colours[task], lw=0.9, alpha=0.8)
+    longest = max((units for units, _ in switches.values()), key=len)
+    whole = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)]).mean(axis=0)  # [R, P]
+    mean_line(axes, longest, whole.mean(axis=0), interval95(whole), INK)
+    axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
+    axes.set_xlim(0, run.units_per_task)
+    axes.grid(axis="y", color=PALE, lw=0.6)
+    axes.set_xlabel(f"{run.unit_name}s since the switch to a new task")
+    axes.set_ylabel("change of accuracy on earlier tasks")
+    axes.yaxis.set_major_formatter("{x:+.2f}")
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    shown = list(switches)[:: math.ceil(len(switches) / 6)]
+    ends = [float(switches[task][1].mean(axis=0)[-1]) for task in shown]
+    texts = [*(f"learning {run.task_label(task, 16)}" for task in shown), f"mean of {len(switches)} switches"]
+    end_labels(axes, longest[-1], [*ends, float(whole.mean(axis=0)[-1])], texts, [*(colours[t] for t in shown), INK], 8.5)
+    return figure
+
+
+def after_switches(run: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """By task learned, from the second on: units since the switch to it [P], and by how much the mean accuracy on the tasks
+    before it differed from what it was before the switch [R, P].
+
+    The first point is the switch itself.
+    """
+    length = run.units_per_task
+    found = {}
+    for task in range(1, run.num_tasks):
+        chosen = (run.eval_units >= task * length) & (run.eval_units <= (task + 1) * length)
+        if chosen.sum() > 1:
+            values = run.probe_accuracy[:, chosen, :task].mean(axis=2)
+            found[task] = (run.eval_units[chosen] - task * length, values - values[:, :1])
+    return found
 
 
 def training_loss(run: Run, panel: Panel) -> Figure:
     """The recorded loss and its running mean; logarithmic where it spans more than a factor of fifty."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=0.4)
-    _work_axis(axes, run, strip=run.num_tasks > 1)
+    work_axis(axes, run, strip=run.num_tasks > 1)
     units, values = _thinned(run.train_units, run.train["loss"])
     mean = values.mean(axis=0)
     task_of = np.minimum((units - 1) // run.units_per_task, run.num_tasks - 1)
@@ -93,7 +142,7 @@ def training_loss(run: Run, panel: Panel) -> Figure:
         part = task_of == task
         smooth = np.stack([_running_mean(replicate) for replicate in values[:, part]])
         axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
-        _line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
+        mean_line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
     finite = mean[np.isfinite(mean)]
     if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
         axes.set_yscale("log")
@@ -104,7 +153,7 @@ def training_loss(run: Run, panel: Panel) -> Figure:
     return figure
 
 
-def _line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str) -> None:
+def mean_line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str) -> None:
     """A mean with its band, [points]; a dash where there is one point only."""
     axes.plot(units, mean, color=colour, lw=1.7, marker="_" if len(units) == 1 else "", ms=7, zorder=3)
     if np.isfinite(half).any():
@@ -117,13 +166,15 @@ def _bounds(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
     return np.clip(np.stack([mean - half, mean + half]), 0, 1)
 
 
-def _work_axis(axes: Axes, run: Run, strip: bool) -> None:
+def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:
     """x from 0 to the whole run, task segments told apart, the point marked where an unfinished run ended."""
     total = run.num_tasks * run.units_per_task
     reached = max([0, *run.eval_units[-1:], *run.train_units[-1:]])
     axes.set_xlim(0, max(total, reached))
     axes.set_xlabel(f"{run.unit_name}s")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=True))
+    for task in range(1, run.num_tasks, 2):
+        axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=SHADE, lw=0, zorder=0)
     if strip:
         _task_strip(axes, run)
     if reached < total and run.summary["status"] != "completed":
@@ -134,16 +185,15 @@ def _work_axis(axes: Axes, run: Run, strip: bool) -> None:
 
 
 def _task_strip(axes: Axes, run: Run) -> None:
-    """A numbered bar over the axes in the colour of the task being learned; every second segment shaded below it."""
+    """A numbered bar over the axes in the colour of the task being learned."""
     frame = axes.get_xaxis_transform()
     width = run.units_per_task
     for task, colour in enumerate(task_colours(run.num_tasks)):
         begin = task * width
-        if task % 2:
-            axes.axvspan(begin, begin + width, color=SHADE, lw=0, zorder=0)
         axes.add_patch(Rectangle((begin, 1.015), width, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
-        number = axes.text(begin + width / 2, 1.04, str(task + 1), transform=frame)
-        number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
+        if task % math.ceil(run.num_tasks / 25) == 0:
+            number = axes.text(begin + width / 2, 1.04, str(task + 1), transform=frame)
+            number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
     label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
     label.set(ha="right", va="center", fontsize=6.5, color=GREY)
 

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from metacl_run.files import storage_errors, write_atomically
-from metacl_run.reporting import curves, matrices
+from metacl_run.reporting import curves, insight_figures, matrices
 from metacl_run.reporting.captions import Panel, panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.style import RC
@@ -21,6 +21,11 @@ DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
     "forgetting": matrices.forgetting,
     "accuracy_matrix": matrices.accuracy_matrix,
     "training_loss": curves.training_loss,
+    "stability_gap": curves.stability_gap,
+    "interference": insight_figures.interference,
+    "gradient_alignment": insight_figures.gradient_alignment,
+    "feature_drift": insight_figures.feature_drift,
+    "learned_rates": insight_figures.learned_rates,
 }
 """Panel name -> its function."""
 

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito 2008, Color Universal Design; their yellow is left out, too pale for a line on white."""
+CONFLICT = matplotlib.colors.LinearSegmentedColormap.from_list("conflict", ["#7a3300", VERMILLION, "#f8f8f8", BLUE, "#003a5c"])
+"""For what may be below 0 (harm) or above (help): vermillion to blue, told apart by colour-blind readers."""
 INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
 
 RC: Any = {
@@ -55,6 +57,20 @@ def page(
     figure.text(0.14 / width, 1 - 0.40 / height, subtitle, fontsize=8.5, color=GREY, va="top")
     figure.text(0.14 / width, 0.1 / height, "\n".join(lines), fontsize=8, color=GREY, va="bottom", linespacing=1.25)
     return figure, axes
+
+
+def parts(figure: Figure, axes: Axes, rows: int, columns: int, across: float, down: float) -> list[Axes]:
+    """Axes of equal size in place of one, row by row, with gaps of `across` and `down` inches."""
+    box = axes.get_position()
+    axes.remove()
+    width, height = figure.get_size_inches()
+    gap_x, gap_y = across / width, down / height
+    each_x, each_y = (box.width + gap_x) / columns - gap_x, (box.height + gap_y) / rows - gap_y
+    return [
+        figure.add_axes((box.x0 + column * (each_x + gap_x), box.y1 - each_y - row * (each_y + gap_y), each_x, each_y))
+        for row in range(rows)
+        for column in range(columns)
+    ]
 
 
 def task_colours(num_tasks: int) -> list[str]:
@@ -115,7 +131,10 @@ def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None) -> None:
     low = min([*finite, 1.0 if chance is None else chance]) - 0.02
     high = max([*finite, 0.0 if chance is None else chance]) + 0.02
     axes.set_ylim(max(0.0, np.floor(low * 10) / 10), min(1.0, np.ceil(high * 10) / 10) + 0.005)
-    axes.yaxis.set_major_formatter("{x:.1f}")
+    low, high = axes.get_ylim()
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2) if (high - low) / step < 6)
+    axes.yaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
+    axes.yaxis.set_major_formatter("{x:.1f}" if step >= 0.1 else "{x:.2f}")
     axes.grid(axis="y", color=PALE, lw=0.6)
     if chance is not None:
         axes.axhline(chance, color=GREY, lw=1.0, ls=(0, (4, 3)), zorder=1.5)

@@ -33,6 +33,8 @@ def show(run_dir: Path, console: Console) -> None:
     if run.evaluation_error is not None:
         measured = f"Within one seed, the last evaluation gives accuracy to ±{number(run.evaluation_error)} (95%)."
         console.print(measured, style="dim", highlight=False, soft_wrap=not console.is_terminal)
+    if run.time_words is not None:
+        console.print(run.time_words, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
     places = {"report": run_dir / "report.html", "directory": run_dir}

@@ -105,7 +105,7 @@ def test_in_a_real_browser(make_run: Callable[..., Path], tmp_path: Path) -> Non
         "Config",
     ]
     labels = re.findall(r'<svg[^>]*aria-label="([^"]+)"', dom)
-    assert len(labels) == len(re.findall("<figure>", dom)) == 5
+    assert len(labels) == len(re.findall("<figure>", dom)) == 6
     summary = json.loads((run_dir / "summary.json").read_text())
     text = html.unescape(re.sub(r"<[^>]+>", " ", dom))
     for name, metric in summary["metrics"].items():

@@ -1,0 +1,229 @@
+"""Figures of what was seen inside a learner: there only when recorded, and showing the recorded numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from metacl_run.reporting import curves, figures, insight_figures, report, terminal
+from metacl_run.reporting.captions import pairs, panels
+from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.style import RC
+from tests.reporting.conftest import UNITS
+
+INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
+
+
+def add(run_dir: Path, *records: dict[str, Any]) -> None:
+    with open(run_dir / "metrics.jsonl", "a") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def looked_at(run_dir: Path, *, tasks: list[int], layers: int = 3, boundaries: int | None = None, rates: bool = True) -> Run:
+    """Adds the records of a look at every boundary of a run made by `build_run`; the numbers follow from formulas."""
+    run = load(run_dir)
+    replicates, count = run.num_replicates, len(tasks)
+    names = [f"body.{layer}" for layer in range(layers - 1)] + ["head"]
+    for row in range((boundaries or run.num_tasks) + 1):
+        record: dict[str, Any] = {"kind": "insight", "unit": row * UNITS, "task": max(0, row - 1), "row": row, "wall_s": 1.0}
+        if rates:
+            spread = {"mean": 0.2, "low": 0.0, "median": 0.1, "high": 0.3}
+            record["rates"] = {
+                name: {key: [value + 0.1 * row + r for r in range(replicates)] for key, value in spread.items()}
+                for name in names
+            }
+        if row:
+            cosines = [[[1.0 if a == b else cosine(row, r, a, b) for b in tasks] for a in tasks] for r in range(replicates)]
+            record["alignment"] = {"tasks": tasks, "on": "the loss", "cosine": cosines}
+        if row > 1:
+            cka = {
+                name: [[0.9 - 0.1 * i - 0.01 * r] * min(row - 1, count) for r in range(replicates)]
+                for i, name in enumerate(names)
+            }
+            record["drift"] = {"tasks": tasks[: row - 1], "on": "samples", "cka": cka}
+        add(run_dir, record)
+    return load(run_dir)
+
+
+def cosine(row: int, replicate: int, a: int, b: int) -> float:
+    """Made up: falls with the distance of two tasks; the replicates lie to both sides of it."""
+    return round(0.5 - 0.2 * abs(a - b) + 0.01 * row + (0.02 if replicate % 2 else -0.02), 4)
+
+
+def axes_of(run: Run, name: str, draw_one: Callable) -> list[matplotlib.axes.Axes]:
+    panel = next(panel for panel in panels(run) if panel.name == name)
+    with matplotlib.rc_context(RC):
+        return draw_one(run, panel).axes
+
+
+def test_figures_and_report_have_it_when_it_was_recorded_and_only_then(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=3, replicates=2)
+    assert not {path.stem for path in figures.draw(run_dir)} & INSIGHT
+    assert "Which tasks interfere" not in report.write(run_dir).read_text()
+    looked_at(run_dir, tasks=[0, 1, 2])
+    assert {path.stem for path in figures.draw(run_dir)} >= INSIGHT
+    page = report.write(run_dir).read_text()
+    for panel in panels(load(run_dir)):
+        assert panel.explanation.split(".")[0] in page.replace("&#39;", "'")
+    assert len(re.findall("<figure>", page)) == len(panels(load(run_dir)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"tasks": 31, "layers": 30}, INSIGHT),
+        ({"tasks": 2, "layers": 1, "rates": False}, INSIGHT - {"learned_rates"}),
+        ({"tasks": 4, "boundaries": 1, "status": "interrupted", "stop": 41}, {"gradient_alignment", "learned_rates"}),
+        ({"tasks": 4, "boundaries": 2, "replicates": 2, "status": "diverged", "stop": 93}, INSIGHT),
+    ],
+)
+def test_runs_long_short_and_broken_off(
+    make_run: Callable[..., Path], settings: dict[str, Any], names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "DRAWN", {name: figures.DRAWN[name] for name in sorted(INSIGHT)})
+    looks = {key: settings.pop(key) for key in ("layers", "boundaries", "rates") if key in settings}
+    run_dir = make_run(**settings)
+    count = min(settings["tasks"], 30)
+    run = looked_at(run_dir, tasks=np.linspace(0, settings["tasks"] - 1, count).round().astype(int).tolist(), **looks)
+    assert {path.stem for path in figures.draw(run_dir)} == names
+    assert run.num_tasks <= 30 or any("30 of 31 tasks" in panel.caption for panel in panels(run))
+
+
+def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=4, replicates=2), tasks=[0, 1, 2, 3])
+    matrix = run.matrix.mean(axis=0)
+    met, became = pairs(run)
+    for learned in (1, 2, 3):  # its gradients were met when `learned` tasks had been learned
+        for earlier in range(learned):
+            assert met[learned - 1, earlier] == pytest.approx(0.5 - 0.2 * (learned - earlier) + 0.01 * learned)
+            change = matrix[learned + 1, earlier] - matrix[learned, earlier]
+            assert became[learned - 1, earlier] == pytest.approx(change)
+    assert np.isnan(met[0, 1:]).all()
+    assert np.isnan(became[0, 1:]).all()
+    caption = next(panel.caption for panel in panels(run) if panel.name == "interference")
+    assert f"task 4 with task 1, cosine -0.07; accuracy on task 1 then changed by {became[2, 0]:+.2f}" in caption
+    left, right = axes_of(run, "interference", insight_figures.interference)[:2]
+    for axes, values in ((left, met), (right, became)):
+        shown = [text.get_text().replace("\N{MINUS SIGN}", "-").replace(".", "0.") for text in axes.texts]
+        assert [float(text) for text in shown] == pytest.approx(values[np.isfinite(values)].round(2).tolist())
+
+
+def test_of_a_long_stream_rows_and_columns_are_the_compared_tasks(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=6), tasks=[0, 2, 5])
+    matrix = run.matrix[0]
+    met, became = pairs(run)
+    np.testing.assert_allclose(became[1], [matrix[6, 0] - matrix[5, 0], matrix[6, 2] - matrix[5, 2]])
+    np.testing.assert_allclose(met[:, 0], [cosine(2, 0, 2, 0), cosine(5, 0, 5, 0)])
+
+
+def test_alignment_shows_the_first_and_the_last_boundary(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=3, replicates=2), tasks=[0, 1, 2])
+    first, last = axes_of(run, "gradient_alignment", insight_figures.gradient_alignment)[:2]
+    pairs_of = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+    for axes, row in ((first, 1), (last, 3)):
+        expected = [0.5 - 0.2 * abs(a - b) + 0.01 * row for a, b in pairs_of]
+        assert axes.get_title(loc="left") == f"after task {row}: mean {np.mean(expected):+.2f}"
+        assert [float(text.get_text()) for text in axes.texts] == pytest.approx(expected)
+        assert np.isnan(np.diagonal(axes.images[0].get_array().filled(np.nan))).all()
+
+
+def test_a_gradient_without_direction_leaves_its_cells_empty(
+    make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "DRAWN", {name: figures.DRAWN[name] for name in sorted(INSIGHT)})
+    run_dir = make_run(tasks=2)
+    nothing = [[[None, None], [None, 1.0]]]
+    for row in (1, 2):
+        record = {"kind": "insight", "unit": row * UNITS, "task": row - 1, "row": row, "wall_s": 1.0}
+        add(run_dir, record | {"alignment": {"tasks": [0, 1], "on": "the loss", "cosine": nothing}})
+    assert {path.stem for path in figures.draw(run_dir)} == {"interference", "gradient_alignment"}
+
+
+def test_drift_is_the_mean_over_tasks_and_seeds_a_line_a_layer(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=3, replicates=3), tasks=[0, 1, 2])
+    (axes,) = axes_of(run, "feature_drift", insight_figures.feature_drift)
+    lines = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [line.get_xdata().tolist() for line in lines] == [[2 * UNITS, 3 * UNITS]] * 3
+    assert [line.get_ydata()[-1] for line in lines] == pytest.approx([0.89, 0.79, 0.69])
+
+
+def test_rates_are_a_plot_a_layer(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=3, replicates=2), tasks=[0, 1, 2], layers=5)
+    axes = axes_of(run, "learned_rates", insight_figures.learned_rates)
+    assert [each.get_title(loc="left") for each in axes if each.get_title(loc="left")] == [
+        *(f"body.{i}" for i in range(4)),
+        "head",
+    ]
+    median = axes[0].lines[0]
+    np.testing.assert_allclose(median.get_ydata(), 0.1 + 0.1 * np.arange(4) + 0.5)
+    assert len({each.get_ylim() for each in axes[:5]}) == 1
+
+
+def test_the_stability_gap_is_measured_from_the_switch_on_what_probes_look_at(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=3)
+    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    dip = {0: 0.8, 8: 0.5, 16: 0.7, 24: 0.75, 32: 0.78, 40: 0.8}
+    for record in records:
+        if record["kind"] == "eval":
+            within = dip[record["unit"] % UNITS or (UNITS if record["unit"] else 0)]
+            record["accuracy"] = [[within + 0.1 * (record["row"] is not None), 0.4, 0.1]]  # the whole test set is easier
+            if record["row"] is not None:
+                record["probe"] = [[within, 0.4, 0.1]]
+    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    config = yaml.safe_load((run_dir / "config.yaml").read_text()) | {"protocol": {"probe_samples": 50}}
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+    run = load(run_dir)
+    units, change = curves.after_switches(run)[1]
+    assert units.tolist() == [0, 8, 16, 24, 32, 40]
+    np.testing.assert_allclose(change, [[0, -0.3, -0.1, -0.05, -0.02, 0]], atol=1e-12)
+    np.testing.assert_allclose(curves.after_switches(run)[2][1], np.array(change) / 2, atol=1e-12)  # the mean of two tasks
+    (axes,) = axes_of(run, "stability_gap", curves.stability_gap)
+    mean = next(line for line in axes.lines if line.get_linewidth() == 1.7)
+    np.testing.assert_allclose(mean.get_ydata(), change[0] * 0.75, atol=1e-12)
+    by_task = axes_of(run, "accuracy_by_task", curves.accuracy_by_task)[0]
+    assert any(line.get_ydata()[-1] == pytest.approx(0.8) and len(line.get_xdata()) > 5 for line in by_task.lines)
+    circles = [float(np.asarray(line.get_ydata()).item()) for line in by_task.lines if line.get_marker() == "o"]
+    assert circles[0] == pytest.approx(0.9)
+
+
+def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=3)
+    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    kept = [record for record in records if record["kind"] == "train" or record["row"] is not None]
+    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
+    found = {panel.name: panel for panel in panels(load(run_dir))}
+    assert "stability_gap" not in found
+    assert "protocol.eval_every" in found["accuracy_by_task"].explanation
+
+
+@pytest.mark.parametrize(
+    ("timing", "words"),
+    [
+        (
+            {"train_s": 8.0, "evaluate_s": 1.2, "insight_s": 0.8},
+            "Probes and evaluation took 12% of the time, looking inside 8%.",
+        ),
+        ({"train_s": 3.0, "evaluate_s": 1.0, "insight_s": 0.0}, "Probes and evaluation took 25% of the time."),
+        ({"wall_s": 3.0}, None),
+    ],
+)
+def test_the_share_of_time_is_said_on_the_terminal_and_in_the_report(
+    timing: dict[str, float], words: str | None, make_run: Callable[..., Path]
+) -> None:
+    run_dir = make_run()
+    summary = json.loads((run_dir / "summary.json").read_text()) | {"timing": timing}
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    with open("/dev/null", "w") as nowhere:
+        console = Console(record=True, file=nowhere, width=200)
+        terminal.show(run_dir, console)
+    for text in (console.export_text(), report.write(run_dir).read_text()):
+        assert words in text if words else "of the time" not in text
