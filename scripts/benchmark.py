@@ -242,7 +242,7 @@ def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int,
 
 
 def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int) -> Job:
-    """Whole commands, one after another, from the start of Python to the report: the default stream at a quarter of its updates."""
+    """Whole commands one after another, from the start of Python to the report: the default stream, updates quartered."""
     folder = tempfile.TemporaryDirectory(prefix="benchmark-")
     program = [sys.executable, "-m", "metacl_run", *overrides, "rerun=true", "progress=none"]
     program += [f"gpu.threads={threads}", "protocol.updates_per_task=30", "protocol.eval_every=0"]
