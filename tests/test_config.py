@@ -10,13 +10,14 @@ from typing import Literal
 import pytest
 import yaml
 
+from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.cli import check, compose_job, expand
-from metacl_run.config import Experiment, component_class, config_dir, convert, load
+from metacl_run.config import Experiment, component_class, config_dir, convert, load, options_that_are
 from metacl_run.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
 
 MISTAKES = [
-    ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: anil, "),
+    ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, anil, "),
     ("algo.inner_lrr=3", "algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?"),
     ("+algo.foo=1", "algo.foo=1: Maml has no such setting."),
     ("sed=1", "sed=1: there is no such setting. Did you mean seeds?"),
@@ -114,7 +115,8 @@ def test_mistakes_inside_a_preset_file_are_named_too(tmp_path: Path) -> None:
 
 def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "algo").mkdir()
-    (tmp_path / "algo" / "alien.yaml").write_text("_target_: metacl_run.models.mlp.Mlp\nhidden: [3]\nbatch_norm: true\n")
+    alien = "_target_: metacl_run.models.mlp.Mlp\nhidden: [3]\nbatch_norm: true\ninitial: torch\n"
+    (tmp_path / "algo" / "alien.yaml").write_text(alien)
     with pytest.raises(ConfigError) as caught:
         check(["algo=alien"], str(tmp_path), multirun=False)
     assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
@@ -138,8 +140,8 @@ def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
     assert set(node) - {"_target_", "defaults"} == fields
 
 
-@pytest.mark.parametrize("name", [p.stem for p in OPTIONS if p.parent.name == "algo"])
-def test_every_algorithm_takes_a_step_that_lowers_its_loss(name: str, experiment: Callable[..., Experiment]) -> None:
+@pytest.mark.parametrize("name", options_that_are("algo", EpisodeLearner))
+def test_every_episode_learner_takes_a_step_that_lowers_its_loss(name: str, experiment: Callable[..., Experiment]) -> None:
     import numpy as np
     import torch
 

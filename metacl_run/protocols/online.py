@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
 from metacl_run.data.base import SampleData, SampleStream
-from metacl_run.errors import keyed, require
+from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
@@ -69,8 +69,12 @@ class Online(Protocol):
         with keyed("algo"):
             most = f"must be at most the {samples} training samples of a task"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
-            require(algo.samples_at_end <= samples, "samples_at_end", algo.samples_at_end, most)
             algo.recall(tasks)
+        if algo.samples_at_end > samples // algo.batch_size * algo.batch_size:
+            raise ConfigError(
+                f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data gives "
+                f"{samples} to learn from. Ask for fewer, or for more training samples of a task."
+            )
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
         algo.init(Network(module, data.count_outputs()), params, tasks)

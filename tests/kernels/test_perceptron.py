@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,8 +18,9 @@ SIZES = [[7, 5, 6, 4], [7, 4], [9, 6, 3]]
 def draw(sizes: list[int], seed: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for below, above in zip(sizes, sizes[1:], strict=False):
-        found += [torch.randn(above, below, dtype=dtype, generator=generator), torch.randn(above, dtype=dtype, generator=generator)]
+    for below, above in itertools.pairwise(sizes):
+        for shape in ((above, below), (above,)):
+            found.append(torch.randn(shape, dtype=dtype, generator=generator))
     return found
 
 
