@@ -1,7 +1,7 @@
 """Plain SGD on one sample after another: `inner.adapt` step by step, or as one compiled call where the network allows it.
 
-Both give the same numbers. The compiled call (kernels/perceptron.py) takes perceptrons of linear layers and ReLU on the CPU with
-cross-entropy, and has no derivative: for methods that need none through these steps.
+Both give the same numbers. The compiled call (kernels/perceptron.py) takes perceptrons of linear layers and ReLU on the CPU,
+with cross-entropy, and has no derivative: for methods that need none through these steps.
 
 Shapes: G groups of S steps, one sample a step.
 """

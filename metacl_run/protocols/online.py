@@ -72,8 +72,8 @@ class Online(Protocol):
             algo.recall(tasks)
         if algo.samples_at_end > samples // algo.batch_size * algo.batch_size:
             raise ConfigError(
-                f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data gives "
-                f"{samples} to learn from. Ask for fewer, or for more training samples of a task."
+                f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data "
+                f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
             )
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)

@@ -19,8 +19,7 @@ def draw(sizes: list[int], seed: int, dtype: torch.dtype = torch.float64) -> lis
     generator = torch.Generator().manual_seed(seed)
     found = []
     for below, above in itertools.pairwise(sizes):
-        for shape in ((above, below), (above,)):
-            found.append(torch.randn(shape, dtype=dtype, generator=generator))
+        found += [torch.randn(shape, dtype=dtype, generator=generator) for shape in ((above, below), (above,))]
     return found
 
 
