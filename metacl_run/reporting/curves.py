@@ -47,8 +47,7 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
         axes.plot(run.eval_units[before], mean[before, task], color=colour, lw=0.8, alpha=0.5)
         mean_line(axes, run.eval_units[after], mean[after, task], half[after, task], colour)
         for index in np.flatnonzero(run.eval_units == end):
-            whole = run.eval_accuracy[:, index, task].mean()
-            axes.plot(end, whole, "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
+            axes.plot(end, mean[index, task], "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
     shown = [task for task in range(0, run.num_tasks, math.ceil(run.num_tasks / MAX_LABELS)) if np.isfinite(mean[-1, task])]
     ends = [float(mean[-1, task]) for task in shown]
     texts = [run.task_label(task) for task in shown] if run.num_tasks > 1 else ["held out"] * len(shown)
