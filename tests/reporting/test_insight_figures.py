@@ -192,7 +192,7 @@ def test_the_stability_gap_is_measured_from_the_switch_on_what_probes_look_at(ma
     by_task = axes_of(run, "accuracy_by_task", curves.accuracy_by_task)[0]
     assert any(line.get_ydata()[-1] == pytest.approx(0.8) and len(line.get_xdata()) > 5 for line in by_task.lines)
     circles = [float(np.asarray(line.get_ydata()).item()) for line in by_task.lines if line.get_marker() == "o"]
-    assert circles[0] == pytest.approx(0.9)
+    assert circles[0] == pytest.approx(0.8)  # on the line, not on all test samples
 
 
 def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callable[..., Path]) -> None:
