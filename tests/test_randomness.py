@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from metacl_run.randomness import LARGEST_SEED, Purpose, generator
 
-POSITIONS = {Purpose.DEAL: 0, Purpose.RATES: 0, Purpose.SHIFT: 1, Purpose.TRAIN: 1, Purpose.EVALUATE: 2}
+POSITIONS = {each: 1 for each in Purpose} | dict.fromkeys((Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR), 0)
+POSITIONS[Purpose.EVALUATE] = 2
 
 
 def test_streams_differ_by_purpose_seed_and_position() -> None:
@@ -16,7 +17,7 @@ def test_streams_differ_by_purpose_seed_and_position() -> None:
                 value = generator(purpose, seed, *position).random()
                 assert value not in first, (first.get(value), purpose, seed, position)
                 first[value] = (purpose, seed, position)
-    assert len(first) == 4 * (1 + 1 + 3 + 3 + 3)
+    assert len(first) == 4 * (3 * 1 + 7 * 3)
 
 
 def test_a_stream_is_the_same_every_time() -> None:
