@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metacl_run.randomness import LARGEST_SEED, Purpose, generator
 
-POSITIONS = {each: 1 for each in Purpose} | dict.fromkeys((Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR), 0)
+POSITIONS = dict.fromkeys(Purpose, 1) | dict.fromkeys((Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR), 0)
 POSITIONS[Purpose.EVALUATE] = 2
 
 
