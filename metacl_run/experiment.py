@@ -174,7 +174,7 @@ def _stop_on_signal() -> Iterator[Any]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        log.warning("stopping after this meta-update; once more to stop at once")
+        log.warning("stopping after this unit of work; once more to stop at once")
 
     before = {}
     try:

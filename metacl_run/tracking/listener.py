@@ -22,9 +22,9 @@ class RunInfo(NamedTuple):
     task_names: list[list[str]]
     """[replicate][task]"""
     units_per_task: int
-    """Units of work (here: meta-updates) a task takes; the run takes this times the number of tasks."""
+    """Units of work a task takes; the run takes this times the number of tasks."""
     unit_name: str
-    """What one unit is called: "meta-update"."""
+    """What one unit is called: "meta-update", "observation"."""
     config: dict[str, Any]
     """The resolved config."""
     first_unit: int
