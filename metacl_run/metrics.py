@@ -79,16 +79,15 @@ def min_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: 
 
     Args:
         rows: [T + 1, T].
-        probes: [P, T] further evaluations. Without them only task ends are seen, which hides the dip right after a
-            switch of tasks (the stability gap) and so gives an upper bound.
+        probes: [P, T] all evaluations, those at task ends too, on the same test samples. Without them only `rows` are seen,
+            which hides the dip right after a switch of tasks (the stability gap) and so gives an upper bound.
         probe_tasks: [P] the task, counted from 0, that was being learned at each.
     """
     num_tasks = rows.shape[1]
     lowest = []
     for j in range(num_tasks - 1):
-        seen = [rows[i, j] for i in range(j + 2, num_tasks + 1)]
-        seen += [values[j] for task, values in zip(probe_tasks, probes, strict=True) if task > j]
-        lowest.append(np.min(seen))
+        seen = [values[j] for task, values in zip(probe_tasks, probes, strict=True) if task > j]
+        lowest.append(np.min(seen or [rows[i, j] for i in range(j + 2, num_tasks + 1)]))
     return float(np.mean(lowest))
 
 

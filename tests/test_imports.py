@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors", "metacl_run", "randomness"},
     "protocols": {
         *("algorithms.episode_learner", "algorithms.stream_learner", "data.base", "data.sampling"),
-        *("models.base", "tracking.store"),
+        *("models", "tracking.store"),
         *("errors", "gpu", "inner", "insight", "metrics", "randomness", "types"),
     },
     "algorithms": {"errors", "inner", "models.base", "types"},

@@ -7,7 +7,8 @@ Buzzega et al. 2020 (arXiv 2004.07211, equation 6). With h the stored logits of 
 Differences from the paper:
  1. The squared distance is the mean over the outputs, as in the released code, whose alphas are for it; equation 6 has the sum.
  2. Batch and draws go through the network together, which only batch norm can tell. No augmentation.
- 3. As long as the memory holds less than `replay`, all it holds is replayed, in both draws.
+ 3. Where tasks are known, the outputs of other tasks count in that mean with a distance of 0.
+ 4. As long as the memory holds less than `replay`, all it holds is replayed, in both draws.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ class Mer(StreamLearner):
         sequence = Samples(*(torch.cat(parts, 1) for parts in zip(new, observed.replay, strict=True)))
         weight = torch.cat([torch.ones_like(observed.weight[:, :1]), observed.weight], 1)
         start = state["params"]
-        end, loss = sgd(network, start, sequence, weight, rate=self.lr, beta=self.beta)
+        one_by_one = Samples(*(part.unsqueeze(2) for part in sequence))
+        end, loss = sgd(network, start, one_by_one, weight.unsqueeze(2), rate=self.lr, beta=self.beta)
         params = tree_map(lambda a, b: a + self.gamma * (b - a), start, end) if self.gamma != 1 else end
         return {"params": params}, {"loss": loss}

@@ -19,11 +19,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
-from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, joined, weighted_loss
+from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
 from metacl_run.errors import require
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.sequence import sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
 
@@ -72,17 +71,11 @@ class Replay(StreamLearner):
         return {"params": params}
 
     def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
-        params, losses = state["params"], []
-        for draw in range(self.updates):
-            replay = Samples(*(part[draw] for part in observed.replay))
-            samples, weight = replay, observed.weight[draw]
-            if self.source == "stream":
-                samples, weight = joined(observed.batch, replay, weight)
-
-            def objective(params: Params, samples: Samples = samples, weight: Tensor = weight) -> Tensor:
-                return weighted_loss(network, params, samples, weight)
-
-            gradient, loss = grad_and_value(objective)(params)
-            params, _ = Sgd().update(gradient, {}, params, self.lr)
-            losses.append(loss)
-        return {"params": params}, {"loss": torch.stack(losses).mean()}
+        samples, weight = observed.replay, observed.weight
+        if self.source == "stream":
+            batch = Samples(*(part.expand(self.updates, *part.shape) for part in observed.batch))
+            samples = Samples(*(torch.cat(parts, 1) for parts in zip(batch, samples, strict=True)))
+            weight = torch.cat([weight.new_ones(self.updates, self.batch_size), weight], 1)
+        steps = Samples(*(each.unsqueeze(0) for each in samples))
+        params, loss = sgd(network, state["params"], steps, weight.unsqueeze(0), rate=self.lr)
+        return {"params": params}, {"loss": loss}

@@ -61,13 +61,13 @@ class PixelStream(SampleStream):
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
-        shared: dict[bytes, Samples] = {}
+        shared: dict[tuple[bytes, bytes, int], Samples] = {}
         found = []
         for replicate in range(len(self.task_names)):
             size = int(self.test_.sizes[replicate, task])
             size = size if limit is None else min(size, limit)
             rows, labels = self.test_.rows[replicate, task, :size], self.test_.labels[replicate, task, :size]
-            key = rows.tobytes() + labels.tobytes() + (b"" if self.order is None else bytes([replicate]))
+            key = (rows.tobytes(), labels.tobytes(), -1 if self.order is None else replicate)
             if key not in shared:
                 x = self._inputs(rows)
                 if self.order is not None:

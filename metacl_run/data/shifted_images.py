@@ -8,6 +8,7 @@ Differences from the published streams:
  1. Angles lie evenly over [0, 180) degrees, task t at 180 * t / T; GEM draws one at random from each of T equal slots, and the
     files that MER distributes hold one such draw. Training images and permutations are drawn anew for every seed, where those
     files give all seeds the same.
+ 2. The first task is shown as it is: not permuted, not inverted. To an MLP with exchangeable inputs it is all the same.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Plain SGD on one sample after another: `inner.adapt` step by step, or as one compiled call where the network allows it.
+"""Plain SGD on one small batch after another: `inner.adapt` step by step, or one compiled call where the network allows it.
 
 Both give the same numbers. The compiled call (kernels/perceptron.py) takes perceptrons of linear layers and ReLU on the CPU,
 with cross-entropy, and has no derivative: for methods that need none through these steps.
 
-Shapes: G groups of S steps, one sample a step.
+Shapes: G groups of S steps, each on B samples.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ def compiled(network: Network, params: Params, x: Tensor) -> bool:
 def sgd(
     network: Network, params: Params, samples: Samples, weight: Tensor, *, rate: float, beta: float = 1.0
 ) -> tuple[Params, Tensor]:
-    """Takes a step on each sample in turn; after each group goes back to before + beta * (after - before).
+    """Takes a step on each batch in turn; after each group goes back to before + beta * (after - before).
 
     Args:
         network: with cross-entropy as loss.
         params: where the steps start.
-        samples: [G, S].
-        weight: [G, S] factor of each step's gradient; 0 skips it.
+        samples: [G, S, B].
+        weight: [G, S, B]; a step's loss is the weighted sum over its samples, over the sum of weights or 1 where that is less.
         rate: of SGD.
         beta: 1: plain SGD all along.
 
     Returns:
-        The parameters after the last group, constants without a gradient path, and the weighted mean loss before each step.
+        The parameters after the last group, constants without a gradient path, and the weighted mean loss of the samples, each
+        before its step.
     """
     if compiled(network, params, samples.x):
         assert network.plain_layers is not None
         moved, loss = perceptron.sgd(*_for_kernel(network, params, samples), weight, rate=rate, beta=beta)
         return dict(zip(network.plain_layers, moved, strict=True)), loss
-    total = torch.zeros_like(weight[0, 0])
+    total = torch.zeros_like(weight[0, 0, 0])
     for group in range(weight.shape[0]):
         before = params
         for step in range(weight.shape[1]):
-            one = Samples(*(part[group, step].unsqueeze(0) for part in samples)), weight[group, step]
+            one = Samples(*(part[group, step] for part in samples)), weight[group, step]
             with torch.no_grad():
-                total = total + _loss(network, params, one)
+                total = total + _loss(network, params, one) * one[1].sum().clamp(min=1)
                 params, _ = adapt(
                     lambda p, b: _loss(network, p, b), params, [one], optimizer=Sgd(), rate=rate, first_order=True
                 )
@@ -87,5 +88,6 @@ def _for_kernel(network: Network, params: Params, samples: Samples) -> tuple[lis
 
 
 def _loss(network: Network, params: Params, weighted: tuple[Samples, Tensor]) -> Tensor:
-    sample, weight = weighted
-    return weight * cross_entropy(network(params, sample.x, sample.task), sample.y)
+    samples, weight = weighted
+    losses = cross_entropy(network(params, samples.x, samples.task), samples.y, reduction="none")
+    return (weight * losses).sum() / weight.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-// Sample-by-sample learning of a multi-layer perceptron with ReLU and cross-entropy, for many independent problems at once:
+// SGD in small steps on a multi-layer perceptron with ReLU and cross-entropy, for many independent problems at once:
 //
-//   sgd         SGD on one sample after another (MER, La-MAML's inner loop, OML's), which is all latency in small torch operations
+//   sgd         SGD on one small batch after another (MER takes one sample a step), all latency when made of torch operations
 //   look_ahead  La-MAML's first-order meta-gradients along such a path, without ever storing the path
 //
 // P problems; L layers, sizes[0] inputs, sizes[l + 1] outputs of layer l; weights [P, out, in], offsets [P, out], row by row. The
@@ -157,69 +157,34 @@ template <typename T> struct Net {
     }
 };
 
-// G groups of S steps, one sample a step: x [P, G, S, in], y and weight [P, G, S]. A step moves every parameter by
-// -rate * weight * gradient; weight 0 skips it. After each group: back to before + beta * (after - before). The parameters are
-// moved where they lie; losses [P] is the weighted mean over the steps, each before its step.
-template <typename T>
-static void sgd(const Problem &s, double rate, double beta, T *const *weights, T *const *offsets, const T *x, const int64_t *y,
-                const T *weight, T *losses) {
-    const int64_t steps = s.G * s.S, inputs = s.sizes[0];
-#pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
-    for (int64_t p = 0; p < s.P; ++p) {
-        Net<T> net(s);
-        net.take(net.w, net.b, weights, offsets, p);
-        std::vector<std::vector<T>> w0(s.L), b0(s.L);
-        T loss = 0, counted = 0;
-        for (int64_t g = 0; g < s.G; ++g) {
-            if (beta != 1) w0 = net.w, b0 = net.b;
-            for (int64_t i = g * s.S; i < (g + 1) * s.S; ++i) {
-                const int64_t at = p * steps + i;
-                if (weight[at] == 0) continue;
-                loss += weight[at] * net.gradient(x + at * inputs, y[at]);
-                counted += weight[at];
-                net.step(x + at * inputs, T(rate) * weight[at], false);
-            }
-            if (beta != 1) net.pull(w0, b0, T(beta));
-        }
-        losses[p] = counted == 0 ? T(0) : loss / counted;
-        net.give(weights, offsets, p);
-    }
-}
-
-// The meta-batch on the way: activations and deltas of every sample, and the gradients summed up along the path.
-//
-// With g_j = delta_j x_j' the inner gradient of step j, G_i = sum_b D_bi u_bi' the meta-gradient after step i (u the layer's
-// inputs, D the deltas of the weighted mean loss) and C_i = g_1 + .. + g_i:
-//     along = mean_i G_i        rates = -mean_i C_i * G_i, element by element.
-// Layers above the first sum these as they stand. In the first layer the inputs u_b do not change along the path, so with the
-// suffix sums E_bj = sum over i >= j of D_bi
-//     along = mean sum_b E_b1 u_b'        rates[., p] = -mean sum_j x_j[p] delta_j * (sum_b u_b[p] E_bj),
-// and only inputs that are not zero count.
-template <typename T> struct Ahead {
+// A weighted batch: activations and deltas of every sample at a net's weights. `share` is each sample's part of the loss.
+template <typename T> struct Batch {
     const Problem &s;
     int64_t B;
-    std::vector<std::vector<T>> h, d;             // [L][B * out] activations, deltas
-    std::vector<std::vector<T>> sum_w, along_w, rates_w, sum_b, along_b, rates_b;
-    std::vector<T> first, inner;                  // first layer's D of every step [S, B, out], delta of every step [S, out]
-    std::vector<std::vector<int64_t>> active;     // inputs of every sample that are not zero
+    std::vector<std::vector<T>> h, d;          // [L][B * out]
+    std::vector<T> share;                      // [B]
+    std::vector<std::vector<int64_t>> active;  // inputs of every sample that are not zero
 
-    Ahead(const Problem &s, int64_t B, const T *u)
-        : s(s), B(B), h(s.L), d(s.L), sum_w(s.L), along_w(s.L), rates_w(s.L), sum_b(s.L), along_b(s.L), rates_b(s.L), active(B) {
-        for (int64_t l = 0; l < s.L; ++l) {
-            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
-            h[l].resize(B * out), d[l].resize(B * out);
-            for (auto *each : {&along_w, &rates_w}) (*each)[l].assign(in * out, T(0));
-            if (l) sum_w[l].assign(in * out, T(0));
-            for (auto *each : {&sum_b, &along_b, &rates_b}) (*each)[l].assign(out, T(0));
-        }
-        first.assign(s.S * B * s.sizes[1], T(0)), inner.resize(s.S * s.sizes[1]);
-        for (int64_t b = 0; b < B; ++b)
-            for (int64_t i = 0; i < s.sizes[0]; ++i)
-                if (!(u[b * s.sizes[0] + i] == 0)) active[b].push_back(i);
+    Batch(const Problem &s, int64_t B) : s(s), B(B), h(s.L), d(s.L), share(B), active(B) {
+        for (int64_t l = 0; l < s.L; ++l) h[l].resize(B * s.sizes[l + 1]), d[l].resize(B * s.sizes[l + 1]);
     }
 
-    // Forward and backward pass of the meta-batch at the net's present weights. Returns the loss; `share` are the weights / sum.
-    T measure(const Net<T> &net, const T *u, const int64_t *y, const T *share) {
+    // Takes samples u [B, in]; the loss is their weighted sum, over the sum of weights but no less than `least`. Returns the sum of the weights.
+    T take(const T *u, const T *weight, T least) {
+        T counted = 0;
+        for (int64_t b = 0; b < B; ++b) counted += weight[b];
+        for (int64_t b = 0; b < B; ++b) {
+            share[b] = weight[b] / (counted < least ? least : counted);
+            active[b].clear();
+            if (share[b] == 0) continue;
+            for (int64_t i = 0; i < s.sizes[0]; ++i)
+                if (!(u[b * s.sizes[0] + i] == 0)) active[b].push_back(i);  // NaN is active
+        }
+        return counted;
+    }
+
+    // Forward and backward pass at the net's present weights. Returns the loss.
+    T measure(const Net<T> &net, const T *u, const int64_t *y) {
         T loss = 0;
         for (int64_t b = 0; b < B; ++b) {
             if (share[b] == 0) continue;
@@ -264,9 +229,96 @@ template <typename T> struct Ahead {
         return loss;
     }
 
+    // Moves the net by -rate * gradient of the loss just measured.
+    void descend(Net<T> &net, const T *u, T rate) const {
+        for (int64_t b = 0; b < B; ++b) {
+            if (share[b] == 0) continue;
+            for (int64_t l = 0; l < s.L; ++l) {
+                const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+                const T *delta = d[l].data() + b * out;
+                for (int64_t o = 0; o < out; ++o) net.b[l][o] -= rate * delta[o];
+                if (l == 0) {
+                    for (int64_t i : active[b]) {
+                        const T value = rate * u[b * in + i];
+                        T *row = net.w[0].data() + i * out;
+                        for (int64_t o = 0; o < out; ++o) row[o] -= value * delta[o];
+                    }
+                } else {
+                    const T *below = h[l - 1].data() + b * in;
+                    for (int64_t o = 0; o < out; ++o) {
+                        const T value = rate * delta[o];
+                        T *row = net.w[l].data() + o * in;
+                        for (int64_t i = 0; i < in; ++i) row[i] -= value * below[i];
+                    }
+                }
+            }
+        }
+    }
+};
+
+// G groups of S steps, each on a batch of B samples: x [P, G, S, B, in], y and weight [P, G, S, B]. The loss of a step is the weighted
+// sum over its samples divided by the sum of weights, or by 1 where that is less; where it is 0 nothing moves. After each group: back
+// to before + beta * (after - before). The parameters are moved where they lie; losses [P] is the mean over the steps, by their
+// weights, each before its step.
+template <typename T>
+static void sgd(const Problem &s, int64_t B, double rate, double beta, T *const *weights, T *const *offsets, const T *x,
+                const int64_t *y, const T *weight, T *losses) {
+    const int64_t steps = s.G * s.S, inputs = s.sizes[0];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
+    for (int64_t p = 0; p < s.P; ++p) {
+        Net<T> net(s);
+        net.take(net.w, net.b, weights, offsets, p);
+        Batch<T> batch(s, B);
+        std::vector<std::vector<T>> w0(s.L), b0(s.L);
+        T loss = 0, counted = 0;
+        for (int64_t g = 0; g < s.G; ++g) {
+            if (beta != 1) w0 = net.w, b0 = net.b;
+            for (int64_t i = g * s.S; i < (g + 1) * s.S; ++i) {
+                const int64_t at = (p * steps + i) * B;
+                const T here = batch.take(x + at * inputs, weight + at, T(1));
+                if (here == 0) continue;
+                loss += std::max(here, T(1)) * batch.measure(net, x + at * inputs, y + at);
+                counted += here;
+                batch.descend(net, x + at * inputs, T(rate));
+            }
+            if (beta != 1) net.pull(w0, b0, T(beta));
+        }
+        losses[p] = counted == 0 ? T(0) : loss / counted;
+        net.give(weights, offsets, p);
+    }
+}
+
+// The gradients of the meta-batch summed up along the path.
+//
+// With g_j = delta_j x_j' the inner gradient of step j, G_i = sum_b D_bi u_bi' the meta-gradient after step i (u the layer's
+// inputs, D the deltas of the weighted mean loss) and C_i = g_1 + .. + g_i:
+//     along = mean_i G_i        rates = -mean_i C_i * G_i, element by element.
+// Layers above the first sum these as they stand. In the first layer the inputs u_b do not change along the path, so with the
+// suffix sums E_bj = sum over i >= j of D_bi
+//     along = mean sum_b E_b1 u_b'        rates[., p] = -mean sum_j x_j[p] delta_j * (sum_b u_b[p] E_bj),
+// and only inputs that are not zero count.
+template <typename T> struct Ahead {
+    const Problem &s;
+    const int64_t B;
+    const Batch<T> &batch;
+    std::vector<std::vector<T>> sum_w, along_w, rates_w, sum_b, along_b, rates_b;
+    std::vector<T> first, inner;                  // first layer's D of every step [S, B, out], delta of every step [S, out]
+
+    Ahead(const Problem &s, const Batch<T> &batch)
+        : s(s), B(batch.B), batch(batch), sum_w(s.L), along_w(s.L), rates_w(s.L), sum_b(s.L), along_b(s.L), rates_b(s.L) {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            for (auto *each : {&along_w, &rates_w}) (*each)[l].assign(in * out, T(0));
+            if (l) sum_w[l].assign(in * out, T(0));
+            for (auto *each : {&sum_b, &along_b, &rates_b}) (*each)[l].assign(out, T(0));
+        }
+        first.assign(s.S * B * s.sizes[1], T(0)), inner.resize(s.S * s.sizes[1]);
+    }
+
     // Adds what step j's inner gradient, which `net` still holds, and the meta-batch after it contribute.
-    void add(const Net<T> &net, int64_t j, const T *share) {
-        const auto &delta = net.delta, &hidden = net.hidden;
+    void add(const Net<T> &net, int64_t j) {
+        const auto &delta = net.delta, &hidden = net.hidden, &h = batch.h, &d = batch.d;
+        const T *share = batch.share.data();
         const int64_t out0 = s.sizes[1];
         std::copy_n(delta[0].data(), out0, inner.data() + j * out0);
         std::copy_n(d[0].data(), B * out0, first.data() + j * B * out0);
@@ -298,7 +350,8 @@ template <typename T> struct Ahead {
     }
 
     // The first layer, once the path is over. x [S, in]: the samples of the steps.
-    void finish(const T *x, const T *u, const T *share) {
+    void finish(const T *x, const T *u) {
+        const T *share = batch.share.data();
         const int64_t in = s.sizes[0], out = s.sizes[1];
         for (int64_t j = s.S - 2; j >= 0; --j)
             for (int64_t i = 0; i < B * out; ++i) first[j * B * out + i] += first[(j + 1) * B * out + i];
@@ -351,18 +404,17 @@ static void look_ahead(const Problem &s, int64_t B, T *const *weights, T *const 
         net.take(net.w, net.b, weights, offsets, p);
         net.take(net.rw, net.rb, rates_w, rates_b, p);
         const T *xs = x + p * s.S * inputs, *us = u + p * B * inputs;
-        std::vector<T> share(weight + p * B, weight + (p + 1) * B);
-        T counted = 0, loss = 0;
-        for (T each : share) counted += each;
-        for (T &each : share) each = counted == 0 ? T(0) : each / counted;
-        Ahead<T> ahead(s, B, us);
+        Batch<T> batch(s, B);
+        batch.take(us, weight + p * B, T(1));
+        Ahead<T> ahead(s, batch);
+        T loss = 0;
         for (int64_t j = 0; j < s.S; ++j) {
             net.gradient(xs + j * inputs, y[p * s.S + j]);
             net.step(xs + j * inputs, T(1), true);
-            loss += ahead.measure(net, us, v + p * B, share.data());
-            ahead.add(net, j, share.data());
+            loss += batch.measure(net, us, v + p * B);
+            ahead.add(net, j);
         }
-        ahead.finish(xs, us, share.data());
+        ahead.finish(xs, us);
         losses[p] = loss / s.S;
         for (int64_t l = 0; l < s.L; ++l) {
             const int64_t in = s.sizes[l], out = s.sizes[l + 1];
@@ -387,9 +439,9 @@ static void look_ahead(const Problem &s, int64_t B, T *const *weights, T *const 
 }
 
 #define EXPORT(T)                                                                                                                \
-    extern "C" void perceptron_sgd_##T(const Problem *s, double rate, double beta, T *const *weights, T *const *offsets,         \
-                                       const T *x, const int64_t *y, const T *weight, T *losses) {                               \
-        sgd<T>(*s, rate, beta, weights, offsets, x, y, weight, losses);                                                          \
+    extern "C" void perceptron_sgd_##T(const Problem *s, int64_t B, double rate, double beta, T *const *weights,             \
+                                       T *const *offsets, const T *x, const int64_t *y, const T *weight, T *losses) {            \
+        sgd<T>(*s, B, rate, beta, weights, offsets, x, y, weight, losses);                                                          \
     }                                                                                                                            \
     extern "C" void perceptron_look_ahead_##T(const Problem *s, int64_t B, T *const *weights, T *const *offsets, T *const *rw,   \
                                               T *const *rb, T *const *along_w, T *const *along_b, T *const *by_rate_w,           \

@@ -1,9 +1,9 @@
-"""Sample-by-sample learning of a perceptron, for many problems in one call; see perceptron.cpp for what is computed.
+"""SGD in small steps on a perceptron, for many problems in one call; see perceptron.cpp for what is computed.
 
-A step on one sample of a small network is tens of microseconds of arithmetic, and hundreds of overhead when it is made of torch
+A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
 operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
 
-Shapes: P mapped problems, G groups of S steps, B samples of a meta-batch, D inputs.
+Shapes: P mapped problems, G groups of S steps, B samples of a batch, D inputs.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ def sgd(
 
     Args:
         parameters: weight [out, in] and offset [out] of every layer, in order.
-        x: [G, S, D]; y: [G, S] int64; weight: [G, S] factor of each step's gradient.
+        x: [G, S, B, D]; y: [G, S, B] int64; weight: [G, S, B]. A step's loss is the weighted sum over its samples over the
+            sum of the weights, or by 1 where that is less.
         rate: of SGD.
         beta: after each group, back to before + beta * (after - before) (MER's within-batch Reptile); 1: not.
 
     Returns:
-        The parameters, and the weighted mean loss, each sample's before its step.
+        The parameters, and the weighted mean loss over all samples, each before its step.
     """
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
         moved, losses = [each.clone() for each in parameters], x.new_empty(len(x))
         shape = _shape(y.shape[1], y.shape[2], x, moved)
-        numbers = ctypes.c_double(rate), ctypes.c_double(beta)
+        numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
         _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
         return [*moved, losses]
 
@@ -78,7 +79,7 @@ def look_ahead(
         losses = x.new_empty(len(x))
         size = ctypes.c_int64(u.shape[1])
         pairs = (pointers for group in (parameters, rates, along, by_rate) for pointers in _pairs(group))
-        shape = _shape(1, y.shape[1], x.unsqueeze(1), parameters)
+        shape = _shape(1, y.shape[1], x, parameters)
         _kernel("look_ahead", x)(shape, size, *pairs, *_pointers(x, y, u, v, weight, losses))
         return [*along, *by_rate, losses]
 
@@ -119,7 +120,7 @@ def _kernel(name: str, x: Tensor) -> Any:
 
 
 def _shape(groups: int, steps: int, x: Tensor, parameters: Sequence[Tensor]) -> Any:
-    """`Problem` of perceptron.cpp for x [P, G, S, D] and parameters [P, ...]."""
+    """`Problem` of perceptron.cpp for x [P, ..., D] and parameters [P, ...]."""
     sizes = [x.shape[-1], *(offset.shape[1] for offset in parameters[1::2])]
     unused = [0] * (MOST_LAYERS + 1 - len(sizes))
     return (ctypes.c_int64 * (5 + MOST_LAYERS + 1))(

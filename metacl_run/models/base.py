@@ -56,7 +56,8 @@ class Network:
             )
         self.ways, self.module, self.masks = ways, module, masks
         self._dtype = compute_dtype
-        self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) else None
+        exact = compute_dtype in (None, next(module.parameters()).dtype)
+        self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None
         """Parameter names, layer by layer, of a plain perceptron: what `kernels/perceptron.py` can take; None for any other."""
 
     def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:

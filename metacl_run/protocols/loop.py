@@ -32,7 +32,7 @@ class Position:
         unit: units of work done.
         bytes: length of metrics.jsonl.
         sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation: {"task": being learned, "accuracy": [R][T]}.
+        probes: every evaluation, on what probes look at: {"task": being learned, "accuracy": [R][T]}.
         half_width: [R][T] 95% half-widths of the last evaluation.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
@@ -183,10 +183,10 @@ class Loop(abc.ABC):
         accuracies, half = self.scores(whole=row is not None)
         means = accuracies.tolist()
         also = self.probes_look_at_less and self.eval_every > 0 and row is not None
-        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}
+        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
         position.half_width = None if half is None else half.tolist()
-        position.probes.append({"task": self._task, "accuracy": means})
+        position.probes.append({"task": self._task, "accuracy": probe.get("probe", means)})
         if row is not None:
             position.matrix[:, row] = accuracies.cpu()
             self.run_.store.write_matrix(position.matrix.numpy())

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
@@ -21,6 +21,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.models.layers import BatchNorm
 from metacl_run.protocols.base import Outcome, Protocol, Run
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Loop
@@ -69,14 +70,26 @@ class Online(Protocol):
         with keyed("algo"):
             most = f"must be at most the {samples} training samples of a task"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
-            algo.recall(tasks)
-        if algo.samples_at_end > samples // algo.batch_size * algo.batch_size:
+            recall = algo.recall(tasks)
+        usable = samples // algo.batch_size * algo.batch_size
+        if recall.keep == "ring" and recall.capacity // tasks > usable:
+            raise ConfigError(
+                f"algo: {type(algo).__name__} keeps {recall.capacity // tasks} samples of each task, but a task has {usable} "
+                "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
+            )
+        if algo.samples_at_end > usable:
             raise ConfigError(
                 f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data "
                 f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
             )
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
+        if any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+            raise ConfigError(
+                f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
+                "sample would be normalised to nothing, and a test batch would give its task away. Use model=mlp_small, "
+                "model=conv_plain or another without."
+            )
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
     def run(self, run: Run) -> Outcome:

@@ -103,7 +103,9 @@ def _probed(run: Run) -> str:
             "Accuracy was measured when tasks ended only: a dip in between is not seen here nor by min_accuracy. "
             "protocol.eval_every=N probes it every N units."
         )
-    fewer = f" on the first {run.probe_samples} test samples of a task; the metrics are on all of them"
+    fewer = (
+        f" on the first {run.probe_samples} test samples of a task, as for min_accuracy; the other metrics are on all of them"
+    )
     every = int(np.diff(np.unique([0, *run.probe_units])).min())
     return f"Between task ends accuracy was probed every {every} {run.unit_name}s{fewer if run.probes_look_at_less else ''}."
 

@@ -57,10 +57,25 @@ def test_sgd_is_torch_optims_step_by_step(sizes: list[int], beta: float) -> None
         with torch.no_grad():
             for start, p in zip(before, expected, strict=True):
                 p.copy_(start + beta * (p - start))
-    found, loss = perceptron.sgd(draw(sizes, 0), x, y, weight, rate=0.2, beta=beta)
+    found, loss = perceptron.sgd(draw(sizes, 0), x[:, :, None], y[:, :, None], weight[:, :, None], rate=0.2, beta=beta)
     for f, e in zip(found, expected, strict=True):
         torch.testing.assert_close(f, e.detach(), rtol=1e-12, atol=1e-12)
     assert loss.item() == pytest.approx(total / weight.sum().item())
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_a_step_on_a_batch_follows_its_weighted_mean_loss(sizes: list[int]) -> None:
+    x, y = images(1, 3, 5, sizes[0], classes=sizes[-1], seed=4)
+    weight = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 0.5, 1, 1, 1]], dtype=torch.float64)[None]
+    expected = [p.clone().requires_grad_() for p in draw(sizes, 0)]
+    optimizer = torch.optim.SGD(expected, lr=0.2)
+    for step in (0, 2):
+        optimizer.zero_grad()
+        loss_of(expected, x[0, step], y[0, step], weight[0, step]).backward()
+        optimizer.step()
+    found, _ = perceptron.sgd(draw(sizes, 0), x, y, weight, rate=0.2, beta=1.0)
+    for f, e in zip(found, expected, strict=True):
+        torch.testing.assert_close(f, e.detach(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -87,8 +102,8 @@ def test_looking_ahead_is_the_derivative_with_inner_gradients_constant(sizes: li
 
 def test_mapped_over_problems_each_gets_its_own_answer_in_any_number_of_threads() -> None:
     sizes = SIZES[0]
-    x, y = images(3, 2, 4, sizes[0], classes=4, seed=1)
-    weight = torch.ones(3, 2, 4, dtype=torch.float64)
+    x, y = images(3, 2, 4, 3, sizes[0], classes=4, seed=1)
+    weight = torch.ones(3, 2, 4, 3, dtype=torch.float64)
     parameters = [torch.stack(parts) for parts in zip(*(draw(sizes, seed) for seed in range(3)), strict=True)]
 
     def one(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
@@ -108,17 +123,17 @@ def test_mapped_over_problems_each_gets_its_own_answer_in_any_number_of_threads(
 
 def test_what_is_not_finite_shows() -> None:
     sizes = SIZES[0]
-    x, y = images(1, 2, sizes[0], classes=4, seed=1)
+    x, y = images(1, 2, 1, sizes[0], classes=4, seed=1)
     parameters = draw(sizes, 0)
     parameters[0][0, 0] = torch.nan
-    x[0, 0, 0] = 1.0
-    moved, loss = perceptron.sgd(parameters, x, y, torch.ones(1, 2, dtype=torch.float64), rate=0.1, beta=1.0)
+    x[0, 0, 0, 0] = 1.0
+    moved, loss = perceptron.sgd(parameters, x, y, torch.ones(1, 2, 1, dtype=torch.float64), rate=0.1, beta=1.0)
     assert loss.isnan()
     assert moved[-1].isnan().any()
 
 
 def test_a_derivative_is_refused() -> None:
-    x, y = images(1, 2, 7, classes=4, seed=1)
+    x, y = images(1, 2, 1, 7, classes=4, seed=1)
     parameters = [p.requires_grad_() for p in draw(SIZES[0], 0)]
-    moved, _ = perceptron.sgd(parameters, x, y, torch.ones(1, 2, dtype=torch.float64), rate=0.1, beta=1.0)
+    moved, _ = perceptron.sgd(parameters, x, y, torch.ones(1, 2, 1, dtype=torch.float64), rate=0.1, beta=1.0)
     assert not moved[0].requires_grad
