@@ -61,7 +61,10 @@ class Memory:
         sizes = np.broadcast_to(sizes, uniforms.shape[:2])
         slot = np.zeros(uniforms.shape, np.int64)
         fitting = np.minimum(sizes, recall.size)
-        for size in np.unique(fitting[fitting > 0]):
+        whole = recall.by_task and recall.size >= self._kept_of_a_task  # nothing to choose: all that is kept, as it lies
+        if whole:
+            slot[:] = np.arange(recall.size)
+        for size in np.unique(fitting[fitting > 0]) if not whole else ():
             where = fitting == size
             taken = slot[where]
             taken[:, :size] = draw_distinct(uniforms[where][:, :size], sizes[where])
