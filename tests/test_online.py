@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run.config import Experiment, options_that_are
 from metacl_run.errors import ConfigError, DataError
 from metacl_run.experiment import run
-from metacl_run.protocols.loop import Loop
+from tests.test_run import stop_after
 
 SMALL = [
     "data.num_tasks=3",
@@ -62,22 +60,6 @@ def test_every_algorithm_of_the_issue_is_there() -> None:
     assert set(wanted.split()) <= set(ALGORITHMS)
 
 
-def stopped_after(built: Experiment, units: int) -> None:
-    """Runs until `units` observations of the run are done, as if the process had been told to stop."""
-    original = Loop._learn
-
-    def counting(self: Any) -> Any:
-        if self.position.unit == units - 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return original(self)
-
-    Loop._learn = counting  # type: ignore[method-assign]
-    try:
-        assert run(built) == 130
-    finally:
-        Loop._learn = original  # type: ignore[method-assign]
-
-
 def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]]:
     """State, matrix, metrics and records, without times."""
     content = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]
@@ -98,7 +80,7 @@ def test_stopped_between_two_observations_it_ends_bit_for_bit_as_the_unbroken_ru
     assert run(unbroken) == 0
     per_task = unbroken.data.train_per_task // unbroken.algo.batch_size
     for units in (2, per_task, per_task + 1, 2 * per_task + 3):  # in a task's middle, at its end, just after
-        stopped_after(broken, units)
+        stop_after(broken, units)
     assert run(broken) == 0
     state, matrix, metrics, lines = final(unbroken)
     again = final(broken)

@@ -190,16 +190,13 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(damage: str, ex
 
 
 def stop_after(built: Experiment, units: int) -> None:
-    """Runs until `units` meta-updates are done, as if a signal had come."""
+    """Runs until `units` units of the run are done, as if the process had been told to stop."""
     from metacl_run.protocols.loop import Loop
 
     original = Loop._learn
-    count = 0
 
     def counting(self: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == units:
+        if self.position.unit == units - 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self)
 

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, loss_on, weighted_loss
+from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, loss_on
 from metacl_run.errors import require
 from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.sequence import weighted_loss
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
 

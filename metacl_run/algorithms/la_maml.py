@@ -35,11 +35,11 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, joined, loss_on, weighted_loss
+from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, joined, loss_on
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd, clip
-from metacl_run.inner.sequence import compiled, look_ahead
+from metacl_run.inner.sequence import compiled, look_ahead, weighted_loss
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
 
@@ -115,8 +115,8 @@ class LaMaml(StreamLearner):
         """One meta-update; the loss is the meta-objective."""
         params = state["params"]
         rates = state["rates"] if self.rate_lr is not None else tree_map(lambda p: torch.full_like(p, self.inner_lr), params)
-        positive = tree_map(torch.relu, rates)
         if self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x):
+            positive = tree_map(torch.relu, rates)
             along, rates_along, loss = look_ahead(network, params, positive, batch, joint, weight)
         else:
             along, rates_along, loss = self._differentiated(network, params, rates, batch, joint, weight)

@@ -91,12 +91,6 @@ def loss_on(network: Network, params: Params, samples: Samples) -> Tensor:
     return cross_entropy(network(params, samples.x, samples.task), samples.y)
 
 
-def weighted_loss(network: Network, params: Params, samples: Samples, weight: Tensor) -> Tensor:
-    """Cross-entropy averaged with `weight` [samples]; 0 where all weights are."""
-    losses = cross_entropy(network(params, samples.x, samples.task), samples.y, reduction="none")
-    return (losses * weight).sum() / weight.sum().clamp(min=1)
-
-
 def joined(batch: Samples, replay: Samples, weight: Tensor) -> tuple[Samples, Tensor]:
     """The batch [B] and one draw [K] as one batch [B + K], and the weights of its samples."""
     both = Samples(*(torch.cat(parts) for parts in zip(batch, replay, strict=True)))

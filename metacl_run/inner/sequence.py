@@ -51,11 +51,16 @@ def sgd(
     for group in range(weight.shape[0]):
         before = params
         for step in range(weight.shape[1]):
-            one = Samples(*(part[group, step] for part in samples)), weight[group, step]
+            one, its = Samples(*(part[group, step] for part in samples)), weight[group, step]
             with torch.no_grad():
-                total = total + _loss(network, params, one) * one[1].sum().clamp(min=1)
+                total = total + weighted_loss(network, params, one, its) * its.sum().clamp(min=1)
                 params, _ = adapt(
-                    lambda p, b: _loss(network, p, b), params, [one], optimizer=Sgd(), rate=rate, first_order=True
+                    lambda p, b: weighted_loss(network, p, *b),
+                    params,
+                    [(one, its)],
+                    optimizer=Sgd(),
+                    rate=rate,
+                    first_order=True,
                 )
         params = tree_map(lambda start, end: start + beta * (end - start), before, params)
     return params, total / weight.sum().clamp(min=1)
@@ -87,7 +92,7 @@ def _for_kernel(network: Network, params: Params, samples: Samples) -> tuple[lis
     return [params[name] for name in network.plain_layers], samples.x.flatten(samples.y.ndim), samples.y
 
 
-def _loss(network: Network, params: Params, weighted: tuple[Samples, Tensor]) -> Tensor:
-    samples, weight = weighted
+def weighted_loss(network: Network, params: Params, samples: Samples, weight: Tensor) -> Tensor:
+    """Cross-entropy averaged with `weight` [samples]; 0 where all weights are."""
     losses = cross_entropy(network(params, samples.x, samples.task), samples.y, reduction="none")
-    return (weight * losses).sum() / weight.sum().clamp(min=1)
+    return (losses * weight).sum() / weight.sum().clamp(min=1)

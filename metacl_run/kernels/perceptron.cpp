@@ -19,18 +19,9 @@ struct Problem {
 
 template <typename T> struct Net {
     const Problem &s;
-    std::vector<std::vector<T>> w, b, rw, rb, hidden, delta;
-    std::vector<int64_t> active;
+    std::vector<std::vector<T>> w, b;
 
-    explicit Net(const Problem &s) : s(s), w(s.L), b(s.L), rw(s.L), rb(s.L), hidden(s.L), delta(s.L) {
-        for (int64_t l = 0; l < s.L; ++l) {
-            w[l].resize(s.sizes[l] * s.sizes[l + 1]);
-            b[l].resize(s.sizes[l + 1]);
-            hidden[l].resize(s.sizes[l + 1]);
-            delta[l].resize(s.sizes[l + 1]);
-        }
-        active.reserve(s.sizes[0]);
-    }
+    explicit Net(const Problem &s) : s(s), w(s.L), b(s.L) {}
 
     static void transpose(const T *from, T *to, int64_t rows, int64_t cols) {
         const int64_t block = 16;
@@ -40,15 +31,15 @@ template <typename T> struct Net {
                     for (int64_t j = c; j < std::min(c + block, cols); ++j) to[j * rows + i] = from[i * cols + j];
     }
 
-    void take(std::vector<std::vector<T>> &to_w, std::vector<std::vector<T>> &to_b, T *const *from_w, T *const *from_b, int64_t p) {
+    void take(T *const *from_w, T *const *from_b, int64_t p) {
         for (int64_t l = 0; l < s.L; ++l) {
             const int64_t in = s.sizes[l], out = s.sizes[l + 1];
-            to_w[l].resize(in * out);
-            to_b[l].assign(from_b[l] + p * out, from_b[l] + (p + 1) * out);
+            w[l].resize(in * out);
+            b[l].assign(from_b[l] + p * out, from_b[l] + (p + 1) * out);
             if (l == 0)
-                transpose(from_w[0] + p * in * out, to_w[0].data(), out, in);
+                transpose(from_w[0] + p * in * out, w[0].data(), out, in);
             else
-                std::copy_n(from_w[l] + p * in * out, in * out, to_w[l].data());
+                std::copy_n(from_w[l] + p * in * out, in * out, w[l].data());
         }
     }
 
@@ -73,82 +64,6 @@ template <typename T> struct Net {
         return std::log(total) + most - z[y];
     }
 
-    // Forward and backward pass on one sample: hidden activations, delta[l] = d loss / d outputs of layer l. Returns the loss.
-    T gradient(const T *x, int64_t y) {
-        active.clear();
-        for (int64_t i = 0; i < s.sizes[0]; ++i)
-            if (!(x[i] == 0)) active.push_back(i);  // NaN is active
-        for (int64_t l = 0; l < s.L; ++l) {
-            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
-            T *h = hidden[l].data();
-            std::copy_n(b[l].data(), out, h);
-            if (l == 0) {
-                for (int64_t i : active) {
-                    const T *row = w[0].data() + i * out, value = x[i];
-                    for (int64_t o = 0; o < out; ++o) h[o] += value * row[o];
-                }
-            } else {
-                const T *below = hidden[l - 1].data();
-                for (int64_t o = 0; o < out; ++o) {
-                    const T *row = w[l].data() + o * in;
-                    T sum = 0;
-                    for (int64_t i = 0; i < in; ++i) sum += row[i] * below[i];
-                    h[o] += sum;
-                }
-            }
-            if (l + 1 < s.L)
-                for (int64_t o = 0; o < out; ++o) h[o] = h[o] <= 0 ? T(0) : h[o];  // lets NaN through
-        }
-        const T loss = entropy(hidden[s.L - 1].data(), s.sizes[s.L], y, delta[s.L - 1].data());
-        for (int64_t l = s.L - 1; l > 0; --l) {
-            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
-            T *below = delta[l - 1].data();
-            const T *h = hidden[l - 1].data();
-            std::fill_n(below, in, T(0));
-            for (int64_t o = 0; o < out; ++o) {
-                const T *row = w[l].data() + o * in, value = delta[l][o];
-                for (int64_t i = 0; i < in; ++i) below[i] += value * row[i];
-            }
-            for (int64_t i = 0; i < in; ++i) below[i] = h[i] <= 0 ? T(0) : below[i];
-        }
-        return loss;
-    }
-
-    void step(const T *x, T rate, bool tensors) {
-        for (int64_t l = 0; l < s.L; ++l) {
-            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
-            const T *d = delta[l].data();
-            if (tensors)
-                for (int64_t o = 0; o < out; ++o) b[l][o] -= rate * rb[l][o] * d[o];
-            else
-                for (int64_t o = 0; o < out; ++o) b[l][o] -= rate * d[o];
-            if (l == 0) {
-                for (int64_t i : active) {
-                    const T value = rate * x[i];
-                    T *row = w[0].data() + i * out;
-                    if (tensors) {
-                        const T *r = rw[0].data() + i * out;
-                        for (int64_t o = 0; o < out; ++o) row[o] -= value * r[o] * d[o];
-                    } else {
-                        for (int64_t o = 0; o < out; ++o) row[o] -= value * d[o];
-                    }
-                }
-                continue;
-            }
-            const T *below = hidden[l - 1].data();
-            for (int64_t o = 0; o < out; ++o) {
-                const T value = rate * d[o];
-                T *row = w[l].data() + o * in;
-                if (tensors) {
-                    const T *r = rw[l].data() + o * in;
-                    for (int64_t i = 0; i < in; ++i) row[i] -= value * r[i] * below[i];
-                } else {
-                    for (int64_t i = 0; i < in; ++i) row[i] -= value * below[i];
-                }
-            }
-        }
-    }
-
     void pull(const std::vector<std::vector<T>> &w0, const std::vector<std::vector<T>> &b0, T beta) {
         for (int64_t l = 0; l < s.L; ++l) {
             for (size_t i = 0; i < w[l].size(); ++i) w[l][i] = w0[l][i] + beta * (w[l][i] - w0[l][i]);
@@ -169,12 +84,13 @@ template <typename T> struct Batch {
         for (int64_t l = 0; l < s.L; ++l) h[l].resize(B * s.sizes[l + 1]), d[l].resize(B * s.sizes[l + 1]);
     }
 
-    // Takes samples u [B, in]; the loss is their weighted sum, over the sum of weights but no less than `least`. Returns the sum of the weights.
-    T take(const T *u, const T *weight, T least) {
+    // Takes samples u [B, in]; the loss is their weighted sum, over the sum of weights or 1 where that is
+    // less. Returns the sum of the weights.
+    T take(const T *u, const T *weight) {
         T counted = 0;
         for (int64_t b = 0; b < B; ++b) counted += weight[b];
         for (int64_t b = 0; b < B; ++b) {
-            share[b] = weight[b] / (counted < least ? least : counted);
+            share[b] = weight[b] / (counted < 1 ? T(1) : counted);
             active[b].clear();
             if (share[b] == 0) continue;
             for (int64_t i = 0; i < s.sizes[0]; ++i)
@@ -254,6 +170,29 @@ template <typename T> struct Batch {
             }
         }
     }
+
+    // The same for a batch of one sample, every element at a rate of its own.
+    void descend(Net<T> &net, const T *u, const Net<T> &rates) const {
+        for (int64_t l = 0; l < s.L; ++l) {
+            const int64_t in = s.sizes[l], out = s.sizes[l + 1];
+            const T *delta = d[l].data();
+            for (int64_t o = 0; o < out; ++o) net.b[l][o] -= rates.b[l][o] * delta[o];
+            if (l == 0) {
+                for (int64_t i : active[0]) {
+                    T *row = net.w[0].data() + i * out;
+                    const T *rate = rates.w[0].data() + i * out;
+                    for (int64_t o = 0; o < out; ++o) row[o] -= u[i] * rate[o] * delta[o];
+                }
+                continue;
+            }
+            const T *below = h[l - 1].data();
+            for (int64_t o = 0; o < out; ++o) {
+                T *row = net.w[l].data() + o * in;
+                const T *rate = rates.w[l].data() + o * in;
+                for (int64_t i = 0; i < in; ++i) row[i] -= delta[o] * rate[i] * below[i];
+            }
+        }
+    }
 };
 
 // G groups of S steps, each on a batch of B samples: x [P, G, S, B, in], y and weight [P, G, S, B]. The loss of a step is the weighted
@@ -267,7 +206,7 @@ static void sgd(const Problem &s, int64_t B, double rate, double beta, T *const 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
     for (int64_t p = 0; p < s.P; ++p) {
         Net<T> net(s);
-        net.take(net.w, net.b, weights, offsets, p);
+        net.take(weights, offsets, p);
         Batch<T> batch(s, B);
         std::vector<std::vector<T>> w0(s.L), b0(s.L);
         T loss = 0, counted = 0;
@@ -275,7 +214,7 @@ static void sgd(const Problem &s, int64_t B, double rate, double beta, T *const 
             if (beta != 1) w0 = net.w, b0 = net.b;
             for (int64_t i = g * s.S; i < (g + 1) * s.S; ++i) {
                 const int64_t at = (p * steps + i) * B;
-                const T here = batch.take(x + at * inputs, weight + at, T(1));
+                const T here = batch.take(x + at * inputs, weight + at);
                 if (here == 0) continue;
                 loss += std::max(here, T(1)) * batch.measure(net, x + at * inputs, y + at);
                 counted += here;
@@ -315,9 +254,9 @@ template <typename T> struct Ahead {
         first.assign(s.S * B * s.sizes[1], T(0)), inner.resize(s.S * s.sizes[1]);
     }
 
-    // Adds what step j's inner gradient, which `net` still holds, and the meta-batch after it contribute.
-    void add(const Net<T> &net, int64_t j) {
-        const auto &delta = net.delta, &hidden = net.hidden, &h = batch.h, &d = batch.d;
+    // Adds what step j, measured in `step`, and the meta-batch after it contribute.
+    void add(const Batch<T> &step, int64_t j) {
+        const auto &delta = step.d, &hidden = step.h, &h = batch.h, &d = batch.d;
         const T *share = batch.share.data();
         const int64_t out0 = s.sizes[1];
         std::copy_n(delta[0].data(), out0, inner.data() + j * out0);
@@ -400,19 +339,22 @@ static void look_ahead(const Problem &s, int64_t B, T *const *weights, T *const 
     const int64_t inputs = s.sizes[0];
 #pragma omp parallel for schedule(dynamic, 1) num_threads(int(std::min(s.threads, s.P))) if (s.threads > 1 && s.P > 1)
     for (int64_t p = 0; p < s.P; ++p) {
-        Net<T> net(s);
-        net.take(net.w, net.b, weights, offsets, p);
-        net.take(net.rw, net.rb, rates_w, rates_b, p);
+        Net<T> net(s), rates(s);
+        net.take(weights, offsets, p);
+        rates.take(rates_w, rates_b, p);
         const T *xs = x + p * s.S * inputs, *us = u + p * B * inputs;
         Batch<T> batch(s, B);
-        batch.take(us, weight + p * B, T(1));
+        batch.take(us, weight + p * B);
         Ahead<T> ahead(s, batch);
+        Batch<T> step(s, 1);
+        const T whole = 1;
         T loss = 0;
         for (int64_t j = 0; j < s.S; ++j) {
-            net.gradient(xs + j * inputs, y[p * s.S + j]);
-            net.step(xs + j * inputs, T(1), true);
+            step.take(xs + j * inputs, &whole);
+            step.measure(net, xs + j * inputs, y + p * s.S + j);
+            step.descend(net, xs + j * inputs, rates);
             loss += batch.measure(net, us, v + p * B);
-            ahead.add(net, j);
+            ahead.add(step, j);
         }
         ahead.finish(xs, us);
         losses[p] = loss / s.S;
@@ -420,11 +362,11 @@ static void look_ahead(const Problem &s, int64_t B, T *const *weights, T *const 
             const int64_t in = s.sizes[l], out = s.sizes[l + 1];
             for (size_t i = 0; i < ahead.along_w[l].size(); ++i) {
                 ahead.along_w[l][i] /= s.S;
-                ahead.rates_w[l][i] = net.rw[l][i] <= 0 ? T(0) : ahead.rates_w[l][i] / s.S;
+                ahead.rates_w[l][i] = rates.w[l][i] <= 0 ? T(0) : ahead.rates_w[l][i] / s.S;
             }
             for (int64_t o = 0; o < out; ++o) {
                 along_b[l][p * out + o] = ahead.along_b[l][o] / s.S;
-                by_rate_b[l][p * out + o] = net.rb[l][o] <= 0 ? T(0) : ahead.rates_b[l][o] / s.S;
+                by_rate_b[l][p * out + o] = rates.b[l][o] <= 0 ? T(0) : ahead.rates_b[l][o] / s.S;
             }
             T *to_along = along_w[l] + p * in * out, *to_rate = by_rate_w[l] + p * in * out;
             if (l == 0) {

@@ -146,12 +146,12 @@ class StreamLoop(Loop):
         count = self.algo.samples_at_end
         if count:
             learn = self.engine.over_replicates(lambda state, samples: self.algo.end_task(self.network, state, samples))
-            self.position.state = learn(self.position.state, self._samples_of(task, count, Purpose.END_OF_TASK))
+            self.position.state = learn(self.position.state, self._samples_at_end(task, count))
 
-    def _samples_of(self, task: int, count: int, purpose: Purpose) -> Samples:
+    def _samples_at_end(self, task: int, count: int) -> Samples:
         """[R, count] training samples of a task, drawn at random."""
         replicates = range(len(self.run_.seeds))
-        return self._stacked([self._samples_for(replicate, task, count, purpose) for replicate in replicates])
+        return self._stacked([self._samples_for(replicate, task, count, Purpose.END_OF_TASK) for replicate in replicates])
 
     def _samples_for(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
         """[at most count] training samples of a task, drawn at random for one replicate."""
