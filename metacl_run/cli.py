@@ -90,7 +90,7 @@ def check(overrides: Sequence[str], user_folder: str | None, *, multirun: bool) 
     mistakes = []
     for job in expand(overrides, multirun=multirun):
         try:
-            load(*compose_job(job, user_folder))
+            load(*compose_job(job, user_folder), job)
         except UserError as error:
             if not multirun:
                 raise

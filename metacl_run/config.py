@@ -96,7 +96,7 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     mistakes += _top_level(resolved)
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    _check_fit(parts, choices)
+    _check_fit(parts, choices, overrides)
     chosen = {group: choices.get(group, "custom") for group in GROUPS}
     return Experiment(
         **parts,
@@ -114,11 +114,13 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
 
 def run_id(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
     """A hash of everything that can change the result: the resolved config without `WITHOUT_EFFECT` and without the fields that
-    a component marks with metadata identity=False, and the package's version."""
+    a component marks with metadata identity=False or for other protocols, and the package's version."""
     kept = {key: value for key, value in resolved.items() if key not in WITHOUT_EFFECT}
     for group, part in parts.items():
         if group in kept:
-            silent = {f.name for f in dataclasses.fields(part) if not f.metadata.get("identity", True)}
+            fields = dataclasses.fields(part)
+            silent = {field.name for field in fields if not field.metadata.get("identity", True)}
+            silent |= {field.name for field in fields if not _seen(field, parts["protocol"])}
             kept[group] = {key: value for key, value in kept[group].items() if key not in silent}
     text = json.dumps({"version": __version__, "config": kept}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
@@ -246,8 +248,15 @@ def _good_seeds(seeds: list[int]) -> bool:
     return bool(seeds) and min(seeds) >= 0 and max(seeds) <= LARGEST_SEED and len(set(seeds)) == len(seeds)
 
 
-def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
-    """Refuses an algorithm or data that the protocol cannot run, then lets the protocol check the numbers."""
+def _seen(field: Any, protocol: Any) -> bool:
+    """Whether the protocol looks at a field of the data (see `data.base.seen_by`)."""
+    contracts = field.metadata.get("seen_by")
+    return contracts is None or protocol.data in contracts
+
+
+def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str]) -> None:
+    """Refuses an algorithm or data that the protocol cannot run and settings it does not look at, then lets the protocol check
+    the numbers."""
     protocol = parts["protocol"]
     for group, interface in (("algo", protocol.learner), ("data", protocol.data)):
         part = parts[group]
@@ -257,6 +266,11 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
                 f"{group}={choices.get(group, type(part).__name__)}: does not fit protocol={choices.get('protocol')}, "
                 f"which needs {_article(interface.__name__)}; {type(part).__name__} is not. Works with: {fitting}"
             )
+    given = {override.lstrip("+").split("=")[0]: override for override in overrides}
+    unseen = {f"data.{field.name}" for field in dataclasses.fields(parts["data"]) if not _seen(field, protocol)}
+    ignored = [f"{given[key]}: has no effect under protocol={choices.get('protocol')}" for key in given if key in unseen]
+    if ignored:
+        raise ConfigError("\n".join(ignored))
     protocol.check(parts["algo"], parts["model"], parts["data"])
 
 

@@ -179,7 +179,10 @@ def episode_loader(pixels: Tensor, problem: Problem, workers: int) -> Iterator[B
 
 
 class OnlineLoop:
-    """One seed of an online method in plain autograd: tensors in a list, a memory of Python tuples, a loop over everything.
+    """One seed of an online method in plain autograd, organised as the released La-MAML and MER code is.
+
+    That is: a memory of Python tuples, the list of its places shuffled for every sample drawn, and ER's loss taken sample by
+    sample, since their outputs might belong to different tasks.
 
     Args:
         x, y: the stream, [N, inputs] and [N].
@@ -211,7 +214,11 @@ class OnlineLoop:
         return self.x[index], self.y[index]
 
     def recalled(self) -> list[tuple[Tensor, Tensor]]:
-        return self.random.sample(self.memory, min(self.set["replay"], len(self.memory)))
+        order, drawn = list(range(len(self.memory))), []
+        for i in range(min(self.set["replay"], len(order))):
+            self.random.shuffle(order)
+            drawn.append(self.memory[order[i]])
+        return drawn
 
     def joined(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         drawn = self.recalled()
@@ -231,7 +238,9 @@ class OnlineLoop:
         for _ in range(self.set["updates"]):
             both_x, both_y = self.joined(x, y)
             optimizer.zero_grad()
-            cross_entropy(self.forward(both_x, self.weights), both_y).backward()
+            outputs = self.forward(both_x, self.weights)
+            losses = [cross_entropy(outputs[i : i + 1], both_y[i : i + 1]) for i in range(len(both_y))]
+            (sum(losses) / len(losses)).backward()  # type: ignore[union-attr]
             optimizer.step()
         self.remember(x, y)
 

@@ -49,7 +49,8 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
     """experiment("algo=reptile", ...) -> a checked tiny experiment whose runs go to tmp_path."""
 
     def build(*overrides: str, tiny: Sequence[str] = TINY) -> Experiment:
-        return load(*compose_job([*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", *overrides]))
+        given = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", *overrides]
+        return load(*compose_job(given), given)
 
     return build
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.config import Experiment, options_that_are
+from metacl_run.config import GROUPS, Experiment, options_that_are, run_id
 from metacl_run.errors import ConfigError, DataError
 from metacl_run.experiment import run
 from tests.test_run import stop_after
@@ -193,6 +193,19 @@ def test_an_algorithm_that_does_not_fit_the_stream_is_told_what_does(experiment:
         experiment("algo=maml", "data=rotated_mnist", tiny=[])
     with pytest.raises(ConfigError, match=r"algo=er: does not fit protocol=continual_meta.*Works with: .*maml"):
         experiment("algo=er", "protocol=continual_meta", "data=split_glyphs", tiny=[])
+
+
+def test_settings_of_another_protocol_are_refused_and_do_not_name_the_run(experiment: Callable[..., Experiment]) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.ways=7: has no effect under protocol=online\ndata\.shots=2: has no effect"):
+        experiment("algo=er", "data=split_glyphs", "data.ways=7", "data.shots=2", tiny=[])
+    with pytest.raises(ConfigError, match=r"^data\.test_images=3: has no effect under protocol=continual_meta$"):
+        experiment("algo=maml", "data=split_glyphs", "data.test_images=3", tiny=[])
+    plain, other = (experiment("algo=er", "data=split_glyphs", tiny=[]) for _ in range(2))
+    resolved = {**other.resolved, "data": {**other.resolved["data"], "ways": 7}}
+    parts = {group: getattr(other, group) for group in GROUPS}
+    assert run_id(resolved, parts) == plain.run_id  # as where a preset sets it
+    resolved["data"]["test_images"] = 3
+    assert run_id(resolved, parts) != plain.run_id
 
 
 def test_missing_mnist_is_one_message(experiment: Callable[..., Experiment], tmp_path: Any) -> None:

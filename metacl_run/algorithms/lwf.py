@@ -72,10 +72,6 @@ class LearningWithoutForgetting(StreamLearner):
         params, _ = Sgd().update(gradient, {}, state["params"], self.lr)
         return {**state, "params": params}, {"loss": loss}
 
-    @property
-    def samples_at_end(self) -> int:
-        return 1  # not looked at: `end_task` is to be called
-
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
         return {"params": state["params"], "old": state["params"]}
 

@@ -70,10 +70,6 @@ class SynapticIntelligence(StreamLearner):
         path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
         return {**state, "params": new, "path": path}, {"loss": loss}
 
-    @property
-    def samples_at_end(self) -> int:
-        return 1  # not looked at: `end_task` is to be called
-
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
         params = state["params"]
 

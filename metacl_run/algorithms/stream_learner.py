@@ -74,12 +74,12 @@ class StreamLearner(abc.ABC):
 
     @property
     def samples_at_end(self) -> int:
-        """How many samples of a task `end_task` is shown, drawn at random from it; 0: it is not called."""
+        """How many samples of a task `end_task` is shown, drawn at random from it."""
         return 0
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
-        """What happens when a task is over; `samples` is [samples_at_end]."""
-        raise NotImplementedError
+        """What happens when a task is over; `samples` is [samples_at_end]. Default: nothing."""
+        return state
 
     def rates(self, state: State) -> Params | None:
         """The learned rate of every element of every parameter, for a method that learns them."""

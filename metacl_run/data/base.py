@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import field
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,12 @@ from torch import Tensor
 from metacl_run.types import Episode, Samples
 
 Split = Literal["train", "validation", "test"]
+
+
+def seen_by(*contracts: type) -> Any:
+    """A field that matters only to protocols that use the data by one of these contracts. Under another it is refused when
+    given, and does not enter the run's id."""
+    return field(metadata={"seen_by": contracts})
 
 
 # ------------------------------------------------------------------------------------------ protocol `continual_meta`

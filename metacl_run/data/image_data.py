@@ -20,7 +20,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from metacl_run.data.base import FewShotData, SampleData, Scenario, Split
+from metacl_run.data.base import FewShotData, SampleData, Scenario, Split, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing, split_sizes
@@ -36,23 +36,23 @@ from metacl_run.randomness import Purpose, generator
 class ImageData(FewShotData, SampleData):
     """Settings shared by all image streams."""
 
-    ways: int
+    ways: int = seen_by(FewShotData)
     """Classes in an episode."""
-    shots: int
+    shots: int = seen_by(FewShotData)
     """Support images of each class."""
-    queries: int
+    queries: int = seen_by(FewShotData)
     """Query images of each class."""
-    validation_classes: float
+    validation_classes: float = seen_by(FewShotData)
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
-    test_classes: float
+    test_classes: float = seen_by(FewShotData)
     """Classes of each task kept for test: a number, or a fraction when below 1."""
-    test_images: int
-    """Under protocol `online`: images of each class kept for test, drawn by the seed."""
-    scenario: Scenario
-    """Under protocol `online`: which outputs the classes have, see `class_tables.Outputs`."""
-    rotations: bool
+    test_images: int = seen_by(SampleData)
+    """Images of each class kept for test, drawn by the seed."""
+    scenario: Scenario = seen_by(SampleData)
+    """Which outputs the classes have, see `class_tables.Outputs`."""
+    rotations: bool = seen_by(FewShotData)
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
-    test_rotations: bool
+    test_rotations: bool = seen_by(FewShotData)
     """The same in validation and test episodes."""
     shift: ShiftKind
     """A transformation of its own for each task but the first."""

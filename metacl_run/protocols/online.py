@@ -143,10 +143,8 @@ class StreamLoop(Loop):
         return metrics
 
     def task_ended(self, task: int) -> None:
-        count = self.algo.samples_at_end
-        if count:
-            learn = self.engine.over_replicates(lambda state, samples: self.algo.end_task(self.network, state, samples))
-            self.position.state = learn(self.position.state, self._samples_at_end(task, count))
+        learn = self.engine.over_replicates(lambda state, samples: self.algo.end_task(self.network, state, samples))
+        self.position.state = learn(self.position.state, self._samples_at_end(task, self.algo.samples_at_end))
 
     def _samples_at_end(self, task: int, count: int) -> Samples:
         """[R, count] training samples of a task, drawn at random."""

@@ -71,7 +71,7 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
     for unit, observed in enumerate(data.observations(algorithm)):
         state, metrics = algorithm.observe(network, state, observed)
         seen(unit, state, metrics)
-        if (unit + 1) * BATCH % PER_TASK == 0 and algorithm.samples_at_end:
+        if (unit + 1) * BATCH % PER_TASK == 0:
             samples = data.of_task(unit * BATCH // PER_TASK, algorithm.samples_at_end)
             state = algorithm.end_task(network, state, samples)
 
@@ -93,7 +93,7 @@ def test_every_update_equals_the_slow_loop(name: str, masked: bool) -> None:
                 rtol=1e-6 if name.startswith("gem") else 1e-9,
                 atol=1e-7 if name.startswith("gem") else 1e-10,
             )
-        if (unit + 1) * BATCH % PER_TASK == 0 and algorithm.samples_at_end:
+        if (unit + 1) * BATCH % PER_TASK == 0:
             task = unit * BATCH // PER_TASK
             slow.end_task(task, data.of_task(task, algorithm.samples_at_end))
 
@@ -118,7 +118,7 @@ def test_two_replicates_at_once_equal_each_alone(name: str, masked: bool) -> Non
         for i, observed in enumerate(pair):
             states[i], alone = algorithm.observe(network, states[i], observed)
             torch.testing.assert_close(metrics["loss"][i], alone["loss"], rtol=1e-12, atol=1e-12)
-        if (unit + 1) * BATCH % PER_TASK == 0 and algorithm.samples_at_end:
+        if (unit + 1) * BATCH % PER_TASK == 0:
             task = unit * BATCH // PER_TASK
             ends = [data.of_task(task, algorithm.samples_at_end) for data in both]
             stacked = tree_map(lambda *leaves: torch.stack(leaves), *ends)
