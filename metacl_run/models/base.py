@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from metacl_run.errors import ConfigError
 from metacl_run.models.layers import Perceptron
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.types import Params
 
 HEAD = "head"
@@ -41,12 +42,18 @@ class Network:
         ways: its number of outputs.
         compute_dtype: what inputs and parameters are cast to inside; outputs come back in the parameters' own dtype.
         masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` where `task` is given.
+        objective: what its outputs are judged by.
     """
 
     MASKED = -1e9
 
     def __init__(
-        self, module: nn.Module, ways: int, compute_dtype: torch.dtype | None = None, masks: Tensor | None = None
+        self,
+        module: nn.Module,
+        ways: int,
+        compute_dtype: torch.dtype | None = None,
+        masks: Tensor | None = None,
+        objective: Objective = CLASSIFICATION,
     ) -> None:
         if next(module.buffers(), None) is not None:
             name = next(iter(dict(module.named_buffers())))
@@ -54,7 +61,7 @@ class Network:
                 f"model: {type(module).__name__} has the buffer '{name}'. A learner's state must be explicit: use layers "
                 "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
             )
-        self.ways, self.module, self.masks = ways, module, masks
+        self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
         self._dtype = compute_dtype
         exact = compute_dtype in (None, next(module.parameters()).dtype)
         self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None

@@ -1,0 +1,74 @@
+"""What outputs are judged by: class labels by cross-entropy and accuracy, real targets by mean squared error."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+
+@dataclass(frozen=True)
+class Objective(abc.ABC):
+    """A loss to learn by and a score to report.
+
+    Attributes:
+        score_name: "accuracy" or "mse"; it stands in for "accuracy" in the names of metrics.
+        higher_is_better: which way the score is good.
+    """
+
+    score_name: str
+    higher_is_better: bool
+
+    @abc.abstractmethod
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each sample, [N]."""
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean loss, a scalar."""
+        return self.losses(outputs, y).mean()
+
+    @abc.abstractmethod
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The derivative of each sample's loss by its outputs, [N, outputs]."""
+
+    @abc.abstractmethod
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The score of each sample, [..., N] of the outputs' dtype."""
+
+    def score(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean score over the last axis of `y`."""
+        return self.scores(outputs, y).mean(-1)
+
+
+class Classification(Objective):
+    """Outputs [..., N, classes], labels [..., N] int64."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(outputs, y, reduction="none")
+
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return outputs.softmax(-1) - one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return (outputs.argmax(-1) == y).to(outputs.dtype)
+
+
+class Regression(Objective):
+    """Outputs and targets [..., N, dimensions]; squared errors are averaged over dimensions."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return (outputs - y).square().mean(-1)
+
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return 2 * (outputs - y) / outputs.shape[-1]
+
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return self.losses(outputs, y)
+
+
+CLASSIFICATION: Objective = Classification("accuracy", higher_is_better=True)
+REGRESSION: Objective = Regression("mse", higher_is_better=False)
+OBJECTIVES = {each.score_name: each for each in (CLASSIFICATION, REGRESSION)}
+"""By the name of the score."""
