@@ -145,7 +145,8 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
     return {
         "status": outcome.status,
-        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks),
+        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, outcome.sizes)
+        | {name: metrics.spread(values) for name, values in outcome.also.items()},
         "timing": {
             "wall_s": seconds,
             "train_s": outcome.train_s,
@@ -162,6 +163,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "evaluation_half_width": outcome.half_width.tolist(),
         "warnings": outcome.warnings,
         "error": outcome.error,
+        **outcome.details,
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -31,29 +31,36 @@ MEANINGS: dict[str, str] = {
 """Every metric `summarise` can give, in the order of a table."""
 
 
-def accuracy(rows: np.ndarray) -> float:
+Sizes: TypeAlias = "Sequence[float] | None"
+
+
+def _mean(values: np.ndarray, sizes: Sizes) -> float:
+    return float(np.average(values, weights=sizes))
+
+
+def accuracy(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean_j a[T, j]: average accuracy, ACC in GEM, retained accuracy RA in MER."""
-    return float(rows[-1].mean())
+    return _mean(rows[-1], sizes)
 
 
-def learning_accuracy(rows: np.ndarray) -> float:
+def learning_accuracy(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean_j a[j, j]: LA in MER."""
-    return float(np.diagonal(rows[1:]).mean())
+    return _mean(np.diagonal(rows[1:]), sizes)
 
 
-def bti(rows: np.ndarray) -> float:
+def bti(rows: np.ndarray, sizes: Sizes = None) -> float:
     """accuracy - learning_accuracy: backward transfer and interference as MER's and La-MAML's code has it, over T."""
-    return accuracy(rows) - learning_accuracy(rows)
+    return accuracy(rows, sizes) - learning_accuracy(rows, sizes)
 
 
-def bwt(rows: np.ndarray) -> float:
+def bwt(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean over j < T of a[T, j] - a[j, j], T - 1 terms: GEM's paper and Mammoth. GEM's released code divides by T."""
-    return float((rows[-1] - np.diagonal(rows[1:]))[:-1].mean())
+    return _mean((rows[-1] - np.diagonal(rows[1:]))[:-1], sizes and sizes[:-1])
 
 
-def fwt(rows: np.ndarray) -> float:
+def fwt(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean over j > 1 of a[j - 1, j] - b[j], T - 1 terms: GEM's paper and Mammoth. GEM's released code divides by T."""
-    return float((np.diagonal(rows[1:], offset=1) - rows[0, 1:]).mean())
+    return _mean(np.diagonal(rows[1:], offset=1) - rows[0, 1:], sizes and sizes[1:])
 
 
 def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
@@ -61,17 +68,17 @@ def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
     return rows[1:-1, :-1].max(axis=0) - rows[-1, :-1]
 
 
-def forgetting(rows: np.ndarray) -> float:
+def forgetting(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean of `forgetting_per_task`: Chaudhry et al. 2018, the code of A-GEM and FACIL.
 
     Mammoth's code takes the maximum over the last row too, so that its terms are never negative.
     """
-    return float(forgetting_per_task(rows).mean())
+    return _mean(forgetting_per_task(rows), sizes and sizes[:-1])
 
 
-def anytime_accuracy(rows: np.ndarray) -> float:
+def anytime_accuracy(rows: np.ndarray, sizes: Sizes = None) -> float:
     """mean over i of mean over j <= i of a[i, j]: average anytime accuracy at task ends (AAA, Caccia et al. 2020)."""
-    return float(np.mean([rows[i, :i].mean() for i in range(1, len(rows))]))
+    return float(np.mean([_mean(rows[i, :i], sizes and sizes[:i]) for i in range(1, len(rows))]))
 
 
 def min_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> float:
@@ -97,7 +104,9 @@ def worst_case_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_
     return float(rows[-1, -1] / num_tasks + (1 - 1 / num_tasks) * min_accuracy(rows, probes, probe_tasks))
 
 
-def evaluate(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> dict[str, float]:
+def evaluate(
+    rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = (), sizes: Sizes = None
+) -> dict[str, float]:
     """Every metric of one replicate, NaN where the run did not get that far.
 
     With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`.
@@ -105,31 +114,34 @@ def evaluate(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequ
     if rows.shape[1] == 1:
         return {"accuracy": accuracy(rows)}
     return {
-        "accuracy": accuracy(rows),
-        "learning_accuracy": learning_accuracy(rows),
-        "bti": bti(rows),
-        "bwt": bwt(rows),
-        "fwt": fwt(rows),
-        "forgetting": forgetting(rows),
-        "anytime_accuracy": anytime_accuracy(rows),
+        "accuracy": accuracy(rows, sizes),
+        "learning_accuracy": learning_accuracy(rows, sizes),
+        "bti": bti(rows, sizes),
+        "bwt": bwt(rows, sizes),
+        "fwt": fwt(rows, sizes),
+        "forgetting": forgetting(rows, sizes),
+        "anytime_accuracy": anytime_accuracy(rows, sizes),
         "min_accuracy": min_accuracy(rows, probes, probe_tasks),
         "worst_case_accuracy": worst_case_accuracy(rows, probes, probe_tasks),
     }
 
 
-def summarise(matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> dict[str, dict[str, Any]]:
+def summarise(
+    matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = (), sizes: Sizes = None
+) -> dict[str, dict[str, Any]]:
     """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
     Args:
         matrix: [R, T + 1, T].
         probes: [P, R, T] every evaluation, for the metrics that look between the rows.
         probe_tasks: [P] the task, counted from 0, that was being learned at each.
+        sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
 
     A metric no replicate reached is left out. One that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
     """
     by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
-    replicates = [evaluate(rows, seen, probe_tasks) for rows, seen in zip(matrix, by_replicate, strict=True)]
+    replicates = [evaluate(rows, seen, probe_tasks, sizes) for rows, seen in zip(matrix, by_replicate, strict=True)]
     summary = {}
     for name in replicates[0]:
         values = np.array([replicate[name] for replicate in replicates])

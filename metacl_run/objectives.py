@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Classification(Objective):
         return cross_entropy(outputs, y, reduction="none")
 
     def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return outputs.softmax(-1) - one_hot(y, outputs.shape[-1]).to(outputs.dtype)
+        classes = torch.arange(outputs.shape[-1], device=y.device)
+        return outputs.softmax(-1) - (y.unsqueeze(-1) == classes).to(outputs.dtype)
 
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
         return (outputs.argmax(-1) == y).to(outputs.dtype)

@@ -37,6 +37,14 @@ class Purpose(IntEnum):
     """Samples that a learner is shown again when a task is over; the task."""
     INSIGHT = 10
     """Samples that gradients and features are compared on; the task."""
+    TRAJECTORIES = 11
+    """The trajectories of a meta-update; its number."""
+    SEQUENCE = 12
+    """What is learned in a sequence of meta-test, and new weights for it; whose classes (0 meta-train, 1 meta-test), order."""
+    SHUFFLE = 13
+    """How the upper bound shuffles the same; the order, the number of classes."""
+    LOOK = 14
+    """Images that a representation is looked at on; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

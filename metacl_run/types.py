@@ -32,6 +32,26 @@ class Episode(NamedTuple):
     """[inner steps, batch] int64 indexes into the support, or of shape [0, 0]: every inner step takes all the support."""
 
 
+class Trajectory(NamedTuple):
+    """A problem to meta-learn continual learning on: what is learned, step after step, and what that is judged by.
+
+    A batch of them has leading axes [E, ...] or [R, E, ...].
+    """
+
+    x: Tensor
+    """[S, B, ...] float inputs: S steps on B examples each."""
+    y: Tensor
+    """[S, B] int64 outputs, or [S, B, dimensions] float targets."""
+    query_x: Tensor
+    """[Q, ...]."""
+    query_y: Tensor
+    """[Q] or [Q, dimensions]."""
+    classes: Tensor
+    """[W] int64, the outputs of the classes that are learned."""
+    fresh: Tensor
+    """[W, width] standard normal numbers, for new weights of these outputs; [W, 0] where none are drawn."""
+
+
 class Samples(NamedTuple):
     """Labelled examples of a stream, each with the task it belongs to."""
 

@@ -26,13 +26,14 @@ ALLOWED: dict[str, set[str]] = {
     },
     "config": {"errors", "metacl_run", "randomness"},
     "protocols": {
-        *("algorithms.episode_learner", "algorithms.stream_learner", "data.base", "data.sampling"),
+        *("algorithms.episode_learner", "algorithms.meta_learner", "algorithms.stream_learner"),
+        *("algorithms.trajectory_learner", "data.base", "data.sampling"),
         *("models", "tracking.store"),
         *("errors", "gpu", "inner", "insight", "metrics", "objectives", "randomness", "types"),
     },
     "algorithms": {"errors", "inner", "models.base", "objectives", "types"},
     "gpu": {"errors", "inner"},
-    "inner": {"kernels", "models.base", "types"},
+    "inner": {"kernels", "models.base", "objectives", "types"},
     # leaves: of other parts they know at most another leaf
     "data": {"errors", "kernels.build", "objectives", "randomness", "types"},
     "environment": {"kernels.build", "metacl_run"},
@@ -59,7 +60,10 @@ CONFINED = {
 }
 """Packages that only these modules may import."""
 
-INTERFACES = {"algorithms", "algorithms.episode_learner", "algorithms.stream_learner"}
+INTERFACES = {
+    "algorithms",
+    *(f"algorithms.{kind}_learner" for kind in ("episode", "meta", "stream", "trajectory")),
+}
 COMPONENT_GROUPS = ("algo", "data", "model", "protocol")
 
 

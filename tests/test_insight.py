@@ -174,7 +174,7 @@ def test_features_are_what_a_layer_hands_on() -> None:
 
 
 def test_features_of_convolutions_are_means_over_positions() -> None:
-    model = Conv4(channels=4, blocks=2, down="maxpool", features="flatten")
+    model = Conv4(channels=4, blocks=2, down="maxpool", features="flatten", norm="batch")
     module, params = initial_params(model, (1, 8, 8), 3, 0, torch.float64)
     network, x = Network(module, 3), random(5, 1, 8, 8)
     found = features_by_layer(module, lambda: network(params, x), 128)

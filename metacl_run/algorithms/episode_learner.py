@@ -2,12 +2,6 @@
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate and ONE episode. The axes are added
 from outside by `inner/engine.py`. It draws no random numbers, logs nothing and does not know the device.
-
-State of one replicate, a pytree of tensors:
-    meta        what is meta-learned and receives an outer update: {"params": {...}} and, for some, {"rates": {...}}
-    carry       what goes on from one meta-update to the next without a gradient: the inner optimiser's moments, or nothing
-    optimizer   the outer optimiser's state
-    unit        number of meta-updates done
 """
 
 from __future__ import annotations
@@ -15,43 +9,21 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from metacl_run.algorithms.meta_learner import MetaLearner, State, Update
 from metacl_run.errors import require
-from metacl_run.inner.engine import Engine
-from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clip, scheduled
 from metacl_run.models.base import Network
 from metacl_run.types import Episode, Params, Pytree
 
-State: TypeAlias = dict[str, Pytree]
-
-
-class Update(NamedTuple):
-    """What one episode contributes to a meta-update; the mean over episodes is taken of every tensor in it."""
-
-    direction: Pytree
-    """Shaped like state["meta"]: the outer optimiser goes against it. A meta-gradient, or Reptile's displacement."""
-    carry: Pytree
-    """Shaped like state["carry"]."""
-    metrics: dict[str, Tensor]
-    """Scalars: "loss" and "accuracy" on the query set (or as the algorithm says)."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeLearner(abc.ABC):
+class EpisodeLearner(MetaLearner):
     """A learner whose unit of work is a meta-update on a batch of episodes. These fields are common to all.
 
     Attributes:
-        meta_batch_size: episodes in a meta-update.
-        outer_lr: rate of the outer optimiser (for Reptile: the step size epsilon).
-        outer_optimizer: "adam" or "sgd".
-        outer_momentum: momentum of "sgd"; beta1 of "adam".
-        outer_schedule: how outer_lr falls over all meta-updates of the run: "constant", "linear" to 0, "cosine" to 0.
-        clip_norm: largest global norm of the outer gradient; null: no limit.
-        clip_value: first clips each element of the outer gradient to +-clip_value (MAML: 10 on miniImageNet); null: not.
         replay: classes of earlier tasks remembered, in all, shared out evenly among them; null: all classes of every task.
         replay_share: share of each meta-batch drawn from memory once there is one; null: every episode's task is drawn
             uniformly from all tasks seen, the current one included (follow the meta leader).
@@ -59,25 +31,13 @@ class EpisodeLearner(abc.ABC):
         train_queries: query examples per class while meta-learning; null: data.queries.
     """
 
-    meta_batch_size: int
-    outer_lr: float
-    outer_optimizer: Literal["adam", "sgd"]
-    outer_momentum: float
-    outer_schedule: Schedule
-    clip_norm: float | None
-    clip_value: float | None
     replay: int | None
     replay_share: float | None
     train_shots: int | None
     train_queries: int | None
 
     def __post_init__(self) -> None:
-        require(self.meta_batch_size >= 1, "meta_batch_size", self.meta_batch_size, "must be at least 1")
-        require(self.outer_lr > 0, "outer_lr", self.outer_lr, "must be greater than 0")
-        require(0 <= self.outer_momentum < 1, "outer_momentum", self.outer_momentum, "must be in [0, 1)")
-        for name in ("clip_norm", "clip_value"):
-            value = getattr(self, name)
-            require(value is None or value > 0, name, value, "must be greater than 0, or null for no limit")
+        super().__post_init__()
         require(self.replay is None or self.replay >= 0, "replay", self.replay, "must be at least 0, or null for everything")
         share = self.replay_share
         require(
@@ -118,33 +78,13 @@ class EpisodeLearner(abc.ABC):
 
     # --------------------------------------------------------------------------------------------------- common to all
 
-    @property
-    def outer(self) -> Optimizer:
-        if self.outer_optimizer == "adam":
-            return Adam(beta1=self.outer_momentum)
-        return Sgd(momentum=self.outer_momentum)
-
     def check(self, network: Network, params: Params) -> None:
         """Refuses a network the method cannot learn with, before any data are loaded. Raises ConfigError."""
         self.init(network, params, torch.zeros(sum(value.numel() for value in params.values())))
 
     def start(self, network: Network, params: Params, rates: Tensor) -> State:
         """The state of one replicate before its first meta-update."""
-        meta, carry = self.init(network, params, rates)
-        unit = torch.zeros((), dtype=torch.float64)
-        return {"meta": meta, "carry": carry, "optimizer": self.outer.init(meta), "unit": unit}
-
-    def meta_update(
-        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Episode
-    ) -> tuple[State, dict[str, Tensor]]:
-        """One meta-update of one replicate on `episodes` [E, ...]: their mean direction, clipped, to the outer optimiser."""
-        meta, carry = state["meta"], state["carry"]
-        mean: Update = engine.mean(lambda episode: self.episode_update(network, meta, carry, episode), episodes)
-        gradient = clip(mean.direction, norm=self.clip_norm, value=self.clip_value)
-        leaf = next(iter(meta["params"].values()))
-        rate = scheduled(self.outer_lr, self.outer_schedule, state["unit"], total_units).to(leaf.dtype)
-        meta, optimizer = self.outer.update(gradient, state["optimizer"], meta, rate)
-        return {"meta": meta, "carry": mean.carry, "optimizer": optimizer, "unit": state["unit"] + 1}, mean.metrics
+        return self.first_state(*self.init(network, params, rates))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.types import Episode, Samples
 
 Split = Literal["train", "validation", "test"]
@@ -176,6 +177,81 @@ class SampleData(abc.ABC):
     @abc.abstractmethod
     def load_samples(self, seeds: Sequence[int]) -> SampleStream:
         """Reads the pixels; seed i decides replicate i's tasks, samples, their order and shifts.
+
+        Raises:
+            DataError: what was looked for, where, why it failed, and what works without it.
+        """
+
+
+# ------------------------------------------------------------------------------------------ protocol `meta_continual`
+
+Half = Literal["meta_train", "meta_test"]
+
+
+class ConceptPool(abc.ABC):
+    """The loaded concepts, classes or functions, that are learned one after another; the same for all replicates."""
+
+    place_matters = False
+    """Whether inputs and targets of a concept depend on its place; if not, the place is the target."""
+
+    @abc.abstractmethod
+    def to(self, device: torch.device) -> ConceptPool:
+        """The same pool with its tensors on `device`."""
+
+    @abc.abstractmethod
+    def gather(self, half: Half, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Examples of concepts by number.
+
+        Args:
+            half: meta-train or meta-test.
+            concepts: [...] int, numbered from 0 in each half.
+            examples: [...] int, numbered from 0 in each concept, in the order in which a file or generator gives them.
+            places: [...] int, what each concept goes by: the output of a class, the place of a function among those learned
+                together.
+
+        Returns:
+            float32 inputs [..., *input shape] and targets: the places themselves [...] int64 for classes, real values
+            [..., dimensions] for functions.
+        """
+
+
+class ConceptData(abc.ABC):
+    """A data component for protocol `meta_continual`: settings only. `load_concepts` gives the pool."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned about a concept."""
+        return CLASSIFICATION
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example, as the model sees it."""
+
+    @abc.abstractmethod
+    def count_concepts(self, half: Half) -> int:
+        """How many there are; may look at file names, reads no pixels."""
+
+    @abc.abstractmethod
+    def count_examples(self) -> tuple[int, int]:
+        """Examples of each concept: (to learn from at meta-test, held out). In meta-training all of them may be used."""
+
+    @abc.abstractmethod
+    def outputs_for(self, most: int) -> int:
+        """Outputs the network needs where places go up to `most` - 1."""
+
+    @abc.abstractmethod
+    def check_concepts(self) -> None:
+        """Refuses, before anything is loaded, what the data cannot give.
+
+        Raises:
+            SettingError: naming the field, its value and what is possible.
+            DataError: files are missing or not what they should be.
+        """
+
+    @abc.abstractmethod
+    def load_concepts(self) -> ConceptPool:
+        """Reads them.
 
         Raises:
             DataError: what was looked for, where, why it failed, and what works without it.

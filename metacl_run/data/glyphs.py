@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.glyph_drawing import draw_glyphs, script_sizes
@@ -18,9 +19,9 @@ from metacl_run.errors import require
 class Glyphs(ImageData):
     """Generated characters. The scripts depend on `generator_seed`, their dealing to tasks on the run's seeds."""
 
-    num_tasks: int
+    num_tasks: int = seen_by(FewShotData, SampleData)
     """Tasks in the stream."""
-    tasks_from: Literal["scripts", "characters"]
+    tasks_from: Literal["scripts", "characters"] = seen_by(FewShotData, SampleData)
     """What is shuffled and dealt to the tasks: whole scripts or single characters."""
     num_classes: int
     """Characters of all scripts together."""

@@ -20,8 +20,9 @@ from typing import get_args
 import numpy as np
 import torch
 
-from metacl_run.data.base import FewShotData, SampleData, Scenario, Split, seen_by
+from metacl_run.data.base import ConceptData, FewShotData, Half, SampleData, Scenario, Split, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.data.class_pool import ClassPool
 from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing, split_sizes
 from metacl_run.data.image_stream import ImageStream, Members
@@ -33,7 +34,7 @@ from metacl_run.randomness import Purpose, generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageData(FewShotData, SampleData):
+class ImageData(FewShotData, SampleData, ConceptData):
     """Settings shared by all image streams."""
 
     ways: int = seen_by(FewShotData)
@@ -46,15 +47,17 @@ class ImageData(FewShotData, SampleData):
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
     test_classes: float = seen_by(FewShotData)
     """Classes of each task kept for test: a number, or a fraction when below 1."""
-    test_images: int = seen_by(SampleData)
-    """Images of each class kept for test, drawn by the seed."""
+    meta_test_classes: float = seen_by(ConceptData)
+    """The last classes, in the order of the files, are for meta-test: a number, or a fraction when below 1."""
+    test_images: int = seen_by(SampleData, ConceptData)
+    """Images of each class kept for test: drawn by the seed under `online`, the last ones under `meta_continual`."""
     scenario: Scenario = seen_by(SampleData)
     """Which outputs the classes have, see `class_tables.Outputs`."""
     rotations: bool = seen_by(FewShotData)
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
     test_rotations: bool = seen_by(FewShotData)
     """The same in validation and test episodes."""
-    shift: ShiftKind
+    shift: ShiftKind = seen_by(FewShotData, SampleData)
     """A transformation of its own for each task but the first."""
     image_size: int
     """Side of the square images, in pixels."""
@@ -79,7 +82,7 @@ class ImageData(FewShotData, SampleData):
         require(self.ways >= 2, "ways", self.ways, "must be at least 2")
         require(self.shots >= 1, "shots", self.shots, "must be at least 1")
         require(self.queries >= 1, "queries", self.queries, "must be at least 1")
-        for field in ("validation_classes", "test_classes"):
+        for field in ("validation_classes", "test_classes", "meta_test_classes"):
             value = getattr(self, field)
             valid = math.isfinite(value) and (0 <= value < 1 or value == int(value) > 0)
             require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
@@ -196,7 +199,37 @@ class ImageData(FewShotData, SampleData):
         _, most = dealing.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
         return Outputs(scenario=self.scenario, most=most, total=dealing.count_classes(catalogue))
 
-    # --------------------------------------------------------------------------------------------------------------- both
+    # ------------------------------------------------------------------------------------------ protocol `meta_continual`
+
+    def count_concepts(self, half: Half) -> int:
+        total, asked = len(self.catalogue().names), self.meta_test_classes
+        meta_test = round(asked * total) if asked < 1 else int(asked)
+        return meta_test if half == "meta_test" else total - meta_test
+
+    def count_examples(self) -> tuple[int, int]:
+        return int(self.catalogue().counts.min()) - self.test_images, self.test_images
+
+    def outputs_for(self, most: int) -> int:
+        return most
+
+    def check_concepts(self) -> None:
+        total = len(self.catalogue().names)
+        leaves = f"must leave at least one of the {total} classes to each of meta-training and meta-test"
+        counts = self.count_concepts("meta_train"), self.count_concepts("meta_test")
+        require(min(counts) >= 1, "meta_test_classes", self.meta_test_classes, leaves)
+        fewest = int(self.catalogue().counts.min())
+        require(self.test_images < fewest, "test_images", self.test_images, f"must be less than the {fewest} images of a class")
+
+    def load_concepts(self) -> ClassPool:
+        images = self.read()
+        counts = images.catalogue.counts
+        return ClassPool(
+            pixels=torch.from_numpy(images.pixels),
+            starts=np.cumsum(counts) - counts,
+            meta_train=self.count_concepts("meta_train"),
+        )
+
+    # ---------------------------------------------------------------------------------------------------------------- all
 
     def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
         return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))

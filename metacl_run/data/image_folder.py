@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.cache import cached, stamp
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
@@ -25,9 +26,9 @@ class ImageFolder(ImageData):
     """The folder of the class folders."""
     channels: int
     """1: grey, 3: red, green, blue."""
-    num_tasks: int | None
+    num_tasks: int | None = seen_by(FewShotData, SampleData)
     """Tasks that the classes are dealt to, or null."""
-    classes_per_task: int | None
+    classes_per_task: int | None = seen_by(FewShotData, SampleData)
     """Classes dealt to each task, or null; classes that do not fill a task stay unused."""
 
     def __post_init__(self) -> None:

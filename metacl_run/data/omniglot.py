@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.image_data import ImageData
@@ -17,9 +18,9 @@ from metacl_run.errors import require
 class Omniglot(ImageData):
     """Both halves together; which characters are held out is decided by the run's seeds."""
 
-    num_tasks: int
+    num_tasks: int = seen_by(FewShotData, SampleData)
     """Tasks in the stream."""
-    tasks_from: Literal["alphabets", "characters"]
+    tasks_from: Literal["alphabets", "characters"] = seen_by(FewShotData, SampleData)
     """What is shuffled and dealt to the tasks: whole alphabets or single characters."""
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds the archives or folders, directly or in `omniglot` or `omniglot-py`."""

@@ -8,15 +8,18 @@ averages, since a learner's state is explicit.
 from __future__ import annotations
 
 import abc
+import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from metacl_run.errors import ConfigError
 from metacl_run.models.layers import Perceptron
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.types import Params
+from metacl_run.types import Params, Pytree
 
 HEAD = "head"
 
@@ -62,7 +65,7 @@ class Network:
                 "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
             )
         self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
-        self._dtype = compute_dtype
+        self.compute_dtype = compute_dtype
         exact = compute_dtype in (None, next(module.parameters()).dtype)
         self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None
         """Parameter names, layer by layer, of a plain perceptron: what `kernels/perceptron.py` can take; None for any other."""
@@ -75,10 +78,10 @@ class Network:
 
     def _outputs(self, params: Params, x: Tensor) -> Tensor:
         own = next(iter(params.values())).dtype
-        if self._dtype in (None, own):
+        if self.compute_dtype in (None, own):
             return functional_call(self.module, params, (x,))
-        cast = {name: value.to(self._dtype) for name, value in params.items()}
-        return functional_call(self.module, cast, (x.to(self._dtype),)).to(own)
+        cast = {name: value.to(self.compute_dtype) for name, value in params.items()}
+        return functional_call(self.module, cast, (x.to(self.compute_dtype),)).to(own)
 
     @staticmethod
     def head_names(params: Params) -> list[str]:
@@ -88,6 +91,101 @@ class Network:
             groups = ", ".join(sorted({name.split(".")[0] for name in params}))
             raise ConfigError(f"model: no parameter belongs to '{HEAD}', which algo.plastic=head adapts. Groups: {groups}.")
         return names
+
+
+class Cut:
+    """A network in two parts, of which the first has no plastic parameter: what it gives need be computed only once.
+
+    A module may say itself where it can be cut, by a method `cut(plastic groups)` that returns two modules whose parameters
+    have the names they have in the whole, or None. Any other is cut before its head where only that is plastic, else nowhere.
+
+    Args:
+        network: whose last layer is the attribute `head`.
+        params: its parameters.
+        plastic: the groups, attributes of the module, that adapt.
+
+    Attributes:
+        names: the plastic parameters.
+        last: weight and offset of the last linear layer; the first is [outputs, width].
+        linear: whether that layer is all there is behind the cut.
+    """
+
+    def __init__(self, network: Network, params: Params, plastic: Sequence[str]) -> None:
+        module, groups = network.module, list(dict.fromkeys(name.split(".")[0] for name in params))
+        unknown = [group for group in plastic if group not in groups]
+        if unknown or not plastic:
+            given = f"[{','.join(plastic)}]"
+            raise ConfigError(
+                f"algo.plastic={given}: {type(module).__name__} has no such group of parameters. Groups: {', '.join(groups)}"
+                if unknown
+                else f"algo.plastic={given}: names no parameter. Groups: {', '.join(groups)}"
+            )
+        self.network, self.objective = network, network.objective
+        self.names = [name for name in params if name.split(".")[0] in plastic]
+        self.last = self._last_layer(network, params)
+        before, after = self._parts(module, set(plastic))
+        self._before, self._after = (part and _Part(network, part) for part in (before, after))
+        self.linear = isinstance(after, _Head) and isinstance(after.head, nn.Linear)
+
+    @staticmethod
+    def _last_layer(network: Network, params: Params) -> tuple[str, str]:
+        layers = [name.rpartition(".")[0] for name in network.head_names(params) if params[name].dim() == 2]
+        names = (f"{layers[-1]}.weight", f"{layers[-1]}.bias") if layers else ("", "")
+        if any(name not in params for name in names) or len(params[names[0]]) != network.ways:
+            raise ConfigError(
+                f"model: the last layer of {type(network.module).__name__}, in `head`, must be linear, with offsets"
+            )
+        return names
+
+    @staticmethod
+    def _parts(module: nn.Module, plastic: set[str]) -> tuple[nn.Module | None, nn.Module]:
+        if own := getattr(module, "cut", lambda _: None)(plastic):
+            return own
+        if plastic != {HEAD}:
+            return None, module
+        body = copy.copy(module)
+        body._modules = {**module._modules, HEAD: nn.Identity()}
+        head = module._modules[HEAD]
+        assert head is not None
+        return body, _Head(head)
+
+    def before(self, params: Params, x: Tensor) -> Pytree:
+        """What the second part is given for inputs [N, ...]: tensors [N, ...]; the inputs where nothing is frozen."""
+        return x if self._before is None else self._before(params, x)
+
+    def after(self, params: Params, given: Pytree) -> Tensor:
+        """Outputs [N, outputs]."""
+        assert self._after is not None
+        return self._after(params, given)
+
+    def plastic(self, params: Params) -> Params:
+        """The plastic ones of `params`."""
+        return {name: params[name] for name in self.names}
+
+
+class _Head(nn.Module):
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.head(features)
+
+
+class _Part:
+    """Some of a network's modules as a pure function of all its parameters, with its precision."""
+
+    def __init__(self, network: Network, module: nn.Module) -> None:
+        self._module, self._names = module, [name for name, _ in module.named_parameters()]
+        self._dtype = network.compute_dtype
+
+    def __call__(self, params: Params, x: Pytree) -> Pytree:
+        own = {name: params[name] for name in self._names}
+        exact = next(iter(params.values())).dtype
+        if self._dtype in (None, exact):
+            return functional_call(self._module, own, (x,))
+        reduced, given = tree_map(lambda leaf: leaf.to(self._dtype), (own, x))
+        return tree_map(lambda leaf: leaf.to(exact), functional_call(self._module, reduced, (given,)))
 
 
 def initial_params(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model
-from metacl_run.models.layers import NormReluPool
+from metacl_run.models.layers import NormReluPool, NormReluPoolEach
 
 
 class _Conv4(nn.Module):
@@ -39,12 +39,14 @@ class Conv4(Model):
         blocks: number of blocks.
         down: how a block halves the image: "maxpool" 2x2 after it, or "stride" 2 in its convolution.
         features: "flatten" the last positions, or take their "mean".
+        norm: by the statistics of the "batch", or of each "image" alone, as where images come one by one.
     """
 
     channels: int
     blocks: int
     down: Literal["maxpool", "stride"]
     features: Literal["flatten", "mean"]
+    norm: Literal["batch", "image"]
 
     def __post_init__(self) -> None:
         require(self.channels >= 1, "channels", self.channels, "must be at least 1")
@@ -58,7 +60,8 @@ class Conv4(Model):
             require(smallest >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")
             convolution = nn.Conv2d(channels, self.channels, 3, padding=1, bias=False, stride=2 if self.down == "stride" else 1)
             nn.init.xavier_uniform_(convolution.weight)
-            layers += [convolution, NormReluPool(self.channels, 2 if self.down == "maxpool" else 1)]
+            norm = NormReluPool if self.norm == "batch" else NormReluPoolEach
+            layers += [convolution, norm(self.channels, 2 if self.down == "maxpool" else 1)]
             channels = self.channels
             if self.down == "stride":
                 height, width = (height + 1) // 2, (width + 1) // 2

@@ -8,13 +8,17 @@ from torch import Tensor, nn
 from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool
 
 
-class BatchNorm(nn.Module):
-    """Batch norm with the statistics of the batch itself, never running averages; input [N, C, ...]."""
+class _Affine(nn.Module):
+    """A scale and an offset for each channel."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(num_features))
         self.bias = nn.Parameter(torch.zeros(num_features))
+
+
+class BatchNorm(_Affine):
+    """Batch norm with the statistics of the batch itself, never running averages; input [N, C, ...]."""
 
     def forward(self, x: Tensor) -> Tensor:
         return batch_norm(x, self.weight, self.bias)
@@ -29,6 +33,20 @@ class NormReluPool(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return norm_relu_pool(x, self.weight, self.bias, self.pool)
+
+
+class NormReluPoolEach(_Affine):
+    """The same with the statistics of every image alone: for images that are learned one at a time."""
+
+    def __init__(self, num_features: int, pool: int = 1) -> None:
+        super().__init__(num_features)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        images, _, *sides = x.shape
+        side_by_side = x.reshape(1, -1, *sides)
+        found = norm_relu_pool(side_by_side, self.weight.repeat(images), self.bias.repeat(images), self.pool)
+        return found.reshape(images, -1, *found.shape[2:])
 
 
 class Perceptron(nn.Module):

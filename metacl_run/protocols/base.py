@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from torch import nn
 
+from metacl_run.errors import ConfigError
 from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
+from metacl_run.models.layers import BatchNorm
 from metacl_run.tracking.store import RunStore
 
 Status = Literal["completed", "interrupted", "diverged", "failed"]
@@ -51,6 +54,9 @@ class Outcome:
         error: what went wrong, for a run that diverged.
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
+        sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
+        also: further metrics, [R] each by name.
+        details: what else the summary is to say.
     """
 
     status: Status
@@ -67,6 +73,19 @@ class Outcome:
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
     forecast: dict[str, float] = field(default_factory=dict)
+    sizes: Sequence[float] | None = None
+    also: dict[str, np.ndarray] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
+    """Raises ConfigError for a network that normalises by the statistics of a batch, where samples come one by one."""
+    if any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+        raise ConfigError(
+            f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
+            f"sample would be normalised to nothing, and a test batch would give its task away. Use {instead} or another "
+            "without."
+        )
 
 
 class Protocol(abc.ABC):

@@ -137,16 +137,15 @@ class Loop(abc.ABC):
         self.run_.started(self.task_names, self.position.unit, self.units_per_task)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
-        if not self.position.probes:
-            self._evaluate(row=0)
+        self.begin()
         status: Status = "completed"
         saved = time.monotonic()
         while self.position.unit < self.total and status == "completed":
             if self.run_.stop_requested():
                 status = "interrupted"
                 break
-            if self._learn():
-                self._evaluate_if_due()
+            if self.advance():
+                self.look_around()
             else:
                 status = "diverged"
             if time.monotonic() - saved >= self.checkpoint_every:
@@ -155,7 +154,12 @@ class Loop(abc.ABC):
         self._save()
         return self._outcome(status)
 
-    def _learn(self) -> bool:
+    def begin(self) -> None:
+        """What comes before the first unit, or has come before a run goes on. Default: accuracy before any learning."""
+        if not self.position.probes:
+            self._evaluate(row=0)
+
+    def advance(self) -> bool:
         """One unit of work and, where one is due, its record; False when the run has diverged."""
         position, begun = self.position, time.monotonic()
         metrics = self.step(position.unit)
@@ -174,7 +178,8 @@ class Loop(abc.ABC):
         position.error = self._diverged(averaged)
         return position.error is None
 
-    def _evaluate_if_due(self) -> None:
+    def look_around(self) -> None:
+        """What follows a unit: an evaluation, where one is due."""
         if self._evaluation_due:
             self._evaluate(row=None if self._within else self._task + 1)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
@@ -21,8 +21,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.models.layers import BatchNorm
-from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.base import Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.memory import Memory
@@ -84,12 +83,7 @@ class Online(Protocol):
             )
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
-        if any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-            raise ConfigError(
-                f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
-                "sample would be normalised to nothing, and a test batch would give its task away. Use model=mlp_small, "
-                "model=conv_plain or another without."
-            )
+        refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
     def run(self, run: Run) -> Outcome:

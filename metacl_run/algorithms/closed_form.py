@@ -1,0 +1,159 @@
+"""Learners that need no gradient to learn a sequence: what they keep of each class is a sum over its examples, so that nothing
+is forgotten and the order does not matter.
+
+  gemcl        features of a class are normal with a mean and precisions of its own; the prior of the precisions is meta-learned
+               with the representation (Banayeeanzade et al. 2021, Generative vs Discriminative, NeurIPS)
+  protonet_cl  the distance to the mean feature of each class (Snell et al. 2017, arXiv 1703.05175)
+
+GeMCL. Of feature d of a class with n examples, mean m and sum of squared deviations s, under the prior precision ~ Gamma(a, b)
+and a flat prior of the mean,
+
+    precision | examples ~ Gamma(a + n / 2, b + s / 2)
+    p(x | examples) = Student t with 2a + n degrees of freedom at m, squared scale (b + s / 2) (n + 1) / ((a + n / 2) n)
+
+and the score of the class is the sum over d of log p(x_d | examples). Meta-training minimises the cross-entropy of these scores
+on the queries of a trajectory, by an ordinary gradient.
+
+Differences from the papers:
+ 1. The prior is one Gamma for all features, starting at a = 100, b = 1000, learned as logarithms (Lee et al. 2024, arXiv
+    2405.18758, has it so).
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.trajectory_learner import TrajectoryLearner, Update
+from metacl_run.errors import ConfigError, require
+from metacl_run.models.base import Network
+from metacl_run.objectives import CLASSIFICATION
+from metacl_run.types import Params, Pytree, Trajectory
+
+UNKNOWN = -1e9
+"""Score of a class that was not seen."""
+LARGEST = 2**24
+"""Numbers that one class-by-feature table for some queries may hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics(TrajectoryLearner):
+    """Keeps the number, the sum and the sum of squares of each class's features."""
+
+    uses_rate: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
+        given = self.query_examples
+        require(given is not None and given >= 1, "query_examples", given, "must be at least 1: the loss is taken on them")
+        require(self.remember == 0, "remember", self.remember, "must be 0: nothing is known of other classes")
+        require(self.classes >= 2, "classes", self.classes, "must be at least 2, to tell them apart")
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return None
+
+    def init(self, network: Network, params: Params) -> Pytree:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(f"algo: {type(self).__name__} tells classes apart; the data are functions. Use algo=alpaca.")
+        return {"params": params}
+
+    @abc.abstractmethod
+    def scores(self, meta: Pytree, kept: dict[str, Tensor], features: Tensor) -> Tensor:
+        """[N, classes] from features [N, D]; `kept` holds "count" [classes], "sum" and "squares" [classes, D]."""
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
+        def places(y: Tensor) -> Tensor:
+            return (y.unsqueeze(-1) == episode.classes).to(torch.int64).argmax(-1)
+
+        learned_y, query_y = places(episode.y.flatten(0, 1)), places(episode.query_y)
+
+        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+            features = network(meta["params"], torch.cat([episode.x.flatten(0, 1), episode.query_x])).flatten(1)
+            learned, queries = features.split([len(learned_y), len(query_y)])
+            nothing = _nothing(len(episode.classes), features)
+            outputs = self.scores(meta, _with(nothing, learned, learned_y), queries)
+            return network.objective.loss(outputs, query_y), outputs
+
+        gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
+        return Update(gradient, carry, {"loss": loss, "accuracy": network.objective.score(outputs, query_y)})
+
+    def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:
+        return network(meta["params"], x).flatten(1)
+
+    def begin(self, network: Network, meta: Pytree, fresh: Tensor, given: Pytree) -> Pytree:
+        return _nothing(len(fresh), given)
+
+    def learn(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree, y: Tensor, rate: Tensor) -> Pytree:
+        return _with(fast, given, y)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree) -> Tensor:
+        return self.scores(meta, fast, given)
+
+
+def _nothing(classes: int, features: Tensor) -> dict[str, Tensor]:
+    zeros = features.new_zeros(classes, features.shape[1])
+    return {"count": features.new_zeros(classes), "sum": zeros, "squares": zeros}
+
+
+def _with(kept: dict[str, Tensor], features: Tensor, y: Tensor) -> dict[str, Tensor]:
+    classes = torch.arange(len(kept["count"]), device=y.device)
+    member = (y == classes.unsqueeze(1)).to(features.dtype)  # [classes, N]
+    return {
+        "count": kept["count"] + member.sum(1),
+        "sum": kept["sum"] + member @ features,
+        "squares": kept["squares"] + member @ features.square(),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototypes(Statistics):
+    """Minus the squared distance to the mean feature of each class."""
+
+    def scores(self, meta: Pytree, kept: dict[str, Tensor], features: Tensor) -> Tensor:
+        means = kept["sum"] / kept["count"].clamp(min=1).unsqueeze(1)
+        distances = features.square().sum(1, keepdim=True) - 2 * features @ means.T + means.square().sum(1)
+        return torch.where(kept["count"] > 0, -distances, UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeMCL(Statistics):
+    """Log predictive density under a normal model of each class.
+
+    Attributes:
+        prior_a, prior_b: shape and rate of the Gamma prior of the precisions, where they start.
+    """
+
+    prior_a: float
+    prior_b: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.prior_a > 0, "prior_a", self.prior_a, "must be greater than 0")
+        require(self.prior_b > 0, "prior_b", self.prior_b, "must be greater than 0")
+
+    def init(self, network: Network, params: Params) -> Pytree:
+        leaf = next(iter(params.values()))
+        prior = {"log_a": leaf.new_tensor(math.log(self.prior_a)), "log_b": leaf.new_tensor(math.log(self.prior_b))}
+        return {**super().init(network, params), "prior": prior}
+
+    def scores(self, meta: Pytree, kept: dict[str, Tensor], features: Tensor) -> Tensor:
+        count = kept["count"].clamp(min=1).unsqueeze(1)  # [classes, 1]
+        mean = kept["sum"] / count
+        deviations = (kept["squares"] - count * mean.square()).clamp(min=0)
+        a = meta["prior"]["log_a"].exp() + count / 2
+        b = meta["prior"]["log_b"].exp() + deviations / 2
+        freedom, scale = 2 * a, b * (count + 1) / (a * count)  # [classes, 1], [classes, D] squared
+        half, width = (freedom + 1) / 2, features.shape[1]
+        constant = width * (torch.lgamma(half) - torch.lgamma(freedom / 2) - (freedom * math.pi).log() / 2).squeeze(1)
+        constant = constant - scale.log().sum(1) / 2
+        spread = (freedom * scale).unsqueeze(0)
+        at_once = max(1, LARGEST // spread.numel())
+        parts = [((part.unsqueeze(1) - mean).square() / spread).log1p().sum(-1) for part in features.split(at_once)]
+        return torch.where(kept["count"] > 0, constant - half.squeeze(1) * torch.cat(parts), UNKNOWN)

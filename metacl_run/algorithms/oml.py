@@ -1,0 +1,94 @@
+"""OML, ANML, MAML-Rep: representations meta-learned so that plain SGD on them learns a long sequence without forgetting.
+
+OML (Javed and White 2019, arXiv 1905.12588, algorithm 2): the head learns a trajectory, one example at a time, on a
+representation that does not move; the loss afterwards, on that trajectory's classes and on random others, is differentiated
+through those steps and updates the representation and where the head starts.
+
+    W_k = W_{k-1} - inner_lr * grad_W loss(x_k, y_k)          k = 1 .. steps, W: the plastic groups
+    (theta, W_0) <- outer optimiser on grad loss(queries; theta, W_steps)
+
+  oml       plastic=[head]
+  anml      a neuromodulatory branch that does not move gates the other, which does: plastic=[body, head] in meta-training, the
+            last layer alone at meta-test (Beaulieu et al. 2020, arXiv 2002.09571)
+  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once, and nothing need be remembered
+
+Differences from the papers:
+ 1. OML: oml.yaml follows the authors' code of July 2020 (linear head, three classes in a trajectory) as far as it is known.
+    Of each class, 5 images are learned and 5 others are in the outer loss. `model=oml_paper` with classes=1, class_steps=10 and
+    halves=true is the paper's.
+ 2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
+    and ANML's, which take the inner gradients as constants.
+ 3. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.trajectory_learner import SgdLearner, Update, cut_at, redrawn
+from metacl_run.errors import require
+from metacl_run.inner.trajectory import outputs_after
+from metacl_run.models.base import Network
+from metacl_run.types import Params, Pytree, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oml(SgdLearner):
+    """Differentiates through learning a trajectory.
+
+    Attributes:
+        plastic: groups of parameters, attributes of the network, that learn a training trajectory.
+        first_order: drop second derivatives.
+        online: learn one step after another; false: `inner_steps` steps on the whole trajectory.
+        inner_steps: their number; null with online.
+    """
+
+    plastic: list[str]
+    first_order: bool
+    online: bool
+    inner_steps: int | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
+        steps, allowed = self.inner_steps, "must be null with online=true: a step is taken on each batch of the trajectory"
+        if self.online:
+            require(steps is None, "inner_steps", steps, allowed)
+        else:
+            require(steps is not None and steps >= 1, "inner_steps", steps, "must be at least 1 with online=false")
+
+    def init(self, network: Network, params: Params) -> Pytree:
+        cut_at(network, params, self.plastic, "plastic")
+        return super().init(network, params)
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
+        cut = cut_at(network, meta["params"], self.plastic, "plastic")
+
+        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+            params = redrawn(cut, meta["params"], episode) if self.redraw else meta["params"]
+            learned, queries = _prepared(cut.before, params, episode)
+            y = episode.y
+            if not self.online:
+                assert self.inner_steps is not None
+                learned, y = tree_map(
+                    lambda leaf: leaf.flatten(0, 1).expand(self.inner_steps, *[-1] * (leaf.dim() - 1)), (learned, y)
+                )
+            outputs = outputs_after(cut, params, learned, y, queries, rate=self.inner_lr, first_order=self.first_order)
+            return network.objective.loss(outputs, episode.query_y), outputs
+
+        gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
+        score = network.objective.score(outputs, episode.query_y)
+        return Update(gradient, carry, {"loss": loss, network.objective.score_name: score})
+
+
+def _prepared(before: object, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
+    """What is frozen, for the trajectory [S, B, ...] and the queries [Q, ...], in one pass."""
+    steps, size = episode.x.shape[:2]
+    given = before(params, torch.cat([episode.x.flatten(0, 1), episode.query_x]))  # type: ignore[operator]
+    learned = tree_map(lambda leaf: leaf[: steps * size].unflatten(0, (steps, size)), given)
+    return learned, tree_map(lambda leaf: leaf[steps * size :], given)

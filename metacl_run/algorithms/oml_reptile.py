@@ -1,0 +1,56 @@
+"""Reptile on trajectories: where learning starts moves towards where learning a trajectory ended.
+
+    phi_0 = theta;  phi_k = phi_{k-1} - inner_lr * grad loss(x_k, y_k)          k = 1 .. steps, every parameter moves
+    theta <- theta + outer_lr * (mean over trajectories of phi_steps - theta)
+
+Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
+tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
+
+Differences from the papers:
+ 1. The whole network moves in meta-training, not OML's head alone; `test_plastic` learns at meta-test.
+ 2. The last step is on what other methods take their outer loss on: queries and examples to remember, in one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.trajectory_learner import SgdLearner, Update, redrawn
+from metacl_run.errors import require
+from metacl_run.inner.adapt import adapt
+from metacl_run.inner.optimizers import Sgd
+from metacl_run.models.base import Network
+from metacl_run.types import Pytree, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmlReptile(SgdLearner):
+    """First-order meta-learning whose outer update is a displacement."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
+        start = redrawn(self._test_cut(network, meta["params"]), meta["params"], episode) if self.redraw else meta["params"]
+        steps = [*zip(episode.x.unbind(0), episode.y.unbind(0), strict=True), (episode.query_x, episode.query_y)]
+        with torch.no_grad():
+            end, _ = adapt(
+                lambda params, batch: network.objective.loss(network(params, batch[0]), batch[1]),
+                start,
+                steps,
+                optimizer=Sgd(),
+                rate=self.inner_lr,
+                first_order=True,
+            )
+            outputs = network(end, episode.query_x)
+        direction = {"params": tree_map(torch.sub, start, end)}
+        objective = network.objective
+        metrics = {
+            "loss": objective.loss(outputs, episode.query_y),
+            objective.score_name: objective.score(outputs, episode.query_y),
+        }
+        return Update(direction, carry, metrics)

@@ -1,0 +1,195 @@
+"""The interface of a learner under protocol `meta_continual`: what it meta-learns on, and how it learns a long sequence.
+
+An algorithm is settings plus pure functions of explicit state, written for ONE replicate and ONE trajectory; the axes are added
+from outside. Meta-training follows `meta_learner.py` on trajectories. At meta-test the protocol calls
+
+    given = prepare(x)                 once for every image: whatever does not change while a sequence is learned
+    fast = begin(fresh, given)         the state of one sequence
+    fast = learn(fast, given, y)       examples in the order in which they come, some at a call, never again
+    outputs = predict(fast, given)
+
+for all orders and rates at once.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.meta_learner import MetaLearner, State, Update
+from metacl_run.errors import ConfigError, require
+from metacl_run.inner import trajectory
+from metacl_run.models.base import Cut, Network
+from metacl_run.objectives import CLASSIFICATION
+from metacl_run.types import Params, Pytree, Trajectory
+
+__all__ = ["SgdLearner", "State", "TrajectoryLearner", "Update"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryLearner(MetaLearner):
+    """A learner whose unit of work is a meta-update on trajectories. A class may be a function here. Common to all:
+
+    Attributes:
+        classes: classes of a training trajectory, one after another.
+        class_steps: steps on each class.
+        step_examples: examples in a step; 1: one at a time.
+        query_examples: further examples of each of these classes in the outer loss; null: those that were learned.
+        remember: examples of any classes in the outer loss, drawn at random: what must not be forgotten.
+        halves: draw trajectories from the second half of the meta-train classes and what to remember from the first, as OML's
+            code does; false: both from all.
+    """
+
+    classes: int
+    class_steps: int
+    step_examples: int
+    query_examples: int | None
+    remember: int
+    halves: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.classes >= 1, "classes", self.classes, "must be at least 1")
+        require(self.class_steps >= 0, "class_steps", self.class_steps, "must be at least 0")
+        require(self.step_examples >= 1, "step_examples", self.step_examples, "must be at least 1")
+        given = self.query_examples
+        require(given is None or given >= 0, "query_examples", given, "must be at least 0, or null for those that were learned")
+        require(self.remember >= 0, "remember", self.remember, "must be at least 0")
+        queries = self.class_steps * self.step_examples if given is None else given
+        none = "leaves nothing for the outer loss: ask for query_examples, or for more to remember"
+        require(queries * self.classes + self.remember >= 1, "remember", self.remember, none)
+
+    @property
+    def examples_per_class(self) -> int:
+        """Different examples of a class that a trajectory needs."""
+        return self.class_steps * self.step_examples + (self.query_examples or 0)
+
+    trains: ClassVar[bool] = True
+    """Whether there is anything to meta-train."""
+    uses_rate: ClassVar[bool] = True
+    """Whether learning a sequence takes a learning rate, to be chosen."""
+
+    # ------------------------------------------------------------------------------------------- what a method defines
+
+    @abc.abstractmethod
+    def num_outputs(self, outputs: int) -> int | None:
+        """Outputs the network needs where `outputs` classes or dimensions are asked for; None: features without a head."""
+
+    @abc.abstractmethod
+    def init(self, network: Network, params: Params) -> Pytree:
+        """What is meta-learned, of one replicate: {"params": ...} and more.
+
+        Raises:
+            ConfigError: the network does not do.
+        """
+
+    @abc.abstractmethod
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
+        """What one training trajectory contributes."""
+
+    def fresh_width(self, network: Network, params: Params) -> int:
+        """How many random numbers each output needs for new weights; 0: none."""
+        return 0
+
+    @abc.abstractmethod
+    def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:
+        """See above; [N, ...] inputs -> tensors [N, ...]."""
+
+    @abc.abstractmethod
+    def begin(self, network: Network, meta: Pytree, fresh: Tensor, given: Pytree) -> Pytree:
+        """The state before a sequence; `fresh` is [outputs, fresh_width] standard normal, `given` only shows shapes."""
+
+    @abc.abstractmethod
+    def learn(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree, y: Tensor, rate: Tensor) -> Pytree:
+        """The state after [N, ...] examples in order, `step_examples` of them a step."""
+
+    @abc.abstractmethod
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree) -> Tensor:
+        """Outputs [N, outputs]."""
+
+    # --------------------------------------------------------------------------------------------------- common to all
+
+    def start(self, network: Network, params: Params) -> State:
+        """The state of one replicate before its first meta-update."""
+        return self.first_state(self.init(network, params), {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SgdLearner(TrajectoryLearner):
+    """Learns a sequence by plain SGD on part of its parameters.
+
+    Attributes:
+        inner_lr: rate of SGD on the mean loss of a step; while meta-learning, and in probes. Meta-test may choose another.
+        test_plastic: groups of parameters, attributes of the network, that learn at meta-test.
+        redraw: weights of the last layer start afresh, Kaiming-normal with offset 0: in meta-training those of the outputs that
+            a trajectory is about (their offsets stay), at meta-test all.
+    """
+
+    inner_lr: float
+    test_plastic: list[str]
+    redraw: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return outputs
+
+    def init(self, network: Network, params: Params) -> Pytree:
+        cut_at(network, params, self.test_plastic, "test_plastic")
+        if self.redraw and network.objective is not CLASSIFICATION:
+            raise ConfigError("algo.redraw=true: what is learned are functions, which have no outputs of their own. Use false.")
+        return {"params": params}
+
+    def fresh_width(self, network: Network, params: Params) -> int:
+        return params[self._test_cut(network, params).last[0]].shape[1] if self.redraw else 0
+
+    def _test_cut(self, network: Network, params: Params) -> Cut:
+        return cut_at(network, params, self.test_plastic, "test_plastic")
+
+    def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:
+        return self._test_cut(network, meta["params"]).before(meta["params"], x)
+
+    def begin(self, network: Network, meta: Pytree, fresh: Tensor, given: Pytree) -> Pytree:
+        cut = self._test_cut(network, meta["params"])
+        fast = cut.plastic(meta["params"])
+        if not self.redraw:
+            return fast
+        weight, bias = cut.last
+        return {**fast, weight: kaiming(fresh).to(fast[weight].dtype), bias: torch.zeros_like(fast[bias])}
+
+    def learn(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree, y: Tensor, rate: Tensor) -> Pytree:
+        cut, size = self._test_cut(network, meta["params"]), self.step_examples
+        given, y = tree_map(lambda leaf: leaf.unflatten(0, (-1, size)), (given, y))
+        return trajectory.learn(cut, {**meta["params"], **fast}, given, y, rate=rate)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, given: Pytree) -> Tensor:
+        return self._test_cut(network, meta["params"]).after({**meta["params"], **fast}, given)
+
+
+def cut_at(network: Network, params: Params, plastic: Sequence[str], field: str) -> Cut:
+    """The network cut before these groups, which the setting `field` names."""
+    try:
+        return Cut(network, params, plastic)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("algo.plastic=", f"algo.{field}=")) from None
+
+
+def kaiming(fresh: Tensor) -> Tensor:
+    """Standard normal [outputs, width] -> weights of a linear layer, normal with variance 2 / width (He et al. 2015)."""
+    return fresh * math.sqrt(2 / fresh.shape[-1])
+
+
+def redrawn(cut: Cut, params: Params, episode: Trajectory) -> Params:
+    """`params` with new weights, from `episode.fresh`, of the outputs that a trajectory is about."""
+    name = cut.last[0]
+    rows = episode.classes.unsqueeze(1).expand_as(episode.fresh)
+    return {**params, name: params[name].scatter(0, rows, kaiming(episode.fresh).to(params[name].dtype))}

@@ -1,0 +1,110 @@
+"""ANML's network: one branch of convolutions gates, feature by feature, what the other has found (Beaulieu et al. 2020, arXiv
+2002.09571).
+
+For 28x28 images: three 3x3 convolutions without padding, each with normalisation and ReLU, 2x2 max pooling after the first two.
+The prediction branch (`body`, 256 filters) gives 2304 features, the neuromodulatory one (`gate`, 112 filters, then a linear
+layer and a sigmoid) as many numbers between 0 and 1, with which they are multiplied before the last layer (`head`). Every image
+is normalised by its own statistics, as the released code does by showing one image at a time.
+
+Differences from the released code:
+ 1. Images have one grey channel, not three copies of it, and lie in [0, 1], not in [-0.043, 0.003]. The first normalisation
+    cancels a factor of the image, but for the 1e-5 that it adds to the variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+from metacl_run.models.layers import NormReluPoolEach
+
+
+class _Gate(nn.Module):
+    """Image -> [N, features] in (0, 1)."""
+
+    def __init__(self, body: nn.Sequential, last: nn.Linear) -> None:
+        super().__init__()
+        self.body, self.last = body, last
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.last(self.body(x)))
+
+
+class _Before(nn.Module):
+    """x -> (x, gate(x)): what no plastic parameter of the prediction branch enters."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.gate(x)
+
+
+class _After(nn.Module):
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:
+        x, gate = gated
+        return self.head(self.body(x) * gate)
+
+
+class _Anml(nn.Module):
+    def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.gate, self.body, self.head = gate, body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x) * self.gate(x))
+
+    def cut(self, plastic: Collection[str]) -> tuple[nn.Module, nn.Module] | None:
+        """See `models.base.Cut`."""
+        return (_Before(self.gate), _After(self.body, self.head)) if set(plastic) == {"body", "head"} else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anml(Model):
+    """The gated network.
+
+    Attributes:
+        channels: filters of the prediction branch.
+        gate_channels: filters of the neuromodulatory branch.
+    """
+
+    channels: int
+    gate_channels: int
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
+        require(self.gate_channels >= 1, "gate_channels", self.gate_channels, "must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        body, size = _convolutions(input_shape, self.channels)
+        gate_body, gate_size = _convolutions(input_shape, self.gate_channels)
+        head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)
+        module = _Anml(_Gate(gate_body, nn.Linear(gate_size, size)), body, head)
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        return module
+
+
+def _convolutions(input_shape: tuple[int, ...], wide: int) -> tuple[nn.Sequential, int]:
+    """The three blocks, and how many features they give."""
+    channels, *sides = input_shape
+    layers: list[nn.Module] = []
+    for pool in (2, 2, 1):
+        layers += [nn.Conv2d(channels, wide, 3), NormReluPoolEach(wide, pool)]
+        channels, sides = wide, [(side - 2) // pool for side in sides]
+    require(min(sides) >= 1, "channels", wide, f"needs images of at least 18x18, not {input_shape[1]}x{input_shape[2]}")
+    return nn.Sequential(*layers, nn.Flatten()), channels * math.prod(sides)

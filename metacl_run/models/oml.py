@@ -1,0 +1,73 @@
+"""OML's network: a slow representation of plain convolutions and a prediction network that learns (Javed and White 2019,
+arXiv 1905.12588).
+
+For 84x84 images six 3x3 convolutions of 256 filters without padding, strides 2, 1, 2, 1, 2, 2, each with ReLU, give 2304
+features, the representation (RLN, `body`). The prediction network (PLN, `head`) is 2304 -> 1024 -> classes in the paper, one
+linear layer in the authors' code of July 2020. Weights are drawn Kaiming-normal, offsets are 0. There is no normalisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from metacl_run.errors import require
+from metacl_run.models.base import Model
+
+
+class _Oml(nn.Module):
+    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oml(Model):
+    """Convolutions, then fully connected layers that all belong to the head.
+
+    Attributes:
+        channels: filters of every convolution.
+        strides: of each convolution; 84x84: [2, 1, 2, 1, 2, 2], 28x28: [1, 1, 1, 2, 1, 2].
+        hidden: widths of the head's hidden layers: [1024] in the paper, [] for one linear layer.
+    """
+
+    channels: int
+    strides: list[int]
+    hidden: list[int]
+
+    def __post_init__(self) -> None:
+        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
+        require(len(self.strides) >= 1, "strides", self.strides, "must name at least one convolution")
+        require(all(stride >= 1 for stride in self.strides), "strides", self.strides, "every stride must be at least 1")
+        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        channels, height, width = input_shape
+        body: list[nn.Module] = []
+        for stride in self.strides:
+            enough = f"are too many for {input_shape[1]}x{input_shape[2]} images: convolutions are without padding"
+            require(min(height, width) >= 3, "strides", self.strides, enough)
+            body += [nn.Conv2d(channels, self.channels, 3, stride=stride), nn.ReLU()]
+            channels, height, width = self.channels, (height - 3) // stride + 1, (width - 3) // stride + 1
+        module = _Oml(nn.Sequential(*body, nn.Flatten()), _head(channels * height * width, self.hidden, num_outputs))
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        return module
+
+
+def _head(size: int, hidden: list[int], num_outputs: int | None) -> nn.Module:
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(size, width), nn.ReLU()]
+        size = width
+    if num_outputs is None:
+        return nn.Sequential(*layers) if layers else nn.Identity()
+    last = nn.Linear(size, num_outputs)
+    return nn.Sequential(*layers, last) if layers else last

@@ -1,0 +1,514 @@
+"""Protocol `meta_continual`: meta-learn how to learn continually, then learn long sequences of unseen concepts.
+
+Meta-training is updates on trajectories. Meta-test learns the concepts of a random order one after another, never going back,
+and is tested after each number of concepts in the schedule: on what it learned (memory) and on held-out examples of the same
+concepts (generalisation). Its rate is chosen among candidates on meta-train concepts, for each number of concepts on its own.
+
+Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them, at the rate chosen for that
+number of concepts; means over tasks weigh each by its number of concepts, so that `accuracy` is the one after all of them.
+
+Differences from the published evaluations (OML, Javed and White 2019, arXiv 1905.12588, and its code):
+ 1. The sequences of an order are nested: the first 10 of 200 are those of the sequence of 10.
+ 2. A rate is the one with the best mean held-out score over the orders that it is chosen on, not the mode of the orders' bests.
+
+Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N concepts of the longest sequence.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.meta_learner import State
+from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
+from metacl_run.data.base import ConceptData, ConceptPool, Half
+from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.inner.engine import Engine
+from metacl_run.metrics import NO_PROBES
+from metacl_run.models.base import HEAD, Cut, Model, Network, initial_params
+from metacl_run.objectives import CLASSIFICATION
+from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.meta_test import MetaTest, Scores
+from metacl_run.randomness import Purpose, generator
+from metacl_run.types import Params, Trajectory
+
+LOOKED_AT = 400
+"""Held-out examples that the representation is described on."""
+EXAMPLES = 3
+"""Of them, how many are kept one by one."""
+GATED_CONCEPTS, GATE_UNITS = 30, 128
+"""Of how many concepts, and of how many units spread evenly, the gate is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaContinual(Protocol):
+    """Meta-training and meta-test.
+
+    Attributes:
+        updates: meta-updates.
+        schedule: meta-test: numbers of concepts learned in sequence, increasing.
+        orders: meta-test: random choices and orders of the concepts.
+        rates: candidates for the rate of SGD at meta-test.
+        lr_selection: whose concepts the rate is chosen on: "train" or "test", the reported ones.
+        selection_orders: orders that it is chosen on, with "train".
+        joint_epochs: also learn the concepts shuffled, so many times over, as an upper bound; 0: not.
+        eval_every: meta-updates between probes, each a meta-test of the first number of the schedule at the learner's own rate;
+            0: none.
+        log_every: meta-updates between two records of the training loss.
+        checkpoint_every: seconds between checkpoints.
+    """
+
+    learner: ClassVar[type] = TrajectoryLearner
+    data: ClassVar[type] = ConceptData
+    unit_name: ClassVar[str] = "meta-update"
+
+    updates: int
+    schedule: list[int]
+    orders: int
+    rates: list[float]
+    lr_selection: Literal["train", "test"]
+    selection_orders: int
+    joint_epochs: int
+    eval_every: int
+    log_every: int
+    checkpoint_every: float = field(metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        require(self.updates >= 0, "updates", self.updates, "must be at least 0")
+        steps = zip(self.schedule, self.schedule[1:], strict=False)
+        rising = bool(self.schedule) and self.schedule[0] >= 1 and all(a < b for a, b in steps)
+        require(rising, "schedule", self.schedule, "must be numbers of concepts from 1, each larger than the one before")
+        require(bool(self.rates) and min(self.rates) > 0, "rates", self.rates, "must be one or more numbers greater than 0")
+        require(len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ")
+        for name in ("orders", "selection_orders", "log_every"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("joint_epochs", "eval_every", "checkpoint_every"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+
+    def chooses(self, algo: TrajectoryLearner) -> bool:
+        """Whether there is a rate to choose."""
+        return algo.uses_rate and len(self.rates) > 1
+
+    def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
+        with keyed("data"):
+            data.check_concepts()
+            counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
+            learned, held_out = data.count_examples()
+        longest, schedule = self.schedule[-1], f"[{','.join(map(str, self.schedule))}]"
+        if longest > counts["meta_test"]:
+            raise ConfigError(
+                f"protocol.schedule={schedule}: asks for {longest} concepts in sequence, but the data has "
+                f"{counts['meta_test']} for meta-test"
+            )
+        if self.chooses(algo) and self.lr_selection == "train" and longest > counts["meta_train"]:
+            raise ConfigError(
+                f"protocol.schedule={schedule}: the rate for {longest} concepts in sequence is to be chosen on meta-train "
+                f"ones, of which there are {counts['meta_train']}. Use a shorter schedule, or a single one of protocol.rates."
+            )
+        drawn_from = counts["meta_train"] - counts["meta_train"] // 2 if algo.halves else counts["meta_train"]
+        with keyed("algo"):
+            most = f"must be at most the {drawn_from} meta-train concepts that trajectories are drawn from"
+            require(algo.classes <= drawn_from, "classes", algo.classes, most)
+            most = (
+                f"with {algo.step_examples} examples a step and query_examples={algo.query_examples} a trajectory takes "
+                f"{algo.examples_per_class} examples of a concept, but each has {learned + held_out}"
+            )
+            require(algo.examples_per_class <= learned + held_out, "class_steps", algo.class_steps, most)
+            most = f"must divide the {learned} examples of a concept that are learned at meta-test"
+            require(learned % algo.step_examples == 0, "step_examples", algo.step_examples, most)
+            if data.objective is not CLASSIFICATION:
+                require(algo.remember == 0, "remember", algo.remember, "must be 0: a function has no place of its own")
+        network, params = self.network(algo, model, data, 0, torch.float32, None)
+        refuse_batch_norm(network.module, model, "model=oml_small, model=conv4_image_small")
+        algo.init(network, params)
+
+    def network(
+        self,
+        algo: TrajectoryLearner,
+        model: Model,
+        data: ConceptData,
+        seed: int,
+        dtype: torch.dtype,
+        compute_dtype: torch.dtype | None,
+    ) -> tuple[Network, Params]:
+        """The network of one replicate, with an output for every class that is ever learned together with others."""
+        outputs = data.outputs_for(max(data.count_concepts("meta_train"), self.schedule[-1]))
+        with keyed("model"):
+            module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
+        return Network(module, outputs, compute_dtype, objective=data.objective), params
+
+    def run(self, run: Run) -> Outcome:
+        return _TrajectoryLoop(self, run).run()
+
+
+class _Work(NamedTuple):
+    """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
+
+    phase: Literal["select", "test", "joint"]
+    replicate: int
+    orders: tuple[int, ...]
+    segment: int
+
+
+TEXTS = {
+    "select": "choosing the rate on meta-train concepts",
+    "test": "learning unseen concepts in sequence",
+    "joint": "learning them shuffled, as an upper bound",
+}
+
+
+class _TrajectoryLoop(Loop):
+    """Loaded concepts, the meta-update and the plan of meta-test. Units: meta-updates, then the parts of meta-test."""
+
+    remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
+
+    def __init__(self, settings: MetaContinual, run: Run) -> None:
+        self.settings, self.algo, self.data = settings, run.algo, run.data
+        self.pool: ConceptPool = run.data.load_concepts().to(run.gpu.torch_device)
+        self.updates = settings.updates if self.algo.trains else 0
+        starts = [0, *settings.schedule]
+        self.sizes = [end - start for start, end in zip(starts, settings.schedule, strict=False)]
+        what = "classes" if run.data.objective is CLASSIFICATION else "functions"
+        names = [f"{what} {start + 1} to {end}" for start, end in zip(starts, settings.schedule, strict=False)]
+        super().__init__(
+            run,
+            task_names=[names for _ in run.seeds],
+            units_per_task=self.updates,
+            unit_name=settings.unit_name,
+            log_every=settings.log_every,
+            eval_every=settings.eval_every,
+            checkpoint_every=settings.checkpoint_every,
+        )
+        drawn = [
+            settings.network(self.algo, run.model, run.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
+        ]
+        self.network = drawn[0][0]
+        self.network.module.to(self.device)
+        self.initial = [params for _, params in drawn]
+        self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk)
+        halves: tuple[Half, Half] = "meta_train", "meta_test"
+        self.counts: dict[Half, int] = {half: run.data.count_concepts(half) for half in halves}
+        self.learned, self.held_out = run.data.count_examples()
+        self.meta_test = MetaTest(
+            self.algo,
+            self.network,
+            self.pool,
+            Engine(kind="loop" if run.gpu.engine_kind == "loop" else "vmap"),
+            counts=self.counts,
+            learned=self.learned,
+            held_out=self.held_out,
+            outputs=self.network.ways,
+            device=self.device,
+            dtype=self.dtype,
+        )
+        self.rates = settings.rates if self.algo.uses_rate else [0.0]
+
+    # --------------------------------------------------------------------------------------------------- meta-training
+
+    def fresh_states(self) -> list[State]:
+        return [self.algo.start(self.network, params) for params in self.initial]
+
+    def prepare(self) -> None:
+        self.width = self.algo.fresh_width(self.network, self.initial[0])
+        self._step = self.engine.prepare(
+            self.engine.over_replicates(lambda s, e: self.algo.meta_update(self.network, self.engine, self.updates, s, e))
+        )
+        self.plan = self._planned()
+        self.total = self.updates + len(self.plan)
+
+    def step(self, unit: int) -> dict[str, Tensor]:
+        self.position.state, metrics = self._step(self.position.state, self._trajectories(unit))
+        return metrics
+
+    def _trajectories(self, unit: int) -> Trajectory:
+        """[R, E, ...] what one meta-update learns from."""
+        algo, classifies = self.algo, self.data.objective is CLASSIFICATION
+        count, per_class = self.counts["meta_train"], self.learned + self.held_out
+        shape = len(self.run_.seeds), algo.meta_batch_size
+        steps, queries = algo.class_steps * algo.step_examples, algo.query_examples
+        concepts = np.empty((*shape, algo.classes), np.int64)
+        examples = np.empty((*shape, algo.classes, per_class), np.int64)
+        recalled = np.empty((2, *shape, algo.remember), np.int64)
+        fresh = np.empty((*shape, algo.classes, self.width))
+        half = count // 2 if algo.halves else 0
+        for replicate, seed in enumerate(self.run_.seeds):
+            rng = generator(Purpose.TRAJECTORIES, seed, unit)
+            for episode in range(algo.meta_batch_size):
+                concepts[replicate, episode] = half + rng.permutation(count - half)[: algo.classes]
+                rng.permuted(np.tile(np.arange(per_class), (algo.classes, 1)), axis=1, out=examples[replicate, episode])
+            recalled[0, replicate] = rng.integers(half or count, size=recalled.shape[2:])
+            recalled[1, replicate] = rng.integers(per_class, size=recalled.shape[2:])
+            rng.standard_normal(out=fresh[replicate])
+        places = concepts if classifies else np.broadcast_to(np.arange(algo.classes), concepts.shape)
+
+        def gathered(chosen: np.ndarray, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            """[R, E, *axes, ...] of the chosen examples of every concept, in the order of the concepts."""
+            each = np.broadcast_arrays(concepts[..., None], chosen, places[..., None])
+            x, y = self.pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in each))
+            return x.to(self.dtype), y.to(self.dtype) if y.is_floating_point() else y
+
+        x, y = gathered(examples[..., :steps], (algo.classes * algo.class_steps, algo.step_examples))
+        asked = examples[..., :steps] if queries is None else examples[..., steps : steps + queries]
+        query_x, query_y = (part.flatten(2, 3) for part in gathered(asked, (algo.classes, asked.shape[-1])))
+        if algo.remember:
+            also_x, also_y = self.pool.gather("meta_train", recalled[0], recalled[1], recalled[0])
+            query_x, query_y = torch.cat([query_x, also_x.to(self.dtype)], 2), torch.cat([query_y, also_y], 2)
+        outputs, new = (torch.from_numpy(part).to(self.device) for part in (concepts, fresh))
+        return Trajectory(x, y, query_x, query_y, outputs, new.to(self.dtype))
+
+    # ---------------------------------------------------------------------------------------------------------- the loop
+
+    @property
+    def _task(self) -> int:
+        return 0
+
+    @property
+    def _within(self) -> int:
+        return self.position.unit
+
+    @property
+    def _evaluation_due(self) -> bool:
+        unit = self.position.unit
+        return unit == self.updates or (self.eval_every > 0 and unit % self.eval_every == 0)
+
+    def begin(self) -> None:
+        if not self.position.probes:
+            self._probe()
+
+    def advance(self) -> bool:
+        if self.position.unit < self.updates:
+            return super().advance()
+        begun = time.monotonic()
+        done = self.position.unit - self.updates
+        work = self.plan[done]
+        self._do(work)
+        self.position.unit += 1
+        self.position.evaluate_s += time.monotonic() - begun
+        self._record("meta_test_progress", done=done + 1, of=len(self.plan), text=TEXTS[work.phase])
+        return True
+
+    def look_around(self) -> None:
+        if self.position.unit <= self.updates and self._evaluation_due:
+            self._probe()
+        if self.position.unit == self.total:
+            self._conclude()
+
+    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError  # this protocol probes and meta-tests instead
+
+    def _probe(self) -> None:
+        """A meta-test of the first number of concepts at the learner's own rate."""
+        self.position.probes.append({"task": 0, "accuracy": []})
+        if not self.eval_every or not self.updates:
+            return
+        begun = time.monotonic()
+        length, rate = self.settings.schedule[0], getattr(self.algo, "inner_lr", 0.0)
+        found = [self._scores("meta_test", r, range(self.settings.orders), [rate], [length]) for r in range(self._replicates)]
+        self.position.evaluate_s += time.monotonic() - begun
+        held_out, memory = (torch.stack(part).mean((1, 2, 3, 4)).tolist() for part in zip(*found, strict=True))
+        self._record("probe", length=length, memory=memory, **{self._score: held_out})
+
+    @property
+    def _score(self) -> str:
+        return self.data.objective.score_name
+
+    @property
+    def _replicates(self) -> int:
+        return len(self.run_.seeds)
+
+    # --------------------------------------------------------------------------------------------------------- meta-test
+
+    def _planned(self) -> list[_Work]:
+        """Every part of meta-test; how many orders are learned at once is settled at the first start."""
+        settings, settled = self.settings, self.position.settled
+        if "orders_at_once" not in settled:
+            meta = self._meta(0)
+            settled["orders_at_once"] = self.meta_test.orders_at_once(meta, len(self.rates), self.run_.gpu.memory_bytes)
+            settled["meta_test"] = {phase: [[] for _ in self.run_.seeds] for phase in ("select", "test", "joint")}
+        several = settled["orders_at_once"]
+
+        def parts(phase: Literal["select", "test"], count: int) -> list[_Work]:
+            chunks = [tuple(range(first, min(first + several, count))) for first in range(0, count, several)]
+            return [_Work(phase, replicate, chunk, 0) for replicate in range(self._replicates) for chunk in chunks]
+
+        plan = parts("test", settings.orders)
+        if self._selects_on == "train":
+            plan = parts("select", settings.selection_orders) + plan
+        if settings.joint_epochs:
+            orders = tuple(range(settings.orders))
+            segments = range(len(settings.schedule))
+            plan += [_Work("joint", replicate, orders, s) for replicate in range(self._replicates) for s in segments]
+        return plan
+
+    @property
+    def _selects_on(self) -> Literal["train", "test"] | None:
+        return self.settings.lr_selection if self.settings.chooses(self.algo) else None
+
+    def _meta(self, replicate: int) -> Any:
+        return tree_map(lambda leaf: leaf[replicate], self.position.state["meta"])
+
+    def _scores(self, half: Half, replicate: int, orders: Any, rates: list[float], points: list[int], of: Any = None) -> Scores:
+        given = torch.tensor(rates, dtype=self.dtype, device=self.device)
+        seed, meta = self.run_.seeds[replicate], self._meta(replicate)
+        every = list(orders if of is None else of)
+        return self.meta_test.run(meta, half, seed, orders, given, points, of=every, key=min(self.position.unit, self.updates))
+
+    def _do(self, work: _Work) -> None:
+        settings, results = self.settings, self.position.settled["meta_test"][work.phase][work.replicate]
+        if work.phase == "select":
+            every = range(settings.selection_orders)
+            scores = self._scores("meta_train", work.replicate, work.orders, self.rates, settings.schedule, every)
+            results.append(self._at_points(scores.held_out))
+        elif work.phase == "test":
+            rates = self._rates_of_test(work.replicate)
+            points = [0, *settings.schedule]
+            results.append(tuple(self._scores("meta_test", work.replicate, work.orders, rates, points, range(settings.orders))))
+        else:
+            rate = self._chosen(work.replicate)[work.segment]
+            length, seed = settings.schedule[work.segment], self.run_.seeds[work.replicate]
+            meta, longest, key = self._meta(work.replicate), settings.schedule[-1], self.updates
+            found = self.meta_test.joint(meta, seed, work.orders, length, rate, settings.joint_epochs, longest=longest, key=key)
+            results.append(found)
+
+    def _at_points(self, held_out: Tensor) -> Tensor:
+        """[O, L, S] mean over the concepts learned by then, from [O, L, S, N]."""
+        means = [held_out[:, :, s, :length].mean(-1) for s, length in enumerate(self.settings.schedule)]
+        return torch.stack(means, -1)
+
+    def _selection(self, replicate: int) -> Tensor | None:
+        """[S, L] mean score of each candidate on what the rate is chosen on."""
+        results = self.position.settled["meta_test"]
+        if self._selects_on == "train":
+            found = torch.cat(results["select"][replicate])
+        elif self._selects_on == "test":
+            found = self._at_points(torch.cat([held_out for held_out, _ in results["test"][replicate]])[:, :, 1:])
+        else:
+            return None
+        return found.mean(0).T
+
+    def _chosen(self, replicate: int) -> list[float]:
+        """[S] the rate for each number of concepts."""
+        selection = self._selection(replicate)
+        if selection is None:
+            return [self.rates[0]] * len(self.settings.schedule)
+        better = selection if self.data.objective.higher_is_better else -selection
+        return [self.rates[index] for index in better.nan_to_num(-torch.inf).argmax(1).tolist()]
+
+    def _rates_of_test(self, replicate: int) -> list[float]:
+        """The rates that are run at meta-test, in the order of the candidates."""
+        return self.rates if self._selects_on == "test" else [r for r in self.rates if r in self._chosen(replicate)]
+
+    def _conclude(self) -> None:
+        """Puts the parts together: matrix, record of meta-test."""
+        schedule, results = self.settings.schedule, self.position.settled["meta_test"]
+        held_out: list[Tensor] = []
+        memory: list[Tensor] = []  # both [R][O, S + 1, N] at the chosen rates; the untrained at the first
+        for replicate in range(self._replicates):
+            ran, chosen = self._rates_of_test(replicate), self._chosen(replicate)
+            index = [0, *(ran.index(rate) for rate in chosen)]
+            for kept, parts in zip((held_out, memory), zip(*results["test"][replicate], strict=True), strict=True):
+                whole = torch.cat(parts)
+                kept.append(torch.stack([whole[:, rate, point] for point, rate in enumerate(index)], 1))
+        shown, recalled = torch.stack(held_out).double(), torch.stack(memory).double()
+        parts = shown.split(self.sizes, -1)
+        self.position.matrix = torch.stack([part.mean((1, -1)) for part in parts], -1)
+        self.run_.store.write_matrix(self.position.matrix.numpy())
+        points = range(1, len(schedule) + 1)
+
+        def by_order(values: Tensor) -> list[Any]:
+            """[R][S][O]"""
+            return torch.stack([values[:, :, p, : schedule[p - 1]].mean(-1) for p in points], 1).tolist()
+
+        selections = [self._selection(replicate) for replicate in range(self._replicates)]
+        content = {
+            "score": self._score,
+            "lengths": schedule,
+            "rates": self.rates if self.algo.uses_rate else None,
+            "tuned_on": self._selects_on,
+            "chosen": [self._chosen(r) for r in range(self._replicates)] if self.algo.uses_rate else None,
+            "selection": None if selections[0] is None else [each.tolist() for each in selections],  # type: ignore[union-attr]
+            self._score: by_order(shown),
+            "memory": by_order(recalled),
+            "joint": [torch.stack(found).tolist() for found in results["joint"]] if self.settings.joint_epochs else None,
+            "by_place": {
+                self._score: shown[:, :, -1].mean(1).tolist(),
+                "memory": recalled[:, :, -1].mean(1).tolist(),
+            },
+            "representation": self._representation(),
+            "gate": self._gate(),
+        }
+        self.position.settled["content"] = content
+        self._record("meta_test", **content)
+
+    # ------------------------------------------------------------------------------------------------------- look inside
+
+    def _images(self, concepts: int, each: int) -> Tensor:
+        """[concepts, each, ...] held-out or other examples of the first meta-test concepts, the last of each first."""
+        which = np.broadcast_to(self.learned + self.held_out - 1 - np.arange(each), (concepts, each))
+        what = np.broadcast_to(np.arange(concepts)[:, None], which.shape)
+        return self.pool.gather("meta_test", what, which, np.zeros_like(which))[0].to(self.dtype)
+
+    def _representation(self) -> dict[str, Any]:
+        """How the representation answers to unseen concepts."""
+        x = self._images(min(self.counts["meta_test"], -(-LOOKED_AT // self.held_out)), self.held_out).flatten(0, 1)
+        drawn = generator(Purpose.LOOK, self.run_.seeds[0]).permutation(len(x))[:EXAMPLES]
+        found: dict[str, list[Any]] = {"active": [], "dead": [], "mean": [], "examples": []}
+        for replicate in range(self._replicates):
+            params = self._meta(replicate)["params"]
+            with torch.no_grad():
+                whole = self.algo.num_outputs(1) is None
+                given = self.network(params, x) if whole else Cut(self.network, params, [HEAD]).before(params, x)
+            features = given.flatten(1).double().cpu()
+            above = features > 0
+            found["active"].append(above.double().mean().item())
+            found["dead"].append((~above.any(0)).double().mean().item())
+            found["mean"].append(_short(features.mean(0)))
+            found["examples"].append([_short(features[index]) for index in drawn])
+        return found
+
+    def _gate(self) -> dict[str, Any] | None:
+        """The mean activity of a gating branch for some concepts."""
+        if not hasattr(self.network.module, "gate"):
+            return None
+        x = self._images(min(self.counts["meta_test"], GATED_CONCEPTS), self.held_out)
+        activity = []
+        for replicate in range(self._replicates):
+            params = self._meta(replicate)["params"]
+            with torch.no_grad():
+                _, gate = Cut(self.network, params, ["body", HEAD]).before(params, x.flatten(0, 1))
+            by_concept = gate.unflatten(0, x.shape[:2]).mean(1)
+            some = torch.linspace(0, by_concept.shape[1] - 1, min(by_concept.shape[1], GATE_UNITS)).round().long()
+            activity.append([_short(row) for row in by_concept[:, some.to(by_concept.device)]])
+        return {"activity": activity}
+
+    # ----------------------------------------------------------------------------------------------------------- outcome
+
+    def _outcome(self, status: Status) -> Outcome:
+        outcome = super()._outcome(status)
+        content = self.position.settled.get("content")
+        also = {}
+        if content is not None:
+            also["memory"] = np.array(content["memory"])[:, -1].mean(-1)
+            if content["joint"] is not None:
+                also[f"joint_{self._score}"] = np.array(content["joint"])[:, -1].mean(-1)
+        return replace(
+            outcome,
+            probes=NO_PROBES,
+            probe_tasks=[],
+            units=min(outcome.units, self.updates),
+            sizes=self.sizes,
+            also=also,
+            details={} if content is None else {"meta_test": content},
+        )
+
+
+def _short(values: Tensor) -> list[float]:
+    """As a list with five digits, which is what pictures need."""
+    return [float(f"{value:.5g}") for value in values.tolist()]
