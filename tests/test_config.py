@@ -176,10 +176,11 @@ def test_every_episode_learner_takes_a_step_that_lowers_its_loss(name: str, expe
 def test_every_model_builds_with_and_without_a_head(name: str, experiment: Callable[..., Experiment]) -> None:
     import torch
 
-    model = experiment(f"model={name}", tiny=[]).model
-    x = torch.rand(6, 1, 28, 28)
-    assert model.build((1, 28, 28), 5)(x).shape == (6, 5)
-    features = model.build((1, 28, 28), None)(x)
+    side = 84 if name in ("oml", "oml_paper") else 28
+    model = experiment(f"model={name}", f"data.image_size={side}", tiny=[]).model
+    x = torch.rand(6, 1, side, side)
+    assert model.build((1, side, side), 5)(x).shape == (6, 5)
+    features = model.build((1, side, side), None)(x)
     assert features.shape[0] == 6
     assert features[0].numel() > 5
 
