@@ -253,8 +253,8 @@ class _Table:
         """The examples at `places`, numbered `examples`, both [O, M], of some orders: [O, M, ...] and their targets."""
         device = self._test.device
         concept = torch.from_numpy(self._index[rows[:, None], places]).to(device)
-        example = torch.from_numpy(np.ascontiguousarray(examples)).to(device)
+        example = torch.from_numpy(np.array(examples)).to(device)
         given = tree_map(lambda leaf: leaf[concept, example], self._given)
         if self._test.pool.place_matters:
             return given, self._targets[concept, example]
-        return given, torch.from_numpy(np.ascontiguousarray(places)).to(device)
+        return given, torch.from_numpy(np.array(places)).to(device)
