@@ -45,6 +45,8 @@ class Purpose(IntEnum):
     """How the upper bound shuffles the same; the order, the number of classes."""
     LOOK = 14
     """Images that a representation is looked at on; no position."""
+    FUNCTIONS = 15
+    """Functions to regress on, of a generator's own seed; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

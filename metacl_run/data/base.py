@@ -241,8 +241,11 @@ class ConceptData(abc.ABC):
         """Outputs the network needs where places go up to `most` - 1."""
 
     @abc.abstractmethod
-    def check_concepts(self) -> None:
+    def check_concepts(self, together: int) -> None:
         """Refuses, before anything is loaded, what the data cannot give.
+
+        Args:
+            together: most concepts that will be learned together.
 
         Raises:
             SettingError: naming the field, its value and what is possible.

@@ -212,7 +212,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
     def outputs_for(self, most: int) -> int:
         return most
 
-    def check_concepts(self) -> None:
+    def check_concepts(self, together: int) -> None:
         total = len(self.catalogue().names)
         leaves = f"must leave at least one of the {total} classes to each of meta-training and meta-test"
         counts = self.count_concepts("meta_train"), self.count_concepts("meta_test")

@@ -120,6 +120,11 @@ class Loop(abc.ABC):
     probes_look_at_less = False
     """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
 
+    @property
+    def shown_tasks(self) -> list[list[str]]:
+        """[R] the tasks as they are announced, each of `units_per_task` units."""
+        return self.task_names
+
     def task_ended(self, task: int) -> None:  # noqa: B027
         """What happens to the state when a task's last unit is done, before it is evaluated. Default: nothing."""
 
@@ -134,7 +139,7 @@ class Loop(abc.ABC):
         self.position = self._resume()
         store.open_records(self.position.bytes)
         self.prepare()
-        self.run_.started(self.task_names, self.position.unit, self.units_per_task)
+        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
         self.begin()

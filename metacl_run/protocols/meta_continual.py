@@ -98,7 +98,7 @@ class MetaContinual(Protocol):
 
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
         with keyed("data"):
-            data.check_concepts()
+            data.check_concepts(max(algo.classes, self.schedule[-1]))
             counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
             learned, held_out = data.count_examples()
         longest, schedule = self.schedule[-1], f"[{','.join(map(str, self.schedule))}]"
@@ -264,6 +264,10 @@ class _TrajectoryLoop(Loop):
         return Trajectory(x, y, query_x, query_y, outputs, new.to(self.dtype))
 
     # ---------------------------------------------------------------------------------------------------------- the loop
+
+    @property
+    def shown_tasks(self) -> list[list[str]]:
+        return [["meta-training"]] * self._replicates
 
     @property
     def _task(self) -> int:
