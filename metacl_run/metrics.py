@@ -30,6 +30,22 @@ MEANINGS: dict[str, str] = {
 }
 """Every metric `summarise` can give, in the order of a table."""
 
+SEQUENCE_MEANINGS: dict[str, str] = {
+    "accuracy": "held-out accuracy on all classes after learning them one after another, mean over orders",
+    "memory": "accuracy on the images just learned, at the same moment",
+    "joint_accuracy": "held-out accuracy after training on the same classes shuffled: what order costs is the difference",
+    "learning_accuracy": "mean accuracy on each segment of classes right after learning it (LA)",
+    "bti": "mean over segments at the end minus learning accuracy: below 0, later classes interfered",
+    "bwt": "backward transfer: change on earlier segments since each was learned",
+    "fwt": "forward transfer: gain on a segment before its classes were learned",
+    "forgetting": "drop on earlier segments from their best accuracy to the end: above 0 is lost",
+    "anytime_accuracy": "accuracy on the segments seen so far, averaged over the sequence",
+}
+"""The same under protocol `meta_continual`, whose tasks are the segments of one sequence of classes."""
+
+TUNED_ON_TEST = "learning rate tuned on test"
+"""The mark of numbers whose learning rate was chosen by accuracy on the very classes they are measured on."""
+
 
 Sizes: TypeAlias = "Sequence[float] | None"
 
@@ -174,6 +190,22 @@ def interval95(values: np.ndarray) -> np.ndarray:
     return np.asarray(student_t(num - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(num))
 
 
+def bootstrap95(values: np.ndarray, resamples: int = 1000) -> np.ndarray:
+    """Percentile 95% bootstrap interval of the mean over the last axis, [..., O] -> [..., 2] (Efron and Tibshirani 1993, 13.3).
+
+    The resamples are drawn by a generator of its own with a fixed seed and are the same for every leading entry, so that equal
+    values give equal intervals wherever they stand. NaN where O is below 2 or a value is NaN.
+    """
+    values = np.asarray(values, dtype=float)
+    num = values.shape[-1]
+    if num < 2:
+        return np.full((*values.shape[:-1], 2), np.nan)
+    drawn = np.random.default_rng(0).integers(num, size=(resamples, num))
+    times = np.stack([np.bincount(each, minlength=num) for each in drawn])  # [resamples, O] how often each value was drawn
+    means = values @ times.T / num
+    return np.moveaxis(np.percentile(means, [2.5, 97.5], axis=-1), 0, -1)
+
+
 def student_t(dof: int, confidence: float = 0.95) -> float:
     """t such that a Student variable with `dof` degrees of freedom lies in [-t, t] with probability `confidence`.
 
@@ -198,9 +230,9 @@ def _student_probability(theta: float, dof: int) -> float:
 
 def episode_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The data's settings, which say the ways and shots of the episodes a learner is evaluated on; none of them under protocol
-    `online`, where it is evaluated on samples."""
+    `online`, where it is evaluated on samples, and under `meta_continual`, where on sequences of classes."""
     data, protocol = config.get("data"), config.get("protocol")
-    if not isinstance(data, Mapping) or (isinstance(protocol, Mapping) and "probe_samples" in protocol):
+    if not isinstance(data, Mapping) or (isinstance(protocol, Mapping) and {"probe_samples", "schedule"} & protocol.keys()):
         return {}
     return data
 
@@ -238,3 +270,18 @@ def reading(matrix: np.ndarray, chance: float | None) -> str:
     near = chance is not None and learned < chance + 0.05
     remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
     return f"{prefix}{text} to {final:.2f} {when}{guess}.{remark}"
+
+
+def reading_in_sequence(length: int, accuracy: float, memory: float, joint: float, tuned_on: str | None) -> str:
+    """What a meta-test on `length` classes says, for a person; `joint` is NaN where there is no upper bound."""
+    if not math.isfinite(accuracy):
+        return f"Learning {length} unseen classes in one pass gave no finite accuracy."
+    text = (
+        f"After learning {length} unseen classes in one pass, {accuracy:.0%} of held-out images are still recognised "
+        f"(memory {memory:.0%}); chance is {round(100 / length, 1):g}%."
+    )
+    if math.isfinite(joint):
+        text += f" Trained on the same classes shuffled, it would be {joint:.0%}."
+    if tuned_on == "test":
+        text += " The learning rate was tuned on test: on the very classes that accuracy is measured on."
+    return text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -161,4 +163,44 @@ def test_chance_is_known_for_episodes_and_not_for_samples_of_the_same_data() -> 
     data = {"ways": 5, "shots": 1}
     assert metrics.chance_level({"data": data, "protocol": {"eval_episodes": 100}}) == 0.2
     assert metrics.chance_level({"data": data, "protocol": {"probe_samples": None}}) is None
+    assert metrics.chance_level({"data": data, "protocol": {"schedule": [10, 50]}}) is None
     assert metrics.chance_level({"data": {"num_tasks": 5}, "protocol": {"eval_episodes": 100}}) is None
+
+
+def test_bootstrap_agrees_with_every_possible_resample() -> None:
+    # Of five values there are 5^5 equally likely resamples: their means' quantiles need no drawing.
+    values = np.array([0.1, 0.5, 0.55, 0.7, 0.9])
+    means = np.array([np.mean(drawn) for drawn in itertools.product(values, repeat=5)])
+    exact = np.percentile(means, [2.5, 97.5])
+    np.testing.assert_allclose(metrics.bootstrap95(values, resamples=100_000), exact, atol=0.005)
+    np.testing.assert_allclose(metrics.bootstrap95(values), exact, atol=0.05)
+
+
+def test_bootstrap_of_many_values_is_the_normal_interval() -> None:
+    values = np.random.default_rng(1).standard_normal((2, 500))
+    half = 1.96 * values.std(axis=1) / np.sqrt(500)
+    expected = values.mean(axis=1)[:, None] + half[:, None] * [-1, 1]
+    np.testing.assert_allclose(metrics.bootstrap95(values, resamples=20_000), expected, atol=0.004)
+
+
+def test_bootstrap_repeats_whatever_stands_beside_and_needs_two_values() -> None:
+    values = np.random.default_rng(1).random((3, 4, 6))
+    together = metrics.bootstrap95(values)
+    assert together.shape == (3, 4, 2)
+    np.testing.assert_allclose(metrics.bootstrap95(values[2, 1]), together[2, 1], rtol=1e-12)
+    np.testing.assert_array_equal(metrics.bootstrap95(values), together)
+    assert np.isnan(metrics.bootstrap95(values[..., :1])).all()
+    assert np.isnan(metrics.bootstrap95(np.array([0.1, NAN, 0.3]))).all()
+
+
+def test_reading_in_sequence() -> None:
+    text = metrics.reading_in_sequence(600, 0.58, 0.9, NAN, None)
+    assert text == (
+        "After learning 600 unseen classes in one pass, 58% of held-out images are still recognised (memory 90%); "
+        "chance is 0.2%."
+    )
+    assert metrics.reading_in_sequence(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (
+        " Trained on the same classes shuffled, it would be 70%."
+    )
+    assert "tuned on test" in metrics.reading_in_sequence(10, 0.58, 0.9, NAN, "test")
+    assert "no finite accuracy" in metrics.reading_in_sequence(10, NAN, NAN, NAN, None)

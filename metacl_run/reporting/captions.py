@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from metacl_run.metrics import episode_settings
+from metacl_run.metrics import TUNED_ON_TEST, episode_settings
 from metacl_run.reporting.collect import Run
-
-
-class Panel(NamedTuple):
-    name: str
-    """File name without suffix."""
-    title: str
-    caption: str
-    """One line, drawn under the axes."""
-    explanation: str
-    """How to read the figure; for the report."""
+from metacl_run.reporting.panel import Panel, spread_words
+from metacl_run.reporting.sequence_captions import sequence_panels
 
 
 def panels(run: Run) -> list[Panel]:
     """The figures that can be drawn from what the run left, in the order of the report."""
     if not run.num_tasks:  # it failed before its tasks were known
         return []
+    if run.sequences is not None:
+        return sequence_panels(run, run.sequences) + ([_learned_rates(run)] if run.insight.rates else [])
     found = []
     several = run.num_tasks > 1
     if len(run.eval_units):
@@ -76,14 +68,9 @@ def subtitle(run: Run) -> str:
     problem = f", {' '.join(shape)}" if shape else ""
     status = run.summary["status"]
     ended = "" if status == "completed" else f"  ·  run {status}"
+    if run.sequences is not None and run.sequences.tuned_on_test:
+        ended += f"  ·  {TUNED_ON_TEST}"
     return f"{run.summary['algo']}  ·  {run.summary['model']}  ·  {run.summary['data']}{problem}  ·  {listed}{ended}"
-
-
-def spread_words(run: Run) -> str:
-    """What lines and bands are."""
-    if run.num_replicates == 1:
-        return "One seed, so no interval."
-    return f"Mean of {run.num_replicates} seeds with its 95% interval (Student t)."
 
 
 def _accuracy_by_task(run: Run) -> Panel:

@@ -16,7 +16,9 @@ import yaml
 
 from metacl_run.errors import StorageError
 from metacl_run.metrics import chance_level
+from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
+from metacl_run.reporting.sequence_records import Sequences
 
 UNKNOWN: dict[str, Any] = {
     "error": None,
@@ -29,6 +31,7 @@ UNKNOWN: dict[str, Any] = {
     "unit_name": "unit",
     "command": None,
     "evaluation_half_width": [],
+    "meta_test": None,
 }
 """What a run that failed before its first unit does not say in its summary."""
 
@@ -52,6 +55,8 @@ class Run(NamedTuple):
     train: dict[str, np.ndarray]
     """[R, N] by name ("loss", "accuracy"); NaN where not finite or not recorded."""
     insight: Insight
+    sequences: Sequences | None
+    """What was learned class after class; None under other protocols than `meta_continual`."""
 
     @property
     def num_replicates(self) -> int:
@@ -60,6 +65,11 @@ class Run(NamedTuple):
     @property
     def num_tasks(self) -> int:
         return int(self.matrix.shape[2])
+
+    @property
+    def num_phases(self) -> int:
+        """Stretches of training, one a task; under `meta_continual`, whose tasks are segments of the meta-test, one in all."""
+        return self.num_tasks if self.sequences is None else 1
 
     @property
     def units_per_task(self) -> int:
@@ -104,6 +114,8 @@ class Run(NamedTuple):
             return None
         total = train + evaluate + inside
         what = "Probes and evaluation" if len(self.probe_units) else "Evaluation"
+        if self.sequences is not None:
+            what = "Probes and meta-test" if len(self.sequences.probe_units) else "Meta-test"
         also = f", looking inside {inside / total:.0%}" if inside else ""
         return f"{what} took {evaluate / total:.0%} of the time{also}."
 
@@ -114,13 +126,27 @@ class Run(NamedTuple):
         return int(np.argmin(finite)) if not finite.all() else len(finite)
 
     def task_label(self, task: int, width: int = 24) -> str:
-        """The number and name of a task, "3: Hebrew"; "task 3" where replicates order the tasks differently."""
+        """The number and name of a task, "3: Hebrew"; "task 3" where replicates order the tasks differently; of a segment of a
+        sequence, its name alone, "classes 11 to 50"."""
         names = {replicate[task] for replicate in self.summary["task_names"]}
         name = names.pop() if len(names) == 1 else ""
         if not name:
             return f"task {task + 1}"
+        if self.sequences is not None:
+            return name
         label = name if str(task + 1) in name.split() else f"{task + 1}: {name}"
         return label if len(label) <= width else label[: width - 1] + "…"
+
+    def column_label(self, task: int) -> str:
+        """What stands over a column of the accuracy matrix: the number of a task; the classes of a segment, on two lines."""
+        if self.sequences is None:
+            return str(task + 1)
+        return self.task_label(task).removeprefix("classes ").replace(" to ", "\nto ")
+
+    @property
+    def columns(self) -> str:
+        """What the columns of the accuracy matrix are."""
+        return "task" if self.sequences is None else "classes"
 
 
 def load(directory: Path) -> Run:
@@ -131,7 +157,8 @@ def load(directory: Path) -> Run:
     evaluations = _evaluations(records, *shape)
     train_units, train = _training(records, shape[0])
     matrix, insight = _matrix(directory, *shape), read(records)
-    return Run(directory, _config(directory), summary, matrix, *evaluations, train_units, train, insight)
+    sequences = sequence_records.read(records, summary)
+    return Run(directory, _config(directory), summary, matrix, *evaluations, train_units, train, insight, sequences)
 
 
 def _summary(directory: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
     inks = [colours[task] for task in shown]
     if run.num_tasks == 1 and "accuracy" in run.train:
         units, values = _thinned(run.train_units, run.train["accuracy"])
-        training = _running_mean(values.mean(axis=0))
+        training = running_mean(values.mean(axis=0))
         axes.plot(units, training, color=GREY, lw=1.1, zorder=1.8)
         if np.isfinite(training[-1]):
             ends, texts, inks = [*ends, float(training[-1])], [*texts, "in training"], [*inks, GREY]
@@ -133,13 +133,13 @@ def after_switches(run: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 def training_loss(run: Run, panel: Panel) -> Figure:
     """The recorded loss and its running mean; logarithmic where it spans more than a factor of fifty."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=0.4)
-    work_axis(axes, run, strip=run.num_tasks > 1)
+    work_axis(axes, run, strip=run.num_phases > 1)
     units, values = _thinned(run.train_units, run.train["loss"])
     mean = values.mean(axis=0)
-    task_of = np.minimum((units - 1) // run.units_per_task, run.num_tasks - 1)
+    task_of = np.minimum((units - 1) // run.units_per_task, run.num_phases - 1)
     for task in np.unique(task_of):  # apart, so that the running mean does not smear the jump between two tasks
         part = task_of == task
-        smooth = np.stack([_running_mean(replicate) for replicate in values[:, part]])
+        smooth = np.stack([running_mean(replicate) for replicate in values[:, part]])
         axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
         mean_line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
     finite = mean[np.isfinite(mean)]
@@ -167,12 +167,12 @@ def _bounds(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
 
 def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:
     """x from 0 to the whole run, task segments told apart, the point marked where an unfinished run ended."""
-    total = run.num_tasks * run.units_per_task
+    total = run.num_phases * run.units_per_task
     reached = max([0, *run.eval_units[-1:], *run.train_units[-1:]])
     axes.set_xlim(0, max(total, reached))
     axes.set_xlabel(f"{run.unit_name}s")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=True))
-    for task in range(1, run.num_tasks, 2):
+    for task in range(1, run.num_phases, 2):
         axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=SHADE, lw=0, zorder=0)
     if strip:
         _task_strip(axes, run)
@@ -197,7 +197,7 @@ def _task_strip(axes: Axes, run: Run) -> None:
     label.set(ha="right", va="center", fontsize=6.5, color=GREY)
 
 
-def _running_mean(values: np.ndarray) -> np.ndarray:
+def running_mean(values: np.ndarray) -> np.ndarray:
     """[N] mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
     window = max(1, len(values) // 20)
     finite = np.isfinite(values)

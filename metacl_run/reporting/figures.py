@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from metacl_run.files import storage_errors, write_atomically
-from metacl_run.reporting import curves, insight_figures, matrices
+from metacl_run.reporting import curves, insight_figures, matrices, sequence_figures
 from metacl_run.reporting.captions import Panel, panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.style import RC
@@ -26,6 +26,12 @@ DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
     "gradient_alignment": insight_figures.gradient_alignment,
     "feature_drift": insight_figures.feature_drift,
     "learned_rates": insight_figures.learned_rates,
+    "sequence_accuracy": sequence_figures.sequence_accuracy,
+    "forgetting_curve": sequence_figures.forgetting_curve,
+    "choice_of_rate": sequence_figures.choice_of_rate,
+    "probes": sequence_figures.probes,
+    "representation": sequence_figures.representation,
+    "gate_activity": sequence_figures.gate_activity,
 }
 """Panel name -> its function."""
 

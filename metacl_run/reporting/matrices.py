@@ -62,7 +62,8 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     num_rows, num_tasks = mean.shape
     cell = float(np.clip(5.2 / num_tasks, 0.34, 0.8))
     size = (cell * num_tasks, min(cell, 0.42) * num_rows)
-    figure, axes = page(panel.title, subtitle(run), panel.caption, size, right=max(1.0, 6.6 - 1.9 - size[0]), left=1.9)
+    right, below = max(1.0, 6.6 - 1.9 - size[0]), 0.16 * run.column_label(0).count("\n")
+    figure, axes = page(panel.title, subtitle(run), panel.caption, size, right=right, left=1.9, below=below)
     colours = matplotlib.colormaps["cividis"]
     low = np.nanmin(mean) if run.chance is None else min(run.chance, float(np.nanmin(mean)))
     image = axes.imshow(mean, cmap=colours, vmin=np.floor(low * 10) / 10, vmax=1.0, aspect="auto", interpolation="nearest")
@@ -80,10 +81,10 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
         axes.text((num_tasks - 1) / 2, middle, "not reached", ha="center", va="center", fontsize=9, color=GREY)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_xticks(range(num_tasks), [str(task + 1) for task in range(num_tasks)])
+    axes.set_xticks(range(num_tasks), [run.column_label(task) for task in range(num_tasks)])
     axes.set_yticks(range(num_rows), ["before learning", *(f"after {run.task_label(task, 18)}" for task in range(num_tasks))])
     axes.tick_params(length=0)
-    axes.set_xlabel("accuracy on task")
+    axes.set_xlabel(f"accuracy on {run.columns}")
     width, height = figure.get_size_inches()
     beside = figure.add_axes(((1.9 + size[0] + 0.18) / width, axes.get_position().y0, 0.14 / width, size[1] / height))
     bar = figure.colorbar(image, cax=beside)

@@ -13,9 +13,10 @@ import yaml
 from markupsafe import Markup
 
 from metacl_run.files import write_atomically
-from metacl_run.metrics import MEANINGS, reading
+from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
 from metacl_run.reporting.terminal import interval, number
 
 STATUS_WORDS = {
@@ -26,20 +27,27 @@ STATUS_WORDS = {
 }
 TILES = ("accuracy", "learning_accuracy", "forgetting", "bwt", "fwt")
 """The metrics that stand large at the top."""
+SEQUENCE_TILES = ("accuracy", "memory", "joint_accuracy", "learning_accuracy", "forgetting")
 
 
 def write(run_dir: Path) -> Path:
     """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
     run = load(run_dir)
+    tiles, meanings = (TILES, MEANINGS) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS)
+    test = None if run.sequences is None else run.sequences.meta_test
     html = _template().render(
         run=run,
         summary=run.summary,
         title=f"{run.summary['algo']} on {run.summary['data']}",
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
-        sentence=reading(run.matrix, run.chance) if run.num_tasks else None,
-        tiles=[name for name in TILES if name in run.summary["metrics"]],
-        meanings=MEANINGS,
+        sentence=sentence(run) if run.num_tasks else None,
+        tiles=[name for name in tiles if name in run.summary["metrics"]],
+        meanings=meanings,
+        metric_heading=metric_heading(run.summary),
+        meta_test=test,
+        lengths=lengths_table(test) if test is not None else [],
+        rate_heading=rate_heading(test) if test is not None else "",
         figures=[(panel, svg) for panel in panels(run) if (svg := inline_svg(run, panel.name, panel.title))],
         matrix=_matrix_rows(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),

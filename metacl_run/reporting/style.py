@@ -43,12 +43,21 @@ RC: Any = {
 
 
 def page(
-    title: str, subtitle: str, caption: str, size: tuple[float, float], right: float = 0.3, left: float = 0.75
+    title: str,
+    subtitle: str,
+    caption: str,
+    size: tuple[float, float],
+    right: float = 0.3,
+    left: float = 0.75,
+    below: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`."""
+    """A figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`.
+
+    `below`: inches over what one line of tick labels and one of an axis label take.
+    """
     chars = int((left + size[0] + right) * 16.5)
     lines = textwrap.wrap(caption, chars)
-    top, bottom = 0.95, 0.62 + 0.16 * len(lines)
+    top, bottom = 0.95, 0.62 + 0.16 * len(lines) + below
     width, height = left + size[0] + right, bottom + size[1] + top
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)

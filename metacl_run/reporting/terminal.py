@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from metacl_run.metrics import reading
+from metacl_run.metrics import TUNED_ON_TEST
 from metacl_run.reporting.collect import load
+from metacl_run.reporting.sequence_records import MetaTest
+from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
 
 MAX_SEEDS = 5
 COLOURS = {"completed": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}
@@ -24,12 +26,18 @@ def show(run_dir: Path, console: Console) -> None:
     seeds = f"seed{'s' if len(summary['seeds']) > 1 else ''} {' '.join(map(str, summary['seeds']))}"
     head = f"{summary['algo']}, {summary['model']}, {summary['data']}, {seeds}"
     console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
+    if run.sequences is not None and run.sequences.tuned_on_test:
+        console.print(f"[bold yellow]{TUNED_ON_TEST}[/]", highlight=False)
     if summary["error"]:
         console.print(escape(summary["error"]), style="red", highlight=False)
     if summary["metrics"]:
-        _print_table(summary, console)
+        few = 1 < len(summary["seeds"]) <= MAX_SEEDS
+        _print_table(metrics_table(summary, each=few), metrics_table(summary, each=False), console)
+    if run.sequences is not None and run.sequences.meta_test is not None:
+        test = run.sequences.meta_test
+        _print_table(sequence_table(test, intervals=True), sequence_table(test, intervals=False), console)
     if run.num_tasks:
-        console.print(escape(reading(run.matrix, run.chance)), highlight=False, soft_wrap=not console.is_terminal)
+        console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
     if run.evaluation_error is not None:
         measured = f"Within one seed, the last evaluation gives accuracy to ±{number(run.evaluation_error)} (95%)."
         console.print(measured, style="dim", highlight=False, soft_wrap=not console.is_terminal)
@@ -43,22 +51,21 @@ def show(run_dir: Path, console: Console) -> None:
             console.print(f"[dim]{name:<9}[/] {escape(str(path))}", highlight=False, soft_wrap=True)
 
 
-def _print_table(summary: dict[str, Any], console: Console) -> None:
-    """With every seed's value where there are few and the terminal is wide enough; a file has no width."""
-    table = metrics_table(summary, each=1 < len(summary["seeds"]) <= MAX_SEEDS)
-    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+def _print_table(wide: Table, narrow: Table, console: Console) -> None:
+    """The wide one where the terminal is wide enough; a file has no width."""
+    needed = console.measure(wide, options=console.options.update(max_width=1000)).maximum
     if not console.is_terminal:
-        table.width = needed
-        console.print(table, crop=False, soft_wrap=True)
+        wide.width = needed
+        console.print(wide, crop=False, soft_wrap=True)
     else:
-        console.print(table if needed <= console.width else metrics_table(summary, each=False))
+        console.print(wide if needed <= console.width else narrow)
 
 
 def metrics_table(summary: dict[str, Any], each: bool) -> Table:
     """Mean, 95% interval of several seeds and, with `each`, every seed's value."""
     seeds = summary["seeds"]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("metric", no_wrap=True)
+    table.add_column(metric_heading(summary), no_wrap=True)
     table.add_column("mean", justify="right", style="bold")
     if len(seeds) > 1:
         table.add_column("95% interval", justify="center", no_wrap=True)
@@ -69,6 +76,25 @@ def metrics_table(summary: dict[str, Any], each: bool) -> Table:
         if len(seeds) > 1:
             row.append(interval(metric["ci95"]))
         table.add_row(*row, *(number(value) for value in metric["values"] if each))
+    return table
+
+
+def sequence_table(test: MetaTest, intervals: bool) -> Table:
+    """The meta-test, a row a length; with `intervals`, the 95% bootstrap interval over orders of every mean."""
+    lengths = lengths_table(test)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("classes learned", no_wrap=True)
+    for name in lengths[0].scores:
+        table.add_column(name, justify="right", style="bold")
+        if intervals:
+            table.add_column("95% of orders", justify="center", no_wrap=True)
+    if test.chosen is not None:
+        table.add_column(rate_heading(test), justify="right")
+    for length in lengths:
+        row = [str(length.classes)]
+        for mean, bounds in length.scores.values():
+            row += [number(mean), interval(bounds)] if intervals else [number(mean)]
+        table.add_row(*row, *([length.rate] if test.chosen is not None else []))
     return table
 
 

@@ -23,7 +23,7 @@ from rich.text import Text
 from metacl_run.metrics import chance_level
 from metacl_run.reporting.terminal import show
 from metacl_run.tracking.listener import Listener, RunInfo
-from metacl_run.tracking.view import View, sparkline
+from metacl_run.tracking.view import SHOWN, View, sparkline
 
 SPARK_WIDTH = 48
 
@@ -49,7 +49,7 @@ class Console(Listener):
         self._display.start(info)
 
     def record(self, record: dict[str, Any]) -> None:
-        if record["kind"] in ("train", "eval"):
+        if record["kind"] in SHOWN:
             self._display.update(record)
 
     def finished(self, summary: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Display(abc.ABC):
 
     @abc.abstractmethod
     def update(self, record: dict[str, Any]) -> None:
-        """A "train" or an "eval" record."""
+        """A record of a kind in `SHOWN`."""
 
     @abc.abstractmethod
     def stop(self) -> None:
@@ -101,7 +101,7 @@ class NoDisplay(Display):
 
 
 class PlainDisplay(Display):
-    """One line at the start, after each task, and at most every `interval_s` in between; no control characters."""
+    """One line at the start, after each task or probe, and at most every `interval_s` in between; no control characters."""
 
     def __init__(self, terminal: Terminal, interval_s: float = 10.0) -> None:
         self._terminal, self._interval_s = terminal, interval_s
@@ -111,22 +111,32 @@ class PlainDisplay(Display):
     def start(self, info: RunInfo) -> None:
         self._view = View(info)
         plural = "s" if self._view.num_tasks > 1 else ""
-        self._say(f"{_title(info)}: {self._view.num_tasks} task{plural} of {info.units_per_task} {info.unit_name}s")
+        work = f"{self._view.num_tasks} task{plural} of {info.units_per_task} {info.unit_name}s"
+        if self._view.in_sequence:
+            work = f"{self._view.total} {info.unit_name}s, then a meta-test on sequences of unseen classes"
+        self._say(f"{_title(info)}: {work}")
         self._say(f"run directory {info.directory}")
         if info.first_unit:
             self._say(f"continuing after {info.unit_name} {info.first_unit}/{self._view.total}")
 
     def update(self, record: dict[str, Any]) -> None:
         view = self._view
+        step = view.position()
         view.take(record)
+        due = view.wall_s >= self._next_s
         if record["kind"] == "eval" and record["row"] is not None:
             after = f"after task {view.seen}/{view.num_tasks}" if view.seen else "before learning"
             name = view.task_name(view.seen - 1) if view.seen else ""
             self._say(f"{after} {name}".rstrip() + f": accuracy {view.accuracy():.3f}{self._earlier()}")
-        elif view.wall_s >= self._next_s:
+        elif record["kind"] == "probe":
+            self._say(f"after {view.unit}/{view.total} {view.info.unit_name}s: {view.probe}")
+        elif view.meta_test is not None and (due or view.position() != step or view.done == view.of):
+            self._say(f"meta-test {view.done}/{view.of}: {view.position()}, {view.time_left()} left")
+        elif view.meta_test is None and due:
             loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
             where = f"{view.position()}, {view.info.unit_name} {view.unit}/{view.total}"
-            self._say(f"{where}: {loss}accuracy so far {view.accuracy():.3f}, {view.time_left()} left")
+            accuracy = "" if view.in_sequence else f"accuracy so far {view.accuracy():.3f}, "
+            self._say(f"{where}: {loss}{accuracy}{view.time_left()} left")
         else:
             return
         self._next_s = view.wall_s + self._interval_s
@@ -170,10 +180,11 @@ class LiveDisplay(Display):
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
-        share = f"{view.unit}/{view.total} {info.unit_name}s · {view.time_left()} left"
-        bar.add_row(ProgressBar(total=view.total, completed=view.unit), share)
+        work = f"{info.unit_name}s" if view.meta_test is None else "of the meta-test"
+        share = f"{view.done}/{view.of} {work} · {view.time_left()} left"
+        bar.add_row(ProgressBar(total=view.of, completed=view.done), share)
         facts = Table.grid(padding=(0, 2))
-        facts.add_row("[dim]learning", Text(view.position(), style="bold"))
+        facts.add_row("[dim]now" if view.in_sequence else "[dim]learning", Text(view.position(), style="bold"))
         chance = chance_level(info.config)
         guess = "" if chance is None else f" [dim](chance {chance:.2f})"
         if np.isfinite(view.now).any():
@@ -181,6 +192,8 @@ class LiveDisplay(Display):
         if view.losses:
             line = sparkline(view.losses, min(SPARK_WIDTH, max(8, self._terminal.width - 40)))
             facts.add_row("[dim]training loss", f"[cyan]{line}[/] {view.losses[-1]:.4g}")
+        if view.probe:
+            facts.add_row("[dim]last probe", view.probe)
         parts: list[RenderableType] = [bar, facts]
         if np.isfinite(view.now).any():
             parts += ["", task_table(view, rows=max(3, self._terminal.height - 12))]

@@ -12,7 +12,7 @@ import numpy as np
 from metacl_run.errors import ConfigError, require
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
-from metacl_run.tracking.scalars import scalars
+from metacl_run.tracking.scalars import meta_test_curves, scalars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,9 @@ class TensorBoardListener(Listener):
         for name, metric in summary["metrics"].items():
             if metric["mean"] is not None:
                 self._writer.add_scalar(f"summary/{name}", metric["mean"], last)
+        for classes, named in meta_test_curves(summary, self._info.seeds).items():
+            for name, value in named.items():
+                self._writer.add_scalar(name, value, classes)  # against classes learned, not units of work
         self._writer.add_text("summary", _code(summary), last)
         if self._settings.figures:
             self._add_figures(last)

@@ -11,6 +11,8 @@ from metacl_run.tracking.listener import RunInfo
 from metacl_run.tracking.scalars import num_seen
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+SHOWN = ("train", "eval", "probe", "meta_test_progress")
+"""Kinds of records that change what is shown."""
 
 
 class View:
@@ -26,15 +28,25 @@ class View:
         self.learned = np.full(self.num_tasks, np.nan)
         """[T] accuracy right after a task was learned."""
         self.losses: list[float] = []
+        self.in_sequence = info.protocol == "meta_continual"
+        """Whether one phase of training is followed by a meta-test on sequences of classes."""
+        self.probe = ""
+        """What the last probe gave."""
+        self.meta_test: tuple[int, int, str] | None = None
+        """Steps of the meta-test done and of how many, and what is being done."""
         self._began: tuple[int, float] | None = None
         for record in info.earlier:
-            if record["kind"] in ("train", "eval"):
+            if record["kind"] in SHOWN:
                 self.take(record)
         self._began = None
 
     def take(self, record: dict[str, Any]) -> None:
         self.unit, self.task, self.wall_s = record["unit"], record["task"], record["wall_s"]
-        self._began = self._began or (self.unit, self.wall_s)
+        if record["kind"] == "meta_test_progress":
+            if self.meta_test is None:
+                self._began = None
+            self.meta_test = record["done"], record["of"], record["text"]
+        self._began = self._began or (self.done, self.wall_s)
         if record["kind"] == "train" and "loss" in record["metrics"]:
             self.losses.append(float(np.mean(np.array(record["metrics"]["loss"], dtype=float))))
         if record["kind"] == "eval":
@@ -42,6 +54,19 @@ class View:
             self.seen = num_seen(record)
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
+        if record["kind"] == "probe":
+            accuracy, memory = (float(np.mean(np.array(record[name], dtype=float))) for name in ("accuracy", "memory"))
+            self.probe = f"{record['length']} unseen classes in sequence: accuracy {accuracy:.2f} (memory {memory:.2f})"
+
+    @property
+    def done(self) -> int:
+        """Units of work done; once the meta-test has begun, steps of it."""
+        return self.unit if self.meta_test is None else self.meta_test[0]
+
+    @property
+    def of(self) -> int:
+        """Of how many."""
+        return self.total if self.meta_test is None else self.meta_test[1]
 
     def task_name(self, task: int) -> str:
         """The task's name, or nothing where replicates order the tasks differently."""
@@ -49,6 +74,8 @@ class View:
         return names.pop() if len(names) == 1 else ""
 
     def position(self) -> str:
+        if self.in_sequence:
+            return "meta-training" if self.meta_test is None else self.meta_test[2]
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
     def accuracy(self) -> float:
@@ -57,10 +84,10 @@ class View:
 
     def time_left(self) -> str:
         """By the mean pace since this process began, evaluations included; '-' before there is one."""
-        if self._began is None or self.unit <= self._began[0] or self.wall_s <= self._began[1]:
+        if self._began is None or self.done <= self._began[0] or self.wall_s <= self._began[1]:
             return "-"
-        pace = (self.wall_s - self._began[1]) / (self.unit - self._began[0])
-        return clock(pace * max(self.total - self.unit, 0))
+        pace = (self.wall_s - self._began[1]) / (self.done - self._began[0])
+        return clock(pace * max(self.of - self.done, 0))
 
 
 def clock(seconds: float) -> str:

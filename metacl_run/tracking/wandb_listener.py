@@ -8,7 +8,7 @@ from typing import Any
 from metacl_run.errors import ConfigError, require
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
-from metacl_run.tracking.scalars import scalars
+from metacl_run.tracking.scalars import meta_test_curves, scalars
 
 MODES = ("online", "offline", "disabled")
 
@@ -79,6 +79,7 @@ class WandbListener(Listener):
         for name, metric in summary["metrics"].items():
             self._run.summary[name] = metric["mean"]
             self._run.summary[f"{name}_std"] = metric["std"]
+        self._log_meta_test(summary)
         self._run.summary["status"] = summary["status"]
         self._run.summary["wall_s"] = summary["timing"].get("wall_s")
         folder = self._info.directory
@@ -90,3 +91,10 @@ class WandbListener(Listener):
         if pictures:
             self._run.log(pictures)
         self._run.finish(exit_code=0 if summary["status"] == "completed" else 1)
+
+    def _log_meta_test(self, summary: dict[str, Any]) -> None:
+        """Its curves are against classes learned, not units of work."""
+        for classes, named in meta_test_curves(summary, self._info.seeds).items():
+            for name in named:
+                self._run.define_metric(name, step_metric="meta_test/classes")
+            self._run.log({"meta_test/classes": classes, **named})

@@ -17,9 +17,11 @@ from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.figures import DRAWN, draw
 from metacl_run.reporting.style import RC, ink_on, spread_out, task_colours
+from tests.reporting.sequences import ONLY_SEQUENCES
 
-ALL = set(DRAWN) - {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
-"""Without what only `insight` leaves; see test_insight_figures.py."""
+INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
+ALL = set(DRAWN) - INSIGHT - ONLY_SEQUENCES
+"""Without what only `insight` leaves (see test_insight_figures.py) or `meta_continual` (see test_sequence_figures.py)."""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Which figures a run under `meta_continual` supports and what is said about each. Shapes as in sequence_records.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metacl_run.metrics import TUNED_ON_TEST
+from metacl_run.reporting.collect import Run
+from metacl_run.reporting.panel import Panel, spread_words
+from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences
+
+
+def sequence_panels(run: Run, found: Sequences) -> list[Panel]:
+    """What meta-test gave first, then how meta-training went, then what is inside the learner."""
+    test = found.meta_test
+    panels = []
+    if test is not None:
+        panels += [_sequence_accuracy(run, test), _forgetting_curve(run, test)]
+    if test is not None and run.num_tasks > 1 and run.rows_reached:
+        panels.append(_accuracy_matrix(run, test))
+    if test is not None and test.selection is not None and len(test.rates) > 1:
+        panels.append(_choice_of_rate(test))
+    if len(found.probe_units):
+        panels.append(_probes(run, found))
+    if "loss" in run.train and np.isfinite(run.train["loss"]).any():
+        panels.append(_training_loss(run))
+    if test is not None and test.representation is not None:
+        panels.append(_representation(run, test.representation))
+    if test is not None and test.gate is not None:
+        panels.append(_gate_activity(run, test.gate))
+    return panels
+
+
+def mark(test: MetaTest) -> str:
+    """What stands before anything said about accuracies whose learning rate was tuned on test."""
+    return f"{TUNED_ON_TEST.capitalize()}. " if test.tuned_on_test else ""
+
+
+def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
+    replicates, _, orders = test.accuracy.shape
+    count = f"{orders} order{'s' if orders > 1 else ''}"
+    if test.joint is not None and test.joint.shape[2] != orders:
+        count += f" (joint training: {test.joint.shape[2]})"
+    pooled = count if replicates == 1 else f"{count} for each of {replicates} seeds, pooled"
+    lines = f"Mean over {pooled}" + (", with its 95% bootstrap interval." if replicates * orders > 1 else ", so no interval.")
+    seeds = " Thin: each seed." if replicates > 1 else ""
+    bound = (
+        " Dashed: joint training, on the same classes shuffled, for several epochs: what learning in sequence may hope for."
+        if test.joint is not None
+        else ""
+    )
+    pooling = (
+        " The bands show what the order of the classes does; how seeds differ is in the table of metrics."
+        if replicates > 1
+        else ""
+    )
+    return Panel(
+        "sequence_accuracy",
+        "Accuracy after learning unseen classes one after another",
+        f"{mark(test)}{lines}{seeds}",
+        f"{mark(test)}The learner meets each class once and never again. Held out: other images of the classes it has learned. "
+        "Memory: the very images it learned from. Where memory stays high and held out falls, it remembers images but does not "
+        f"recognise the class; where both fall, it forgets.{bound} Chance is one guess among the classes learned.{pooling}",
+    )
+
+
+def _forgetting_curve(run: Run, test: MetaTest) -> Panel:
+    span = window(test.longest)
+    smoothed = f"Running mean over {span} neighbours; pale: every place. " if span > 1 else ""
+    return Panel(
+        "forgetting_curve",
+        "How well a class is recognised, by how many were learned after it",
+        f"{mark(test)}After {test.longest} classes. {smoothed}{spread_words(run)}",
+        f"{mark(test)}Left: the class learned last; right: the one learned first. A line that falls to the right is "
+        "forgetting; a flat one means that accuracy is limited by something else than what was learned afterwards. Every point "
+        "is a mean over orders, so it is about the place in the sequence and not about which class stood there.",
+    )
+
+
+def _accuracy_matrix(run: Run, test: MetaTest) -> Panel:
+    seeds = f"Mean of {run.num_replicates} seeds." if run.num_replicates > 1 else "One seed."
+    return Panel(
+        "accuracy_matrix",
+        "Accuracy on every part of the sequence after each part",
+        f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}",
+        f"{mark(test)}Read down a column to see one group of classes over time: below its frame is what learning further "
+        "classes did to it; above its frame it had not been learned yet.",
+    )
+
+
+def _choice_of_rate(test: MetaTest) -> Panel:
+    where = "the meta-test classes themselves" if test.tuned_on_test else "meta-train classes"
+    on_edge = _on_the_edge(test)
+    return Panel(
+        "choice_of_rate",
+        "How the learning rate of meta-test was chosen",
+        f"{mark(test)}Accuracy of every candidate on {where}. Ring: the rate chosen for that number of classes"
+        + ("; the larger, the more seeds chose it." if len(test.accuracy) > 1 else "."),
+        f"{mark(test)}A flat top means that the choice hardly matters; a narrow one, that results depend on it. "
+        + (
+            "The choice was made by accuracy on the classes that the run is judged by, so its accuracy is flattered: compare "
+            "it only with numbers that were tuned in the same way."
+            if test.tuned_on_test
+            else "No class of meta-test had a part in the choice."
+        )
+        + on_edge,
+    )
+
+
+def _on_the_edge(test: MetaTest) -> str:
+    """A hint where the best candidate is the smallest or the largest, so that a better one may lie outside."""
+    if test.chosen is None or not np.isin(test.chosen, [test.rates.min(), test.rates.max()]).any():
+        return ""
+    return " A ring at an edge of the range: a rate beyond it might have done better."
+
+
+def _probes(run: Run, found: Sequences) -> Panel:
+    return Panel(
+        "probes",
+        "What meta-training does for learning in sequence",
+        f"A meta-test of {found.probe_length} classes, repeated while the learner is meta-trained. {spread_words(run)}",
+        f"At every point the learner of that moment learns {found.probe_length} classes one after another. Lines that no "
+        "longer rise: more meta-updates will hardly help. Held out that falls while memory rises: meta-training has begun to "
+        "overfit. Probes are small and tell the trend, not the result.",
+    )
+
+
+def _training_loss(run: Run) -> Panel:
+    return Panel(
+        "training_loss",
+        "Loss of meta-training",
+        f"Running mean; pale: every record. {spread_words(run)}",
+        "The loss of the outer objective: on the images just learned and others at random, after learning in sequence.",
+    )
+
+
+def _representation(run: Run, inside: Representation) -> Panel:
+    seed = f" Pictures: seed {run.summary['seeds'][0]}." if run.num_replicates > 1 else ""
+    over = f", means over {run.num_replicates} seeds" if run.num_replicates > 1 else ""
+    return Panel(
+        "representation",
+        "The representation: which units are active",
+        f"{inside.active.mean():.1%} of the {inside.mean.shape[1]} units are active for an image; {inside.dead.mean():.1%} are "
+        f"dead, 0 for every image{over}.{seed}",
+        "Every unit of the representation is one cell; its place has no meaning but is the same in all pictures. Left: average "
+        "activation over many images. Right: single images. What the OML paper found is a representation that is sparse for "
+        "every image (few filled cells on the right) and yet uses all units (no dead cells on the left): images then share "
+        "few units, and learning one disturbs others little.",
+    )
+
+
+def _gate_activity(run: Run, gate: np.ndarray) -> Panel:
+    seed = f" Picture: seed {run.summary['seeds'][0]}." if run.num_replicates > 1 else ""
+    apart = gate.std(axis=1).mean()
+    return Panel(
+        "gate_activity",
+        "What the neuromodulatory gate lets through, class by class",
+        f"Mean activity {gate.mean():.2f}; that of one unit differs between classes by {apart:.2f} (standard deviation).{seed}",
+        "A row is a class, a column a unit of the gate. A column of one colour treats every class alike; one that changes "
+        "from row to row opens for some classes only, which keeps learning these from disturbing the others.",
+    )
+
+
+def window(length: int) -> int:
+    """Places that the running mean of the forgetting curve spans."""
+    return max(1, length // 20)

@@ -1,0 +1,123 @@
+"""What a run under `meta_continual` leaves beyond what every run does, as plain arrays: probes and the meta-test.
+
+Shapes: R replicates, S lengths of the schedule, L candidate learning rates, O orders of the classes, N classes of the longest
+sequence, P probes. What JSON holds as null is NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Representation(NamedTuple):
+    """What the learner computes of images before its last layer, for D units."""
+
+    active: np.ndarray
+    """[R] mean share of units above 0 for an image."""
+    dead: np.ndarray
+    """[R] share of units that are 0 for every image."""
+    mean: np.ndarray
+    """[R, D] average activation of each unit over many images."""
+    examples: np.ndarray
+    """[R, E, D] activations for E images."""
+
+
+class MetaTest(NamedTuple):
+    """Sequences of unseen classes, learned one after another at meta-test."""
+
+    lengths: np.ndarray
+    """[S] classes learned, increasing."""
+    rates: np.ndarray
+    """[L] candidate learning rates; none where the learner needs none."""
+    tuned_on: str | None
+    """What the rate was chosen on, "train" or "test" classes; None where there was no choice."""
+    chosen: np.ndarray | None
+    """[R, S] the rates used."""
+    selection: np.ndarray | None
+    """[R, S, L] mean accuracy of each candidate on the classes it was chosen on."""
+    accuracy: np.ndarray
+    """[R, S, O] on held-out images."""
+    memory: np.ndarray
+    """[R, S, O] on the images just learned."""
+    joint: np.ndarray | None
+    """[R, S, O'] on held-out images after training on the same classes shuffled, for several epochs: the upper bound."""
+    place_accuracy: np.ndarray
+    """[R, N] held-out accuracy by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
+    place_memory: np.ndarray
+    """[R, N] the same on the images just learned."""
+    representation: Representation | None
+    gate: np.ndarray | None
+    """[R, K, U] mean activity of U gate units for K classes."""
+
+    @property
+    def longest(self) -> int:
+        return int(self.lengths[-1])
+
+    @property
+    def tuned_on_test(self) -> bool:
+        return self.tuned_on == "test"
+
+
+class Sequences(NamedTuple):
+    """Probes are small meta-tests taken while the learner is meta-trained."""
+
+    probe_units: np.ndarray
+    """[P], increasing."""
+    probe_length: int
+    """Classes a probe learns; 0 where there was none."""
+    probe_accuracy: np.ndarray
+    """[R, P]"""
+    probe_memory: np.ndarray
+    """[R, P]"""
+    meta_test: MetaTest | None
+    """None where the run did not get that far."""
+
+    @property
+    def tuned_on_test(self) -> bool:
+        return self.meta_test is not None and self.meta_test.tuned_on_test
+
+
+def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
+    """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
+    if summary["protocol"] != "meta_continual":
+        return None
+    by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
+    probes = [by_unit[unit] for unit in sorted(by_unit)]
+    shape = len(probes), len(summary["seeds"])
+    accuracy, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in ("accuracy", "memory"))
+    units = np.array([probe["unit"] for probe in probes], dtype=int)
+    content = summary["meta_test"]
+    return Sequences(units, probes[-1]["length"] if probes else 0, accuracy, memory, _meta_test(content) if content else None)
+
+
+def pool(values: np.ndarray) -> np.ndarray:
+    """[R, S, O] -> [S, R * O]: the orders of all seeds side by side."""
+    return np.swapaxes(values, 0, 1).reshape(values.shape[1], -1)
+
+
+def _meta_test(content: dict[str, Any]) -> MetaTest:
+    inside = content["representation"]
+    return MetaTest(
+        lengths=np.array(content["lengths"], dtype=int),
+        rates=_array(content["rates"] or []),
+        tuned_on=content["tuned_on"],
+        chosen=_optional(content["chosen"]),
+        selection=_optional(content["selection"]),
+        accuracy=_array(content["accuracy"]),
+        memory=_array(content["memory"]),
+        joint=_optional(content["joint"]),
+        place_accuracy=_array(content["by_place"]["accuracy"]),
+        place_memory=_array(content["by_place"]["memory"]),
+        representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
+        gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
+    )
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.array(values, dtype=float)
+
+
+def _optional(values: Any) -> np.ndarray | None:
+    return None if values is None else _array(values)

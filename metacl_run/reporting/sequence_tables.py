@@ -1,0 +1,78 @@
+"""The meta-test in numbers and in a sentence, for the terminal and the report. Shapes as in sequence_records.py."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metacl_run.metrics import TUNED_ON_TEST, bootstrap95, reading, reading_in_sequence
+from metacl_run.reporting.collect import Run
+from metacl_run.reporting.sequence_records import MetaTest, Sequences, pool
+
+
+class Length(NamedTuple):
+    """What learning so many classes gave."""
+
+    classes: int
+    scores: dict[str, tuple[float | None, list[float | None]]]
+    """By column: the mean over orders and seeds and its 95% bootstrap interval."""
+    rate: str
+    """The learning rate used; of seeds that chose differently, the lowest and the highest."""
+
+
+def lengths_table(test: MetaTest) -> list[Length]:
+    columns = {"held out": test.accuracy, "memory": test.memory}
+    if test.joint is not None:
+        columns["joint training"] = test.joint
+    return [
+        Length(int(classes), {name: _score(pool(values)[row]) for name, values in columns.items()}, _rate(test, row))
+        for row, classes in enumerate(test.lengths)
+    ]
+
+
+def rate_heading(test: MetaTest) -> str:
+    """Over the column of learning rates."""
+    return TUNED_ON_TEST if test.tuned_on_test else "learning rate"
+
+
+def metric_heading(summary: dict[str, Any]) -> str:
+    """Over the names of the metrics."""
+    test = summary["meta_test"]
+    return f"metric ({TUNED_ON_TEST})" if test is not None and test["tuned_on"] == "test" else "metric"
+
+
+def sentence(run: Run) -> str:
+    """What the run's numbers say, for a person."""
+    if run.sequences is None:
+        return reading(run.matrix, run.chance)
+    test = run.sequences.meta_test
+    if test is None:
+        return _progress(run.sequences, run.unit_name)
+    accuracy, memory = (float(pool(values)[-1].mean()) for values in (test.accuracy, test.memory))
+    joint = np.nan if test.joint is None else float(pool(test.joint)[-1].mean())
+    return reading_in_sequence(test.longest, accuracy, memory, joint, test.tuned_on)
+
+
+def _progress(found: Sequences, unit_name: str) -> str:
+    text = "No meta-test was completed."
+    if len(found.probe_units):
+        scores = f"accuracy {found.probe_accuracy[:, -1].mean():.2f}, memory {found.probe_memory[:, -1].mean():.2f}"
+        text += f" The last probe, {found.probe_length} classes after {found.probe_units[-1]} {unit_name}s: {scores}."
+    return text
+
+
+def _score(orders: np.ndarray) -> tuple[float | None, list[float | None]]:
+    low, high = bootstrap95(orders)
+    return _defined(orders.mean()), [_defined(low), _defined(high)]
+
+
+def _defined(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rate(test: MetaTest, row: int) -> str:
+    if test.chosen is None:
+        return "-"
+    low, high = test.chosen[:, row].min(), test.chosen[:, row].max()
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
