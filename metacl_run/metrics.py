@@ -125,11 +125,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Every metric of one replicate, NaN where the run did not get that far.
 
-    With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`.
+    With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`; with `sizes`, what looks
+    at every evaluation.
     """
     if rows.shape[1] == 1:
         return {"accuracy": accuracy(rows)}
-    return {
+    found = {
         "accuracy": accuracy(rows, sizes),
         "learning_accuracy": learning_accuracy(rows, sizes),
         "bti": bti(rows, sizes),
@@ -137,9 +138,11 @@ def evaluate(
         "fwt": fwt(rows, sizes),
         "forgetting": forgetting(rows, sizes),
         "anytime_accuracy": anytime_accuracy(rows, sizes),
-        "min_accuracy": min_accuracy(rows, probes, probe_tasks),
-        "worst_case_accuracy": worst_case_accuracy(rows, probes, probe_tasks),
     }
+    if sizes is None:
+        found["min_accuracy"] = min_accuracy(rows, probes, probe_tasks)
+        found["worst_case_accuracy"] = worst_case_accuracy(rows, probes, probe_tasks)
+    return found
 
 
 def summarise(

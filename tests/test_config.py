@@ -17,7 +17,7 @@ from metacl_run.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
 
 MISTAKES = [
-    ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, anil, "),
+    ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, alpaca, anil, "),
     ("algo.inner_lrr=3", "algo.inner_lrr=3: Maml has no such setting. Did you mean algo.inner_lr?"),
     ("+algo.foo=1", "algo.foo=1: Maml has no such setting."),
     ("sed=1", "sed=1: there is no such setting. Did you mean seeds?"),

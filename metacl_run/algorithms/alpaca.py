@@ -70,7 +70,7 @@ class Alpaca(TrajectoryLearner):
 
     @staticmethod
     def _with(fast: dict[str, Tensor], features: Tensor, y: Tensor) -> dict[str, Tensor]:
-        return {"precision": fast["precision"] + features.T @ features, "moment": fast["moment"] + features.T @ y}
+        return {"precision": fast["precision"] + features.T @ features, "moment": fast["moment"] + features.T @ y.double()}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         def objective(meta: Pytree) -> tuple[Tensor, Any]:
