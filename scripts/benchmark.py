@@ -31,6 +31,18 @@ from typing import Any
 
 import torch
 from bench_peers import OUTER_LR, PEERS, OnlineLoop, Problem, episode_loader, loop, sampled, stock_network
+from bench_sequences import (
+    CLASSES,
+    ORDERS,
+    POOL,
+    RATES,
+    STEPS,
+    TEST,
+    our_step_job,
+    our_test_job,
+    released_step_job,
+    released_test_job,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -342,6 +354,11 @@ def make_job(task: dict[str, Any], device: torch.device) -> Job:
         return our_online_job(task)
     if kind == "online loop":
         return peer_online_job(task)
+    if kind == "sequences":
+        unit, gradient = (our_step_job if task["ours"] else released_step_job)(argument)
+        return Job(unit, gradient)
+    if kind == "sequences test":
+        return Job(our_test_job() if task["ours"] else released_test_job())
     problem = Problem(**task["problem"])
     if kind == "peer":
         return peer_job(argument, problem, device)
@@ -513,6 +530,23 @@ def online_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) 
     return {"row": name, "title": text, "lines": list(lines.values())}
 
 
+def sequences_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    step = name in STEPS
+    common: dict[str, Any] = {"device": "cpu", "threads": args.threads, "kind": "sequences" if step else "sequences test"}
+    common |= {"argument": name} | ({"gradient": True} if step else {})
+    tasks = {"metacl_run": {**common, "ours": True}, "autograd loop": {**common, "ours": False}}
+    lines = {line: Line(line, is_peer=line == "autograd loop") for line in tasks}
+    measure(tasks, lines, args.repeats, say)
+    if step:
+        text = f"{name}: {STEPS[name]['title']}; ms a meta-update"
+    else:
+        text = (
+            f"{name}: {ORDERS} orders x {len(RATES)} rates of {CLASSES} of {POOL} classes, 15 images each, network as in oml\n"
+        )
+        text += "ms for each step of each sequence; ours with features and the test at the end, the loop's without any test"
+    return {"row": name, "title": text, "lines": list(lines.values())}
+
+
 def table_of(result: dict[str, Any]) -> Table:
     table = Table(title=result["title"], title_justify="left", title_style="bold")
     for header in ("implementation", "median", "min - max", "ratio", "peak MB", "error"):
@@ -532,7 +566,7 @@ def table_of(result: dict[str, Any]) -> Table:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = [*ROWS, END_TO_END, REPLICATES, COMMANDS, *ONLINE]
+    names = [*ROWS, END_TO_END, REPLICATES, COMMANDS, *ONLINE, *STEPS, TEST]
     parser.add_argument("--rows", nargs="+", default=names, choices=names, metavar="ROW", help=f"of {', '.join(names)}")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--engines", nargs="+", default=None, choices=CUDA_ENGINES, help="default: vmap; on CUDA all four")
@@ -574,6 +608,8 @@ def main() -> None:
             results.append(meta_update_row(name, problem, args, say))
         elif name in ONLINE:
             results.append(online_row(name, args, say))
+        elif name in STEPS or name == TEST:
+            results.append(sequences_row(name, args, say))
         else:
             results.append(end_to_end_row(args, say) if name == END_TO_END else replicates_row(name, args, say))
         console.print()

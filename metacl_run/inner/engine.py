@@ -72,7 +72,7 @@ class Engine:
         return [tree_map(lambda leaf: leaf[i : i + chunk], batched) for i in range(0, size, chunk)]  # noqa: B023
 
     def _stacked(self, function: Callable[..., Pytree], part: tuple[Pytree, ...]) -> Pytree:
-        return _looped(function, part) if self.kind == "loop" else torch.vmap(function)(*part)
+        return _looped(function, part) if self.kind == "loop" or _length(part) == 1 else torch.vmap(function)(*part)
 
 
 class CudaGraph:

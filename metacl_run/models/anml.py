@@ -9,6 +9,7 @@ is normalised by its own statistics, as the released code does by showing one im
 Differences from the released code:
  1. Images have one grey channel, not three copies of it, and lie in [0, 1], not in [-0.043, 0.003]. The first normalisation
     cancels a factor of the image, but for the 1e-5 that it adds to the variance.
+ 2. The convolutions have no offset: normalisation cancels it exactly.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class Anml(Model):
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         return module
 
 
@@ -104,7 +105,7 @@ def _convolutions(input_shape: tuple[int, ...], wide: int) -> tuple[nn.Sequentia
     channels, *sides = input_shape
     layers: list[nn.Module] = []
     for pool in (2, 2, 1):
-        layers += [nn.Conv2d(channels, wide, 3), NormReluPoolEach(wide, pool)]
+        layers += [nn.Conv2d(channels, wide, 3, bias=False), NormReluPoolEach(wide, pool)]
         channels, sides = wide, [(side - 2) // pool for side in sides]
     require(min(sides) >= 1, "channels", wide, f"needs images of at least 18x18, not {input_shape[1]}x{input_shape[2]}")
     return nn.Sequential(*layers, nn.Flatten()), channels * math.prod(sides)

@@ -107,7 +107,7 @@ class Cut:
     Attributes:
         names: the plastic parameters.
         last: weight and offset of the last linear layer; the first is [outputs, width].
-        linear: whether that layer is all there is behind the cut.
+        linear: whether the head is that layer alone, and plastic.
     """
 
     def __init__(self, network: Network, params: Params, plastic: Sequence[str]) -> None:
@@ -124,8 +124,9 @@ class Cut:
         self.names = [name for name in params if name.split(".")[0] in plastic]
         self.last = self._last_layer(network, params)
         before, after = self._parts(module, set(plastic))
-        self._before, self._after = (part and _Part(network, part) for part in (before, after))
-        self.linear = isinstance(after, _Head) and isinstance(after.head, nn.Linear)
+        self.linear = HEAD in plastic and isinstance(module._modules[HEAD], nn.Linear)
+        features = None if not self.linear or isinstance(after, _Head) else _without_head(after)
+        self._before, self._after, self._features = (part and _Part(network, part) for part in (before, after, features))
 
     @staticmethod
     def _last_layer(network: Network, params: Params) -> tuple[str, str]:
@@ -143,11 +144,9 @@ class Cut:
             return own
         if plastic != {HEAD}:
             return None, module
-        body = copy.copy(module)
-        body._modules = {**module._modules, HEAD: nn.Identity()}
         head = module._modules[HEAD]
         assert head is not None
-        return body, _Head(head)
+        return _without_head(module), _Head(head)
 
     def before(self, params: Params, x: Tensor) -> Pytree:
         """What the second part is given for inputs [N, ...]: tensors [N, ...]; the inputs where nothing is frozen."""
@@ -158,9 +157,19 @@ class Cut:
         assert self._after is not None
         return self._after(params, given)
 
+    def features(self, params: Params, given: Pytree) -> Tensor:
+        """What the last layer is given, [N, width]; where `linear`."""
+        return given if self._features is None else self._features(params, given)
+
     def plastic(self, params: Params) -> Params:
         """The plastic ones of `params`."""
         return {name: params[name] for name in self.names}
+
+
+def _without_head(module: nn.Module) -> nn.Module:
+    body = copy.copy(module)
+    body._modules = {**module._modules, HEAD: nn.Identity()}
+    return body
 
 
 class _Head(nn.Module):

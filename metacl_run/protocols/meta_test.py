@@ -205,7 +205,7 @@ class MetaTest:
             for first in range(0, len(places), at_once):
                 some = list(places[first : first + at_once])
                 given, y = table.take(rows, some, examples)
-                scores = test(fast, *self._for_rates((given, y), rates))
+                scores = test(fast, *self._for_rates((given, y), rates)).double()
                 parts.append(scores.unflatten(1, (len(some), -1)).mean(-1))
         return torch.cat(parts, 1).unflatten(0, (len(rows), rates)).cpu()
 
