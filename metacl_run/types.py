@@ -43,7 +43,7 @@ class Trajectory(NamedTuple):
     y: Tensor
     """[S, B] int64 outputs, or [S, B, dimensions] float targets."""
     query_x: Tensor
-    """[Q, ...]."""
+    """[Q, ...]; where the trajectory is asked about itself, it comes first and in its own order."""
     query_y: Tensor
     """[Q] or [Q, dimensions]."""
     classes: Tensor

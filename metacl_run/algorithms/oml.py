@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.trajectory_learner import SgdLearner, Update, cut_at, redrawn
 from metacl_run.errors import require
 from metacl_run.inner.trajectory import outputs_after
-from metacl_run.models.base import Network
+from metacl_run.models.base import Cut, Network
 from metacl_run.types import Params, Pytree, Trajectory
 
 
@@ -71,7 +71,7 @@ class Oml(SgdLearner):
 
         def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
             params = redrawn(cut, meta["params"], episode) if self.redraw else meta["params"]
-            learned, queries = _prepared(cut.before, params, episode)
+            learned, queries = self._prepared(cut, params, episode)
             y = episode.y
             if not self.online:
                 assert self.inner_steps is not None
@@ -85,10 +85,13 @@ class Oml(SgdLearner):
         score = network.objective.score(outputs, episode.query_y)
         return Update(gradient, carry, {"loss": loss, network.objective.score_name: score})
 
+    def _prepared(self, cut: Cut, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
+        """What is frozen, for the trajectory [S, B, ...] and the queries [Q, ...], in one pass; queries that are the trajectory
+        itself come first among all."""
+        steps, size = episode.x.shape[:2]
+        given = cut.before(params, self._all_inputs(episode))
+        learned = tree_map(lambda leaf: leaf[: steps * size].unflatten(0, (steps, size)), given)
+        return learned, given if self.query_examples is None else tree_map(lambda leaf: leaf[steps * size :], given)
 
-def _prepared(before: object, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
-    """What is frozen, for the trajectory [S, B, ...] and the queries [Q, ...], in one pass."""
-    steps, size = episode.x.shape[:2]
-    given = before(params, torch.cat([episode.x.flatten(0, 1), episode.query_x]))  # type: ignore[operator]
-    learned = tree_map(lambda leaf: leaf[: steps * size].unflatten(0, (steps, size)), given)
-    return learned, tree_map(lambda leaf: leaf[steps * size :], given)
+    def _all_inputs(self, episode: Trajectory) -> Tensor:
+        return episode.query_x if self.query_examples is None else torch.cat([episode.x.flatten(0, 1), episode.query_x])

@@ -43,6 +43,8 @@ class Engine:
     def mean(self, function: Callable[..., Pytree], *batched: Pytree) -> Pytree:
         """The mean of function(item) over the leading axis, without ever holding more than a chunk of results."""
         total, size = None, _length(batched)
+        if size == 1:  # spares three passes over the result
+            return function(*tree_map(lambda leaf: leaf[0], batched))
         for part in self._chunks(batched):
             summed = tree_map(lambda leaf: leaf.sum(0), self._stacked(function, part))
             total = summed if total is None else tree_map(torch.add, total, summed)
