@@ -13,9 +13,9 @@ through those steps and updates the representation and where the head starts.
   maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once, and nothing need be remembered
 
 Differences from the papers:
- 1. OML: oml.yaml follows the authors' code of July 2020 (linear head, three classes in a trajectory) as far as it is known.
-    Of each class, 5 images are learned and 5 others are in the outer loss. `model=oml_paper` with classes=1, class_steps=10 and
-    halves=true is the paper's.
+ 1. oml.yaml has values that learn within minutes. experiment=omniglot_oml_paper has the paper's (two layers to learn, one class
+    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps) as
+    far as they are known: 5 further images of each class in the outer loss, all meta-train classes to draw from.
  2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
     and ANML's, which take the inner gradients as constants.
  3. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
