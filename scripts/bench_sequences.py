@@ -1,7 +1,7 @@
 """OML and ANML as their released code has them, beside ours: a meta-training step, and learning sequences at meta-test.
 
-The loops pass images through the whole network at every inner step. OML's also computes the outer loss after every step, to log
-it; ANML's differentiates by all parameters and moves some. What is compared is the same step: second order for OML, first order
+The loops pass images through the whole network at every inner step. OML's also computes the outer loss before and after every step, to
+log it; ANML's differentiates by all parameters and moves some. What is compared is the same step: second order for OML, first order
 for ANML, as released. The networks of the loops are made of stock layers.
 """
 
@@ -103,18 +103,23 @@ def released_step(name: str, network: nn.Module, episode: Any, rate: float) -> N
     fast = dict(network.named_parameters())
     moving = [key for key in fast if key.split(".")[0] in STEPS[name]["plastic"]]
     by = moving if name == "oml" else list(fast)
-    loss = torch.zeros(())
+
+    def outer() -> Tensor:
+        return cross_entropy(functional_call(network, fast, (episode.query_x,)), episode.query_y)
+
+    losses = []
+    if name == "oml":
+        with torch.no_grad():
+            losses.append(outer())
     for x, y in zip(episode.x, episode.y, strict=True):
         inner = cross_entropy(functional_call(network, fast, (x,)), y)
         gradients = dict(
             zip(by, torch.autograd.grad(inner, [fast[key] for key in by], create_graph=name == "oml"), strict=True)
         )
         fast |= {key: fast[key] - rate * gradients[key] for key in moving}
-        if name == "oml":  # the loss after every step is logged
-            loss = cross_entropy(functional_call(network, fast, (episode.query_x,)), episode.query_y)
-    if name != "oml":
-        loss = cross_entropy(functional_call(network, fast, (episode.query_x,)), episode.query_y)
-    loss.backward()
+        if name == "oml":  # logs the loss after every step, and before the first
+            losses.append(outer())
+    (losses[-1] if losses else outer()).backward()
 
 
 def our_step_job(name: str) -> tuple[Callable[[], float], Callable[[], list[Tensor]]]:
