@@ -24,22 +24,24 @@ STATUS_WORDS = {
     "diverged": "The run diverged: its loss or parameters stopped being finite. The curves up to there are kept.",
     "failed": "The run failed. What it had written is kept; the same command tries again.",
 }
-TILES = ("accuracy", "learning_accuracy", "forgetting", "bwt", "fwt")
-"""The metrics that stand large at the top."""
+TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt")
+"""The metrics that stand large at the top, with the name of the score to be filled in."""
 
 
 def write(run_dir: Path) -> Path:
     """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
     run = load(run_dir)
+    score = run.objective.score_name
     html = _template().render(
         run=run,
         summary=run.summary,
         title=f"{run.summary['algo']} on {run.summary['data']}",
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
-        sentence=reading(run.matrix, run.chance) if run.num_tasks else None,
-        tiles=[name for name in TILES if name in run.summary["metrics"]],
-        meanings=MEANINGS,
+        sentence=reading(run.matrix, run.chance, run.objective) if run.num_tasks else None,
+        tiles=[name for tile in TILES if (name := tile.format(score=score)) in run.summary["metrics"]],
+        meanings=MEANINGS[score],
+        score=run.objective.score_words,
         figures=[(panel, svg) for panel in panels(run) if (svg := inline_svg(run, panel.name, panel.title))],
         matrix=_matrix_rows(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
@@ -66,7 +68,7 @@ def inline_svg(run: Run, name: str, title: str) -> Markup | None:
 
 
 def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
-    """(stage, accuracy of every task): the mean over replicates of the rows reached."""
+    """(stage, score of every task): the mean over replicates of the rows reached."""
     mean = run.matrix[:, : run.rows_reached].mean(axis=0) if run.num_replicates else run.matrix[0:0].sum(axis=0)
     stages = ["before learning", *(f"after {run.task_label(task)}" for task in range(run.num_tasks))]
     return [(stage, [number(value) for value in row]) for stage, row in zip(stages, mean, strict=False)]

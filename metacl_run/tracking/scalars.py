@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 
-def scalars(record: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, float]:
+def scalars(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> dict[str, float]:
     """{name: value} of a record; empty for kinds that are not curves.
 
     The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third
     task); of several replicates, seed 7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
+    Another `score` than "accuracy" gives its name: `eval/mse_seen`.
     """
-    each = _replicates(record)
+    each = _replicates(record, score)
     if not each:
         return {}
     named = {name: float(values.mean()) for name, values in each.items()}
@@ -24,17 +25,17 @@ def scalars(record: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, float]
     return named
 
 
-def _replicates(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
     """{name: [R]}; JSON's null is NaN."""
     if record["kind"] == "train":
         return {f"train/{name}": np.array(values, dtype=float) for name, values in record["metrics"].items()}
     if record["kind"] != "eval":
         return {}
-    accuracy = np.array(record["accuracy"], dtype=float)  # [R, T]
-    named = {f"eval/task_{task + 1:02d}": accuracy[:, task] for task in range(accuracy.shape[1])}
-    named["eval/accuracy_all"] = accuracy.mean(axis=1)
+    scores = np.array(record[score], dtype=float)  # [R, T]
+    named = {f"eval/task_{task + 1:02d}": scores[:, task] for task in range(scores.shape[1])}
+    named[f"eval/{score}_all"] = scores.mean(axis=1)
     if seen := num_seen(record):
-        named["eval/accuracy_seen"] = accuracy[:, :seen].mean(axis=1)
+        named[f"eval/{score}_seen"] = scores[:, :seen].mean(axis=1)
     return named
 
 

@@ -22,9 +22,9 @@ class View:
         self.total = info.units_per_task * self.num_tasks
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
-        """[T] latest accuracy."""
+        """[T] latest score."""
         self.learned = np.full(self.num_tasks, np.nan)
-        """[T] accuracy right after a task was learned."""
+        """[T] score right after a task was learned."""
         self.losses: list[float] = []
         self._began: tuple[int, float] | None = None
         for record in info.earlier:
@@ -38,7 +38,7 @@ class View:
         if record["kind"] == "train" and "loss" in record["metrics"]:
             self.losses.append(float(np.mean(np.array(record["metrics"]["loss"], dtype=float))))
         if record["kind"] == "eval":
-            self.now = np.array(record["accuracy"], dtype=float).mean(axis=0)
+            self.now = np.array(record[self.info.score], dtype=float).mean(axis=0)
             self.seen = num_seen(record)
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
@@ -51,7 +51,7 @@ class View:
     def position(self) -> str:
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
-    def accuracy(self) -> float:
+    def score(self) -> float:
         """Mean over the tasks seen so far; over all before any learning."""
         return float(self.now[: self.seen or None].mean())
 
