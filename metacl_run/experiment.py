@@ -100,6 +100,7 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
             task_names=task_names,
             units_per_task=units_per_task,
             unit_name=experiment.protocol.unit_name,
+            score=experiment.protocol.objective(experiment.data).score_name,
             config=experiment.resolved,
             first_unit=first_unit,
             earlier=store.records(),
@@ -137,15 +138,17 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "run_id": experiment.run_id,
         **choices,
         "seeds": experiment.seeds,
+        "score": experiment.protocol.objective(experiment.data).score_name,
         "command": shlex.join(["metacl-run", *experiment.overrides]),
     }
 
 
 def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
+    objective = experiment.protocol.objective(experiment.data)
     return {
         "status": outcome.status,
-        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, outcome.sizes)
+        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes)
         | {name: metrics.spread(values) for name, values in outcome.also.items()},
         "timing": {
             "wall_s": seconds,

@@ -1,10 +1,14 @@
-"""What is computed from the accuracy matrix: continual-learning metrics, their spread over replicates, and a sentence.
+"""What is computed from the matrix of scores: continual-learning metrics, their spread over replicates, and a sentence.
 
 Shapes: R replicates, T tasks. `rows` is [T + 1, T]: row 0 before any learning, row i after learning i tasks; in the
 formulas a[i, j] is row i, task j with i, j = 1..T, and b[j] is row 0. Entries not reached are NaN, and so is every
 metric that needs one. Sources: GEM (Lopez-Paz and Ranzato 2017, arXiv 1706.08840), RWalk (Chaudhry et al. 2018,
 arXiv 1801.10112), MER (Riemer et al. 2019, arXiv 1810.11910), online surveys (Caccia et al. 2020, arXiv 2003.05856),
 stability gap (De Lange et al. 2023, arXiv 2205.13452).
+
+The formulas are for accuracies. For an error, where lower is better, they are taken of its negative. Levels then change
+their sign back: `mse`, `learning_mse`, `anytime_mse`, `worst_case_mse`, and `max_mse` in place of the lowest. Differences
+keep theirs: above 0, `bti`, `bwt` and `fwt` are a gain and `forgetting` is a loss, whatever the score.
 """
 
 from __future__ import annotations
@@ -15,31 +19,59 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from metacl_run.objectives import CLASSIFICATION, Objective
+
 NO_PROBES = np.empty((0, 0))
 
-MEANINGS: dict[str, str] = {
-    "accuracy": "mean accuracy over all tasks at the end (RA)",
-    "learning_accuracy": "mean accuracy on each task right after learning it (LA)",
-    "bti": "accuracy minus learning accuracy: below 0, later tasks interfered",
-    "bwt": "backward transfer: change on earlier tasks since each was learned",
-    "fwt": "forward transfer: gain on a task before learning it, over the untrained learner",
-    "forgetting": "drop on earlier tasks from their best accuracy to the end: above 0 is lost",
-    "anytime_accuracy": "accuracy on the tasks seen so far, averaged over the whole run",
-    "min_accuracy": "lowest accuracy an earlier task had at any time after it was learned, averaged",
-    "worst_case_accuracy": "last task's accuracy and min_accuracy, weighted by number of tasks",
+MEANINGS: dict[str, dict[str, str]] = {
+    "accuracy": {
+        "accuracy": "mean accuracy over all tasks at the end (RA)",
+        "learning_accuracy": "mean accuracy on each task right after learning it (LA)",
+        "bti": "accuracy minus learning accuracy: below 0, later tasks interfered",
+        "bwt": "backward transfer: change on earlier tasks since each was learned",
+        "fwt": "forward transfer: gain on a task before learning it, over the untrained learner",
+        "forgetting": "drop on earlier tasks from their best accuracy to the end: above 0 is lost",
+        "anytime_accuracy": "accuracy on the tasks seen so far, averaged over the whole run",
+        "min_accuracy": "lowest accuracy an earlier task had at any time after it was learned, averaged",
+        "worst_case_accuracy": "last task's accuracy and min_accuracy, weighted by number of tasks",
+    },
+    "mse": {
+        "mse": "mean squared error at the end, averaged over all tasks",
+        "learning_mse": "mean squared error on each task right after learning it, averaged",
+        "bti": "learning_mse minus mse: below 0, later tasks interfered",
+        "bwt": "backward transfer: fall of the error on earlier tasks since each was learned",
+        "fwt": "forward transfer: fall of the error on a task before learning it, from the untrained learner's",
+        "forgetting": "rise of the error on earlier tasks from their best to the end: above 0 is lost",
+        "anytime_mse": "mean squared error on the tasks seen so far, averaged over the whole run",
+        "max_mse": "largest error an earlier task had at any time after it was learned, averaged",
+        "worst_case_mse": "last task's error and max_mse, weighted by number of tasks",
+    },
 }
-"""Every metric `summarise` can give, in the order of a table."""
+"""By the name of the score: every metric `summarise` can give, in the order of a table."""
 
-SEQUENCE_MEANINGS: dict[str, str] = {
-    "accuracy": "held-out accuracy on all classes after learning them one after another, mean over orders",
-    "memory": "accuracy on the images just learned, at the same moment",
-    "joint_accuracy": "held-out accuracy after training on the same classes shuffled: what order costs is the difference",
-    "learning_accuracy": "mean accuracy on each segment of classes right after learning it (LA)",
-    "bti": "mean over segments at the end minus learning accuracy: below 0, later classes interfered",
-    "bwt": "backward transfer: change on earlier segments since each was learned",
-    "fwt": "forward transfer: gain on a segment before its classes were learned",
-    "forgetting": "drop on earlier segments from their best accuracy to the end: above 0 is lost",
-    "anytime_accuracy": "accuracy on the segments seen so far, averaged over the sequence",
+SEQUENCE_MEANINGS: dict[str, dict[str, str]] = {
+    "accuracy": {
+        "accuracy": "held-out accuracy on all classes after learning them one after another, mean over orders",
+        "memory": "accuracy on the images just learned, at the same moment",
+        "joint_accuracy": "held-out accuracy after training on the same classes shuffled: what order costs is the difference",
+        "learning_accuracy": "mean accuracy on each segment of classes right after learning it (LA)",
+        "bti": "mean over segments at the end minus learning accuracy: below 0, later classes interfered",
+        "bwt": "backward transfer: change on earlier segments since each was learned",
+        "fwt": "forward transfer: gain on a segment before its classes were learned",
+        "forgetting": "drop on earlier segments from their best accuracy to the end: above 0 is lost",
+        "anytime_accuracy": "accuracy on the segments seen so far, averaged over the sequence",
+    },
+    "mse": {
+        "mse": "held-out mean squared error on all functions after learning them one after another, mean over orders",
+        "memory": "mean squared error on the points just learned, at the same moment",
+        "joint_mse": "held-out mean squared error after training on the same functions shuffled: the difference is order's",
+        "learning_mse": "mean squared error on each segment of functions right after learning it, averaged",
+        "bti": "learning_mse minus mse: below 0, later functions interfered",
+        "bwt": "backward transfer: fall of the error on earlier segments since each was learned",
+        "fwt": "forward transfer: fall of the error on a segment before its functions were learned",
+        "forgetting": "rise of the error on earlier segments from their best to the end: above 0 is lost",
+        "anytime_mse": "mean squared error on the segments seen so far, averaged over the sequence",
+    },
 }
 """The same under protocol `meta_continual`, whose tasks are the segments of one sequence of classes."""
 
@@ -120,33 +152,48 @@ def worst_case_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_
     return float(rows[-1, -1] / num_tasks + (1 - 1 / num_tasks) * min_accuracy(rows, probes, probe_tasks))
 
 
+def worst_name(objective: Objective) -> str:
+    """What `min_accuracy` is called: of an error it is the largest."""
+    return f"{'min' if objective.higher_is_better else 'max'}_{objective.score_name}"
+
+
 def evaluate(
-    rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = (), sizes: Sizes = None
+    rows: np.ndarray,
+    probes: np.ndarray = NO_PROBES,
+    probe_tasks: Sequence[int] = (),
+    objective: Objective = CLASSIFICATION,
+    sizes: Sizes = None,
 ) -> dict[str, float]:
     """Every metric of one replicate, NaN where the run did not get that far.
 
     With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`; with `sizes`, what looks
     at every evaluation.
     """
+    score, sign = objective.score_name, objective.sign
+    rows, probes = sign * rows, sign * probes
     if rows.shape[1] == 1:
-        return {"accuracy": accuracy(rows)}
+        return {score: sign * accuracy(rows)}
     found = {
-        "accuracy": accuracy(rows, sizes),
-        "learning_accuracy": learning_accuracy(rows, sizes),
+        score: sign * accuracy(rows, sizes),
+        f"learning_{score}": sign * learning_accuracy(rows, sizes),
         "bti": bti(rows, sizes),
         "bwt": bwt(rows, sizes),
         "fwt": fwt(rows, sizes),
         "forgetting": forgetting(rows, sizes),
-        "anytime_accuracy": anytime_accuracy(rows, sizes),
+        f"anytime_{score}": sign * anytime_accuracy(rows, sizes),
     }
     if sizes is None:
-        found["min_accuracy"] = min_accuracy(rows, probes, probe_tasks)
-        found["worst_case_accuracy"] = worst_case_accuracy(rows, probes, probe_tasks)
+        found[worst_name(objective)] = sign * min_accuracy(rows, probes, probe_tasks)
+        found[f"worst_case_{score}"] = sign * worst_case_accuracy(rows, probes, probe_tasks)
     return found
 
 
 def summarise(
-    matrix: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = (), sizes: Sizes = None
+    matrix: np.ndarray,
+    probes: np.ndarray = NO_PROBES,
+    probe_tasks: Sequence[int] = (),
+    objective: Objective = CLASSIFICATION,
+    sizes: Sizes = None,
 ) -> dict[str, dict[str, Any]]:
     """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
@@ -154,13 +201,14 @@ def summarise(
         matrix: [R, T + 1, T].
         probes: [P, R, T] every evaluation, for the metrics that look between the rows.
         probe_tasks: [P] the task, counted from 0, that was being learned at each.
+        objective: whose scores these are.
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
 
     A metric no replicate reached is left out. One that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
     """
     by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
-    replicates = [evaluate(rows, seen, probe_tasks, sizes) for rows, seen in zip(matrix, by_replicate, strict=True)]
+    replicates = [evaluate(rows, seen, probe_tasks, objective, sizes) for rows, seen in zip(matrix, by_replicate, strict=True)]
     summary = {}
     for name in replicates[0]:
         values = np.array([replicate[name] for replicate in replicates])
@@ -246,8 +294,19 @@ def chance_level(config: Mapping[str, Any]) -> float | None:
     return 1 / ways if isinstance(ways, int) and ways > 0 else None
 
 
-def reading(matrix: np.ndarray, chance: float | None) -> str:
+def shown(value: float, objective: Objective, signed: bool = False) -> str:
+    """A score, or with `signed` a difference of two, for a sentence: an accuracy to two decimals, an error to three digits."""
+    return format(value, ("+" if signed else "") + (".2f" if objective.higher_is_better else ".3g"))
+
+
+def reading(matrix: np.ndarray, chance: float | None, objective: Objective = CLASSIFICATION) -> str:
     """What the matrix [R, T + 1, T] says, in a sentence or two for a person; of the rows reached, if not all were."""
+
+    def say(value: float, signed: bool = False) -> str:
+        return shown(value, objective, signed)
+
+    score, sign = objective.score_words, objective.sign
+    rose, fell = ("rose", "fell") if objective.higher_is_better else ("fell", "rose")
     mean = np.asarray(matrix).mean(axis=0)
     num_tasks = mean.shape[1]
     reached = np.flatnonzero(np.isfinite(mean).all(axis=1))
@@ -256,35 +315,52 @@ def reading(matrix: np.ndarray, chance: float | None) -> str:
     last = int(reached[-1])
     guess = "" if chance is None else f"; chance is {chance:.2f}"
     if last == 0:
-        return f"Only the untrained learner was evaluated: accuracy {mean[0].mean():.2f}{guess}."
+        return f"Only the untrained learner was evaluated: {score} {say(mean[0].mean())}{guess}."
     prefix = "" if last == num_tasks else f"After {last} of {num_tasks} tasks. "
     if last == 1:
-        return f"{prefix}Accuracy {mean[1, 0]:.2f} after learning, {mean[0, 0]:.2f} before{guess}."
+        return f"{prefix}{score.capitalize()} {say(mean[1, 0])} after learning, {say(mean[0, 0])} before{guess}."
     learned = float(np.diagonal(mean[1:last]).mean())
-    best = float(matrix[:, 1:last, : last - 1].max(axis=1).mean())
+    best = sign * float((sign * matrix[:, 1:last, : last - 1]).max(axis=1).mean())
     final = float(mean[last, : last - 1].mean())
-    if final - learned >= max(0.005, best - final):
-        text = f"Backward transfer {final - learned:+.2f}: accuracy on earlier tasks rose from {learned:.2f} when learned"
-    elif best - final >= 0.005:
-        text = f"Forgetting {best - final:.2f}: accuracy on earlier tasks fell from {best:.2f} at best"
+    gained, lost = sign * (final - learned), sign * (best - final)
+    least = 0.005 if objective.higher_is_better else 0.01 * learned
+    if gained >= max(least, lost):
+        text = f"Backward transfer {say(gained, True)}: {score} on earlier tasks {rose} from {say(learned)} when learned"
+    elif lost >= least:
+        text = f"Forgetting {say(lost)}: {score} on earlier tasks {fell} from {say(best)} at best"
     else:
-        text = f"Nothing was forgotten: accuracy on earlier tasks went from {learned:.2f} when learned"
+        text = f"Nothing was forgotten: {score} on earlier tasks went from {say(learned)} when learned"
     when = "at the end" if last == num_tasks else "by then"
     near = chance is not None and learned < chance + 0.05
     remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
-    return f"{prefix}{text} to {final:.2f} {when}{guess}.{remark}"
+    return f"{prefix}{text} to {say(final)} {when}{guess}.{remark}"
 
 
-def reading_in_sequence(length: int, accuracy: float, memory: float, joint: float, tuned_on: str | None) -> str:
-    """What a meta-test on `length` classes says, for a person; `joint` is NaN where there is no upper bound."""
-    if not math.isfinite(accuracy):
-        return f"Learning {length} unseen classes in one pass gave no finite accuracy."
-    text = (
-        f"After learning {length} unseen classes in one pass, {accuracy:.0%} of held-out images are still recognised "
-        f"(memory {memory:.0%}); chance is {round(100 / length, 1):g}%."
-    )
+def reading_in_sequence(
+    length: int,
+    held_out: float,
+    memory: float,
+    joint: float,
+    tuned_on: str | None,
+    objective: Objective = CLASSIFICATION,
+) -> str:
+    """What a meta-test on `length` concepts says, for a person; `joint` is NaN where there is no upper bound."""
+    concepts = objective.concepts
+    if not math.isfinite(held_out):
+        return f"Learning {length} unseen {concepts} in one pass gave no finite {objective.score_words}."
+    if objective.higher_is_better:
+        text = (
+            f"After learning {length} unseen {concepts} in one pass, {held_out:.0%} of held-out images are still recognised "
+            f"(memory {memory:.0%}); chance is {round(100 / length, 1):g}%."
+        )
+    else:
+        text = (
+            f"After learning {length} unseen {concepts} in one pass, the {objective.score_words} on held-out points is "
+            f"{held_out:.2f} ({memory:.2f} on those learned)."
+        )
     if math.isfinite(joint):
-        text += f" Trained on the same classes shuffled, it would be {joint:.0%}."
+        text += f" Trained on the same {concepts} shuffled, it would be "
+        text += f"{joint:.0%}." if objective.higher_is_better else f"{joint:.2f}."
     if tuned_on == "test":
-        text += " The learning rate was tuned on test: on the very classes that accuracy is measured on."
+        text += f" The learning rate was tuned on test: on the very {concepts} that {objective.score_words} is measured on."
     return text

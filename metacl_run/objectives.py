@@ -16,11 +16,21 @@ class Objective(abc.ABC):
 
     Attributes:
         score_name: "accuracy" or "mse"; it stands in for "accuracy" in the names of metrics.
+        score_words: the same in full, for a sentence.
+        concepts, examples: what is learned about, and from what: "classes" from "images", "functions" from "points".
         higher_is_better: which way the score is good.
     """
 
     score_name: str
+    score_words: str
     higher_is_better: bool
+    concepts: str
+    examples: str
+
+    @property
+    def sign(self) -> int:
+        """What makes higher better: 1, or -1 for an error."""
+        return 1 if self.higher_is_better else -1
 
     @abc.abstractmethod
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -49,6 +59,9 @@ class Classification(Objective):
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(outputs, y, reduction="none")
 
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(outputs, y)  # in one kernel
+
     def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
         classes = torch.arange(outputs.shape[-1], device=y.device)
         return outputs.softmax(-1) - (y.unsqueeze(-1) == classes).to(outputs.dtype)
@@ -70,7 +83,7 @@ class Regression(Objective):
         return self.losses(outputs, y)
 
 
-CLASSIFICATION: Objective = Classification("accuracy", higher_is_better=True)
-REGRESSION: Objective = Regression("mse", higher_is_better=False)
+CLASSIFICATION: Objective = Classification("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="images")
+REGRESSION: Objective = Regression("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
 OBJECTIVES = {each.score_name: each for each in (CLASSIFICATION, REGRESSION)}
 """By the name of the score."""

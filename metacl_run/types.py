@@ -18,16 +18,19 @@ Pytree: TypeAlias = Any
 
 
 class Episode(NamedTuple):
-    """A few-shot problem; a batch of them has leading axes [E, ...] or [R, E, ...]. Labels are positions 0..ways-1."""
+    """A few-shot problem; a batch of them has leading axes [E, ...] or [R, E, ...].
+
+    Labels are positions 0..ways-1; the targets of a regression are real.
+    """
 
     support_x: Tensor
     """[S, ...] float inputs, S = ways * shots."""
     support_y: Tensor
-    """[S] int64."""
+    """[S] int64 labels, or [S, dimensions] float targets."""
     query_x: Tensor
     """[Q, ...], Q = ways * queries."""
     query_y: Tensor
-    """[Q] int64."""
+    """[Q] int64, or [Q, dimensions] float."""
     batches: Tensor
     """[inner steps, batch] int64 indexes into the support, or of shape [0, 0]: every inner step takes all the support."""
 

@@ -37,6 +37,15 @@ MISTAKES = [
     ("data.num_tasks=0", "data.num_tasks=0: "),
     ("data.num_tasks=500", "data.num_tasks=500: must be at most the 10 groups"),
     ("algo.replay=3", "algo.replay=3: keeps 0 classes of each of 4 earlier tasks, but an episode needs data.ways=5."),
+    (["data=sinusoid", "data.num_tasks=3", "algo.replay=5"], "algo.replay=5: keeps classes, and Sinusoid has none"),
+    (["data=sinusoid", "algo=protonet"], "algo: ProtoNet answers with a class, but data asks for real values. Use algo=maml"),
+    (
+        ["data=sinusoid", "model=conv4"],
+        "model: Conv4 takes images, but the data's inputs have the shape [1]. Use model=mlp_sine",
+    ),
+    (["data=sinusoid", "model=resnet12"], "model: ResNet12 takes images"),
+    (["data=sinusoid", "data.ways=5"], "data.ways=5: Sinusoid has no such setting."),
+    (["data=sinusoid", "algo=la_maml"], "data=sinusoid: does not fit protocol=online"),
     ("algo.train_queries=0", "algo.train_queries=0: must be at least 1"),
     ("gpu.engine=cuda_graph", "gpu.engine=cuda_graph: needs CUDA"),
     ("gpu=cuda", "gpu.device=cuda: there is no CUDA device here"),
@@ -64,12 +73,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("override", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
-def test_one_message_names_key_value_and_what_is_allowed(override: str, message: str) -> None:
+@pytest.mark.parametrize(("override", "message"), MISTAKES, ids=[str(m[0]) for m in MISTAKES])
+def test_one_message_names_key_value_and_what_is_allowed(override: str | list[str], message: str) -> None:
     if override in ("gpu=cuda", "gpu.engine=cuda_graph") and __import__("torch").cuda.is_available():
         pytest.skip("there is CUDA here")
     with pytest.raises(UserError) as caught:
-        check([override], None, multirun=False)
+        check([override] if isinstance(override, str) else override, None, multirun=False)
     assert message in str(caught.value)
 
 
@@ -138,6 +147,20 @@ def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
         return
     fields = {field.name for field in dataclasses.fields(component_class(node["_target_"], path.parent.name))}
     assert set(node) - {"_target_", "defaults"} == fields
+
+
+PAIRS = sorted(path.stem for path in (config_dir() / "pair").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_pair_is_an_algorithm_and_data_that_compose(name: str) -> None:
+    names = {group: {path.stem for path in (config_dir() / group).glob("*.yaml")} for group in ("algo", "data")}
+    (algo, data), *others = [(a, d) for a in names["algo"] for d in names["data"] if f"{a}_{d}" == name]
+    assert not others
+    config, choices = compose_job([f"algo={algo}", f"data={data}"])
+    load(config, choices)
+    assert config.protocol.updates_per_task == 2000  # the same for all, so that a sweep compares like with like
+    assert compose_job([f"algo={algo}", f"data={data}", "protocol.updates_per_task=7"])[0].protocol.updates_per_task == 7
 
 
 @pytest.mark.parametrize("name", options_that_are("algo", EpisodeLearner))

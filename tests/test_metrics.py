@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metacl_run import metrics
+from metacl_run.objectives import OBJECTIVES, REGRESSION
 
 NAN = float("nan")
 ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.85, 0.75, 0.60]])
@@ -29,6 +30,41 @@ ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.
 )
 def test_hand_worked_matrix(name: str, value: float) -> None:
     assert metrics.evaluate(ROWS)[name] == pytest.approx(value, abs=1e-12)
+
+
+ERRORS = np.array([[4.0, 4.0, 4.0], [1.0, 3.0, 4.0], [2.0, 0.5, 3.0], [1.5, 1.0, 0.8]])
+"""The rows of a regression: mean squared errors."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mse", 3.3 / 3),
+        ("learning_mse", (1.0 + 0.5 + 0.8) / 3),
+        ("bti", -1.0 / 3),
+        ("bwt", ((1.0 - 1.5) + (0.5 - 1.0)) / 2),
+        ("fwt", ((4.0 - 3.0) + (4.0 - 3.0)) / 2),
+        ("forgetting", ((1.5 - 1.0) + (1.0 - 0.5)) / 2),
+        ("anytime_mse", (1.0 + (2.0 + 0.5) / 2 + 1.1) / 3),
+        ("max_mse", (2.0 + 1.0) / 2),
+        ("worst_case_mse", 0.8 / 3 + 2 / 3 * 1.5),
+    ],
+)
+def test_hand_worked_matrix_of_errors(name: str, value: float) -> None:
+    assert metrics.evaluate(ERRORS, objective=REGRESSION)[name] == pytest.approx(value, abs=1e-12)
+
+
+def test_the_largest_error_at_a_probe_counts() -> None:
+    probes = np.array([[0.1, 9.0, 9.0], [7.0, 0.1, 9.0], [3.0, 5.0, 9.0]])
+    found = metrics.summarise(ERRORS[None], probes[:, None], [0, 1, 2], REGRESSION)
+    assert found["max_mse"]["mean"] == pytest.approx((7.0 + 5.0) / 2)
+    assert found["worst_case_mse"]["mean"] == pytest.approx(0.8 / 3 + 2 / 3 * 6.0)
+
+
+@pytest.mark.parametrize("score", OBJECTIVES)
+def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> None:
+    assert list(metrics.evaluate(ROWS, objective=OBJECTIVES[score])) == list(metrics.MEANINGS[score])
+    assert list(metrics.evaluate(ROWS[:2, :1], objective=OBJECTIVES[score])) == [score]
 
 
 def test_published_variants_relate_to_ours_as_documented() -> None:
@@ -149,6 +185,32 @@ def test_student_quantile_against_torch_samples_of_the_density() -> None:
 )
 def test_reading(rows: list[list[float]], sentence: str) -> None:
     assert metrics.reading(np.array([rows]), 0.2) == sentence
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (
+            [[4.0, 4.0], [0.59, 4.0], [0.714, 0.8]],
+            "Forgetting 0.124: mean squared error on earlier tasks rose from 0.59 at best to 0.714 at the end.",
+        ),
+        (
+            [[4.0, 4.0], [0.75, 4.0], [0.6, 0.8]],
+            "Backward transfer +0.15: mean squared error on earlier tasks fell from 0.75 when learned to 0.6 at the end.",
+        ),
+        (
+            [[4.0, 4.0], [0.001, 4.0], [0.001, 0.8]],
+            "Nothing was forgotten: mean squared error on earlier tasks went from 0.001 when learned to 0.001 at the end.",
+        ),
+        (
+            [[4.0, 4.0], [0.7, 4.0], [NAN, NAN]],
+            "After 1 of 2 tasks. Mean squared error 0.7 after learning, 4 before.",
+        ),
+        ([[12.34, 12.34], [NAN, NAN], [NAN, NAN]], "Only the untrained learner was evaluated: mean squared error 12.3."),
+    ],
+)
+def test_reading_of_errors(rows: list[list[float]], sentence: str) -> None:
+    assert metrics.reading(np.array([rows]), None, REGRESSION) == sentence
 
 
 def test_reading_agrees_with_the_metric_when_seeds_peak_at_different_times() -> None:

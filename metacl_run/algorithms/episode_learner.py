@@ -66,9 +66,9 @@ class EpisodeLearner(MetaLearner):
 
     @abc.abstractmethod
     def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        """Logits [Q, ways] of the query set after adapting to the support set.
+        """Outputs [Q, ways] for the query set after adapting to the support set.
 
-        With `transductive` the query set is classified in one batch, whose statistics normalise it (Finn et al. 2017);
+        With `transductive` the query set passes in one batch, whose statistics normalise it (Finn et al. 2017);
         without, each query example on its own together with the support set (Nichol et al. 2018, section 6.1).
         """
 
@@ -87,13 +87,13 @@ class EpisodeLearner(MetaLearner):
         return self.first_state(*self.init(network, params, rates))
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of correct answers, a scalar of the logits' dtype."""
-    return (logits.argmax(-1) == labels).to(logits.dtype).mean()
+def metrics_of(network: Network, loss: Tensor, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The metrics of an `Update`: a loss, and the score of the outputs it came from."""
+    return {"loss": loss, network.objective.score_name: network.objective.score(outputs, y)}
 
 
-def query_logits(network: Network, params: Params, episode: Episode, transductive: bool) -> Tensor:
-    """Logits [Q, ways] of the query set under adapted parameters; see `EpisodeLearner.predict` for `transductive`."""
+def query_outputs(network: Network, params: Params, episode: Episode, transductive: bool) -> Tensor:
+    """Outputs [Q, ways] for the query set under adapted parameters; see `EpisodeLearner.predict` for `transductive`."""
     if transductive:
         return network(params, episode.query_x)
     return alone_with_support(lambda x: network(params, x), episode)

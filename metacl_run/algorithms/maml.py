@@ -27,9 +27,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, accuracy, query_logits, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, metrics_of, query_outputs, take_batches
 from metacl_run.errors import SettingError, require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
@@ -98,21 +97,21 @@ class Maml(EpisodeLearner):
         return meta, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
             adapted = self._adapt(network, meta, episode, self.inner_steps, self.first_order)
-            logits = network(adapted, episode.query_x)
-            return cross_entropy(logits, episode.query_y), logits
+            outputs = network(adapted, episode.query_x)
+            return network.objective.loss(outputs, episode.query_y), outputs
 
-        gradient, (loss, logits) = grad_and_value(objective, has_aux=True)(meta)
-        return Update(gradient, carry, {"loss": loss, "accuracy": accuracy(logits, episode.query_y)})
+        gradient, (loss, outputs) = grad_and_value(query_loss, has_aux=True)(meta)
+        return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
     def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
         adapted = self._adapt(network, meta, episode, self.eval_inner_steps, True)
-        return query_logits(network, adapted, episode, transductive)
+        return query_outputs(network, adapted, episode, transductive)
 
     def _adapt(self, network: Network, meta: Pytree, episode: Episode, steps: int, first_order: bool) -> Params:
         adapted, _ = adapt(
-            lambda params, batch: cross_entropy(network(params, batch[0]), batch[1]),
+            lambda params, batch: network.objective.loss(network(params, batch[0]), batch[1]),
             meta["params"],
             take_batches(episode, steps),
             optimizer=Sgd(),

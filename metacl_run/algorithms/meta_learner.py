@@ -33,7 +33,7 @@ class Update(NamedTuple):
     carry: Pytree
     """Shaped like state["carry"]."""
     metrics: dict[str, Tensor]
-    """Scalars: "loss" and "accuracy" on the query set (or as the algorithm says)."""
+    """Scalars on the query set (or as the algorithm says): "loss" and the objective's score under its name."""
 
 
 @dataclass(frozen=True, kw_only=True)

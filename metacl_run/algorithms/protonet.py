@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, accuracy, alone_with_support
-from metacl_run.errors import SettingError
+from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, alone_with_support, metrics_of
+from metacl_run.errors import ConfigError, SettingError
 from metacl_run.models.base import Network
+from metacl_run.objectives import CLASSIFICATION
 from metacl_run.types import Episode, Params, Pytree
 
 
@@ -39,16 +39,24 @@ class ProtoNet(EpisodeLearner):
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
         return None
 
+    def check(self, network: Network, params: Params) -> None:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(
+                f"algo: {type(self).__name__} answers with a class, but data asks for real values. Use algo=maml, algo=reptile "
+                "or another that adapts by gradient."
+            )
+        super().check(network, params)
+
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
         return {"params": params}, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
             logits = self.predict(network, meta, carry, episode, True)
-            return cross_entropy(logits, episode.query_y), logits
+            return network.objective.loss(logits, episode.query_y), logits
 
-        gradient, (loss, logits) = grad_and_value(objective, has_aux=True)(meta)
-        return Update(gradient, carry, {"loss": loss, "accuracy": accuracy(logits, episode.query_y)})
+        gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
+        return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
 
     def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
         def features(x: Tensor) -> Tensor:

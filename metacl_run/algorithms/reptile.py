@@ -18,9 +18,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, accuracy, query_logits, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, metrics_of, query_outputs, take_batches
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
@@ -68,14 +67,14 @@ class Reptile(EpisodeLearner):
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
         params = meta["params"]
         adapted, moments = self._adapt(network, params, carry, episode, self.inner_steps)
-        logits = network(adapted, episode.support_x)
+        outputs = network(adapted, episode.support_x)
         direction = {"params": {name: params[name] - adapted[name] for name in params}}
-        metrics = {"loss": cross_entropy(logits, episode.support_y), "accuracy": accuracy(logits, episode.support_y)}
+        metrics = metrics_of(network, network.objective.loss(outputs, episode.support_y), outputs, episode.support_y)
         return Update(direction, moments if self.carry_moments else carry, metrics)
 
     def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
         adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
-        return query_logits(network, adapted, episode, transductive)
+        return query_outputs(network, adapted, episode, transductive)
 
     @property
     def _inner(self) -> Optimizer:
@@ -84,7 +83,7 @@ class Reptile(EpisodeLearner):
     def _adapt(self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int) -> tuple[Params, Pytree]:
         with torch.no_grad():
             return adapt(
-                lambda moving, batch: cross_entropy(network(moving, batch[0]), batch[1]),
+                lambda moving, batch: network.objective.loss(network(moving, batch[0]), batch[1]),
                 params,
                 take_batches(episode, steps),
                 optimizer=self._inner,

@@ -27,7 +27,7 @@ def seen_by(*contracts: type) -> Any:
 
 
 class FewShotStream(abc.ABC):
-    """The loaded stream of R replicates and T tasks, its pixels on one device. Drawing is an index gather."""
+    """The loaded stream of R replicates and T tasks, on one device. Drawing images is an index gather."""
 
     task_names: list[list[str]]
     """[R][T]; the names differ between replicates where the seed decides what a task is."""
@@ -35,10 +35,6 @@ class FewShotStream(abc.ABC):
     @abc.abstractmethod
     def to(self, device: torch.device) -> FewShotStream:
         """The same stream with its tensors on `device`."""
-
-    @abc.abstractmethod
-    def num_classes(self, replicate: int, task: int, split: Split) -> int:
-        """How many classes a task holds in a split."""
 
     @abc.abstractmethod
     def sample(
@@ -56,7 +52,7 @@ class FewShotStream(abc.ABC):
 
         Args:
             tasks: [R, E] int, the task each episode comes from.
-            split: which of the task's classes.
+            split: which of the task's classes; of functions that are drawn afresh each time, which draws.
             shots, queries: examples per class in the support and the query set (queries may be 0), all different.
             rngs: one generator a replicate; a replicate's episodes depend on its own generator only.
             classes: [R, E] int, how many leading classes of the task may be drawn (a bounded replay memory); None: all.
@@ -64,8 +60,8 @@ class FewShotStream(abc.ABC):
                 reshuffled when exhausted; None: leave it empty.
 
         Returns:
-            An Episode with leading axes [R, E], float32 inputs in [0, 1], on the stream's device. Support and query lie
-            class by class: labels 0, 0, .., 1, 1, ..
+            An Episode with leading axes [R, E] on the stream's device. Images are float32 in [0, 1], support and query lie
+            class by class: labels 0, 0, .., 1, 1, .. Targets of a regression are float32.
         """
 
 
@@ -73,8 +69,16 @@ class FewShotData(abc.ABC):
     """A data component: settings only. `load` gives the stream."""
 
     ways: int
+    """Outputs of a network: the classes of an episode; 1 where an episode is a function of one real value."""
     shots: int
+    """Support examples of each of them."""
     queries: int
+    """Query examples of each of them."""
+
+    @property
+    def objective(self) -> Objective:
+        """What outputs are judged by; it names the score of a run."""
+        return CLASSIFICATION
 
     @property
     @abc.abstractmethod
@@ -91,7 +95,7 @@ class FewShotData(abc.ABC):
 
         Args:
             images_per_class: most images of one class that an episode will ask for (support and query together).
-            replay_classes: classes of replay memory each earlier task keeps, or None.
+            replay_classes: classes of replay memory each earlier task keeps, or None; always None for a regression.
             split: the split that will be evaluated.
 
         Raises:

@@ -197,6 +197,17 @@ class _Part:
         return tree_map(lambda leaf: leaf.to(exact), functional_call(self._module, reduced, (given,)))
 
 
+def image_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(channels, height, width) of inputs that must be images. Raises ConfigError."""
+    if len(input_shape) != 3:
+        raise ConfigError(
+            f"model: {type(model).__name__} takes images, but the data's inputs have the shape {list(input_shape)}. Use "
+            "model=mlp_sine or another perceptron."
+        )
+    channels, height, width = input_shape
+    return channels, height, width
+
+
 def initial_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:

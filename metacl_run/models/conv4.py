@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPool, NormReluPoolEach
 
 
@@ -53,7 +53,7 @@ class Conv4(Model):
         require(self.blocks >= 1, "blocks", self.blocks, "must be at least 1")
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        channels, height, width = input_shape
+        channels, height, width = image_shape(self, input_shape)
         layers: list[nn.Module] = []
         for _ in range(self.blocks):
             smallest = min(height, width)

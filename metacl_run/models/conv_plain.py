@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 
 
 class _ConvPlain(nn.Module):
@@ -43,7 +43,7 @@ class ConvPlain(Model):
         require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        channels, height, width = input_shape
+        channels, height, width = image_shape(self, input_shape)
         layers: list[nn.Module] = []
         for _ in range(self.blocks):
             require(min(height, width) >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, max_pool2d
 
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BatchNorm
 
 SLOPE = 0.1
@@ -58,7 +58,7 @@ class ResNet12(Model):
         require(all(c >= 1 for c in self.channels), "channels", self.channels, "every entry must be at least 1")
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        inputs, height, width = input_shape
+        inputs, height, width = image_shape(self, input_shape)
         halved = min(height, width) >> len(self.channels)
         require(halved >= 1, "channels", self.channels, f"has too many blocks for {height}x{width} images")
         blocks = []

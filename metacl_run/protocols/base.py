@@ -1,4 +1,4 @@
-"""What a protocol is: the owner of the only training loop, which hands batches to a learner and fills the accuracy matrix."""
+"""What a protocol is: the owner of the only training loop, which hands batches to a learner and fills the matrix of scores."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from metacl_run.errors import ConfigError
 from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.tracking.store import RunStore
 
 Status = Literal["completed", "interrupted", "diverged", "failed"]
@@ -44,8 +45,8 @@ class Outcome:
 
     Attributes:
         status: how the run ended.
-        matrix: [R, T + 1, T] accuracies, NaN where not reached; row 0 is before any learning.
-        probes: [P, R, T] accuracies of every evaluation in order, for the metrics that look between the rows.
+        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
+        probes: [P, R, T] scores of every evaluation in order, for the metrics that look between the rows.
         probe_tasks: [P] the task being learned at each probe (0 before any learning).
         half_width: [R, T] 95% half-widths over evaluation episodes of the last evaluation.
         task_names: [R][T].
@@ -94,6 +95,10 @@ class Protocol(abc.ABC):
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]
+
+    def objective(self, data: Any) -> Objective:
+        """What a learner of this data is judged by."""
+        return CLASSIFICATION
 
     @abc.abstractmethod
     def check(self, algo: Any, model: Model, data: Any) -> None:

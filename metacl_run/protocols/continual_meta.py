@@ -1,6 +1,7 @@
 """Protocol `continual_meta`: meta-learn task after task; few-shot accuracy on unseen classes of every task after each.
 
-A stream of one task is ordinary few-shot learning.
+A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and functions that
+are drawn afresh in place of classes.
 Shapes: R replicates, T tasks, E episodes.
 """
 
@@ -15,13 +16,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run import randomness
-from metacl_run.algorithms.episode_learner import EpisodeLearner, State, accuracy
+from metacl_run.algorithms.episode_learner import EpisodeLearner, State
 from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Protocol, Run
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
@@ -40,7 +42,7 @@ class ContinualMeta(Protocol):
         updates_per_task: meta-updates on each task.
         eval_episodes: episodes each task is evaluated on, the same ones every time.
         eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
-        eval_split: which held-out classes: "test" or "validation".
+        eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
         transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
@@ -64,6 +66,9 @@ class ContinualMeta(Protocol):
         require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
         require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
 
+    def objective(self, data: FewShotData) -> Objective:
+        return data.objective
+
     def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
         shots, queries = training_examples(algo, data)
         with keyed("data"):
@@ -73,6 +78,11 @@ class ContinualMeta(Protocol):
             raise ConfigError(
                 "algo.meta_batch_size=1: with algo.replay an episode of memory would leave none of the current task. "
                 "Use at least 2, or algo.replay_share=null to draw the task of every episode from all seen."
+            )
+        if algo.replay and earlier > 0 and data.objective is not CLASSIFICATION:
+            raise ConfigError(
+                f"algo.replay={algo.replay}: keeps classes, and {type(data).__name__} has none: every episode draws a new "
+                "function. Use null to draw from all of every task, or 0 for none."
             )
         if algo.replay and earlier > 0:
             kept = algo.replay // earlier
@@ -86,7 +96,7 @@ class ContinualMeta(Protocol):
             data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
-        algo.check(Network(module, data.ways), params)
+        algo.check(Network(module, data.ways, objective=data.objective), params)
 
     def run(self, run: Run) -> Outcome:
         return _MetaLoop(self, run).run()
@@ -127,6 +137,7 @@ class _MetaLoop(Loop):
     def __init__(self, settings: ContinualMeta, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, run.data
         self.stream: FewShotStream = run.data.load(run.seeds).to(run.gpu.torch_device)
+        self.objective = run.data.objective
         super().__init__(
             run,
             task_names=self.stream.task_names,
@@ -140,9 +151,11 @@ class _MetaLoop(Loop):
         outputs = self.algo.num_outputs(self.data.ways)
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         self.module = drawn[0][0].to(self.device)
-        self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype)
+        self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype, objective=self.objective)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1)
+        what = "images" if len(self.data.input_shape) == 3 else "points"
+        self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 
     def fresh_states(self) -> list[State]:
         starts = []
@@ -185,7 +198,7 @@ class _MetaLoop(Loop):
         episode = self.stream.sample(
             tasks, split, shots=shots, queries=queries, rngs=generators, classes=classes, batches=batches
         )
-        return episode._replace(support_x=episode.support_x.to(self.dtype), query_x=episode.query_x.to(self.dtype))
+        return Episode(*(leaf.to(self.dtype) if leaf.is_floating_point() else leaf for leaf in episode))
 
     # ------------------------------------------------------------------------------------------------------- evaluation
 
@@ -202,21 +215,21 @@ class _MetaLoop(Loop):
         return scores.mean(-1), 1.96 * scores.std(-1) / episodes**0.5 if episodes > 1 else None
 
     def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
-        """Accuracy of every evaluation episode of a task, [R, eval_episodes]."""
+        """The score of every evaluation episode of a task, [R, eval_episodes]."""
         total = self.settings.eval_episodes
         parts = []
         for block, done in enumerate(range(0, total, EVALUATION_BLOCK)):
             episodes = self._evaluation_episodes(task, block, min(EVALUATION_BLOCK, total - done))
-            parts.append(self._correct(engine, state, episodes))
+            parts.append(self._judge(engine, state, episodes))
         return torch.cat(parts, 1)
 
-    def _correct(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
-        """Accuracy of every episode, [R, E]."""
+    def _judge(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
+        """The score of every episode, [R, E]."""
 
         def one(state: State, episode: Episode) -> Tensor:
             meta, carry = state["meta"], state["carry"]
-            logits = self.algo.predict(self.network, meta, carry, episode, self.settings.transductive)
-            return accuracy(logits, episode.query_y)
+            outputs = self.algo.predict(self.network, meta, carry, episode, self.settings.transductive)
+            return self.objective.score(outputs, episode.query_y)
 
         with torch.no_grad():
             many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))
@@ -225,7 +238,6 @@ class _MetaLoop(Loop):
     # ------------------------------------------------------------------------------------------------------- look inside
 
     gradients_on = f"the outer objective on {GRADIENT_EPISODES} training episodes of each task"
-    features_on = f"{FEATURE_SAMPLES} query images of each task, before adaptation"
 
     def look_inside(self, task: int | None) -> dict[str, Any] | None:
         size = {"num_tasks": self.num_tasks, "num_replicates": len(self.run_.seeds)}
@@ -293,7 +305,8 @@ class _MetaLoop(Loop):
 
             return torch.cat([leaf.flatten() for leaf in tree_leaves(self.engine.over_replicates(one)(state, episodes))])
 
-        exact, reduced = direction(Network(self.module, self.data.ways)), direction(self.network)
+        full = Network(self.module, self.data.ways, objective=self.objective)
+        exact, reduced = direction(full), direction(self.network)
         error = ((reduced - exact).norm() / exact.norm()).item()
         self.position.warnings.append(
             f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
@@ -303,4 +316,4 @@ class _MetaLoop(Loop):
         return self._meta_update(engine)(state, self._training_episodes(0, limit=episodes))
 
     def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
-        return self._correct(engine, state, self._evaluation_episodes(0, 0, episodes))
+        return self._judge(engine, state, self._evaluation_episodes(0, 0, episodes))

@@ -1,6 +1,6 @@
 """What every protocol's training loop does alike: where it is in the stream, records, evaluations, checkpoints, the end.
 
-A protocol gives a subclass of `Loop` four things: a fresh state, a step, the accuracies of a state, and what happens between
+A protocol gives a subclass of `Loop` four things: a fresh state, a step, the scores of a state, and what happens between
 two tasks. All of a run's position is in one `Position`, which a checkpoint holds whole.
 Shapes: R replicates, T tasks.
 """
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Run, Status
 from metacl_run.types import Pytree
 
@@ -28,11 +29,11 @@ class Position:
 
     Attributes:
         state: the learner's state, leaves [R, ...].
-        matrix: [R, T + 1, T] accuracies, NaN where not reached; row 0 is before any learning.
+        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
         unit: units of work done.
         bytes: length of metrics.jsonl.
         sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, "accuracy": [R][T]}.
+        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
         half_width: [R][T] 95% half-widths of the last evaluation.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
@@ -98,6 +99,9 @@ class Loop(abc.ABC):
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
 
+    objective: Objective = CLASSIFICATION
+    """What scores and losses are; its score names them in the records."""
+
     @abc.abstractmethod
     def fresh_states(self) -> list[Pytree]:
         """The state of each replicate before any learning."""
@@ -112,7 +116,7 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """Accuracy of every task and its 95% half-width over what was evaluated, both [R, T] float64.
+        """The score of every task and its 95% half-width over what was evaluated, both [R, T] float64.
 
         `whole` is false for a probe within a task, which may look at less.
         """
@@ -190,17 +194,17 @@ class Loop(abc.ABC):
 
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
-        accuracies, half = self.scores(whole=row is not None)
-        means = accuracies.tolist()
+        scores, half = self.scores(whole=row is not None)
+        means, name = scores.tolist(), self.objective.score_name
         also = self.probes_look_at_less and self.eval_every > 0 and row is not None
         probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
         position.half_width = None if half is None else half.tolist()
-        position.probes.append({"task": self._task, "accuracy": probe.get("probe", means)})
+        position.probes.append({"task": self._task, name: probe.get("probe", means)})
         if row is not None:
-            position.matrix[:, row] = accuracies.cpu()
+            position.matrix[:, row] = scores.cpu()
             self.run_.store.write_matrix(position.matrix.numpy())
-        self._record("eval", row=row, accuracy=means, ci95=position.half_width, **probe)
+        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
@@ -264,7 +268,7 @@ class Loop(abc.ABC):
         return Outcome(
             status=status,
             matrix=position.matrix.numpy(),
-            probes=np.array([probe["accuracy"] for probe in position.probes]),
+            probes=np.array([probe[self.objective.score_name] for probe in position.probes]),
             probe_tasks=[probe["task"] for probe in position.probes],
             half_width=np.array([] if position.half_width is None else position.half_width),
             task_names=self.task_names,

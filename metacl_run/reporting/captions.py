@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.metrics import TUNED_ON_TEST, episode_settings
+from metacl_run.metrics import TUNED_ON_TEST, episode_settings, shown, worst_name
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.panel import Panel, spread_words
 from metacl_run.reporting.sequence_captions import sequence_panels
+from metacl_run.reporting.words import words
 
 
 def panels(run: Run) -> list[Panel]:
@@ -48,12 +49,13 @@ def _insight(run: Run) -> list[Panel]:
 
 def pairs(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """For every compared task from the second on (row) and every one before it (column), means over replicates, NaN elsewhere:
-    the cosine of their gradients when learning the first began, and how learning it changed accuracy on the other."""
+    the cosine of their gradients when learning the first began, and by how much learning it made the score on the other better.
+    """
     tasks = run.insight.tasks
     met, became = np.full((2, len(tasks) - 1, len(tasks) - 1), np.nan)
     for row, task in enumerate(tasks[1:]):
         change = (run.matrix[:, task + 1] - run.matrix[:, task]).mean(axis=0)
-        became[row, : row + 1] = change[tasks[: row + 1]]
+        became[row, : row + 1] = run.objective.sign * change[tasks[: row + 1]]
         if task in run.insight.cosines:  # recorded when `task` tasks had been learned
             met[row, : row + 1] = run.insight.cosines[task].mean(axis=0)[row + 1, : row + 1]
     return met, became
@@ -74,45 +76,51 @@ def subtitle(run: Run) -> str:
 
 
 def _accuracy_by_task(run: Run) -> Panel:
+    said = words(run.objective)
     return Panel(
         "accuracy_by_task",
-        "Accuracy on every task while the tasks are learned in turn",
+        f"{said.score.capitalize()} on every task while the tasks are learned in turn",
         f"Thin: before the task was learned. Circle: when its training ended. {spread_words(run)}",
-        "The strip on top shows which task is being trained. A line that falls after its circle is a task being "
-        f"forgotten; one that rises before its task begins is helped by the tasks before it. {_probed(run)}",
+        f"The strip on top shows which task is being trained. A line that {said.worsens} after its circle is a task being "
+        f"forgotten; one that {said.improves} before its task begins is helped by the tasks before it. {_probed(run)}",
     )
 
 
 def _probed(run: Run) -> str:
     """How much the lines between two task ends can be trusted."""
+    said, worst = words(run.objective), worst_name(run.objective)
     if not len(run.probe_units):
         return (
-            "Accuracy was measured when tasks ended only: a dip in between is not seen here nor by min_accuracy. "
-            "protocol.eval_every=N probes it every N units."
+            f"{said.score.capitalize()} was measured when tasks ended only: a {said.dip} in between is not seen here nor by "
+            f"{worst}. protocol.eval_every=N probes it every N units."
         )
-    fewer = (
-        f" on the first {run.probe_samples} test samples of a task, as for min_accuracy; the other metrics are on all of them"
-    )
+    fewer = f" on the first {run.probe_samples} test samples of a task, as for {worst}; the other metrics are on all of them"
     every = int(np.diff(np.unique([0, *run.probe_units])).min())
-    return f"Between task ends accuracy was probed every {every} {run.unit_name}s{fewer if run.probes_look_at_less else ''}."
+    return (
+        f"Between task ends {said.score} was probed every {every} {run.unit_name}s{fewer if run.probes_look_at_less else ''}."
+    )
 
 
 def _learning_curve(run: Run) -> Panel:
+    said = words(run.objective)
     return Panel(
         "accuracy_by_task",
         "Learning curve",
-        f"Accuracy on held-out problems against training. {spread_words(run)}",
-        "Where the held-out line stays below the training line, what is learned does not all carry over to unseen problems.",
+        f"{said.score.capitalize()} on held-out problems against training. {spread_words(run)}",
+        f"Where the held-out line stays {said.beyond} the training line, what is learned does not all carry over to unseen "
+        "problems.",
     )
 
 
 def _mean_accuracy(run: Run) -> Panel:
+    said = words(run.objective)
     return Panel(
         "mean_accuracy",
-        "Mean accuracy over the tasks seen so far, and over all tasks",
+        f"{said.mean.capitalize()} over the tasks seen so far, and over all tasks",
         f"Seen so far includes the task being learned. {spread_words(run)}",
-        "The two lines meet when the last task begins; that end point is the accuracy reported for the run. A dip of "
-        "the upper line at a switch of tasks is the new, still unlearned task and interference with the old ones."
+        f"The two lines meet when the last task begins; that end point is the {said.score} reported for the run. A "
+        f"{said.dip} of the {said.seen_line} line at a switch of tasks is the new, still unlearned task and interference with "
+        "the old ones."
         + (" Dots: on all test samples; lines: on those that probes look at." if run.probes_look_at_less else ""),
     )
 
@@ -120,12 +128,21 @@ def _mean_accuracy(run: Run) -> Panel:
 def _forgetting(run: Run) -> Panel:
     last = run.rows_reached - 1
     when = "the end" if last == run.num_tasks else f"the end of task {last}, the last one reached"
+    score = run.objective.score_words
+    if run.objective.higher_is_better:
+        title = "Forgetting: how far each earlier task fell from its best"
+        bar = f"best {score} before the last task, minus {score} at {when}. Diamond: drop since learned"
+        right, best = f"{score} was lost", f"the best {score} and the {score} at the end"
+    else:
+        title = "Forgetting: how far the error on each earlier task rose from its best"
+        bar = f"{score} at {when}, minus the lowest before the last task. Diamond: rise since learned"
+        right, best = "the error has grown", f"the lowest {score} and the one at the end"
     return Panel(
         "forgetting",
-        "Forgetting: how far each earlier task fell from its best",
-        f"Bar: best accuracy before the last task, minus accuracy at {when}. Diamond: drop since learned. {spread_words(run)}",
-        "To the right of zero, accuracy was lost; to the left, the last task still improved an earlier one. The "
-        "figures at the edge are the best accuracy and the accuracy at the end. A diamond left of its bar's end: the "
+        title,
+        f"Bar: {bar}. {spread_words(run)}",
+        f"To the right of zero, {right}; to the left, the last task still improved an earlier one. The "
+        f"figures at the edge are {best}. A diamond left of its bar's end: the "
         "task went on improving after its own training. The mean of the bars is the metric forgetting.",
     )
 
@@ -133,7 +150,7 @@ def _forgetting(run: Run) -> Panel:
 def _accuracy_matrix(run: Run) -> Panel:
     return Panel(
         "accuracy_matrix",
-        "Accuracy on every task after each stage of learning",
+        f"{run.objective.score_words.capitalize()} on every task after each stage of learning",
         "Framed: right after the task itself was learned. "
         + (f"Mean of {run.num_replicates} seeds." if run.num_replicates > 1 else "One seed."),
         "Read down a column to see one task over time: above its frame what other tasks gave it beforehand, below its "
@@ -151,14 +168,16 @@ def _training_loss(run: Run) -> Panel:
 
 
 def _stability_gap(run: Run) -> Panel:
+    said = words(run.objective)
     where = f"All points are on the {run.probe_samples} test samples of a task that probes look at."
     return Panel(
         "stability_gap",
         "What a new task does to the earlier ones while it is learned",
-        f"Mean accuracy on earlier tasks, less what it was before the switch. Black: mean over switches. {spread_words(run)}",
-        "A dip right after the switch that recovers is the stability gap (De Lange et al. 2023): forgetting that evaluations "
-        "at the end of a task miss. min_accuracy and worst_case_accuracy are taken from its lowest points."
-        + (f" {where}" if run.probes_look_at_less else ""),
+        f"{said.mean.capitalize()} on earlier tasks, less what it was before the switch. Black: mean over switches. "
+        f"{spread_words(run)}",
+        f"A {said.dip} right after the switch that recovers is the stability gap (De Lange et al. 2023): forgetting that "
+        f"evaluations at the end of a task miss. {worst_name(run.objective)} and worst_case_{run.objective.score_name} are "
+        f"taken from its {said.extreme} points." + (f" {where}" if run.probes_look_at_less else ""),
     )
 
 
@@ -169,19 +188,21 @@ def _compared(run: Run) -> str:
 
 def _interference(run: Run) -> Panel:
     met, became = pairs(run)
-    caption = ""
+    score, caption = run.objective.score_words, ""
     if np.isfinite(met).any():
         row, column = np.unravel_index(np.nanargmin(met), met.shape)
         learned, earlier = run.insight.tasks[row + 1] + 1, run.insight.tasks[column] + 1
-        after = f"; accuracy on task {earlier} then changed by {became[row, column]:+.2f}"
+        change = shown(run.objective.sign * became[row, column], run.objective, signed=True)
+        after = f"; {score} on task {earlier} then changed by {change}"
         caption = f"Least aligned when met: task {learned} with task {earlier}, cosine {met[row, column]:+.2f}"
         caption += f"{after if np.isfinite(became[row, column]) else ''}."
+    moved = "changed" if run.objective.higher_is_better else "fell"
     return Panel(
         "interference",
         "Which tasks interfere, and what became of it",
         f"{caption}{_compared(run)} {'Means of seeds.' if run.num_replicates > 1 else 'One seed.'}".strip(),
         f"Left: cosine of the gradients of {run.insight.cosines_on} right before the first step on the new one. Below 0 "
-        "(vermillion), that step raises the loss on the earlier task. Right: by how much accuracy on the earlier task changed "
+        f"(vermillion), that step raises the loss on the earlier task. Right: by how much {score} on the earlier task {moved} "
         "until the new one was learned. Vermillion left but not right: the method kept the conflict from doing harm. "
         "Vermillion right but not left: the conflict arose on the way.",
     )
@@ -206,9 +227,9 @@ def _feature_drift(run: Run) -> Panel:
         "How far the features of learned tasks drifted, layer by layer",
         f"Linear CKA on {run.insight.drift_on}, mean over the earlier tasks. 1: as when learned. {spread_words(run)}",
         "What a layer hands on to the next, now and right after the task was learned (Kornblith et al. 2019). The layers are "
-        "named from the first (dark) to the last (light). Where accuracy is lost although early layers hold, the loss is in "
-        "the last ones. Unrelated features score above 0 too, the more the wider a layer: compare a layer with itself over "
-        "time. Convolutions: mean over positions; at most 128 units a layer.",
+        f"named from the first (dark) to the last (light). Where {words(run.objective).is_lost} although early layers hold, "
+        "the loss is in the last ones. Unrelated features score above 0 too, the more the wider a layer: compare a layer with "
+        "itself over time. Convolutions: mean over positions; at most 128 units a layer.",
     )
 
 

@@ -16,11 +16,13 @@ import yaml
 
 from metacl_run.errors import StorageError
 from metacl_run.metrics import chance_level
+from metacl_run.objectives import OBJECTIVES, Objective
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
 
 UNKNOWN: dict[str, Any] = {
+    "score": "accuracy",
     "error": None,
     "warnings": [],
     "timing": {},
@@ -33,7 +35,7 @@ UNKNOWN: dict[str, Any] = {
     "evaluation_half_width": [],
     "meta_test": None,
 }
-"""What a run that failed before its first unit does not say in its summary."""
+"""What a run that failed before its first unit does not say in its summary, and what older runs do not."""
 
 
 class Run(NamedTuple):
@@ -46,14 +48,14 @@ class Run(NamedTuple):
     """[P], increasing."""
     eval_seen: np.ndarray
     """[P] tasks learned, or being learned, at an evaluation; 0 before any learning."""
-    eval_accuracy: np.ndarray
+    eval_scores: np.ndarray
     """[R, P, T]"""
-    probe_accuracy: np.ndarray
+    probe_scores: np.ndarray
     """[R, P, T] the same on what probes look at, which may be less: what can be compared from one evaluation to the next."""
     train_units: np.ndarray
     """[N], increasing."""
     train: dict[str, np.ndarray]
-    """[R, N] by name ("loss", "accuracy"); NaN where not finite or not recorded."""
+    """[R, N] by name ("loss" and the score's); NaN where not finite or not recorded."""
     insight: Insight
     sequences: Sequences | None
     """What was learned class after class; None under other protocols than `meta_continual`."""
@@ -80,14 +82,19 @@ class Run(NamedTuple):
         return str(self.summary["unit_name"])
 
     @property
+    def objective(self) -> Objective:
+        """Whose scores these are."""
+        return OBJECTIVES[self.summary["score"]]
+
+    @property
     def chance(self) -> float | None:
         return chance_level(self.config)
 
     @property
     def evaluation_error(self) -> float | None:
-        """95% half-width of one seed's accuracy at the last evaluation, over what it was evaluated on; mean over seeds."""
+        """95% half-width of one seed's score at the last evaluation, over what it was evaluated on; mean over seeds."""
         half = np.array(self.summary["evaluation_half_width"], dtype=float)
-        return float((np.sqrt((half**2).sum(1)) / half.shape[1]).mean()) if half.size else None
+        return float((np.sqrt((half**2).sum(1)) / half.shape[1]).mean()) if half.size and np.isfinite(half).all() else None
 
     @property
     def probe_units(self) -> np.ndarray:
@@ -154,7 +161,7 @@ def load(directory: Path) -> Run:
     summary = _summary(directory)
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
-    evaluations = _evaluations(records, *shape)
+    evaluations = _evaluations(records, summary["score"], *shape)
     train_units, train = _training(records, shape[0])
     matrix, insight = _matrix(directory, *shape), read(records)
     sequences = sequence_records.read(records, summary)
@@ -197,18 +204,18 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def _evaluations(
-    records: list[dict[str, Any]], replicates: int, tasks: int
+    records: list[dict[str, Any]], score: str, replicates: int, tasks: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     by_unit = {}  # a unit repeated by a continued run counts once, as it came last
     for record in records:
         if record.get("kind") == "eval" and tasks:
             seen = record["task"] + 1 if record["row"] is None else record["row"]
-            by_unit[record["unit"]] = (seen, record["accuracy"], record.get("probe", record["accuracy"]))
+            by_unit[record["unit"]] = (seen, record[score], record.get("probe", record[score]))
     units = sorted(by_unit)
     shape = len(units), replicates, tasks
     seen, whole, probed = (np.array([by_unit[unit][i] for unit in units]) for i in range(3))
-    accuracy, probe = (each.astype(float).reshape(shape).swapaxes(0, 1) for each in (whole, probed))
-    return np.array(units, dtype=int), seen.astype(int), accuracy, probe
+    scores, probes = (each.astype(float).reshape(shape).swapaxes(0, 1) for each in (whole, probed))
+    return np.array(units, dtype=int), seen.astype(int), scores, probes
 
 
 def _training(records: list[dict[str, Any]], replicates: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Figures against work done: accuracy of every task, mean accuracy, training loss. Shapes as in collect.py."""
+"""Figures against work done: score of every task, mean score, training loss. Shapes as in collect.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from metacl_run.metrics import interval95
+from metacl_run.metrics import interval95, shown
 from metacl_run.reporting.captions import Panel, subtitle
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.style import (
@@ -22,6 +22,7 @@ from metacl_run.reporting.style import (
     VERMILLION,
     accuracy_axis,
     end_labels,
+    error_axis,
     ink_on,
     page,
     task_colours,
@@ -33,12 +34,12 @@ MAX_POINTS = 1000
 
 
 def accuracy_by_task(run: Run, panel: Panel) -> Figure:
-    """One line a task with its band; of one task, its learning curve beside the accuracy in training."""
+    """One line a task with its band; of one task, its learning curve beside the score in training."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=run.num_tasks > 1)
-    axes.set_ylabel("accuracy")
-    mean, half = run.probe_accuracy.mean(axis=0), interval95(run.probe_accuracy)  # [P, T]
-    accuracy_axis(axes, _bounds(mean, half), run.chance)
+    axes.set_ylabel(run.objective.score_words)
+    mean, half = run.probe_scores.mean(axis=0), interval95(run.probe_scores)  # [P, T]
+    _score_axis(axes, run, mean, half)
     colours = task_colours(run.num_tasks)
     for task, colour in enumerate(colours):
         begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
@@ -52,8 +53,9 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
     ends = [float(mean[-1, task]) for task in shown]
     texts = [run.task_label(task) for task in shown] if run.num_tasks > 1 else ["held out"] * len(shown)
     inks = [colours[task] for task in shown]
-    if run.num_tasks == 1 and "accuracy" in run.train:
-        units, values = _thinned(run.train_units, run.train["accuracy"])
+    score = run.objective.score_name
+    if run.num_tasks == 1 and score in run.train:
+        units, values = _thinned(run.train_units, run.train[score])
         training = running_mean(values.mean(axis=0))
         axes.plot(units, training, color=GREY, lw=1.1, zorder=1.8)
         if np.isfinite(training[-1]):
@@ -67,10 +69,9 @@ def mean_accuracy(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=True)
     names, colours = ("tasks seen so far", "all tasks"), (BLUE, VERMILLION)
-    lines, whole = _means(run, run.probe_accuracy), _means(run, run.eval_accuracy)  # two of [R, P] each
-    bounds = [_bounds(values.mean(axis=0), interval95(values)) for values in lines]
-    accuracy_axis(axes, np.stack(bounds), run.chance)
-    axes.set_ylabel("mean accuracy")
+    lines, whole = _means(run, run.probe_scores), _means(run, run.eval_scores)  # two of [R, P] each
+    _score_axis(axes, run, np.stack(lines).mean(axis=1), np.stack([interval95(values) for values in lines]))
+    axes.set_ylabel("mean accuracy" if run.objective.higher_is_better else run.objective.score_words)
     ends = run.eval_units % run.units_per_task == 0
     for values, all_of_it, colour in zip(lines, whole, colours, strict=True):
         mean_line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
@@ -79,19 +80,19 @@ def mean_accuracy(run: Run, panel: Panel) -> Figure:
             axes.plot(run.eval_units[ends], dots, "o", color=colour, ms=4, mec="white", mew=0.6, zorder=4, clip_on=False)
     last = [float(values.mean(axis=0)[-1]) for values in whole]
     if np.isfinite(last).all():
-        texts = [f"{name} {end:.2f}" for name, end in zip(names, last, strict=True)]
+        texts = [f"{name} {shown(end, run.objective)}" for name, end in zip(names, last, strict=True)]
         end_labels(axes, run.eval_units[-1], last, texts, colours, 8.5)
     return figure
 
 
-def _means(run: Run, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _means(run: Run, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[R, P] over the tasks seen so far and over all, of [R, P, T]."""
-    seen = [accuracy[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)]
-    return np.stack(seen, axis=1), accuracy.mean(axis=2)
+    seen = [scores[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)]
+    return np.stack(seen, axis=1), scores.mean(axis=2)
 
 
 def stability_gap(run: Run, panel: Panel) -> Figure:
-    """Accuracy on the earlier tasks from one switch of tasks to the next, against what it was before the switch."""
+    """The score on the earlier tasks from one switch of tasks to the next, against what it was before the switch."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9, left=0.9)
     switches = after_switches(run)
     colours = task_colours(run.num_tasks)
@@ -104,7 +105,7 @@ def stability_gap(run: Run, panel: Panel) -> Figure:
     axes.set_xlim(0, run.units_per_task)
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_xlabel(f"{run.unit_name}s since the switch to a new task")
-    axes.set_ylabel("change of accuracy on earlier tasks")
+    axes.set_ylabel(f"change of {run.objective.score_words} on earlier tasks")
     axes.yaxis.set_major_formatter("{x:+.2f}")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     shown = list(switches)[:: math.ceil(len(switches) / 6)]
@@ -115,7 +116,7 @@ def stability_gap(run: Run, panel: Panel) -> Figure:
 
 
 def after_switches(run: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """By task learned, from the second on: units since the switch to it [P], and by how much the mean accuracy on the tasks
+    """By task learned, from the second on: units since the switch to it [P], and by how much the mean score on the tasks
     before it differed from what it was before the switch [R, P].
 
     The first point is the switch itself.
@@ -125,7 +126,7 @@ def after_switches(run: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     for task in range(1, run.num_tasks):
         chosen = (run.eval_units >= task * length) & (run.eval_units <= (task + 1) * length)
         if chosen.sum() > 1:
-            values = run.probe_accuracy[:, chosen, :task].mean(axis=2)
+            values = run.probe_scores[:, chosen, :task].mean(axis=2)
             found[task] = (run.eval_units[chosen] - task * length, values - values[:, :1])
     return found
 
@@ -159,10 +160,14 @@ def mean_line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray,
         axes.fill_between(units, mean - half, mean + half, color=colour, alpha=0.14, lw=0, zorder=2)
 
 
-def _bounds(mean: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """The edges of a band, [2, ...], kept within what an accuracy can be; the mean itself where there is no band."""
+def _score_axis(axes: Axes, run: Run, mean: np.ndarray, half: np.ndarray) -> None:
+    """A y axis for lines [...] with bands of half that width, or none where it is NaN."""
     half = np.nan_to_num(half)
-    return np.clip(np.stack([mean - half, mean + half]), 0, 1)
+    band = np.stack([mean - half, mean + half])
+    if run.objective.higher_is_better:
+        accuracy_axis(axes, np.clip(band, 0, 1), run.chance)  # kept within what an accuracy can be
+    else:
+        error_axis(axes, mean, band)
 
 
 def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:

@@ -72,9 +72,10 @@ def interference(run: Run, panel: Panel) -> Figure:
     tasks = run.insight.tasks
     lower = np.tril(np.ones_like(met, dtype=bool))
     labels = [f"learning {run.task_label(task, 18)}" for task in tasks[1:]]
+    change = "accuracy change" if run.objective.higher_is_better else "fall of error"
     drawn = [
         ("cosine of gradients when it began", met, _limit(met)),
-        ("accuracy change while it was learned", became, _limit(became)),
+        (f"{change} while it was learned", became, _limit(became)),
     ]
     return _heat_maps(run, panel, drawn, lower, labels, [str(task + 1) for task in tasks[:-1]], "earlier task")
 

@@ -1,13 +1,12 @@
-"""Figures of the accuracy matrix: forgetting per task and the matrix itself. Shapes as in collect.py."""
+"""Figures of the matrix of scores: forgetting per task and the matrix itself. Shapes as in collect.py."""
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.metrics import forgetting_per_task, interval95
+from metacl_run.metrics import forgetting_per_task, interval95, shown
 from metacl_run.reporting.captions import Panel, subtitle
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.style import BLUE, GREY, INK, PALE, SHADE, VERMILLION, ink_on, page
@@ -17,6 +16,7 @@ def forgetting(run: Run, panel: Panel) -> Figure:
     """A bar a task, from the rows reached: of k learned tasks, the first k - 1."""
     learned = run.rows_reached - 1
     rows = run.matrix[:, : learned + 1, :learned]  # [R, k + 1, k]
+    rows = run.objective.sign * rows  # higher is better
     drops = np.stack([forgetting_per_task(replicate) for replicate in rows])  # [R, k - 1]
     best, final = rows[:, 1:-1, :-1].max(axis=1).mean(axis=0), rows[:, -1, :-1].mean(axis=0)
     since = np.diagonal(rows[:, 1:], axis1=1, axis2=2).mean(axis=0)[:-1] - final
@@ -39,11 +39,11 @@ def forgetting(run: Run, panel: Panel) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, lw=0.6)
-    axes.set_xlabel("drop in accuracy   (right of 0: forgotten, left: improved)")
-    for place, text in enumerate(zip(best, final, strict=True)):
-        axes.annotate(
-            "{:.2f} → {:.2f}".format(*text), (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
-        )
+    change = "drop in" if run.objective.higher_is_better else "rise of"
+    axes.set_xlabel(f"{change} {run.objective.score_words}   (right of 0: forgotten, left: improved)")
+    for place, pair in enumerate(zip(best, final, strict=True)):
+        text = " → ".join(shown(run.objective.sign * value, run.objective) for value in pair)
+        axes.annotate(text, (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes.annotate(
         "best → end",
         (1.03, 1.0),
@@ -64,9 +64,12 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     size = (cell * num_tasks, min(cell, 0.42) * num_rows)
     right, below = max(1.0, 6.6 - 1.9 - size[0]), 0.16 * run.column_label(0).count("\n")
     figure, axes = page(panel.title, subtitle(run), panel.caption, size, right=right, left=1.9, below=below)
-    colours = matplotlib.colormaps["cividis"]
-    low = np.nanmin(mean) if run.chance is None else min(run.chance, float(np.nanmin(mean)))
-    image = axes.imshow(mean, cmap=colours, vmin=np.floor(low * 10) / 10, vmax=1.0, aspect="auto", interpolation="nearest")
+    if run.objective.higher_is_better:
+        low = np.nanmin(mean) if run.chance is None else min(run.chance, float(np.nanmin(mean)))
+        colours, low, high = "cividis", float(np.floor(low * 10) / 10), 1.0
+    else:
+        colours, low, high = "cividis_r", 0.0, float(np.nanmax(mean)) or 1.0
+    image = axes.imshow(mean, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     fontsize = float(np.clip(cell * 18, 6.2, 9.0))
     for (row, task), value in np.ndenumerate(mean):
         if np.isfinite(value):
@@ -84,7 +87,7 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     axes.set_xticks(range(num_tasks), [run.column_label(task) for task in range(num_tasks)])
     axes.set_yticks(range(num_rows), ["before learning", *(f"after {run.task_label(task, 18)}" for task in range(num_tasks))])
     axes.tick_params(length=0)
-    axes.set_xlabel(f"accuracy on {run.columns}")
+    axes.set_xlabel(f"{run.objective.score_words} on {run.columns}")
     width, height = figure.get_size_inches()
     beside = figure.add_axes(((1.9 + size[0] + 0.18) / width, axes.get_position().y0, 0.14 / width, size[1] / height))
     bar = figure.colorbar(image, cax=beside)

@@ -25,15 +25,16 @@ STATUS_WORDS = {
     "diverged": "The run diverged: its loss or parameters stopped being finite. The curves up to there are kept.",
     "failed": "The run failed. What it had written is kept; the same command tries again.",
 }
-TILES = ("accuracy", "learning_accuracy", "forgetting", "bwt", "fwt")
-"""The metrics that stand large at the top."""
-SEQUENCE_TILES = ("accuracy", "memory", "joint_accuracy", "learning_accuracy", "forgetting")
+TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt")
+"""The metrics that stand large at the top, with the name of the score to be filled in."""
+SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "learning_{score}", "forgetting")
 
 
 def write(run_dir: Path) -> Path:
     """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
     run = load(run_dir)
-    tiles, meanings = (TILES, MEANINGS) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS)
+    score = run.objective.score_name
+    tiles, meanings = (TILES, MEANINGS[score]) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS[score])
     test = None if run.sequences is None else run.sequences.meta_test
     html = _template().render(
         run=run,
@@ -42,12 +43,13 @@ def write(run_dir: Path) -> Path:
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
         sentence=sentence(run) if run.num_tasks else None,
-        tiles=[name for name in tiles if name in run.summary["metrics"]],
+        tiles=[name for tile in tiles if (name := tile.format(score=score)) in run.summary["metrics"]],
         meanings=meanings,
         metric_heading=metric_heading(run.summary),
         meta_test=test,
         lengths=lengths_table(test) if test is not None else [],
         rate_heading=rate_heading(test) if test is not None else "",
+        score=run.objective.score_words,
         figures=[(panel, svg) for panel in panels(run) if (svg := inline_svg(run, panel.name, panel.title))],
         matrix=_matrix_rows(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
@@ -74,7 +76,7 @@ def inline_svg(run: Run, name: str, title: str) -> Markup | None:
 
 
 def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
-    """(stage, accuracy of every task): the mean over replicates of the rows reached."""
+    """(stage, score of every task): the mean over replicates of the rows reached."""
     mean = run.matrix[:, : run.rows_reached].mean(axis=0) if run.num_replicates else run.matrix[0:0].sum(axis=0)
     stages = ["before learning", *(f"after {run.task_label(task)}" for task in range(run.num_tasks))]
     return [(stage, [number(value) for value in row]) for stage, row in zip(stages, mean, strict=False)]

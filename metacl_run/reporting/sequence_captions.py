@@ -8,6 +8,7 @@ from metacl_run.metrics import TUNED_ON_TEST
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.panel import Panel, spread_words
 from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences
+from metacl_run.reporting.words import words
 
 
 def sequence_panels(run: Run, found: Sequences) -> list[Panel]:
@@ -19,7 +20,7 @@ def sequence_panels(run: Run, found: Sequences) -> list[Panel]:
     if test is not None and run.num_tasks > 1 and run.rows_reached:
         panels.append(_accuracy_matrix(run, test))
     if test is not None and test.selection is not None and len(test.rates) > 1:
-        panels.append(_choice_of_rate(test))
+        panels.append(_choice_of_rate(run, test))
     if len(found.probe_units):
         panels.append(_probes(run, found))
     if "loss" in run.train and np.isfinite(run.train["loss"]).any():
@@ -37,7 +38,7 @@ def mark(test: MetaTest) -> str:
 
 
 def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
-    replicates, _, orders = test.accuracy.shape
+    replicates, _, orders = test.held_out.shape
     count = f"{orders} order{'s' if orders > 1 else ''}"
     if test.joint is not None and test.joint.shape[2] != orders:
         count += f" (joint training: {test.joint.shape[2]})"
@@ -54,26 +55,34 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
         if replicates > 1
         else ""
     )
+    said, concepts, examples = words(run.objective), run.objective.concepts, run.objective.examples
+    chance = " Chance is one guess among the classes learned." if run.objective.higher_is_better else ""
+    stays, goes = ("stays high", "falls") if run.objective.higher_is_better else ("stays low", "rises")
     return Panel(
         "sequence_accuracy",
-        "Accuracy after learning unseen classes one after another",
+        f"{said.score.capitalize()} after learning unseen {concepts} one after another",
         f"{mark(test)}{lines}{seeds}",
-        f"{mark(test)}The learner meets each class once and never again. Held out: other images of the classes it has learned. "
-        "Memory: the very images it learned from. Where memory stays high and held out falls, it remembers images but does not "
-        f"recognise the class; where both fall, it forgets.{bound} Chance is one guess among the classes learned.{pooling}",
+        f"{mark(test)}The learner meets each of the {concepts} once and never again. Held out: other {examples} of those it "
+        f"has learned. Memory: the very {examples} it learned from. Where memory {stays} and held out {goes}, it remembers "
+        f"them but does not know the {concepts}; where both {said.worsens.removesuffix('s')}, it forgets."
+        f"{bound}{chance}{pooling}",
     )
 
 
 def _forgetting_curve(run: Run, test: MetaTest) -> Panel:
     span = window(test.longest)
+    concepts, worsens = run.objective.concepts, words(run.objective).worsens
+    title = "How well a class is recognised, by how many were learned after it"
+    if not run.objective.higher_is_better:
+        title = "How well a function is known, by how many were learned after it"
     smoothed = f"Running mean over {span} neighbours; pale: every place. " if span > 1 else ""
     return Panel(
         "forgetting_curve",
-        "How well a class is recognised, by how many were learned after it",
-        f"{mark(test)}After {test.longest} classes. {smoothed}{spread_words(run)}",
-        f"{mark(test)}Left: the class learned last; right: the one learned first. A line that falls to the right is "
-        "forgetting; a flat one means that accuracy is limited by something else than what was learned afterwards. Every point "
-        "is a mean over orders, so it is about the place in the sequence and not about which class stood there.",
+        title,
+        f"{mark(test)}After {test.longest} {concepts}. {smoothed}{spread_words(run)}",
+        f"{mark(test)}Left: what was learned last; right: what was learned first. A line that {worsens} to the right is "
+        "forgetting; a flat one means that something else sets the limit than what was learned afterwards. Every point is a "
+        "mean over orders, so it is about the place in the sequence and not about what stood there.",
     )
 
 
@@ -81,27 +90,28 @@ def _accuracy_matrix(run: Run, test: MetaTest) -> Panel:
     seeds = f"Mean of {run.num_replicates} seeds." if run.num_replicates > 1 else "One seed."
     return Panel(
         "accuracy_matrix",
-        "Accuracy on every part of the sequence after each part",
+        f"{run.objective.score_words.capitalize()} on every part of the sequence after each part",
         f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}",
-        f"{mark(test)}Read down a column to see one group of classes over time: below its frame is what learning further "
-        "classes did to it; above its frame it had not been learned yet.",
+        f"{mark(test)}Read down a column to see one group of {run.objective.concepts} over time: below its frame is what "
+        "learning further ones did to it; above its frame it had not been learned yet.",
     )
 
 
-def _choice_of_rate(test: MetaTest) -> Panel:
-    where = "the meta-test classes themselves" if test.tuned_on_test else "meta-train classes"
+def _choice_of_rate(run: Run, test: MetaTest) -> Panel:
+    concepts, score = run.objective.concepts, run.objective.score_words
+    where = f"the meta-test {concepts} themselves" if test.tuned_on_test else f"meta-train {concepts}"
     on_edge = _on_the_edge(test)
     return Panel(
         "choice_of_rate",
         "How the learning rate of meta-test was chosen",
-        f"{mark(test)}Accuracy of every candidate on {where}. Ring: the rate chosen for that number of classes"
-        + ("; the larger, the more seeds chose it." if len(test.accuracy) > 1 else "."),
+        f"{mark(test)}{score.capitalize()} of every candidate on {where}. Ring: the rate chosen for that number"
+        + ("; the larger, the more seeds chose it." if len(test.held_out) > 1 else "."),
         f"{mark(test)}A flat top means that the choice hardly matters; a narrow one, that results depend on it. "
         + (
-            "The choice was made by accuracy on the classes that the run is judged by, so its accuracy is flattered: compare "
-            "it only with numbers that were tuned in the same way."
+            f"The choice was made on the {concepts} that the run is judged by, so its result is flattered: compare it only "
+            "with numbers that were tuned in the same way."
             if test.tuned_on_test
-            else "No class of meta-test had a part in the choice."
+            else f"None of the {concepts} of meta-test had a part in the choice."
         )
         + on_edge,
     )
@@ -115,13 +125,14 @@ def _on_the_edge(test: MetaTest) -> str:
 
 
 def _probes(run: Run, found: Sequences) -> Panel:
+    concepts = f"{found.probe_length} {run.objective.concepts}"
     return Panel(
         "probes",
         "What meta-training does for learning in sequence",
-        f"A meta-test of {found.probe_length} classes, repeated while the learner is meta-trained. {spread_words(run)}",
-        f"At every point the learner of that moment learns {found.probe_length} classes one after another. Lines that no "
-        "longer rise: more meta-updates will hardly help. Held out that falls while memory rises: meta-training has begun to "
-        "overfit. Probes are small and tell the trend, not the result.",
+        f"A meta-test of {concepts}, repeated while the learner is meta-trained. {spread_words(run)}",
+        f"At every point the learner of that moment learns {concepts} one after another. "
+        " Lines that no longer change: more meta-updates will hardly help. Held out that gets worse while memory gets "
+        "better: meta-training has begun to overfit. Probes are small and tell the trend, not the result.",
     )
 
 
@@ -130,7 +141,7 @@ def _training_loss(run: Run) -> Panel:
         "training_loss",
         "Loss of meta-training",
         f"Running mean; pale: every record. {spread_words(run)}",
-        "The loss of the outer objective: on the images just learned and others at random, after learning in sequence.",
+        "The loss of the outer objective: on what was just learned and on other examples, after learning in sequence.",
     )
 
 

@@ -19,7 +19,7 @@ from metacl_run.reporting.collect import Run
 from metacl_run.reporting.curves import MAX_LABELS, SIZE, mean_line, running_mean, work_axis
 from metacl_run.reporting.panel import Panel
 from metacl_run.reporting.sequence_records import MetaTest, pool
-from metacl_run.reporting.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, accuracy_axis, end_labels, page
+from metacl_run.reporting.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, accuracy_axis, end_labels, error_axis, page
 
 MAX_TICKS = 8
 MOST_EXAMPLES = 6
@@ -33,15 +33,21 @@ def sequence_accuracy(run: Run, panel: Panel) -> Figure:
     """Held out, memory and the upper bound, against the number of classes learned."""
     test = _meta_test(run)
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
-    lines = [("held out", test.accuracy, BLUE, "-"), ("memory", test.memory, ORANGE, "-")]
+    lines = [("held out", test.held_out, BLUE, "-"), ("memory", test.memory, ORANGE, "-")]
     if test.joint is not None:
         lines.append(("joint training", test.joint, INK, "--"))
     everywhere = np.arange(test.lengths[0], test.longest + 1)
     pooled = [pool(values) for _, values, _, _ in lines]
     edges = np.concatenate([bootstrap95(values).ravel() for values in pooled] + [values.mean(axis=1) for values in pooled])
-    accuracy_axis(axes, np.concatenate([edges, 1 / test.lengths]), None)
-    axes.plot(everywhere, 1 / everywhere, color=GREY, lw=0.8, marker="" if len(everywhere) > 1 else "_", zorder=1.5)
-    ends, texts, inks = [1 / test.longest], [f"chance {1 / test.longest:.2g}"], [GREY]
+    ends: list[float] = []
+    texts: list[str] = []
+    inks: list[str] = []
+    if run.objective.higher_is_better:
+        accuracy_axis(axes, np.concatenate([edges, 1 / test.lengths]), None)
+        axes.plot(everywhere, 1 / everywhere, color=GREY, lw=0.8, marker="" if len(everywhere) > 1 else "_", zorder=1.5)
+        ends, texts, inks = [1 / test.longest], [f"chance {1 / test.longest:.2g}"], [GREY]
+    else:
+        error_axis(axes, edges, edges)
     for (name, values, colour, style), orders in zip(lines, pooled, strict=True):
         mean, band = orders.mean(axis=1), bootstrap95(orders)
         axes.plot(test.lengths, mean, style, color=colour, lw=1.7, zorder=3)
@@ -52,8 +58,8 @@ def sequence_accuracy(run: Run, panel: Panel) -> Figure:
         if np.isfinite(mean[-1]):
             ends, texts, inks = [*ends, float(mean[-1])], [*texts, f"{name} {mean[-1]:.2f}"], [*inks, colour]
     axes.set_xlim(0, test.longest)
-    axes.set_xlabel("classes learned")
-    axes.set_ylabel("accuracy on the classes learned")
+    axes.set_xlabel(f"{run.objective.concepts} learned")
+    axes.set_ylabel(f"{run.objective.score_words} on the {run.objective.concepts} learned")
     axes.set_xticks(apart(test.lengths, 0.055 * test.longest))
     end_labels(axes, test.longest, ends, texts, inks, 8.5)
     return figure
@@ -64,17 +70,17 @@ def forgetting_curve(run: Run, panel: Panel) -> Figure:
     test = _meta_test(run)
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     ages = np.arange(test.longest)
-    raw = [values[:, ::-1] for values in (test.place_accuracy, test.place_memory)]  # [R, N], youngest first
+    raw = [values[:, ::-1] for values in (test.place_held_out, test.place_memory)]  # [R, N], youngest first
     smooth = [np.stack([running_mean(replicate) for replicate in values]) for values in raw]
-    accuracy_axis(axes, np.concatenate([values.mean(axis=0) for values in raw]), None)
+    _score_axis(axes, run, np.concatenate([values.mean(axis=0) for values in raw]))
     means = [values.mean(axis=0) for values in smooth]
     names = ("held out", "memory")
     for values, line, mean, colour in zip(raw, smooth, means, (BLUE, ORANGE), strict=True):
         axes.plot(ages, values.mean(axis=0), color=colour, lw=0.6, alpha=0.35)
         mean_line(axes, ages, mean, interval95(line), colour)
     axes.set_xlim(0, max(1, test.longest - 1))
-    axes.set_xlabel("classes learned after it")
-    axes.set_ylabel("accuracy on a class")
+    axes.set_xlabel(f"{run.objective.concepts} learned after it")
+    axes.set_ylabel(run.objective.score_words)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     if np.isfinite([mean[-1] for mean in means]).all():
         texts = [f"{name} {mean[-1]:.2f}" for name, mean in zip(names, means, strict=True)]
@@ -89,7 +95,7 @@ def choice_of_rate(run: Run, panel: Panel) -> Figure:
     assert test.selection is not None
     order = np.argsort(test.rates)
     places, mean = np.log10(test.rates[order]), test.selection.mean(axis=0)[:, order]  # [L], [S, L]
-    accuracy_axis(axes, mean, None)
+    _score_axis(axes, run, mean)
     inks = _shades(len(test.lengths))
     for row, (values, colour) in enumerate(zip(mean, inks, strict=True)):
         axes.plot(places, values, color=colour, lw=1.4, marker=".", ms=5)
@@ -102,10 +108,10 @@ def choice_of_rate(run: Run, panel: Panel) -> Figure:
     every = math.ceil(len(places) / MAX_TICKS)
     axes.set_xticks(places[::every], [f"{rate:.2g}" for rate in test.rates[order][::every]])
     axes.set_xlabel("learning rate of meta-test (logarithmic)")
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(run.objective.score_words)
     step = math.ceil(len(test.lengths) / MAX_LABELS)
     shown = [row for row in range(0, len(test.lengths), step) if np.isfinite(mean[row, -1])]
-    texts = [f"{test.lengths[row]} classes" for row in shown]
+    texts = [f"{test.lengths[row]} {run.objective.concepts}" for row in shown]
     end_labels(axes, places[-1], [float(mean[row, -1]) for row in shown], texts, [inks[row] for row in shown], 8.5)
     return figure
 
@@ -116,12 +122,15 @@ def probes(run: Run, panel: Panel) -> Figure:
     found = run.sequences
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=False)
-    both = [("held out", found.probe_accuracy, BLUE), ("memory", found.probe_memory, ORANGE)]
+    both = [("held out", found.probe_held_out, BLUE), ("memory", found.probe_memory, ORANGE)]
     means = [values.mean(axis=0) for _, values, _ in both]
     halves = [np.nan_to_num(interval95(values)) for _, values, _ in both]
     edges = np.stack([[mean - half, mean + half] for mean, half in zip(means, halves, strict=True)])
-    accuracy_axis(axes, np.clip(edges, 0, 1), 1 / found.probe_length)
-    axes.set_ylabel(f"accuracy on {found.probe_length} classes")
+    if run.objective.higher_is_better:
+        accuracy_axis(axes, np.clip(edges, 0, 1), 1 / found.probe_length)
+    else:
+        error_axis(axes, np.stack(means), edges)
+    axes.set_ylabel(f"{run.objective.score_words} on {found.probe_length} {run.objective.concepts}")
     for (_, values, colour), mean in zip(both, means, strict=True):
         mean_line(axes, found.probe_units, mean, interval95(values), colour)
         axes.plot(found.probe_units, mean, "o", color=colour, ms=3.5, zorder=3)
@@ -130,6 +139,14 @@ def probes(run: Run, panel: Panel) -> Figure:
         texts = [f"{name} {end:.2f}" for (name, _, _), end in zip(both, last, strict=True)]
         end_labels(axes, found.probe_units[-1], last, texts, [colour for _, _, colour in both], 8.5)
     return figure
+
+
+def _score_axis(axes: Axes, run: Run, values: np.ndarray) -> None:
+    """A y axis that holds all of `values`, as suits the score."""
+    if run.objective.higher_is_better:
+        accuracy_axis(axes, values, None)
+    else:
+        error_axis(axes, values, values)
 
 
 def representation(run: Run, panel: Panel) -> Figure:

@@ -36,15 +36,15 @@ class MetaTest(NamedTuple):
     chosen: np.ndarray | None
     """[R, S] the rates used."""
     selection: np.ndarray | None
-    """[R, S, L] mean accuracy of each candidate on the classes it was chosen on."""
-    accuracy: np.ndarray
-    """[R, S, O] on held-out images."""
+    """[R, S, L] mean score of each candidate on the classes it was chosen on."""
+    held_out: np.ndarray
+    """[R, S, O] score on held-out images."""
     memory: np.ndarray
     """[R, S, O] on the images just learned."""
     joint: np.ndarray | None
     """[R, S, O'] on held-out images after training on the same classes shuffled, for several epochs: the upper bound."""
-    place_accuracy: np.ndarray
-    """[R, N] held-out accuracy by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
+    place_held_out: np.ndarray
+    """[R, N] held-out score by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
     place_memory: np.ndarray
     """[R, N] the same on the images just learned."""
     representation: Representation | None
@@ -67,7 +67,7 @@ class Sequences(NamedTuple):
     """[P], increasing."""
     probe_length: int
     """Classes a probe learns; 0 where there was none."""
-    probe_accuracy: np.ndarray
+    probe_held_out: np.ndarray
     """[R, P]"""
     probe_memory: np.ndarray
     """[R, P]"""
@@ -86,10 +86,10 @@ def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | 
     by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
     probes = [by_unit[unit] for unit in sorted(by_unit)]
     shape = len(probes), len(summary["seeds"])
-    accuracy, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in ("accuracy", "memory"))
+    held_out, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in (summary["score"], "memory"))
     units = np.array([probe["unit"] for probe in probes], dtype=int)
     content = summary["meta_test"]
-    return Sequences(units, probes[-1]["length"] if probes else 0, accuracy, memory, _meta_test(content) if content else None)
+    return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, _meta_test(content) if content else None)
 
 
 def pool(values: np.ndarray) -> np.ndarray:
@@ -105,10 +105,10 @@ def _meta_test(content: dict[str, Any]) -> MetaTest:
         tuned_on=content["tuned_on"],
         chosen=_optional(content["chosen"]),
         selection=_optional(content["selection"]),
-        accuracy=_array(content["accuracy"]),
+        held_out=_array(content[content["score"]]),
         memory=_array(content["memory"]),
         joint=_optional(content["joint"]),
-        place_accuracy=_array(content["by_place"]["accuracy"]),
+        place_held_out=_array(content["by_place"][content["score"]]),
         place_memory=_array(content["by_place"]["memory"]),
         representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
         gate=None if content["gate"] is None else _array(content["gate"]["activity"]),

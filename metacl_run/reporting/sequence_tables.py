@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metacl_run.metrics import TUNED_ON_TEST, bootstrap95, reading, reading_in_sequence
+from metacl_run.objectives import Objective
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.sequence_records import MetaTest, Sequences, pool
 
@@ -22,7 +23,7 @@ class Length(NamedTuple):
 
 
 def lengths_table(test: MetaTest) -> list[Length]:
-    columns = {"held out": test.accuracy, "memory": test.memory}
+    columns = {"held out": test.held_out, "memory": test.memory}
     if test.joint is not None:
         columns["joint training"] = test.joint
     return [
@@ -45,20 +46,24 @@ def metric_heading(summary: dict[str, Any]) -> str:
 def sentence(run: Run) -> str:
     """What the run's numbers say, for a person."""
     if run.sequences is None:
-        return reading(run.matrix, run.chance)
+        return reading(run.matrix, run.chance, run.objective)
     test = run.sequences.meta_test
     if test is None:
-        return _progress(run.sequences, run.unit_name)
-    accuracy, memory = (float(pool(values)[-1].mean()) for values in (test.accuracy, test.memory))
+        return _progress(run.sequences, run.unit_name, run.objective)
+    held_out, memory = (float(pool(values)[-1].mean()) for values in (test.held_out, test.memory))
     joint = np.nan if test.joint is None else float(pool(test.joint)[-1].mean())
-    return reading_in_sequence(test.longest, accuracy, memory, joint, test.tuned_on)
+    return reading_in_sequence(test.longest, held_out, memory, joint, test.tuned_on, run.objective)
 
 
-def _progress(found: Sequences, unit_name: str) -> str:
+def _progress(found: Sequences, unit_name: str, objective: Objective) -> str:
     text = "No meta-test was completed."
     if len(found.probe_units):
-        scores = f"accuracy {found.probe_accuracy[:, -1].mean():.2f}, memory {found.probe_memory[:, -1].mean():.2f}"
-        text += f" The last probe, {found.probe_length} classes after {found.probe_units[-1]} {unit_name}s: {scores}."
+        scores = (
+            f"{objective.score_name} {found.probe_held_out[:, -1].mean():.2f}, memory {found.probe_memory[:, -1].mean():.2f}"
+        )
+        text += (
+            f" The last probe, {found.probe_length} {objective.concepts} after {found.probe_units[-1]} {unit_name}s: {scores}."
+        )
     return text
 
 

@@ -134,6 +134,14 @@ def end_labels(
         axes.text(x_text, place, text, color=INK, fontsize=fontsize, va="center", clip_on=False)
 
 
+def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
+    """A y axis from 0 that holds all of `mean`, none of it below, and of `band` what is not far above."""
+    line, whole = (float(values[np.isfinite(values)].max(initial=0.0)) for values in (mean, band))
+    axes.set_ylim(0, 1.05 * min(whole, 1.5 * line) or 1.0)
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color=PALE, lw=0.6)
+
+
 def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None) -> None:
     """A y axis in tenths that holds all of `values` and the chance level, with a line for the latter."""
     finite = values[np.isfinite(values)]

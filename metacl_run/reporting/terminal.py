@@ -39,7 +39,8 @@ def show(run_dir: Path, console: Console) -> None:
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
     if run.evaluation_error is not None:
-        measured = f"Within one seed, the last evaluation gives accuracy to ±{number(run.evaluation_error)} (95%)."
+        score = run.objective.score_words
+        measured = f"Within one seed, the last evaluation gives {score} to ±{number(run.evaluation_error)} (95%)."
         console.print(measured, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     if run.time_words is not None:
         console.print(run.time_words, style="dim", highlight=False, soft_wrap=not console.is_terminal)

@@ -1,6 +1,6 @@
 """The terminal: progress while a run lasts (live, or plain lines with a rate limit), its results when it has ended.
 
-Accuracies shown are means over replicates.
+Scores shown are means over replicates.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metacl_run.metrics import chance_level
+from metacl_run.objectives import OBJECTIVES
 from metacl_run.reporting.terminal import show
 from metacl_run.tracking.listener import Listener, RunInfo
 from metacl_run.tracking.view import SHOWN, View, sparkline
@@ -127,7 +128,7 @@ class PlainDisplay(Display):
         if record["kind"] == "eval" and record["row"] is not None:
             after = f"after task {view.seen}/{view.num_tasks}" if view.seen else "before learning"
             name = view.task_name(view.seen - 1) if view.seen else ""
-            self._say(f"{after} {name}".rstrip() + f": accuracy {view.accuracy():.3f}{self._earlier()}")
+            self._say(f"{after} {name}".rstrip() + f": {view.info.score} {view.score():.3f}{self._earlier()}")
         elif record["kind"] == "probe":
             self._say(f"after {view.unit}/{view.total} {view.info.unit_name}s: {view.probe}")
         elif view.meta_test is not None and (due or view.position() != step or view.done == view.of):
@@ -135,8 +136,8 @@ class PlainDisplay(Display):
         elif view.meta_test is None and due:
             loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
             where = f"{view.position()}, {view.info.unit_name} {view.unit}/{view.total}"
-            accuracy = "" if view.in_sequence else f"accuracy so far {view.accuracy():.3f}, "
-            self._say(f"{where}: {loss}{accuracy}{view.time_left()} left")
+            score = "" if view.in_sequence else f"{view.info.score} so far {view.score():.3f}, "
+            self._say(f"{where}: {loss}{score}{view.time_left()} left")
         else:
             return
         self._next_s = view.wall_s + self._interval_s
@@ -188,7 +189,7 @@ class LiveDisplay(Display):
         chance = chance_level(info.config)
         guess = "" if chance is None else f" [dim](chance {chance:.2f})"
         if np.isfinite(view.now).any():
-            facts.add_row("[dim]accuracy so far", f"[bold]{view.accuracy():.3f}[/]{guess}")
+            facts.add_row(f"[dim]{info.score} so far", f"[bold]{view.score():.3f}[/]{guess}")
         if view.losses:
             line = sparkline(view.losses, min(SPARK_WIDTH, max(8, self._terminal.width - 40)))
             facts.add_row("[dim]training loss", f"[cyan]{line}[/] {view.losses[-1]:.4g}")
@@ -201,15 +202,20 @@ class LiveDisplay(Display):
 
 
 def task_table(view: View, rows: int) -> Table:
-    """Accuracy of every task now, when learned, and the change; of more tasks than `rows`, those around the current."""
+    """Score of every task now, when learned, and the change; of more tasks than `rows`, those around the current."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("task", "", "accuracy", "now", "learned", "change"):
-        table.add_column(heading, justify="left" if heading in ("", "accuracy") else "right", no_wrap=True)
+    objective = OBJECTIVES[view.info.score]
+    whole = 1.0 if objective.higher_is_better else float(np.nanmax(view.now))
+    for heading in ("task", "", objective.score_name, "now", "learned", "change"):
+        table.add_column(heading, justify="left" if heading in ("", objective.score_name) else "right", no_wrap=True)
+
+    def add(number: str, name: str, now: float, learned: float, style: str) -> None:
+        table.add_row(number, Text(name), *_score_cells(now, learned, whole, objective.sign), style=style)
+
     first = min(max(0, view.task + 2 - rows), max(0, view.num_tasks - rows))
     if first:
         earlier = slice(0, first)
-        _add_row(
-            table,
+        add(
             "1" if first == 1 else f"1-{first}",
             "mean" if first > 1 else view.task_name(0)[:24],
             view.now[earlier].mean(),
@@ -219,24 +225,22 @@ def task_table(view: View, rows: int) -> Table:
     for task in range(first, min(first + rows, view.num_tasks)):
         style = "bold" if task == view.task else ("dim" if task > view.task else "")
         name = view.task_name(task)
-        _add_row(table, str(task + 1), name[:24], view.now[task], view.learned[task], style)
+        add(str(task + 1), name[:24], view.now[task], view.learned[task], style)
     if (hidden := view.num_tasks - first - rows) > 0:
         table.add_row("", f"[dim]and {hidden} more to come")
     return table
 
 
-def _add_row(table: Table, number: str, name: str, now: float, learned: float, style: str) -> None:
+def _score_cells(now: float, learned: float, whole: float, sign: int) -> list[RenderableType]:
+    """A bar, the score now, when learned, and the change, which is red where it is for the worse."""
     change = now - learned
-    colour = "" if not math.isfinite(change) or abs(change) < 0.005 else ("red" if change < 0 else "green")
-    table.add_row(
-        number,
-        Text(name),
-        ProgressBar(total=1.0, completed=now if math.isfinite(now) else 0.0, width=20),
+    colour = "" if not math.isfinite(change) or abs(change) < 0.005 else ("red" if sign * change < 0 else "green")
+    return [
+        ProgressBar(total=whole, completed=now if math.isfinite(now) else 0.0, width=20),
         f"{now:.3f}" if math.isfinite(now) else "-",
         f"{learned:.3f}" if math.isfinite(learned) else "",
         Text(f"{change:+.3f}" if math.isfinite(change) else "", style=colour),
-        style=style,
-    )
+    ]
 
 
 def _title(info: RunInfo) -> str:

@@ -25,6 +25,8 @@ class RunInfo(NamedTuple):
     """Units of work a task takes; the run takes this times the number of tasks."""
     unit_name: str
     """What one unit is called: "meta-update", "observation"."""
+    score: str
+    """What a score is called in the records: "accuracy", "mse"."""
     config: dict[str, Any]
     """The resolved config."""
     first_unit: int

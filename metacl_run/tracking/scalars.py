@@ -8,27 +8,28 @@ from typing import Any
 import numpy as np
 
 
-def scalars(record: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, float]:
+def scalars(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> dict[str, float]:
     """{name: value} of a record; empty for kinds that are not curves.
 
     For a probe of protocol `meta_continual`: `probe/accuracy`, `probe/memory`.
 
     The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third
     task); of several replicates, seed 7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
+    Another `score` than "accuracy" gives its name: `eval/mse_seen`.
     """
-    return _named(_replicates(record), seeds)
+    return _named(_replicates(record, score), seeds)
 
 
 def meta_test_curves(summary: Mapping[str, Any], seeds: Sequence[int]) -> dict[int, dict[str, float]]:
     """{classes learned: {name: value}} of the meta-test that ends a run of protocol `meta_continual`; else empty.
 
-    The means over orders are `meta_test/accuracy`, `meta_test/memory` and, where there is an upper bound, `meta_test/joint`;
-    over replicates and for each seed as in `scalars`.
+    The means over orders are `meta_test/accuracy` (or as the score is called), `meta_test/memory` and, where there is an upper
+    bound, `meta_test/joint`; over replicates and for each seed as in `scalars`.
     """
     content = summary.get("meta_test") or {"lengths": []}
     found = {}
     for index, length in enumerate(content["lengths"]):
-        curves = {name: content[name] for name in ("accuracy", "memory", "joint") if content[name] is not None}
+        curves = {name: content[name] for name in (content["score"], "memory", "joint") if content[name] is not None}
         each = {f"meta_test/{name}": np.array(values, dtype=float)[:, index].mean(axis=1) for name, values in curves.items()}
         found[int(length)] = _named(each, seeds)
     return found
@@ -43,19 +44,19 @@ def _named(each: Mapping[str, np.ndarray], seeds: Sequence[int]) -> dict[str, fl
     return named
 
 
-def _replicates(record: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
     """{name: [R]}; JSON's null is NaN."""
     if record["kind"] == "train":
         return {f"train/{name}": np.array(values, dtype=float) for name, values in record["metrics"].items()}
     if record["kind"] == "probe":
-        return {f"probe/{name}": np.array(record[name], dtype=float) for name in ("accuracy", "memory")}
+        return {f"probe/{name}": np.array(record[name], dtype=float) for name in (score, "memory")}
     if record["kind"] != "eval":
         return {}
-    accuracy = np.array(record["accuracy"], dtype=float)  # [R, T]
-    named = {f"eval/task_{task + 1:02d}": accuracy[:, task] for task in range(accuracy.shape[1])}
-    named["eval/accuracy_all"] = accuracy.mean(axis=1)
+    scores = np.array(record[score], dtype=float)  # [R, T]
+    named = {f"eval/task_{task + 1:02d}": scores[:, task] for task in range(scores.shape[1])}
+    named[f"eval/{score}_all"] = scores.mean(axis=1)
     if seen := num_seen(record):
-        named["eval/accuracy_seen"] = accuracy[:, :seen].mean(axis=1)
+        named[f"eval/{score}_seen"] = scores[:, :seen].mean(axis=1)
     return named
 
 

@@ -49,7 +49,7 @@ class TensorBoardListener(Listener):
         self._writer.add_text("config", _code(info.config), info.first_unit)
 
     def record(self, record: dict[str, Any]) -> None:
-        for name, value in scalars(record, self._info.seeds).items():
+        for name, value in scalars(record, self._info.seeds, self._info.score).items():
             self._writer.add_scalar(name, value, record["unit"])
 
     def finished(self, summary: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from metacl_run.objectives import OBJECTIVES
 from metacl_run.tracking.listener import RunInfo
 from metacl_run.tracking.scalars import num_seen
 
@@ -24,9 +25,9 @@ class View:
         self.total = info.units_per_task * self.num_tasks
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
-        """[T] latest accuracy."""
+        """[T] latest score."""
         self.learned = np.full(self.num_tasks, np.nan)
-        """[T] accuracy right after a task was learned."""
+        """[T] score right after a task was learned."""
         self.losses: list[float] = []
         self.in_sequence = info.protocol == "meta_continual"
         """Whether one phase of training is followed by a meta-test on sequences of classes."""
@@ -50,13 +51,14 @@ class View:
         if record["kind"] == "train" and "loss" in record["metrics"]:
             self.losses.append(float(np.mean(np.array(record["metrics"]["loss"], dtype=float))))
         if record["kind"] == "eval":
-            self.now = np.array(record["accuracy"], dtype=float).mean(axis=0)
+            self.now = np.array(record[self.info.score], dtype=float).mean(axis=0)
             self.seen = num_seen(record)
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
         if record["kind"] == "probe":
-            accuracy, memory = (float(np.mean(np.array(record[name], dtype=float))) for name in ("accuracy", "memory"))
-            self.probe = f"{record['length']} unseen classes in sequence: accuracy {accuracy:.2f} (memory {memory:.2f})"
+            score, concepts = self.info.score, OBJECTIVES[self.info.score].concepts
+            held_out, memory = (float(np.mean(np.array(record[name], dtype=float))) for name in (score, "memory"))
+            self.probe = f"{record['length']} unseen {concepts} in sequence: {score} {held_out:.2f} (memory {memory:.2f})"
 
     @property
     def done(self) -> int:
@@ -78,7 +80,7 @@ class View:
             return "meta-training" if self.meta_test is None else self.meta_test[2]
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
-    def accuracy(self) -> float:
+    def score(self) -> float:
         """Mean over the tasks seen so far; over all before any learning."""
         return float(self.now[: self.seen or None].mean())
 

@@ -70,7 +70,7 @@ class WandbListener(Listener):
         self._run.define_metric("*", step_metric="unit")
 
     def record(self, record: dict[str, Any]) -> None:
-        if named := scalars(record, self._info.seeds):
+        if named := scalars(record, self._info.seeds, self._info.score):
             self._run.log({"unit": record["unit"], **named})
 
     def finished(self, summary: dict[str, Any]) -> None:

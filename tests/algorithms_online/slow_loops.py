@@ -111,7 +111,7 @@ class Slow:
     def observe(self, observed: Observation) -> None:
         raise NotImplementedError
 
-    def end_task(self, task: int, samples: Samples) -> None:  # noqa: B027
+    def end_task(self, task: int, samples: Samples) -> None:
         """Default: nothing."""
 
 

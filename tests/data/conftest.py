@@ -27,7 +27,7 @@ def make() -> Callable[..., Any]:
 
     def settings(name: str) -> dict[str, Any]:
         config = OmegaConf.to_container(OmegaConf.load(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)
-        parents = [parent for parent in config.pop("defaults", []) if parent != "_self_"]
+        parents = [parent for parent in config.pop("defaults", []) if isinstance(parent, str) and parent != "_self_"]
         return {key: value for each in (*map(settings, parents), config) for key, value in each.items()}
 
     def build(name: str, **changes: object) -> Any:

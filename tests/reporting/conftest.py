@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from metacl_run.metrics import summarise
+from metacl_run.objectives import OBJECTIVES
 
 UNITS = 40
 PROBE_EVERY = 8
@@ -37,8 +38,12 @@ def build_run(
     forget: float = 0.08,
     names: list[list[str]] | None = None,
     error: str | None = None,
+    score: str = "accuracy",
 ) -> Path:
-    """Writes a run that ended after `stop` units (None: all of them; -1: before the first evaluation)."""
+    """Writes a run that ended after `stop` units (None: all of them; -1: before the first evaluation).
+
+    A mean squared error is five times what an accuracy lacks to 1.
+    """
     total = tasks * UNITS
     stop = total if stop is None else stop
     seeds = list(range(replicates))
@@ -49,19 +54,20 @@ def build_run(
         task = max(0, (unit - 1) // UNITS)
         if unit:
             loss = 1.6 * np.exp(-((unit - 1) % UNITS) / 10) + 0.2 + 0.1 * np.cos(unit + np.arange(replicates))
-            metrics = {"loss": loss.tolist(), "accuracy": (1 - loss / 3).tolist()}
+            metrics = {"loss": loss.tolist(), score: (1 - loss / 3 if score == "accuracy" else loss).tolist()}
             if status == "diverged" and unit == stop:
                 metrics["loss"] = [None] * replicates
             records.append({"kind": "train", "unit": unit, "task": task, "wall_s": unit / 10, "metrics": metrics})
         if unit % PROBE_EVERY == 0:
             row = unit // UNITS if unit % UNITS == 0 else None
             values = accuracy_at(unit, tasks, replicates, forget)
+            values = values if score == "accuracy" else 5 * (1 - values)
             if row is not None:
                 matrix[:, row] = values
             record = {"kind": "eval", "unit": unit, "task": task, "row": row, "wall_s": unit / 10}
-            records.append({**record, "accuracy": values.tolist()})
+            records.append({**record, score: values.tolist()})
     evaluations = [record for record in records if record["kind"] == "eval"]
-    probes = np.array([record["accuracy"] for record in evaluations])
+    probes = np.array([record[score] for record in evaluations])
     probe_tasks = [record["task"] for record in evaluations]
     summary = {
         "schema": 1,
@@ -72,7 +78,8 @@ def build_run(
         "data": "split_glyphs",
         "protocol": "continual_meta",
         "seeds": seeds,
-        "metrics": summarise(matrix, probes, probe_tasks),
+        "score": score,
+        "metrics": summarise(matrix, probes, probe_tasks, OBJECTIVES[score]),
         "timing": {"wall_s": stop / 10, "units_per_s": 10.0},
         "peak_memory_mb": 412.5,
         "environment": {"python": "3.11", "torch": "2.13.0", "device": "cpu", "git_commit": None},
@@ -82,7 +89,8 @@ def build_run(
         "warnings": [],
         "error": error,
     }
-    config = {"data": {"ways": 5, "shots": 1, "name": "<script>alert(1)</script>"}, "algo": {"inner_lr": 0.4}}
+    ways = {"ways": 5} if score == "accuracy" else {}
+    config = {"data": {**ways, "shots": 1, "name": "<script>alert(1)</script>"}, "algo": {"inner_lr": 0.4}}
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
     (directory / "summary.json").write_text(json.dumps(summary))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metacl_run.objectives import CLASSIFICATION
 from metacl_run.reporting import curves, matrices
 from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
@@ -78,6 +80,42 @@ def test_heat_map_and_bars_show_the_matrix(make_run: Callable[..., Path]) -> Non
     assert np.mean(widths) == pytest.approx(run.summary["metrics"]["forgetting"]["mean"])
 
 
+def test_figures_of_an_error_show_it_as_it_is_and_low_as_good(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=4, replicates=3, score="mse")
+    assert {path.stem for path in draw(run_dir)} == ALL
+    run = load(run_dir)
+    mean = np.load(run.directory / "accuracy_matrix.npy").mean(axis=0)
+    assert mean.max() > 3.5
+    axes = axes_of(run, "accuracy_matrix", matrices.accuracy_matrix)
+    shown = {text.get_text() for text in axes.texts}
+    assert shown == {f"{value:.2f}".removeprefix("0") for value in mean.ravel()}
+    (image,) = axes.images
+    lightness = [float(np.dot(image.to_rgba(value)[:3], [0.2126, 0.7152, 0.0722])) for value in (mean.min(), mean.max())]
+    good_and_bad = matplotlib.colormaps["cividis"]([1.0, 0.0])[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert lightness[0] > lightness[1]
+    assert lightness == pytest.approx(good_and_bad, abs=0.15)  # as of an accuracy: bright is good
+    axes = axes_of(run, "forgetting", matrices.forgetting)
+    assert axes.get_xlabel().startswith("rise of mean squared error")
+    risen = np.mean(run.matrix[:, -1, :-1] - run.matrix[:, 1:-1, :-1].min(axis=1), axis=0)
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(risen)
+    assert risen.mean() == pytest.approx(run.summary["metrics"]["forgetting"]["mean"])
+    for name, function in (("accuracy_by_task", curves.accuracy_by_task), ("mean_accuracy", curves.mean_accuracy)):
+        axes = axes_of(run, name, function)
+        assert axes.get_ylabel() == "mean squared error"
+        assert axes.get_ylim()[0] == 0
+        assert axes.get_ylim()[1] > run.probe_scores.mean(axis=0).max() * (name == "accuracy_by_task")
+    gap = axes_of(run, "stability_gap", curves.stability_gap)
+    assert gap.get_ylabel() == "change of mean squared error on earlier tasks"
+
+
+def test_a_run_from_before_there_were_scores_has_accuracies(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    summary = json.loads((run_dir / "summary.json").read_text())
+    del summary["score"]
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    assert load(run_dir).objective is CLASSIFICATION
+
+
 def test_mean_accuracy_ends_at_the_metric(make_run: Callable[..., Path]) -> None:
     run = load(make_run(tasks=4, replicates=3))
     axes = axes_of(run, "mean_accuracy", curves.mean_accuracy)
@@ -118,5 +156,5 @@ def test_records_cut_short_or_repeated_are_read_once(make_run: Callable[..., Pat
         file.write((run_dir / "metrics.jsonl").read_text().splitlines()[-1] + "\n")
         file.write('{"kind": "train", "unit": 81, "ta')
     again = load(run_dir)
-    np.testing.assert_array_equal(again.eval_accuracy, whole.eval_accuracy)
+    np.testing.assert_array_equal(again.eval_scores, whole.eval_scores)
     np.testing.assert_array_equal(again.train_units, whole.train_units)

@@ -117,6 +117,16 @@ def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run:
         assert [float(text) for text in shown] == pytest.approx(values[np.isfinite(values)].round(2).tolist())
 
 
+def test_of_errors_a_fall_is_the_gain(make_run: Callable[..., Path]) -> None:
+    run = looked_at(make_run(tasks=3, score="mse"), tasks=[0, 1, 2])
+    matrix = run.matrix[0]
+    assert pairs(run)[1][0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
+    panel = next(panel for panel in panels(run) if panel.name == "interference")
+    assert f"mean squared error on task 1 then changed by {matrix[3, 0] - matrix[2, 0]:+.3g}" in panel.caption
+    axes = axes_of(run, "interference", insight_figures.interference)
+    assert axes[1].get_title(loc="left") == "fall of error while it was learned"
+
+
 def test_of_a_long_stream_rows_and_columns_are_the_compared_tasks(make_run: Callable[..., Path]) -> None:
     run = looked_at(make_run(tasks=6), tasks=[0, 2, 5])
     matrix = run.matrix[0]

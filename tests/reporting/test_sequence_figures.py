@@ -221,6 +221,6 @@ def test_a_probe_repeated_by_a_continued_run_counts_once(make: Callable[..., Pat
     found = load(run_dir).sequences
     assert found is not None
     assert list(found.probe_units) == [100, 200, 300, 400]
-    assert found.probe_accuracy[0, -1] == 0.25
+    assert found.probe_held_out[0, -1] == 0.25
     assert np.isnan(found.probe_memory[0, -1])
     figures.draw(run_dir)

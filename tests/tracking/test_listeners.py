@@ -15,12 +15,12 @@ import pytest
 from rich.console import Console as Terminal
 
 from metacl_run.errors import ConfigError, SettingError
-from metacl_run.tracking.console import Console
+from metacl_run.tracking.console import Console, task_table
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, NoLogger, RunInfo
 from metacl_run.tracking.scalars import scalars
 from metacl_run.tracking.tensorboard_listener import TensorBoardLogger
-from metacl_run.tracking.view import clock, sparkline
+from metacl_run.tracking.view import View, clock, sparkline
 from metacl_run.tracking.wandb_listener import WandbLogger
 
 UNITS, TASKS, SEEDS = 4, 2, [3, 7]
@@ -40,6 +40,7 @@ def info_of(directory: Path, **changes: Any) -> RunInfo:
         task_names=[["Hebrew [old]", "Korean"]] * 2,
         units_per_task=UNITS,
         unit_name="meta-update",
+        score="accuracy",
         config={"data": {"ways": 5}, "algo": {"inner_lr": 0.4}},
         first_unit=0,
     )
@@ -95,16 +96,16 @@ def play(listener: Listener, info: RunInfo) -> None:
 
 
 def test_scalars_are_means_and_each_seed() -> None:
-    named = scalars(list(records())[-1], SEEDS)
+    named = scalars(list(records())[-1], SEEDS, "accuracy")
     assert named["eval/task_01"] == pytest.approx(0.65)
     assert named["eval/accuracy_all"] == named["eval/accuracy_seen"] == pytest.approx(0.75)
     assert named["seed_7/eval/task_02"] == 0.9
-    assert scalars({"kind": "unknown"}, SEEDS) == {}
+    assert scalars({"kind": "unknown"}, SEEDS, "accuracy") == {}
 
 
 def test_scalars_of_one_seed_come_once_and_null_is_nan() -> None:
     record = {"kind": "train", "unit": 1, "task": 0, "wall_s": 0.0, "metrics": {"loss": [None]}}
-    named = scalars(record, [3])
+    named = scalars(record, [3], "accuracy")
     assert list(named) == ["train/loss"]
     assert np.isnan(named["train/loss"])
 
@@ -125,6 +126,46 @@ def test_plain_lines(tmp_path: Path) -> None:
     assert "after task 2/2 Korean: accuracy 0.750 (mean of 2), earlier tasks -0.200 since learned" in lines
     assert any(line.startswith("accuracy") and "0.750" in line for line in lines)
     assert "Forgetting 0.20: accuracy on earlier tasks fell from 0.85 at best to 0.65 at the end; chance is 0.20." in lines
+
+
+def errors() -> Iterator[dict[str, Any]]:
+    """The records of a regression: the errors are what the accuracies lack to 3."""
+    for record in records():
+        if record["kind"] == "eval":
+            record["mse"] = (3 - np.array(record.pop("accuracy"))).tolist()
+        yield record
+
+
+def test_errors_go_by_their_name_everywhere(tmp_path: Path) -> None:
+    info = info_of(tmp_path / "run", score="mse", config={"data": {"shots": 10}})
+    out, live = io.StringIO(), io.StringIO()
+    terminal = Terminal(file=live, force_terminal=True, width=100, height=30, legacy_windows=False, no_color=True)
+    for console in (Console("plain", tmp_path, Terminal(file=out)), Console("rich", tmp_path, terminal)):
+        with console:
+            console.started(info)
+            for record in errors():
+                console.record(record)
+    assert "before learning: mse 2.800" in out.getvalue()
+    assert "after task 2/2 Korean: mse 2.250 (mean of 2), earlier tasks +0.200 since learned" in out.getvalue()
+    assert "mse so far" in live.getvalue()
+    for text in (out.getvalue(), live.getvalue()):
+        assert "accuracy" not in text
+        assert "chance" not in text
+    named = scalars(list(errors())[-1], SEEDS, "mse")
+    assert named["eval/mse_all"] == named["eval/mse_seen"] == pytest.approx(2.25)
+    assert not [name for name in named if "accuracy" in name]
+
+
+def test_a_change_for_the_worse_is_red_whatever_the_score(tmp_path: Path) -> None:
+    found = {}
+    for score, given in (("accuracy", records()), ("mse", errors())):
+        view = View(info_of(tmp_path, score=score))
+        for record in given:
+            if record["kind"] in ("train", "eval"):
+                view.take(record)
+        change = next(iter(task_table(view, rows=5).columns[-1].cells))
+        found[score] = (str(change), change.style)
+    assert found == {"accuracy": ("-0.200", "red"), "mse": ("+0.200", "red")}
 
 
 def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
