@@ -1,8 +1,8 @@
 """OML and ANML as their released code has them, beside ours: a meta-training step, and learning sequences at meta-test.
 
 The loops pass images through the whole network at every inner step. OML's also computes the outer loss before the first step
-and after every one, to log it; ANML's differentiates by all parameters and moves some. What is compared is the same step: second
-order for OML, first order for ANML, as released. The networks of the loops are made of stock layers.
+and after every one, to log it; ANML's differentiates by all parameters and moves some. The same step is compared: second order
+for OML, first order for ANML, as released. The networks of the loops are made of stock layers.
 """
 
 from __future__ import annotations

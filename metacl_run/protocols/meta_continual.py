@@ -32,7 +32,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import HEAD, Cut, Model, Network, initial_params
-from metacl_run.objectives import CLASSIFICATION
+from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
@@ -91,6 +91,9 @@ class MetaContinual(Protocol):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         for name in ("joint_epochs", "eval_every", "checkpoint_every"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+
+    def objective(self, data: ConceptData) -> Objective:
+        return data.objective
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
         """Whether there is a rate to choose."""
@@ -171,6 +174,7 @@ class _TrajectoryLoop(Loop):
 
     def __init__(self, settings: MetaContinual, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, run.data
+        self.objective = run.data.objective
         self.pool: ConceptPool = run.data.load_concepts().to(run.gpu.torch_device)
         self.updates = settings.updates if self.algo.trains else 0
         starts = [0, *settings.schedule]
