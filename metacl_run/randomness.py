@@ -43,9 +43,7 @@ class Purpose(IntEnum):
     """What is learned in a sequence of meta-test, and new weights for it; whose classes (0 meta-train, 1 meta-test), order."""
     SHUFFLE = 13
     """How the upper bound shuffles the same; the order, the number of classes."""
-    LOOK = 14
-    """Images that a representation is looked at on; no position."""
-    FUNCTIONS = 15
+    FUNCTIONS = 14
     """Functions to regress on, of a generator's own seed; no position."""
 
 

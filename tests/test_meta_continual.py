@@ -222,6 +222,72 @@ def test_halves_draw_trajectories_and_what_to_remember_apart(sequences: Callable
         assert max(remembered) < 9
 
 
+FUNCTIONS = [
+    "data=incremental_sine",
+    *("data.meta_train_functions=12", "data.meta_test_functions=8", "data.together=4", "data.learn_examples=8"),
+    *("data.test_examples=5", "model=mlp_incremental_sine", "model.hidden=[6,6]", "gpu.precision=float64"),
+    *("algo.classes=3", "algo.class_steps=2", "algo.step_examples=4", "algo.query_examples=2"),
+    *("protocol.updates=3", "protocol.schedule=[2,4]", "protocol.orders=2", "protocol.eval_every=2", "gpu.threads=1"),
+]
+
+
+def test_functions_are_judged_by_their_error(experiment: Callable[..., Experiment]) -> None:
+    own = ["algo.remember=0", "algo.redraw=false", "protocol.rates=[0.05]"]
+    built = experiment("algo=oml", *own, tiny=FUNCTIONS)
+    assert run(built) == 0
+    state, matrix, summary, _ = final(built)
+    assert json.loads((built.directory / "summary.json").read_text())["score"] == "mse"
+    pool = built.data.load_concepts()
+    network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
+    params = tree_map(lambda leaf: leaf[0], state["meta"]["params"])
+    errors = np.zeros((2, 4))
+    for order in range(2):
+        concepts = generator(Purpose.SEQUENCE, 0, 1, order).permutation(8)[:4]
+        module = copy.deepcopy(network.module).double()
+        module.load_state_dict(params)
+        optimizer = torch.optim.SGD(module.head.parameters(), lr=0.05)  # type: ignore[union-attr]
+        for place in range(4):
+            for step in range(2):
+                index = np.arange(4 * step, 4 * step + 4)
+                x, y = pool.gather("meta_test", np.full(4, concepts[place]), index, np.full(4, place))
+                optimizer.zero_grad()
+                (module(x.double()) - y.double()).square().mean().backward()
+                optimizer.step()
+        for place in range(4):
+            x, y = pool.gather("meta_test", np.full(5, concepts[place]), np.arange(8, 13), np.full(5, place))
+            errors[order, place] = (module(x.double()) - y.double()).square().mean().item()
+    np.testing.assert_allclose(summary["meta_test"]["mse"][0][1], errors.mean(1), rtol=1e-9)
+    np.testing.assert_allclose(matrix[0, 2], [errors[:, :2].mean(), errors[:, 2:].mean()], rtol=1e-9)
+    np.testing.assert_allclose(summary["metrics"]["mse"]["mean"], errors.mean(), rtol=1e-9)
+
+
+def test_alpaca_learns_functions_in_closed_form(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("algo=alpaca", tiny=FUNCTIONS)
+    assert run(built) == 0
+    state, _, summary, _ = final(built)
+    pool = built.data.load_concepts()
+    network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
+    meta = tree_map(lambda leaf: leaf[0], state["meta"])
+    module = copy.deepcopy(network.module).double()
+    module.load_state_dict(meta["params"])
+
+    def features(x: torch.Tensor) -> np.ndarray:
+        with torch.no_grad():
+            return np.c_[module.body(x.double()).numpy(), np.ones(len(x))]  # type: ignore[operator]
+
+    factor = meta["prior"]["factor"].numpy()
+    start = np.c_[meta["params"]["head.weight"].numpy(), meta["params"]["head.bias"].numpy()].T
+    for order in range(2):
+        concepts = generator(Purpose.SEQUENCE, 0, 1, order).permutation(8)[:4]
+        rows = [pool.gather("meta_test", np.full(13, concepts[p]), np.arange(13), np.full(13, p)) for p in range(4)]
+        phi = np.concatenate([features(x[:8]) for x, _ in rows])
+        target = np.concatenate([y[:8].double().numpy() for _, y in rows])
+        prior = factor @ factor.T
+        posterior = np.linalg.solve(prior + phi.T @ phi, phi.T @ target + prior @ start)
+        errors = [((features(x[8:]) @ posterior - y[8:].double().numpy()) ** 2).mean() for x, y in rows]
+        np.testing.assert_allclose(summary["meta_test"]["mse"][0][1][order], np.mean(errors), rtol=1e-7)
+
+
 # ------------------------------------------------------------------------------------------------------- kill and go on
 
 

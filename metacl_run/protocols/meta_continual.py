@@ -31,20 +31,14 @@ from metacl_run.data.base import ConceptData, ConceptPool, Half
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
-from metacl_run.models.base import HEAD, Cut, Model, Network, initial_params
+from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
-from metacl_run.randomness import Purpose, generator
+from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
+from metacl_run.protocols.trajectories import draw
 from metacl_run.types import Params, Trajectory
-
-LOOKED_AT = 400
-"""Held-out examples that the representation is described on."""
-EXAMPLES = 3
-"""Of them, how many are kept one by one."""
-GATED_CONCEPTS, GATE_UNITS = 30, 128
-"""Of how many concepts, and of how many units spread evenly, the gate is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,39 +227,10 @@ class _TrajectoryLoop(Loop):
 
     def _trajectories(self, unit: int) -> Trajectory:
         """[R, E, ...] what one meta-update learns from."""
-        algo, classifies = self.algo, self.data.objective is CLASSIFICATION
-        count, per_class = self.counts["meta_train"], self.learned + self.held_out
-        shape = len(self.run_.seeds), algo.meta_batch_size
-        steps, queries = algo.class_steps * algo.step_examples, algo.query_examples
-        concepts = np.empty((*shape, algo.classes), np.int64)
-        examples = np.empty((*shape, algo.classes, per_class), np.int64)
-        recalled = np.empty((2, *shape, algo.remember), np.int64)
-        fresh = np.empty((*shape, algo.classes, self.width))
-        half = count // 2 if algo.halves else 0
-        for replicate, seed in enumerate(self.run_.seeds):
-            rng = generator(Purpose.TRAJECTORIES, seed, unit)
-            for episode in range(algo.meta_batch_size):
-                concepts[replicate, episode] = half + rng.permutation(count - half)[: algo.classes]
-                rng.permuted(np.tile(np.arange(per_class), (algo.classes, 1)), axis=1, out=examples[replicate, episode])
-            recalled[0, replicate] = rng.integers(half or count, size=recalled.shape[2:])
-            recalled[1, replicate] = rng.integers(per_class, size=recalled.shape[2:])
-            rng.standard_normal(out=fresh[replicate])
-        places = concepts if classifies else np.broadcast_to(np.arange(algo.classes), concepts.shape)
-
-        def gathered(chosen: np.ndarray, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
-            """[R, E, *axes, ...] of the chosen examples of every concept, in the order of the concepts."""
-            each = np.broadcast_arrays(concepts[..., None], chosen, places[..., None])
-            x, y = self.pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in each))
-            return x.to(self.dtype), y.to(self.dtype) if y.is_floating_point() else y
-
-        x, y = gathered(examples[..., :steps], (algo.classes * algo.class_steps, algo.step_examples))
-        asked = examples[..., :steps] if queries is None else examples[..., steps : steps + queries]
-        query_x, query_y = (part.flatten(2, 3) for part in gathered(asked, (algo.classes, asked.shape[-1])))
-        if algo.remember:
-            also_x, also_y = self.pool.gather("meta_train", recalled[0], recalled[1], recalled[0])
-            query_x, query_y = torch.cat([query_x, also_x.to(self.dtype)], 2), torch.cat([query_y, also_y], 2)
-        outputs, new = (torch.from_numpy(part).to(self.device) for part in (concepts, fresh))
-        return Trajectory(x, y, query_x, query_y, outputs, new.to(self.dtype))
+        each = {"concepts": self.counts["meta_train"], "examples": self.learned + self.held_out, "width": self.width}
+        named = self.objective is CLASSIFICATION
+        drawn = draw(self.algo, self.pool, self.run_.seeds, unit, **each, classes=named, dtype=self.dtype)
+        return tree_map(lambda leaf: leaf.to(self.device), drawn)
 
     # ---------------------------------------------------------------------------------------------------------- the loop
 
@@ -287,7 +252,8 @@ class _TrajectoryLoop(Loop):
         return unit == self.updates or (self.eval_every > 0 and unit % self.eval_every == 0)
 
     def begin(self) -> None:
-        if not self.position.probes:
+        if "begun" not in self.position.settled:
+            self.position.settled["begun"] = True
             self._probe()
 
     def advance(self) -> bool:
@@ -313,7 +279,6 @@ class _TrajectoryLoop(Loop):
 
     def _probe(self) -> None:
         """A meta-test of the first number of concepts at the learner's own rate."""
-        self.position.probes.append({"task": 0, "accuracy": []})
         if not self.eval_every or not self.updates:
             return
         begun = time.monotonic()
@@ -434,6 +399,7 @@ class _TrajectoryLoop(Loop):
             """[R][S][O]"""
             return torch.stack([values[:, :, p, : schedule[p - 1]].mean(-1) for p in points], 1).tolist()
 
+        metas = [self._meta(replicate) for replicate in range(self._replicates)]
         selections = [self._selection(replicate) for replicate in range(self._replicates)]
         content = {
             "score": self._score,
@@ -449,52 +415,18 @@ class _TrajectoryLoop(Loop):
                 self._score: shown[:, :, -1].mean(1).tolist(),
                 "memory": recalled[:, :, -1].mean(1).tolist(),
             },
-            "representation": self._representation(),
-            "gate": self._gate(),
+            "representation": describe(self.network, metas, self._images(LOOKED_AT, self.held_out)),
+            "gate": gate_activity(self.network, metas, self._images(GATED_CONCEPTS * self.held_out, self.held_out)),
         }
         self.position.settled["content"] = content
         self._record("meta_test", **content)
 
-    # ------------------------------------------------------------------------------------------------------- look inside
-
-    def _images(self, concepts: int, each: int) -> Tensor:
-        """[concepts, each, ...] held-out or other examples of the first meta-test concepts, the last of each first."""
-        which = np.broadcast_to(self.learned + self.held_out - 1 - np.arange(each), (concepts, each))
+    def _images(self, most: int, each: int) -> Tensor:
+        """[concepts, each, ...] held-out examples of the first meta-test concepts, about `most` in all."""
+        concepts = min(self.counts["meta_test"], -(-most // each))
+        which = np.broadcast_to(self.learned + np.arange(each), (concepts, each))
         what = np.broadcast_to(np.arange(concepts)[:, None], which.shape)
         return self.pool.gather("meta_test", what, which, np.zeros_like(which))[0].to(self.dtype)
-
-    def _representation(self) -> dict[str, Any]:
-        """How the representation answers to unseen concepts."""
-        x = self._images(min(self.counts["meta_test"], -(-LOOKED_AT // self.held_out)), self.held_out).flatten(0, 1)
-        drawn = generator(Purpose.LOOK, self.run_.seeds[0]).permutation(len(x))[:EXAMPLES]
-        found: dict[str, list[Any]] = {"active": [], "dead": [], "mean": [], "examples": []}
-        for replicate in range(self._replicates):
-            params = self._meta(replicate)["params"]
-            with torch.no_grad():
-                whole = self.algo.num_outputs(1) is None
-                given = self.network(params, x) if whole else Cut(self.network, params, [HEAD]).before(params, x)
-            features = given.flatten(1).double().cpu()
-            above = features > 0
-            found["active"].append(above.double().mean().item())
-            found["dead"].append((~above.any(0)).double().mean().item())
-            found["mean"].append(_short(features.mean(0)))
-            found["examples"].append([_short(features[index]) for index in drawn])
-        return found
-
-    def _gate(self) -> dict[str, Any] | None:
-        """The mean activity of a gating branch for some concepts."""
-        if not hasattr(self.network.module, "gate"):
-            return None
-        x = self._images(min(self.counts["meta_test"], GATED_CONCEPTS), self.held_out)
-        activity = []
-        for replicate in range(self._replicates):
-            params = self._meta(replicate)["params"]
-            with torch.no_grad():
-                _, gate = Cut(self.network, params, ["body", HEAD]).before(params, x.flatten(0, 1))
-            by_concept = gate.unflatten(0, x.shape[:2]).mean(1)
-            some = torch.linspace(0, by_concept.shape[1] - 1, min(by_concept.shape[1], GATE_UNITS)).round().long()
-            activity.append([_short(row) for row in by_concept[:, some.to(by_concept.device)]])
-        return {"activity": activity}
 
     # ----------------------------------------------------------------------------------------------------------- outcome
 
@@ -515,8 +447,3 @@ class _TrajectoryLoop(Loop):
             also=also,
             details={} if content is None else {"meta_test": content},
         )
-
-
-def _short(values: Tensor) -> list[float]:
-    """As a list with five digits, which is what pictures need."""
-    return [float(f"{value:.5g}") for value in values.tolist()]
