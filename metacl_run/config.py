@@ -97,6 +97,9 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     _check_fit(parts, choices, overrides)
+    if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
+        always = "whose report always shows the representation"
+        raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
     chosen = {group: choices.get(group, "custom") for group in GROUPS}
     return Experiment(
         **parts,

@@ -327,6 +327,7 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
         ("data.meta_test_classes=30", r"^data\.meta_test_classes=30.*: must leave at least one"),
         ("algo.plastic=[headd]", r"^algo\.plastic=\[headd\]: .* has no such group of parameters\. Groups: body, head$"),
         ("model=conv4_small", r"^model: Conv4 has batch norm"),
+        ("insight=light", r"^insight=light: has no effect under protocol=meta_continual, whose report always shows"),
         ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual$"),
     ],
 )

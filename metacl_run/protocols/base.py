@@ -95,6 +95,8 @@ class Protocol(abc.ABC):
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]
+    looks_inside: ClassVar[bool] = True
+    """Whether `Run.insight` is heeded."""
 
     def objective(self, data: Any) -> Objective:
         """What a learner of this data is judged by."""

@@ -62,6 +62,7 @@ class MetaContinual(Protocol):
     learner: ClassVar[type] = TrajectoryLearner
     data: ClassVar[type] = ConceptData
     unit_name: ClassVar[str] = "meta-update"
+    looks_inside: ClassVar[bool] = False
 
     updates: int
     schedule: list[int]
