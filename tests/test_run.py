@@ -289,7 +289,7 @@ def test_a_sweep_goes_on_after_a_job_that_fails(tmp_path: Path) -> None:
 def test_help_and_cfg_work_as_hydra_users_expect(tmp_path: Path) -> None:
     shown = metacl("--help", cwd=tmp_path)
     assert shown.returncode == 0
-    assert "algo: a_gem, anil, " in shown.stdout
+    assert "algo: a_gem, alpaca, anil, " in shown.stdout
     assert metacl("--resolve", cwd=tmp_path).stderr == (
         "metacl-run: --resolve: only goes with --cfg, as in metacl-run --cfg job --resolve\n"
     )
@@ -343,7 +343,7 @@ def test_what_fails_while_running_leaves_a_summary_and_a_report(
         raise FloatingPointError("something of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Loop, "_evaluate_if_due", broken)
+        patched.setattr(Loop, "look_around", broken)
         with pytest.raises(FloatingPointError):
             run(built)
     summary = json.loads((built.directory / "summary.json").read_text())

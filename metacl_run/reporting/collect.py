@@ -145,15 +145,15 @@ class Run(NamedTuple):
         return label if len(label) <= width else label[: width - 1] + "…"
 
     def column_label(self, task: int) -> str:
-        """What stands over a column of the accuracy matrix: the number of a task; the classes of a segment, on two lines."""
+        """What stands over a column of the accuracy matrix: the number of a task; what a segment holds, on two lines."""
         if self.sequences is None:
             return str(task + 1)
-        return self.task_label(task).removeprefix("classes ").replace(" to ", "\nto ")
+        return self.task_label(task).removeprefix(f"{self.objective.concepts} ").replace(" to ", "\nto ")
 
     @property
     def columns(self) -> str:
         """What the columns of the accuracy matrix are."""
-        return "task" if self.sequences is None else "classes"
+        return "task" if self.sequences is None else self.objective.concepts
 
 
 def load(directory: Path) -> Run:

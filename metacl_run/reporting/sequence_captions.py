@@ -45,17 +45,17 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
     pooled = count if replicates == 1 else f"{count} for each of {replicates} seeds, pooled"
     lines = f"Mean over {pooled}" + (", with its 95% bootstrap interval." if replicates * orders > 1 else ", so no interval.")
     seeds = " Thin: each seed." if replicates > 1 else ""
+    said, concepts, examples = words(run.objective), run.objective.concepts, run.objective.examples
     bound = (
-        " Dashed: joint training, on the same classes shuffled, for several epochs: what learning in sequence may hope for."
+        f" Dashed: joint training, on the same {concepts} shuffled, for several epochs: what learning in sequence may hope for."
         if test.joint is not None
         else ""
     )
     pooling = (
-        " The bands show what the order of the classes does; how seeds differ is in the table of metrics."
+        f" The bands show what the order of the {concepts} does; how seeds differ is in the table of metrics."
         if replicates > 1
         else ""
     )
-    said, concepts, examples = words(run.objective), run.objective.concepts, run.objective.examples
     chance = " Chance is one guess among the classes learned." if run.objective.higher_is_better else ""
     stays, goes = ("stays high", "falls") if run.objective.higher_is_better else ("stays low", "rises")
     return Panel(
@@ -148,14 +148,17 @@ def _training_loss(run: Run) -> Panel:
 def _representation(run: Run, inside: Representation) -> Panel:
     seed = f" Pictures: seed {run.summary['seeds'][0]}." if run.num_replicates > 1 else ""
     over = f", means over {run.num_replicates} seeds" if run.num_replicates > 1 else ""
+    many = run.objective.examples
+    one = many.removesuffix("s")
+    each = "an image" if one == "image" else f"a {one}"
     return Panel(
         "representation",
         "The representation: which units are active",
-        f"{inside.active.mean():.1%} of the {inside.mean.shape[1]} units are active for an image; {inside.dead.mean():.1%} are "
-        f"dead, 0 for every image{over}.{seed}",
+        f"{inside.active.mean():.1%} of the {inside.mean.shape[1]} units are active for {each}; {inside.dead.mean():.1%} are "
+        f"dead, 0 for every {one}{over}.{seed}",
         "Every unit of the representation is one cell; its place has no meaning but is the same in all pictures. Left: average "
-        "activation over many images. Right: single images. What the OML paper found is a representation that is sparse for "
-        "every image (few filled cells on the right) and yet uses all units (no dead cells on the left): images then share "
+        f"activation over many {many}. Right: single {many}. What the OML paper found is a representation that is sparse for "
+        f"every {one} (few filled cells on the right) and yet uses all units (no dead cells on the left): {many} then share "
         "few units, and learning one disturbs others little.",
     )
 

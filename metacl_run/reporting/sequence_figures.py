@@ -164,7 +164,7 @@ def representation(run: Run, panel: Panel) -> Figure:
     inch_x, inch_y = 1 / figure.get_size_inches()
     left = figure.add_axes((box.x0, box.y0, big * inch_x, box.height))
     image = _units(left, mean, float(np.nanmax(mean)), mark_zeros=True)
-    left.set_title("average over images (vermillion: never active)", fontsize=8.5, loc="left", pad=4)
+    left.set_title(f"average over {run.objective.examples} (vermillion: never active)", fontsize=8.5, loc="left", pad=4)
     _bar(figure, left, image)
     top = float(np.nanmax(examples))
     for place, values in enumerate(examples):
@@ -174,7 +174,7 @@ def representation(run: Run, panel: Panel) -> Figure:
         axes = figure.add_axes((x, y, side * inch_x, side * inch_y))
         image = _units(axes, values, top, mark_zeros=False)
         if place == 0:
-            axes.set_title("single images, on one scale", fontsize=8.5, loc="left", pad=4)
+            axes.set_title(f"single {run.objective.examples}, on one scale", fontsize=8.5, loc="left", pad=4)
     return figure
 
 

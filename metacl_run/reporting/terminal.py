@@ -35,7 +35,8 @@ def show(run_dir: Path, console: Console) -> None:
         _print_table(metrics_table(summary, each=few), metrics_table(summary, each=False), console)
     if run.sequences is not None and run.sequences.meta_test is not None:
         test = run.sequences.meta_test
-        _print_table(sequence_table(test, intervals=True), sequence_table(test, intervals=False), console)
+        wide, narrow = (sequence_table(test, run.objective.concepts, intervals=intervals) for intervals in (True, False))
+        _print_table(wide, narrow, console)
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
     if run.evaluation_error is not None:
@@ -80,11 +81,11 @@ def metrics_table(summary: dict[str, Any], each: bool) -> Table:
     return table
 
 
-def sequence_table(test: MetaTest, intervals: bool) -> Table:
-    """The meta-test, a row a length; with `intervals`, the 95% bootstrap interval over orders of every mean."""
+def sequence_table(test: MetaTest, concepts: str, intervals: bool) -> Table:
+    """The meta-test, a row a number of `concepts`; with `intervals`, the 95% bootstrap interval over orders of every mean."""
     lengths = lengths_table(test)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("classes learned", no_wrap=True)
+    table.add_column(f"{concepts} learned", no_wrap=True)
     for name in lengths[0].scores:
         table.add_column(name, justify="right", style="bold")
         if intervals:

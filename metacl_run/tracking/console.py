@@ -114,7 +114,8 @@ class PlainDisplay(Display):
         plural = "s" if self._view.num_tasks > 1 else ""
         work = f"{self._view.num_tasks} task{plural} of {info.units_per_task} {info.unit_name}s"
         if self._view.in_sequence:
-            work = f"{self._view.total} {info.unit_name}s, then a meta-test on sequences of unseen classes"
+            concepts = OBJECTIVES[info.score].concepts
+            work = f"{self._view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
         self._say(f"{_title(info)}: {work}")
         self._say(f"run directory {info.directory}")
         if info.first_unit:

@@ -240,7 +240,14 @@ class ToyImages(ImageData):
 def toy_images(**changes: Any) -> ToyImages:
     settings: dict[str, Any] = {
         **{"ways": 2, "shots": 1, "queries": 1, "validation_classes": 0, "test_classes": 1, "rotations": False},
-        **{"test_rotations": False, "shift": "none", "image_size": SIDE, "test_images": 2, "scenario": "class"},
+        **{
+            "test_rotations": False,
+            "shift": "none",
+            "image_size": SIDE,
+            "test_images": 2,
+            "scenario": "class",
+            "meta_test_classes": 0.3,
+        },
     }
     return ToyImages(**{**settings, **changes})
 

@@ -126,3 +126,49 @@ def test_a_run_stopped_in_meta_training_says_what_its_last_probe_gave(tmp_path: 
 def test_the_time_of_meta_test_is_called_so(tmp_path: Path) -> None:
     assert "Probes and meta-test took 75% of the time." in shown(tmp_path)
     assert "Meta-test took 75% of the time." in shown(tmp_path, updates=0)
+
+
+def as_an_error(run_dir: Path) -> dict[str, Any]:
+    """Turns the run into one whose score is a mean squared error, above 1; its meta-test."""
+
+    def error(values: Any) -> Any:
+        return (5 * (1.2 - np.array(values))).tolist()
+
+    def renamed(name: str) -> str:
+        return name.replace("accuracy", "mse")
+
+    summary = json.loads((run_dir / "summary.json").read_text())
+    test = summary["meta_test"]
+    for part in (test, test["by_place"]):
+        part.update(mse=error(part.pop("accuracy")), memory=error(part["memory"]))
+    test |= {"joint": error(test["joint"]), "selection": error(test["selection"]), "score": "mse"}
+    summary |= {"score": "mse", "metrics": {renamed(name): metric for name, metric in summary["metrics"].items()}}
+    summary["task_names"] = [[name.replace("classes", "functions") for name in each] for each in summary["task_names"]]
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    np.save(run_dir / "accuracy_matrix.npy", error(np.load(run_dir / "accuracy_matrix.npy")))
+    records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    for record in records:
+        if record["kind"] == "probe":
+            record.update(mse=error(record.pop("accuracy")), memory=error(record["memory"]))
+    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return test
+
+
+def test_of_functions_nothing_is_said_about_classes(tmp_path: Path) -> None:
+    run_dir = build_sequences(tmp_path / "run", replicates=2)
+    test = as_an_error(run_dir)
+    figures.draw(run_dir)
+    page = report.write(run_dir).read_text(encoding="utf-8")
+    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.split("<h2>To repeat it")[0].split("<body>")[1])))
+    held_out, memory = (np.array(test[name])[:, -1].mean() for name in ("mse", "memory"))
+    said = f"After learning 200 unseen functions in one pass, the mean squared error on held-out points is {held_out:.2f}"
+    assert said in text
+    assert f"({memory:.2f} on those learned)" in text
+    assert "Mean squared error by number of functions functions learned" in text
+    assert "mean squared error on functions 1 to 10 11 to 50" in text
+    assert "held-out mean squared error on all functions" in text
+    out = io.StringIO()
+    terminal.show(run_dir, Console(file=out, width=200))
+    assert "functions learned" in out.getvalue()
+    for words in (text.replace("accuracy_matrix.npy", ""), out.getvalue()):
+        assert not re.search(r"\b(accurac\w+|class|classes|images?|chance)\b", words, re.IGNORECASE)

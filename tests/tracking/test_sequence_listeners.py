@@ -27,6 +27,7 @@ SUMMARY: dict[str, Any] = {
         "accuracy": [[[0.8, 0.6], [0.5, 0.3]], [[0.9, 0.7], [0.6, 0.4]]],
         "memory": [[[1.0, 1.0], [0.8, 0.8]], [[1.0, 1.0], [0.9, 0.9]]],
         "joint": None,
+        "score": "accuracy",
     },
 }
 
@@ -121,10 +122,17 @@ def test_a_continued_run_shows_what_stood(tmp_path: Path) -> None:
 
 def test_scalars_of_a_probe() -> None:
     probe = next(record for record in records() if record["kind"] == "probe")
-    named = scalars(probe, [3, 7])
+    named = scalars(probe, [3, 7], "accuracy")
     assert named["probe/accuracy"] == pytest.approx(0.41)
     assert named["seed_7/probe/memory"] == 0.67
-    assert scalars(list(records())[-1], [3, 7]) == {}
+    assert scalars(list(records())[-1], [3, 7], "accuracy") == {}
+
+
+def test_an_error_goes_by_its_name() -> None:
+    probe = {"kind": "probe", "unit": 4, "task": 0, "wall_s": 1.0, "length": 2, "mse": [3.0], "memory": [2.5]}
+    assert scalars(probe, [3], "mse") == {"probe/mse": 3.0, "probe/memory": 2.5}
+    content = {"score": "mse", "lengths": [2], "mse": [[[3.0, 5.0]]], "memory": [[[2.0, 2.0]]], "joint": None}
+    assert meta_test_curves({"score": "mse", "meta_test": content}, [3]) == {2: {"meta_test/mse": 4.0, "meta_test/memory": 2.0}}
 
 
 def test_curves_of_the_meta_test_are_against_classes() -> None:
