@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.trajectory_learner import TrajectoryLearner, Update
+from metacl_run.algorithms.meta_learner import Update
+from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
 from metacl_run.errors import ConfigError, require
 from metacl_run.models.base import HEAD, Cut, Network
 from metacl_run.objectives import REGRESSION

@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.trajectory_learner import TrajectoryLearner, Update
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
 from metacl_run.errors import ConfigError, require
 from metacl_run.models.base import Network
 from metacl_run.objectives import CLASSIFICATION
@@ -82,7 +83,7 @@ class Statistics(TrajectoryLearner):
             return network.objective.loss(outputs, query_y), outputs
 
         gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
-        return Update(gradient, carry, {"loss": loss, "accuracy": network.objective.score(outputs, query_y)})
+        return Update(gradient, carry, metrics_of(network, loss, outputs, query_y))
 
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:
         return network(meta["params"], x).flatten(1)

@@ -87,11 +87,6 @@ class EpisodeLearner(MetaLearner):
         return self.first_state(*self.init(network, params, rates))
 
 
-def metrics_of(network: Network, loss: Tensor, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The metrics of an `Update`: a loss, and the score of the outputs it came from."""
-    return {"loss": loss, network.objective.score_name: network.objective.score(outputs, y)}
-
-
 def query_outputs(network: Network, params: Params, episode: Episode, transductive: bool) -> Tensor:
     """Outputs [Q, ways] for the query set under adapted parameters; see `EpisodeLearner.predict` for `transductive`."""
     if transductive:

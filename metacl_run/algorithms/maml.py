@@ -28,7 +28,8 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, metrics_of, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.errors import SettingError, require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd

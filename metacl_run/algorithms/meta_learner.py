@@ -92,3 +92,8 @@ class MetaLearner(abc.ABC):
         rate = scheduled(self.outer_lr, self.outer_schedule, state["unit"], total_units).to(leaf.dtype)
         meta, optimizer = self.outer.update(gradient, state["optimizer"], meta, rate)
         return {"meta": meta, "carry": mean.carry, "optimizer": optimizer, "unit": state["unit"] + 1}, mean.metrics
+
+
+def metrics_of(network: Network, loss: Tensor, outputs: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The metrics of an `Update`: a loss, and the score of the outputs it came from."""
+    return {"loss": loss, network.objective.score_name: network.objective.score(outputs, y)}

@@ -30,7 +30,8 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.trajectory_learner import SgdLearner, Update, cut_at, redrawn
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.trajectory_learner import SgdLearner, cut_at, redrawn
 from metacl_run.errors import require
 from metacl_run.inner.trajectory import outputs_after
 from metacl_run.models.base import Cut, Network
@@ -82,8 +83,7 @@ class Oml(SgdLearner):
             return network.objective.loss(outputs, episode.query_y), outputs
 
         gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
-        score = network.objective.score(outputs, episode.query_y)
-        return Update(gradient, carry, {"loss": loss, network.objective.score_name: score})
+        return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
     def _prepared(self, cut: Cut, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
         """What is frozen, for the trajectory [S, B, ...] and the queries [Q, ...], in one pass; queries that are the trajectory

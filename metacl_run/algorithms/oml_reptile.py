@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.trajectory_learner import SgdLearner, Update, redrawn
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.trajectory_learner import SgdLearner, redrawn
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
@@ -48,9 +49,5 @@ class OmlReptile(SgdLearner):
             )
             outputs = network(end, episode.query_x)
         direction = {"params": tree_map(torch.sub, start, end)}
-        objective = network.objective
-        metrics = {
-            "loss": objective.loss(outputs, episode.query_y),
-            objective.score_name: objective.score(outputs, episode.query_y),
-        }
-        return Update(direction, carry, metrics)
+        loss = network.objective.loss(outputs, episode.query_y)
+        return Update(direction, carry, metrics_of(network, loss, outputs, episode.query_y))

@@ -13,7 +13,8 @@ from typing import ClassVar
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.trajectory_learner import SgdLearner, Update
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.trajectory_learner import SgdLearner
 from metacl_run.errors import require
 from metacl_run.models.base import Network
 from metacl_run.types import Pytree, Trajectory
@@ -33,8 +34,7 @@ class Pretrain(SgdLearner):
             return network.objective.loss(outputs, episode.query_y), outputs
 
         gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
-        score = network.objective.score(outputs, episode.query_y)
-        return Update(gradient, carry, {"loss": loss, network.objective.score_name: score})
+        return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
 
 @dataclass(frozen=True, kw_only=True)

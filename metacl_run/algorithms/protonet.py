@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, alone_with_support, metrics_of
+from metacl_run.algorithms.episode_learner import EpisodeLearner, alone_with_support
+from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.errors import ConfigError, SettingError
 from metacl_run.models.base import Network
 from metacl_run.objectives import CLASSIFICATION

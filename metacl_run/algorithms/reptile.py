@@ -19,7 +19,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, Update, metrics_of, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd

@@ -30,8 +30,6 @@ from metacl_run.models.base import Cut, Network
 from metacl_run.objectives import CLASSIFICATION
 from metacl_run.types import Params, Pytree, Trajectory
 
-__all__ = ["SgdLearner", "State", "TrajectoryLearner", "Update"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryLearner(MetaLearner):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model
-from metacl_run.models.layers import NormReluPoolEach
+from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
 
 
 class _Gate(nn.Module):
@@ -92,11 +92,7 @@ class Anml(Model):
         gate_body, gate_size = _convolutions(input_shape, self.gate_channels)
         head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)
         module = _Anml(_Gate(gate_body, nn.Linear(gate_size, size)), body, head)
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        draw_kaiming(module)
         return module
 
 

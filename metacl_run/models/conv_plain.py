@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model, image_shape
-
-
-class _ConvPlain(nn.Module):
-    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))
+from metacl_run.models.layers import BodyHead, draw_kaiming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +46,6 @@ class ConvPlain(Model):
         for wide in self.hidden:
             layers += [nn.Linear(size, wide), nn.ReLU()]
             size = wide
-        module = _ConvPlain(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        module = BodyHead(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
+        draw_kaiming(module)
         return module

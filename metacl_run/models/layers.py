@@ -49,6 +49,26 @@ class NormReluPoolEach(_Affine):
         return found.reshape(images, -1, *found.shape[2:])
 
 
+class BodyHead(nn.Module):
+    """`body`, whose last layer gives [N, features], and then `head`."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+def draw_kaiming(module: nn.Module) -> None:
+    """Draws every convolution and linear layer anew: weights normal (fan in, gain sqrt 2), offsets 0 (He et al. 2015)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 class Perceptron(nn.Module):
     """Fully connected layers, `body` and then `head`, on flattened inputs."""
 

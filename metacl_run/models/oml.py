@@ -10,19 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model
-
-
-class _Oml(nn.Module):
-    def __init__(self, body: nn.Sequential, head: nn.Module) -> None:
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))
+from metacl_run.models.layers import BodyHead, draw_kaiming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +45,8 @@ class Oml(Model):
             require(min(height, width) >= 3, "strides", self.strides, enough)
             body += [nn.Conv2d(channels, self.channels, 3, stride=stride), nn.ReLU()]
             channels, height, width = self.channels, (height - 3) // stride + 1, (width - 3) // stride + 1
-        module = _Oml(nn.Sequential(*body, nn.Flatten()), _head(channels * height * width, self.hidden, num_outputs))
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        module = BodyHead(nn.Sequential(*body, nn.Flatten()), _head(channels * height * width, self.hidden, num_outputs))
+        draw_kaiming(module)
         return module
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run import randomness
-from metacl_run.algorithms.episode_learner import EpisodeLearner, State
+from metacl_run.algorithms.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_learner import State
 from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine

@@ -19,7 +19,19 @@ from metacl_run.reporting.collect import Run
 from metacl_run.reporting.curves import MAX_LABELS, SIZE, mean_line, running_mean, work_axis
 from metacl_run.reporting.panel import Panel
 from metacl_run.reporting.sequence_records import MetaTest, pool
-from metacl_run.reporting.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, accuracy_axis, end_labels, error_axis, page
+from metacl_run.reporting.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    VERMILLION,
+    accuracy_axis,
+    end_labels,
+    error_axis,
+    page,
+    shades,
+)
 
 MAX_TICKS = 8
 MOST_EXAMPLES = 6
@@ -96,7 +108,7 @@ def choice_of_rate(run: Run, panel: Panel) -> Figure:
     order = np.argsort(test.rates)
     places, mean = np.log10(test.rates[order]), test.selection.mean(axis=0)[:, order]  # [L], [S, L]
     _score_axis(axes, run, mean)
-    inks = _shades(len(test.lengths))
+    inks = shades(len(test.lengths))
     for row, (values, colour) in enumerate(zip(mean, inks, strict=True)):
         axes.plot(places, values, color=colour, lw=1.4, marker=".", ms=5)
         for rate, share in chosen(test, row):
@@ -240,11 +252,6 @@ def _band(axes: Axes, places: np.ndarray, mean: np.ndarray, band: np.ndarray, co
         axes.fill_between(places, band[:, 0], band[:, 1], color=colour, alpha=0.16, lw=0, zorder=2)
     else:
         axes.errorbar(places, mean, np.abs(band.T - mean), fmt="none", ecolor=colour, elinewidth=1.2, capsize=3, zorder=2)
-
-
-def _shades(count: int) -> list[str]:
-    steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
-    return [matplotlib.colors.to_hex(step) for step in steps]
 
 
 def _units(axes: Axes, values: np.ndarray, top: float, mark_zeros: bool) -> Any:

@@ -86,7 +86,12 @@ def task_colours(num_tasks: int) -> list[str]:
     """Up to six tasks Okabe-Ito; more, steps of viridis from dark (first) to light, short of its palest end."""
     if num_tasks <= 6:
         return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:num_tasks]
-    steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, num_tasks))
+    return shades(num_tasks)
+
+
+def shades(count: int) -> list[str]:
+    """Steps of viridis from dark to light, short of its palest end."""
+    steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
     return [matplotlib.colors.to_hex(step) for step in steps]
 
 
