@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.algorithms.gem import Gem
 from metacl_run.config import GROUPS, Experiment, options_that_are, run_id
 from metacl_run.errors import ConfigError, DataError
 from metacl_run.experiment import run
+from metacl_run.protocols.online import StreamLoop
 from tests.test_run import stop_after
 
 SMALL = [
@@ -104,6 +107,36 @@ def test_a_replicate_is_its_single_run(algo: str, online: Callable[..., Experime
         for expected, found in zip(tree_leaves(own), tree_leaves(mine), strict=True):
             torch.testing.assert_close(found, expected[0], rtol=1e-9, atol=1e-9)
         np.testing.assert_array_equal(matrix[replicate], own_matrix[0])
+
+
+def test_leaving_out_the_empty_draws_of_tasks_to_come_changes_nothing(
+    online: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, draws = [], []
+    observe = Gem.observe
+
+    def watched(self: Gem, network: Any, state: Any, observed: Any) -> Any:
+        draws[-1].add(len(observed.weight))
+        return observe(self, network, state, observed)
+
+    monkeypatch.setattr(Gem, "observe", watched)
+    for left_out in (True, False):
+        draws.append(set())
+        if not left_out:
+            gather = StreamLoop._gather
+
+            def whole(self: StreamLoop, first: int, gather: Any = gather) -> Any:
+                self.only_past_draws = False
+                return gather(self, first)
+
+            monkeypatch.setattr(StreamLoop, "_gather", whole)
+        built = online("gem", "algo.margin=0.3", "gpu.precision=float64")
+        built = dataclasses.replace(built, output_dir=online("gem").output_dir / str(left_out))
+        assert run(built) == 0
+        states.append(final(built)[0])
+    assert draws == [{1, 2}, {3}]
+    for expected, found in zip(*map(tree_leaves, states), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
 def test_the_engines_give_the_same_answer(online: Callable[..., Experiment]) -> None:

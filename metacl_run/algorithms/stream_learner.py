@@ -34,6 +34,7 @@ class Recall:
         draws: independent draws for each observation (G).
         size: samples in a draw (K), without replacement.
         by_task: the draws are one for each task, draw t from what is kept of task t, instead of from everything.
+            Those of tasks to come are empty, and may be left out.
     """
 
     keep: Literal["reservoir", "ring", "seen", "all"]

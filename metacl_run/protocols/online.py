@@ -121,6 +121,8 @@ class StreamLoop(Loop):
         self.block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (shown * self.dtype.itemsize))))
         self.block: Observation | None = None
         self.block_start = 0
+        # Draws of tasks to come are empty. An engine that is compiled or captured for one shape is handed them all the same.
+        self.only_past_draws = recall.by_task and run.gpu.engine_kind in ("loop", "vmap")
         self.probes_look_at_less = settings.probe_samples is not None
 
     # ----------------------------------------------------------------------------------------------------------- learning
@@ -162,10 +164,15 @@ class StreamLoop(Loop):
     def _gather(self, first: int) -> Observation:
         """[U, R, ...] the next observations."""
         count, batch = min(self.block_length, self.total - first), self.algo.batch_size
+        draws = slice(None)
+        if self.only_past_draws:
+            task, within = divmod(first, self.units_per_task)
+            count, draws = min(count, self.units_per_task - within), slice(max(1, task))
         numbers = first * batch + np.arange(count * batch).reshape(count, batch)
         parts = []
         for replicate, memory in enumerate(self.memories):
             drawn = memory.draw(first, count)
+            drawn = drawn._replace(**{name: getattr(drawn, name)[:, draws] for name in ("number", "weight", "slot")})
             parts.append(
                 Observation(
                     self.stream.gather(replicate, self._numbers(numbers)),
