@@ -20,13 +20,12 @@ from metacl_run.files import storage_errors
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
 from metacl_run.protocols.base import Outcome, Run
 from metacl_run.reporting import figures, report
+from metacl_run.tracking.archive import SCHEMA
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
 from metacl_run.tracking.store import LOG, RunStore
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
-SCHEMA = 1
-"""Version of summary.json; a reader refuses one it does not know."""
 log = logging.getLogger("metacl_run")
 
 

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "experiment": {
         *("config", "environment", "errors", "files", "memory", "metrics", "protocols.base"),
         *("reporting.figures", "reporting.report"),
-        *("tracking.console", "tracking.listener", "tracking.store"),
+        *("tracking.archive", "tracking.console", "tracking.listener", "tracking.store"),
     },
     "config": {"errors", "metacl_run", "randomness"},
     "protocols": {

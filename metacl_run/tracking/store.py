@@ -27,10 +27,13 @@ from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.errors import StorageError
 from metacl_run.files import beside, storage_errors, sync, write_atomically
+from metacl_run.tracking.archive import CONFIG, LOCK, SUMMARY
 from metacl_run.tracking.listener import Listener
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-METRICS, MATRIX, SUMMARY, CONFIG, LOG = "metrics.jsonl", "accuracy_matrix.npy", "summary.json", "config.yaml", "run.log"
+METRICS, MATRIX, LOG = "metrics.jsonl", "accuracy_matrix.npy", "run.log"
+LOOK = 0.5
+"""Seconds to wait for the lock: `archive.is_locked` takes it for a moment to look."""
 
 
 class RunStore:
@@ -39,7 +42,7 @@ class RunStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.listeners: Sequence[Listener] = ()
-        self._lock = filelock.FileLock(directory / ".lock", blocking=False)
+        self._lock = filelock.FileLock(directory / LOCK, timeout=LOOK)
         self._metrics: Any = None
 
     def __enter__(self) -> RunStore:
