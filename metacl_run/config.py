@@ -43,6 +43,12 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
 
 
+def folder_of_configs(folder: str | None) -> None:
+    """Refuses a --config-dir that is not there."""
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(f"--config-dir={folder}: there is no such folder")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A config that has passed every check that needs no data."""
@@ -140,10 +146,15 @@ def build(node: Any, group: str) -> Any:
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise ConfigError(f"{group}: has no _target_, the class to build. Choose one: {group}=<option>; `--help` lists them.")
-    cls = component_class(node["_target_"], group)
+    return fill(
+        component_class(node["_target_"], group), {key: value for key, value in node.items() if key != "_target_"}, group
+    )
+
+
+def fill(cls: type, given: Mapping[str, Any], group: str) -> Any:
+    """A dataclass from a node that has a value for each of its fields. Raises ConfigError with every mistake in the node."""
     hints = typing.get_type_hints(cls)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-    given = {key: value for key, value in node.items() if key != "_target_"}
     mistakes = [_unknown(f"{group}.{key}", value, cls, fields, group) for key, value in given.items() if key not in fields]
     mistakes += [f"{group}.{name}: is missing; {cls.__name__} needs it" for name in fields if name not in given]
     values = {}

@@ -23,6 +23,10 @@ class StorageError(UserError):
     """The run directory cannot be written or read."""
 
 
+class RunIsLockedError(StorageError):
+    """Another process is computing the run."""
+
+
 class SettingError(ValueError):
     """Raised by a component about one of its own fields; `keyed` adds the full key in front."""
 

@@ -40,7 +40,7 @@ SMALL = {"oml": ["model.channels=8"], "anml": ["model.channels=8", "model.gate_c
 
 def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any, dict[str, Tensor], tuple[int, ...]]:
     """Our learner, network, parameters and input shape."""
-    from metacl_run.cli import compose_job
+    from metacl_run.compose import compose_job
     from metacl_run.config import load
     from metacl_run.models.base import Network, initial_params
 

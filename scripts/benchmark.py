@@ -132,7 +132,7 @@ def our_overrides(problem: Problem, device: torch.device) -> list[str]:
 
 def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
     """The step as `protocols/continual_meta.py` takes it: the shipped config, the forecast's chunk, one replicate."""
-    from metacl_run.cli import compose_job
+    from metacl_run.compose import compose_job
     from metacl_run.config import load
     from metacl_run.inner.engine import Engine
     from metacl_run.inner.forecast import chunk_for
@@ -230,7 +230,7 @@ def end_to_end_loop_job(workers: int, problem: Problem, updates: int) -> Job:
 def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int, threads: int) -> Job:
     """Whole runs of the program, one for each list of seeds; a unit is their time per meta-update, evaluation left out."""
     from metacl_run import experiment as program
-    from metacl_run.cli import compose_job
+    from metacl_run.compose import compose_job
     from metacl_run.config import load
 
     folder = tempfile.TemporaryDirectory(prefix="benchmark-")
@@ -271,7 +271,7 @@ def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int
 
 def online_loop(overrides: list[str], seeds: list[int], root: str | None, threads: int) -> Any:
     """The program's own loop over the stream, loaded and ready to step; nothing is written."""
-    from metacl_run.cli import compose_job
+    from metacl_run.compose import compose_job
     from metacl_run.config import load
     from metacl_run.memory import keep_freed_memory
     from metacl_run.protocols.base import Run

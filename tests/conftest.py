@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from metacl_run.cli import compose_job
+from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, load
 from metacl_run.types import Episode
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from metacl_run.algorithms.episode_learner import EpisodeLearner
-from metacl_run.cli import check, compose_job, expand
+from metacl_run.cli import check
+from metacl_run.compose import compose_job, expand
 from metacl_run.config import Experiment, component_class, config_dir, convert, load, options_that_are
 from metacl_run.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from metacl_run.cli import compose_job, expand
+from metacl_run.compose import compose_job, expand
 from metacl_run.config import load
 from metacl_run.errors import DataError
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
-from metacl_run.errors import StorageError
+from metacl_run.errors import RunIsLockedError, StorageError
 from metacl_run.files import beside, storage_errors, sync, write_atomically
 from metacl_run.tracking.archive import CONFIG, LOCK, SUMMARY
 from metacl_run.tracking.listener import Listener
@@ -51,7 +51,7 @@ class RunStore:
             try:
                 self._lock.acquire()
             except filelock.Timeout:
-                raise StorageError(
+                raise RunIsLockedError(
                     f"{self.directory}: another process is computing this run. "
                     "Wait for it, then give the command again to see it."
                 ) from None

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.cli import check, compose_job
+from metacl_run.cli import check
+from metacl_run.compose import compose_job
 from metacl_run.config import load
 from metacl_run.errors import DataError, UserError
 from metacl_run.models.base import Network

@@ -1,0 +1,56 @@
+"""`metacl-run -m ...`: a sweep over a grid of settings, or how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metacl_run.compose import Parts
+from metacl_run.config import ConfigError, fill
+from metacl_run.sweeps import sweep
+from metacl_run.sweeps.job import Job, plan
+from metacl_run.sweeps.listing import listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """Node `sweep` of the config.
+
+    Attributes:
+        status: say how far each job is, and run nothing.
+    """
+
+    status: bool
+
+
+def wants_status(asked: Mapping[str, Any]) -> bool:
+    return fill(SweepSettings, asked["sweep"], "sweep").status
+
+
+def run_sweep(asked: Mapping[str, Any], parts: Parts, jobs: Sequence[Sequence[str]], user_folder: str | None) -> int:
+    """Runs the jobs that have not ended, or only says how far each is; the exit status."""
+    refuse_sweeper(parts.hydra)
+    planned = plan(jobs, user_folder)
+    if wants_status(asked):
+        ended = sweep.stored(planned)
+    else:
+        launch = sweep.through_hydra(parts.hydra, output_dir(planned), user_folder)
+        ended = sweep.run(planned, launch)
+    print(f"\n{listing(planned, ended)}")
+    return sweep.exit_status(ended)
+
+
+def output_dir(planned: Sequence[Job]) -> Path:
+    """The folder that the runs are kept in: above data, algorithm and run id."""
+    return planned[0].directory.parents[2]
+
+
+def refuse_sweeper(hydra: Sequence[str]) -> None:
+    given = [line for line in hydra if line.startswith("hydra/sweeper")]
+    if given:
+        raise ConfigError(
+            f"{given[0]}: metacl-run sweeps by itself; search.trials=N searches with Optuna, and hydra/launcher= chooses how "
+            "jobs are started"
+        )

@@ -1,0 +1,90 @@
+"""A job of a sweep: one run, named by its overrides and its directory, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from metacl_run.compose import compose_job
+from metacl_run.config import Experiment, load
+from metacl_run.errors import ConfigError, DataError, UserError
+
+COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
+"""How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
+WORDS = {
+    COMPLETED: "completed",
+    FAILED: "failed",
+    DIVERGED: "diverged",
+    INTERRUPTED: "interrupted",
+    NOT_STARTED: "not started",
+    BUSY: "running elsewhere",
+}
+
+
+class Job(NamedTuple):
+    """One run that a sweep wants."""
+
+    overrides: tuple[str, ...]
+    directory: Path
+    rerun: bool = False
+    """Whether it is computed although it has ended."""
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.overrides)
+
+
+class Ended(NamedTuple):
+    """How a job ended."""
+
+    status: int
+    error: str | None = None
+    sweep_stopped: bool = False
+    """Whether that was because the sweep was asked to stop."""
+
+
+class Refused(NamedTuple):
+    """A job that cannot run for want of data."""
+
+    overrides: tuple[str, ...]
+    why: str
+
+
+def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:
+    """Composes and checks every job without running any; of jobs that are the same run the first stands for all.
+
+    Raises:
+        UserError: every mistake of every job, in one message.
+    """
+    found, refused = plan_with_refusals(jobs, user_folder)
+    if refused:
+        raise ConfigError(_all_of([(each.overrides, each.why) for each in refused]))
+    return found
+
+
+def plan_with_refusals(jobs: Sequence[Sequence[str]], user_folder: str | None) -> tuple[list[Job], list[Refused]]:
+    """The same, where a job whose data are missing is no mistake."""
+    found: dict[Path, Job] = {}
+    refused, mistakes = [], []
+    for overrides in jobs:
+        try:
+            built = checked(overrides, user_folder)
+            found.setdefault(built.directory, Job(tuple(overrides), built.directory, built.rerun))
+        except DataError as error:
+            refused.append(Refused(tuple(overrides), str(error)))
+        except UserError as error:
+            mistakes.append((overrides, str(error)))
+    if mistakes:
+        raise ConfigError(_all_of(mistakes))
+    return list(found.values()), refused
+
+
+def checked(overrides: Sequence[str], user_folder: str | None) -> Experiment:
+    """The experiment of a job. Raises UserError."""
+    return load(*compose_job(overrides, user_folder), overrides)
+
+
+def _all_of(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
+    said = (f"job {' '.join(overrides)}\n  " + why.replace("\n", "\n  ") for overrides, why in mistakes)
+    return "nothing was started, since these jobs cannot run\n" + "\n".join(said)

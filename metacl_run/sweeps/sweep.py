@@ -1,0 +1,151 @@
+"""Starts the jobs of a sweep through a launcher of Hydra's, and says how far each is.
+
+A sweep keeps no list of its own: what is done is what the runs' directories say. So the same command again starts what is
+missing, two sweeps over the same runs share the work, and nothing is lost with the process that started them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from metacl_run.compose import launcher
+from metacl_run.config import ConfigError
+from metacl_run.sweeps import process
+from metacl_run.sweeps.gpus import one_gpu
+from metacl_run.sweeps.job import BUSY, COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, WORDS, Ended, Job
+from metacl_run.tracking.archive import StorageError, is_locked, read, state
+
+STATUS_OF_STATE = {
+    "completed": COMPLETED,
+    "diverged": DIVERGED,
+    "failed": FAILED,
+    "interrupted": INTERRUPTED,
+    "running": BUSY,
+    "missing": NOT_STARTED,
+}
+LOOK_EVERY = 1.0
+"""Seconds between two looks at a run that another process computes."""
+BASIC = "BasicLauncher"
+"""Hydra's own launcher: one job after another, on our terminal."""
+
+
+@dataclass
+class Task:
+    """What a launcher calls for every job, here or in a process of its own; it has the config, of which it needs the number."""
+
+    jobs: Sequence[Job]
+    user_folder: str | None
+    shares_terminal: bool
+    waits: bool
+    """Whether a job waits for another process that computes its run, or gives way."""
+    stopped: bool = field(default=False, init=False)
+
+    def __call__(self, config: Any) -> Ended:
+        from hydra.core.hydra_config import HydraConfig
+
+        number = HydraConfig.get().job.num
+        return self.run(self.jobs[number], f"job {number + 1} of {len(self.jobs)}")
+
+    def run(self, job: Job, name: str) -> Ended:
+        if self.stopped:
+            return Ended(NOT_STARTED)
+        if self.waits:
+            wait_for(job.directory)
+        print(f"\n{name}: {job.text}" if self.shares_terminal else f"{name} starts: {job.text}", flush=True)
+        begun = time.monotonic()
+        output = None if self.shares_terminal else job.directory / process.OUTPUT
+        with one_gpu() as environment:
+            ended = process.run(job.overrides, self.user_folder, environment=environment, output=output)
+        self.stopped = ended.sweep_stopped
+        if not self.shares_terminal:
+            print(f"{name} {WORDS[ended.status]} after {time.monotonic() - begun:.0f} s: {job.text}", flush=True)
+        return ended
+
+
+class Launch(Protocol):
+    """Starts jobs and waits for them."""
+
+    def __call__(self, jobs: Sequence[Job], *, waits: bool) -> list[Ended]: ...
+
+
+def through_hydra(hydra: Sequence[str], output_dir: Path, user_folder: str | None) -> Launch:
+    """Starts jobs through the launcher that the overrides of Hydra's config choose."""
+
+    def launch(jobs: Sequence[Job], *, waits: bool) -> list[Ended]:
+        task = Task(jobs, user_folder, shares_terminal=True, waits=waits)
+        with launcher(task, hydra, output_dir, user_folder) as chosen:
+            task.shares_terminal = type(chosen).__name__ == BASIC
+            returned = chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
+            return [each.return_value for each in returned]
+
+    return launch
+
+
+def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
+    """Runs what has not ended; how each job ended, in order."""
+    ended = {job: ended_before(job) for job in jobs}
+    for waits in (False, True):
+        left = [job for job in jobs if ended[job] is None or ended[job].status == BUSY]  # type: ignore[union-attr]
+        if not left:
+            break
+        try:
+            ended.update(zip(left, launch(left, waits=waits), strict=True))
+        except KeyboardInterrupt:
+            ended.update({job: _as_stored(job, None) for job in left})
+            break
+        except ConfigError:
+            raise
+        except Exception as error:  # a launcher may raise anything; the jobs that it had started tell for themselves
+            why = f"the launcher failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            ended.update({job: _as_stored(job, why) for job in left})
+            break
+        if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
+            break
+    return [ended[job] or Ended(NOT_STARTED) for job in jobs]
+
+
+def ended_before(job: Job) -> Ended | None:
+    """How a job that has nothing left to do ended; None for one that has."""
+    if job.rerun or (found := state(job.directory)) not in ("completed", "diverged"):
+        return None
+    return Ended(STATUS_OF_STATE[found], read(job.directory).summary.get("error"))
+
+
+def _as_stored(job: Job, why: str | None) -> Ended:
+    found = STATUS_OF_STATE[state(job.directory)]
+    return Ended(found, None if found == COMPLETED else why)
+
+
+def stored(jobs: Iterable[Job]) -> list[Ended]:
+    """How far each job is by its directory alone."""
+    found = []
+    for job in jobs:
+        error = None
+        status = STATUS_OF_STATE[state(job.directory)]
+        if status in (FAILED, DIVERGED):
+            try:
+                error = read(job.directory).summary.get("error")
+            except StorageError as problem:
+                error = str(problem)
+        found.append(Ended(status, error))
+    return found
+
+
+def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Waits until no process computes the run."""
+    said = False
+    while is_locked(directory):
+        if not said:
+            print(f"waiting for another process that computes {directory}", flush=True)
+        said = True
+        sleep(LOOK_EVERY)
+
+
+def exit_status(ended: Sequence[Ended]) -> int:
+    """0 when every job completed, else the worst of theirs."""
+    worst = max((each.status for each in ended), default=COMPLETED)
+    return INTERRUPTED if worst in (INTERRUPTED, NOT_STARTED) else FAILED if worst == BUSY else worst
