@@ -1,0 +1,207 @@
+"""A table to be read, in four notations: Markdown, LaTeX (booktabs), CSV, HTML. The same grid gives the same bytes.
+
+A cell shows `text` ("0.824 (0.809 to 0.840)", "97.6 ± 0.6"). For CSV it may also carry the numbers behind it, unrounded, by
+name: a column whose cells do becomes one column for each name, under "heading name". A `mark` stands raised behind the text and is
+explained by one of the notes, which begins with it. The first column holds the names of the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from markupsafe import Markup, escape
+
+Tone = Literal["", "good", "bad", "quiet"]
+Number: TypeAlias = "int | float | None"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry.
+
+    Attributes:
+        text: what is shown, in plain Unicode; every notation escapes it in its own way.
+        mark: raised behind the text, "*" or "a"; a note says what it means.
+        tone: its colour in HTML.
+        numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text, and the mark
+            nowhere.
+    """
+
+    text: str
+    mark: str = ""
+    tone: Tone = ""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A titled table.
+
+    Attributes:
+        title: the caption.
+        headings: one for each column.
+        rows: each as long as `headings`.
+        notes: sentences under the table; CSV leaves them out.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        lengths = {len(row) for row in self.rows}
+        assert lengths <= {len(self.headings)}, (
+            f"{self.title}: rows of {sorted(lengths)} cells under {len(self.headings)} headings"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------- Markdown
+
+
+def to_markdown(grid: Grid, level: int = 3) -> str:
+    """A heading of that level, a pipe table whose columns line up in plain text, and the notes as a list."""
+    head = [_markdown(heading) for heading in grid.headings]
+    body = [[_markdown(cell.text) + _markdown_mark(cell.mark) for cell in row] for row in grid.rows]
+    widths = [max(3, *(len(row[column]) for row in [head, *body])) for column in range(len(head))]
+    rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    aligned = [
+        [
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in [head, *body]
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in [aligned[0], rule, *aligned[1:]]]
+    notes = ["", *(f"- {_markdown(note)}" for note in grid.notes)] if grid.notes else []
+    return "\n".join([f"{'#' * level} {_markdown(grid.title)}", "", *lines, *notes]) + "\n"
+
+
+def _markdown(text: str) -> str:
+    """Nothing in it starts markup. An underscore within a word does not, so names like outer_lr stay as they are."""
+    flat = " ".join(text.split())
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", re.sub(r"([\\`*|\[\]<>#])", r"\\\1", flat))
+
+
+def _markdown_mark(mark: str) -> str:
+    return f"<sup>{_markdown(mark)}</sup>" if mark else ""
+
+
+# ------------------------------------------------------------------------------------------------------------------- LaTeX
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    '"': "''",  # the straight quote is no character of the default font encoding
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "·": r"$\cdot$",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "\N{EN DASH}": "--",
+    "…": r"\ldots{}",
+    "\u00a0": "~",
+}
+
+
+def to_latex(grid: Grid, label: str = "") -> str:
+    """A `table` that needs no package beside booktabs; `label` is for \\ref."""
+    body = [" & ".join([_latex(cell.text) + _latex_mark(cell.mark) for cell in row]) + r" \\" for row in grid.rows]
+    lines = [
+        r"\begin{table}[tb]",
+        r"\centering",
+        rf"\caption{{{_latex(grid.title)}}}",
+        *([rf"\label{{{label}}}"] if label else []),
+        rf"\begin{{tabular}}{{l{'r' * (len(grid.headings) - 1)}}}",
+        r"\toprule",
+        " & ".join(_latex(heading) for heading in grid.headings) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    if grid.notes:
+        lines += ["", r"\medskip", r"\begin{minipage}{0.95\linewidth}\footnotesize"]
+        lines += [_latex(note) + r"\par" for note in grid.notes]
+        lines += [r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    """Escaped; a minus sign before a number is one, not a hyphen; a bracket at the start of a row would be an argument of \\\\."""
+    flat = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    flat = re.sub(r"(?<![\w.\-])-(?=[\d.])", "$-$", flat)
+    return f"{{}}{flat}" if flat.startswith(("[", "*")) else flat
+
+
+def _latex_mark(mark: str) -> str:
+    return rf"\textsuperscript{{{_latex(mark)}}}" if mark else ""
+
+
+# --------------------------------------------------------------------------------------------------------------------- CSV
+
+
+def to_csv(grid: Grid) -> str:
+    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none."""
+    names = [list(dict.fromkeys(name for row in grid.rows for name in row[i].numbers)) for i in range(len(grid.headings))]
+    head: list[str] = []
+    for heading, parts in zip(grid.headings, names, strict=True):
+        head += [f"{heading} {part}" for part in parts] or [heading]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(head)
+    for row in grid.rows:
+        fields: list[str] = []
+        for cell, parts in zip(row, names, strict=True):
+            fields += [_csv(cell.numbers.get(part)) for part in parts] or [cell.text]
+        writer.writerow(fields)
+    return file.getvalue()
+
+
+def _csv(value: Number) -> str:
+    return "" if value is None else repr(value)
+
+
+# -------------------------------------------------------------------------------------------------------------------- HTML
+
+
+def to_html(grid: Grid) -> Markup:
+    """A `<table>` with its caption and, below it, the notes; the page around it gives `td.good`, `.bad`, `.quiet` a colour."""
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in grid.headings)
+    rows = [
+        Markup("<tr>") + Markup("").join(_html(cell, column == 0) for column, cell in enumerate(row)) + Markup("</tr>\n")
+        for row in grid.rows
+    ]
+    table = Markup(
+        '<div class="scroll"><table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table>'
+    )
+    notes = Markup("").join(Markup("<li>{}</li>\n").format(note) for note in grid.notes)
+    below = Markup('<ul class="soft notes">\n{}</ul>\n').format(notes) if grid.notes else Markup("")
+    return table.format(grid.title, head, Markup("").join(rows)) + Markup("</div>\n") + below
+
+
+def _html(cell: Cell, first: bool) -> Markup:
+    mark = Markup("<sup>{}</sup>").format(cell.mark) if cell.mark else Markup("")
+    tone = Markup(' class="{}"').format(cell.tone) if cell.tone else Markup("")
+    tag, scope = ("th", Markup(' scope="row"')) if first else ("td", Markup(""))
+    return Markup("<{0}{1}{2}>{3}{4}</{0}>").format(Markup(tag), scope, tone, escape(cell.text), mark)
