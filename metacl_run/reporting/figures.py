@@ -56,14 +56,15 @@ def draw(run_dir: Path) -> list[Path]:
                 for suffix in UNSTAMPED:
                     (folder / f"{name}.{suffix}").unlink(missing_ok=True)
                 continue
-            figure = function(run, wanted[name])
-            for suffix in UNSTAMPED:
-                paths.append(folder / f"{name}.{suffix}")
-                write_atomically(paths[-1], _saved(figure, suffix))
+            paths += save(function(run, wanted[name]), folder, name)
     return paths
 
 
-def _saved(figure: Figure, suffix: str) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format=suffix, metadata=UNSTAMPED[suffix])
-    return content.getvalue()
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes <name>.png and .svg into a folder; their paths. To be called with the style of the figure in force."""
+    paths = [folder / f"{name}.{suffix}" for suffix in UNSTAMPED]
+    for path, suffix in zip(paths, UNSTAMPED, strict=True):
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix, metadata=UNSTAMPED[suffix])
+        write_atomically(path, content.getvalue())
+    return paths

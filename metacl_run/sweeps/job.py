@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, load
-from metacl_run.errors import ConfigError, DataError, UserError
+from metacl_run.errors import ConfigError, UserError
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
 """How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
@@ -44,40 +44,23 @@ class Ended(NamedTuple):
     """Whether that was because the sweep was asked to stop."""
 
 
-class Refused(NamedTuple):
-    """A job that cannot run for want of data."""
-
-    overrides: tuple[str, ...]
-    why: str
-
-
 def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:
     """Composes and checks every job without running any; of jobs that are the same run the first stands for all.
 
     Raises:
         UserError: every mistake of every job, in one message.
     """
-    found, refused = plan_with_refusals(jobs, user_folder)
-    if refused:
-        raise ConfigError(_all_of([(each.overrides, each.why) for each in refused]))
-    return found
-
-
-def plan_with_refusals(jobs: Sequence[Sequence[str]], user_folder: str | None) -> tuple[list[Job], list[Refused]]:
-    """The same, where a job whose data are missing is no mistake."""
     found: dict[Path, Job] = {}
-    refused, mistakes = [], []
+    mistakes = []
     for overrides in jobs:
         try:
             built = checked(overrides, user_folder)
             found.setdefault(built.directory, Job(tuple(overrides), built.directory, built.rerun))
-        except DataError as error:
-            refused.append(Refused(tuple(overrides), str(error)))
         except UserError as error:
             mistakes.append((overrides, str(error)))
     if mistakes:
-        raise ConfigError(_all_of(mistakes))
-    return list(found.values()), refused
+        raise ConfigError(refusal_of_all(mistakes))
+    return list(found.values())
 
 
 def checked(overrides: Sequence[str], user_folder: str | None) -> Experiment:
@@ -85,6 +68,7 @@ def checked(overrides: Sequence[str], user_folder: str | None) -> Experiment:
     return load(*compose_job(overrides, user_folder), overrides)
 
 
-def _all_of(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
+def refusal_of_all(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
+    """One message of (overrides, what is wrong with them)."""
     said = (f"job {' '.join(overrides)}\n  " + why.replace("\n", "\n  ") for overrides, why in mistakes)
     return "nothing was started, since these jobs cannot run\n" + "\n".join(said)

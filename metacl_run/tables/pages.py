@@ -1,0 +1,182 @@
+"""A paper's table as it is read: Markdown, LaTeX, CSV and a page of HTML. The same stored runs give the same bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metacl_run.files import storage_errors, write_atomically
+from metacl_run.reporting.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
+from metacl_run.reporting.page import inline_svg, stylesheet, template
+from metacl_run.tables.figure import draw
+from metacl_run.tables.results import Result, Verdict
+from metacl_run.tables.table import CONFIDENCE_WORDS, PaperCell, PaperTable, Size
+
+SIZE_WORDS: dict[Size, str] = {
+    "paper": "full size",
+    "reduced": "REDUCED size: shorter, smaller or fewer than the paper's, so no number here confirms or refutes it",
+    "smoke": "SMOKE size: proves that the runs work, and nothing else; the numbers mean nothing",
+}
+UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
+TONES: dict[Verdict, Tone] = {"agrees": "good", "differs": "bad", "failed": "bad", "diverged": "bad", "unreadable": "bad"}
+MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
+"""Behind a published number, by how sure it is."""
+
+
+def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result], size: Size) -> list[Path]:
+    """Writes table.md, .tex, .csv, .html and the figure; their paths, the page first."""
+    overview, every = overview_grid(table, results, size), detailed_grid(table, results, size)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    figure = draw(folder, table, results, _size(size))
+    files = {
+        "table.html": page(name, table, results, size, folder / "figure.svg").encode(),
+        "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(every)).encode(),
+        "table.tex": to_latex(overview, label=f"tab:{name}").encode(),
+        "table.csv": to_csv(every).encode(),
+    }
+    for file, content in files.items():
+        write_atomically(folder / file, content)
+    return [*(folder / file for file in files), *figure]
+
+
+def _size(size: Size) -> str:
+    return SIZE_WORDS[size].split(":")[0]
+
+
+def overview_grid(table: PaperTable, results: Sequence[Result], size: Size) -> Grid:
+    """Rows and columns as the paper has them: ours, and the paper's in brackets."""
+    rows, columns = (list(dict.fromkeys(found)) for found in ([r.row for r in results], [r.cell.column for r in results]))
+    at = {(result.row, result.cell.column): result for result in results}
+    body = [
+        [Cell(row), *(_both(table, at[row, column]) if (row, column) in at else Cell("") for column in columns)] for row in rows
+    ]
+    return Grid(f"{table.title} ({_size(size)})", ["", *columns], body, _notes(table, results, size))
+
+
+def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> Grid:
+    """A line a cell: paper's, ours, difference, verdict and the run it is from."""
+    body = []
+    for result in results:
+        cell, ours = result.cell, result.ours
+        difference = None if ours is None or cell.published is None else ours.mean - cell.published
+        body.append(
+            [
+                Cell(result.row),
+                Cell(cell.column),
+                Cell(_published(table, cell), numbers={"mean": cell.published, "spread": cell.spread}),
+                Cell("" if ours is None else _ours(table, result), numbers=_ours_numbers(result)),
+                Cell("" if difference is None else f"{difference:+.{_digits(table)}f}", numbers={"": difference}),
+                Cell(result.verdict, tone=TONES.get(result.verdict, "quiet")),
+                Cell(cell.confidence or ""),
+                Cell(result.run or ""),
+            ]
+        )
+    headings = ["row", "column", "paper", "ours", "difference", "verdict", "confidence in the paper's number", "run"]
+    notes = [f"{result.row}, {result.cell.column}: {result.why}" for result in results if result.why]
+    notes += [f"{result.row}, {result.cell.column}: {result.cell.note}" for result in results if result.cell.note]
+    return Grid(f"Every cell ({_size(size)})", headings, body, list(dict.fromkeys(notes)))
+
+
+def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, figure: Path) -> str:
+    """One self-contained page."""
+    return template("metacl_run.tables", "page.html.j2").render(
+        stylesheet=stylesheet(),
+        name=name,
+        table=table,
+        size=size,
+        size_words=SIZE_WORDS[size],
+        counts=counts(results),
+        overview=to_html(overview_grid(table, results, size)),
+        cells=to_html(detailed_grid(table, results, size)),
+        figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
+    )
+
+
+def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: Size) -> None:
+    """Prints a line a cell."""
+    grid = detailed_grid(table, results, size)
+    shown = Table(title=f"{table.title} ({_size(size)})", title_justify="left", box=None, pad_edge=False)
+    for heading, justify in zip(grid.headings[:6], ("left", "left", "right", "right", "right", "left"), strict=True):
+        shown.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for row in grid.rows:
+        shown.add_row(*(escape(cell.text) for cell in row[:6]))
+    terminal.print(shown)
+    for note in grid.notes:
+        terminal.print(escape(note), highlight=False)
+    terminal.print(f"cells: {counts(results)}", highlight=False)
+
+
+def counts(results: Sequence[Result]) -> str:
+    """What became of the cells: "3 agrees, 2 not run"."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(result.verdict for result in results).most_common())
+
+
+# ------------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _both(table: PaperTable, result: Result) -> Cell:
+    """ "77.6 ± 1.4 (77.4 ± 0.8)"; where we have none, why."""
+    ours = result.verdict if result.ours is None else _ours(table, result)
+    mark = MARKS[result.cell.confidence] if result.cell.confidence else ""
+    return Cell(f"{ours} ({_published(table, result.cell)})", mark, TONES.get(result.verdict, ""))
+
+
+def _ours(table: PaperTable, result: Result) -> str:
+    ours, digits = result.ours, _digits(table)
+    assert ours is not None
+    if ours.low is None or ours.high is None:
+        return f"{ours.mean:.{digits}f}"
+    return f"{ours.mean:.{digits}f} ± {(ours.high - ours.low) / 2:.{digits}f}"
+
+
+def _published(table: PaperTable, cell: PaperCell) -> str:
+    if cell.published is None:
+        return "none printed"
+    spread = "" if cell.spread is None else f" ± {cell.spread:.{_digits(table)}f}"
+    return f"{cell.published:.{_digits(table)}f}{spread}"
+
+
+def _digits(table: PaperTable) -> int:
+    return 1 if table.unit == "percent" else 3
+
+
+def _ours_numbers(result: Result) -> dict[str, float | None]:
+    ours = result.ours
+    values = (None, None, None, None) if ours is None else (ours.mean, ours.low, ours.high, float(len(ours.values)))
+    return dict(zip(("mean", "low", "high", "seeds"), values, strict=True))
+
+
+def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str]:
+    """What has to be known to read the overview, then every departure."""
+    confidence = {result.cell.confidence for result in results}
+    notes = [
+        f"Ours ± half of its 95% interval (over seeds; with one seed over what it was tested on), and in brackets the paper's"
+        f"{'' if table.spread is None else f' ± {table.spread}'}; {UNIT_WORDS[table.unit]}. {_source(table)}.",
+    ]
+    notes += [
+        f"{MARKS[word]}: the paper's number was {CONFIDENCE_WORDS[word]}."
+        for word in MARKS
+        if MARKS[word] and word in confidence
+    ]
+    if any(result.cell.digitised for result in results):
+        notes.append("The paper prints a figure; its numbers were read off it.")
+    if size == "paper":
+        notes.append(
+            f"A cell agrees when the paper's mean lies within our interval, or no further than {table.tolerance:g} outside; "
+            f"there is a verdict from {table.seeds_needed} seed{'s' * (table.seeds_needed > 1)} on."
+        )
+    notes.append(f"Cells: {counts(results)}.")
+    notes += [f"Departure: {each}" for each in table.departures]
+    notes += [f"Departure of {run.row}: {each}" for run in table.runs for each in run.departures]
+    return list(dict.fromkeys(notes))
+
+
+def _source(table: PaperTable) -> str:
+    arxiv = "" if table.arxiv is None else f", arXiv {table.arxiv}"
+    return f"{table.paper}{arxiv}, {table.where}"

@@ -1,0 +1,119 @@
+"""What stored runs give for the cells of a paper's table, and how it stands beside what was published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from metacl_run.metrics import bootstrap95, interval95
+from metacl_run.tables.table import PaperCell, PaperRun, PaperTable, Size
+from metacl_run.tracking.archive import StorageError, read, state
+
+Verdict = Literal[
+    "agrees", "differs", "too few seeds", "reduced", "smoke", "no published number",
+    "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
+]  # fmt: skip
+"""Of a cell. "agrees" and "differs" are for runs of full size only: a reduced number proves neither."""
+
+
+class RunOfTable(NamedTuple):
+    """A run of the table and where it is kept."""
+
+    run: PaperRun
+    directory: Path | None
+    """None: it cannot be run."""
+    refusal: str | None = None
+    """Why its data are missing."""
+
+
+class Ours(NamedTuple):
+    """Our number for a cell, in the table's unit."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """95% interval: over seeds; for one seed, over what it was evaluated on."""
+    values: tuple[float, ...]
+    """One a seed."""
+
+
+class Result(NamedTuple):
+    """A cell of the table, filled as far as it can be."""
+
+    row: str
+    cell: PaperCell
+    verdict: Verdict
+    ours: Ours | None
+    why: str | None
+    """What went wrong with the run, where something did."""
+    run: str | None
+    """data/algo/run id."""
+
+
+def results(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
+    """All cells, in the order of the table's file; from the runs' directories alone."""
+    return [result for each in runs for result in _of_run(table, each, size)]
+
+
+def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
+    def nothing(verdict: Verdict, why: str | None = None) -> list[Result]:
+        return [Result(each.run.row, cell, verdict, None, why, name) for cell in each.run.cells]
+
+    name = None if each.directory is None else "/".join(each.directory.parts[-3:])
+    if each.directory is None:
+        return nothing("not offered") if each.refusal is None else nothing("data missing", each.refusal)
+    found = state(each.directory)
+    if found in ("missing", "running", "interrupted"):
+        return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
+    try:
+        summary = read(each.directory).summary
+        if found != "completed":
+            return nothing(found, summary.get("error"))  # type: ignore[arg-type]
+        return [_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
+    except StorageError as error:
+        return nothing("unreadable", str(error))
+
+
+def _cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+    try:
+        ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
+    except (KeyError, ValueError, TypeError) as error:
+        return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
+    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name)
+
+
+def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
+    """Raises KeyError, ValueError or TypeError where the summary does not have it."""
+    half, interval = None, None
+    if cell.at is not None:
+        test = summary["meta_test"]
+        name = cell.metric.removesuffix(f"_{test['score']}")
+        by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
+        values = by_order.mean(-1)
+        interval = bootstrap95(by_order[0]) if len(values) == 1 else None
+    else:
+        values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
+        widths = np.array(summary.get("evaluation_half_width") or [], dtype=float)
+        if len(values) == 1 and cell.metric == summary["score"] and widths.size:
+            half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
+    mean = float(values.mean())
+    if len(values) > 1:
+        half = float(interval95(values))
+    if half is not None:
+        interval = np.array([mean - half, mean + half])
+    low, high = (None, None) if interval is None or not np.isfinite(interval).all() else (scale * interval).tolist()
+    return Ours(scale * mean, low, high, tuple((scale * values).tolist()))
+
+
+def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdict:
+    """Whether the published mean lies within our 95% interval, widened on both sides by the tolerance."""
+    if size != "paper":
+        return size
+    if cell.published is None:
+        return "no published number"
+    if len(ours.values) < table.seeds_needed or ours.low is None or ours.high is None:
+        return "too few seeds"
+    tolerance = table.tolerance if cell.tolerance is None else cell.tolerance
+    return "agrees" if ours.low - tolerance <= cell.published <= ours.high + tolerance else "differs"
