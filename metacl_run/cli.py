@@ -11,7 +11,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from metacl_run.compose import COMMAND_NODES, CONFIG_NAME, compose_command, compose_job, expand, split
+from metacl_run.compose import CONFIG_NAME, compose_command, compose_job, expand, of_the_run, split
 from metacl_run.config import ConfigError, config_dir, folder_of_configs, load
 from metacl_run.errors import UserError
 
@@ -53,7 +53,7 @@ def command(overrides: Sequence[str], user_folder: str | None, *, multirun: bool
 
         return run_table(asked, parts, user_folder, multirun=multirun)
     if any(line.startswith("search.") for line in parts.command):
-        from metacl_run.sweeps.search import run_search
+        from metacl_run.sweeps.search_command import run_search
 
         return run_search(asked, parts, user_folder, multirun=multirun)
     if any(line.startswith("table.") for line in parts.command):
@@ -95,11 +95,9 @@ def _through_hydra() -> int:
 
 def _run(config: DictConfig) -> int:
     try:
-        for node in COMMAND_NODES:
-            config.pop(node, None)
         settings = HydraConfig.get()
         choices = {key: value for key, value in settings.runtime.choices.items() if value is not None}
-        experiment = load(config, choices, settings.overrides.task)
+        experiment = load(of_the_run(config), choices, settings.overrides.task)
         from metacl_run.experiment import run
 
         return run(experiment)

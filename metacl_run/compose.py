@@ -75,10 +75,16 @@ def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tup
     """The composed config of one job and the option chosen in each group."""
     config = _composed(overrides, user_folder)
     choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
+    return of_the_run(config), choices
+
+
+def of_the_run(config: DictConfig) -> DictConfig:
+    """What a composed config says of the run, without what it says of the command."""
+    OmegaConf.set_struct(config, False)
     with open_dict(config):
         for key in ("hydra", *COMMAND_NODES):
             config.pop(key, None)
-    return config, choices
+    return config
 
 
 def compose_command(overrides: Sequence[str], user_folder: str | None = None) -> dict[str, Any]:
@@ -130,6 +136,11 @@ def launcher(
         yield found
 
 
+def job_number() -> int:
+    """Which job a launcher's task has been called for, from 0."""
+    return HydraConfig.get().job.num
+
+
 @contextmanager
 def _hydra(user_folder: str | None) -> Iterator[list[str]]:
     """Hydra ready to compose; the override that makes it look into the user's folder as well."""
@@ -150,7 +161,8 @@ def _forced(override: Override, groups: Sequence[str]) -> str:
 def _no_such_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
     options = list(error.options or [])
-    return f"{group}={option}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}"
+    extra = " More come with an extra: pip install 'metacl-run[joblib]', [slurm] or [ray]." if group == "hydra/launcher" else ""
+    return f"{group}={option}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}.{extra}"
 
 
 def _first_lines(error: Exception) -> str:

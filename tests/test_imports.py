@@ -18,7 +18,13 @@ PACKAGE = REPOSITORY / "metacl_run"
 ALLOWED: dict[str, set[str]] = {
     "metacl_run": set(),
     "__main__": {"cli"},
-    "cli": {"config", "errors", "experiment"},
+    "cli": {"compose", "config", "errors", "experiment", "sweeps", "tables"},
+    "compose": {"config", "errors"},
+    "sweeps": {"compose", "config", "errors", "experiment", "files", "metrics", "tracking.archive"},
+    "tables": {
+        *("compose", "config", "errors", "files", "metrics", "sweeps", "tracking.archive"),
+        *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),
+    },
     "experiment": {
         *("config", "environment", "errors", "files", "memory", "metrics", "protocols.base"),
         *("reporting.figures", "reporting.report"),
@@ -53,8 +59,9 @@ ALLOWED: dict[str, set[str]] = {
 """What each part of the package may import of the others: a part, or one module of it. `metacl_run` is `__init__.py`."""
 
 CONFINED = {
-    "hydra": {"cli", "config"},
-    "omegaconf": {"cli", "config"},
+    "hydra": {"cli", "compose", "config", "sweeps.space"},
+    "omegaconf": {"cli", "compose", "config"},
+    "optuna": {"sweeps.study"},
     "wandb": {"tracking.wandb_listener"},
     "torchvision": set(),  # only through data.torchvision_guard, which imports it by name
 }

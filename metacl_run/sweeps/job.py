@@ -70,5 +70,8 @@ def checked(overrides: Sequence[str], user_folder: str | None) -> Experiment:
 
 def refusal_of_all(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
     """One message of (overrides, what is wrong with them)."""
-    said = (f"job {' '.join(overrides)}\n  " + why.replace("\n", "\n  ") for overrides, why in mistakes)
-    return "nothing was started, since these jobs cannot run\n" + "\n".join(said)
+    jobs: dict[str, list[str]] = {}
+    for overrides, why in mistakes:
+        jobs.setdefault(why, []).append("job " + " ".join(overrides))
+    said = ("\n".join([*names, *(f"  {line}" for line in why.splitlines())]) for why, names in jobs.items())
+    return "\n".join(["nothing was started, since these jobs cannot run", *said])

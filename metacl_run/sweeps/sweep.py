@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from metacl_run.compose import launcher
+from metacl_run.compose import job_number, launcher
 from metacl_run.config import ConfigError
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
@@ -45,9 +45,7 @@ class Task:
     stopped: bool = field(default=False, init=False)
 
     def __call__(self, config: Any) -> Ended:
-        from hydra.core.hydra_config import HydraConfig
-
-        number = HydraConfig.get().job.num
+        number = job_number()
         return self.run(self.jobs[number], f"job {number + 1} of {len(self.jobs)}")
 
     def run(self, job: Job, name: str) -> Ended:

@@ -19,7 +19,7 @@ from metacl_run.tables.table import CONFIDENCE_WORDS, PaperCell, PaperTable, Siz
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",
-    "reduced": "REDUCED size: shorter, smaller or fewer than the paper's, so no number here confirms or refutes it",
+    "reduced": "REDUCED size: shorter, smaller or fewer than the paper's, so that no number here confirms or refutes it",
     "smoke": "SMOKE size: proves that the runs work, and nothing else; the numbers mean nothing",
 }
 UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
@@ -77,7 +77,7 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
                 Cell(result.run or ""),
             ]
         )
-    headings = ["row", "column", "paper", "ours", "difference", "verdict", "confidence in the paper's number", "run"]
+    headings = ["row", "column", "paper", "ours", "difference", "verdict", "confidence", "run"]
     notes = [f"{result.row}, {result.cell.column}: {result.why}" for result in results if result.why]
     notes += [f"{result.row}, {result.cell.column}: {result.cell.note}" for result in results if result.cell.note]
     return Grid(f"Every cell ({_size(size)})", headings, body, list(dict.fromkeys(notes)))

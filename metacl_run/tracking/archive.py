@@ -12,7 +12,7 @@ from metacl_run.errors import StorageError
 
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command goes on with it."""
-SUMMARY, CONFIG, LOCK = "summary.json", "config.yaml", ".lock"
+SUMMARY, CONFIG, METRICS, LOCK = "summary.json", "config.yaml", "metrics.jsonl", ".lock"
 SCHEMA = 1
 """Version of summary.json; a reader refuses one it does not know."""
 

@@ -27,11 +27,11 @@ from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.errors import RunIsLockedError, StorageError
 from metacl_run.files import beside, storage_errors, sync, write_atomically
-from metacl_run.tracking.archive import CONFIG, LOCK, SUMMARY
+from metacl_run.tracking.archive import CONFIG, LOCK, METRICS, SUMMARY
 from metacl_run.tracking.listener import Listener
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-METRICS, MATRIX, LOG = "metrics.jsonl", "accuracy_matrix.npy", "run.log"
+MATRIX, LOG = "accuracy_matrix.npy", "run.log"
 LOOK = 0.5
 """Seconds to wait for the lock: `archive.is_locked` takes it for a moment to look."""
 

@@ -1,0 +1,134 @@
+"""`metacl-run -m search.trials=N ...`: Optuna (Akiba et al. 2019, arXiv 1907.10902) chooses settings by validation score.
+
+Every trial is a run like any other, with protocol.eval_split=validation: what is tuned never receives test data. The study is a
+journal in the search's folder, which is named by what is searched: the same command goes on with it. Each trial asks the study
+when it starts and tells it when it ends, so that trials side by side know of each other; its score on the way may end it early.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from metacl_run.compose import Parts, launcher
+from metacl_run.config import ConfigError, fill
+from metacl_run.errors import StorageError, UserError
+from metacl_run.files import storage_errors
+from metacl_run.sweeps import process, sweep
+from metacl_run.sweeps.command import refuse_sweeper, wants_status
+from metacl_run.sweeps.gpus import one_gpu
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
+from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.tracking.archive import read
+
+
+def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
+    """Runs the trials that are missing and shows the best; the exit status."""
+    if not multirun:
+        raise ConfigError(f"{next(line for line in parts.command if line.startswith('search.'))}: goes with metacl-run -m")
+    if importlib.util.find_spec("optuna") is None:
+        raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
+    refuse_sweeper(parts.hydra)
+    settings = fill(SearchSettings, asked["search"], "search")
+    if settings.trials < 1:
+        raise ConfigError(f"search.trials={settings.trials}: must be at least 1")
+    search = prepare(settings, parts, user_folder)
+    from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
+
+    if wants_status(asked):
+        if not search.folder.is_dir():
+            print(f"search in {search.folder}: not started")
+            return FAILED
+        done = write_results(search, open_study(search))
+        return COMPLETED if done >= settings.trials else FAILED
+    ended: list[Ended] = []
+    with _alone(search.folder):
+        study = open_study(search)
+        retry_unfinished(study)
+        left = settings.trials - finished(study)
+        print(f"search in {search.folder}: {max(0, left)} trials to go; " + "; ".join(each.text for each in search.dimensions))
+        if left > 0:
+            ended = _launch(search, left, parts.hydra, user_folder)
+        done = write_results(search, open_study(search))
+    for why in dict.fromkeys(each.error for each in ended if each.status == FAILED and each.error):
+        print(f"a trial failed: {why}")
+    if any(each.status in (INTERRUPTED, NOT_STARTED) for each in ended):
+        return INTERRUPTED
+    return COMPLETED if done >= settings.trials else FAILED
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of the same search."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise StorageError(
+                f"{folder}: another process runs this search. hydra/launcher= runs trials side by side"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[Ended]:
+    task = Trials(search, trials, user_folder)
+    with launcher(task, hydra, search.folder.parents[1], user_folder) as chosen:
+        task.shares_terminal = type(chosen).__name__ == sweep.BASIC
+        try:
+            returned = chosen.launch([list(search.fixed)] * trials, initial_job_idx=0)
+            return [each.return_value for each in returned]
+        except KeyboardInterrupt:
+            return [Ended(INTERRUPTED)]
+        except Exception as error:  # a launcher may raise anything; the study says what its trials came to
+            return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
+
+
+@dataclass
+class Trials:
+    """What the launcher calls for every trial."""
+
+    search: Search
+    count: int
+    user_folder: str | None
+    shares_terminal: bool = True
+    stopped: bool = field(default=False, init=False)
+
+    def __call__(self, config: Any) -> Ended:
+        from metacl_run.sweeps.study import Watch, ask, tell
+
+        if self.stopped:
+            return Ended(NOT_STARTED)
+        trial, overrides = ask(self.search)
+        name = f"trial {trial.number + 1}"
+        try:
+            directory = checked(overrides, self.user_folder).directory
+        except UserError as error:
+            tell(self.search, trial, None, directory=None)
+            return Ended(FAILED, f"{name}: {error}")
+        chosen = " ".join(overrides[len(self.search.fixed) :])
+        print(f"\n{name}: {chosen}" if self.shares_terminal else f"{name} starts: {chosen}", flush=True)
+        watch = Watch(self.search, trial, directory)
+        output = None if self.shares_terminal else directory / process.OUTPUT
+        sweep.wait_for(directory)
+        with one_gpu() as environment:
+            ended = process.run(overrides, self.user_folder, environment=environment, output=output, watch=watch)
+        self.stopped = ended.sweep_stopped
+        if ended.sweep_stopped:
+            return ended  # it is left open, and goes on when the search does
+        value = read(directory).summary["metrics"][self.search.metric]["mean"] if ended.status == COMPLETED else None
+        state = tell(self.search, trial, value, directory=directory, pruned=watch.pruned, diverged=ended.status == DIVERGED)
+        print(
+            f"{name} {state}" + ("" if value is None else f": {self.search.metric} {value:.4g} on validation data"), flush=True
+        )
+        return Ended(COMPLETED) if state in ("completed", "pruned", "diverged") else Ended(FAILED, ended.error)

@@ -1,0 +1,71 @@
+"""What a search may choose: one dimension for every setting given as interval(..), range(..) or several values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from metacl_run.config import ConfigError
+
+
+class Dimension(NamedTuple):
+    """A setting and its possible values: `choices`, or numbers from `low` to `high`."""
+
+    key: str
+    low: float | int | None = None
+    high: float | int | None = None
+    step: float | int | None = None
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    """As they are written on the command line."""
+
+    @property
+    def text(self) -> str:
+        if self.choices:
+            return f"{self.key} in {', '.join(self.choices)}"
+        scale = " (log)" if self.log else "" if self.step is None else f" in steps of {self.step:g}"
+        return f"{self.key} from {self.low:g} to {self.high:g}{scale}"
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The overrides at its ends, or of each choice: where a mistake would show."""
+        values = self.choices or (repr(self.low), repr(self.high))
+        return tuple(f"{self.key}={value}" for value in values)
+
+    def override(self, value: Any) -> str:
+        return f"{self.key}={value if self.choices else repr(value)}"
+
+
+def space(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
+    """The overrides that stay and the dimensions of the search.
+
+    Raises:
+        ConfigError: an interval without extent, or nothing to search.
+    """
+    fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    found = [_dimension(override) for override in overrides if override.is_sweep_override()]
+    if not found:
+        raise ConfigError(
+            "search: there is nothing to search. Give at least one setting an interval or several values, as in "
+            "'algo.inner_lr=tag(log,interval(0.01,1))' or algo.inner_steps=1,3,5"
+        )
+    return fixed, found
+
+
+def _dimension(override: Override) -> Dimension:
+    key, value = override.get_key_element(), override.value()
+    log = "log" in getattr(value, "tags", ())
+    if isinstance(value, IntervalSweep):
+        low, high = value.start, value.end
+        if low is None or high is None or not low < high or (log and low <= 0):
+            above = " and its start above 0, for a logarithmic scale" if log else ""
+            raise ConfigError(f"{override.input_line}: an interval's start must be below its end{above}")
+        return Dimension(key, low, high, log=log)
+    if isinstance(value, RangeSweep):
+        values = [float(each) if isinstance(value.step, float) else int(each) for each in value.range()]
+        if len(values) < 2:
+            raise ConfigError(f"{override.input_line}: a range to search must have at least two values")
+        return Dimension(key, min(values), max(values), step=abs(value.step))
+    return Dimension(key, choices=tuple(override.sweep_string_iterator()))

@@ -1,0 +1,197 @@
+"""The study of a search: Optuna's, kept as a journal in the search's folder. The only module that knows Optuna."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from metacl_run.files import write_atomically
+from metacl_run.sweeps.search import Search
+from metacl_run.sweeps.space import Dimension
+from metacl_run.tracking.archive import METRICS
+
+JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
+SHOWN = 10
+"""Trials that are listed at the end, from the best."""
+STATE_WORDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def open_study(search: Search, draw: int = 0) -> optuna.Study:
+    """The study, made where it is not there yet.
+
+    Args:
+        search: whose.
+        draw: which of the sampler's random streams is used; different trials take different ones.
+    """
+    search.folder.mkdir(parents=True, exist_ok=True)
+    seed = int(np.random.SeedSequence([search.seed, draw]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = (
+            optuna.samplers.RandomSampler(seed=seed)
+            if search.sampler == "random"
+            else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+        )
+        pruner = optuna.pruners.MedianPruner() if search.pruner == "median" else optuna.pruners.NopPruner()
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(search.folder / JOURNAL))),
+            sampler=sampler,
+            pruner=pruner,
+            study_name=NAME,
+            direction=search.direction,
+            load_if_exists=True,
+        )
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    if dimension.choices:
+        return CategoricalDistribution(dimension.choices)
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if isinstance(dimension.low, int) and isinstance(dimension.high, int):
+        return IntDistribution(dimension.low, dimension.high, log=dimension.log, step=int(dimension.step or 1))
+    return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
+
+
+def ask(search: Search) -> tuple[Trial, list[str]]:
+    """The next trial and the overrides of its run."""
+    study = open_study(search)
+    study = open_study(search, draw=1 + len(study.get_trials(deepcopy=False)))
+    trial = study.ask({each.key: distribution(each) for each in search.dimensions})
+    return trial, overrides_of(search, trial.params)
+
+
+def overrides_of(search: Search, params: dict[str, Any]) -> list[str]:
+    return [*search.fixed, *(each.override(params[each.key]) for each in search.dimensions)]
+
+
+def tell(
+    search: Search, trial: Trial, value: float | None, *, directory: Path | None, pruned: bool = False, diverged: bool = False
+) -> str:
+    """Says how a trial ended; in a word."""
+    if directory is not None:
+        trial.set_user_attr("run", str(directory))
+    trial.set_user_attr("diverged", diverged)
+    complete = value is not None and math.isfinite(value)
+    state = TrialState.COMPLETE if complete else TrialState.PRUNED if pruned else TrialState.FAIL
+    trial.study.tell(trial, value if complete else None, state=state)
+    return "diverged" if diverged else STATE_WORDS[state]
+
+
+def finished(study: optuna.Study) -> int:
+    """Trials that have said what there is to say: a failed one has not, and is made up for by another."""
+    return sum(_word(trial) in ("completed", "pruned", "diverged") for trial in study.get_trials(deepcopy=False))
+
+
+def retry_unfinished(study: optuna.Study) -> None:
+    """Puts the settings of trials that were cut short first in the queue: their runs go on where they were."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params:
+            study.enqueue_trial(trial.params)
+
+
+class Watch:
+    """Reports a run's score on the tasks seen so far to the study while it runs; true once the trial should be pruned."""
+
+    def __init__(self, search: Search, trial: Trial, directory: Path) -> None:
+        self._score, self._trial, self._path = search.score, trial, directory / METRICS
+        self._read, self._reported = 0, -1
+        self.pruned = False
+
+    def __call__(self) -> bool:
+        for record in self._new_records():
+            if record["kind"] in ("eval", "probe") and record["unit"] > max(0, self._reported):
+                scores = np.array(record[self._score], dtype=float)
+                seen = scores[:, : record["task"] + 1] if record["kind"] == "eval" else scores
+                if np.isfinite(seen).all():
+                    self._reported = record["unit"]
+                    self._trial.report(float(seen.mean()), self._reported)
+                    self.pruned = self.pruned or self._trial.should_prune()
+        return self.pruned
+
+    def _new_records(self) -> list[dict[str, Any]]:
+        """Whole lines that were not read before."""
+        try:
+            with open(self._path, "rb") as file:
+                if file.seek(0, 2) < self._read:
+                    self._read = 0  # the run went back to its checkpoint
+                file.seek(self._read)
+                whole = file.read().rpartition(b"\n")[0]
+        except OSError:
+            return []
+        self._read += len(whole) + 1 if whole else 0
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+def write_results(search: Search, study: optuna.Study) -> int:
+    """Writes search.json, prints the best trials and the command that tests the best; how many have finished."""
+    trials = study.get_trials(deepcopy=False)
+    sign = -1 if search.direction == "maximize" else 1
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    ranked = sorted(complete, key=lambda trial: (sign * float(trial.values[0]), trial.number))
+    best = None
+    if ranked:
+        chosen = [each.override(ranked[0].params[each.key]) for each in search.dimensions]
+        fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
+        best = {**_entry(ranked[0]), "command": shlex.join(["metacl-run", *fixed, *chosen])}
+    content = {
+        "metric": search.metric,
+        "direction": search.direction,
+        "split": "validation",
+        "searched": [each.text for each in search.dimensions],
+        "best": best,
+        "trials": [_entry(trial) for trial in trials],
+    }
+    write_atomically(search.folder / RESULTS, (json.dumps(content, indent=2) + "\n").encode())
+    _show(search, ranked, trials, best)
+    return finished(study)
+
+
+def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], best: dict[str, Any] | None) -> None:
+    words = [_word(trial) for trial in trials]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+    table = Table(title=f"search: {counts or 'no trials'}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("trial", justify="right")
+    table.add_column(f"{search.metric} (validation)", justify="right")
+    for each in search.dimensions:
+        table.add_column(each.key, justify="right")
+    for trial in ranked[:SHOWN]:
+        chosen = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
+        table.add_row(str(trial.number + 1), f"{trial.value:.4g}", *(escape(text) for text in chosen))
+    terminal = Console()
+    terminal.print(table)
+    if best is not None:
+        print(f"the best on test data: {best['command']}")
+    print(f"results   {search.folder / RESULTS}")
+
+
+def _entry(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "trial": trial.number + 1,
+        "state": _word(trial),
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        "params": trial.params,
+        "run": trial.user_attrs.get("run"),
+    }
+
+
+def _word(trial: FrozenTrial) -> str:
+    if trial.user_attrs.get("diverged"):
+        return "diverged"
+    return STATE_WORDS.get(trial.state, "waiting" if trial.state == TrialState.WAITING else "running")
