@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,8 +34,10 @@ from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.findings import Findings
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
+from metacl_run.protocols.meta_test_plan import PHASES, TEXTS, Work, planned
 from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
 from metacl_run.protocols.trajectories import draw
 from metacl_run.types import Params, Trajectory
@@ -144,22 +146,6 @@ class MetaContinual(Protocol):
 
     def run(self, run: Run) -> Outcome:
         return _TrajectoryLoop(self, run).run()
-
-
-class _Work(NamedTuple):
-    """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
-
-    phase: Literal["select", "test", "joint"]
-    replicate: int
-    orders: tuple[int, ...]
-    segment: int
-
-
-TEXTS = {
-    "select": "choosing the rate on meta-train concepts",
-    "test": "learning unseen concepts in sequence",
-    "joint": "learning them shuffled, as an upper bound",
-}
 
 
 class _TrajectoryLoop(Loop):
@@ -299,31 +285,34 @@ class _TrajectoryLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- meta-test
 
-    def _planned(self) -> list[_Work]:
+    def _planned(self) -> list[Work]:
         """Every part of meta-test; how many orders are learned at once is settled at the first start."""
         settings, settled = self.settings, self.position.settled
         if "orders_at_once" not in settled:
             meta = self._meta(0)
             settled["orders_at_once"] = self.meta_test.orders_at_once(meta, len(self.rates), self.run_.gpu.memory_bytes)
-            settled["meta_test"] = {phase: [[] for _ in self.run_.seeds] for phase in ("select", "test", "joint")}
-        several = settled["orders_at_once"]
-
-        def parts(phase: Literal["select", "test"], count: int) -> list[_Work]:
-            chunks = [tuple(range(first, min(first + several, count))) for first in range(0, count, several)]
-            return [_Work(phase, replicate, chunk, 0) for replicate in range(self._replicates) for chunk in chunks]
-
-        plan = parts("test", settings.orders)
-        if self._selects_on == "train":
-            plan = parts("select", settings.selection_orders) + plan
-        if settings.joint_epochs:
-            orders = tuple(range(settings.orders))
-            segments = range(len(settings.schedule))
-            plan += [_Work("joint", replicate, orders, s) for replicate in range(self._replicates) for s in segments]
-        return plan
+            settled["meta_test"] = {phase: [[] for _ in self.run_.seeds] for phase in PHASES}
+        return planned(
+            replicates=self._replicates,
+            selection_orders=settings.selection_orders if self._selects_on == "train" else 0,
+            orders=settings.orders,
+            joint_segments=len(settings.schedule) if settings.joint_epochs else 0,
+            at_once=settled["orders_at_once"],
+        )
 
     @property
     def _selects_on(self) -> Literal["train", "test"] | None:
         return self.settings.lr_selection if self.settings.chooses(self.algo) else None
+
+    @property
+    def _findings(self) -> Findings:
+        return Findings(
+            results=self.position.settled["meta_test"],
+            schedule=self.settings.schedule,
+            rates=self.rates,
+            chosen_on=self._selects_on,
+            objective=self.objective,
+        )
 
     def _meta(self, replicate: int) -> Any:
         return tree_map(lambda leaf: leaf[replicate], self.position.state["meta"])
@@ -334,88 +323,31 @@ class _TrajectoryLoop(Loop):
         every = list(orders if of is None else of)
         return self.meta_test.run(meta, half, seed, orders, given, points, of=every, key=min(self.position.unit, self.updates))
 
-    def _do(self, work: _Work) -> None:
+    def _do(self, work: Work) -> None:
         settings, results = self.settings, self.position.settled["meta_test"][work.phase][work.replicate]
         if work.phase == "select":
             every = range(settings.selection_orders)
             scores = self._scores("meta_train", work.replicate, work.orders, self.rates, settings.schedule, every)
-            results.append(self._at_points(scores.held_out))
+            results.append(self._findings.at_points(scores.held_out))
         elif work.phase == "test":
-            rates = self._rates_of_test(work.replicate)
+            rates = self._findings.rates_of_test(work.replicate)
             points = [0, *settings.schedule]
             results.append(tuple(self._scores("meta_test", work.replicate, work.orders, rates, points, range(settings.orders))))
         else:
-            rate = self._chosen(work.replicate)[work.segment]
+            rate = self._findings.chosen(work.replicate)[work.segment]
             length, seed = settings.schedule[work.segment], self.run_.seeds[work.replicate]
             meta, longest, key = self._meta(work.replicate), settings.schedule[-1], self.updates
             found = self.meta_test.joint(meta, seed, work.orders, length, rate, settings.joint_epochs, longest=longest, key=key)
             results.append(found)
 
-    def _at_points(self, held_out: Tensor) -> Tensor:
-        """[O, L, S] mean over the concepts learned by then, from [O, L, S, N]."""
-        means = [held_out[:, :, s, :length].mean(-1) for s, length in enumerate(self.settings.schedule)]
-        return torch.stack(means, -1)
-
-    def _selection(self, replicate: int) -> Tensor | None:
-        """[S, L] mean score of each candidate on what the rate is chosen on."""
-        results = self.position.settled["meta_test"]
-        if self._selects_on == "train":
-            found = torch.cat(results["select"][replicate])
-        elif self._selects_on == "test":
-            found = self._at_points(torch.cat([held_out for held_out, _ in results["test"][replicate]])[:, :, 1:])
-        else:
-            return None
-        return found.mean(0).T
-
-    def _chosen(self, replicate: int) -> list[float]:
-        """[S] the rate for each number of concepts."""
-        selection = self._selection(replicate)
-        if selection is None:
-            return [self.rates[0]] * len(self.settings.schedule)
-        better = selection if self.data.objective.higher_is_better else -selection
-        return [self.rates[index] for index in better.nan_to_num(-torch.inf).argmax(1).tolist()]
-
-    def _rates_of_test(self, replicate: int) -> list[float]:
-        """The rates that are run at meta-test, in the order of the candidates."""
-        return self.rates if self._selects_on == "test" else [r for r in self.rates if r in self._chosen(replicate)]
-
     def _conclude(self) -> None:
         """Puts the parts together: matrix, record of meta-test."""
-        schedule, results = self.settings.schedule, self.position.settled["meta_test"]
-        held_out: list[Tensor] = []
-        memory: list[Tensor] = []  # both [R][O, S + 1, N] at the chosen rates; the untrained at the first
-        for replicate in range(self._replicates):
-            ran, chosen = self._rates_of_test(replicate), self._chosen(replicate)
-            index = [0, *(ran.index(rate) for rate in chosen)]
-            for kept, parts in zip((held_out, memory), zip(*results["test"][replicate], strict=True), strict=True):
-                whole = torch.cat(parts)
-                kept.append(torch.stack([whole[:, rate, point] for point, rate in enumerate(index)], 1))
-        shown, recalled = torch.stack(held_out).double(), torch.stack(memory).double()
-        parts = shown.split(self.sizes, -1)
-        self.position.matrix = torch.stack([part.mean((1, -1)) for part in parts], -1)
+        held_out, _ = self._findings.at_chosen_rates()
+        self.position.matrix = torch.stack([part.mean((1, -1)) for part in held_out.split(self.sizes, -1)], -1)
         self.run_.store.write_matrix(self.position.matrix.numpy())
-        points = range(1, len(schedule) + 1)
-
-        def by_order(values: Tensor) -> list[Any]:
-            """[R][S][O]"""
-            return torch.stack([values[:, :, p, : schedule[p - 1]].mean(-1) for p in points], 1).tolist()
-
         metas = [self._meta(replicate) for replicate in range(self._replicates)]
-        selections = [self._selection(replicate) for replicate in range(self._replicates)]
         content = {
-            "score": self._score,
-            "lengths": schedule,
-            "rates": self.rates if self.algo.uses_rate else None,
-            "tuned_on": self._selects_on,
-            "chosen": [self._chosen(r) for r in range(self._replicates)] if self.algo.uses_rate else None,
-            "selection": None if selections[0] is None else [each.tolist() for each in selections],  # type: ignore[union-attr]
-            self._score: by_order(shown),
-            "memory": by_order(recalled),
-            "joint": [torch.stack(found).tolist() for found in results["joint"]] if self.settings.joint_epochs else None,
-            "by_place": {
-                self._score: shown[:, :, -1].mean(1).tolist(),
-                "memory": recalled[:, :, -1].mean(1).tolist(),
-            },
+            **self._findings.content(uses_rate=self.algo.uses_rate),
             "representation": describe(self.network, metas, self._images(LOOKED_AT, self.held_out)),
             "gate": gate_activity(self.network, metas, self._images(GATED_CONCEPTS * self.held_out, self.held_out)),
         }
