@@ -28,12 +28,13 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
 from metacl_run.data.base import ConceptData, ConceptPool, Half
+from metacl_run.data.validation import ValidationConcepts
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, Status, refuse_batch_norm
 from metacl_run.protocols.findings import Findings
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
@@ -51,6 +52,8 @@ class MetaContinual(Protocol):
         updates: meta-updates.
         schedule: meta-test: numbers of concepts learned in sequence, increasing.
         orders: meta-test: random choices and orders of the concepts.
+        eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train ones that then has no part
+            in meta-training and in the choice of the rate (`data/validation.py`).
         rates: candidates for the rate of SGD at meta-test.
         lr_selection: whose concepts the rate is chosen on: "train" or "test", the reported ones.
         selection_orders: orders that it is chosen on, with "train".
@@ -69,6 +72,7 @@ class MetaContinual(Protocol):
     updates: int
     schedule: list[int]
     orders: int
+    eval_split: EvalSplit
     rates: list[float]
     lr_selection: Literal["train", "test"]
     selection_orders: int
@@ -96,12 +100,25 @@ class MetaContinual(Protocol):
         """Whether there is a rate to choose."""
         return algo.uses_rate and len(self.rates) > 1
 
+    def seen(self, data: ConceptData) -> ConceptData:
+        """The data as the run sees them: where it is judged on validation, without those for meta-test."""
+        return data if self.eval_split == "test" else ValidationConcepts(inner=data, least=self.schedule[-1])
+
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
         with keyed("data"):
             data.check_concepts(max(algo.classes, self.schedule[-1]))
+            whole, data = data.count_concepts("meta_train"), self.seen(data)
             counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
             learned, held_out = data.count_examples()
         longest, schedule = self.schedule[-1], f"[{','.join(map(str, self.schedule))}]"
+        if counts["meta_train"] < 1:
+            raise ConfigError(
+                f"protocol.schedule={schedule}: {longest} concepts in sequence are to be held out for validation, but the data "
+                f"has {whole} for meta-training, and some must be left. Use a shorter schedule, or protocol.eval_split=test."
+            )
+        left = str(counts["meta_train"])
+        if counts["meta_train"] < whole:
+            left += f", {whole - counts['meta_train']} others being held out for validation"
         if longest > counts["meta_test"]:
             raise ConfigError(
                 f"protocol.schedule={schedule}: asks for {longest} concepts in sequence, but the data has "
@@ -110,7 +127,7 @@ class MetaContinual(Protocol):
         if self.chooses(algo) and self.lr_selection == "train" and longest > counts["meta_train"]:
             raise ConfigError(
                 f"protocol.schedule={schedule}: the rate for {longest} concepts in sequence is to be chosen on meta-train "
-                f"ones, of which there are {counts['meta_train']}. Use a shorter schedule, or a single one of protocol.rates."
+                f"ones, of which there are {left}. Use a shorter schedule, or a single one of protocol.rates."
             )
         drawn_from = counts["meta_train"] - counts["meta_train"] // 2 if algo.halves else counts["meta_train"]
         with keyed("algo"):
@@ -154,13 +171,13 @@ class _TrajectoryLoop(Loop):
     remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
 
     def __init__(self, settings: MetaContinual, run: Run) -> None:
-        self.settings, self.algo, self.data = settings, run.algo, run.data
-        self.objective = run.data.objective
-        self.pool: ConceptPool = run.data.load_concepts().to(run.gpu.torch_device)
+        self.settings, self.algo, self.data = settings, run.algo, settings.seen(run.data)
+        self.objective = self.data.objective
+        self.pool: ConceptPool = self.data.load_concepts().to(run.gpu.torch_device)
         self.updates = settings.updates if self.algo.trains else 0
         starts = [0, *settings.schedule]
         self.sizes = [end - start for start, end in zip(starts, settings.schedule, strict=False)]
-        what = "classes" if run.data.objective is CLASSIFICATION else "functions"
+        what = "classes" if self.objective is CLASSIFICATION else "functions"
         names = [f"{what} {start + 1} to {end}" for start, end in zip(starts, settings.schedule, strict=False)]
         super().__init__(
             run,
@@ -172,15 +189,15 @@ class _TrajectoryLoop(Loop):
             checkpoint_every=settings.checkpoint_every,
         )
         drawn = [
-            settings.network(self.algo, run.model, run.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
+            settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
         ]
         self.network = drawn[0][0]
         self.network.module.to(self.device)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk)
         halves: tuple[Half, Half] = "meta_train", "meta_test"
-        self.counts: dict[Half, int] = {half: run.data.count_concepts(half) for half in halves}
-        self.learned, self.held_out = run.data.count_examples()
+        self.counts: dict[Half, int] = {half: self.data.count_concepts(half) for half in halves}
+        self.learned, self.held_out = self.data.count_examples()
         self.meta_test = MetaTest(
             self.algo,
             self.network,
@@ -277,7 +294,7 @@ class _TrajectoryLoop(Loop):
 
     @property
     def _score(self) -> str:
-        return self.data.objective.score_name
+        return self.objective.score_name
 
     @property
     def _replicates(self) -> int:
