@@ -137,6 +137,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "run_id": experiment.run_id,
         **choices,
         "seeds": experiment.seeds,
+        "eval_split": experiment.protocol.eval_split,
         "score": experiment.protocol.objective(experiment.data).score_name,
         "command": shlex.join(["metacl-run", *experiment.overrides]),
     }

@@ -77,6 +77,10 @@ SEQUENCE_MEANINGS: dict[str, dict[str, str]] = {
 
 TUNED_ON_TEST = "learning rate tuned on test"
 """The mark of numbers whose learning rate was chosen by accuracy on the very classes they are measured on."""
+TUNED_ON = {"test": TUNED_ON_TEST, "validation": "learning rate tuned on validation"}
+"""The same by the split that they are measured on."""
+ON_VALIDATION = "validation, not test"
+"""The mark of numbers measured on what `protocol.eval_split=validation` keeps to choose settings by."""
 
 
 Sizes: TypeAlias = "Sequence[float] | None"
@@ -361,6 +365,8 @@ def reading_in_sequence(
     if math.isfinite(joint):
         text += f" Trained on the same {concepts} shuffled, it would be "
         text += f"{joint:.0%}." if objective.higher_is_better else f"{joint:.2f}."
-    if tuned_on == "test":
-        text += f" The learning rate was tuned on test: on the very {concepts} that {objective.score_words} is measured on."
+    if tuned_on in TUNED_ON:
+        text += (
+            f" The learning rate was tuned on {tuned_on}: on the very {concepts} that {objective.score_words} is measured on."
+        )
     return text

@@ -45,6 +45,8 @@ class Purpose(IntEnum):
     """How the upper bound shuffles the same; the order, the number of classes."""
     FUNCTIONS = 14
     """Functions to regress on, of a generator's own seed; no position."""
+    VALIDATION = 15
+    """Which images of a stream are held out of learning; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

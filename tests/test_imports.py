@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors", "metacl_run", "randomness"},
     "protocols": {
         *("algorithms.episode_learner", "algorithms.meta_learner", "algorithms.stream_learner"),
-        *("algorithms.trajectory_learner", "data.base", "data.sampling"),
+        *("algorithms.trajectory_learner", "data.base", "data.sampling", "data.validation"),
         *("models", "tracking.store"),
         *("errors", "gpu", "inner", "insight", "metrics", "objectives", "randomness", "types"),
     },

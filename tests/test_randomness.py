@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from metacl_run.randomness import LARGEST_SEED, Purpose, generator
 
-POSITIONS = dict.fromkeys(Purpose, 1) | dict.fromkeys((Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR, Purpose.FUNCTIONS), 0)
+NONE = Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR, Purpose.FUNCTIONS, Purpose.VALIDATION
+POSITIONS = dict.fromkeys(Purpose, 1) | dict.fromkeys(NONE, 0)
 POSITIONS |= dict.fromkeys((Purpose.EVALUATE, Purpose.SEQUENCE, Purpose.SHUFFLE), 2)
 
 
@@ -17,7 +18,7 @@ def test_streams_differ_by_purpose_seed_and_position() -> None:
                 value = generator(purpose, seed, *position).random()
                 assert value not in first, (first.get(value), purpose, seed, position)
                 first[value] = (purpose, seed, position)
-    assert len(first) == 4 * (4 * 1 + (len(Purpose) - 4) * 3)
+    assert len(first) == 4 * (len(NONE) + (len(Purpose) - len(NONE)) * 3)
 
 
 def test_a_stream_is_the_same_every_time() -> None:

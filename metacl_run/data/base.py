@@ -141,6 +141,11 @@ class SampleStream(abc.ABC):
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         """Training samples of one replicate by number, with the axes of `index`; float32 inputs in [0, 1]."""
 
+    def images(self, replicate: int) -> np.ndarray:
+        """[T * N] int, which image each training sample shows: equal where tasks show one image, each in its own way.
+        Default: all differ."""
+        return np.arange(len(self.task_names[replicate]) * self.samples_per_task)
+
     @abc.abstractmethod
     def test(self, task: int, limit: int | None) -> list[Samples]:
         """[R] the test samples of a task, or their first `limit`, in an order that is random within the task.

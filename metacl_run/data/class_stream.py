@@ -9,7 +9,7 @@ Differences from the published streams:
     classes. It matters for MNIST alone, whose digits differ in number; in the other sources a task's images are all taken.
  2. Pixels are scaled to [0, 1] and that is all. La-MAML crops, flips and brightens at random, and normalises the channels.
  3. La-MAML keeps a tenth of the training images to choose settings by; here all are there to learn from unless
-    `train_per_task` says less.
+    `train_per_task` says less or the protocol's eval_split=validation holds some out.
 """
 
 from __future__ import annotations

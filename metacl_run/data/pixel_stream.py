@@ -26,6 +26,8 @@ class Table:
     """[R, T, N or M] int64."""
     sizes: np.ndarray
     """[R, T] int64."""
+    images: np.ndarray | None = None
+    """[R, T, N or M] int64, which image of the source each sample shows; None: the rows tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,10 @@ class PixelStream(SampleStream):
             x = x.flatten(2).gather(2, order.unsqueeze(1).expand(-1, x.shape[1], -1)).view_as(x)
         y = torch.from_numpy(self.train.labels[replicate].reshape(-1)[flat]).to(self.pixels.device)
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
+
+    def images(self, replicate: int) -> np.ndarray:
+        shown = self.train.rows if self.train.images is None else self.train.images
+        return shown[replicate].reshape(-1)
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         shared: dict[tuple[bytes, bytes, int], Samples] = {}

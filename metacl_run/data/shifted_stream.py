@@ -5,6 +5,7 @@ Shapes: R replicates, T tasks.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,7 +42,7 @@ def shifted_stream(
     order = None if shift.order is None else shift.order.view(replicates, tasks, -1)
     if kind != "none" and order is None:
         (seen, train), (tested, test) = (_moved(pixels, table, shift, shared=kind == "rotate") for table in (train, test))
-        test = Table(rows=test.rows + len(seen), labels=test.labels, sizes=test.sizes)
+        test = dataclasses.replace(test, rows=test.rows + len(seen))
         pixels = torch.cat([seen, tested])
     return PixelStream(task_names=task_names, masks=masks, pixels=pixels, train=train, test_=test, order=order)
 
@@ -62,7 +63,7 @@ def _moved(pixels: Tensor, table: Table, shift: Shift, *, shared: bool) -> tuple
                 parts.append(_shifted(pixels, wanted, shift, replicate * tasks + task))
                 length += size
             rows[replicate, task, :size] = done[key] + np.arange(size)
-    return torch.cat(parts), Table(rows=rows, labels=table.labels, sizes=table.sizes)
+    return torch.cat(parts), dataclasses.replace(table, rows=rows, images=table.rows)
 
 
 def _shifted(pixels: Tensor, wanted: np.ndarray, shift: Shift, row: int) -> Tensor:

@@ -17,6 +17,8 @@ from metacl_run.models.layers import BatchNorm
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.tracking.store import RunStore
 
+EvalSplit = Literal["test", "validation"]
+"""What a run is judged on. Under "validation" no test data are ever looked at: for choosing settings."""
 Status = Literal["completed", "interrupted", "diverged", "failed"]
 Insight = Literal["none", "light", "full"]
 """How far a run looks inside its learner; see `protocols/look_inside.py`."""
@@ -95,6 +97,8 @@ class Protocol(abc.ABC):
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]
+    eval_split: EvalSplit
+    """A setting of every protocol."""
     looks_inside: ClassVar[bool] = True
     """Whether `Run.insight` is heeded."""
 

@@ -25,7 +25,7 @@ from metacl_run.inner.forecast import chunk_for
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.randomness import Purpose
@@ -56,7 +56,7 @@ class ContinualMeta(Protocol):
     updates_per_task: int
     eval_episodes: int
     eval_every: int
-    eval_split: Literal["test", "validation"]
+    eval_split: EvalSplit
     transductive: bool
     log_every: int
     checkpoint_every: float = field(metadata={"identity": False})

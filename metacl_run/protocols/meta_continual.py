@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,14 +28,17 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
 from metacl_run.data.base import ConceptData, ConceptPool, Half
+from metacl_run.data.validation import ValidationConcepts
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.findings import Findings
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
+from metacl_run.protocols.meta_test_plan import PHASES, TEXTS, Work, planned
 from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
 from metacl_run.protocols.trajectories import draw
 from metacl_run.types import Params, Trajectory
@@ -49,6 +52,8 @@ class MetaContinual(Protocol):
         updates: meta-updates.
         schedule: meta-test: numbers of concepts learned in sequence, increasing.
         orders: meta-test: random choices and orders of the concepts.
+        eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train ones that then has no part
+            in meta-training and in the choice of the rate (`data/validation.py`).
         rates: candidates for the rate of SGD at meta-test.
         lr_selection: whose concepts the rate is chosen on: "train" or "test", the reported ones.
         selection_orders: orders that it is chosen on, with "train".
@@ -67,6 +72,7 @@ class MetaContinual(Protocol):
     updates: int
     schedule: list[int]
     orders: int
+    eval_split: EvalSplit
     rates: list[float]
     lr_selection: Literal["train", "test"]
     selection_orders: int
@@ -94,12 +100,25 @@ class MetaContinual(Protocol):
         """Whether there is a rate to choose."""
         return algo.uses_rate and len(self.rates) > 1
 
+    def seen(self, data: ConceptData) -> ConceptData:
+        """The data as the run sees them: where it is judged on validation, without those for meta-test."""
+        return data if self.eval_split == "test" else ValidationConcepts(inner=data, least=self.schedule[-1])
+
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
         with keyed("data"):
             data.check_concepts(max(algo.classes, self.schedule[-1]))
+            whole, data = data.count_concepts("meta_train"), self.seen(data)
             counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
             learned, held_out = data.count_examples()
         longest, schedule = self.schedule[-1], f"[{','.join(map(str, self.schedule))}]"
+        if counts["meta_train"] < 1:
+            raise ConfigError(
+                f"protocol.schedule={schedule}: {longest} concepts in sequence are to be held out for validation, but the data "
+                f"has {whole} for meta-training, and some must be left. Use a shorter schedule, or protocol.eval_split=test."
+            )
+        left = str(counts["meta_train"])
+        if counts["meta_train"] < whole:
+            left += f", {whole - counts['meta_train']} others being held out for validation"
         if longest > counts["meta_test"]:
             raise ConfigError(
                 f"protocol.schedule={schedule}: asks for {longest} concepts in sequence, but the data has "
@@ -108,7 +127,7 @@ class MetaContinual(Protocol):
         if self.chooses(algo) and self.lr_selection == "train" and longest > counts["meta_train"]:
             raise ConfigError(
                 f"protocol.schedule={schedule}: the rate for {longest} concepts in sequence is to be chosen on meta-train "
-                f"ones, of which there are {counts['meta_train']}. Use a shorter schedule, or a single one of protocol.rates."
+                f"ones, of which there are {left}. Use a shorter schedule, or a single one of protocol.rates."
             )
         drawn_from = counts["meta_train"] - counts["meta_train"] // 2 if algo.halves else counts["meta_train"]
         with keyed("algo"):
@@ -146,35 +165,19 @@ class MetaContinual(Protocol):
         return _TrajectoryLoop(self, run).run()
 
 
-class _Work(NamedTuple):
-    """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
-
-    phase: Literal["select", "test", "joint"]
-    replicate: int
-    orders: tuple[int, ...]
-    segment: int
-
-
-TEXTS = {
-    "select": "choosing the rate on meta-train concepts",
-    "test": "learning unseen concepts in sequence",
-    "joint": "learning them shuffled, as an upper bound",
-}
-
-
 class _TrajectoryLoop(Loop):
     """Loaded concepts, the meta-update and the plan of meta-test. Units: meta-updates, then the parts of meta-test."""
 
     remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
 
     def __init__(self, settings: MetaContinual, run: Run) -> None:
-        self.settings, self.algo, self.data = settings, run.algo, run.data
-        self.objective = run.data.objective
-        self.pool: ConceptPool = run.data.load_concepts().to(run.gpu.torch_device)
+        self.settings, self.algo, self.data = settings, run.algo, settings.seen(run.data)
+        self.objective = self.data.objective
+        self.pool: ConceptPool = self.data.load_concepts().to(run.gpu.torch_device)
         self.updates = settings.updates if self.algo.trains else 0
         starts = [0, *settings.schedule]
         self.sizes = [end - start for start, end in zip(starts, settings.schedule, strict=False)]
-        what = "classes" if run.data.objective is CLASSIFICATION else "functions"
+        what = "classes" if self.objective is CLASSIFICATION else "functions"
         names = [f"{what} {start + 1} to {end}" for start, end in zip(starts, settings.schedule, strict=False)]
         super().__init__(
             run,
@@ -186,15 +189,15 @@ class _TrajectoryLoop(Loop):
             checkpoint_every=settings.checkpoint_every,
         )
         drawn = [
-            settings.network(self.algo, run.model, run.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
+            settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
         ]
         self.network = drawn[0][0]
         self.network.module.to(self.device)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk)
         halves: tuple[Half, Half] = "meta_train", "meta_test"
-        self.counts: dict[Half, int] = {half: run.data.count_concepts(half) for half in halves}
-        self.learned, self.held_out = run.data.count_examples()
+        self.counts: dict[Half, int] = {half: self.data.count_concepts(half) for half in halves}
+        self.learned, self.held_out = self.data.count_examples()
         self.meta_test = MetaTest(
             self.algo,
             self.network,
@@ -291,7 +294,7 @@ class _TrajectoryLoop(Loop):
 
     @property
     def _score(self) -> str:
-        return self.data.objective.score_name
+        return self.objective.score_name
 
     @property
     def _replicates(self) -> int:
@@ -299,31 +302,34 @@ class _TrajectoryLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- meta-test
 
-    def _planned(self) -> list[_Work]:
+    def _planned(self) -> list[Work]:
         """Every part of meta-test; how many orders are learned at once is settled at the first start."""
         settings, settled = self.settings, self.position.settled
         if "orders_at_once" not in settled:
             meta = self._meta(0)
             settled["orders_at_once"] = self.meta_test.orders_at_once(meta, len(self.rates), self.run_.gpu.memory_bytes)
-            settled["meta_test"] = {phase: [[] for _ in self.run_.seeds] for phase in ("select", "test", "joint")}
-        several = settled["orders_at_once"]
-
-        def parts(phase: Literal["select", "test"], count: int) -> list[_Work]:
-            chunks = [tuple(range(first, min(first + several, count))) for first in range(0, count, several)]
-            return [_Work(phase, replicate, chunk, 0) for replicate in range(self._replicates) for chunk in chunks]
-
-        plan = parts("test", settings.orders)
-        if self._selects_on == "train":
-            plan = parts("select", settings.selection_orders) + plan
-        if settings.joint_epochs:
-            orders = tuple(range(settings.orders))
-            segments = range(len(settings.schedule))
-            plan += [_Work("joint", replicate, orders, s) for replicate in range(self._replicates) for s in segments]
-        return plan
+            settled["meta_test"] = {phase: [[] for _ in self.run_.seeds] for phase in PHASES}
+        return planned(
+            replicates=self._replicates,
+            selection_orders=settings.selection_orders if self._selects_on == "train" else 0,
+            orders=settings.orders,
+            joint_segments=len(settings.schedule) if settings.joint_epochs else 0,
+            at_once=settled["orders_at_once"],
+        )
 
     @property
     def _selects_on(self) -> Literal["train", "test"] | None:
         return self.settings.lr_selection if self.settings.chooses(self.algo) else None
+
+    @property
+    def _findings(self) -> Findings:
+        return Findings(
+            results=self.position.settled["meta_test"],
+            schedule=self.settings.schedule,
+            rates=self.rates,
+            chosen_on=self._selects_on,
+            objective=self.objective,
+        )
 
     def _meta(self, replicate: int) -> Any:
         return tree_map(lambda leaf: leaf[replicate], self.position.state["meta"])
@@ -334,88 +340,31 @@ class _TrajectoryLoop(Loop):
         every = list(orders if of is None else of)
         return self.meta_test.run(meta, half, seed, orders, given, points, of=every, key=min(self.position.unit, self.updates))
 
-    def _do(self, work: _Work) -> None:
+    def _do(self, work: Work) -> None:
         settings, results = self.settings, self.position.settled["meta_test"][work.phase][work.replicate]
         if work.phase == "select":
             every = range(settings.selection_orders)
             scores = self._scores("meta_train", work.replicate, work.orders, self.rates, settings.schedule, every)
-            results.append(self._at_points(scores.held_out))
+            results.append(self._findings.at_points(scores.held_out))
         elif work.phase == "test":
-            rates = self._rates_of_test(work.replicate)
+            rates = self._findings.rates_of_test(work.replicate)
             points = [0, *settings.schedule]
             results.append(tuple(self._scores("meta_test", work.replicate, work.orders, rates, points, range(settings.orders))))
         else:
-            rate = self._chosen(work.replicate)[work.segment]
+            rate = self._findings.chosen(work.replicate)[work.segment]
             length, seed = settings.schedule[work.segment], self.run_.seeds[work.replicate]
             meta, longest, key = self._meta(work.replicate), settings.schedule[-1], self.updates
             found = self.meta_test.joint(meta, seed, work.orders, length, rate, settings.joint_epochs, longest=longest, key=key)
             results.append(found)
 
-    def _at_points(self, held_out: Tensor) -> Tensor:
-        """[O, L, S] mean over the concepts learned by then, from [O, L, S, N]."""
-        means = [held_out[:, :, s, :length].mean(-1) for s, length in enumerate(self.settings.schedule)]
-        return torch.stack(means, -1)
-
-    def _selection(self, replicate: int) -> Tensor | None:
-        """[S, L] mean score of each candidate on what the rate is chosen on."""
-        results = self.position.settled["meta_test"]
-        if self._selects_on == "train":
-            found = torch.cat(results["select"][replicate])
-        elif self._selects_on == "test":
-            found = self._at_points(torch.cat([held_out for held_out, _ in results["test"][replicate]])[:, :, 1:])
-        else:
-            return None
-        return found.mean(0).T
-
-    def _chosen(self, replicate: int) -> list[float]:
-        """[S] the rate for each number of concepts."""
-        selection = self._selection(replicate)
-        if selection is None:
-            return [self.rates[0]] * len(self.settings.schedule)
-        better = selection if self.data.objective.higher_is_better else -selection
-        return [self.rates[index] for index in better.nan_to_num(-torch.inf).argmax(1).tolist()]
-
-    def _rates_of_test(self, replicate: int) -> list[float]:
-        """The rates that are run at meta-test, in the order of the candidates."""
-        return self.rates if self._selects_on == "test" else [r for r in self.rates if r in self._chosen(replicate)]
-
     def _conclude(self) -> None:
         """Puts the parts together: matrix, record of meta-test."""
-        schedule, results = self.settings.schedule, self.position.settled["meta_test"]
-        held_out: list[Tensor] = []
-        memory: list[Tensor] = []  # both [R][O, S + 1, N] at the chosen rates; the untrained at the first
-        for replicate in range(self._replicates):
-            ran, chosen = self._rates_of_test(replicate), self._chosen(replicate)
-            index = [0, *(ran.index(rate) for rate in chosen)]
-            for kept, parts in zip((held_out, memory), zip(*results["test"][replicate], strict=True), strict=True):
-                whole = torch.cat(parts)
-                kept.append(torch.stack([whole[:, rate, point] for point, rate in enumerate(index)], 1))
-        shown, recalled = torch.stack(held_out).double(), torch.stack(memory).double()
-        parts = shown.split(self.sizes, -1)
-        self.position.matrix = torch.stack([part.mean((1, -1)) for part in parts], -1)
+        held_out, _ = self._findings.at_chosen_rates()
+        self.position.matrix = torch.stack([part.mean((1, -1)) for part in held_out.split(self.sizes, -1)], -1)
         self.run_.store.write_matrix(self.position.matrix.numpy())
-        points = range(1, len(schedule) + 1)
-
-        def by_order(values: Tensor) -> list[Any]:
-            """[R][S][O]"""
-            return torch.stack([values[:, :, p, : schedule[p - 1]].mean(-1) for p in points], 1).tolist()
-
         metas = [self._meta(replicate) for replicate in range(self._replicates)]
-        selections = [self._selection(replicate) for replicate in range(self._replicates)]
         content = {
-            "score": self._score,
-            "lengths": schedule,
-            "rates": self.rates if self.algo.uses_rate else None,
-            "tuned_on": self._selects_on,
-            "chosen": [self._chosen(r) for r in range(self._replicates)] if self.algo.uses_rate else None,
-            "selection": None if selections[0] is None else [each.tolist() for each in selections],  # type: ignore[union-attr]
-            self._score: by_order(shown),
-            "memory": by_order(recalled),
-            "joint": [torch.stack(found).tolist() for found in results["joint"]] if self.settings.joint_epochs else None,
-            "by_place": {
-                self._score: shown[:, :, -1].mean(1).tolist(),
-                "memory": recalled[:, :, -1].mean(1).tolist(),
-            },
+            **self._findings.content(uses_rate=self.algo.uses_rate),
             "representation": describe(self.network, metas, self._images(LOOKED_AT, self.held_out)),
             "gate": gate_activity(self.network, metas, self._images(GATED_CONCEPTS * self.held_out, self.held_out)),
         }

@@ -17,11 +17,12 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
 from metacl_run.data.base import SampleData, SampleStream
+from metacl_run.data.validation import ValidationSamples
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import Outcome, Protocol, Run, refuse_batch_norm
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.memory import Memory
@@ -32,7 +33,7 @@ BLOCK_BYTES = 64e6
 """Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
 LONGEST_BLOCK = 200
 TEST_AT_ONCE = 2000
-"""Test samples that pass the network together."""
+"""Test or validation samples that pass the network together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,10 @@ class Online(Protocol):
     """The loop over a stream of samples.
 
     Attributes:
+        eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
+            is then not learned from (`data/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
-        probe_samples: test samples of each task that such a probe looks at; null: all.
+        probe_samples: samples of each task that such a probe looks at; null: all.
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -50,6 +53,7 @@ class Online(Protocol):
     data: ClassVar[type] = SampleData
     unit_name: ClassVar[str] = "observation"
 
+    eval_split: EvalSplit
     eval_every: int
     probe_samples: int | None
     log_every: int
@@ -62,12 +66,22 @@ class Online(Protocol):
         require(self.log_every >= 1, "log_every", self.log_every, "must be at least 1")
         require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
 
+    def seen(self, data: SampleData) -> SampleData:
+        """The data as the run sees them: without their test half where it is judged on validation."""
+        return data if self.eval_split == "test" else ValidationSamples(inner=data)
+
     def check(self, algo: StreamLearner, model: Model, data: SampleData) -> None:
         with keyed("data"):
             data.check_samples()
-            tasks, samples = data.count_tasks(), data.count_samples()
+            tasks, whole, samples = data.count_tasks(), data.count_samples(), self.seen(data).count_samples()
+        if samples < 1:
+            raise ConfigError(
+                "protocol.eval_split=validation: holds out at least one training sample of every task, but a task has "
+                f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
+            )
+        others = f", {whole - samples} others being held out for validation" if samples < whole else ""
         with keyed("algo"):
-            most = f"must be at most the {samples} training samples of a task"
+            most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
             recall = algo.recall(tasks)
         usable = samples // algo.batch_size * algo.batch_size
@@ -97,7 +111,8 @@ class StreamLoop(Loop):
 
     def __init__(self, settings: Online, run: Run) -> None:
         self.settings, self.algo = settings, run.algo
-        self.stream: SampleStream = run.data.load_samples(run.seeds).to(run.gpu.torch_device)
+        self.stream: SampleStream = settings.seen(run.data).load_samples(run.seeds).to(run.gpu.torch_device)
+        self.features_on = f"up to {FEATURE_SAMPLES} {settings.eval_split} samples of each task"
         batch = self.algo.batch_size
         super().__init__(
             run,
@@ -223,7 +238,6 @@ class StreamLoop(Loop):
     # ------------------------------------------------------------------------------------------------------- look inside
 
     gradients_on = f"the loss on up to {GRADIENT_SAMPLES} training samples of each task"
-    features_on = f"up to {FEATURE_SAMPLES} test samples of each task"
 
     def look_inside(self, task: int | None) -> dict[str, Any] | None:
         size = {"num_tasks": self.num_tasks, "num_replicates": len(self.memories)}

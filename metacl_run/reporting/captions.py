@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.metrics import TUNED_ON_TEST, episode_settings, shown, worst_name
-from metacl_run.reporting.collect import Run
+from metacl_run.metrics import episode_settings, shown, worst_name
+from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.panel import Panel, spread_words
 from metacl_run.reporting.sequence_captions import sequence_panels
 from metacl_run.reporting.words import words
@@ -70,8 +70,7 @@ def subtitle(run: Run) -> str:
     problem = f", {' '.join(shape)}" if shape else ""
     status = run.summary["status"]
     ended = "" if status == "completed" else f"  ·  run {status}"
-    if run.sequences is not None and run.sequences.tuned_on_test:
-        ended += f"  ·  {TUNED_ON_TEST}"
+    ended += "".join(f"  ·  {mark}" for mark in marks(run.summary))
     return f"{run.summary['algo']}  ·  {run.summary['model']}  ·  {run.summary['data']}{problem}  ·  {listed}{ended}"
 
 
@@ -94,7 +93,8 @@ def _probed(run: Run) -> str:
             f"{said.score.capitalize()} was measured when tasks ended only: a {said.dip} in between is not seen here nor by "
             f"{worst}. protocol.eval_every=N probes it every N units."
         )
-    fewer = f" on the first {run.probe_samples} test samples of a task, as for {worst}; the other metrics are on all of them"
+    fewer = f" on the first {run.probe_samples} {run.eval_split} samples of a task"
+    fewer += f", as for {worst}; the other metrics are on all of them"
     every = int(np.diff(np.unique([0, *run.probe_units])).min())
     return (
         f"Between task ends {said.score} was probed every {every} {run.unit_name}s{fewer if run.probes_look_at_less else ''}."
@@ -121,7 +121,7 @@ def _mean_accuracy(run: Run) -> Panel:
         f"The two lines meet when the last task begins; that end point is the {said.score} reported for the run. A "
         f"{said.dip} of the {said.seen_line} line at a switch of tasks is the new, still unlearned task and interference with "
         "the old ones."
-        + (" Dots: on all test samples; lines: on those that probes look at." if run.probes_look_at_less else ""),
+        + (f" Dots: on all {run.eval_split} samples; lines: on those that probes look at." if run.probes_look_at_less else ""),
     )
 
 
@@ -169,7 +169,7 @@ def _training_loss(run: Run) -> Panel:
 
 def _stability_gap(run: Run) -> Panel:
     said = words(run.objective)
-    where = f"All points are on the {run.probe_samples} test samples of a task that probes look at."
+    where = f"All points are on the {run.probe_samples} {run.eval_split} samples of a task that probes look at."
     return Panel(
         "stability_gap",
         "What a new task does to the earlier ones while it is learned",

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from metacl_run.errors import StorageError
-from metacl_run.metrics import chance_level
+from metacl_run.metrics import ON_VALIDATION, TUNED_ON, chance_level
 from metacl_run.objectives import OBJECTIVES, Objective
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
@@ -102,8 +102,13 @@ class Run(NamedTuple):
         return self.eval_units[self.eval_units % self.units_per_task > 0]
 
     @property
+    def eval_split(self) -> str:
+        """What scores were measured on, "test" or "validation"."""
+        return str(self.summary["eval_split"])
+
+    @property
     def probe_samples(self) -> int | None:
-        """Test samples of a task that an evaluation within a task looks at; None: as many as any other."""
+        """Samples of a task that an evaluation within a task looks at; None: as many as any other."""
         protocol = self.config.get("protocol")
         return protocol.get("probe_samples") if isinstance(protocol, dict) else None
 
@@ -158,14 +163,28 @@ class Run(NamedTuple):
 
 def load(directory: Path) -> Run:
     """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
-    summary = _summary(directory)
+    config = _config(directory)
+    summary = {"eval_split": _eval_split(config), **_summary(directory)}
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     evaluations = _evaluations(records, summary["score"], *shape)
     train_units, train = _training(records, shape[0])
     matrix, insight = _matrix(directory, *shape), read(records)
     sequences = sequence_records.read(records, summary)
-    return Run(directory, _config(directory), summary, matrix, *evaluations, train_units, train, insight, sequences)
+    return Run(directory, config, summary, matrix, *evaluations, train_units, train, insight, sequences)
+
+
+def marks(summary: dict[str, Any]) -> list[str]:
+    """What has to be known of a run's numbers before they are read."""
+    split, test = summary["eval_split"], summary["meta_test"]
+    found = [ON_VALIDATION] if split == "validation" else []
+    return [*found, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else found
+
+
+def _eval_split(config: dict[str, Any]) -> str:
+    """For runs whose summary does not say, as those of earlier versions."""
+    protocol = config.get("protocol")
+    return str(protocol.get("eval_split", "test")) if isinstance(protocol, dict) else "test"
 
 
 def _summary(directory: Path) -> dict[str, Any]:

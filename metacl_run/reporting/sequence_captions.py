@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.metrics import TUNED_ON_TEST
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.panel import Panel, spread_words
 from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences
@@ -33,8 +32,8 @@ def sequence_panels(run: Run, found: Sequences) -> list[Panel]:
 
 
 def mark(test: MetaTest) -> str:
-    """What stands before anything said about accuracies whose learning rate was tuned on test."""
-    return f"{TUNED_ON_TEST.capitalize()}. " if test.tuned_on_test else ""
+    """What stands before anything said about accuracies whose learning rate was tuned on what they are measured on."""
+    return f"{test.tuned_mark.capitalize()}. " if test.tuned_on_test else ""
 
 
 def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metacl_run.metrics import TUNED_ON
+
 
 class Representation(NamedTuple):
     """What the learner computes of images before its last layer, for D units."""
@@ -55,9 +57,18 @@ class MetaTest(NamedTuple):
     def longest(self) -> int:
         return int(self.lengths[-1])
 
+    eval_split: str
+    """Of which split the classes were, "test" or "validation"."""
+
     @property
     def tuned_on_test(self) -> bool:
+        """On the very classes that are reported."""
         return self.tuned_on == "test"
+
+    @property
+    def tuned_mark(self) -> str:
+        """What has to be said of numbers that were."""
+        return TUNED_ON[self.eval_split] if self.tuned_on_test else ""
 
 
 class Sequences(NamedTuple):
@@ -74,10 +85,6 @@ class Sequences(NamedTuple):
     meta_test: MetaTest | None
     """None where the run did not get that far."""
 
-    @property
-    def tuned_on_test(self) -> bool:
-        return self.meta_test is not None and self.meta_test.tuned_on_test
-
 
 def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
     """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
@@ -89,7 +96,8 @@ def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | 
     held_out, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in (summary["score"], "memory"))
     units = np.array([probe["unit"] for probe in probes], dtype=int)
     content = summary["meta_test"]
-    return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, _meta_test(content) if content else None)
+    test = _meta_test(content, summary["eval_split"]) if content else None
+    return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, test)
 
 
 def pool(values: np.ndarray) -> np.ndarray:
@@ -97,7 +105,7 @@ def pool(values: np.ndarray) -> np.ndarray:
     return np.swapaxes(values, 0, 1).reshape(values.shape[1], -1)
 
 
-def _meta_test(content: dict[str, Any]) -> MetaTest:
+def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
     inside = content["representation"]
     return MetaTest(
         lengths=np.array(content["lengths"], dtype=int),
@@ -112,6 +120,7 @@ def _meta_test(content: dict[str, Any]) -> MetaTest:
         place_memory=_array(content["by_place"]["memory"]),
         representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
         gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
+        eval_split=eval_split,
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacl_run.metrics import TUNED_ON_TEST, bootstrap95, reading, reading_in_sequence
+from metacl_run.metrics import ON_VALIDATION, bootstrap95, reading, reading_in_sequence
 from metacl_run.objectives import Objective
-from metacl_run.reporting.collect import Run
+from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.sequence_records import MetaTest, Sequences, pool
 
 
@@ -34,25 +34,30 @@ def lengths_table(test: MetaTest) -> list[Length]:
 
 def rate_heading(test: MetaTest) -> str:
     """Over the column of learning rates."""
-    return TUNED_ON_TEST if test.tuned_on_test else "learning rate"
+    return test.tuned_mark or "learning rate"
 
 
 def metric_heading(summary: dict[str, Any]) -> str:
     """Over the names of the metrics."""
-    test = summary["meta_test"]
-    return f"metric ({TUNED_ON_TEST})" if test is not None and test["tuned_on"] == "test" else "metric"
+    found = marks(summary)
+    return f"metric ({'; '.join(found)})" if found else "metric"
 
 
 def sentence(run: Run) -> str:
-    """What the run's numbers say, for a person."""
+    """What the run's numbers say, for a person, and where they are not of test data."""
+    return _sentence(run) + (f" All this is on {ON_VALIDATION}." if run.eval_split == "validation" else "")
+
+
+def _sentence(run: Run) -> str:
     if run.sequences is None:
         return reading(run.matrix, run.chance, run.objective)
     test = run.sequences.meta_test
     if test is None:
         return _progress(run.sequences, run.unit_name, run.objective)
     held_out, memory = (float(pool(values)[-1].mean()) for values in (test.held_out, test.memory))
+    tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
     joint = np.nan if test.joint is None else float(pool(test.joint)[-1].mean())
-    return reading_in_sequence(test.longest, held_out, memory, joint, test.tuned_on, run.objective)
+    return reading_in_sequence(test.longest, held_out, memory, joint, tuned_on, run.objective)
 
 
 def _progress(found: Sequences, unit_name: str, objective: Objective) -> str:

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from metacl_run.metrics import TUNED_ON_TEST
-from metacl_run.reporting.collect import load
+from metacl_run.reporting.collect import load, marks
 from metacl_run.reporting.sequence_records import MetaTest
 from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
 
@@ -26,8 +25,8 @@ def show(run_dir: Path, console: Console) -> None:
     seeds = f"seed{'s' if len(summary['seeds']) > 1 else ''} {' '.join(map(str, summary['seeds']))}"
     head = f"{summary['algo']}, {summary['model']}, {summary['data']}, {seeds}"
     console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
-    if run.sequences is not None and run.sequences.tuned_on_test:
-        console.print(f"[bold yellow]{TUNED_ON_TEST}[/]", highlight=False)
+    for mark in marks(summary):
+        console.print(f"[bold yellow]{mark}[/]", highlight=False)
     if summary["error"]:
         console.print(escape(summary["error"]), style="red", highlight=False)
     if summary["metrics"]:

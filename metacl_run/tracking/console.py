@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from metacl_run.metrics import chance_level
+from metacl_run.metrics import ON_VALIDATION, chance_level
 from metacl_run.objectives import OBJECTIVES
 from metacl_run.reporting.terminal import show
 from metacl_run.tracking.listener import Listener, RunInfo
@@ -246,4 +246,7 @@ def _score_cells(now: float, learned: float, whole: float, sign: int) -> list[Re
 
 def _title(info: RunInfo) -> str:
     seeds = " ".join(map(str, info.seeds))
-    return f"{info.algo}, {info.model}, {info.data}, seed{'s' if len(info.seeds) > 1 else ''} {seeds}"
+    protocol = info.config.get("protocol")
+    split = protocol.get("eval_split") if isinstance(protocol, dict) else None
+    mark = f" ({ON_VALIDATION})" if split == "validation" else ""
+    return f"{info.algo}, {info.model}, {info.data}, seed{'s' if len(info.seeds) > 1 else ''} {seeds}{mark}"

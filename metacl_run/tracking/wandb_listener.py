@@ -81,6 +81,7 @@ class WandbListener(Listener):
             self._run.summary[f"{name}_std"] = metric["std"]
         self._log_meta_test(summary)
         self._run.summary["status"] = summary["status"]
+        self._run.summary["eval_split"] = summary.get("eval_split")
         self._run.summary["wall_s"] = summary["timing"].get("wall_s")
         folder = self._info.directory
         pictures: dict[str, Any] = {
