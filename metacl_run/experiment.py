@@ -15,7 +15,7 @@ from typing import Any
 from metacl_run import metrics
 from metacl_run.config import Experiment
 from metacl_run.environment import describe
-from metacl_run.errors import UserError
+from metacl_run.errors import DataError, UserError
 from metacl_run.files import storage_errors
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
 from metacl_run.protocols.base import Outcome, Run
@@ -57,7 +57,7 @@ def run(experiment: Experiment) -> int:
             with _stop_on_signal() as stopped, console:
                 outcome = experiment.protocol.run(_run(experiment, store, stopped))
         except UserError as error:
-            _failed(store, head, str(error))
+            _failed(store, {**head, "data_missing": isinstance(error, DataError)}, str(error))
             raise
         except Exception as error:
             log.error("%s", traceback.format_exc())

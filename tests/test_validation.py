@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.cli import compose_job
+from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, load, options_that_are
 from metacl_run.data.base import ConceptData, FewShotData, SampleData
 from metacl_run.data.class_pool import ClassPool

@@ -122,7 +122,7 @@ class Watch:
                 if np.isfinite(seen).all():
                     self._reported = record["unit"]
                     self._trial.report(float(seen.mean()), self._reported)
-                    self.pruned = self.pruned or self._trial.should_prune()
+                    self.pruned = self.pruned or bool(self._trial.should_prune())
         return self.pruned
 
     def _new_records(self) -> list[dict[str, Any]]:

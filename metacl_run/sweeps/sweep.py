@@ -144,6 +144,6 @@ def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> No
 
 
 def exit_status(ended: Sequence[Ended]) -> int:
-    """0 when every job completed, else the worst of theirs."""
-    worst = max((each.status for each in ended), default=COMPLETED)
-    return INTERRUPTED if worst in (INTERRUPTED, NOT_STARTED) else FAILED if worst == BUSY else worst
+    """0 when every job completed; else 130 when some are still to be run, 3 when some diverged, 1 when some failed."""
+    found = {INTERRUPTED if each.status == NOT_STARTED else FAILED if each.status == BUSY else each.status for each in ended}
+    return max(found, default=COMPLETED)

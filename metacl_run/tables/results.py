@@ -69,6 +69,8 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
         return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
     try:
         summary = read(each.directory).summary
+        if summary.get("data_missing") and found == "failed":
+            return nothing("data missing", summary.get("error"))
         if found != "completed":
             return nothing(found, summary.get("error"))  # type: ignore[arg-type]
         return [_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
@@ -77,6 +79,8 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
 
 
 def _cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+    if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
+        return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
     except (KeyError, ValueError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metacl_run.cli import compose_job
+from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, config_dir, load
 from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
 from metacl_run.protocols.continual_meta import ContinualMeta

@@ -1,0 +1,207 @@
+"""Search: what it may choose, that it never sees test data, that it goes on, and that it ends trials that fall behind."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacl_run.cli import command
+from metacl_run.compose import split
+from metacl_run.errors import ConfigError, StorageError
+from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.sweeps.space import Dimension, space
+from tests.conftest import TINY
+
+optuna = pytest.importorskip("optuna")
+
+SMALL = [*TINY, "data.validation_classes=4", "progress=none"]
+
+
+# -------------------------------------------------------------------------------------------------------------------- space
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "ends"),
+    [
+        ("algo.inner_lr=interval(0.1,0.5)", Dimension("algo.inner_lr", 0.1, 0.5), ("=0.1", "=0.5")),
+        ("algo.inner_lr=tag(log,interval(0.01,1))", Dimension("algo.inner_lr", 0.01, 1.0, log=True), ("=0.01", "=1.0")),
+        ("algo.inner_steps=int(interval(1,5))", Dimension("algo.inner_steps", 1, 5), ("=1", "=5")),
+        ("algo.inner_steps=range(1,10,4)", Dimension("algo.inner_steps", 1, 9, step=4), ("=1", "=9")),
+        ("algo=maml,anil", Dimension("algo", choices=("maml", "anil")), ("=maml", "=anil")),
+        ("model.hidden=[8],[8,8]", Dimension("model.hidden", choices=("[8]", "[8,8]")), ("=[8]", "=[8,8]")),
+    ],
+)
+def test_what_a_search_may_choose(line: str, expected: Dimension, ends: tuple[str, ...]) -> None:
+    fixed, (found,) = space(split([line, "seeds=[0,1]"]).run)
+    assert fixed == ["seeds=[0,1]"]
+    assert found == expected
+    assert found.ends == tuple(found.key + end for end in ends)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("algo.inner_lr=interval(0.5,0.1)", "an interval's start must be below its end$"),
+        ("algo.inner_lr=tag(log,interval(0,1))", "and its start above 0, for a logarithmic scale$"),
+        ("algo.inner_steps=range(1,2)", "must have at least two values$"),
+        ("seeds=[0]", "^search: there is nothing to search"),
+    ],
+)
+def test_what_cannot_be_searched(line: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space(split([line]).run)
+
+
+# ------------------------------------------------------------------------------------------------------------------ refusals
+
+
+def prepared(*overrides: str, **changes: Any) -> Search:
+    given = {"trials": 3, "metric": None, "direction": None, "sampler": "tpe", "pruner": None, "seed": 0, **changes}
+    return prepare(SearchSettings(**given), split([*SMALL, *overrides]), None)
+
+
+def test_trials_are_runs_on_validation_data() -> None:
+    search = prepared("algo.inner_lr=interval(0.1,0.5)")
+    assert search.fixed[-1] == "protocol.eval_split=validation"
+    assert (search.metric, search.direction, search.pruner) == ("accuracy", "maximize", "median")
+    again = prepared("algo.inner_lr=interval(0.1,0.5)", "protocol.eval_split=validation", trials=99)
+    assert again.folder == search.folder  # the same search
+    assert prepared("algo.inner_lr=interval(0.1,0.6)").folder != search.folder
+    lowest = prepared("algo.inner_lr=interval(0.1,0.5)", metric="forgetting")
+    assert (lowest.direction, lowest.pruner) == ("minimize", "none")
+    assert prepared("algo.inner_lr=interval(0.1,0.5)", metric="bwt").direction == "maximize"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "changes", "message"),
+    [
+        (["protocol.eval_split=test"], {}, r"^protocol\.eval_split=test: a search never sees test data"),
+        (["protocol.eval_split=test,validation"], {}, r"^protocol\.eval_split: cannot be searched"),
+        ([], {"metric": "acuracy"}, r"^search\.metric=acuracy: no run has it\. Did you mean accuracy\?"),
+        ([], {"metric": "bwt", "pruner": "median"}, r"^search\.pruner=median: goes by accuracy along the way"),
+        (["algo.inner_steps=int(interval(1,5))", "algo.outer_lr=-1,0.1"], {}, r"^algo\.outer_lr=-1\.0: must be greater than 0"),
+        (["algo.outer_lr=0.1,-1"], {}, r"nothing was started.*\njob algo\.outer_lr=-1\n  algo\.outer_lr=-1\.0: must be"),
+        (["data.validation_classes=0"], {}, r"^data\.validation_classes=0: leaves no class to evaluate on"),
+    ],
+)
+def test_what_is_refused_before_anything_starts(overrides: list[str], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepared("algo.inner_lr=interval(0.1,0.5)", *overrides, **changes)
+
+
+def test_settings_of_the_search_are_checked(tmp_path: Path) -> None:
+    given = [*SMALL, f"output_dir={tmp_path}", "algo.inner_lr=interval(0.1,0.5)"]
+    for line, message in {
+        "search.trials=0": r"^search\.trials=0: must be at least 1$",
+        "search.trails=3": r"^search\.trails=3: SearchSettings has no such setting\. Did you mean search\.trials\?",
+        "search.sampler=tpee": r"^search\.sampler=tpee: must be one of tpe, random\. Did you mean tpe\?$",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            command([*given, line], None, multirun=True)
+    with pytest.raises(ConfigError, match=r"^search\.trials=3: goes with metacl-run -m$"):
+        command([*given, "search.trials=3"], None, multirun=False)
+    with pytest.raises(ConfigError, match=r"interval\(0\.1,0\.5\): an interval has no end of values; search\.trials=N"):
+        command(given, None, multirun=True)
+    assert not list(tmp_path.iterdir())
+
+
+# -------------------------------------------------------------------------------------------------------- a search for real
+
+
+@pytest.fixture
+def search(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any], str]]:
+    def start(trials: int, *more: str) -> tuple[int, dict[str, Any], str]:
+        space_ = ["algo.outer_lr=tag(log,interval(0.001,0.1))", "algo.inner_steps=1,2"]
+        status = command([*SMALL, f"output_dir={tmp_path}", *space_, f"search.trials={trials}", *more], None, multirun=True)
+        (results,) = tmp_path.glob("searches/*/search.json")
+        return status, json.loads(results.read_text()), capfd.readouterr().out
+
+    return start
+
+
+def test_a_search_finds_the_best_and_goes_on(search: Callable[..., Any], tmp_path: Path) -> None:
+    status, found, printed = search(2)
+    assert status == 0
+    assert [trial["state"] for trial in found["trials"]] == ["completed"] * 2
+    best = max(found["trials"], key=lambda trial: (trial["value"], -trial["trial"]))
+    assert {key: found["best"][key] for key in best} == best
+    assert f"algo.outer_lr={best['params']['algo.outer_lr']!r}" in found["best"]["command"]
+    assert "eval_split" not in found["best"]["command"]
+    assert re.search(r"trial 1 completed: accuracy [\d.]+ on validation data", printed)
+    for trial in found["trials"]:
+        summary = json.loads((Path(trial["run"]) / "summary.json").read_text())
+        assert summary["metrics"]["accuracy"]["mean"] == trial["value"]
+        assert summary["eval_split"] == "validation"
+    assert len({trial["params"]["algo.outer_lr"] for trial in found["trials"]}) == 2
+    status, more, printed = search(3)
+    assert status == 0
+    assert more["trials"][:2] == found["trials"]
+    assert len(more["trials"]) == 3
+    assert "1 trials to go" in printed
+    status, same, printed = search(3, "sweep.status=true")
+    assert (status, same) == (0, more)
+
+
+def test_trials_cut_short_are_taken_up_first(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import ask, finished, open_study, retry_unfinished, tell
+
+    search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)")
+    _, overrides = ask(search)
+    second, others = ask(search)
+    assert overrides != others
+    assert tell(search, second, 0.5, directory=tmp_path) == "completed"
+    study = open_study(search)
+    assert finished(study) == 1
+    retry_unfinished(study)
+    third, again = ask(search)
+    assert again == overrides
+    assert tell(search, third, None, directory=tmp_path, diverged=True) == "diverged"
+    fourth, _ = ask(search)
+    assert tell(search, fourth, None, directory=None) == "failed"
+    assert finished(open_study(search)) == 2  # what failed, or was cut short, is made up for
+
+
+def test_a_second_process_on_the_same_search_is_told(tmp_path: Path) -> None:
+    import filelock
+
+    given = [*SMALL, f"output_dir={tmp_path}", "algo.outer_lr=0.1,0.2", "search.trials=1"]
+    folder = prepared(f"output_dir={tmp_path}", "algo.outer_lr=0.1,0.2").folder
+    folder.mkdir(parents=True)
+    with filelock.FileLock(folder / ".lock"), pytest.raises(StorageError, match="another process runs this search"):
+        command(given, None, multirun=True)
+
+
+def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import Watch, ask, tell
+
+    search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)")
+    draw = random.Random(0)
+
+    def record(unit: int, score: float) -> str:
+        other = draw.random()  # of a task not seen yet, which must not count
+        return json.dumps({"kind": "eval", "unit": unit, "task": 0, "accuracy": [[score, other], [score, other]]}) + "\n"
+
+    for i in range(6):  # the median pruner lets the first five be
+        trial, _ = ask(search)
+        directory = tmp_path / str(i)
+        directory.mkdir()
+        watch = Watch(search, trial, directory)
+        assert watch() is False  # nothing is there yet
+        score = 0.5 + i / 100 if i < 5 else 0.3
+        with open(directory / "metrics.jsonl", "w") as file:
+            file.write(record(0, 0.99) + record(2, score))
+            file.flush()
+            assert watch() is (i == 5)
+            file.write('{"kind": "eval", "unit": 4, "ta')
+            file.flush()
+            assert watch() is (i == 5)
+        if i < 5:
+            tell(search, trial, score, directory=directory)
+        else:
+            assert tell(search, trial, None, directory=directory, pruned=watch.pruned) == "pruned"

@@ -1,0 +1,206 @@
+"""What a sweep starts, what it leaves alone, and what it says: with a launcher that only pretends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+import pytest
+
+from metacl_run.errors import ConfigError
+from metacl_run.sweeps import gpus, sweep
+from metacl_run.sweeps.job import (
+    BUSY,
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    NOT_STARTED,
+    Ended,
+    Job,
+    plan,
+)
+from metacl_run.sweeps.listing import listing
+from metacl_run.tracking.archive import CONFIG, LOCK, SCHEMA, SUMMARY
+from tests.conftest import TINY
+
+
+def jobs(root: Path, count: int) -> list[Job]:
+    return [Job((f"seeds=[{i}]", "algo=maml"), root / str(i)) for i in range(count)]
+
+
+def leave(directory: Path, status: str, error: str | None = None) -> None:
+    """What a run that has ended leaves behind, as far as a sweep looks at it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / SUMMARY).write_text(json.dumps({"schema": SCHEMA, "status": status, "error": error}))
+
+
+class Pretender:
+    """A launcher that completes every job but those it is told to end otherwise, and remembers what it was given."""
+
+    def __init__(self, otherwise: dict[int, Ended] | None = None) -> None:
+        self.otherwise = otherwise or {}
+        self.calls: list[tuple[list[str], bool]] = []
+
+    def __call__(self, given: Sequence[Job], *, waits: bool) -> list[Ended]:
+        self.calls.append(([job.directory.name for job in given], waits))
+        ended = []
+        for job in given:
+            found = self.otherwise.pop(int(job.directory.name), Ended(COMPLETED))
+            if found.status == COMPLETED:
+                leave(job.directory, "completed")
+            ended.append(found)
+        return ended
+
+
+def test_a_second_start_runs_only_what_is_missing(tmp_path: Path) -> None:
+    planned = jobs(tmp_path, 4)
+    launch = Pretender({1: Ended(FAILED, "no memory"), 2: Ended(DIVERGED, "loss is not finite")})
+    leave(planned[0].directory, "completed")
+    ended = sweep.run(planned, launch)
+    assert launch.calls == [(["1", "2", "3"], False)]
+    assert [each.status for each in ended] == [COMPLETED, FAILED, DIVERGED, COMPLETED]
+    leave(planned[2].directory, "diverged", "loss is not finite")  # as a real one does
+    assert sweep.exit_status(ended) == 3
+    ended = sweep.run(planned, launch)
+    assert launch.calls[1:] == [(["1"], False)]  # a diverged run has ended; the same numbers would come out again
+    assert [each.status for each in ended] == [COMPLETED, COMPLETED, DIVERGED, COMPLETED]
+    assert ended[2].error == "loss is not finite"
+    assert len(sweep.run([job._replace(rerun=True) for job in planned], launch)) == 4
+    assert launch.calls[-1] == (["0", "1", "2", "3"], False)
+
+
+def test_runs_of_another_process_come_last_and_are_waited_for(tmp_path: Path) -> None:
+    launch = Pretender({0: Ended(BUSY, "another process")})
+    ended = sweep.run(jobs(tmp_path, 3), launch)
+    assert launch.calls == [(["0", "1", "2"], False), (["0"], True)]
+    assert [each.status for each in ended] == [COMPLETED] * 3
+    assert sweep.exit_status(ended) == 0
+
+
+def test_a_sweep_that_is_stopped_starts_nothing_more(tmp_path: Path) -> None:
+    stopped = {0: Ended(BUSY), 1: Ended(INTERRUPTED, sweep_stopped=True), 2: Ended(NOT_STARTED)}
+    launch = Pretender(stopped)
+    ended = sweep.run(jobs(tmp_path, 3), launch)
+    assert len(launch.calls) == 1
+    assert sweep.exit_status(ended) == 130
+
+
+def test_a_launcher_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
+    planned = jobs(tmp_path, 3)
+
+    def launch(given: Sequence[Job], *, waits: bool) -> list[Ended]:
+        leave(given[0].directory, "completed")
+        given[1].directory.mkdir()
+        (given[1].directory / CONFIG).write_text("")
+        raise RuntimeError("a worker was killed")
+
+    ended = sweep.run(planned, launch)
+    assert [each.status for each in ended] == [COMPLETED, INTERRUPTED, NOT_STARTED]
+    assert ended[0].error is None
+    assert ended[1].error == "the launcher failed: RuntimeError: a worker was killed"
+
+
+def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
+    planned = jobs(tmp_path, 7)
+    leave(planned[0].directory, "completed")
+    leave(planned[1].directory, "failed", "data are missing")
+    leave(planned[2].directory, "diverged")
+    planned[3].directory.mkdir()
+    (planned[3].directory / CONFIG).write_text("")  # killed before it could say how it ended
+    (planned[4].directory).mkdir()
+    leave(planned[6].directory, "completed")
+    (planned[6].directory / SUMMARY).write_text('{"schema": 1, "sta')
+    (planned[6].directory / CONFIG).write_text("")
+    with filelock.FileLock(planned[4].directory / LOCK):
+        ended = sweep.stored(planned)
+    found = [COMPLETED, FAILED, DIVERGED, INTERRUPTED, BUSY, NOT_STARTED, INTERRUPTED]
+    assert [each.status for each in ended] == found
+    assert ended[1].error == "data are missing"
+    assert sweep.exit_status(ended) != 0
+    text = listing(planned, ended)
+    assert text.splitlines()[:3] == [
+        "sweep of 7: 2 interrupted, 1 completed, 1 failed, 1 diverged, 1 running elsewhere, 1 not started",
+        "  all with algo=maml",
+        f"  completed          seeds=[0]  {planned[0].directory}",
+    ]
+    assert f"  failed             seeds=[1]  {planned[1].directory}\n                       data are missing\n" in text
+    assert text.endswith("(a diverged run is computed again with rerun=true)")
+
+
+def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:
+    assert listing(jobs(tmp_path, 1), [Ended(COMPLETED)]) == (
+        f"sweep of 1: 1 completed\n  completed          seeds=[0] algo=maml  {tmp_path / '0'}"
+    )
+
+
+def test_waiting_ends_when_the_other_process_lets_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = filelock.FileLock(tmp_path / LOCK)
+    lock.acquire()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            lock.release()
+
+    sweep.wait_for(tmp_path, sleep)
+    assert len(slept) == 3
+    assert capsys.readouterr().out == f"waiting for another process that computes {tmp_path}\n"
+
+
+# -------------------------------------------------------------------------------------------------------------------- plan
+
+
+def test_the_plan_names_every_mistake_of_every_job_and_starts_nothing(tmp_path: Path) -> None:
+    output = f"output_dir={tmp_path}"
+    with pytest.raises(ConfigError) as caught:
+        plan([[*TINY, output], ["algo.inner_lr=0", output], ["algo.inner_lr=0", "seeds=[1]", output], ["seeds=[-1]"]], None)
+    said = str(caught.value).splitlines()
+    assert said[0] == "nothing was started, since these jobs cannot run"
+    assert said[1:3] == [f"job algo.inner_lr=0 {output}", f"job algo.inner_lr=0 seeds=[1] {output}"]
+    assert said[3].startswith("  algo.inner_lr=0")
+    assert said[4] == "job seeds=[-1]"
+    assert not list(tmp_path.iterdir())
+
+
+def test_jobs_that_are_the_same_run_are_one(tmp_path: Path) -> None:
+    output = f"output_dir={tmp_path}"
+    planned = plan([[output], [output, "progress=none"], [output, "seeds=[1]"]], None)
+    assert [job.overrides for job in planned] == [(output,), (output, "seeds=[1]")]
+    assert planned[0].directory.parts[-3:-1] == ("split_glyphs", "maml")
+
+
+# -------------------------------------------------------------------------------------------------------------------- GPUs
+
+
+def test_jobs_spread_over_the_gpus_that_may_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+
+    def name(environment: dict[str, str]) -> str:
+        return environment["CUDA_VISIBLE_DEVICES"]
+
+    with gpus.one_gpu(tmp_path) as first:
+        with gpus.one_gpu(tmp_path) as second, gpus.one_gpu(tmp_path) as third:
+            assert [name(each) for each in (first, second, third)] == ["2", "5", "2"]
+        with gpus.one_gpu(tmp_path) as fourth:
+            assert name(fourth) == "5"
+
+
+@pytest.mark.parametrize("devices", ["", "-1", "3"])
+def test_without_a_choice_of_gpus_nothing_is_set(devices: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    with gpus.one_gpu(tmp_path) as environment:
+        assert environment == {}
+    assert not list(tmp_path.iterdir())
+
+
+def test_gpus_are_asked_for_where_nothing_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n2\\n"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpus.visible() == ["0", "1", "2"]
