@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from metacl_run.compose import compose_job, expand
-from metacl_run.config import load
+from metacl_run.compose import compose_command, compose_job, expand, split
+from metacl_run.config import fill, load
 from metacl_run.errors import DataError
+from metacl_run.sweeps.search import SearchSettings, prepare
+from metacl_run.tables.table import parse
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -44,6 +46,17 @@ def links(text: str) -> list[str]:
 @pytest.mark.parametrize("line", commands(README))
 def test_a_command_composes_and_passes_every_check(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
+    arguments = get_args_parser().parse_args(shlex.split(line, comments=True)[1:])
+    parts = split(arguments.overrides)
+    asked = compose_command(parts.command)
+    if any(given.startswith("search.") for given in parts.command):
+        assert prepare(fill(SearchSettings, asked["search"], "search"), parts, None).dimensions
+        return
+    if asked["name"] is not None:  # its runs are composed in tests/tables
+        size = asked["table"].pop("size")
+        table = parse(asked["table"])
+        assert all(table.overrides_of(run, size) for run in table.runs)
+        return
     found, folder = jobs(line)
     assert found
     if folder is not None and not Path(folder).is_dir():

@@ -144,7 +144,7 @@ def test_every_launcher_runs_all_jobs_and_lists_what_failed(launcher: str, tmp_p
     assert "sweep of 3: 2 completed, 1 diverged" in result.stdout
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("  diverged ")]
     directory = Path(line.split()[-1])
-    assert "algo.inner_lr=1e30" in line
+    assert "algo.inner_lr=1e+30" in line
     assert state(tmp_path / directory) == "diverged"
     assert (tmp_path / directory / process.OUTPUT).exists()
     assert "not finite" in result.stdout
