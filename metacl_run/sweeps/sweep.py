@@ -103,14 +103,14 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
             break
         if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
             break
-    return [ended[job] or Ended(NOT_STARTED) for job in jobs]
+    return [_with_error(job, ended[job] or Ended(NOT_STARTED)) for job in jobs]
 
 
 def ended_before(job: Job) -> Ended | None:
     """How a job that has nothing left to do ended; None for one that has."""
     if job.rerun or (found := state(job.directory)) not in ("completed", "diverged"):
         return None
-    return Ended(STATUS_OF_STATE[found], read(job.directory).summary.get("error"))
+    return Ended(STATUS_OF_STATE[found])
 
 
 def _as_stored(job: Job, why: str | None) -> Ended:
@@ -120,17 +120,17 @@ def _as_stored(job: Job, why: str | None) -> Ended:
 
 def stored(jobs: Iterable[Job]) -> list[Ended]:
     """How far each job is by its directory alone."""
-    found = []
-    for job in jobs:
-        error = None
-        status = STATUS_OF_STATE[state(job.directory)]
-        if status in (FAILED, DIVERGED):
-            try:
-                error = read(job.directory).summary.get("error")
-            except StorageError as problem:
-                error = str(problem)
-        found.append(Ended(status, error))
-    return found
+    return [_with_error(job, Ended(STATUS_OF_STATE[state(job.directory)])) for job in jobs]
+
+
+def _with_error(job: Job, ended: Ended) -> Ended:
+    """The same with what the run's summary says of an error, where nobody said it before."""
+    if ended.error is not None or ended.status not in (FAILED, DIVERGED):
+        return ended
+    try:
+        return ended._replace(error=read(job.directory).summary.get("error"))
+    except StorageError as problem:
+        return ended._replace(error=str(problem))
 
 
 def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -129,7 +129,7 @@ def test_an_interrupted_sweep_stops_its_job_first_and_starts_no_other(tmp_path: 
 LAUNCHERS = {
     "joblib": ("joblib_launcher", ["hydra.launcher.n_jobs=2"]),
     "submitit_local": ("submitit_launcher", []),
-    "ray": ("ray_launcher", ["hydra.launcher.ray.init.num_cpus=2"]),
+    "ray": ("ray_launcher", ["+hydra.launcher.ray.init.num_cpus=2"]),
 }
 
 
