@@ -28,14 +28,15 @@ def one_gpu(folder: Path = FOLDER) -> Iterator[dict[str, str]]:
 def _least_used(gpus: list[str], folder: Path, held: ExitStack) -> str:
     """Takes the first free place, where every GPU has a first place before any has a second."""
     folder.mkdir(parents=True, exist_ok=True)
-    for place, gpu in itertools.product(itertools.count(), gpus):
-        lock = filelock.FileLock(folder / f"{gpu.replace('/', '-')}.{place}.lock", blocking=False)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            continue
-        held.callback(lock.release)
-        return gpu
+    for place in itertools.count():
+        for gpu in gpus:
+            lock = filelock.FileLock(folder / f"{gpu.replace('/', '-')}.{place}.lock", blocking=False)
+            try:
+                lock.acquire()
+            except filelock.Timeout:
+                continue
+            held.callback(lock.release)
+            return gpu
     raise AssertionError("places are without number")
 
 
