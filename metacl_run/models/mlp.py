@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from metacl_run.errors import require
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm, Perceptron
+
+TRUNCATED = 0.1
+
+
+def _truncated_normal(weight: Tensor) -> Tensor:
+    return nn.init.trunc_normal_(weight, std=TRUNCATED, a=-2 * TRUNCATED, b=2 * TRUNCATED)
+
+
+DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "kaiming": nn.init.kaiming_normal_,
+    "xavier": nn.init.xavier_uniform_,
+    "truncated": _truncated_normal,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +35,13 @@ class Mlp(Model):
         hidden: width of every hidden layer; MAML's Omniglot network is [256, 128, 64, 64].
         batch_norm: normalise after every hidden layer, by batch statistics.
         initial: how weights are drawn: "torch" as nn.Linear does; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
-            uniform, both with biases at 0.
+            uniform, both with biases at 0; "truncated" normal of deviation 0.1 cut at two deviations, biases at 0.1 (the
+            released code of A-GEM, arXiv 1812.00420, and of ER on tiny memories, arXiv 1902.10486).
     """
 
     hidden: list[int]
     batch_norm: bool
-    initial: Literal["torch", "kaiming", "xavier"]
+    initial: Literal["torch", "kaiming", "xavier", "truncated"]
 
     def __post_init__(self) -> None:
         require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
@@ -39,10 +54,9 @@ class Mlp(Model):
             layers += [BatchNorm(width), nn.ReLU()] if self.batch_norm else [nn.ReLU()]
             size = width
         module = Perceptron(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
-        draw = {"torch": None, "kaiming": nn.init.kaiming_normal_, "xavier": nn.init.xavier_uniform_}[self.initial]
         for layer in module.modules():
-            if draw is not None and isinstance(layer, nn.Linear):
-                draw(layer.weight)
+            if self.initial != "torch" and isinstance(layer, nn.Linear):
+                DRAWS[self.initial](layer.weight)
                 if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+                    nn.init.constant_(layer.bias, TRUNCATED if self.initial == "truncated" else 0.0)
         return module

@@ -48,7 +48,7 @@ def output_dir(planned: Sequence[Job]) -> Path:
 
 
 def refuse_sweeper(hydra: Sequence[str]) -> None:
-    given = [line for line in hydra if line.startswith("hydra/sweeper")]
+    given = [line for line in hydra if line.lstrip("+~").startswith(("hydra/sweeper", "hydra.sweeper"))]
     if given:
         raise ConfigError(
             f"{given[0]}: metacl-run sweeps by itself; search.trials=N searches with Optuna, and hydra/launcher= chooses how "
