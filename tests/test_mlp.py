@@ -33,4 +33,4 @@ def test_weights_have_the_moments_of_their_distribution(initial: str) -> None:
     assert weight.std().item() == pytest.approx(DEVIATIONS[initial], rel=0.01)
     assert BOUNDS[initial] * 0.99 < weight.abs().max().item() <= BOUNDS[initial] or initial == "kaiming"
     if initial != "torch":
-        assert offset.tolist() == [0.1 if initial == "truncated" else 0.0] * FAN_OUT
+        assert offset.tolist() == pytest.approx([0.1 if initial == "truncated" else 0.0] * FAN_OUT)
