@@ -139,6 +139,8 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "seeds": experiment.seeds,
         "score": experiment.protocol.objective(experiment.data).score_name,
         "command": shlex.join(["metacl-run", *experiment.overrides]),
+        "config": experiment.resolved,
+        "without_effect": experiment.without_effect,
     }
 
 
