@@ -56,14 +56,16 @@ def draw(run_dir: Path) -> list[Path]:
                 for suffix in UNSTAMPED:
                     (folder / f"{name}.{suffix}").unlink(missing_ok=True)
                 continue
-            figure = function(run, wanted[name])
-            for suffix in UNSTAMPED:
-                paths.append(folder / f"{name}.{suffix}")
-                write_atomically(paths[-1], _saved(figure, suffix))
+            paths += save(function(run, wanted[name]), folder / name)
     return paths
 
 
-def _saved(figure: Figure, suffix: str) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format=suffix, metadata=UNSTAMPED[suffix])
-    return content.getvalue()
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes the figure as <stem>.png and <stem>.svg; to be called under `matplotlib.rc_context(RC)`."""
+    paths = []
+    for suffix, metadata in UNSTAMPED.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write_atomically(paths[-1], content.getvalue())
+    return paths
