@@ -70,6 +70,8 @@ class Experiment:
     """What was given on the command line."""
     resolved: dict[str, Any]
     run_id: str
+    without_effect: list[str]
+    """Full keys of the settings that do not enter the run id."""
 
     @property
     def directory(self) -> Path:
@@ -118,21 +120,29 @@ def load(config: DictConfig, choices: Mapping[str, str], overrides: Sequence[str
         overrides=list(overrides),
         resolved=resolved,
         run_id=run_id(resolved, parts),
+        without_effect=silent_keys(parts),
     )
 
 
 def run_id(resolved: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
-    """A hash of everything that can change the result: the resolved config without `WITHOUT_EFFECT` and without the fields that
-    a component marks with metadata identity=False or for other protocols, and the package's version."""
-    kept = {key: value for key, value in resolved.items() if key not in WITHOUT_EFFECT}
-    for group, part in parts.items():
-        if group in kept:
-            fields = dataclasses.fields(part)
-            silent = {field.name for field in fields if not field.metadata.get("identity", True)}
-            silent |= {field.name for field in fields if not _seen(field, parts["protocol"])}
-            kept[group] = {key: value for key, value in kept[group].items() if key not in silent}
+    """A hash of everything that can change the result: the resolved config without `silent_keys`, and the package's version."""
+    silent = set(silent_keys(parts))
+    kept = {key: value for key, value in resolved.items() if key not in silent}
+    for group in parts.keys() & kept.keys():
+        kept[group] = {key: value for key, value in kept[group].items() if f"{group}.{key}" not in silent}
     text = json.dumps({"version": __version__, "config": kept}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
+
+
+def silent_keys(parts: Mapping[str, Any]) -> list[str]:
+    """Full keys of what cannot change the result: `WITHOUT_EFFECT`, and the fields that a component marks with metadata
+    identity=False or for other protocols."""
+    silent = list(WITHOUT_EFFECT)
+    for group in sorted(parts.keys() - set(WITHOUT_EFFECT)):
+        fields = dataclasses.fields(parts[group])
+        unmarked = {field.name for field in fields if field.metadata.get("identity", True) and _seen(field, parts["protocol"])}
+        silent += [f"{group}.{field.name}" for field in fields if field.name not in unmarked]
+    return silent
 
 
 # ------------------------------------------------------------------------------------------------------------ components

@@ -140,6 +140,8 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "eval_split": experiment.protocol.eval_split,
         "score": experiment.protocol.objective(experiment.data).score_name,
         "command": shlex.join(["metacl-run", *experiment.overrides]),
+        "config": experiment.resolved,
+        "without_effect": experiment.without_effect,
     }
 
 

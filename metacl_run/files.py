@@ -12,15 +12,15 @@ from metacl_run.errors import StorageError
 
 
 @contextmanager
-def storage_errors(directory: Path) -> Iterator[None]:
-    """Turns a full disk or a read-only place into one message."""
+def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[None]:
+    """Turns a full disk or a read-only place into one message, with the option that chooses another place."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full. What was written before stands; make room and give the command again to go on"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            reason = f"cannot write there ({error.strerror}). Choose another place with output_dir=..."
+            reason = f"cannot write there ({error.strerror}). Choose another place with {option}"
         else:
             name = Path(error.filename).name if error.filename else "a file"
             reason = f"{name} cannot be written ({error.strerror or error})"

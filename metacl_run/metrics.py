@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.scores import ACCURACY, Score
 
 NO_PROBES = np.empty((0, 0))
 
@@ -156,7 +156,7 @@ def worst_case_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_
     return float(rows[-1, -1] / num_tasks + (1 - 1 / num_tasks) * min_accuracy(rows, probes, probe_tasks))
 
 
-def worst_name(objective: Objective) -> str:
+def worst_name(objective: Score) -> str:
     """What `min_accuracy` is called: of an error it is the largest."""
     return f"{'min' if objective.higher_is_better else 'max'}_{objective.score_name}"
 
@@ -165,7 +165,7 @@ def evaluate(
     rows: np.ndarray,
     probes: np.ndarray = NO_PROBES,
     probe_tasks: Sequence[int] = (),
-    objective: Objective = CLASSIFICATION,
+    objective: Score = ACCURACY,
     sizes: Sizes = None,
 ) -> dict[str, float]:
     """Every metric of one replicate, NaN where the run did not get that far.
@@ -196,7 +196,7 @@ def summarise(
     matrix: np.ndarray,
     probes: np.ndarray = NO_PROBES,
     probe_tasks: Sequence[int] = (),
-    objective: Objective = CLASSIFICATION,
+    objective: Score = ACCURACY,
     sizes: Sizes = None,
 ) -> dict[str, dict[str, Any]]:
     """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
@@ -298,12 +298,12 @@ def chance_level(config: Mapping[str, Any]) -> float | None:
     return 1 / ways if isinstance(ways, int) and ways > 0 else None
 
 
-def shown(value: float, objective: Objective, signed: bool = False) -> str:
+def shown(value: float, objective: Score, signed: bool = False) -> str:
     """A score, or with `signed` a difference of two, for a sentence: an accuracy to two decimals, an error to three digits."""
     return format(value, ("+" if signed else "") + (".2f" if objective.higher_is_better else ".3g"))
 
 
-def reading(matrix: np.ndarray, chance: float | None, objective: Objective = CLASSIFICATION) -> str:
+def reading(matrix: np.ndarray, chance: float | None, objective: Score = ACCURACY) -> str:
     """What the matrix [R, T + 1, T] says, in a sentence or two for a person; of the rows reached, if not all were."""
 
     def say(value: float, signed: bool = False) -> str:
@@ -346,7 +346,7 @@ def reading_in_sequence(
     memory: float,
     joint: float,
     tuned_on: str | None,
-    objective: Objective = CLASSIFICATION,
+    objective: Score = ACCURACY,
 ) -> str:
     """What a meta-test on `length` concepts says, for a person; `joint` is NaN where there is no upper bound."""
     concepts = objective.concepts

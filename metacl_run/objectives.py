@@ -9,28 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from metacl_run.scores import ACCURACY, MSE, Score
+
 
 @dataclass(frozen=True)
-class Objective(abc.ABC):
-    """A loss to learn by and a score to report.
-
-    Attributes:
-        score_name: "accuracy" or "mse"; it stands in for "accuracy" in the names of metrics.
-        score_words: the same in full, for a sentence.
-        concepts, examples: what is learned about, and from what: "classes" from "images", "functions" from "points".
-        higher_is_better: which way the score is good.
-    """
-
-    score_name: str
-    score_words: str
-    higher_is_better: bool
-    concepts: str
-    examples: str
-
-    @property
-    def sign(self) -> int:
-        """What makes higher better: 1, or -1 for an error."""
-        return 1 if self.higher_is_better else -1
+class Objective(Score, abc.ABC):
+    """A loss to learn by and a score to report."""
 
     @abc.abstractmethod
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -83,7 +67,5 @@ class Regression(Objective):
         return self.losses(outputs, y)
 
 
-CLASSIFICATION: Objective = Classification("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="images")
-REGRESSION: Objective = Regression("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
-OBJECTIVES = {each.score_name: each for each in (CLASSIFICATION, REGRESSION)}
-"""By the name of the score."""
+CLASSIFICATION: Objective = Classification(**vars(ACCURACY))
+REGRESSION: Objective = Regression(**vars(MSE))

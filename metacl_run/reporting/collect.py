@@ -16,10 +16,10 @@ import yaml
 
 from metacl_run.errors import StorageError
 from metacl_run.metrics import ON_VALIDATION, TUNED_ON, chance_level
-from metacl_run.objectives import OBJECTIVES, Objective
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
+from metacl_run.scores import SCORES, Score
 
 UNKNOWN: dict[str, Any] = {
     "score": "accuracy",
@@ -82,9 +82,9 @@ class Run(NamedTuple):
         return str(self.summary["unit_name"])
 
     @property
-    def objective(self) -> Objective:
+    def objective(self) -> Score:
         """Whose scores these are."""
-        return OBJECTIVES[self.summary["score"]]
+        return SCORES[self.summary["score"]]
 
     @property
     def chance(self) -> float | None:

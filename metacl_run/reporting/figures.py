@@ -56,15 +56,16 @@ def draw(run_dir: Path) -> list[Path]:
                 for suffix in UNSTAMPED:
                     (folder / f"{name}.{suffix}").unlink(missing_ok=True)
                 continue
-            paths += save(function(run, wanted[name]), folder, name)
+            paths += save(function(run, wanted[name]), folder / name)
     return paths
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes <name>.png and .svg into a folder; their paths. To be called with the style of the figure in force."""
-    paths = [folder / f"{name}.{suffix}" for suffix in UNSTAMPED]
-    for path, suffix in zip(paths, UNSTAMPED, strict=True):
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes the figure as <stem>.png and <stem>.svg; to be called under `matplotlib.rc_context(RC)`."""
+    paths = []
+    for suffix, metadata in UNSTAMPED.items():
         content = io.BytesIO()
-        figure.savefig(content, format=suffix, metadata=UNSTAMPED[suffix])
-        write_atomically(path, content.getvalue())
+        figure.savefig(content, format=suffix, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write_atomically(paths[-1], content.getvalue())
     return paths

@@ -1,8 +1,8 @@
 """A table to be read, in four notations: Markdown, LaTeX (booktabs), CSV, HTML. The same grid gives the same bytes.
 
 A cell shows `text` ("0.824 (0.809 to 0.840)", "97.6 ± 0.6"). For CSV it may also carry the numbers behind it, unrounded, by
-name: a column whose cells do becomes one column for each name, under "heading name". A `mark` stands raised behind the text and is
-explained by one of the notes, which begins with it. The first column holds the names of the rows.
+name: a column whose cells do becomes one column for each name, under "heading name". A `mark` stands raised behind the text and
+is explained by one of the notes, which begins with it. The first column holds the names of the rows.
 """
 
 from __future__ import annotations
@@ -124,12 +124,20 @@ _LATEX = {
 }
 
 
+WIDEST_AT_FULL_SIZE = 90
+"""Characters of a row, with gaps, that a page of LaTeX holds in its own size of type; what is wider is set smaller."""
+
+
 def to_latex(grid: Grid, label: str = "") -> str:
     """A `table` that needs no package beside booktabs; `label` is for \\ref."""
     body = [" & ".join([_latex(cell.text) + _latex_mark(cell.mark) for cell in row]) + r" \\" for row in grid.rows]
+    columns = zip(*[grid.headings, *([cell.text + cell.mark for cell in row] for row in grid.rows)], strict=True)
+    characters = sum(max(map(len, column)) + 2 for column in columns)
+    small = [] if characters <= WIDEST_AT_FULL_SIZE else [r"\footnotesize\setlength{\tabcolsep}{3pt}"]
     lines = [
         r"\begin{table}[tb]",
         r"\centering",
+        *small,
         rf"\caption{{{_latex(grid.title)}}}",
         *([rf"\label{{{label}}}"] if label else []),
         rf"\begin{{tabular}}{{l{'r' * (len(grid.headings) - 1)}}}",
@@ -148,7 +156,7 @@ def to_latex(grid: Grid, label: str = "") -> str:
 
 
 def _latex(text: str) -> str:
-    """Escaped; a minus sign before a number is one, not a hyphen; a bracket at the start of a row would be an argument of \\\\."""
+    """Escaped; a minus sign before a number is one, not a hyphen; a bracket that begins a row is no argument of \\\\."""
     flat = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
     flat = re.sub(r"(?<![\w.\-])-(?=[\d.])", "$-$", flat)
     return f"{{}}{flat}" if flat.startswith(("[", "*")) else flat
@@ -187,21 +195,17 @@ def _csv(value: Number) -> str:
 
 def to_html(grid: Grid) -> Markup:
     """A `<table>` with its caption and, below it, the notes; the page around it gives `td.good`, `.bad`, `.quiet` a colour."""
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in grid.headings)
-    rows = [
-        Markup("<tr>") + Markup("").join(_html(cell, column == 0) for column, cell in enumerate(row)) + Markup("</tr>\n")
-        for row in grid.rows
-    ]
-    table = Markup(
-        '<div class="scroll"><table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table>'
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
+    rows = "".join(f"<tr>{''.join(_html(cell, column) for column, cell in enumerate(row))}</tr>\n" for row in grid.rows)
+    notes = "".join(f"<li>{escape(note)}</li>\n" for note in grid.notes)
+    table = (
+        f"<table>\n<caption>{escape(grid.title)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
     )
-    notes = Markup("").join(Markup("<li>{}</li>\n").format(note) for note in grid.notes)
-    below = Markup('<ul class="soft notes">\n{}</ul>\n').format(notes) if grid.notes else Markup("")
-    return table.format(grid.title, head, Markup("").join(rows)) + Markup("</div>\n") + below
+    below = f'<ul class="soft notes">\n{notes}</ul>\n' if grid.notes else ""
+    return Markup(f'<div class="scroll">{table}</div>\n{below}')
 
 
-def _html(cell: Cell, first: bool) -> Markup:
-    mark = Markup("<sup>{}</sup>").format(cell.mark) if cell.mark else Markup("")
-    tone = Markup(' class="{}"').format(cell.tone) if cell.tone else Markup("")
-    tag, scope = ("th", Markup(' scope="row"')) if first else ("td", Markup(""))
-    return Markup("<{0}{1}{2}>{3}{4}</{0}>").format(Markup(tag), scope, tone, escape(cell.text), mark)
+def _html(cell: Cell, column: int) -> str:
+    tone = f' class="{escape(cell.tone)}"' if cell.tone else ""
+    content = f"{escape(cell.text)}<sup>{escape(cell.mark)}</sup>" if cell.mark else escape(cell.text)
+    return f"<td{tone}>{content}</td>" if column else f'<th scope="row"{tone}>{content}</th>'

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.resources
-import re
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from metacl_run.files import write_atomically
 from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
 from metacl_run.reporting.terminal import interval, number
 
@@ -36,7 +32,9 @@ def write(run_dir: Path) -> Path:
     score = run.objective.score_name
     tiles, meanings = (TILES, MEANINGS[score]) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS[score])
     test = None if run.sequences is None else run.sequences.meta_test
-    html = _template().render(
+    drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
+    html = template("metacl_run.reporting", "report.html.j2", number, interval, flat).render(
+        stylesheet=stylesheet(),
         run=run,
         summary=run.summary,
         title=f"{run.summary['algo']} on {run.summary['data']}",
@@ -50,29 +48,13 @@ def write(run_dir: Path) -> Path:
         lengths=lengths_table(test) if test is not None else [],
         rate_heading=rate_heading(test) if test is not None else "",
         score=run.objective.score_words,
-        figures=[(panel, svg) for panel in panels(run) if (svg := inline_svg(run, panel.name, panel.title))],
+        figures=[(panel, svg) for panel, svg in drawn if svg],
         matrix=_matrix_rows(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run_dir / "report.html"
     write_atomically(path, html.encode())
     return path
-
-
-def inline_svg(run: Run, name: str, title: str) -> Markup | None:
-    """figures/<name>.svg as an element of the page, named for screen readers; None where it was not drawn.
-
-    Several SVGs share one page, so every id gets the figure's name in front; the XML prologue and metadata go.
-    """
-    path = run.directory / "figures" / f"{name}.svg"
-    if not path.exists():
-        return None
-    text = path.read_text(encoding="utf-8")
-    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
-    label = Markup('<svg role="img" aria-label="{}" ').format(title)
-    return Markup(body.replace("<svg ", label, 1))
 
 
 def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
@@ -91,11 +73,3 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         else:
             rows.append((f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)))
     return rows
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    source = importlib.resources.files("metacl_run.reporting").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, interval=interval, flat=flat)
-    return environment.from_string(source)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metacl_run.metrics import ON_VALIDATION, bootstrap95, reading, reading_in_sequence
-from metacl_run.objectives import Objective
 from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.sequence_records import MetaTest, Sequences, pool
+from metacl_run.scores import Score
 
 
 class Length(NamedTuple):
@@ -60,7 +60,7 @@ def _sentence(run: Run) -> str:
     return reading_in_sequence(test.longest, held_out, memory, joint, tuned_on, run.objective)
 
 
-def _progress(found: Sequences, unit_name: str, objective: Objective) -> str:
+def _progress(found: Sequences, unit_name: str, objective: Score) -> str:
     text = "No meta-test was completed."
     if len(found.probe_units):
         scores = (

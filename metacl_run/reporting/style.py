@@ -127,10 +127,13 @@ def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> 
 def end_labels(
     axes: Axes, x: float, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str], fontsize: float
 ) -> None:
-    """Names each line beside its last point (x, end), in data units; labels that would touch are moved apart."""
+    """Names each line beside its last point (x, end), in data units; labels that would touch are moved apart.
+
+    All labels are given the room of the one with most lines.
+    """
     low, high = axes.get_ylim()
     points = axes.get_window_extent().height * 72 / RC["figure.dpi"]
-    gap = (high - low) * fontsize * 1.25 / points
+    gap = (high - low) * fontsize * 1.25 / points * max((1 + 1.3 * text.count("\n") for text in texts), default=1)
     start, stop = axes.get_xlim()
     step = (stop - start) * 0.022
     x_text = x + 2.4 * step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from metacl_run.objectives import Objective
+from metacl_run.scores import Score
 
 
 class Words(NamedTuple):
@@ -23,7 +23,7 @@ class Words(NamedTuple):
     is_lost: str
 
 
-def words(objective: Objective) -> Words:
+def words(objective: Score) -> Words:
     score = objective.score_words
     if objective.higher_is_better:
         return Words(score, f"mean {score}", "falls", "rises", "dip", "lowest", "below", "upper", f"{score} is lost")

@@ -41,7 +41,7 @@ def draw(folder: Path, table: PaperTable, results: Sequence[Result], size: str) 
                 panel.remove()
                 continue
             _panel(panel, columns[i], rows, [r for r in results if r.cell.column == columns[i]], named=i % across == 0)
-        return save(figure, folder, "figure")
+        return save(figure, folder / "figure")
 
 
 def _panel(axes: Axes, column: str, rows: Sequence[str], results: Sequence[Result], *, named: bool) -> None:

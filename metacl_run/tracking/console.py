@@ -21,8 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from metacl_run.metrics import ON_VALIDATION, chance_level
-from metacl_run.objectives import OBJECTIVES
 from metacl_run.reporting.terminal import show
+from metacl_run.scores import SCORES
 from metacl_run.tracking.listener import Listener, RunInfo
 from metacl_run.tracking.view import SHOWN, View, sparkline
 
@@ -114,7 +114,7 @@ class PlainDisplay(Display):
         plural = "s" if self._view.num_tasks > 1 else ""
         work = f"{self._view.num_tasks} task{plural} of {info.units_per_task} {info.unit_name}s"
         if self._view.in_sequence:
-            concepts = OBJECTIVES[info.score].concepts
+            concepts = SCORES[info.score].concepts
             work = f"{self._view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
         self._say(f"{_title(info)}: {work}")
         self._say(f"run directory {info.directory}")
@@ -205,7 +205,7 @@ class LiveDisplay(Display):
 def task_table(view: View, rows: int) -> Table:
     """Score of every task now, when learned, and the change; of more tasks than `rows`, those around the current."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    objective = OBJECTIVES[view.info.score]
+    objective = SCORES[view.info.score]
     whole = 1.0 if objective.higher_is_better else float(np.nanmax(view.now))
     for heading in ("task", "", objective.score_name, "now", "learned", "change"):
         table.add_column(heading, justify="left" if heading in ("", objective.score_name) else "right", no_wrap=True)

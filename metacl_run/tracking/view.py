@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.objectives import OBJECTIVES
+from metacl_run.scores import SCORES
 from metacl_run.tracking.listener import RunInfo
 from metacl_run.tracking.scalars import num_seen
 
@@ -56,7 +56,7 @@ class View:
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
         if record["kind"] == "probe":
-            score, concepts = self.info.score, OBJECTIVES[self.info.score].concepts
+            score, concepts = self.info.score, SCORES[self.info.score].concepts
             held_out, memory = (float(np.mean(np.array(record[name], dtype=float))) for name in (score, "memory"))
             self.probe = f"{record['length']} unseen {concepts} in sequence: {score} {held_out:.2f} (memory {memory:.2f})"
 

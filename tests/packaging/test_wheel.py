@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TINY
+from tests.reporting.conftest import build_run
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CONFIGS = sorted(path.relative_to(REPOSITORY / "configs").as_posix() for path in (REPOSITORY / "configs").rglob("*.yaml"))
@@ -66,7 +67,12 @@ def test_the_wheel_holds_what_the_program_reads(wheel: Path) -> None:
     for path in (REPOSITORY / "metacl_run").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             assert path.relative_to(REPOSITORY).as_posix() in names
-    assert {"metacl_run/reporting/report.html.j2", "metacl_run/kernels/norm_relu_pool.cpp"} <= names
+    assert {
+        "metacl_run/reporting/report.html.j2",
+        "metacl_run/reporting/page.css",
+        "metacl_run/comparison/page.html.j2",
+        "metacl_run/kernels/norm_relu_pool.cpp",
+    } <= names
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {
         "metacl_run"
@@ -111,6 +117,14 @@ def test_installed_a_mistake_is_told_and_help_helps(installed: Path, tmp_path: P
         installed / "python", "-m", "metacl_run", "algo=reptile", "--cfg", "job", cwd=tmp_path
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_installed_runs_are_compared(installed: Path, tmp_path: Path) -> None:
+    build_run(tmp_path / "runs" / "one", replicates=2)
+    assert "--metric NAME" in call(installed / "metacl-report", "--help", cwd=tmp_path)
+    assert "1 configuration" in call(installed / "metacl-report", "runs", cwd=tmp_path)
+    assert "<svg role=" in (tmp_path / "report" / "report.html").read_text()
+    assert "PATH" in call(installed / "python", "-m", "metacl_run.comparison", "--help", cwd=tmp_path)
 
 
 def test_a_component_of_the_users_own_works_beside_the_installed_package(installed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from metacl_run.metrics import summarise
-from metacl_run.objectives import OBJECTIVES
+from metacl_run.scores import SCORES
 
 UNITS = 40
 PROBE_EVERY = 8
@@ -79,7 +79,7 @@ def build_run(
         "protocol": "continual_meta",
         "seeds": seeds,
         "score": score,
-        "metrics": summarise(matrix, probes, probe_tasks, OBJECTIVES[score]),
+        "metrics": summarise(matrix, probes, probe_tasks, SCORES[score]),
         "timing": {"wall_s": stop / 10, "units_per_s": 10.0},
         "peak_memory_mb": 412.5,
         "environment": {"python": "3.11", "torch": "2.13.0", "device": "cpu", "git_commit": None},

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.objectives import CLASSIFICATION
 from metacl_run.reporting import curves, matrices
 from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.figures import DRAWN, draw
 from metacl_run.reporting.style import RC, ink_on, spread_out, task_colours
+from metacl_run.scores import ACCURACY
 from tests.reporting.sequences import ONLY_SEQUENCES
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
@@ -113,7 +113,7 @@ def test_a_run_from_before_there_were_scores_has_accuracies(make_run: Callable[.
     summary = json.loads((run_dir / "summary.json").read_text())
     del summary["score"]
     (run_dir / "summary.json").write_text(json.dumps(summary))
-    assert load(run_dir).objective is CLASSIFICATION
+    assert load(run_dir).objective is ACCURACY
 
 
 def test_mean_accuracy_ends_at_the_metric(make_run: Callable[..., Path]) -> None:

@@ -1,0 +1,3 @@
+from metacl_run.comparison.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""The numbers of a section: every configuration's metrics over its seeds, and every two compared over the seeds they share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from metacl_run.comparison.groups import Section
+from metacl_run.errors import UserError, nearest
+from metacl_run.metrics import bootstrap95
+from metacl_run.scores import SCORES
+from metacl_run.statistics import LEVEL, fewest_for, holm, interquartile_mean, sign_flip_p
+
+DEFAULT_METRICS = ("{score}", "learning_{score}", "forgetting", "bwt")
+"""With the name of the score to be filled in."""
+ALL_PAIRS_UP_TO = 12
+"""Most configurations of which every two are compared; of more, the best with every other."""
+
+
+class Line(NamedTuple):
+    """A metric of a configuration over its seeds; NaN where a seed has no value."""
+
+    num: int
+    mean: float
+    low: float
+    high: float
+    iqm: float
+
+
+class Pair(NamedTuple):
+    """One configuration minus another, over the seeds that both have."""
+
+    metric: str
+    first: str
+    second: str
+    num: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+    """NaN, as `p` is, where there are too few seeds for any difference to be told from chance."""
+
+
+class Scored(NamedTuple):
+    """A section with its numbers, its rows in the order of its first metric, the best first."""
+
+    section: Section
+    labels: list[str]
+    metrics: list[str]
+    lines: dict[str, dict[str, Line]]
+    """By metric and label."""
+    values: dict[str, dict[str, np.ndarray]]
+    """By metric and label, in the order of the configuration's seeds; NaN where one did not reach it."""
+    pairs: list[Pair]
+
+
+def score(section: Section, wanted: Sequence[str]) -> Scored:
+    """`wanted`: names of metrics, empty for `DEFAULT_METRICS`; what no run of the section has is left out."""
+    names = wanted or [name.format(score=section.score) for name in DEFAULT_METRICS]
+    metrics = [name for name in dict.fromkeys(names) if name in section.metrics]
+    values = {name: {label: each.values(name) for label, each in section.configurations.items()} for name in metrics}
+    lines = {name: _lines(by_label) for name, by_label in values.items()}
+    labels = list(section.configurations)
+    if metrics:
+        labels.sort(key=lambda label: _rank(lines[metrics[0]][label].mean, higher_is_better(metrics[0], section.score)))
+    pairs = [pair for name in metrics for pair in _pairs(section, labels, name, values[name])]
+    return Scored(section, labels, metrics, lines, values, pairs)
+
+
+def check_metrics(sections: Iterable[Section], wanted: Sequence[str]) -> None:
+    """Refuses the name of a metric that no run has.
+
+    Raises:
+        UserError: the name, the nearest one, and those there are.
+    """
+    known = list(dict.fromkeys(name for section in sections for name in section.metrics))
+    unknown = [f"--metric {name}: no run has it.{nearest(name, known)}" for name in wanted if name not in known]
+    if unknown:
+        raise UserError("\n".join([*unknown, f"The runs have: {', '.join(known) or 'no metrics'}"]))
+
+
+def higher_is_better(metric: str, score_name: str) -> bool:
+    """Which way a metric is good; see metrics.py."""
+    if metric in ("bti", "bwt", "fwt"):
+        return True
+    return metric != "forgetting" and SCORES[score_name].higher_is_better
+
+
+def _rank(mean: float, higher: bool) -> float:
+    return math.inf if math.isnan(mean) else -mean if higher else mean
+
+
+def _lines(values: dict[str, np.ndarray]) -> dict[str, Line]:
+    """All with the same number of seeds at once."""
+    found = {}
+    for num in sorted({len(each) for each in values.values()}):
+        labels = [label for label, each in values.items() if len(each) == num]
+        stack = np.stack([values[label] for label in labels])
+        columns = stack.mean(axis=1), bootstrap95(stack), interquartile_mean(stack)
+        for label, mean, (low, high), iqm in zip(labels, *columns, strict=True):
+            found[label] = Line(num, float(mean), float(low), float(high), float(iqm))
+    return found
+
+
+def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[Pair]:
+    chosen = list(itertools.combinations(labels, 2)) if len(labels) <= ALL_PAIRS_UP_TO else [(labels[0], b) for b in labels[1:]]
+    seeds = {label: {seed: place for place, seed in enumerate(section.configurations[label].seeds)} for label in labels}
+    differences = []
+    for first, second in chosen:
+        common = [seed for seed in seeds[first] if seed in seeds[second]]
+        one, other = ([seeds[label][seed] for seed in common] for label in (first, second))
+        differences.append(values[first][one] - values[second][other])
+    lengths = np.array([len(each) for each in differences])
+    low, high, p = np.full((3, len(chosen)), np.nan)
+    for num in np.unique(lengths):
+        places = np.flatnonzero(lengths == num)
+        stack = np.stack([differences[place] for place in places])
+        low[places], high[places] = bootstrap95(stack).T
+        if num >= fewest_for(LEVEL):
+            p[places] = sign_flip_p(stack)
+    means = [float(each.mean()) if len(each) else float("nan") for each in differences]
+    columns = (lengths.tolist(), means, low.tolist(), high.tolist(), p.tolist(), holm(p).tolist())
+    return [Pair(metric, *pair, *numbers) for pair, *numbers in zip(chosen, *columns, strict=True)]

@@ -1,0 +1,105 @@
+"""What counts as one configuration, what is compared with what, and how rows are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metacl_run.comparison.cli import compare
+from metacl_run.comparison.groups import Section, telling
+from metacl_run.errors import UserError
+
+
+def sections(runs: Path, *by: str) -> list[Section]:
+    return [scored.section for scored in compare([runs.parent], by=by).scored]
+
+
+def test_runs_that_differ_in_seeds_and_in_what_has_no_effect_are_one(run: Callable[..., Path]) -> None:
+    run("a", 0.7, seeds=[0, 1])
+    runs = run("b", 0.7, seeds=[2], data__root="/elsewhere", output_dir="x", logger={"_target_": "wandb"})
+    (section,) = sections(runs)
+    (configuration,) = section.configurations.values()
+    assert list(section.configurations) == ["maml"]
+    assert configuration.seeds == (0, 1, 2)
+
+
+def test_a_seed_that_comes_twice_counts_once_and_is_told(run: Callable[..., Path]) -> None:
+    first = run("a", 0.7, seeds=[0, 1])
+    same = run("b", 0.7, seeds=[1, 2])
+    other = run("c", 0.9, seeds=[2])
+    contents = compare([first.parent])
+    (section,) = [scored.section for scored in contents.scored]
+    (configuration,) = section.configurations.values()
+    assert configuration.seeds == (0, 1, 2)
+    assert configuration.values("accuracy")[2] == pytest.approx(np.load(same / "accuracy_matrix.npy")[1, -1].mean())
+    assert contents.notes == [
+        f"{same}: left out for seed 1, which {first} has too, with the same numbers",
+        f"{other}: left out for seed 2, which {same} has too, with other numbers",
+    ]
+
+
+def test_rows_are_named_by_the_algorithm_and_what_tells_them_apart(run: Callable[..., Path]) -> None:
+    run("a", 0.7)
+    run("b", 0.7, algo__replay=200, algo__inner_lr=0.1)
+    run("c", 0.7, algo="er", algo__={"_target_": "m.Er", "memory": 5})
+    runs = run(
+        "d", 0.7, algo="er", algo__={"_target_": "m.Er", "memory": 5}, model="mlp", model__={"_target_": "m.Mlp", "width": 8}
+    )
+    (section,) = sections(runs)
+    assert list(section.configurations) == [
+        "er model=conv4",
+        "er model=mlp",
+        "maml algo.inner_lr=0.1",
+        "maml algo.inner_lr=0.4",
+    ]
+    assert section.others["maml algo.inner_lr=0.1"] == {"algo.replay": 200, "model": "conv4"}
+    assert section.others["er model=mlp"] == {}
+
+
+def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> None:
+    run("a", 0.7)
+    runs = run("b", 0.7, algo="er", protocol__updates_per_task=60, protocol__log_every=5)
+    (section,) = sections(runs)
+    assert list(section.configurations) == ["er protocol.updates_per_task=60", "maml protocol.updates_per_task=120"]
+    assert section.others["er protocol.updates_per_task=60"] == {"protocol.log_every": 5}
+
+
+@pytest.mark.parametrize(
+    ("changed", "titles"),
+    [
+        ({"data__shots": 5}, ["data.shots=1", "data.shots=5"]),
+        ({"data__shots": 5, "data__shift": "rotate"}, ["data.shift=none", "data.shift=rotate"]),
+        ({"protocol__eval_split": "validation"}, ["on validation classes", "protocol.eval_split=test"]),
+        ({"protocol__lr_selection": "test"}, ["learning rate tuned on test", "protocol.lr_selection=null"]),
+        ({"score": "mse"}, ["accuracy", "mse"]),
+    ],
+)
+def test_what_cannot_be_compared_stands_apart(run: Callable[..., Path], changed: dict[str, object], titles: list[str]) -> None:
+    run("a", 0.7)
+    found = sections(run("b", 0.7, **changed))
+    assert sorted(section.title for section in found) == [f"split_glyphs, continual_meta, {title}" for title in titles]
+    assert [list(section.configurations) for section in found] == [["maml"], ["maml"]]
+
+
+def test_validation_numbers_are_called_so_where_there_are_no_others(run: Callable[..., Path]) -> None:
+    (section,) = sections(run("a", 0.7, protocol__eval_split="validation"))
+    assert section.title.endswith("on validation classes")
+
+
+def test_tables_apart_by_a_setting_of_choice(run: Callable[..., Path]) -> None:
+    run("a", 0.7)
+    runs = run("b", 0.7, algo__replay=200)
+    titles = [section.title.removeprefix("split_glyphs, continual_meta, ") for section in sections(runs, "algo.replay")]
+    assert titles == ["algo.replay=0", "algo.replay=200"]
+    with pytest.raises(UserError, match=r"--by algo\.repay: no run has such a setting\. Did you mean algo\.replay\?"):
+        sections(runs, "algo.repay")
+
+
+def test_few_keys_tell_apart_and_true_is_not_one() -> None:
+    some = [{"a": 1, "b": x, "c": y} for x, y in ((True, 0), (1, 0), (1, 5))]
+    assert telling(some, ["a", "b", "c"]) == ["b", "c"]
+    assert telling(some, ["a", "b", "c"], given=["c"]) == ["b"]
+    assert telling(some[:1], ["a"]) == []
