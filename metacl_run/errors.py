@@ -23,6 +23,10 @@ class StorageError(UserError):
     """The run directory cannot be written or read."""
 
 
+class OtherVersionError(StorageError):
+    """A run that another version of this program has written."""
+
+
 class RunIsLockedError(StorageError):
     """Another process is computing the run."""
 

@@ -18,6 +18,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from metacl_run.config import Experiment
+from metacl_run.errors import StorageError
 from metacl_run.experiment import run
 from tests.conftest import TINY
 
@@ -401,3 +402,13 @@ def test_metrics_shorter_than_the_checkpoint_says_are_refused(experiment: Callab
     (built.directory / "metrics.jsonl").write_bytes(b"")
     with pytest.raises(StorageError, match="somebody changed it"):
         run(built)
+
+
+def test_a_run_of_another_version_is_left_alone(tmp_path: Path, experiment: Callable[..., Experiment]) -> None:
+    built = experiment(f"output_dir={tmp_path}")
+    built.directory.mkdir(parents=True)
+    text = '{"schema": 99, "status": "completed"}'
+    (built.directory / "summary.json").write_text(text)
+    with pytest.raises(StorageError, match=r"summary\.json: was written by another version \(schema 99; this one reads 1\)"):
+        run(built)
+    assert (built.directory / "summary.json").read_text() == text

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import filelock
 import yaml
 
-from metacl_run.errors import StorageError
+from metacl_run.errors import OtherVersionError, StorageError
 
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command goes on with it."""
@@ -46,7 +46,10 @@ def read(directory: Path) -> StoredRun:
         raise StorageError(f"{path}: is truncated or no summary. Give the run's command again to compute it anew") from None
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA or "status" not in summary:
         found = summary.get("schema") if isinstance(summary, dict) else None
-        raise StorageError(f"{path}: was written by another version (schema {found}; this one reads {SCHEMA})")
+        raise OtherVersionError(
+            f"{path}: was written by another version (schema {found}; this one reads {SCHEMA}). Remove the directory to compute "
+            "the run here, or choose another output_dir"
+        )
     return StoredRun(directory, summary)
 
 

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
-from metacl_run.errors import RunIsLockedError, StorageError
+from metacl_run.errors import OtherVersionError, RunIsLockedError, StorageError
 from metacl_run.files import beside, storage_errors, sync, write_atomically
-from metacl_run.tracking.archive import CONFIG, LOCK, METRICS, SUMMARY
+from metacl_run.tracking.archive import CONFIG, LOCK, METRICS, SUMMARY, read
 from metacl_run.tracking.listener import Listener
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
@@ -81,10 +81,16 @@ class RunStore:
         write_atomically(self.directory / SUMMARY, text.encode())
 
     def summary(self) -> dict[str, Any] | None:
-        """What an earlier process left, or None (never finished, or unreadable)."""
+        """What an earlier process left, or None (never finished, or unreadable).
+
+        Raises:
+            OtherVersionError: another version left it.
+        """
         try:
-            return json.loads((self.directory / SUMMARY).read_text())
-        except (OSError, ValueError):
+            return read(self.directory).summary
+        except OtherVersionError:
+            raise
+        except StorageError:
             return None
 
     def clear(self) -> None:
