@@ -30,10 +30,6 @@ class Job(NamedTuple):
     rerun: bool = False
     """Whether it is computed although it has ended."""
 
-    @property
-    def text(self) -> str:
-        return " ".join(self.overrides)
-
 
 class Ended(NamedTuple):
     """How a job ended."""
@@ -42,6 +38,18 @@ class Ended(NamedTuple):
     error: str | None = None
     sweep_stopped: bool = False
     """Whether that was because the sweep was asked to stop."""
+
+
+def shared(jobs: Sequence[Job]) -> list[str]:
+    """The overrides that all jobs have, where there are several jobs."""
+    if len(jobs) < 2:
+        return []
+    return [line for line in jobs[0].overrides if all(line in job.overrides for job in jobs)]
+
+
+def own_text(job: Job, common: Sequence[str]) -> str:
+    """A job by what tells it from others that have these overrides in common."""
+    return " ".join(line for line in job.overrides if line not in common)
 
 
 def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:

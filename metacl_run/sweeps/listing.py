@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from metacl_run.sweeps.job import COMPLETED, WORDS, Ended, Job
+from metacl_run.sweeps.job import COMPLETED, WORDS, Ended, Job, own_text, shared
 
 WIDTH = max(map(len, WORDS.values()))
 
@@ -18,17 +18,9 @@ def listing(jobs: Sequence[Job], ended: Sequence[Ended], what: str = "sweep") ->
     if common:
         lines.append(f"  all with {' '.join(common)}")
     for job, each in zip(jobs, ended, strict=True):
-        own = " ".join(line for line in job.overrides if line not in common)
-        lines.append("  ".join(filter(None, [f"  {WORDS[each.status]:<{WIDTH}}", own, str(job.directory)])))
+        lines.append("  ".join(filter(None, [f"  {WORDS[each.status]:<{WIDTH}}", own_text(job, common), str(job.directory)])))
         if each.error and each.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in each.error.splitlines()]
     if any(each.status != COMPLETED for each in ended):
         lines.append("the same command again runs what is not completed (a diverged run is computed again with rerun=true)")
     return "\n".join(lines)
-
-
-def shared(jobs: Sequence[Job]) -> list[str]:
-    """The overrides that all jobs have, where there are several jobs."""
-    if len(jobs) < 2:
-        return []
-    return [line for line in jobs[0].overrides if all(line in job.overrides for job in jobs)]

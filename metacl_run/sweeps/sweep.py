@@ -16,7 +16,19 @@ from metacl_run.compose import job_number, launcher
 from metacl_run.config import ConfigError
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
-from metacl_run.sweeps.job import BUSY, COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, WORDS, Ended, Job
+from metacl_run.sweeps.job import (
+    BUSY,
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    INTERRUPTED,
+    NOT_STARTED,
+    WORDS,
+    Ended,
+    Job,
+    own_text,
+    shared,
+)
 from metacl_run.tracking.archive import StorageError, is_locked, read, state
 
 STATUS_OF_STATE = {
@@ -29,6 +41,8 @@ STATUS_OF_STATE = {
 }
 LOOK_EVERY = 1.0
 """Seconds between two looks at a run that another process computes."""
+PATIENCE = 20.0
+"""Seconds that jobs have to stop in when a sweep is interrupted."""
 BASIC = "BasicLauncher"
 """Hydra's own launcher: one job after another, on our terminal."""
 
@@ -46,21 +60,22 @@ class Task:
 
     def __call__(self, config: Any) -> Ended:
         number = job_number()
-        return self.run(self.jobs[number], f"job {number + 1} of {len(self.jobs)}")
+        job = self.jobs[number]
+        return self.run(job, f"job {number + 1} of {len(self.jobs)}", own_text(job, shared(self.jobs)) or "(defaults)")
 
-    def run(self, job: Job, name: str) -> Ended:
+    def run(self, job: Job, name: str, text: str) -> Ended:
         if self.stopped:
             return Ended(NOT_STARTED)
         if self.waits:
             wait_for(job.directory)
-        print(f"\n{name}: {job.text}" if self.shares_terminal else f"{name} starts: {job.text}", flush=True)
+        print(f"\n{name}: {text}" if self.shares_terminal else f"{name} starts: {text}", flush=True)
         begun = time.monotonic()
         output = None if self.shares_terminal else job.directory / process.OUTPUT
         with one_gpu() as environment:
             ended = process.run(job.overrides, self.user_folder, environment=environment, output=output)
         self.stopped = ended.sweep_stopped
         if not self.shares_terminal:
-            print(f"{name} {WORDS[ended.status]} after {time.monotonic() - begun:.0f} s: {job.text}", flush=True)
+            print(f"{name} {WORDS[ended.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
         return ended
 
 
@@ -93,6 +108,7 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
         try:
             ended.update(zip(left, launch(left, waits=waits), strict=True))
         except KeyboardInterrupt:
+            _let_stop(left)
             ended.update({job: _as_stored(job, None) for job in left})
             break
         except ConfigError:
@@ -131,6 +147,13 @@ def _with_error(job: Job, ended: Ended) -> Ended:
         return ended._replace(error=read(job.directory).summary.get("error"))
     except StorageError as problem:
         return ended._replace(error=str(problem))
+
+
+def _let_stop(jobs: Sequence[Job]) -> None:
+    """Gives jobs that were asked to stop the time to save their checkpoints."""
+    until = time.monotonic() + PATIENCE
+    while any(is_locked(job.directory) for job in jobs) and time.monotonic() < until:
+        time.sleep(LOOK_EVERY)
 
 
 def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -47,8 +47,8 @@ def read(directory: Path) -> StoredRun:
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA or "status" not in summary:
         found = summary.get("schema") if isinstance(summary, dict) else None
         raise OtherVersionError(
-            f"{path}: was written by another version (schema {found}; this one reads {SCHEMA}). Remove the directory to compute "
-            "the run here, or choose another output_dir"
+            f"{path}: was written by another version (schema {found}; this one reads {SCHEMA}). Remove the directory to "
+            "compute the run here, or choose another output_dir"
         )
     return StoredRun(directory, summary)
 
