@@ -31,6 +31,13 @@ class RunIsLockedError(StorageError):
     """Another process is computing the run."""
 
 
+GONE = "another process of this run is gone, or does not answer"
+
+
+class LostRankError(UserError):
+    """Another process of a run that several compute together is gone, or does not answer; see `ranks.py`."""
+
+
 class SettingError(ValueError):
     """Raised by a component about one of its own fields; `keyed` adds the full key in front."""
 
