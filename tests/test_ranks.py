@@ -18,7 +18,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from metacl_run.cli import _command
+from metacl_run.cli import command as command_line
 from metacl_run.config import Experiment
 from metacl_run.errors import ConfigError
 from metacl_run.experiment import run
@@ -70,6 +70,7 @@ class Together:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        shared["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `ranks` sets it; these programs import torch before
         self.processes = [
             subprocess.Popen(
                 [*command(fault), *overrides],
@@ -329,12 +330,13 @@ def test_more_processes_than_cuda_devices_are_refused(
         run(built, LEADER)
 
 
-def test_a_sweep_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["metacl-run", "-m", "data.shots=1,2"])
-    with pytest.raises(SystemExit) as ended:
-        _command(LEADER)
-    assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("metacl-run: -m: the jobs of a sweep run one by one")
+@pytest.mark.parametrize(
+    ("overrides", "multirun"),
+    [(["data.shots=1,2"], True), (["search.trials=2", "data.shots=1,2"], True), (["table=maml_sinusoid"], False)],
+)
+def test_what_starts_processes_of_its_own_is_refused(overrides: list[str], multirun: bool) -> None:
+    with pytest.raises(ConfigError, match=f"^{LEADER.count} processes compute one run together; sweeps, searches and tables"):
+        command_line(overrides, None, LEADER, multirun=multirun)
 
 
 def test_a_launcher_that_is_half_set_up_is_one_message(tmp_path: Path) -> None:
