@@ -18,7 +18,7 @@ WORDS = {
     DIVERGED: "diverged",
     INTERRUPTED: "interrupted",
     NOT_STARTED: "not started",
-    BUSY: "running elsewhere",
+    BUSY: "running",
 }
 
 

@@ -173,8 +173,28 @@ def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str
         )
     notes.append(f"Cells: {counts(results)}.")
     notes += [f"Departure: {each}" for each in table.departures]
-    notes += [f"Departure of {run.row}: {each}" for run in table.runs for each in run.departures]
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys(notes + _departures_of_runs(table)))
+
+
+def _departures_of_runs(table: PaperTable) -> list[str]:
+    """Each departure once, with the rows that it concerns, and their columns where it does not concern the whole row."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for run in table.runs:
+        for departure in run.departures:
+            places.setdefault(departure, {}).setdefault(run.row, []).extend(cell.column for cell in run.cells)
+    columns = {row: [cell.column for run in table.runs if run.row == row for cell in run.cells] for row in _rows(table)}
+    notes = []
+    for departure, found in places.items():
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for row, concerned in found.items():
+            alike.setdefault(() if concerned == columns[row] else tuple(concerned), []).append(row)
+        which = (", ".join(rows) + (f" ({'; '.join(part)})" if part else "") for part, rows in alike.items())
+        notes.append(f"Departure of {', '.join(which)}: {departure}")
+    return notes
+
+
+def _rows(table: PaperTable) -> list[str]:
+    return list(dict.fromkeys(run.row for run in table.runs))
 
 
 def _source(table: PaperTable) -> str:

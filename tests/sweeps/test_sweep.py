@@ -122,17 +122,17 @@ def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
     assert sweep.exit_status(ended) != 0
     text = listing(planned, ended)
     assert text.splitlines()[:3] == [
-        "sweep of 7: 2 interrupted, 1 completed, 1 failed, 1 diverged, 1 running elsewhere, 1 not started",
+        "sweep of 7: 2 interrupted, 1 completed, 1 failed, 1 diverged, 1 running, 1 not started",
         "  all with algo=maml",
-        f"  completed          seeds=[0]  {planned[0].directory}",
+        f"  completed    seeds=[0]  {planned[0].directory}",
     ]
-    assert f"  failed             seeds=[1]  {planned[1].directory}\n                       data are missing\n" in text
+    assert f"  failed       seeds=[1]  {planned[1].directory}\n                 data are missing\n" in text
     assert text.endswith("(a diverged run is computed again with rerun=true)")
 
 
 def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:
     assert listing(jobs(tmp_path, 1), [Ended(COMPLETED)]) == (
-        f"sweep of 1: 1 completed\n  completed          seeds=[0] algo=maml  {tmp_path / '0'}"
+        f"sweep of 1: 1 completed\n  completed    seeds=[0] algo=maml  {tmp_path / '0'}"
     )
 
 
