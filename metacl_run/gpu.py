@@ -99,8 +99,12 @@ class Gpu:
         return int(CPU_MEMORY_GB * 1e9)
 
     def check_ranks(self, local_count: int) -> None:
-        """Refuses more processes on this machine than it has CUDA devices, one for each. Raises SettingError."""
-        if local_count > 1 and self.torch_device.type == "cuda":
+        """Refuses what several processes, `local_count` of them on this machine, cannot compute with. Raises SettingError."""
+        graph = (
+            "captures a step whole, and capturing the sum over processes in it has not been tried; use engine=vmap or compile"
+        )
+        require(self.engine != "cuda_graph", "engine", self.engine, graph)
+        if self.torch_device.type == "cuda":
             most = torch.cuda.device_count()
             allowed = f"of {local_count} processes on one machine each needs a device of its own, but there are {most}; gpu=cpu"
             require(local_count <= most, "device", self.device, allowed + " shares out the processor instead")

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 FAILED, ENDED, LEFT = "failed", "ended", "left"
 """Names of notes: {"rank", "interrupted", "message"} of the first error; rank 0's exit status; that a rank has read it."""
-END_S, FAILURE_S, FAREWELL_S = 600.0, 10.0, 2.0
-"""Seconds that others wait for rank 0: to finish its files at the end, and to say an error that all may have had; and that it
-waits for each of them after an error, which may have ended it."""
+END_S, FAILURE_S = 600.0, 10.0
+"""Seconds that others wait for rank 0: to finish its files at the end, and to say an error that all may have had."""
+GRACE_S = 2.0
+"""Seconds that rank 0, where the notes go with it, waits after an error for those that have had it too."""
 LOOK_S = 0.02
 
 
@@ -169,9 +170,10 @@ class Ranks:
         if self.leads:
             with contextlib.suppress(RuntimeError):
                 self.notes.set(ENDED, str(status))
-            if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":  # the store goes when we do
+            if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":  # else torchrun keeps the notes
+                until = time.monotonic() + (FAILURE_S if noted is None else GRACE_S)
                 for other in range(1, self.count):
-                    self._wait_for(f"{LEFT}/{other}", FAILURE_S if noted is None else FAREWELL_S)
+                    self._wait_for(f"{LEFT}/{other}", until - time.monotonic())
         else:
             patience = END_S if noted is None else 0.0 if noted["rank"] == self.rank else FAILURE_S
             ended = self._wait_for(ENDED, patience)
@@ -226,7 +228,8 @@ def _join() -> Ranks:
     rank = _from_launcher("RANK", 0, count - 1)
     local_count = _from_launcher("LOCAL_WORLD_SIZE", 1, count, default=count)
     local_rank = _from_launcher("LOCAL_RANK", 0, local_count - 1, default=rank)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read at the import: no warning where rank 0 is the first to leave
+    if rank > 0:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read by torch as it is imported
     import torch
     import torch.distributed as dist
 

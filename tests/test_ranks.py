@@ -35,7 +35,7 @@ FEW_SHOT = [*TINY, "protocol.eval_episodes=5", "output_dir=runs", "progress=none
 SEQUENCES = [*SMALL, "output_dir=runs", "progress=none"]
 PROGRAM = """
 import os, signal
-from metacl_run import experiment
+from metacl_run import experiment  # brings torch, so what ranks.py says to it before that is said by `Together`
 from metacl_run.cli import main
 from metacl_run.errors import DataError
 from metacl_run.protocols.continual_meta import _MetaLoop
@@ -69,8 +69,7 @@ class Together:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        shared["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `ranks` sets it; these programs import torch before
+        shared = {"WORLD_SIZE": "2", "TORCH_CPP_LOG_LEVEL": "ERROR", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         self.processes = [
             subprocess.Popen(
                 [*command(fault), *overrides],
@@ -327,6 +326,13 @@ def test_more_processes_than_cuda_devices_are_refused(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     built = experiment("gpu=cuda", "algo.meta_batch_size=4")
     with pytest.raises(ConfigError, match=r"gpu.device=cuda: of 4 processes on one machine .* but there are 2; gpu=cpu"):
+        run(built, LEADER)
+
+
+def test_a_captured_step_is_refused(experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    built = experiment("gpu=cuda", "gpu.engine=cuda_graph", "algo.meta_batch_size=4")
+    with pytest.raises(ConfigError, match=r"gpu.engine=cuda_graph: .* use engine=vmap or compile"):
         run(built, LEADER)
 
 
