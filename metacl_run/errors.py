@@ -23,6 +23,13 @@ class StorageError(UserError):
     """The run directory cannot be written or read."""
 
 
+GONE = "another process of this run is gone, or does not answer"
+
+
+class LostRankError(UserError):
+    """Another process of a run that several compute together is gone, or does not answer; see `ranks.py`."""
+
+
 class SettingError(ValueError):
     """Raised by a component about one of its own fields; `keyed` adds the full key in front."""
 

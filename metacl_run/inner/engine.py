@@ -7,6 +7,8 @@
 
 The gradient is always taken inside the map and averaged outside: `vmap(grad(f))`, then the mean. The other nesting,
 `grad(vmap(f).mean())`, gives wrong second derivatives with torch's batch norm (torch 2.13; tests/kernels shows it).
+
+Any of them may compute a rank's shard of the episodes alone (see `inner/shards.py`); the result is that of all.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Literal
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from metacl_run.inner.shards import WHOLE, Shards
 from metacl_run.types import Pytree
 
 Kind = Literal["loop", "vmap", "compile", "cuda_graph"]
@@ -30,25 +33,30 @@ class Engine:
     Attributes:
         kind: see the module's docstring.
         chunk: episodes computed at once, for every kind but loop; None: all. Bounds memory (see `inner/forecast.py`).
+        shards: which episodes are computed here; the rest are by other ranks, which must make the same calls.
     """
 
     kind: Kind
     chunk: int | None = None
+    shards: Shards = WHOLE
 
     def map(self, function: Callable[..., Pytree], *batched: Pytree) -> Pytree:
         """Stacks function(item) over the leading axis of every tensor in `batched`."""
-        parts = [self._stacked(function, part) for part in self._chunks(batched)]
-        return parts[0] if len(parts) == 1 else tree_map(lambda *leaves: torch.cat(leaves), *parts)
+        size = _length(batched)
+        shards = self.shards.of(size)
+        parts = [self._stacked(function, part) for part in self._chunks(shards.take(batched))]
+        return shards.joined(parts[0] if len(parts) == 1 else tree_map(lambda *leaves: torch.cat(leaves), *parts), size)
 
     def mean(self, function: Callable[..., Pytree], *batched: Pytree) -> Pytree:
         """The mean of function(item) over the leading axis, without ever holding more than a chunk of results."""
         total, size = None, _length(batched)
         if size == 1:  # spares three passes over the result
             return function(*tree_map(lambda leaf: leaf[0], batched))
-        for part in self._chunks(batched):
+        shards = self.shards.of(size)
+        for part in self._chunks(shards.take(batched)):
             summed = tree_map(lambda leaf: leaf.sum(0), self._stacked(function, part))
             total = summed if total is None else tree_map(torch.add, total, summed)
-        return tree_map(lambda leaf: leaf / size, total)
+        return tree_map(lambda leaf: leaf / size, shards.sum(total))
 
     def over_replicates(self, function: Callable[..., Pytree]) -> Callable[..., Pytree]:
         """function of one replicate -> function of tensors with a leading replicate axis. Replicates are never chunked."""
