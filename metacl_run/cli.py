@@ -23,6 +23,7 @@ from yaml import YAMLError
 
 from metacl_run.config import ConfigError, config_dir, load
 from metacl_run.errors import UserError, nearest
+from metacl_run.ranks import Ranks, joined
 
 CONFIG_NAME = "config"
 INTERRUPTED, NOT_STARTED = 130, 131
@@ -38,15 +39,28 @@ class Finished(NamedTuple):
 
 def main() -> None:
     """Runs the command line and exits: 0 completed, 1 a mistake or a failure, 3 diverged, 130 interrupted."""
+    try:
+        with joined() as ranks:
+            _command(ranks)
+    except UserError as error:  # the other processes of this run cannot be reached
+        _say(str(error))
+        sys.exit(1)
+
+
+def _command(ranks: Ranks) -> None:
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
     arguments = get_args_parser().parse_args()
     if arguments.resolve and not arguments.cfg:
         _say("--resolve: only goes with --cfg, as in metacl-run --cfg job --resolve")
         sys.exit(1)
     informational = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info)
+    if arguments.multirun and ranks.count > 1:
+        _say(f"-m: the jobs of a sweep run one by one, not in {ranks.count} processes each; give their commands one by one")
+        sys.exit(1)
     if not any(informational) and not arguments.shell_completion:
         try:
-            check(arguments.overrides, arguments.config_dir, multirun=arguments.multirun)
+            with ranks.together():
+                check(arguments.overrides, arguments.config_dir, multirun=arguments.multirun)
         except UserError as error:
             _say(str(error))
             sys.exit(1)
@@ -54,7 +68,7 @@ def main() -> None:
 
     def job(config: DictConfig) -> None:
         stopped = any(each.status == INTERRUPTED for each in finished)
-        finished.append(_not_started() if stopped else _job(config, counted=arguments.multirun))
+        finished.append(_not_started() if stopped else _job(config, ranks, counted=arguments.multirun))
 
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
     if arguments.multirun:
@@ -149,7 +163,7 @@ def _first_lines(error: Exception) -> str:
 # ---------------------------------------------------------------------------------------------------------------- one job
 
 
-def _job(config: DictConfig, *, counted: bool) -> Finished:
+def _job(config: DictConfig, ranks: Ranks, *, counted: bool) -> Finished:
     hydra_config = HydraConfig.get()
     overrides = " ".join(hydra_config.overrides.task)
     directory = None
@@ -161,7 +175,7 @@ def _job(config: DictConfig, *, counted: bool) -> Finished:
         directory = experiment.directory
         from metacl_run.experiment import run
 
-        return Finished(overrides, run(experiment), directory)
+        return Finished(overrides, run(experiment, ranks), directory)
     except UserError as error:
         _say(str(error))
         return Finished(overrides, 1, directory)

@@ -8,65 +8,95 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from metacl_run import metrics
 from metacl_run.config import Experiment
 from metacl_run.environment import describe
-from metacl_run.errors import UserError
+from metacl_run.errors import UserError, keyed
 from metacl_run.files import storage_errors
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
 from metacl_run.protocols.base import Outcome, Run
+from metacl_run.ranks import ALONE, Ranks
 from metacl_run.reporting import figures, report
 from metacl_run.tracking.archive import SCHEMA
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
+from metacl_run.tracking.silent_store import SilentStore
 from metacl_run.tracking.store import LOG, RunStore
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
 
 
-def run(experiment: Experiment) -> int:
+def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
     """Computes, continues or shows the run, and returns the exit status.
 
     Raises:
-        UserError: data missing, nowhere to write, the run is being computed by someone else.
+        UserError: data missing, nowhere to write, the run is being computed by someone else, too many processes for it.
     """
+    with ranks.together():
+        if ranks.count > 1:
+            experiment.protocol.check_ranks(experiment.algo, ranks.count)
+            with keyed("gpu"):
+                experiment.gpu.check_ranks(ranks.local_count)
+        return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
+
+
+def _lead(experiment: Experiment, ranks: Ranks) -> int:
+    """The run on the one rank that writes and speaks."""
     directory = experiment.directory
     with RunStore(directory) as store, _run_log(directory):
         console = Console(experiment.progress, directory)
         known = store.summary()
         ended = known is not None and known["status"] in ("completed", "diverged")
         if known is not None and ended and not experiment.rerun:
+            ranks.from_first(True)
             _warn_of_another_environment(experiment, known, "rerun=true computes it here")
             console.shown(known)
             return EXIT[known["status"]]
+        ranks.from_first(False)
         if ended:
             store.clear()
         elif known is not None:
             _warn_of_another_environment(experiment, known, "it goes on all the same; remove its directory to start again")
         store.write_config(experiment.to_yaml())
         store.listeners = [console, *experiment.logger.listeners()]
-        keep_freed_memory()
-        experiment.gpu.apply()
-        head = {**_head(experiment), "environment": describe(experiment.gpu.torch_device)}
-        try:
-            with _stop_on_signal() as stopped, console:
-                outcome = experiment.protocol.run(_run(experiment, store, stopped))
-        except UserError as error:
-            _failed(store, head, str(error))
-            raise
-        except Exception as error:
-            log.error("%s", traceback.format_exc())
-            _failed(store, head, f"{type(error).__name__}: {error}")
-            raise
+        _set_up(experiment, ranks)
+        environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
+        head = {**_head(experiment), "environment": environment}
+        with _stop_on_signal() as stopped:
+            try:
+                with console, ranks.together():
+                    outcome = experiment.protocol.run(_run(experiment, store, ranks, stopped))
+            except UserError as error:
+                _failed(store, head, str(error))
+                raise
+            except Exception as error:
+                log.error("%s", traceback.format_exc())
+                _failed(store, head, f"{type(error).__name__}: {error}")
+                raise
         if outcome.status == "completed":
             store.drop_previous_checkpoint()
         _close(store, {**head, **_results(experiment, outcome)})
         return EXIT[outcome.status]
+
+
+def _follow(experiment: Experiment, ranks: Ranks) -> int:
+    """The run on any other: its share of the work. What is to be done, and how the run ended, rank 0 knows."""
+    shown = ranks.from_first(False)
+    if shown:
+        return EXIT["completed"]
+    _set_up(experiment, ranks)
+    with _stop_on_signal() as stopped:
+        return EXIT[experiment.protocol.run(_run(experiment, SilentStore(), ranks, stopped)).status]
+
+
+def _set_up(experiment: Experiment, ranks: Ranks) -> None:
+    keep_freed_memory()
+    experiment.gpu.apply(ranks.local_rank)
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
@@ -85,8 +115,10 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
         _close(store, {**head, "status": "failed", "metrics": {}, "warnings": [], "error": message})
 
 
-def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
+def _run(experiment: Experiment, store: RunStore | SilentStore, ranks: Ranks, stopped: Callable[[], bool]) -> Run:
     def started(task_names: list[list[str]], first_unit: int, units_per_task: int) -> None:
+        if isinstance(store, SilentStore):
+            return
         choices = experiment.choices
         info = RunInfo(
             run_id=experiment.run_id,
@@ -115,7 +147,8 @@ def _run(experiment: Experiment, store: RunStore, stopped: Any) -> Run:
         seeds=experiment.seeds,
         insight=experiment.insight,
         store=store,
-        stop_requested=stopped,
+        ranks=ranks,
+        stop_requested=lambda: ranks.any(stopped()),
         started=started,
     )
 

@@ -98,11 +98,23 @@ class Gpu:
             return int(CUDA_MEMORY_SHARE * torch.cuda.get_device_properties(self.torch_device).total_memory)
         return int(CPU_MEMORY_GB * 1e9)
 
-    def apply(self) -> None:
-        """Sets torch's process-wide switches."""
+    def check_ranks(self, local_count: int) -> None:
+        """Refuses what several processes, `local_count` of them on this machine, cannot compute with. Raises SettingError."""
+        graph = (
+            "captures a step whole, and capturing the sum over processes in it has not been tried; use engine=vmap or compile"
+        )
+        require(self.engine != "cuda_graph", "engine", self.engine, graph)
+        if self.torch_device.type == "cuda":
+            most = torch.cuda.device_count()
+            allowed = f"of {local_count} processes on one machine each needs a device of its own, but there are {most}; gpu=cpu"
+            require(local_count <= most, "device", self.device, allowed + " shares out the processor instead")
+
+    def apply(self, local_rank: int) -> None:
+        """Sets torch's process-wide switches, and the CUDA device of this one among the processes on this machine."""
         torch.set_num_threads(self.threads or DEFAULT_THREADS)
         torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
         if self.torch_device.type == "cuda":
+            torch.cuda.set_device(local_rank)
             if self.deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
             torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"

@@ -277,6 +277,7 @@ def online_loop(overrides: list[str], seeds: list[int], root: str | None, thread
     from metacl_run.protocols.base import Run
     from metacl_run.protocols.loop import Position
     from metacl_run.protocols.online import StreamLoop
+    from metacl_run.ranks import ALONE
     from metacl_run.tracking.store import RunStore
 
     keep_freed_memory()
@@ -284,7 +285,8 @@ def online_loop(overrides: list[str], seeds: list[int], root: str | None, thread
     experiment = load(*compose_job([*overrides, *data, "gpu=cpu", f"gpu.threads={threads}", f"seeds={seeds}"]))
     parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
     store = RunStore(Path(tempfile.gettempdir(), "benchmark-nothing-is-written"))
-    loop = StreamLoop(experiment.protocol, Run(**parts, store=store, stop_requested=lambda: False, started=lambda *_: None))
+    asked = {"stop_requested": lambda: False, "started": lambda *_: None}
+    loop = StreamLoop(experiment.protocol, Run(**parts, store=store, ranks=ALONE, **asked))
     states = loop.fresh_states()
     stacked = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *states)
     loop.position = Position(state=stacked, matrix=torch.zeros(1))

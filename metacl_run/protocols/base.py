@@ -15,6 +15,8 @@ from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.ranks import Ranks
+from metacl_run.tracking.silent_store import SilentStore
 from metacl_run.tracking.store import RunStore
 
 Status = Literal["completed", "interrupted", "diverged", "failed"]
@@ -24,7 +26,7 @@ Insight = Literal["none", "light", "full"]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a protocol is given: the built components, where results go, and whether to stop."""
+    """What a protocol is given: the built components, where results go, whether to stop, who else computes."""
 
     algo: Any
     model: Model
@@ -32,8 +34,10 @@ class Run:
     gpu: Gpu
     seeds: Sequence[int]
     insight: Insight
-    store: RunStore
+    store: RunStore | SilentStore
+    ranks: Ranks
     stop_requested: Callable[[], bool]
+    """Asks all ranks, so every one must call it alike."""
     started: Callable[[list[list[str]], int, int], None]
     """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from and the
     units of a task."""
@@ -89,6 +93,15 @@ def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
         )
 
 
+def refuse_more_ranks_than_episodes(ranks: int, episodes: int) -> None:
+    """Raises ConfigError where some of the processes that share out a meta-batch would have none of it."""
+    if ranks > episodes:
+        raise ConfigError(
+            f"algo.meta_batch_size={episodes}: is shared out among the {ranks} processes of this run, so it must be at least "
+            f"{ranks}. Use a larger one, or start fewer processes."
+        )
+
+
 class Protocol(abc.ABC):
     """A protocol component. `learner` and `data` are the interfaces that fit it; a pair that does not is refused at once."""
 
@@ -105,6 +118,10 @@ class Protocol(abc.ABC):
     @abc.abstractmethod
     def check(self, algo: Any, model: Model, data: Any) -> None:
         """Refuses what does not fit together, before anything is loaded. Raises ConfigError or DataError."""
+
+    @abc.abstractmethod
+    def check_ranks(self, algo: Any, ranks: int) -> None:
+        """Refuses more than one process where they would have nothing to share. Raises ConfigError."""
 
     @abc.abstractmethod
     def run(self, run: Run) -> Outcome:

@@ -22,10 +22,11 @@ from metacl_run.data.base import FewShotData, FewShotStream
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
+from metacl_run.inner.shards import WHOLE
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Protocol, Run
+from metacl_run.protocols.base import Outcome, Protocol, Run, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.randomness import Purpose
@@ -99,6 +100,9 @@ class ContinualMeta(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
 
+    def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
+        refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
+
     def run(self, run: Run) -> Outcome:
         return _MetaLoop(self, run).run()
 
@@ -154,7 +158,7 @@ class _MetaLoop(Loop):
         self.module = drawn[0][0].to(self.device)
         self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype, objective=self.objective)
         self.initial = [params for _, params in drawn]
-        self.engine = Engine(kind=run.gpu.engine_kind, chunk=1)
+        self.engine = Engine(kind=run.gpu.engine_kind, chunk=1, shards=run.ranks.shards)
         what = "images" if len(self.data.input_shape) == 3 else "points"
         self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 
@@ -268,18 +272,18 @@ class _MetaLoop(Loop):
     # ------------------------------------------------------------------------------------------------- memory, precision
 
     def _choose_chunks(self) -> None:
-        """Chooses how many episodes to compute at once, and keeps to it: the chunk decides the order of summation."""
+        """Chooses how many episodes a rank computes at once, and keeps to it: the chunk decides the order of summation."""
         settled, state = self.position.settled, self.position.state
         if not settled:
             budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
-            whole = replace(self.engine, chunk=None)
+            whole, shards = replace(self.engine, chunk=None, shards=WHOLE), self.engine.shards
             chunks: dict[str, int] = {}
             settled |= {"chunks": chunks, "forecast": {}}
             for name, size, run in (
-                ("train", self.algo.meta_batch_size, lambda n: self._one_update(whole, state, n)),
+                ("train", shards.largest(self.algo.meta_batch_size), lambda n: self._one_update(whole, state, n)),
                 (
                     "evaluate",
-                    min(self.settings.eval_episodes, EVALUATION_BLOCK),
+                    shards.largest(min(self.settings.eval_episodes, EVALUATION_BLOCK)),
                     lambda n: self._one_evaluation(whole, state, n),
                 ),
             ):

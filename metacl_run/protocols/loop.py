@@ -257,7 +257,7 @@ class Loop(abc.ABC):
         else:
             position = Position(**content)
         position.warnings += warnings
-        return position.to(self.device)
+        return self.run_.ranks.from_first(position).to(self.device)
 
     def _save(self) -> None:
         self.position.bytes = self.run_.store.position

@@ -33,7 +33,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm
+from metacl_run.protocols.base import Outcome, Protocol, Run, Status, refuse_batch_norm, refuse_more_ranks_than_episodes
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
 from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
@@ -142,6 +142,10 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
+    def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
+        if algo.trains and self.updates:
+            refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
+
     def run(self, run: Run) -> Outcome:
         return _TrajectoryLoop(self, run).run()
 
@@ -191,7 +195,7 @@ class _TrajectoryLoop(Loop):
         self.network = drawn[0][0]
         self.network.module.to(self.device)
         self.initial = [params for _, params in drawn]
-        self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk)
+        self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk, shards=run.ranks.shards)
         halves: tuple[Half, Half] = "meta_train", "meta_test"
         self.counts: dict[Half, int] = {half: run.data.count_concepts(half) for half in halves}
         self.learned, self.held_out = run.data.count_examples()
@@ -331,8 +335,10 @@ class _TrajectoryLoop(Loop):
     def _scores(self, half: Half, replicate: int, orders: Any, rates: list[float], points: list[int], of: Any = None) -> Scores:
         given = torch.tensor(rates, dtype=self.dtype, device=self.device)
         seed, meta = self.run_.seeds[replicate], self._meta(replicate)
-        every = list(orders if of is None else of)
-        return self.meta_test.run(meta, half, seed, orders, given, points, of=every, key=min(self.position.unit, self.updates))
+        every, shards = list(orders if of is None else of), self.engine.shards.of(len(orders))
+        own, key = orders[shards.own(len(orders))], min(self.position.unit, self.updates)
+        scores = self.meta_test.run(meta, half, seed, own, given, points, of=every, key=key)
+        return shards.joined(scores, len(orders))
 
     def _do(self, work: _Work) -> None:
         settings, results = self.settings, self.position.settled["meta_test"][work.phase][work.replicate]
@@ -348,8 +354,10 @@ class _TrajectoryLoop(Loop):
             rate = self._chosen(work.replicate)[work.segment]
             length, seed = settings.schedule[work.segment], self.run_.seeds[work.replicate]
             meta, longest, key = self._meta(work.replicate), settings.schedule[-1], self.updates
-            found = self.meta_test.joint(meta, seed, work.orders, length, rate, settings.joint_epochs, longest=longest, key=key)
-            results.append(found)
+            shards = self.engine.shards.of(len(work.orders))
+            own = work.orders[shards.own(len(work.orders))]
+            found = self.meta_test.joint(meta, seed, own, length, rate, settings.joint_epochs, longest=longest, key=key)
+            results.append(shards.joined(found, len(work.orders)))
 
     def _at_points(self, held_out: Tensor) -> Tensor:
         """[O, L, S] mean over the concepts learned by then, from [O, L, S, N]."""

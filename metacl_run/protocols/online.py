@@ -86,6 +86,13 @@ class Online(Protocol):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
+    def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
+        if ranks > 1:
+            raise ConfigError(
+                f"protocol=online: learns one observation after another, which {ranks} processes cannot share. Start one; it "
+                "computes several seeds side by side (seeds=[0,1,2]). A sweep's jobs can be started as commands of their own."
+            )
+
     def run(self, run: Run) -> Outcome:
         return StreamLoop(self, run).run()
 
