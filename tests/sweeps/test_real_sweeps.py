@@ -133,7 +133,9 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", ["joblib", *(pytest.param(name, marks=pytest.mark.slow) for name in ("submitit_local", "ray"))]
+)
 def test_every_launcher_runs_all_jobs_and_lists_what_failed(launcher: str, tmp_path: Path) -> None:
     plugin, settings = LAUNCHERS[launcher]
     if importlib.util.find_spec("hydra_plugins") is None or importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}") is None:
