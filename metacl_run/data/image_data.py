@@ -106,7 +106,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
             allowed = f"leaves no class to train on: {total}, and validation_classes={self.validation_classes:g}"
             raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
         if split != "train" and sizes[split] == 0:
-            allowed = f"leaves no class to evaluate on: {total}, and the {split} split was asked for"
+            allowed = f"leaves no class to evaluate on: {total}, and the {split} split was asked for; 0.2 takes a fifth of them"
             raise SettingError(f"{split}_classes", f"{getattr(self, f'{split}_classes'):g}", allowed)
         for part in dict.fromkeys(("train", split)):
             most = f"must be at most {sizes[part]}: {total}, {sizes[part]} of them for {part}"
