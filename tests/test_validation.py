@@ -271,7 +271,7 @@ def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, fo
 
 @pytest.mark.parametrize("name", sorted(set(options_that_are("data", FewShotData)) - {"sinusoid"}))
 def test_episodes_without_validation_classes_are_one_message(name: str, folder: Path) -> None:
-    said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* the validation split was asked for; 0\.2 takes a fifth of them$"
+    said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* split was asked for; 0\.2 takes a fifth of them$"
     own = ["data.shots=1", "data.queries=1"]
     with pytest.raises(ConfigError, match=said):
         composed(name, folder, "algo=maml", *own)
