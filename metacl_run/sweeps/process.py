@@ -43,9 +43,8 @@ def run(
         watch: looked at all along; once it is true, the job is asked to stop.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    multiprocessing.set_start_method(
-        method, force=True
-    )  # a worker of joblib has one of its own, which our process could not find
+    # A worker of joblib has a start method of its own, which our process could not find.
+    multiprocessing.set_start_method(method, force=True)
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["metacl_run.sweeps.preload"])

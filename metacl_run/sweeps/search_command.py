@@ -82,7 +82,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[Ended]:
-    task = Trials(search, trials, user_folder)
+    task = Trials(search, user_folder)
     with launcher(task, hydra, search.folder.parents[1], user_folder) as chosen:
         task.shares_terminal = type(chosen).__name__ == sweep.BASIC
         try:
@@ -99,7 +99,6 @@ class Trials:
     """What the launcher calls for every trial."""
 
     search: Search
-    count: int
     user_folder: str | None
     shares_terminal: bool = True
     stopped: bool = field(default=False, init=False)
@@ -126,9 +125,15 @@ class Trials:
         self.stopped = ended.sweep_stopped
         if ended.sweep_stopped:
             return ended  # it is left open, and goes on when the search does
-        value = read(directory).summary["metrics"][self.search.metric]["mean"] if ended.status == COMPLETED else None
+        value = self._value(directory) if ended.status == COMPLETED else None
         state = tell(self.search, trial, value, directory=directory, pruned=watch.pruned, diverged=ended.status == DIVERGED)
         print(
             f"{name} {state}" + ("" if value is None else f": {self.search.metric} {value:.4g} on validation data"), flush=True
         )
-        return Ended(COMPLETED) if state in ("completed", "pruned", "diverged") else Ended(FAILED, ended.error)
+        if state in ("completed", "pruned", "diverged"):
+            return Ended(COMPLETED)
+        return Ended(FAILED, ended.error or f"{name}: its run has no {self.search.metric}; see {directory}")
+
+    def _value(self, directory: Path) -> float | None:
+        """What a completed run is judged by; None where it has no such metric."""
+        return read(directory).summary["metrics"].get(self.search.metric, {}).get("mean")
