@@ -102,11 +102,17 @@ def check(overrides: Sequence[str], user_folder: str | None, *, multirun: bool) 
 def _through_hydra(ranks: Ranks) -> int:
     """One run, or whatever else Hydra's own flags ask for; the exit status."""
     status: list[int] = []
+    raised: list[BaseException] = []
 
     def job(config: DictConfig) -> None:
-        status.append(_run(config, ranks))
+        try:
+            status.append(_run(config, ranks))
+        except (UserError, KeyboardInterrupt) as error:  # kept from Hydra, which would make a traceback of it
+            raised.append(error)
 
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
+    if raised:
+        raise raised[0]
     return max(status, default=0)
 
 
@@ -118,12 +124,8 @@ def _run(config: DictConfig, ranks: Ranks) -> int:
         from metacl_run.experiment import run
 
         return run(experiment, ranks)
-    except UserError as error:
-        _say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return INTERRUPTED
+    except UserError:
+        raise
     except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed
         _say(f"{type(error).__name__}: {error}")
         return 1

@@ -58,16 +58,37 @@ def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:
     Raises:
         UserError: every mistake of every job, in one message.
     """
-    found: dict[Path, Job] = {}
+    return distinct([each for each in plan_each(jobs, user_folder) if isinstance(each, Job)])
+
+
+def plan_each(
+    jobs: Sequence[Sequence[str]], user_folder: str | None, bearable: tuple[type[UserError], ...] = ()
+) -> list[Job | UserError]:
+    """Composes and checks every job: the job, or what is wrong with it where that is bearable.
+
+    Raises:
+        ConfigError: every other mistake of every job, in one message.
+    """
+    planned: list[Job | UserError] = []
     mistakes = []
     for overrides in jobs:
         try:
             built = checked(overrides, user_folder)
-            found.setdefault(built.directory, Job(tuple(overrides), built.directory, built.rerun))
+            planned.append(Job(tuple(overrides), built.directory, built.rerun))
+        except bearable as error:
+            planned.append(error)
         except UserError as error:
             mistakes.append((overrides, str(error)))
     if mistakes:
         raise ConfigError(refusal_of_all(mistakes))
+    return planned
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """The first job of every run."""
+    found: dict[Path, Job] = {}
+    for job in jobs:
+        found.setdefault(job.directory, job)
     return list(found.values())
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.errors import RunIsLockedError, UserError
-from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended
+from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended, checked
 
 LOOK_EVERY = 0.3
 """Seconds between two looks at a job that is watched."""
@@ -121,7 +121,6 @@ def _job(
 def outcome(overrides: Sequence[str], user_folder: str | None) -> Ended:
     """Runs a job here and now, and says its mistake or fault."""
     from metacl_run.experiment import run as run_experiment
-    from metacl_run.sweeps.job import checked
 
     try:
         return Ended(run_experiment(checked(overrides, user_folder)))

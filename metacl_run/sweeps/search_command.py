@@ -16,13 +16,12 @@ from typing import Any
 
 import filelock
 
-from metacl_run.compose import Parts, launcher
+from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import StorageError, UserError
 from metacl_run.files import storage_errors
-from metacl_run.sweeps import process, sweep
+from metacl_run.sweeps import sweep
 from metacl_run.sweeps.command import refuse_sweeper, wants_status
-from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from metacl_run.tracking.archive import read
@@ -82,16 +81,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[Ended]:
-    task = Trials(search, user_folder)
-    with launcher(task, hydra, search.folder.parents[1], user_folder) as chosen:
-        task.shares_terminal = type(chosen).__name__ == sweep.BASIC
-        try:
-            returned = chosen.launch([list(search.fixed)] * trials, initial_job_idx=0)
-            return [each.return_value for each in returned]
-        except KeyboardInterrupt:
-            return [Ended(INTERRUPTED)]
-        except Exception as error:  # a launcher may raise anything; the study says what its trials came to
-            return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
+    trials_of = [list(search.fixed)] * trials
+    try:
+        return sweep.call_through(Trials(search, user_folder), trials_of, hydra, search.folder.parents[1], user_folder)
+    except KeyboardInterrupt:
+        return [Ended(INTERRUPTED)]
+    except ConfigError:
+        raise
+    except Exception as error:  # a launcher may raise anything; the study says what its trials came to
+        return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
 
 
 @dataclass
@@ -118,10 +116,9 @@ class Trials:
         chosen = " ".join(overrides[len(self.search.fixed) :])
         print(f"\n{name}: {chosen}" if self.shares_terminal else f"{name} starts: {chosen}", flush=True)
         watch = Watch(self.search, trial, directory)
-        output = None if self.shares_terminal else directory / process.OUTPUT
         sweep.wait_for(directory)
-        with one_gpu() as environment:
-            ended = process.run(overrides, self.user_folder, environment=environment, output=output, watch=watch)
+        shares = self.shares_terminal
+        ended = sweep.compute(overrides, directory, self.user_folder, shares_terminal=shares, watch=watch)
         self.stopped = ended.sweep_stopped
         if ended.sweep_stopped:
             return ended  # it is left open, and goes on when the search does

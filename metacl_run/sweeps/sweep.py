@@ -52,16 +52,18 @@ class Task:
     """What a launcher calls for every job, here or in a process of its own; it has the config, of which it needs the number."""
 
     jobs: Sequence[Job]
+    common: Sequence[str]
+    """The overrides that all of them have."""
     user_folder: str | None
-    shares_terminal: bool
     waits: bool
     """Whether a job waits for another process that computes its run, or gives way."""
+    shares_terminal: bool = field(default=True, init=False)
     stopped: bool = field(default=False, init=False)
 
     def __call__(self, config: Any) -> Ended:
         number = job_number()
         job = self.jobs[number]
-        return self.run(job, f"job {number + 1} of {len(self.jobs)}", own_text(job, shared(self.jobs)) or "(defaults)")
+        return self.run(job, f"job {number + 1} of {len(self.jobs)}", own_text(job, self.common) or "(defaults)")
 
     def run(self, job: Job, name: str, text: str) -> Ended:
         if self.stopped:
@@ -70,9 +72,7 @@ class Task:
             wait_for(job.directory)
         print(f"\n{name}: {text}" if self.shares_terminal else f"{name} starts: {text}", flush=True)
         begun = time.monotonic()
-        output = None if self.shares_terminal else job.directory / process.OUTPUT
-        with one_gpu() as environment:
-            ended = process.run(job.overrides, self.user_folder, environment=environment, output=output)
+        ended = compute(job.overrides, job.directory, self.user_folder, shares_terminal=self.shares_terminal)
         self.stopped = ended.sweep_stopped
         if not self.shares_terminal:
             print(f"{name} {WORDS[ended.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
@@ -89,13 +89,41 @@ def through_hydra(hydra: Sequence[str], output_dir: Path, user_folder: str | Non
     """Starts jobs through the launcher that the overrides of Hydra's config choose."""
 
     def launch(jobs: Sequence[Job], *, waits: bool) -> list[Ended]:
-        task = Task(jobs, user_folder, shares_terminal=True, waits=waits)
-        with launcher(task, hydra, output_dir, user_folder) as chosen:
-            task.shares_terminal = type(chosen).__name__ == BASIC
-            returned = chosen.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
-            return [each.return_value for each in returned]
+        task = Task(jobs, shared(jobs), user_folder, waits)
+        return call_through(task, [list(job.overrides) for job in jobs], hydra, output_dir, user_folder)
 
     return launch
+
+
+class Called(Protocol):
+    """What a launcher calls for every job."""
+
+    shares_terminal: bool
+
+    def __call__(self, config: Any) -> Ended: ...
+
+
+def call_through(
+    task: Called, overrides: list[list[str]], hydra: Sequence[str], output_dir: Path, user_folder: str | None
+) -> list[Ended]:
+    """Calls the task for every job through the launcher that the overrides of Hydra's config choose."""
+    with launcher(task, hydra, output_dir, user_folder) as chosen:
+        task.shares_terminal = type(chosen).__name__ == BASIC
+        return [each.return_value for each in chosen.launch(overrides, initial_job_idx=0)]
+
+
+def compute(
+    overrides: Sequence[str],
+    directory: Path,
+    user_folder: str | None,
+    *,
+    shares_terminal: bool,
+    watch: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Runs a job in a process of its own, on one GPU; what it prints without our terminal goes into its directory."""
+    output = None if shares_terminal else directory / process.OUTPUT
+    with one_gpu() as environment:
+        return process.run(overrides, user_folder, environment=environment, output=output, watch=watch)
 
 
 def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:

@@ -14,7 +14,7 @@ from metacl_run.config import ConfigError, fill
 from metacl_run.errors import DataError, UserError
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.command import output_dir, refuse_sweeper, wants_status
-from metacl_run.sweeps.job import Job, checked, refusal_of_all
+from metacl_run.sweeps.job import Job, distinct, plan_each
 from metacl_run.sweeps.listing import listing
 from metacl_run.tables import pages
 from metacl_run.tables.results import RunOfTable, results
@@ -45,8 +45,7 @@ def run_table(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     size = fill(TableSettings, {"size": node.pop("size")}, "table").size
     table = parse(node)
     planned = _plan(table, size, given, user_folder)
-    jobs = [job for _, job in planned if isinstance(job, Job)]
-    jobs = list({job.directory: job for job in jobs}.values())
+    jobs = distinct([job for _, job in planned if isinstance(job, Job)])
     if wants_status(asked):
         ended = sweep.stored(jobs)
     else:
@@ -84,23 +83,10 @@ def _plan(
     Raises:
         ConfigError: every mistake of every run, in one message.
     """
-    planned: list[tuple[PaperRun, Job | str | None]] = []
-    mistakes = []
-    for run in table.runs:
-        overrides = [*table.overrides_of(run, size), *given]
-        try:
-            if run.experiment is None:
-                planned.append((run, None))
-                continue
-            built = checked(overrides, user_folder)
-            planned.append((run, Job(tuple(overrides), built.directory, built.rerun)))
-        except DataError as error:
-            planned.append((run, str(error)))
-        except UserError as error:
-            mistakes.append((overrides, str(error)))
-    if mistakes:
-        raise ConfigError(refusal_of_all(mistakes))
-    return planned
+    wanted = [[*table.overrides_of(run, size), *given] for run in table.runs if run.experiment is not None]
+    found = iter(plan_each(wanted, user_folder, bearable=(DataError,)))
+    planned = ((run, None if run.experiment is None else next(found)) for run in table.runs)
+    return [(run, str(each) if isinstance(each, UserError) else each) for run, each in planned]
 
 
 def _folder(jobs: Sequence[Job], given: Sequence[str], name: str, size: Size) -> Path:

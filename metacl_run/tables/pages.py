@@ -35,7 +35,7 @@ def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result],
         folder.mkdir(parents=True, exist_ok=True)
     figure = draw(folder, table, results, _size(size))
     files = {
-        "table.html": page(name, table, results, size, folder / "figure.svg").encode(),
+        "table.html": page(name, table, results, size, (overview, every), folder / "figure.svg").encode(),
         "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(every)).encode(),
         "table.tex": to_latex(overview, label=f"tab:{name}").encode(),
         "table.csv": to_csv(every).encode(),
@@ -83,8 +83,9 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
     return Grid(f"Every cell ({_size(size)})", headings, body, list(dict.fromkeys(notes)))
 
 
-def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, figure: Path) -> str:
-    """One self-contained page."""
+def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, grids: tuple[Grid, Grid], figure: Path) -> str:
+    """One self-contained page; `grids` are the overview and every cell."""
+    overview, every = grids
     return template("metacl_run.tables", "page.html.j2").render(
         stylesheet=stylesheet(),
         name=name,
@@ -92,8 +93,8 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, fi
         size=size,
         size_words=SIZE_WORDS[size],
         counts=counts(results),
-        overview=to_html(overview_grid(table, results, size)),
-        cells=to_html(detailed_grid(table, results, size)),
+        overview=to_html(overview),
+        cells=to_html(every),
         figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
     )
 
