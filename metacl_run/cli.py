@@ -79,24 +79,18 @@ def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = AL
     if several:
         return run_sweep(asked, parts, expand(overrides, multirun=multirun), user_folder)
     with ranks.together():
-        check(overrides, user_folder, multirun=False)
+        check(overrides, user_folder)
     return _through_hydra(ranks)
 
 
-def check(overrides: Sequence[str], user_folder: str | None, *, multirun: bool) -> None:
-    """Composes and builds every job of a command without running any.
+def check(overrides: Sequence[str], user_folder: str | None) -> None:
+    """Composes and builds the run of a command without running it.
 
     Raises:
-        UserError: every mistake of every job, in one message.
+        UserError: every mistake, in one message.
     """
-    folder_of_configs(user_folder)
-    jobs = expand(overrides, multirun=multirun)
-    if multirun:
-        from metacl_run.sweeps.job import plan
-
-        plan(jobs, user_folder)
-    else:
-        load(*compose_job(jobs[0], user_folder), jobs[0])
+    (job,) = expand(overrides, multirun=False)
+    load(*compose_job(job, user_folder), job)
 
 
 def _through_hydra(ranks: Ranks) -> int:

@@ -19,7 +19,7 @@ from metacl_run.models.base import Network
 
 def mistake(*overrides: str) -> str:
     with pytest.raises(UserError) as caught:
-        check(list(overrides), None, multirun=False)
+        check(list(overrides), None)
     return str(caught.value)
 
 
@@ -29,8 +29,8 @@ def test_a_stream_that_does_not_fit_the_algorithm_is_refused() -> None:
         assert f"data={data}: does not fit protocol=continual_meta, which needs a FewShotData; " in text
         fitting = "domains, glyphs, image_folder, omniglot, sinusoid, split_glyphs, split_image_folder, split_omniglot"
         assert f"Works with: {fitting}" in text
-    check(["algo=er", "data=omniglot"], None, multirun=False)  # one task of all characters
-    check(["algo=er", "data=domains"], None, multirun=False)
+    check(["algo=er", "data=omniglot"], None)  # one task of all characters
+    check(["algo=er", "data=domains"], None)
 
 
 @pytest.mark.parametrize(
