@@ -17,7 +17,9 @@ from metacl_run.config import Experiment
 from metacl_run.environment import describe
 from metacl_run.errors import DataError, UserError, keyed
 from metacl_run.files import storage_errors
+from metacl_run.intervals import spread
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
+from metacl_run.metric_table import possible_values
 from metacl_run.protocols.base import Outcome, Run
 from metacl_run.ranks import ALONE, Ranks
 from metacl_run.reporting import figures, report
@@ -184,7 +186,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     return {
         "status": outcome.status,
         "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes)
-        | {name: metrics.spread(values) for name, values in outcome.also.items()},
+        | {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()},
         "timing": {
             "wall_s": seconds,
             "train_s": outcome.train_s,

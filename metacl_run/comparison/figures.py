@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from metacl_run.comparison.curves import Curve, Kind, curve, kinds
 from metacl_run.comparison.numbers import Scored
 from metacl_run.errors import StorageError
-from metacl_run.metrics import bootstrap95
+from metacl_run.intervals import interval95
 from metacl_run.reporting.figures import save
 from metacl_run.reporting.style import GREY, INK, PALE, RC, accuracy_axis, end_labels, error_axis, page, task_colours
 from metacl_run.scores import SCORES
@@ -78,7 +78,7 @@ def _figure(scored: Scored, kind: Kind, lines: dict[str, Curve], caption: str) -
     score = SCORES[scored.section.score]
     colours = [*task_colours(min(6, len(lines))), INK, GREY][: len(lines)]
     means = {label: line.values.mean(axis=0) for label, line in lines.items()}
-    bands = {label: bootstrap95(line.values.T) for label, line in lines.items()}  # [X, 2]
+    bands = {label: interval95(line.values) for label, line in lines.items()}  # [X, 2]
     start, stop = (edge([edge(line.x) for line in lines.values()]) for edge in (min, max))
     axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
     whole = np.concatenate([part.ravel() for part in (*means.values(), *bands.values())])

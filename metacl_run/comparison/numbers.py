@@ -11,7 +11,8 @@ import numpy as np
 
 from metacl_run.comparison.groups import Section
 from metacl_run.errors import UserError, nearest
-from metacl_run.metrics import bootstrap95
+from metacl_run.intervals import Bounds, interval95
+from metacl_run.metric_table import higher_is_better, possible_values
 from metacl_run.scores import SCORES
 from metacl_run.statistics import LEVEL, fewest_for, holm, interquartile_mean, sign_flip_p
 
@@ -64,10 +65,10 @@ def score(section: Section, wanted: Sequence[str]) -> Scored:
     names = wanted or [name.format(score=section.score) for name in DEFAULT_METRICS]
     metrics = [name for name in dict.fromkeys(names) if name in section.metrics]
     values = {name: {label: each.values(name) for label, each in section.configurations.items()} for name in metrics}
-    lines = {name: _lines(by_label) for name, by_label in values.items()}
+    lines = {name: _lines(by_label, possible_values(name, SCORES[section.score])) for name, by_label in values.items()}
     labels = list(section.configurations)
     if metrics:
-        labels.sort(key=lambda label: _rank(lines[metrics[0]][label].mean, higher_is_better(metrics[0], section.score)))
+        labels.sort(key=lambda label: _rank(lines[metrics[0]][label].mean, higher_is_better(metrics[0], SCORES[section.score])))
     pairs = [pair for name in metrics for pair in _pairs(section, labels, name, values[name])]
     return Scored(section, labels, metrics, lines, values, pairs)
 
@@ -84,24 +85,17 @@ def check_metrics(sections: Iterable[Section], wanted: Sequence[str]) -> None:
         raise UserError("\n".join([*unknown, f"The runs have: {', '.join(known) or 'no metrics'}"]))
 
 
-def higher_is_better(metric: str, score_name: str) -> bool:
-    """Which way a metric is good; see metrics.py."""
-    if metric in ("bti", "bwt", "fwt"):
-        return True
-    return metric != "forgetting" and SCORES[score_name].higher_is_better
-
-
 def _rank(mean: float, higher: bool) -> float:
     return math.inf if math.isnan(mean) else -mean if higher else mean
 
 
-def _lines(values: dict[str, np.ndarray]) -> dict[str, Line]:
+def _lines(values: dict[str, np.ndarray], possible: Bounds) -> dict[str, Line]:
     """All with the same number of seeds at once."""
     found = {}
     for num in sorted({len(each) for each in values.values()}):
         labels = [label for label, each in values.items() if len(each) == num]
         stack = np.stack([values[label] for label in labels])
-        columns = stack.mean(axis=1), bootstrap95(stack), interquartile_mean(stack)
+        columns = stack.mean(axis=1), interval95(stack.T, possible), interquartile_mean(stack)
         for label, mean, (low, high), iqm in zip(labels, *columns, strict=True):
             found[label] = Line(num, float(mean), float(low), float(high), float(iqm))
     return found
@@ -120,7 +114,7 @@ def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[st
     for num in np.unique(lengths):
         places = np.flatnonzero(lengths == num)
         stack = np.stack([differences[place] for place in places])
-        low[places], high[places] = bootstrap95(stack).T
+        low[places], high[places] = interval95(stack.T).T
         if num >= fewest_for(LEVEL):
             p[places] = sign_flip_p(stack)
     means = [float(each.mean()) if len(each) else float("nan") for each in differences]

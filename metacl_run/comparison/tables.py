@@ -9,10 +9,12 @@ from math import isnan, nan
 import numpy as np
 
 from metacl_run.comparison.groups import Configuration, assignment
-from metacl_run.comparison.numbers import ALL_PAIRS_UP_TO, Pair, Scored, higher_is_better
-from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS, TUNED_ON_TEST
+from metacl_run.comparison.numbers import ALL_PAIRS_UP_TO, Pair, Scored
+from metacl_run.marks import TUNED_ON_TEST
+from metacl_run.metric_table import higher_is_better, metrics_of
 from metacl_run.reporting.grid import Cell, Grid, Tone
 from metacl_run.reporting.terminal import interval, number
+from metacl_run.scores import SCORES
 from metacl_run.statistics import EXACT_UP_TO, LEVEL, fewest_for, holm, smallest_p
 
 NO_VALUE, ON_TEST = "†", "*"
@@ -57,7 +59,7 @@ def _name(scored: Scored, label: str) -> Cell:
 def _best(scored: Scored, metric: str) -> float | None:
     """The best mean, where there is a choice."""
     means = [each.mean for each in scored.lines[metric].values() if not isnan(each.mean)]
-    best = max if higher_is_better(metric, scored.section.score) else min
+    best = max if higher_is_better(metric, SCORES[scored.section.score]) else min
     return best(means) if len(means) > 1 else None
 
 
@@ -70,7 +72,7 @@ def _with_interval(mean: float, low: float, high: float) -> str:
 def _metrics_notes(scored: Scored) -> list[str]:
     section = scored.section
     sequence = section.shared["protocol"] == "meta_continual"
-    meanings = (SEQUENCE_MEANINGS if sequence else MEANINGS)[section.score]
+    known = metrics_of(SCORES[section.score], in_sequence=sequence)
     least, most = _range([len(each.seeds) for each in section.configurations.values()])
     notes = []
     if section.shared.get("protocol.lr_selection") == "test":
@@ -85,7 +87,7 @@ def _metrics_notes(scored: Scored) -> list[str]:
             )
     else:
         notes.append("One seed each, so no interval.")
-    notes += [f"{name}: {meanings[name]}." for name in scored.metrics if name in meanings]
+    notes += [f"{name}: {known[name].meaning}." for name in scored.metrics if name in known]
     lost = [label for label in scored.labels if any(isnan(scored.lines[m][label].mean) for m in scored.metrics)]
     notes += [f"{NO_VALUE} {label}: {_why(section.configurations[label])}" for label in lost]
     notes += [f"Not the same for all: {name}." for name in _unequal(scored)]

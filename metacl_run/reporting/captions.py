@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.metrics import episode_settings, shown, worst_name
+from metacl_run.marks import episode_settings
+from metacl_run.metric_table import worst_name
 from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.panel import Panel, spread_words
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.sequence_captions import sequence_panels
 from metacl_run.reporting.words import words
 

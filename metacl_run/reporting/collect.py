@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from metacl_run.errors import StorageError
-from metacl_run.metrics import ON_VALIDATION, TUNED_ON, chance_level
+from metacl_run.marks import ON_VALIDATION, TUNED_ON, chance_level
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from metacl_run.metrics import interval95, shown
+from metacl_run.intervals import half_width95
 from metacl_run.reporting.captions import Panel, subtitle
 from metacl_run.reporting.collect import Run
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.style import (
     BLUE,
     GREY,
@@ -38,7 +39,7 @@ def accuracy_by_task(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=run.num_tasks > 1)
     axes.set_ylabel(run.objective.score_words)
-    mean, half = run.probe_scores.mean(axis=0), interval95(run.probe_scores)  # [P, T]
+    mean, half = run.probe_scores.mean(axis=0), half_width95(run.probe_scores)  # [P, T]
     _score_axis(axes, run, mean, half)
     colours = task_colours(run.num_tasks)
     for task, colour in enumerate(colours):
@@ -70,11 +71,11 @@ def mean_accuracy(run: Run, panel: Panel) -> Figure:
     work_axis(axes, run, strip=True)
     names, colours = ("tasks seen so far", "all tasks"), (BLUE, VERMILLION)
     lines, whole = _means(run, run.probe_scores), _means(run, run.eval_scores)  # two of [R, P] each
-    _score_axis(axes, run, np.stack(lines).mean(axis=1), np.stack([interval95(values) for values in lines]))
+    _score_axis(axes, run, np.stack(lines).mean(axis=1), np.stack([half_width95(values) for values in lines]))
     axes.set_ylabel("mean accuracy" if run.objective.higher_is_better else run.objective.score_words)
     ends = run.eval_units % run.units_per_task == 0
     for values, all_of_it, colour in zip(lines, whole, colours, strict=True):
-        mean_line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
+        mean_line(axes, run.eval_units, values.mean(axis=0), half_width95(values), colour)
         if run.probes_look_at_less:
             dots = all_of_it.mean(axis=0)[ends]
             axes.plot(run.eval_units[ends], dots, "o", color=colour, ms=4, mec="white", mew=0.6, zorder=4, clip_on=False)
@@ -100,7 +101,7 @@ def stability_gap(run: Run, panel: Panel) -> Figure:
         axes.plot(units, change.mean(axis=0), color=colours[task], lw=0.9, alpha=0.8)
     longest = max((units for units, _ in switches.values()), key=len)
     whole = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)]).mean(axis=0)  # [R, P]
-    mean_line(axes, longest, whole.mean(axis=0), interval95(whole), INK)
+    mean_line(axes, longest, whole.mean(axis=0), half_width95(whole), INK)
     axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
     axes.set_xlim(0, run.units_per_task)
     axes.grid(axis="y", color=PALE, lw=0.6)
@@ -142,7 +143,7 @@ def training_loss(run: Run, panel: Panel) -> Figure:
         part = task_of == task
         smooth = np.stack([running_mean(replicate) for replicate in values[:, part]])
         axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
-        mean_line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
+        mean_line(axes, units[part], smooth.mean(axis=0), half_width95(smooth), BLUE)
     finite = mean[np.isfinite(mean)]
     if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
         axes.set_yscale("log")

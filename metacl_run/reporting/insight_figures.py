@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.metrics import interval95
+from metacl_run.intervals import half_width95
 from metacl_run.reporting.captions import Panel, pairs, subtitle
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.curves import MAX_LABELS, SIZE, mean_line, work_axis
@@ -86,14 +86,14 @@ def feature_drift(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=True)
     means = {layer: values.mean(axis=0) for layer, values in seen.drift.items()}
-    bands = {layer: np.nan_to_num(interval95(values)) for layer, values in seen.drift.items()}
+    bands = {layer: np.nan_to_num(half_width95(values)) for layer, values in seen.drift.items()}
     edges = np.stack([[means[layer] - bands[layer], means[layer] + bands[layer]] for layer in means])
     accuracy_axis(axes, np.clip(edges, 0, 1), None)
     axes.set_ylabel("CKA with features when learned")
     colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.85, len(means)))
     inks = dict(zip(means, map(matplotlib.colors.to_hex, colours), strict=True))
     for layer, values in seen.drift.items():
-        mean_line(axes, seen.drift_units, means[layer], interval95(values), inks[layer])
+        mean_line(axes, seen.drift_units, means[layer], half_width95(values), inks[layer])
         axes.plot(seen.drift_units, means[layer], "o", color=inks[layer], ms=3.5, zorder=3)
     shown = [layer for layer in list(means)[:: math.ceil(len(means) / MAX_LABELS)] if np.isfinite(means[layer][-1])]
     ends = [float(means[layer][-1]) for layer in shown]

@@ -6,9 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.metrics import forgetting_per_task, interval95, shown
+from metacl_run.intervals import half_width95
+from metacl_run.metrics import forgetting_per_task
 from metacl_run.reporting.captions import Panel, subtitle
 from metacl_run.reporting.collect import Run
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.style import BLUE, GREY, INK, PALE, SHADE, VERMILLION, ink_on, page
 
 
@@ -20,7 +22,7 @@ def forgetting(run: Run, panel: Panel) -> Figure:
     drops = np.stack([forgetting_per_task(replicate) for replicate in rows])  # [R, k - 1]
     best, final = rows[:, 1:-1, :-1].max(axis=1).mean(axis=0), rows[:, -1, :-1].mean(axis=0)
     since = np.diagonal(rows[:, 1:], axis1=1, axis2=2).mean(axis=0)[:-1] - final
-    mean, half = drops.mean(axis=0), interval95(drops)
+    mean, half = drops.mean(axis=0), half_width95(drops)
     pitch = 0.34 if learned <= 12 else 0.26
     height = max(0.9, pitch * (learned - 1) + 0.1)
     figure, axes = page(panel.title, subtitle(run), panel.caption, (4.6, height), right=1.45, left=1.9)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from metacl_run.files import write_atomically
-from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
+from metacl_run.metric_table import metrics_of
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.page import inline_svg, stylesheet, template
@@ -30,7 +30,8 @@ def write(run_dir: Path) -> Path:
     """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
     run = load(run_dir)
     score = run.objective.score_name
-    tiles, meanings = (TILES, MEANINGS[score]) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS[score])
+    tiles = TILES if run.sequences is None else SEQUENCE_TILES
+    known = metrics_of(run.objective, in_sequence=run.sequences is not None)
     test = None if run.sequences is None else run.sequences.meta_test
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, interval, flat).render(
@@ -42,10 +43,10 @@ def write(run_dir: Path) -> Path:
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
         sentence=sentence(run) if run.num_tasks else None,
         tiles=[name for tile in tiles if (name := tile.format(score=score)) in run.summary["metrics"]],
-        meanings=meanings,
+        meanings={name: metric.meaning for name, metric in known.items()},
         metric_heading=metric_heading(run.summary),
         meta_test=test,
-        lengths=lengths_table(test) if test is not None else [],
+        lengths=lengths_table(test, run.objective) if test is not None else [],
         rate_heading=rate_heading(test) if test is not None else "",
         score=run.objective.score_words,
         figures=[(panel, svg) for panel, svg in drawn if svg],

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacl_run.metrics import ON_VALIDATION, bootstrap95, reading, reading_in_sequence
+from metacl_run.marks import ON_VALIDATION
 from metacl_run.reporting.collect import Run, marks
-from metacl_run.reporting.sequence_records import MetaTest, Sequences, pool
+from metacl_run.reporting.sentences import reading, reading_in_sequence
+from metacl_run.reporting.sequence_records import MetaTest, Sequences, intervals
 from metacl_run.scores import Score
 
 
@@ -17,17 +18,18 @@ class Length(NamedTuple):
 
     classes: int
     scores: dict[str, tuple[float | None, list[float | None]]]
-    """By column: the mean over orders and seeds and its 95% bootstrap interval."""
+    """By column: the mean over orders and seeds, and its 95% interval; see `sequence_records.intervals`."""
     rate: str
     """The learning rate used; of seeds that chose differently, the lowest and the highest."""
 
 
-def lengths_table(test: MetaTest) -> list[Length]:
+def lengths_table(test: MetaTest, score: Score) -> list[Length]:
     columns = {"held out": test.held_out, "memory": test.memory}
     if test.joint is not None:
         columns["joint training"] = test.joint
+    by_column = {name: _scores(values, score) for name, values in columns.items()}
     return [
-        Length(int(classes), {name: _score(pool(values)[row]) for name, values in columns.items()}, _rate(test, row))
+        Length(int(classes), {name: scores[row] for name, scores in by_column.items()}, _rate(test, row))
         for row, classes in enumerate(test.lengths)
     ]
 
@@ -54,9 +56,9 @@ def _sentence(run: Run) -> str:
     test = run.sequences.meta_test
     if test is None:
         return _progress(run.sequences, run.unit_name, run.objective)
-    held_out, memory = (float(pool(values)[-1].mean()) for values in (test.held_out, test.memory))
+    held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
     tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
-    joint = np.nan if test.joint is None else float(pool(test.joint)[-1].mean())
+    joint = np.nan if test.joint is None else float(test.joint[:, -1].mean())
     return reading_in_sequence(test.longest, held_out, memory, joint, tuned_on, run.objective)
 
 
@@ -72,9 +74,11 @@ def _progress(found: Sequences, unit_name: str, objective: Score) -> str:
     return text
 
 
-def _score(orders: np.ndarray) -> tuple[float | None, list[float | None]]:
-    low, high = bootstrap95(orders)
-    return _defined(orders.mean()), [_defined(low), _defined(high)]
+def _scores(values: np.ndarray, score: Score) -> list[tuple[float | None, list[float | None]]]:
+    """A mean and its interval a length, of [R, S, O]."""
+    ends = intervals(values, (score.least, score.largest))
+    means = values.mean(axis=(0, 2))
+    return [(_defined(mean), [_defined(low), _defined(high)]) for mean, (low, high) in zip(means, ends, strict=True)]
 
 
 def _defined(value: float) -> float | None:

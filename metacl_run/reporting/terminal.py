@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from metacl_run.reporting.collect import load, marks
-from metacl_run.reporting.sequence_records import MetaTest
+from metacl_run.reporting.sequence_records import MetaTest, interval_is_over
 from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
+from metacl_run.scores import Score
 
 MAX_SEEDS = 5
 COLOURS = {"completed": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}
@@ -34,7 +35,7 @@ def show(run_dir: Path, console: Console) -> None:
         _print_table(metrics_table(summary, each=few), metrics_table(summary, each=False), console)
     if run.sequences is not None and run.sequences.meta_test is not None:
         test = run.sequences.meta_test
-        wide, narrow = (sequence_table(test, run.objective.concepts, intervals=intervals) for intervals in (True, False))
+        wide, narrow = (sequence_table(test, run.objective, intervals=intervals) for intervals in (True, False))
         _print_table(wide, narrow, console)
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
@@ -80,15 +81,15 @@ def metrics_table(summary: dict[str, Any], each: bool) -> Table:
     return table
 
 
-def sequence_table(test: MetaTest, concepts: str, intervals: bool) -> Table:
-    """The meta-test, a row a number of `concepts`; with `intervals`, the 95% bootstrap interval over orders of every mean."""
-    lengths = lengths_table(test)
+def sequence_table(test: MetaTest, score: Score, intervals: bool) -> Table:
+    """The meta-test, a row a number of concepts; with `intervals`, the 95% interval of every mean."""
+    lengths = lengths_table(test, score)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"{concepts} learned", no_wrap=True)
+    table.add_column(f"{score.concepts} learned", no_wrap=True)
     for name in lengths[0].scores:
         table.add_column(name, justify="right", style="bold")
         if intervals:
-            table.add_column("95% of orders", justify="center", no_wrap=True)
+            table.add_column(f"95% over {interval_is_over(len(test.held_out))}", justify="center", no_wrap=True)
     if test.chosen is not None:
         table.add_column(rate_heading(test), justify="right")
     for length in lengths:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, Experiment
 from metacl_run.errors import UserError, nearest
-from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
+from metacl_run.metric_table import higher_is_better, known_metrics
 from metacl_run.sweeps.job import checked, refusal_of_all
 from metacl_run.sweeps.space import Dimension, space
 
@@ -78,18 +78,18 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
         raise ConfigError(f"{SPLIT}: cannot be searched; a search never sees test data")
     fixed = [line for line in fixed if not line.lstrip("+").startswith(f"{SPLIT}=")] + [f"{SPLIT}=validation"]
     base = _checked_at_ends(fixed, dimensions, user_folder)
-    score = base.protocol.objective(base.data).score_name
+    objective = base.protocol.objective(base.data)
+    score = objective.score_name
     metric = settings.metric or score
-    known = {**MEANINGS[score], **SEQUENCE_MEANINGS[score]}
+    known = known_metrics(objective)
     if metric not in known:
         raise ConfigError(f"search.metric={metric}: no run has it.{nearest(metric, known)} There are: {', '.join(known)}")
     if settings.pruner == "median" and metric != score:
         raise ConfigError(f"search.pruner=median: goes by {score} along the way, which search.metric={metric} is not; use none")
-    lower = metric == "forgetting" or "mse" in metric
     decided: dict[str, Any] = {
         "score": score,
         "metric": metric,
-        "direction": settings.direction or ("minimize" if lower else "maximize"),
+        "direction": settings.direction or ("maximize" if higher_is_better(metric, objective) else "minimize"),
         "sampler": settings.sampler,
         "pruner": settings.pruner or ("median" if metric == score else "none"),
         "seed": settings.seed,

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metacl_run.metrics import bootstrap95, interval95
+from metacl_run.intervals import half_width95, interval95
 from metacl_run.tables.table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.tracking.archive import StorageError, read, state
 
@@ -96,7 +96,7 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         name = cell.metric.removesuffix(f"_{test['score']}")
         by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
         values = by_order.mean(-1)
-        interval = bootstrap95(by_order[0]) if len(values) == 1 else None
+        interval = interval95(by_order[0]) if len(values) == 1 else None
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
         widths = np.array(summary.get("evaluation_half_width") or [], dtype=float)
@@ -104,7 +104,7 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
             half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
     mean = float(values.mean())
     if len(values) > 1:
-        half = float(interval95(values))
+        half = float(half_width95(values))
     if half is not None:
         interval = np.array([mean - half, mean + half])
     low, high = (None, None) if interval is None or not np.isfinite(interval).all() else (scale * interval).tolist()

@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from metacl_run.metrics import ON_VALIDATION, chance_level
+from metacl_run.marks import ON_VALIDATION, chance_level
 from metacl_run.reporting.terminal import show
 from metacl_run.scores import SCORES
 from metacl_run.tracking.listener import Listener, RunInfo
