@@ -19,10 +19,11 @@ from metacl_run.errors import DataError, UserError, keyed
 from metacl_run.files import storage_errors
 from metacl_run.intervals import spread
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
-from metacl_run.metric_table import possible_values
-from metacl_run.protocols.base import Outcome, Run
+from metacl_run.metric_table import TRANSDUCTIVE, possible_values
+from metacl_run.protocols.base import Evaluations, Outcome, Run
 from metacl_run.ranks import ALONE, Ranks
 from metacl_run.reporting import figures, report
+from metacl_run.scores import Score
 from metacl_run.tracking.archive import SCHEMA
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
@@ -183,10 +184,16 @@ def _head(experiment: Experiment) -> dict[str, Any]:
 def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
     objective = experiment.protocol.objective(experiment.data)
+    reached = _metrics(outcome, outcome.evaluations, objective)
+    reached |= {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()}
+    half_widths = {"evaluation_half_width": outcome.evaluations.half_width.tolist()}
+    if outcome.transductive is not None:
+        together = _metrics(outcome, outcome.transductive, objective)
+        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in together.items()}
+        half_widths[f"{TRANSDUCTIVE}half_width"] = outcome.transductive.half_width.tolist()
     return {
         "status": outcome.status,
-        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes)
-        | {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()},
+        "metrics": reached,
         "timing": {
             "wall_s": seconds,
             "train_s": outcome.train_s,
@@ -200,11 +207,15 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "task_names": outcome.task_names,
         "units_per_task": outcome.units_per_task,
         "unit_name": experiment.protocol.unit_name,
-        "evaluation_half_width": outcome.half_width.tolist(),
+        **half_widths,
         "warnings": outcome.warnings,
         "error": outcome.error,
         **outcome.details,
     }
+
+
+def _metrics(outcome: Outcome, found: Evaluations, objective: Score) -> dict[str, dict[str, Any]]:
+    return metrics.summarise(found.matrix, found.probes, outcome.probe_tasks, objective, outcome.sizes)
 
 
 @contextlib.contextmanager

@@ -50,7 +50,7 @@ ALLOWED: dict[str, set[str]] = {
         *("algorithms.episode_learner", "algorithms.meta_learner", "algorithms.stream_learner"),
         *("algorithms.trajectory_learner", "data.base", "data.sampling", "data.validation"),
         *("models", "tracking.silent_store", "tracking.store"),
-        *("errors", "gpu", "inner", "insight", "metrics", "objectives", "randomness", "ranks", "types"),
+        *("errors", "gpu", "inner", "insight", "metric_table", "metrics", "objectives", "randomness", "ranks", "types"),
     },
     "algorithms": {"errors", "inner", "models.base", "objectives", "types"},
     "gpu": {"errors", "inner"},

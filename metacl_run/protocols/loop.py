@@ -11,16 +11,28 @@ import abc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
 from metacl_run.types import Pytree
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation gave."""
+
+    scores: Tensor
+    """[R, T] float64, of every task."""
+    half_width: Tensor | None = None
+    """[R, T] float64, 95% half-widths over what was evaluated; None where it was a single thing."""
+    transductive: Evaluation | None = None
+    """The same with all queries of an episode together; None where that is no different."""
 
 
 @dataclass(kw_only=True)
@@ -35,6 +47,8 @@ class Position:
         sums, summed: training metrics since the last record, and of how many units.
         probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
         half_width: [R][T] 95% half-widths of the last evaluation.
+        transductive: of the evaluations with all queries of an episode together, "matrix" and "half_width" as above, and
+            "probes", [R][T] each; empty where there were none.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
         settled: what was decided at the first start and must not change after: sizes of chunks.
@@ -50,6 +64,7 @@ class Position:
     summed: int = 0
     probes: list[dict[str, Any]] = field(default_factory=list)
     half_width: list[list[float]] | None = None
+    transductive: dict[str, Any] = field(default_factory=dict)
     train_s: float = 0.0
     evaluate_s: float = 0.0
     insight_s: float = 0.0
@@ -115,8 +130,8 @@ class Loop(abc.ABC):
         """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
 
     @abc.abstractmethod
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """The score of every task and its 95% half-width over what was evaluated, both [R, T] float64.
+    def scores(self, *, whole: bool) -> Evaluation:
+        """The score of every task.
 
         `whole` is false for a probe within a task, which may look at less.
         """
@@ -194,22 +209,38 @@ class Loop(abc.ABC):
 
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
-        scores, half = self.scores(whole=row is not None)
-        means, name = scores.tolist(), self.objective.score_name
+        found = self.scores(whole=row is not None)
+        means, name = found.scores.tolist(), self.objective.score_name
         also = self.probes_look_at_less and self.eval_every > 0 and row is not None
-        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}  # comparable with those within tasks
+        probe = {"probe": self.scores(whole=False).scores.tolist()} if also else {}  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
-        position.half_width = None if half is None else half.tolist()
+        position.half_width = _listed(found.half_width)
         position.probes.append({"task": self._task, name: probe.get("probe", means)})
         if row is not None:
-            position.matrix[:, row] = scores.cpu()
+            position.matrix[:, row] = found.scores.cpu()
             self.run_.store.write_matrix(position.matrix.numpy())
-        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe)
+        together = {} if found.transductive is None else self._kept(found.transductive, row)
+        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe, **together)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
             position.insight_s += time.monotonic() - begun
             self._record("insight", row=row, **seen)
+
+    def _kept(self, found: Evaluation, row: int | None) -> dict[str, Any]:
+        """Keeps what a transductive evaluation gave; what the record says of it."""
+        kept = self.position.transductive
+        if not kept:
+            kept |= {"matrix": torch.full_like(self.position.matrix, torch.nan), "probes": []}
+        kept["half_width"] = _listed(found.half_width)
+        kept["probes"].append(found.scores.tolist())
+        if row is not None:
+            kept["matrix"][:, row] = found.scores.cpu()
+            self.run_.store.write_matrix(kept["matrix"].numpy(), transductive=True)
+        return {
+            f"{TRANSDUCTIVE}{self.objective.score_name}": kept["probes"][-1],
+            f"{TRANSDUCTIVE}ci95": kept["half_width"],
+        }
 
     # ----------------------------------------------------------------------------------------------- position and records
 
@@ -267,10 +298,13 @@ class Loop(abc.ABC):
         position = self.position
         return Outcome(
             status=status,
-            matrix=position.matrix.numpy(),
-            probes=np.array([probe[self.objective.score_name] for probe in position.probes]),
+            evaluations=Evaluations(
+                position.matrix.numpy(),
+                np.array([probe[self.objective.score_name] for probe in position.probes]),
+                np.array([] if position.half_width is None else position.half_width),
+            ),
+            transductive=_evaluations(position.transductive) if position.transductive else None,
             probe_tasks=[probe["task"] for probe in position.probes],
-            half_width=np.array([] if position.half_width is None else position.half_width),
             task_names=self.task_names,
             units_per_task=self.units_per_task,
             train_s=position.train_s,
@@ -281,3 +315,12 @@ class Loop(abc.ABC):
             warnings=position.warnings,
             forecast=position.settled.get("forecast", {}),
         )
+
+
+def _listed(values: Tensor | None) -> list[list[float]] | None:
+    return None if values is None else values.tolist()
+
+
+def _evaluations(kept: dict[str, Any]) -> Evaluations:
+    half = kept["half_width"]
+    return Evaluations(kept["matrix"].numpy(), np.array(kept["probes"]), np.array([] if half is None else half))

@@ -24,7 +24,7 @@ from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.memory import Memory
 from metacl_run.randomness import Purpose, generator
 from metacl_run.types import Observation, Params, Samples
@@ -220,7 +220,7 @@ class StreamLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- evaluation
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, *, whole: bool) -> Evaluation:
         limit = None if whole else self.settings.probe_samples
         found = torch.zeros(2, len(self.memories), self.num_tasks, dtype=torch.float64)
         for task in range(self.num_tasks):
@@ -229,7 +229,7 @@ class StreamLoop(Loop):
                 accuracy, size = self._accuracy(self._params_of(replicate), tested), len(tested.y)
                 found[0, replicate, task] = accuracy
                 found[1, replicate, task] = 1.96 * math.sqrt(accuracy * (1 - accuracy) / size)
-        return found[0], found[1]
+        return Evaluation(found[0], found[1])
 
     def _params_of(self, replicate: int) -> Params:
         return {name: value[replicate] for name, value in self.position.state["params"].items()}
