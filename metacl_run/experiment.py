@@ -23,7 +23,6 @@ from metacl_run.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.protocols.base import Evaluations, Outcome, Run
 from metacl_run.ranks import ALONE, Ranks
 from metacl_run.reporting import figures, report
-from metacl_run.scores import Score
 from metacl_run.tracking.archive import SCHEMA
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import RunInfo
@@ -184,12 +183,15 @@ def _head(experiment: Experiment) -> dict[str, Any]:
 def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
     objective = experiment.protocol.objective(experiment.data)
-    reached = _metrics(outcome, outcome.evaluations, objective)
+
+    def summarise(found: Evaluations) -> dict[str, dict[str, Any]]:
+        return metrics.summarise(found.matrix, found.probes, outcome.probe_tasks, objective, outcome.sizes)
+
+    reached = summarise(outcome.evaluations)
     reached |= {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()}
     half_widths = {"evaluation_half_width": outcome.evaluations.half_width.tolist()}
     if outcome.transductive is not None:
-        together = _metrics(outcome, outcome.transductive, objective)
-        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in together.items()}
+        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in summarise(outcome.transductive).items()}
         half_widths[f"{TRANSDUCTIVE}half_width"] = outcome.transductive.half_width.tolist()
     return {
         "status": outcome.status,
@@ -212,10 +214,6 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "error": outcome.error,
         **outcome.details,
     }
-
-
-def _metrics(outcome: Outcome, found: Evaluations, objective: Score) -> dict[str, dict[str, Any]]:
-    return metrics.summarise(found.matrix, found.probes, outcome.probe_tasks, objective, outcome.sizes)
 
 
 @contextlib.contextmanager

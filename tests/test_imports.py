@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "compose": {"config", "errors"},
     "sweeps": {"compose", "config", "errors", "experiment", "files", "metric_table", "ranks", "tracking.archive"},
     "tables": {
-        *("compose", "config", "errors", "files", "intervals", "sweeps", "tracking.archive"),
+        *("compose", "config", "errors", "files", "intervals", "metric_table", "sweeps", "tracking.archive"),
         *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),
     },
     "experiment": {

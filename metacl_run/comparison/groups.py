@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import Entry
+from metacl_run.comparison.entries import ONE_WAY, Entry
 from metacl_run.errors import UserError, nearest, shown
+from metacl_run.marks import TRANSDUCTIVE_MARK
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection")
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY)
 """Settings of a protocol that say what the reported numbers are measured on."""
 UNEVENTFUL = ("protocol.log_every", "protocol.eval_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
@@ -149,7 +150,9 @@ def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
-    return said
+    if settings.get(ONE_WAY):
+        said = [TRANSDUCTIVE_MARK, *(text for text in said if not text.startswith(ONE_WAY))]
+    return [text for text in said if not text.startswith(f"{ONE_WAY}=")]
 
 
 def _score(configuration: Configuration) -> str:

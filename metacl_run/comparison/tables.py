@@ -8,10 +8,11 @@ from math import isnan, nan
 
 import numpy as np
 
+from metacl_run.comparison.entries import ONE_WAY
 from metacl_run.comparison.groups import Configuration, assignment
 from metacl_run.comparison.numbers import ALL_PAIRS_UP_TO, Pair, Scored
 from metacl_run.marks import TUNED_ON_TEST
-from metacl_run.metric_table import higher_is_better, metrics_of
+from metacl_run.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.reporting.grid import Cell, Grid, Tone
 from metacl_run.reporting.numbers import interval, number
 from metacl_run.scores import SCORES
@@ -77,6 +78,16 @@ def _metrics_notes(scored: Scored) -> list[str]:
     notes = []
     if section.shared.get("protocol.lr_selection") == "test":
         notes.append(f"{ON_TEST} {TUNED_ON_TEST}: chosen on what is reported, so flattered.")
+    if section.shared.get(ONE_WAY):
+        notes.append(
+            "Transductive: every score is with all queries of an episode together, as version 0.1 evaluated by default. Later "
+            f"runs report the same as {TRANSDUCTIVE}{section.score}, in a table of their own."
+        )
+    if f"{TRANSDUCTIVE}{section.score}" in section.metrics:
+        notes.append(
+            f"Where nothing else is said a score is of each query alone; --metric {TRANSDUCTIVE}{section.score} is with all "
+            "queries of an episode together."
+        )
     if most > 1:
         notes.append("Mean over seeds and its 95% bootstrap interval. The best first.")
         if most < 4:

@@ -15,7 +15,8 @@ import numpy as np
 import yaml
 
 from metacl_run.errors import StorageError
-from metacl_run.marks import ON_VALIDATION, TUNED_ON, chance_level
+from metacl_run.marks import ON_VALIDATION, TRANSDUCTIVE_MARK, TUNED_ON, chance_level, was_transductive
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
@@ -85,6 +86,12 @@ class Run(NamedTuple):
     def objective(self) -> Score:
         """Whose scores these are."""
         return SCORES[self.summary["score"]]
+
+    @property
+    def transductive_score(self) -> float | None:
+        """The score with all queries of an episode together; None where there is none beside that of each query alone."""
+        metric = self.summary["metrics"].get(f"{TRANSDUCTIVE}{self.objective.score_name}")
+        return None if metric is None else metric["mean"]
 
     @property
     def chance(self) -> float | None:
@@ -164,7 +171,7 @@ class Run(NamedTuple):
 def load(directory: Path) -> Run:
     """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
     config = _config(directory)
-    summary = {"eval_split": _eval_split(config), **_summary(directory)}
+    summary = {"eval_split": _eval_split(config), "transductive": was_transductive(_flat(config)), **_summary(directory)}
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     evaluations = _evaluations(records, summary["score"], *shape)
@@ -177,8 +184,15 @@ def load(directory: Path) -> Run:
 def marks(summary: dict[str, Any]) -> list[str]:
     """What has to be known of a run's numbers before they are read."""
     split, test = summary["eval_split"], summary["meta_test"]
-    found = [ON_VALIDATION] if split == "validation" else []
+    found = [TRANSDUCTIVE_MARK] if summary.get("transductive") else []
+    found += [ON_VALIDATION] if split == "validation" else []
     return [*found, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else found
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config says of protocol and model, by full keys."""
+    groups = {group: config.get(group) for group in ("protocol", "model")}
+    return {f"{group}.{key}": value for group, node in groups.items() if isinstance(node, dict) for key, value in node.items()}
 
 
 def _eval_split(config: dict[str, Any]) -> str:
