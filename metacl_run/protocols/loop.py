@@ -121,6 +121,12 @@ class Loop(abc.ABC):
         `whole` is false for a probe within a task, which may look at less.
         """
 
+    chance: float | None = None
+    """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
+
+    forward_transfer = True
+    """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
+
     probes_look_at_less = False
     """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
 
@@ -143,7 +149,7 @@ class Loop(abc.ABC):
         self.position = self._resume()
         store.open_records(self.position.bytes)
         self.prepare()
-        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
+        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task, self.chance)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
         self.begin()
@@ -273,6 +279,8 @@ class Loop(abc.ABC):
             half_width=np.array([] if position.half_width is None else position.half_width),
             task_names=self.task_names,
             units_per_task=self.units_per_task,
+            chance=self.chance,
+            forward_transfer=self.forward_transfer,
             train_s=position.train_s,
             evaluate_s=position.evaluate_s,
             insight_s=position.insight_s,
