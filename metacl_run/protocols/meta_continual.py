@@ -171,6 +171,9 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
+    def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
+        return self.updates
+
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)

@@ -102,6 +102,9 @@ class Online(Protocol):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
+    def count_units(self, algo: StreamLearner, data: SampleData) -> int:
+        return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
+
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
             raise ConfigError(
