@@ -1,4 +1,4 @@
-"""Sets summaries that are kept as results/<folder>/<experiment>.json beside a paper's table: every cell with its verdict, as Markdown.
+"""Sets summaries kept as results/<folder>/<experiment>.json beside a paper's table: every cell with its verdict, in Markdown.
 
 python scripts/stored_verdicts.py la_maml_mnist results/la_maml_mnist > results/la_maml_mnist/verdicts.md
 """
