@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from metacl_run.data.base import FewShotData, SampleData, seen_by
-from metacl_run.data.cache import cached, stamp
+from metacl_run.data.cache import cached
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
-from metacl_run.data.decoding import decode
+from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.image_data import ImageData
+from metacl_run.data.reading import data_root, listed, stamp, sub_folders
 from metacl_run.errors import DataError, require
 
 ENDINGS = (".png", ".jpg", ".jpeg")
+MOST_ENDINGS = 6
+"""Other endings that a note counts one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +46,7 @@ class ImageFolder(ImageData):
         require(one, "num_tasks", self.num_tasks, allowed)
 
     def catalogue(self) -> Catalogue:
-        classes = self._files()
-        return Catalogue(
-            names=[str(folder) for folder in classes],
-            counts=np.array([len(files) for files in classes.values()]),
-            groups=[folder.name for folder in classes],
-        )
+        return _catalogue(list_images(self.root))
 
     def dealing(self) -> Dealing:
         return Dealing(num_tasks=self.num_tasks, classes_per_task=self.classes_per_task, whole_groups=False, shuffled=True)
@@ -57,25 +56,99 @@ class ImageFolder(ImageData):
         return self.channels, self.image_size, self.image_size
 
     def read(self) -> Images:
-        files = [file for held in self._files().values() for file in held]
+        listing = list_images(self.root)
+        files = [file for held in listing.files.values() for file in held]
+
+        def make() -> np.ndarray:
+            images = (decode(file, name=str(file), channels=self.channels, image_size=self.image_size) for file in files)
+            return stacked(images, count=len(files), channels=self.channels, image_size=self.image_size)
+
         key = ["image_folder", self.image_size, self.channels, *map(stamp, files)]
-        return Images(catalogue=self.catalogue(), pixels=cached(key, lambda: self._decode(files)))
+        return Images(catalogue=_catalogue(listing), pixels=cached(key, make), notes=listing.left_out())
 
-    def _decode(self, files: list[Path]) -> np.ndarray:
-        pixels = np.empty((len(files), *self.input_shape), np.uint8)
-        for index, file in enumerate(files):
-            pixels[index] = decode(file, name=str(file), channels=self.channels, image_size=self.image_size)
-        return pixels
 
-    def _files(self) -> dict[Path, list[Path]]:
-        """The image files of every class folder, all sorted by name; folders that start with a dot are passed over."""
-        base = Path(self.root).expanduser()
-        if not base.is_dir():
-            raise DataError(
-                f"{base} is not a folder: data.root must be one with a sub-folder of images for each class. "
-                "What runs now without it: metacl-run data=split_glyphs"
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What lies in a folder of class folders."""
+
+    root: Path
+    files: dict[Path, list[Path]]
+    """The image files of every class folder, all sorted by name."""
+    others: Counter[str]
+    """What else lies in class folders, by its ending, in small letters; "/" for folders."""
+    loose: int
+    """Image files beside the class folders."""
+
+    def left_out(self) -> list[str]:
+        """A note for each kind of file that is not read."""
+        notes, inner = [], self.others["/"]
+        endings = Counter({ending: count for ending, count in self.others.items() if ending != "/"})
+        if endings:
+            each = ", ".join(f"{count} {ending or 'without one'}" for ending, count in endings.most_common(MOST_ENDINGS))
+            more = f" and {len(endings) - MOST_ENDINGS} more endings" if len(endings) > MOST_ENDINGS else ""
+            notes.append(
+                f"{self.root}: {endings.total()} files in class folders are left out by their ending ({each}{more}); "
+                f"{' '.join(ENDINGS)} are read"
             )
-        folders = sorted(path for path in base.iterdir() if path.is_dir() and not path.name.startswith("."))
-        if not folders:
-            raise DataError(f"{base} has no sub-folders: one for each class was expected.")
-        return {folder: sorted(file for file in folder.iterdir() if file.suffix.lower() in ENDINGS) for folder in folders}
+        if inner:
+            notes.append(f"{self.root}: class folders hold {inner} folders, which are not looked into")
+        if self.loose:
+            notes.append(f"{self.root}: {self.loose} images beside the class folders belong to no class and are left out")
+        return notes
+
+
+def list_images(root: str) -> Listing:
+    """Names that begin with a dot, and `__MACOSX`, are passed over.
+
+    Raises:
+        DataError: there is no such folder, something in it cannot be read, or a class has no image.
+    """
+    base = data_root(root)
+    if not base.is_dir():
+        raise DataError(
+            f"{base} is not a folder: data.root must be one with a sub-folder of images for each class. "
+            "What runs now without it: metacl-run data=split_glyphs"
+        )
+    folders = sub_folders(base)
+    if not folders:
+        raise DataError(f"{base} has no sub-folders: one for each class was expected.")
+    files: dict[Path, list[Path]] = {}
+    others: Counter[str] = Counter()
+    for folder in folders:
+        held = listed(folder)
+        files[folder] = [path for path in held if _is_image(path)]
+        rest = Counter(_ending(path) for path in held if not _is_image(path))
+        if not files[folder]:
+            raise DataError(f"{folder}: {_nothing(folder, rest)}")
+        others += rest
+    loose = sum(_is_image(path) for path in listed(base)) - sum(_is_image(folder) for folder in folders)
+    return Listing(root=base, files=files, others=others, loose=loose)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS
+
+
+def _ending(path: Path) -> str:
+    return "/" if path.is_dir() else path.suffix.lower()
+
+
+def _nothing(folder: Path, rest: Counter[str]) -> str:
+    """Why a class has no image."""
+    if not rest:
+        return "this class has 0 images: the folder is empty. Remove it, or put images there."
+    if set(rest) == {"/"}:
+        return (
+            f"this class has 0 images, but {rest['/']} sub-folders: data.root must be the folder that holds one folder of "
+            f"images for each class. data.root={folder}?"
+        )
+    found = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
+    return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {found}."
+
+
+def _catalogue(listing: Listing) -> Catalogue:
+    return Catalogue(
+        names=[str(folder) for folder in listing.files],
+        counts=np.array([len(files) for files in listing.files.values()]),
+        groups=[folder.name for folder in listing.files],
+    )
