@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,8 @@ from metacl_run.files import regular_file
 
 FORMATS = ("PNG", "JPEG")
 MOST_PIXELS = 10**8
-"""Of one image as it is on file: known before it is decoded."""
+MOST_BYTES = 2**28
+"""Of one image as it is on file: both are known before anything is read or decoded."""
 PNG = b"\x89PNG\r\n\x1a\n"
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -47,7 +49,8 @@ def decode(source: bytes | Path, *, name: str, channels: int, image_size: int) -
     if isinstance(source, bytes):
         return _decode(io.BytesIO(source), name, channels, image_size)
     with reading(source):
-        regular_file(source)
+        if regular_file(source).st_size > MOST_BYTES:
+            raise OSError(f"more than {MOST_BYTES} bytes")
         file = open(source, "rb")  # noqa: SIM115 - closed below; what goes wrong from here on is not about the path
     with file:
         return _decode(file, name, channels, image_size)
@@ -58,6 +61,8 @@ def _decode(file: BinaryIO, name: str, channels: int, image_size: int) -> np.nda
         head = file.read(LENGTH)
         kind = likely_kind(head)
         if kind is None:
+            if head.startswith(PNG):
+                _check_sums(file)
             file.seek(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about a file's metadata
@@ -71,6 +76,15 @@ def _decode(file: BinaryIO, name: str, channels: int, image_size: int) -> np.nda
     except Exception as error:  # a broken file raises whatever its bytes happen to ask for
         reason = str(error) or type(error).__name__
     raise DataError(f"{name}: this image cannot be decoded ({reason}). Replace or remove the file.")
+
+
+def _check_sums(file: BinaryIO) -> None:
+    """Raises ValueError where a part of a PNG file is not what its checksum says: Pillow would decode it all the same."""
+    file.seek(len(PNG))
+    while (head := file.read(8))[4:] != b"IEND":
+        content = file.read(int.from_bytes(head[:4], "big"))
+        if file.read(4) != zlib.crc32(content, zlib.crc32(head[4:])).to_bytes(4, "big"):
+            raise ValueError("a part of it is missing, or changed since it was written")
 
 
 def _pixels(image: Image.Image, *, depth: int, channels: int, size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _ending(path: Path) -> str:
-    return "/" if path.is_dir() else path.suffix.lower()
+    return "/" if os.path.isdir(path) else path.suffix.lower()
 
 
 def _nothing(folder: Path, rest: Counter[str]) -> str:
