@@ -15,6 +15,7 @@ from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.image_data import ImageData
+from metacl_run.data.notes import counted
 from metacl_run.data.reading import data_root, listed, stamp, sub_folders
 from metacl_run.errors import DataError, require
 
@@ -82,20 +83,19 @@ class Listing:
 
     def left_out(self) -> list[str]:
         """A note for each kind of file that is not read."""
-        notes, inner = [], self.others["/"]
-        endings = Counter({ending: count for ending, count in self.others.items() if ending != "/"})
+        inner = self.others["/"]
+        endings = sorted((-count, ending) for ending, count in self.others.items() if ending != "/")
+        notes = []
         if endings:
-            each = ", ".join(f"{count} {ending or 'without one'}" for ending, count in endings.most_common(MOST_ENDINGS))
-            more = f" and {len(endings) - MOST_ENDINGS} more endings" if len(endings) > MOST_ENDINGS else ""
-            notes.append(
-                f"{self.root}: {endings.total()} files in class folders are left out by their ending ({each}{more}); "
-                f"{' '.join(ENDINGS)} are read"
-            )
+            each = [f"{-count} {ending or 'without one'}" for count, ending in endings[:MOST_ENDINGS]]
+            each += [f"{len(endings) - MOST_ENDINGS} more endings"] if len(endings) > MOST_ENDINGS else []
+            files = counted(-sum(count for count, _ in endings), "file")
+            notes.append(f"left out by the ending: {files} in class folders ({', '.join(each)}); {' '.join(ENDINGS)} are read")
         if inner:
-            notes.append(f"{self.root}: class folders hold {inner} folders, which are not looked into")
+            notes.append(f"not looked into: {counted(inner, 'folder')} within class folders")
         if self.loose:
-            notes.append(f"{self.root}: {self.loose} images beside the class folders belong to no class and are left out")
-        return notes
+            notes.append(f"left out, since no class has them: {counted(self.loose, 'image')} beside the class folders")
+        return [f"{self.root}: {note}" for note in notes]
 
 
 def list_images(root: str) -> Listing:
@@ -140,8 +140,8 @@ def _nothing(folder: Path, rest: Counter[str]) -> str:
         return "this class has 0 images: the folder is empty. Remove it, or put images there."
     if set(rest) == {"/"}:
         return (
-            f"this class has 0 images, but {rest['/']} sub-folders: data.root must be the folder that holds one folder of "
-            f"images for each class. data.root={folder}?"
+            f"this class has 0 images, but {counted(rest['/'], 'sub-folder')}: data.root must be the folder that holds one "
+            f"folder of images for each class. data.root={folder}?"
         )
     found = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
     return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {found}."
