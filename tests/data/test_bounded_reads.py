@@ -21,7 +21,7 @@ from metacl_run.errors import DataError
 from metacl_run.files import read_at_most, regular_file
 
 MIB = 2**20
-BOMB = 64 * MIB
+BOMB = 16 * MIB
 """Bytes of the unpacked content, all zeros."""
 SMALL = Cifar(
     **{"name": "CIFAR10", "folder": "cifar-10-batches-py", "archive": "cifar-10-python.tar.gz", "labels": "labels"},

@@ -41,6 +41,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "web page": (b"<!DOCTYPE html><title>404</title>", "it is a web page"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a pointer of Git LFS: git lfs pull"),
     "NumPy": (b"\x93NUMPY\1\0v\0{}", "it is a NumPy array"),
+    "PCX, which Pillow reads": (saved("PCX"), "it is no whole PNG or JPEG file"),
     "empty": (b"", "it is an empty file"),
     "text": (b"hello, world", "it is no whole PNG or JPEG file"),
     "cut short": (GOOD[:-30], "a part of it is missing"),
