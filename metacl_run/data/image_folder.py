@@ -16,7 +16,7 @@ from metacl_run.data.dealing import Dealing
 from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.image_data import ImageData
 from metacl_run.data.notes import counted
-from metacl_run.data.reading import data_root, listed, stamp, sub_folders
+from metacl_run.data.reading import data_root, listed, printed, stamp, sub_folders
 from metacl_run.errors import DataError, require
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -62,7 +62,7 @@ class ImageFolder(ImageData):
         files = [file for held in listing.files.values() for file in held]
 
         def make() -> np.ndarray:
-            images = (decode(file, name=str(file), channels=self.channels, image_size=self.image_size) for file in files)
+            images = (decode(file, name=printed(file), channels=self.channels, image_size=self.image_size) for file in files)
             return stacked(images, count=len(files), channels=self.channels, image_size=self.image_size)
 
         key = ["image_folder", self.image_size, self.channels, *map(stamp, files)]
@@ -95,7 +95,7 @@ class Listing:
             notes.append(f"not looked into: {counted(inner, 'folder')} within class folders")
         if self.loose:
             notes.append(f"left out, since no class has them: {counted(self.loose, 'image')} beside the class folders")
-        return [f"{self.root}: {note}" for note in notes]
+        return [f"{printed(self.root)}: {note}" for note in notes]
 
 
 def list_images(root: str) -> Listing:
@@ -107,12 +107,12 @@ def list_images(root: str) -> Listing:
     base = data_root(root)
     if not base.is_dir():
         raise DataError(
-            f"{base} is not a folder: data.root must be one with a sub-folder of images for each class. "
+            f"{printed(base)} is not a folder: data.root must be one with a sub-folder of images for each class. "
             "What runs now without it: metacl-run data=split_glyphs"
         )
     folders = sub_folders(base)
     if not folders:
-        raise DataError(f"{base} has no sub-folders: one for each class was expected.")
+        raise DataError(f"{printed(base)} has no sub-folders: one for each class was expected.")
     files: dict[Path, list[Path]] = {}
     others: Counter[str] = Counter()
     for folder in folders:
@@ -120,7 +120,7 @@ def list_images(root: str) -> Listing:
         files[folder] = [path for path in held if _is_image(path)]
         rest = Counter(_ending(path) for path in held if not _is_image(path))
         if not files[folder]:
-            raise DataError(f"{folder}: {_nothing(folder, rest)}")
+            raise DataError(f"{printed(folder)}: {_nothing(folder, rest)}")
         others += rest
     loose = sum(_is_image(path) for path in listed(base)) - sum(_is_image(folder) for folder in folders)
     return Listing(root=base, files=files, others=others, loose=loose)
@@ -141,7 +141,7 @@ def _nothing(folder: Path, rest: Counter[str]) -> str:
     if set(rest) == {"/"}:
         return (
             f"this class has 0 images, but {counted(rest['/'], 'sub-folder')}: data.root must be the folder that holds one "
-            f"folder of images for each class. data.root={folder}?"
+            f"folder of images for each class. data.root={printed(folder)}?"
         )
     found = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
     return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {found}."
@@ -149,7 +149,7 @@ def _nothing(folder: Path, rest: Counter[str]) -> str:
 
 def _catalogue(listing: Listing) -> Catalogue:
     return Catalogue(
-        names=[str(folder) for folder in listing.files],
+        names=[printed(folder) for folder in listing.files],
         counts=np.array([len(files) for files in listing.files.values()]),
-        groups=[folder.name for folder in listing.files],
+        groups=[printed(Path(folder.name)) for folder in listing.files],
     )

@@ -18,7 +18,12 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
+        raise DataError(f"{printed(path)}: cannot be read ({error.strerror or error}).") from None
+
+
+def printed(path: Path) -> str:
+    """The path as it can be printed and stored: a name that is no UTF-8 has bytes that are neither."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def data_root(root: str) -> Path:

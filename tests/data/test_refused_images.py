@@ -220,6 +220,17 @@ def test_a_class_too_small_for_its_test_images_is_named(make: Callable[..., Any]
             check()
 
 
+def test_a_name_that_is_no_utf8_can_be_printed(make: Callable[..., Any], tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "images", GOOD)
+    odd = Path(os.fsdecode(os.fsencode(root / "caf") + b"\xe9"))
+    (root / "class3").rename(odd)
+    data = make("image_folder", root=str(root), image_size=8)
+    assert data.read().catalogue.groups == ["caf\\udce9", "class0", "class1", "class2"]
+    (odd / "image1.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"caf\\udce9/image1.png: this image cannot be decoded"):
+        data.read()
+
+
 def test_a_wide_image_is_one_square(make: Callable[..., Any], tmp_path: Path) -> None:
     root = folder_of(tmp_path / "images", png(np.full((1, 300), 90), GREY, 8))
     assert (make("image_folder", root=str(root), image_size=8).read().pixels == 90).all()
