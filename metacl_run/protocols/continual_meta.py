@@ -156,6 +156,7 @@ class _MetaLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.stream.notes,
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)

@@ -204,6 +204,7 @@ class _TrajectoryLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.pool.notes,
         )
         drawn = [
             settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds

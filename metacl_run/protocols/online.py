@@ -134,6 +134,7 @@ class StreamLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=[*self.stream.notes, *_beyond_batches(self.stream.samples_per_task, batch)],
         )
         outputs = run.data.count_outputs()
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
@@ -271,3 +272,9 @@ class StreamLoop(Loop):
     def features(self, replicate: int, task: int) -> dict[str, Tensor]:
         params, x = self._params_of(replicate), self.stream.test(task, FEATURE_SAMPLES)[replicate].x.to(self.dtype)
         return features_by_layer(self.network.module, lambda: self.network(params, x), FEATURE_COLUMNS)
+
+
+def _beyond_batches(samples: int, batch: int) -> list[str]:
+    """What to say of a task's samples that fill no batch."""
+    left = samples % batch
+    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
