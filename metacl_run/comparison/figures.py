@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from metacl_run.comparison.curves import Curve, Kind, curve, kinds
 from metacl_run.comparison.numbers import Scored
 from metacl_run.errors import StorageError
-from metacl_run.intervals import interval95
+from metacl_run.intervals import FEWEST, interval95
 from metacl_run.reporting.figures import save
 from metacl_run.reporting.style import GREY, INK, PALE, RC, accuracy_axis, end_labels, error_axis, page, task_colours
 from metacl_run.scores import SCORES
@@ -62,8 +62,12 @@ def draw(scored: Scored, folder: Path, stem: str) -> tuple[list[Drawn], list[str
 
 def _which(scored: Scored, labels: list[str]) -> str:
     """What lines and bands are, and which configurations are not among them."""
-    several = max(len(scored.section.configurations[label].seeds) for label in labels) > 1
-    text = "Mean over seeds with its 95% bootstrap interval." if several else "One seed each, so no interval."
+    seeds = [len(scored.section.configurations[label].seeds) for label in labels]
+    text = "One seed each, so no interval." if max(seeds) == 1 else "Mean over seeds"
+    if max(seeds) > 1:
+        text += (
+            ", with its 95% interval (Student t)." if min(seeds) >= FEWEST else f"; bands: 95% interval of {FEWEST} or more."
+        )
     left = len(scored.labels) - len(labels)
     if left:
         text += f" Drawn: {len(labels)} of {len(scored.labels)}, the first of the table as far as they have values."

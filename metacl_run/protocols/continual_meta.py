@@ -32,6 +32,7 @@ from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Evaluation, Loop
@@ -55,6 +56,7 @@ class ContinualMeta(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "continual_meta"
     learner: ClassVar[type] = EpisodeLearner
     data: ClassVar[type] = FewShotData
     unit_name: ClassVar[str] = "meta-update"
@@ -103,6 +105,9 @@ class ContinualMeta(Protocol):
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
+
+    def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
+        return self.updates_per_task * data.count_tasks()
 
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -164,6 +169,7 @@ class _MetaLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.stream.notes,
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)
@@ -173,6 +179,7 @@ class _MetaLoop(Loop):
         self.together_differs = has_batch_norm(self.module)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1, shards=run.ranks.shards)
+        self.chance = 1 / self.data.ways if self.objective is CLASSIFICATION else None
         what = "images" if len(self.data.input_shape) == 3 else "points"
         self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 

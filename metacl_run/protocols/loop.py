@@ -8,6 +8,7 @@ Shapes: R replicates, T tasks.
 from __future__ import annotations
 
 import abc
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
 from metacl_run.types import Pytree
+
+log = logging.getLogger("metacl_run")
 
 
 class Evaluation(NamedTuple):
@@ -91,6 +94,7 @@ class Loop(abc.ABC):
         task_names: [R][T].
         units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
         unit_name: what a unit is called in messages.
+        notes: on the data; they become warnings of the run.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Loop(abc.ABC):
         log_every: int,
         eval_every: int,
         checkpoint_every: float,
+        notes: Sequence[str] = (),
     ) -> None:
         self.run_ = run
         self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
@@ -111,6 +116,7 @@ class Loop(abc.ABC):
         self.units_per_task, self.unit_name = units_per_task, unit_name
         self.total = self.num_tasks * units_per_task
         self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
+        self.notes = list(notes)
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
 
@@ -136,6 +142,12 @@ class Loop(abc.ABC):
         `whole` is false for a probe within a task, which may look at less.
         """
 
+    chance: float | None = None
+    """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
+
+    forward_transfer = True
+    """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
+
     probes_look_at_less = False
     """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
 
@@ -158,7 +170,7 @@ class Loop(abc.ABC):
         self.position = self._resume()
         store.open_records(self.position.bytes)
         self.prepare()
-        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
+        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task, self.chance)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
         self.begin()
@@ -287,7 +299,10 @@ class Loop(abc.ABC):
             position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
         else:
             position = Position(**content)
-        position.warnings += warnings
+        news = [*warnings, *(note for note in self.notes if note not in position.warnings)]
+        for warning in news:
+            log.info("warning: %s", warning)  # into run.log; the terminal says it with the results
+        position.warnings += news
         return self.run_.ranks.from_first(position).to(self.device)
 
     def _save(self) -> None:
@@ -307,6 +322,8 @@ class Loop(abc.ABC):
             probe_tasks=[probe["task"] for probe in position.probes],
             task_names=self.task_names,
             units_per_task=self.units_per_task,
+            chance=self.chance,
+            forward_transfer=self.forward_transfer,
             train_s=position.train_s,
             evaluate_s=position.evaluate_s,
             insight_s=position.insight_s,

@@ -36,6 +36,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import (
     EvalSplit,
     Outcome,
@@ -74,6 +75,7 @@ class MetaContinual(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "meta_continual"
     learner: ClassVar[type] = TrajectoryLearner
     data: ClassVar[type] = ConceptData
     unit_name: ClassVar[str] = "meta-update"
@@ -171,6 +173,9 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
+    def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
+        return self.updates
+
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -201,6 +206,7 @@ class _TrajectoryLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.pool.notes,
         )
         drawn = [
             settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds

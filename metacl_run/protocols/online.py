@@ -22,6 +22,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Evaluation, Loop
@@ -49,6 +50,7 @@ class Online(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "online"
     learner: ClassVar[type] = StreamLearner
     data: ClassVar[type] = SampleData
     unit_name: ClassVar[str] = "observation"
@@ -100,6 +102,9 @@ class Online(Protocol):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
+    def count_units(self, algo: StreamLearner, data: SampleData) -> int:
+        return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
+
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
             raise ConfigError(
@@ -129,12 +134,16 @@ class StreamLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=[*self.stream.notes, *_beyond_batches(self.stream.samples_per_task, batch)],
         )
         outputs = run.data.count_outputs()
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         module = drawn[0][0].to(self.device)
         self.network = Network(module, outputs, run.gpu.compute_dtype, self.stream.masks)
         self.initial = [params for _, params in drawn]
+        own = torch.tensor([outputs]) if self.stream.masks is None else self.stream.masks.sum(1)
+        self.chance = float((1 / own).mean())
+        self.forward_transfer = not run.data.new_outputs
         self.engine = Engine(kind=run.gpu.engine_kind)
         recall = self.algo.recall(self.num_tasks)
         sizes: dict[str, Any] = {"samples_per_task": self.units_per_task * batch, "batch_size": batch}
@@ -263,3 +272,9 @@ class StreamLoop(Loop):
     def features(self, replicate: int, task: int) -> dict[str, Tensor]:
         params, x = self._params_of(replicate), self.stream.test(task, FEATURE_SAMPLES)[replicate].x.to(self.dtype)
         return features_by_layer(self.network.module, lambda: self.network(params, x), FEATURE_COLUMNS)
+
+
+def _beyond_batches(samples: int, batch: int) -> list[str]:
+    """What to say of a task's samples that fill no batch."""
+    left = samples % batch
+    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []

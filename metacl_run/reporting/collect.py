@@ -17,6 +17,7 @@ import yaml
 from metacl_run.errors import StorageError
 from metacl_run.marks import ON_VALIDATION, TRANSDUCTIVE_MARK, TUNED_ON, chance_level, was_transductive
 from metacl_run.metric_table import TRANSDUCTIVE
+from metacl_run.protocol_kind import kind_of
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
@@ -95,7 +96,7 @@ class Run(NamedTuple):
 
     @property
     def chance(self) -> float | None:
-        return chance_level(self.config)
+        return self.summary["chance"]
 
     @property
     def evaluation_error(self) -> float | None:
@@ -171,7 +172,7 @@ class Run(NamedTuple):
 def load(directory: Path) -> Run:
     """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
     config = _config(directory)
-    summary = {"eval_split": _eval_split(config), "transductive": was_transductive(_flat(config)), **_summary(directory)}
+    summary = _complete(_summary(directory), config)
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     evaluations = _evaluations(records, summary["score"], *shape)
@@ -193,6 +194,13 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     """What a config says of protocol and model, by full keys."""
     groups = {group: config.get(group) for group in ("protocol", "model")}
     return {f"{group}.{key}": value for group, node in groups.items() if isinstance(node, dict) for key, value in node.items()}
+
+
+def _complete(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """With what summaries of earlier versions do not say, worked out from the config."""
+    kind = kind_of(summary, config)
+    known = {"eval_split": _eval_split(config), "chance": chance_level(kind, config)}
+    return {**known, "transductive": was_transductive(_flat(config)), **summary, "protocol_kind": kind}
 
 
 def _eval_split(config: dict[str, Any]) -> str:
