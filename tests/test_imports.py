@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"compose", "config", "errors", "experiment", "ranks", "sweeps", "tables"},
     "compose": {"config", "errors"},
-    "sweeps": {"compose", "config", "errors", "experiment", "files", "metric_table", "ranks", "tracking.archive"},
+    "sweeps": {"compose", "config", "errors", "experiment", "files", "metric_table", "ranks", "scores", "tracking.archive"},
     "tables": {
         *("compose", "config", "errors", "files", "intervals", "metric_table", "sweeps", "tracking.archive"),
         *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),

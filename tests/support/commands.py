@@ -1,8 +1,8 @@
 """`metacl-run` as a process of its own, without the seconds that importing torch takes each time.
 
-Processes are forked from a server that has imported the package and done nothing else. What a process is for these tests is all
-there: arguments, folder, environment, output, signals, exit status. What a fresh interpreter alone shows (what is imported, what
-a wheel holds, torchrun) is tested with `subprocess`.
+Processes are forked from a server that has imported the package and done nothing else. What a process is for these tests is
+all there: arguments, folder, environment, output, signals, exit status. What a fresh interpreter alone shows (what is imported,
+what a wheel holds, torchrun) is tested with `subprocess`.
 """
 
 from __future__ import annotations
