@@ -33,6 +33,8 @@ class Run:
     algo: Any
     model: Model
     data: Any
+    stream: Any
+    """What `Protocol.load` gave, on the device of `gpu`."""
     gpu: Gpu
     seeds: Sequence[int]
     insight: Insight
@@ -41,7 +43,7 @@ class Run:
     stop_requested: Callable[[], bool]
     """Asks all ranks, so every one must call it alike."""
     started: Callable[[list[list[str]], int, int], None]
-    """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from and the
+    """Called before the first unit, with the task names, the unit the run goes on from and the
     units of a task."""
 
 
@@ -61,6 +63,7 @@ class Outcome:
         error: what went wrong, for a run that diverged.
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
+        kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
         also: further metrics, [R] each by name.
         details: what else the summary is to say.
@@ -80,6 +83,7 @@ class Outcome:
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
     forecast: dict[str, float] = field(default_factory=dict)
+    kernels: str = ""
     sizes: Sequence[float] | None = None
     also: dict[str, np.ndarray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -122,6 +126,10 @@ class Protocol(abc.ABC):
     @abc.abstractmethod
     def check(self, algo: Any, model: Model, data: Any) -> None:
         """Refuses what does not fit together, before anything is loaded. Raises ConfigError or DataError."""
+
+    @abc.abstractmethod
+    def load(self, data: Any, seeds: Sequence[int]) -> Any:
+        """Reads the data, before there is a run directory: a stream or pool of `data/base.py`. Raises DataError."""
 
     @abc.abstractmethod
     def check_ranks(self, algo: Any, ranks: int) -> None:

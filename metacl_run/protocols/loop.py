@@ -1,16 +1,17 @@
 """What every protocol's training loop does alike: where it is in the stream, records, evaluations, checkpoints, the end.
 
 A protocol gives a subclass of `Loop` four things: a fresh state, a step, the scores of a state, and what happens between
-two tasks. All of a run's position is in one `Position`, which a checkpoint holds whole.
+two tasks. All of a run's position is in one `Position` (position.py), which a checkpoint holds whole.
 Shapes: R replicates, T tasks.
 """
 
 from __future__ import annotations
 
 import abc
+import contextlib
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,54 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.kernels import build
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.protocols.position import Position
 from metacl_run.types import Pytree
 
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a run is.
-
-    Attributes:
-        state: the learner's state, leaves [R, ...].
-        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
-        unit: units of work done.
-        bytes: length of metrics.jsonl.
-        sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
-        half_width: [R][T] 95% half-widths of the last evaluation.
-        train_s, evaluate_s, insight_s: seconds spent.
-        features: of the tasks learned, as `protocols/look_inside.py` keeps them.
-        settled: what was decided at the first start and must not change after: sizes of chunks.
-        error: why the run diverged.
-        warnings: what the user should know about the numbers.
-    """
-
-    state: Pytree
-    matrix: Tensor
-    unit: int = 0
-    bytes: int = 0
-    sums: dict[str, Tensor] | None = None
-    summed: int = 0
-    probes: list[dict[str, Any]] = field(default_factory=list)
-    half_width: list[list[float]] | None = None
-    train_s: float = 0.0
-    evaluate_s: float = 0.0
-    insight_s: float = 0.0
-    features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
-    settled: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    warnings: list[str] = field(default_factory=list)
-
-    def to(self, device: torch.device) -> Position:
-        """The same with state and sums on `device`; the matrix stays where it is."""
-        moved = {
-            name: tree_map(lambda leaf: leaf.to(device), getattr(self, name))
-            for name in ("state", "sums")
-            if getattr(self, name) is not None
-        }
-        return Position(**{**vars(self), **moved})
+log = logging.getLogger("metacl_run")
 
 
 class Loop(abc.ABC):
@@ -142,6 +102,11 @@ class Loop(abc.ABC):
         store = self.run_.store
         self.position = self._resume()
         store.open_records(self.position.bytes)
+        store.check_records(self.position.unit - self.position.summed)
+        with self._same_kernels():
+            return self._train()
+
+    def _train(self) -> Outcome:
         self.prepare()
         self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
@@ -249,15 +214,30 @@ class Loop(abc.ABC):
     remedy = "A smaller learning rate"
 
     def _resume(self) -> Position:
-        content, warnings = self.run_.store.load_checkpoint()
-        if content is None:
-            states = self.fresh_states()
-            matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
-            position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
-        else:
-            position = Position(**content)
+        states = self.fresh_states()
+        matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
+        fresh = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
+        content, warnings = self.run_.store.load_checkpoint(fresh.check)
+        position = fresh if content is None else Position(**content)
         position.warnings += warnings
         return self.run_.ranks.from_first(position).to(self.device)
+
+    def _same_kernels(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps to the kernels that the run was begun with, without which the rounding differs; or says that it cannot."""
+        position = self.position
+        if position.kernels == build.OFF:
+            return build.without()
+        here = build.name() if self.device.type == "cpu" else build.OFF
+        if position.kernels not in ("", here):
+            warning = (
+                f"the run was begun with the compiled kernels {position.kernels} and goes on with "
+                f"{'torch operations' if here == build.OFF else here}: its numbers are right, but from here on they may differ "
+                "in the last digits from those of a run that was never interrupted"
+            )
+            log.warning("%s", warning)
+            position.warnings.append(warning)
+        position.kernels = here
+        return contextlib.nullcontext()
 
     def _save(self) -> None:
         self.position.bytes = self.run_.store.position
@@ -279,5 +259,6 @@ class Loop(abc.ABC):
             units=position.unit,
             error=position.error,
             warnings=position.warnings,
+            kernels=position.kernels,
             forecast=position.settled.get("forecast", {}),
         )

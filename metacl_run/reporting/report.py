@@ -11,6 +11,7 @@ from metacl_run.files import write_atomically
 from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.mark import mark
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
 from metacl_run.reporting.terminal import interval, number
@@ -34,6 +35,7 @@ def write(run_dir: Path) -> Path:
     test = None if run.sequences is None else run.sequences.meta_test
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, interval, flat).render(
+        mark=mark(run_dir / "summary.json", (run_dir / "figures").glob("[!.]*.*")),
         stylesheet=stylesheet(),
         run=run,
         summary=run.summary,

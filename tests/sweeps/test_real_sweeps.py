@@ -17,7 +17,8 @@ import pytest
 
 from metacl_run.sweeps import process
 from metacl_run.sweeps.job import COMPLETED, FAILED, checked
-from metacl_run.tracking.archive import is_locked, state
+from metacl_run.tracking.archive import state
+from metacl_run.tracking.lock import is_locked
 from tests.conftest import TINY
 from tests.test_run import ENVIRONMENT, metacl
 

@@ -23,7 +23,8 @@ from metacl_run.sweeps.job import (
     plan,
 )
 from metacl_run.sweeps.listing import listing
-from metacl_run.tracking.archive import CONFIG, LOCK, SCHEMA, SUMMARY
+from metacl_run.tracking.archive import CONFIG, SCHEMA, SUMMARY
+from metacl_run.tracking.lock import LOCK
 from tests.conftest import TINY
 
 
