@@ -64,8 +64,8 @@ def run(
 
 
 def _has_ended(process: Any, ours: Connection) -> bool:
-    """Whether the job has, after a moment's wait. It holds the other end of our pipe as long as it lives. The server that forked
-    it may be gone before; then every job seems to have ended with status 255."""
+    """Whether the job has, after a moment's wait. It holds the other end of our pipe as long as it lives; of the
+    process, multiprocessing says status 255 as soon as the server that forked it is gone."""
     return ours.poll(LOOK_EVERY) or (not process.is_alive() and process.exitcode != SERVER_GONE)
 
 

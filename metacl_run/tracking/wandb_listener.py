@@ -39,8 +39,8 @@ class WandbLogger(Logger):
 
 
 class WandbListener(Listener):
-    """One W&B run under the run's own id, so that a run continued here is continued there. What W&B does not have of the records
-    from before, all of them where it writes a folder anew, is logged first: its newest state is whole."""
+    """One W&B run under the run's own id, so that a run continued here is continued there. Records from before that W&B does
+    not have, all of them where it writes a folder anew, are logged first: its newest state is whole."""
 
     def __init__(self, settings: WandbLogger) -> None:
         self._settings = settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 from rich.console import Console as Terminal
 
 from metacl_run.errors import ConfigError, SettingError
-from metacl_run.tracking.console import Console, task_table
+from metacl_run.tracking.console import Console
 from metacl_run.tracking.forgiving import Forgiving
+from metacl_run.tracking.lines import Lines
 from metacl_run.tracking.listener import Listener, NoLogger, RunInfo
+from metacl_run.tracking.live import LiveDisplay, task_table
 from metacl_run.tracking.scalars import scalars
 from metacl_run.tracking.tensorboard_listener import TensorBoardLogger
-from metacl_run.tracking.view import View, clock, sparkline
+from metacl_run.tracking.view import SHOWN, View, clock, sparkline
 from metacl_run.tracking.wandb_listener import WandbLogger
 
 UNITS, TASKS, SEEDS = 4, 2, [3, 7]
@@ -119,7 +122,9 @@ def test_plain_lines(tmp_path: Path) -> None:
         play(console, info_of(tmp_path / "run"))
     text = out.getvalue()
     assert "\x1b" not in text
-    lines = text.splitlines()
+    stamped = re.findall(r"^\d\d:\d\d:\d\d  .*$", text, re.MULTILINE)
+    assert len(stamped) == 5  # two at the start, three evaluations; nothing within ten seconds of them
+    lines = [line.removeprefix(line[:10]) if line in stamped else line for line in text.splitlines()]
     assert lines[0] == "maml, conv4, split_glyphs, seeds 3 7: 2 tasks of 4 meta-updates"
     assert "before learning: accuracy 0.200" in lines
     assert "after task 1/2 Hebrew [old]: accuracy 0.850" in lines
@@ -181,6 +186,61 @@ def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
     lines = [line for line in out.getvalue().splitlines() if "left" in line]
     assert len(lines) == 10
     assert lines[1].endswith("1:20 left")  # 200 of 1000 units done in 20 s
+
+
+def test_a_unit_of_work_has_one_line_in_between(tmp_path: Path) -> None:
+    view = View(info_of(tmp_path, units_per_task=500))
+    said = Lines(view)
+    train = {"kind": "train", "unit": 15, "task": 0, "wall_s": 11.0, "metrics": {"loss": [1.0, 3.0]}}
+    probe = {"kind": "eval", "unit": 15, "task": 0, "row": None, "wall_s": 22.0, "accuracy": [[0.5, 0.2]] * 2}
+    assert said.after(train) == "task 1/2 Hebrew [old], meta-update 15/1000: loss 2, accuracy so far nan, - left"
+    assert said.after(probe) is None  # ten seconds later, but no work was done in between
+    assert said.after({**train, "unit": 16, "wall_s": 23.0}) is not None
+
+
+@pytest.mark.parametrize(("width", "bars"), [(40, False), (60, True), (80, True), (120, True)])
+def test_in_a_narrow_terminal_the_bars_yield_and_not_the_numbers(tmp_path: Path, width: int, bars: bool) -> None:
+    terminal = Terminal(
+        file=io.StringIO(), force_terminal=True, width=width, height=24, legacy_windows=False, color_system=None
+    )
+    names = [["a name that is longer than any terminal is wide", "Korean"]] * 2
+    view = View(info_of(tmp_path, task_names=names))
+    for record in records():
+        if record["kind"] in SHOWN:
+            view.take(record)
+    with terminal.capture() as captured:
+        terminal.print(LiveDisplay(terminal, view)._draw())
+    text = captured.get()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "8/8 meta-updates · 0:00 left" in text
+    for shown in ("now", "learned", "change", "0.650", "0.850", "-0.200", "0.750"):
+        assert shown in text
+    assert ("━" in text.split("learned")[1]) == bars
+
+
+def test_the_panel_says_that_the_signal_was_heard_and_the_end_where_it_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, plain = io.StringIO(), io.StringIO()
+    info = info_of(tmp_path / "run")
+    terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
+    for progress, where in (("rich", terminal), ("plain", Terminal(file=plain))):
+        with Console(progress, tmp_path / "run", where) as console:
+            console.started(info)
+            for record in list(records())[:4]:
+                console.record(record)
+            console.heard()
+            if console._live is not None:
+                console._live._live.refresh()
+            summary = {**stored(info), "status": "interrupted", "timing": {"units": 3}}
+            (info.directory / "summary.json").write_text(json.dumps(summary))
+            console.finished(summary)
+    said = "stopping after this meta-update; once more to stop at once"
+    assert said in out.getvalue()
+    assert said not in out.getvalue().split("interrupted")[-1]
+    assert capfd.readouterr().err == f"{said}\n"  # in a live display it would be drawn over
+    for text in (out.getvalue(), plain.getvalue()):
+        assert re.sub("\x1b[^m]*m", "", text).splitlines()[-1] == "the same command goes on from meta-update 3/8"
 
 
 def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) -> None:
@@ -267,6 +327,10 @@ def wandb_logger(**changes: Any) -> WandbLogger:
 def test_wandb_settings_are_checked() -> None:
     with pytest.raises(SettingError, match="mode=ofline: must be one of online, offline, disabled"):
         wandb_logger(mode="ofline")
+    for tag in ("", "x" * 65):
+        with pytest.raises(SettingError, match=r"tags=.*a tag has 1 to 64 characters"):
+            wandb_logger(tags=["good", tag])
+    assert wandb_logger(tags=["x" * 64])
 
 
 def leveldb_records(path: Path) -> Iterator[bytes]:
@@ -287,19 +351,10 @@ def leveldb_records(path: Path) -> Iterator[bytes]:
             payload = b""
 
 
-@pytest.mark.timeout(120)
-def test_wandb_offline_run_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
+def read_wandb(path: Path) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    """The run, its history and its summary in a .wandb file."""
     from wandb.proto import wandb_internal_pb2 as proto
 
-    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    info = info_of(tmp_path / "run")
-    (info.directory / "report.html").write_text("<h1>report</h1>")
-    (listener,) = wandb_logger().listeners()
-    play(listener, info)
-
-    (path,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
     history: list[dict[str, Any]] = []
     summary: dict[str, Any] = {}
     seen = proto.Record()
@@ -312,14 +367,63 @@ def test_wandb_offline_run_reads_back(tmp_path: Path, monkeypatch: pytest.Monkey
             summary |= {item.key or "/".join(item.nested_key): item.value_json for item in record.summary.update}
         elif record.WhichOneof("record_type") == "run" and record.run.run_id:
             seen = record
-    assert (seen.run.run_id, seen.run.project, seen.run.run_group, list(seen.run.tags)) == ("0123abcd", "p", "g", ["t"])
+    return seen.run, history, summary
+
+
+@pytest.mark.timeout(120)
+def test_wandb_offline_reads_back_and_what_goes_on_has_the_whole_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    everything = list(records())
+    info = info_of(tmp_path / "run", first_unit=5, earlier=everything[:7])
+    (info.directory / "report.html").write_text("<h1>report</h1>")
+    (listener,) = wandb_logger().listeners()
+    listener.started(info)
+    for each in everything[7:]:
+        listener.record(each)
+    listener.finished(stored(info))
+
+    (path,) = (tmp_path / "run").glob("wandb/latest-run/*.wandb")
+    run, history, summary = read_wandb(path)
+    assert (run.run_id, run.project, run.run_group, list(run.tags)) == ("0123abcd", "p", "g", ["t"])
     losses = {row["unit"]: row["train/loss"] for row in history if "train/loss" in row}
+    assert list(losses) == list(range(1, 9))
     assert losses[8] == pytest.approx(1.5 / 8)
-    assert len(losses) == 8
     last = next(row for row in reversed(history) if "eval/task_01" in row)
     assert (last["unit"], last["seed_7/eval/task_02"]) == (8, 0.9)
     assert json.loads(summary["accuracy"]) == 0.75
     assert list(path.parent.glob("files/media/html/*.html"))
+
+
+class Resumed:
+    """Stands for a W&B run that the server knows up to a unit."""
+
+    resumed = True
+
+    def __init__(self, unit: int | None) -> None:
+        self.summary = {} if unit is None else {"unit": unit}
+        self.units: list[int] = []
+
+    def define_metric(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def log(self, row: dict[str, Any]) -> None:
+        self.units.append(row["unit"])
+
+
+@pytest.mark.parametrize(("known", "logged"), [(None, [0, 1, 2, 3, 4, 4]), (2, [3, 4, 4]), (9, [])])
+def test_wandb_online_is_told_what_it_lacks(
+    known: int | None, logged: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    run = Resumed(known)
+    monkeypatch.setattr(wandb, "init", lambda **_: run)
+    (listener,) = wandb_logger(mode="online").listeners()
+    listener.started(info_of(tmp_path, first_unit=4, earlier=list(records())[:6]))
+    assert run.units == logged
 
 
 def test_wandb_that_cannot_start_is_a_mistake_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,6 +450,11 @@ def test_tensorboard_reads_back(tmp_path: Path, make_picture: Callable[[Path], N
     make_picture(tmp_path / "figures" / "forgetting.png")
     (listener,) = tensorboard_logger().listeners()
     play(listener, info)
+    (listener,) = tensorboard_logger().listeners()  # again, as if killed after the second unit: it has everything once
+    listener.started(info._replace(first_unit=2, earlier=list(records())[:3]))
+    for record in list(records())[3:]:
+        listener.record(record)
+    listener.finished(stored(info))
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     task = [(event.step, event.value) for event in events.Scalars("eval/task_01")]
