@@ -68,6 +68,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]
     content = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]
     summary = json.loads((built.directory / "summary.json").read_text())
     assert summary["status"] == "completed"
+    assert not [warning for warning in summary["warnings"] if "checkpoint" in warning]  # it went on, and did not start again
     lines = [json.loads(line) for line in (built.directory / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["wall_s"]

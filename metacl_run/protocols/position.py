@@ -107,10 +107,13 @@ def _is(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _check_tensors(expected: Pytree, found: Pytree) -> None:
-    (here, shape_here), (there, shape_there) = (tree_flatten_with_path(tree) for tree in (expected, found))
-    if shape_here != shape_there:
-        raise ValueError("its state is that of another learner")
-    for (path, own), (_, other) in zip(here, there, strict=True):
-        if isinstance(own, Tensor) and not (isinstance(other, Tensor) and (own.shape, own.dtype) == (other.shape, other.dtype)):
-            what = f"{other.dtype} {list(other.shape)}" if isinstance(other, Tensor) else type(other).__name__
-            raise ValueError(f"{keystr(path)} is {what}, not {own.dtype} {list(own.shape)}")
+    own, other = ({keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]} for tree in (expected, found))
+    if own.keys() != other.keys():
+        raise ValueError(f"{min(own.keys() ^ other.keys())} is missing or unknown: it is the state of another learner")
+    for path, leaf in own.items():
+        there = other[path]
+        if isinstance(leaf, Tensor) and not (
+            isinstance(there, Tensor) and (leaf.shape, leaf.dtype) == (there.shape, there.dtype)
+        ):
+            what = f"{there.dtype} {list(there.shape)}" if isinstance(there, Tensor) else type(there).__name__
+            raise ValueError(f"{path} is {what}, not {leaf.dtype} {list(leaf.shape)}")
