@@ -110,7 +110,9 @@ def _compute(
             raise
         if outcome.status == "completed":
             store.drop_previous_checkpoint()
-        _close(store, {**head, **_results(experiment, outcome), "environment": {**environment, "kernels": outcome.kernels}})
+        with _faults_logged():
+            computed = {"environment": {**environment, "kernels": outcome.kernels}}
+            _close(store, {**head, **_results(experiment, outcome), **computed})
     return EXIT[outcome.status]
 
 
@@ -149,8 +151,8 @@ def _draw_again(directory: Path, console: Console, store: RunStore | None) -> No
     try:
         with contextlib.nullcontext() if store is not None else RunStore(directory), stop_on_signal(console.heard):
             _draw(directory)
-    except StorageError as error:  # the results stand all the same, in a folder that may only be read for instance
-        log.warning("not drawn again: %s", error)
+    except Exception as error:  # the results stand all the same, in a folder that may only be read for instance
+        log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
 def _draw(directory: Path) -> None:

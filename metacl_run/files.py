@@ -12,6 +12,11 @@ from metacl_run.errors import StorageError
 
 GONE = "somebody removed this folder while it was written to. Give the command again to start anew"
 
+REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),
+)
+
 
 @contextmanager
 def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[None]:
@@ -21,9 +26,9 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full. What was written before stands; make room and give the command again to go on"
-        elif error.errno == errno.ENOENT and not directory.is_dir() and directory.parent.is_dir():
+        elif error.errno == errno.ENOENT and error.filename and directory in Path(error.filename).parents:
             reason = GONE
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        elif error.errno in REFUSED:
             reason = f"cannot write there ({error.strerror}). Choose another place with {option}"
         else:
             name = Path(error.filename).name if error.filename else "a file"

@@ -37,18 +37,20 @@ class Console(Listener):
         self._view: View | None = None
         self._lines: Lines | None = None
         self._live: LiveDisplay | None = None
+        self._computing = False
 
     def __enter__(self) -> Console:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._computing = False
         if self._live is not None:
             self._live.message = None
             self._live.stop()
             self._live = None
 
     def started(self, info: RunInfo) -> None:
-        self._view = View(info)
+        self._view, self._computing = View(info), True
         self._lines = Lines(self._view)
         for line in self._lines.start():
             self._line(line)
@@ -64,8 +66,12 @@ class Console(Listener):
     def heard(self) -> None:
         """Says at once that the run has been asked to stop. Comes from a signal's handler: a live display draws in a thread of
         its own, and where there is none the text goes past Python's buffers."""
-        unit = "step" if self._view is None else self._view.info.unit_name
-        text = f"stopping after this {unit}; once more to stop at once"
+        work = (
+            f"stopping after this {self._view.info.unit_name}"
+            if self._view and self._computing
+            else "finishing what is at hand"
+        )
+        text = f"{work}; once more to stop at once"
         if self._live is not None:
             self._live.message = text
         else:
