@@ -360,7 +360,7 @@ def test_a_summary_that_is_nested_too_deep_is_computed_again(small: Callable[...
 def test_a_run_keeps_to_the_kernels_that_it_was_begun_with(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    online = ["algo=mer", "data.train_per_task=12", *SMALL_STREAM]
+    online = ["algo=la_maml", *SMALL_STREAM, "data.train_per_task=20"]
 
     def here(name: str) -> Experiment:
         folder = experiment(*online, tiny=[]).output_dir / name

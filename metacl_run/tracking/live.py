@@ -19,9 +19,11 @@ from metacl_run.scores import SCORES
 from metacl_run.tracking.lines import title
 from metacl_run.tracking.view import View, sparkline
 
-SPARK_WIDTH, BAR_WIDTH, NAME_WIDTH, LEAST_NAME, LEAST_BAR = 48, 20, 24, 8, 6
+SPARK_WIDTH, BAR_WIDTH, NAME_WIDTH, LEAST_BAR = 48, 20, 24, 6
 FRAME = 4
 """Columns that the panel's frame takes."""
+NUMBERS = 32
+"""Columns that a task's number and its three scores take, with the gaps between them."""
 BESIDE_TASKS = 14
 """Lines of the display that are no tasks: the frame, what the run is doing, the table's heading and the empty last line."""
 
@@ -88,13 +90,14 @@ def task_table(view: View, rows: int, width: int = 100) -> Table:
     objective = SCORES[view.info.score]
     whole = 1.0 if objective.higher_is_better else float(np.nanmax(view.now))
     longest = max([len(view.task_name(task)) for task in range(view.num_tasks)] + [0])
-    name_width, bar_width = _shares(width - 4 - 3 * 9, min(longest, NAME_WIDTH))  # a number and three scores with their gaps
+    name_width, bar_width = _shares(width - NUMBERS, min(longest, NAME_WIDTH))
 
     def add(number: str, name: str, now: float, learned: float, style: str = "") -> None:
         bar = ProgressBar(total=whole, completed=now if math.isfinite(now) else 0.0, width=bar_width)
         bars: list[RenderableType] = [bar] if bar_width else []
-        cut = name if len(name) <= name_width else name[: max(0, name_width - 1)] + "…"
-        table.add_row(number, Text(cut), *bars, *_score_cells(now, learned, objective.sign), style=style)
+        cut = Text(name if name_width else "")
+        cut.truncate(name_width, overflow="ellipsis")
+        table.add_row(number, cut, *bars, *_score_cells(now, learned, objective.sign), style=style)
 
     for heading in ("task", "", *([objective.score_name] if bar_width else []), "now", "learned", "change"):
         table.add_column(heading, justify="left" if heading in ("", objective.score_name) else "right", no_wrap=True)
@@ -113,10 +116,10 @@ def task_table(view: View, rows: int, width: int = 100) -> Table:
 
 def _shares(width: int, longest: int) -> tuple[int, int]:
     """Columns of the names and of the bars, 0 for none, out of what the numbers leave."""
-    bar = min(BAR_WIDTH, width - longest - 3)
+    bar = min(BAR_WIDTH, width - longest - 2)
     if bar >= LEAST_BAR:
         return longest, bar
-    return max(min(longest, width), LEAST_NAME), 0
+    return max(0, min(longest, width)), 0
 
 
 def _score_cells(now: float, learned: float, sign: int) -> list[RenderableType]:
