@@ -26,18 +26,17 @@ def lock(directory: Path) -> filelock.BaseFileLock:
     """
     path = directory / LOCK
     taken = filelock.FileLock(path, timeout=LOOK_S)
-    try:
-        with storage_errors(directory):
-            try:
-                taken.acquire()
-            except OSError as error:
-                if error.errno in NO_LOCKS:
-                    raise StorageError(_without_locks(directory, str(error.strerror))) from None
-                raise
-    except filelock.Timeout:
-        if _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
-            raise StorageError(_without_locks(directory, os.strerror(errno.EACCES))) from None
-        raise RunIsLockedError(directory) from None
+    with storage_errors(directory):
+        try:
+            taken.acquire()
+        except filelock.Timeout:
+            if _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
+                raise StorageError(_without_locks(directory, os.strerror(errno.EACCES))) from None
+            raise RunIsLockedError(directory) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                raise StorageError(_without_locks(directory, str(error.strerror))) from None
+            raise
     return taken
 
 
