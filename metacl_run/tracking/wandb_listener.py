@@ -66,9 +66,9 @@ class WandbListener(Listener):
         except Exception as error:
             # wandb raises its own errors, pydantic's and the network's, for the one cause: it cannot be had as set.
             reason = f"{type(error).__name__}: {error}"
+            offline = "" if self._settings.mode == "offline" else "logger.mode=offline needs neither account nor network, "
             raise ConfigError(
-                f"logger.mode={self._settings.mode}: W&B did not start ({reason}); logger.mode=offline needs neither "
-                "account nor network, logger=none goes without"
+                f"logger.mode={self._settings.mode}: W&B did not start ({reason}); {offline}logger=none goes without"
             ) from error
         # Against "unit", not W&B's own step, which would refuse the records a continued run writes a second time.
         self._run.define_metric("unit", hidden=True)
