@@ -7,21 +7,18 @@ import logging
 import shlex
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from metacl_run import metrics
 from metacl_run.config import Experiment
 from metacl_run.environment import describe
-from metacl_run.errors import RunIsLockedError, StorageError, UserError, keyed
-from metacl_run.files import storage_errors
+from metacl_run.errors import RunIsLockedError, UserError, keyed
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
 from metacl_run.protocols.base import Outcome, Run
 from metacl_run.ranks import ALONE, Ranks
-from metacl_run.reporting import figures, report
-from metacl_run.reporting.mark import is_drawn
+from metacl_run.shown import draw, show, warn_of_another_environment
 from metacl_run.stopping import stop_on_signal
-from metacl_run.tracking.archive import SCHEMA, has_ended, read, summary_of
+from metacl_run.tracking.archive import SCHEMA, has_ended, summary_of
 from metacl_run.tracking.console import Console
 from metacl_run.tracking.listener import Listener, RunInfo
 from metacl_run.tracking.lock import is_locked
@@ -50,11 +47,11 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
 
 def _lead(experiment: Experiment, ranks: Ranks) -> int:
     """The run on the one rank that writes and speaks. Data are read first: what is missing leaves no directory behind."""
-    directory = experiment.directory
+    directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress, directory)
     if _is_shown(experiment, summary_of(directory)):
         ranks.from_first(True)
-        return _show(experiment, console)
+        return EXIT[show(directory, console, device)]
     ranks.from_first(False)
     if is_locked(directory):
         raise RunIsLockedError(directory)
@@ -62,7 +59,7 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
     stream = _load(experiment, ranks)
     with RunStore(directory) as store:
         if ranks.from_first(_is_shown(experiment, summary_of(directory))):  # by another process, while this one was reading
-            return _show(experiment, console, store)
+            return EXIT[show(directory, console, device, store)]
         with to_file(directory):
             return _compute(experiment, ranks, console, loggers, store, stream)
 
@@ -94,7 +91,9 @@ def _compute(
     if known is not None and has_ended(known):
         store.clear()
     elif known is not None:
-        _warn_of_another_environment(experiment, known, "it goes on all the same; remove its directory to start again")
+        warn_of_another_environment(
+            known, experiment.gpu.torch_device, "it goes on all the same; remove its directory to start again"
+        )
     store.write_config(experiment.to_yaml())
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**_head(experiment), "environment": environment}
@@ -116,56 +115,15 @@ def _compute(
     return EXIT[outcome.status]
 
 
-# ------------------------------------------------------------------------------------------------- runs that have ended
-
-
 def _is_shown(experiment: Experiment, known: dict[str, Any] | None) -> bool:
     return known is not None and has_ended(known) and not experiment.rerun
-
-
-def _show(experiment: Experiment, console: Console, store: RunStore | None = None) -> int:
-    """Shows a run that has ended; what is missing of its figures and its report is drawn again first.
-
-    Raises:
-        StorageError: its files do not go together.
-    """
-    directory = experiment.directory
-    known = read(directory).summary
-    _warn_of_another_environment(experiment, known, "rerun=true computes it here")
-    try:
-        if not is_drawn(directory):
-            _draw_again(directory, console, store)
-        console.shown(known)
-    except UserError:
-        raise
-    except Exception as error:
-        raise StorageError(
-            f"{directory}: its files do not go together ({type(error).__name__}: {error}). rerun=true computes it anew"
-        ) from error
-    return EXIT[known["status"]]
-
-
-def _draw_again(directory: Path, console: Console, store: RunStore | None) -> None:
-    """Says what it does, and where it cannot."""
-    console.say("the report or a figure of this run is missing or out of date: drawing them again")
-    try:
-        with contextlib.nullcontext() if store is not None else RunStore(directory), stop_on_signal(console.heard):
-            _draw(directory)
-    except Exception as error:  # the results stand all the same, in a folder that may only be read for instance
-        log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
-
-
-def _draw(directory: Path) -> None:
-    with storage_errors(directory):
-        figures.draw(directory)
-        report.write(directory)
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
     """Writes the summary first, then what is drawn from the files, then tells the listeners."""
     store.finish(summary)
     try:
-        _draw(store.directory)
+        draw(store.directory)
     finally:
         for listener in store.listeners:
             listener.finished(summary)
@@ -237,14 +195,6 @@ def _run(
         stop_requested=lambda: ranks.any(stopped()),
         started=started,
     )
-
-
-def _warn_of_another_environment(experiment: Experiment, known: dict[str, Any], advice: str) -> None:
-    """The run id follows the config; the code and the machine may have changed since all the same."""
-    then, now = known.get("environment") or {}, describe(experiment.gpu.torch_device)
-    changed = [key for key in ("git_commit", "torch", "device") if then.get(key) != now[key]]
-    if changed:
-        log.warning("computed with another %s than there is now; %s", ", ".join(changed), advice)
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without figures and report, which take longer than the run."""
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", lambda _: None)
-    monkeypatch.setattr("metacl_run.experiment.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: None)
+    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
 
 
 def summary(built: Experiment) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_a_signal_between_summary_and_report(
             os.kill(os.getpid(), number)
         return original(directory)
 
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", told)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", told)
     built = small()
     assert run(built) == 0  # one signal: it finishes what it is doing
     assert is_drawn(built.directory)
@@ -106,7 +106,7 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(
     def refuse(_: Path) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", refuse)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", refuse)
     assert run(small()) == 0
     out, err = capsys.readouterr()
     assert "not drawn again: " in err
@@ -329,8 +329,8 @@ def test_a_finished_run_whose_files_do_not_go_together_is_one_message(
 ) -> None:
     built = small()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("metacl_run.experiment.figures.draw", lambda _: None)
-        patch.setattr("metacl_run.experiment.report.write", lambda _: None)
+        patch.setattr("metacl_run.shown.figures.draw", lambda _: None)
+        patch.setattr("metacl_run.shown.report.write", lambda _: None)
         run(built)
     damage(built.directory)
     with pytest.raises(StorageError, match=str(built.directory)) as caught:

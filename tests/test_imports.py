@@ -29,10 +29,13 @@ ALLOWED: dict[str, set[str]] = {
         *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),
     },
     "experiment": {
-        *("config", "environment", "errors", "files", "memory", "metrics", "protocols.base", "ranks", "stopping"),
-        *("reporting.figures", "reporting.mark", "reporting.report"),
+        *("config", "environment", "errors", "memory", "metrics", "protocols.base", "ranks", "shown", "stopping"),
         *("tracking.archive", "tracking.console", "tracking.listener", "tracking.lock", "tracking.run_log"),
         *("tracking.silent_store", "tracking.store"),
+    },
+    "shown": {
+        *("environment", "errors", "files", "reporting.figures", "reporting.mark", "reporting.report", "stopping"),
+        *("tracking.archive", "tracking.console", "tracking.store"),
     },
     "comparison": {"errors", "files", "metrics", "reporting", "scores", "statistics", "tracking.archive"},
     "config": {"errors", "metacl_run", "randomness"},

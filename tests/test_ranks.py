@@ -35,11 +35,11 @@ FEW_SHOT = [*TINY, "protocol.eval_episodes=5", "output_dir=runs", "progress=none
 SEQUENCES = [*SMALL, "output_dir=runs", "progress=none"]
 PROGRAM = """
 import os, signal
-from metacl_run import experiment  # brings torch, so what ranks.py says to it before that is said by `Together`
+from metacl_run import shown  # brings torch, so what ranks.py says to it before that is said by `Together`
 from metacl_run.cli import main
 from metacl_run.errors import DataError
 from metacl_run.protocols.continual_meta import _MetaLoop
-experiment.figures.draw = experiment.report.write = lambda _: None
+shown.figures.draw = shown.report.write = lambda _: None
 {fault}
 main()
 """
