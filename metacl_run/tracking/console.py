@@ -21,6 +21,14 @@ from metacl_run.tracking.view import SHOWN, View
 log = logging.getLogger("metacl_run")
 
 
+class LastingTerminal(Terminal):
+    """One whose reader may go (`metacl-run ... | head`): rich would end the process, a run goes on and prints nothing more."""
+
+    def on_broken_pipe(self) -> None:
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+
+
 class Console(Listener):
     """Shows the run in the way `progress` asks for; a context manager, which gives the terminal back whatever happens.
 
@@ -29,7 +37,7 @@ class Console(Listener):
     """
 
     def __init__(self, progress: str, directory: Path, terminal: Terminal | None = None) -> None:
-        self._terminal = terminal or Terminal()
+        self._terminal = terminal or LastingTerminal()
         if progress == "auto":
             able = self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
             progress = "rich" if able else "plain"
@@ -66,11 +74,9 @@ class Console(Listener):
     def heard(self) -> None:
         """Says at once that the run has been asked to stop. Comes from a signal's handler: a live display draws in a thread of
         its own, and where there is none the text goes past Python's buffers."""
-        work = (
-            f"stopping after this {self._view.info.unit_name}"
-            if self._view and self._computing
-            else "finishing what is at hand"
-        )
+        work = "finishing what is at hand"
+        if self._computing and self._view is not None:
+            work = f"stopping after this {self._view.info.unit_name}"
         text = f"{work}; once more to stop at once"
         if self._live is not None:
             self._live.message = text
@@ -82,22 +88,19 @@ class Console(Listener):
         """Prints the results from the run's files, so after the report has been written."""
         self.__exit__()
         show(self._directory, self._terminal)
-        status = summary["status"]
-        log.info("%s", status)
-        if status == "interrupted":
-            text = f"the same command goes on from {self._place(summary)}"
-            log.info("%s", text)
-            self._terminal.print(text, style="bold", highlight=False)
+        log.info("%s", summary["status"])
+        if summary["status"] == "interrupted":
+            self.say(f"the same command goes on from {self._place(summary)}", style="bold")
 
     def shown(self, summary: dict[str, Any]) -> None:
         """The same for a run that had ended before."""
         self.say(f"{summary['run_id']}: this run has been computed before; rerun=true repeats it")
         show(self._directory, self._terminal)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "dim") -> None:
         """A remark about the run."""
         log.info("%s", text)
-        self._terminal.print(text, style="dim", highlight=False, markup=False)
+        self._terminal.print(text, style=style, highlight=False, markup=False)
 
     def _line(self, line: str) -> None:
         log.info("%s", line)

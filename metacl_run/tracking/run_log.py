@@ -50,4 +50,5 @@ class _Terminal(logging.Handler):
     """To what is stderr at that moment: a live display puts something in its place that prints above the panel."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # whoever read it is gone
+            print(self.format(record), file=sys.stderr, flush=True)

@@ -76,7 +76,7 @@ def test_a_torn_library_is_compiled_again_and_ends_no_process(tmp_path: Path) ->
     (library,) = tmp_path.iterdir()
     assert library.stem == name
     whole = library.read_bytes()
-    for torn in (whole[:4096], whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2), b""):
+    for torn in (whole[:4096], whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)):
         library.write_bytes(torn)
         assert output(probe(LOAD, METACL_CACHE=str(tmp_path))) == name
         assert [path.read_bytes() for path in tmp_path.iterdir()] == [whole]

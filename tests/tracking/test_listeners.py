@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console as Terminal
 
-from metacl_run.tracking.console import Console
+from metacl_run.tracking.console import Console, LastingTerminal
 from metacl_run.tracking.lines import Lines
 from metacl_run.tracking.listener import Listener, RunInfo
 from metacl_run.tracking.live import LiveDisplay, task_table
@@ -254,6 +257,26 @@ def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) ->
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again, last
     for shown in ("Hebrew [old]", "Korean", "8/8 meta-updates", "chance 0.20", "-0.200"):
         assert shown in text
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("progress", ["plain", "none"])
+def test_losing_the_terminal_loses_nothing(
+    tmp_path: Path, progress: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # rich closes stdout, which is pytest's here
+    console = Console(progress, tmp_path / "run", LastingTerminal(file=Closed()))
+    with caplog.at_level(logging.INFO, logger="metacl_run"), console:
+        play(console, info_of(tmp_path / "run"))
+    said = [record.getMessage() for record in caplog.records]
+    assert "after task 1/2 Hebrew [old]: accuracy 0.850" in said
+    assert said[-1] == "completed"
 
 
 def test_progress_none_prints_results_only(tmp_path: Path) -> None:
