@@ -5,7 +5,7 @@
     accuracy_matrix.npy   float64 [replicates, tasks + 1, tasks], NaN where not reached
     checkpoint.pt         tensors and builtins with a digest of their own, `checkpoint.previous.pt` the one before
     summary.json          written when the run ends, whatever its status
-    run.log               what was said while running
+    run.log               the progress and what else was said, with times
 
 Small files are written beside their place and renamed into it; what a killed process has left half-written is removed at the
 next start. A lock keeps a second process out of a run in progress.
