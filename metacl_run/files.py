@@ -14,7 +14,7 @@ GONE = "somebody removed this folder while it was written to. Give the command a
 
 REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.ENOENT, errno.EEXIST, errno.ENAMETOOLONG),
 )
 
 
