@@ -28,7 +28,12 @@ class OtherVersionError(StorageError):
 
 
 class RunIsLockedError(StorageError):
-    """Another process is computing the run."""
+    """Another process is computing the run of this directory."""
+
+    def __init__(self, directory: object) -> None:
+        super().__init__(
+            f"{directory}: another process is computing this run. Wait for it, then give the command again to see it."
+        )
 
 
 GONE = "another process of this run is gone, or does not answer"

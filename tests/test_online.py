@@ -35,8 +35,8 @@ SMALL = [
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.experiment.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
 
 
 def stream_learners() -> list[str]:
@@ -68,6 +68,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]
     content = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]
     summary = json.loads((built.directory / "summary.json").read_text())
     assert summary["status"] == "completed"
+    assert not [warning for warning in summary["warnings"] if "checkpoint" in warning]  # it went on, and did not start again
     lines = [json.loads(line) for line in (built.directory / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["wall_s"]

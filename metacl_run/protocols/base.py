@@ -34,6 +34,8 @@ class Run:
     algo: Any
     model: Model
     data: Any
+    stream: Any
+    """What `Protocol.load` gave, on the device of `gpu`."""
     gpu: Gpu
     seeds: Sequence[int]
     insight: Insight
@@ -42,7 +44,7 @@ class Run:
     stop_requested: Callable[[], bool]
     """Asks all ranks, so every one must call it alike."""
     started: Callable[[list[list[str]], int, int, float | None], None]
-    """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from, the
+    """Called before the first unit, with the task names, the unit the run goes on from, the
     units of a task and the chance level."""
 
 
@@ -74,6 +76,7 @@ class Outcome:
         forecast: what the memory forecast said.
         chance: the accuracy of a guess; None where it is not one number.
         forward_transfer: whether `fwt` says something; see `data.base.SampleData.new_outputs`.
+        kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
         also: further metrics, [R] each by name.
         details: what else the summary is to say.
@@ -94,6 +97,7 @@ class Outcome:
     forecast: dict[str, float] = field(default_factory=dict)
     chance: float | None = None
     forward_transfer: bool = True
+    kernels: str = ""
     sizes: Sequence[float] | None = None
     also: dict[str, np.ndarray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -141,6 +145,10 @@ class Protocol(abc.ABC):
     @abc.abstractmethod
     def count_units(self, algo: Any, data: Any) -> int:
         """Units of work in a whole run, without those of a meta-test."""
+
+    @abc.abstractmethod
+    def load(self, data: Any, seeds: Sequence[int]) -> Any:
+        """Reads the data, before there is a run directory: a stream or pool of `data/base.py`. Raises DataError."""
 
     @abc.abstractmethod
     def check_ranks(self, algo: Any, ranks: int) -> None:

@@ -11,7 +11,7 @@ Shapes: R replicates, T tasks, E episodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -109,6 +109,9 @@ class ContinualMeta(Protocol):
     def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
         return self.updates_per_task * data.count_tasks()
 
+    def load(self, data: FewShotData, seeds: Sequence[int]) -> FewShotStream:
+        return data.load(seeds)
+
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
 
@@ -159,7 +162,7 @@ class _MetaLoop(Loop):
 
     def __init__(self, settings: ContinualMeta, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, run.data
-        self.stream: FewShotStream = run.data.load(run.seeds).to(run.gpu.torch_device)
+        self.stream: FewShotStream = run.stream
         self.objective = run.data.objective
         super().__init__(
             run,
@@ -305,7 +308,7 @@ class _MetaLoop(Loop):
     def _choose_chunks(self) -> None:
         """Chooses how many episodes a rank computes at once, and keeps to it: the chunk decides the order of summation."""
         settled, state = self.position.settled, self.position.state
-        if not settled:
+        if "chunks" not in settled:
             budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
             whole, shards = replace(self.engine, chunk=None, shards=WHOLE), self.engine.shards
             chunks: dict[str, int] = {}

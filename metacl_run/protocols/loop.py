@@ -1,17 +1,17 @@
 """What every protocol's training loop does alike: where it is in the stream, records, evaluations, checkpoints, the end.
 
 A protocol gives a subclass of `Loop` four things: a fresh state, a step, the scores of a state, and what happens between
-two tasks. All of a run's position is in one `Position`, which a checkpoint holds whole.
+two tasks. All of a run's position is in one `Position` (position.py), which a checkpoint holds whole.
 Shapes: R replicates, T tasks.
 """
 
 from __future__ import annotations
 
 import abc
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.kernels import build
 from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
+from metacl_run.protocols.position import Position
 from metacl_run.types import Pytree
 
 log = logging.getLogger("metacl_run")
@@ -36,54 +38,6 @@ class Evaluation(NamedTuple):
     """[R, T] float64, 95% half-widths over what was evaluated; None where it was a single thing."""
     transductive: Evaluation | None = None
     """The same with all queries of an episode together; None where that is no different."""
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a run is.
-
-    Attributes:
-        state: the learner's state, leaves [R, ...].
-        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
-        unit: units of work done.
-        bytes: length of metrics.jsonl.
-        sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
-        half_width: [R][T] 95% half-widths of the last evaluation.
-        transductive: of the evaluations with all queries of an episode together, "matrix" and "half_width" as above, and
-            "probes", [R][T] each; empty where there were none.
-        train_s, evaluate_s, insight_s: seconds spent.
-        features: of the tasks learned, as `protocols/look_inside.py` keeps them.
-        settled: what was decided at the first start and must not change after: sizes of chunks.
-        error: why the run diverged.
-        warnings: what the user should know about the numbers.
-    """
-
-    state: Pytree
-    matrix: Tensor
-    unit: int = 0
-    bytes: int = 0
-    sums: dict[str, Tensor] | None = None
-    summed: int = 0
-    probes: list[dict[str, Any]] = field(default_factory=list)
-    half_width: list[list[float]] | None = None
-    transductive: dict[str, Any] = field(default_factory=dict)
-    train_s: float = 0.0
-    evaluate_s: float = 0.0
-    insight_s: float = 0.0
-    features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
-    settled: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    warnings: list[str] = field(default_factory=list)
-
-    def to(self, device: torch.device) -> Position:
-        """The same with state and sums on `device`; the matrix stays where it is."""
-        moved = {
-            name: tree_map(lambda leaf: leaf.to(device), getattr(self, name))
-            for name in ("state", "sums")
-            if getattr(self, name) is not None
-        }
-        return Position(**{**vars(self), **moved})
 
 
 class Loop(abc.ABC):
@@ -169,6 +123,11 @@ class Loop(abc.ABC):
         store = self.run_.store
         self.position = self._resume()
         store.open_records(self.position.bytes)
+        store.check_records(self.position.unit - self.position.summed)
+        with self._same_kernels():
+            return self._train()
+
+    def _train(self) -> Outcome:
         self.prepare()
         self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task, self.chance)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
@@ -292,18 +251,33 @@ class Loop(abc.ABC):
     remedy = "A smaller learning rate"
 
     def _resume(self) -> Position:
-        content, warnings = self.run_.store.load_checkpoint()
-        if content is None:
-            states = self.fresh_states()
-            matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
-            position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
-        else:
-            position = Position(**content)
+        states = self.fresh_states()
+        matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
+        fresh = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
+        content, warnings = self.run_.store.load_checkpoint(fresh.check)
+        position = fresh if content is None else Position(**content)
         news = [*warnings, *(note for note in self.notes if note not in position.warnings)]
         for warning in news:
             log.info("warning: %s", warning)  # into run.log; the terminal says it with the results
         position.warnings += news
         return self.run_.ranks.from_first(position).to(self.device)
+
+    def _same_kernels(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps to the kernels that the run was begun with, without which the rounding differs; or says that it cannot."""
+        position = self.position
+        if position.kernels == build.OFF:
+            return build.without()
+        here = build.name() if self.device.type == "cpu" else build.OFF
+        if position.kernels not in ("", here):
+            warning = (
+                f"the run was begun with the compiled kernels {position.kernels} and goes on with "
+                f"{'torch operations' if here == build.OFF else here}: its numbers are right, but from here on they may differ "
+                "in the last digits from those of a run that was never interrupted"
+            )
+            log.warning("%s", warning)
+            position.warnings.append(warning)
+        position.kernels = here
+        return contextlib.nullcontext()
 
     def _save(self) -> None:
         self.position.bytes = self.run_.store.position
@@ -330,6 +304,7 @@ class Loop(abc.ABC):
             units=position.unit,
             error=position.error,
             warnings=position.warnings,
+            kernels=position.kernels,
             forecast=position.settled.get("forecast", {}),
         )
 

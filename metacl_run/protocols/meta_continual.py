@@ -19,6 +19,7 @@ Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -176,6 +177,9 @@ class MetaContinual(Protocol):
     def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
         return self.updates
 
+    def load(self, data: ConceptData, seeds: Sequence[int]) -> ConceptPool:
+        return self.seen(data).load_concepts()
+
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -192,7 +196,7 @@ class _TrajectoryLoop(Loop):
     def __init__(self, settings: MetaContinual, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, settings.seen(run.data)
         self.objective = self.data.objective
-        self.pool: ConceptPool = self.data.load_concepts().to(run.gpu.torch_device)
+        self.pool: ConceptPool = run.stream
         self.updates = settings.updates if self.algo.trains else 0
         starts = [0, *settings.schedule]
         self.sizes = [end - start for start, end in zip(starts, settings.schedule, strict=False)]

@@ -6,6 +6,7 @@ Shapes: R replicates, T tasks, U observations in a block, B samples of an observ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -105,6 +106,9 @@ class Online(Protocol):
     def count_units(self, algo: StreamLearner, data: SampleData) -> int:
         return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
 
+    def load(self, data: SampleData, seeds: Sequence[int]) -> SampleStream:
+        return self.seen(data).load_samples(seeds)
+
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
             raise ConfigError(
@@ -123,7 +127,7 @@ class StreamLoop(Loop):
 
     def __init__(self, settings: Online, run: Run) -> None:
         self.settings, self.algo = settings, run.algo
-        self.stream: SampleStream = settings.seen(run.data).load_samples(run.seeds).to(run.gpu.torch_device)
+        self.stream: SampleStream = run.stream
         self.features_on = f"up to {FEATURE_SAMPLES} {settings.eval_split} samples of each task"
         batch = self.algo.batch_size
         super().__init__(

@@ -230,9 +230,12 @@ def _matrix(directory: Path, replicates: int, tasks: int) -> np.ndarray:
     if not path.exists() or not tasks:
         return np.full((replicates, tasks + 1, tasks), np.nan)
     try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=float)
+        matrix = np.asarray(np.load(path, allow_pickle=False), dtype=float)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
+    if matrix.shape != (replicates, tasks + 1, tasks):
+        raise StorageError(f"{path} is of shape {matrix.shape}, but the run has {replicates} seeds and {tasks} tasks")
+    return matrix
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

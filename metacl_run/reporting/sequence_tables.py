@@ -65,6 +65,8 @@ def sentence(run: Run) -> str:
 
 def _sentence(run: Run) -> str:
     if run.sequences is None:
+        if run.rows_reached == 1 and len(run.probe_units):
+            return _of_first_task(run)
         return reading(run.matrix, run.chance, run.objective)
     test = run.sequences.meta_test
     if test is None:
@@ -73,6 +75,14 @@ def _sentence(run: Run) -> str:
     tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
     joint = np.nan if test.joint is None else float(test.joint[:, -1].mean())
     return reading_in_sequence(test.longest, held_out, memory, joint, tuned_on, run.objective)
+
+
+def _of_first_task(run: Run) -> str:
+    """What the last probe gave, of a run that stopped before its first task was learned."""
+    score, guess = run.objective, "" if run.chance is None else f"; chance is {run.chance:.2f}"
+    first, last = (shown(float(run.probe_scores[:, probe, 0].mean()), score) for probe in (0, -1))
+    where = f"{run.unit_name} {run.eval_units[-1]}/{run.units_per_task} of task 1"
+    return f"The last probe, after {where}: {score.score_words} {last} on it, {first} before learning{guess}."
 
 
 def _progress(found: Sequences, unit_name: str, objective: Score) -> str:

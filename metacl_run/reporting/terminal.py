@@ -30,7 +30,7 @@ def show(run_dir: Path, console: Console) -> None:
     console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
     for mark in marks(summary):
         console.print(f"[bold yellow]{mark}[/]", highlight=False)
-    if summary["error"]:
+    if summary["error"] and status != "failed":  # what failed is on its way to the user already
         console.print(escape(summary["error"]), style="red", highlight=False)
     if summary["metrics"]:
         few = 1 < len(summary["seeds"]) <= MAX_SEEDS

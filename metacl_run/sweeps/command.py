@@ -10,7 +10,7 @@ from typing import Any
 from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, fill
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.job import Job, plan
+from metacl_run.sweeps.job import COMPLETED, Job, plan
 from metacl_run.sweeps.listing import listing
 
 
@@ -30,14 +30,14 @@ def wants_status(asked: Mapping[str, Any]) -> bool:
 
 
 def run_sweep(asked: Mapping[str, Any], parts: Parts, jobs: Sequence[Sequence[str]], user_folder: str | None) -> int:
-    """Runs the jobs that have not ended, or only says how far each is; the exit status."""
+    """Runs the jobs that have not ended; the exit status. Or only says how far each is, and 0."""
     refuse_sweeper(parts.hydra)
     planned = plan(jobs, user_folder)
     if wants_status(asked):
-        ended = sweep.stored(planned)
-    else:
-        launch = sweep.through_hydra(parts.hydra, output_dir(planned), user_folder)
-        ended = sweep.run(planned, launch)
+        print(f"\n{listing(planned, sweep.stored(planned))}")
+        return COMPLETED
+    launch = sweep.through_hydra(parts.hydra, output_dir(planned), user_folder)
+    ended = sweep.run(planned, launch)
     print(f"\n{listing(planned, ended)}")
     return sweep.exit_status(ended)
 

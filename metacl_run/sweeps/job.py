@@ -38,6 +38,8 @@ class Ended(NamedTuple):
     error: str | None = None
     sweep_stopped: bool = False
     """Whether that was because the sweep was asked to stop."""
+    data_missing: bool = False
+    """Whether its data are missing or broken; such a job leaves no run directory."""
 
 
 def shared(jobs: Sequence[Job]) -> list[str]:

@@ -19,7 +19,7 @@ import filelock
 from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import StorageError, UserError
-from metacl_run.files import storage_errors
+from metacl_run.files import remove_unfinished, storage_errors
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.command import refuse_sweeper, wants_status
 from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
@@ -47,9 +47,9 @@ def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, 
     if wants_status(asked):
         if not search.folder.is_dir():
             print(f"search in {search.folder}: not started")
-            return FAILED
-        done = write_results(search, open_study(search))
-        return COMPLETED if done >= trials else FAILED
+        else:
+            write_results(search, open_study(search))
+        return COMPLETED
     ended: list[Ended] = []
     with _alone(search.folder):
         study = open_study(search)
@@ -79,6 +79,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another process runs this search. hydra/launcher= runs trials side by side"
             ) from None
     try:
+        remove_unfinished(folder)
         yield
     finally:
         lock.release()
@@ -90,7 +91,7 @@ def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str 
         return sweep.call_through(Trials(search, user_folder), trials_of, hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
         return [Ended(INTERRUPTED)]
-    except ConfigError:
+    except UserError:
         raise
     except Exception as error:  # a launcher may raise anything; the study says what its trials came to
         return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]

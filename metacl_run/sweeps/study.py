@@ -232,7 +232,7 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     terminal = Console()
     terminal.print(table)
     if best is not None:
-        print(f"to test the best settings: {best['command']}")
+        print(f"to measure the best on test data: {best['command']}")
     print(f"results   {search.folder / RESULTS}")
 
 

@@ -27,7 +27,7 @@ class RunOfTable(NamedTuple):
     directory: Path | None
     """None: it cannot be run."""
     refusal: str | None = None
-    """Why its data are missing."""
+    """Why its data are missing; without a directory: why it cannot be planned for want of them."""
 
 
 class Ours(NamedTuple):
@@ -67,11 +67,13 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
     if each.directory is None:
         return nothing("not offered") if each.refusal is None else nothing("data missing", each.refusal)
     found = state(each.directory)
+    if each.refusal is not None and found != "completed":
+        return nothing("data missing", each.refusal)
     if found in ("missing", "running", "interrupted"):
         return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
     try:
         summary = read(each.directory).summary
-        if summary.get("data_missing") and found == "failed":
+        if summary.get("data_missing") and found == "failed":  # a run of version 0.1
             return nothing("data missing", summary.get("error"))
         if found != "completed":
             return nothing(found, summary.get("error"))  # type: ignore[arg-type]

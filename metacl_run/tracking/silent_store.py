@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ class SilentStore:
     def save_checkpoint(self, content: dict[str, Any]) -> None:
         pass
 
-    def load_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+    def check_records(self, last_unit: int) -> None:
+        pass
+
+    def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
         """Nothing: where a run goes on from is asked of rank 0."""
         return None, []

@@ -32,7 +32,7 @@ class TensorBoardLogger(Logger):
 
 
 class TensorBoardListener(Listener):
-    """Writes into <run directory>/tensorboard; what a continued run repeats replaces what stood there."""
+    """Writes into <run directory>/tensorboard, anew at every start: of a continued run first the records from before."""
 
     def __init__(self, settings: TensorBoardLogger) -> None:
         self._settings = settings
@@ -43,10 +43,13 @@ class TensorBoardListener(Listener):
         from torch.utils.tensorboard import SummaryWriter
 
         self._info = info
-        purge = info.first_unit + 1 if info.first_unit else None  # events after the unit continued from are void
-        folder = str(info.directory / "tensorboard")
-        self._writer = SummaryWriter(folder, purge_step=purge, flush_secs=self._settings.flush_s)
-        self._writer.add_text("config", _code(info.config), info.first_unit)
+        folder = info.directory / "tensorboard"
+        for path in folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        self._writer = SummaryWriter(str(folder), flush_secs=self._settings.flush_s)
+        self._writer.add_text("config", _code(info.config), 0)
+        for record in info.earlier:
+            self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
         for name, value in scalars(record, self._info.seeds, self._info.score).items():

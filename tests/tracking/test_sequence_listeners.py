@@ -63,7 +63,7 @@ def lines(directory: Path, **settings: Any) -> list[str]:
         console.started(info_in_sequence(directory, settings.get("updates", 2000)))
         for record in records(**settings):
             console.record(record)
-    return out.getvalue().splitlines()
+    return [line[len("12:34:56  ") :] for line in out.getvalue().splitlines()]
 
 
 def test_plain_lines_of_meta_training_and_meta_test(tmp_path: Path) -> None:
