@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import inspect
 import json
-import types
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run import __version__
-from metacl_run.errors import ConfigError, keyed, nearest, shown
+from metacl_run.bounds import Seeds
+from metacl_run.conversion import convert
+from metacl_run.errors import ConfigError, described, faults, keyed, nearest, shown
 
 GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
 WITHOUT_EFFECT = ("logger", "output_dir", "rerun", "progress")
 """Top-level keys that cannot change a run's result, and so do not enter its id."""
 RUN_ID_LENGTH = 12
 TOP_LEVEL: dict[str, Any] = {
-    "seeds": list[int],
+    "seeds": Seeds,
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
@@ -162,10 +164,16 @@ def build(node: Any, group: str) -> Any:
 
 
 def fill(cls: type, given: Mapping[str, Any], group: str) -> Any:
-    """A dataclass from a node that has a value for each of its fields. Raises ConfigError with every mistake in the node."""
-    hints = typing.get_type_hints(cls)
+    """A dataclass from a node that has a value for each of its fields.
+
+    Raises:
+        ConfigError: every mistake in the node: unknown and missing settings, types and bounds; where there is none of these,
+            what the class says of its settings together.
+    """
+    with faults(f"{group}: the types of {cls.__name__} cannot be read"):
+        hints = typing.get_type_hints(cls, include_extras=True)
     fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-    mistakes = [_unknown(f"{group}.{key}", value, cls, fields, group) for key, value in given.items() if key not in fields]
+    mistakes = [_unknown(str(key), value, cls, fields, group) for key, value in given.items() if key not in fields]
     mistakes += [f"{group}.{name}: is missing; {cls.__name__} needs it" for name in fields if name not in given]
     values = {}
     for name, hint in fields.items():
@@ -176,69 +184,33 @@ def fill(cls: type, given: Mapping[str, Any], group: str) -> Any:
                 mistakes.append(f"{group}.{name}={shown(given[name])}: {error}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    with keyed(group):
+    with faults(f"{group}: {cls.__name__} cannot be made"), keyed(group):
         return cls(**values)
 
 
 def component_class(target: object, group: str) -> type:
     """Imports the class at a dotted path and makes sure it is a component."""
+    where = f"{group}._target_={shown(target)}"
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", str(target)):
+        raise ConfigError(f"{where}: must be a dotted path, package.module.Class")
     module_name, _, class_name = str(target).rpartition(".")
     try:
-        module = importlib.import_module(module_name)
+        with faults(f"{where}: importing {module_name} failed", but=ModuleNotFoundError):
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ConfigError(f"{group}._target_={target}: importing {module_name} failed: {error}") from None
-        raise ConfigError(f"{group}._target_={target}: there is no module {module_name} to import") from None
-    except (ValueError, TypeError):
-        raise ConfigError(f"{group}._target_={target}: must be a dotted path, package.module.Class") from None
-    except (ImportError, SyntaxError) as error:
-        raise ConfigError(f"{group}._target_={target}: importing {module_name} failed: {error}") from None
+            raise ConfigError(f"{where}: importing {module_name} failed: {described(error)}") from None
+        raise ConfigError(f"{where}: there is no module {module_name} to import") from None
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
         names = [name for name in dir(module) if name != class_name and dataclasses.is_dataclass(getattr(module, name))]
-        raise ConfigError(f"{group}._target_={target}: must name a dataclass in {module_name}.{nearest(class_name, names)}")
+        raise ConfigError(f"{where}: must name a dataclass in {module_name}.{nearest(class_name, names)}")
     return found
 
 
-def convert(value: Any, hint: Any) -> Any:
-    """The value as the type of a field: bool, int, float, str, Literal, X | None, list[X].
-
-    Raises:
-        ValueError: what is allowed, without the key.
-    """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        inner = [a for a in arguments if a is not type(None)]
-        try:
-            return convert(value, inner[0])
-        except ValueError as error:
-            raise ValueError(f"{error}, or null") from None
-    if origin is Literal:
-        if value in arguments and type(value) is type(arguments[0]):
-            return value
-        raise ValueError(f"must be one of {', '.join(map(str, arguments))}.{nearest(str(value), map(str, arguments))}")
-    if origin is list:
-        if not isinstance(value, list):
-            raise ValueError(f"must be a list, each entry {_name(arguments[0])}, as in [1,2]")
-        return [convert(item, arguments[0]) for item in value]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
-        return value
-    raise ValueError(f"must be {_name(hint)}")
-
-
-def _name(hint: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    return names.get(hint, getattr(hint, "__name__", str(hint)))
-
-
-def _unknown(key: str, value: Any, cls: type, fields: Mapping[str, Any], group: str) -> str:
-    name = key.split(".", 1)[1]
+def _unknown(name: str, value: Any, cls: type, fields: Mapping[str, Any], group: str) -> str:
     hint = _did_you_mean(name, group, fields)
-    return f"{key}={shown(value)}: {cls.__name__} has no such setting.{hint} It has: {', '.join(fields)}"
+    return f"{group}.{shown(name)}={shown(value)}: {cls.__name__} has no such setting.{hint} It has: {', '.join(fields)}"
 
 
 def _did_you_mean(name: str, group: str, fields: Mapping[str, Any]) -> str:
@@ -259,17 +231,11 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
         except ValueError as error:
             mistakes.append(f"{key}={shown(resolved.get(key))}: {error}")
             continue
-        if key == "seeds" and not _good_seeds(value):
-            mistakes.append(f"seeds={value}: must be one or more different whole numbers from 0, as in seeds=[0,1,2]")
+        if key == "seeds" and len(set(value)) < len(value):
+            mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
         if key == "output_dir" and not value:
             mistakes.append("output_dir=: must name a folder")
     return mistakes
-
-
-def _good_seeds(seeds: list[int]) -> bool:
-    from metacl_run.randomness import LARGEST_SEED  # brings numpy, which `--help` does without
-
-    return bool(seeds) and min(seeds) >= 0 and max(seeds) <= LARGEST_SEED and len(set(seeds)) == len(seeds)
 
 
 def _seen(field: Any, protocol: Any) -> bool:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metacl_run.bounds import Examples, Seed
 from metacl_run.data.glyph_drawing import draw_glyphs
 from metacl_run.data.shifted_images import LabelledImages, ShiftedImages
-from metacl_run.errors import require
 
 DIGITS = 10
 
@@ -22,15 +22,9 @@ class RotatedDigits(ShiftedImages):
         generator_seed: decides what the characters look like.
     """
 
-    train_hands: int
-    test_hands: int
-    generator_seed: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.train_hands >= 1, "train_hands", self.train_hands, "must be at least 1")
-        require(self.test_hands >= 1, "test_hands", self.test_hands, "must be at least 1")
-        require(self.generator_seed >= 0, "generator_seed", self.generator_seed, "must be at least 0")
+    train_hands: Examples
+    test_hands: Examples
+    generator_seed: Seed
 
     def sizes(self) -> tuple[int, int]:
         return DIGITS * self.train_hands, DIGITS * self.test_hands

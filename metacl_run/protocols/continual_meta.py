@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run import randomness
 from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import State
+from metacl_run.bounds import Count, CountFromZero, Examples, NonNegative
 from metacl_run.data.base import FewShotData, FewShotStream
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.errors import ConfigError, keyed
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
@@ -54,19 +55,13 @@ class ContinualMeta(Protocol):
     data: ClassVar[type] = FewShotData
     unit_name: ClassVar[str] = "meta-update"
 
-    updates_per_task: int
-    eval_episodes: int
-    eval_every: int
+    updates_per_task: Count
+    eval_episodes: Examples
+    eval_every: CountFromZero
     eval_split: EvalSplit
     transductive: bool
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        for name in ("updates_per_task", "eval_episodes", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def objective(self, data: FewShotData) -> Objective:
         return data.objective

@@ -16,6 +16,7 @@ from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
+from metacl_run.bounds import Count, CountFromZero, NonNegative
 from metacl_run.data.base import SampleData, SampleStream
 from metacl_run.data.validation import ValidationSamples
 from metacl_run.errors import ConfigError, keyed, require
@@ -54,17 +55,10 @@ class Online(Protocol):
     unit_name: ClassVar[str] = "observation"
 
     eval_split: EvalSplit
-    eval_every: int
-    probe_samples: int | None
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        probe = self.probe_samples
-        require(probe is None or probe >= 1, "probe_samples", probe, "must be at least 1, or null for all")
-        require(self.log_every >= 1, "log_every", self.log_every, "must be at least 1")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    eval_every: CountFromZero
+    probe_samples: Count | None
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def seen(self, data: SampleData) -> SampleData:
         """The data as the run sees them: without their test half where it is judged on validation."""

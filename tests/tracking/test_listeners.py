@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from rich.console import Console as Terminal
 
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.config import fill
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.console import Console, task_table
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, NoLogger, RunInfo
@@ -261,11 +262,11 @@ def test_no_logger_has_no_listeners() -> None:
 
 def wandb_logger(**changes: Any) -> WandbLogger:
     settings = {"mode": "offline", "project": "p", "entity": None, "group": "g", "tags": ["t"], "name": None}
-    return WandbLogger(**(settings | changes))
+    return fill(WandbLogger, settings | changes, "logger")
 
 
 def test_wandb_settings_are_checked() -> None:
-    with pytest.raises(SettingError, match="mode=ofline: must be one of online, offline, disabled"):
+    with pytest.raises(ConfigError, match=r"logger\.mode=ofline: must be one of online, offline, disabled"):
         wandb_logger(mode="ofline")
 
 
