@@ -18,11 +18,18 @@ PACKAGE = REPOSITORY / "metacl_run"
 ALLOWED: dict[str, set[str]] = {
     "metacl_run": set(),
     "__main__": {"cli"},
-    "cli": {"compose", "config", "errors", "experiment", "ranks", "sweeps", "tables"},
-    "compose": {"config", "errors"},
-    "sweeps": {"compose", "config", "errors", "experiment", "files", "metrics", "ranks", "tracking.archive"},
+    "cli": {
+        *("arguments", "compose", "config", "config_folder", "errors", "experiment", "help", "metacl_run", "overrides"),
+        *("ranks", "sweeps", "tables"),
+    },
+    "help": {"arguments", "config"},
+    "arguments": {"errors"},
+    "compose": {"config", "errors", "overrides"},
+    "overrides": {"errors"},
+    "config_folder": {"errors"},
+    "sweeps": {"compose", "config", "errors", "experiment", "files", "metrics", "overrides", "ranks", "tracking.archive"},
     "tables": {
-        *("compose", "config", "errors", "files", "metrics", "sweeps", "tracking.archive"),
+        *("compose", "config", "errors", "files", "metrics", "overrides", "sweeps", "tracking.archive"),
         *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),
     },
     "experiment": {
@@ -65,8 +72,8 @@ ALLOWED: dict[str, set[str]] = {
 """What each part of the package may import of the others: a part, or one module of it. `metacl_run` is `__init__.py`."""
 
 CONFINED = {
-    "hydra": {"cli", "compose", "config", "sweeps.space"},
-    "omegaconf": {"cli", "compose", "config"},
+    "hydra": {"cli", "compose", "overrides", "sweeps.space"},
+    "omegaconf": {"compose", "config"},
     "optuna": {"sweeps.study"},
     "wandb": {"tracking.wandb_listener"},
     "torchvision": set(),  # only through data.torchvision_guard, which imports it by name

@@ -16,7 +16,7 @@ from torch import nn
 
 from metacl_run.bounds import Width, Widths
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
 
 
@@ -35,7 +35,7 @@ class Oml(Model):
     hidden: Widths
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        channels, height, width = input_shape
+        channels, height, width = image_shape(self, input_shape)
         body: list[nn.Module] = []
         for stride in self.strides:
             enough = f"are too many for {input_shape[1]}x{input_shape[2]} images: convolutions are without padding"

@@ -16,13 +16,14 @@ from typing import Any
 
 import filelock
 
-from metacl_run.compose import Parts
+from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import StorageError, UserError
 from metacl_run.files import storage_errors
+from metacl_run.overrides import Parts
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import refuse_sweeper, wants_status
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
+from metacl_run.sweeps.command import check_launcher, wants_status
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from metacl_run.tracking.archive import read
 
@@ -33,7 +34,7 @@ def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         raise ConfigError(f"{next(line for line in parts.command if line.startswith('search.'))}: goes with metacl-run -m")
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
-    refuse_sweeper(parts.hydra)
+    check_launcher(parts.hydra)
     settings = fill(SearchSettings, asked["search"], "search")
     if settings.trials < 1:
         raise ConfigError(f"search.trials={settings.trials}: must be at least 1")
@@ -86,7 +87,7 @@ def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str 
         return sweep.call_through(Trials(search, user_folder), trials_of, hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
         return [Ended(INTERRUPTED)]
-    except ConfigError:
+    except UserError:
         raise
     except Exception as error:  # a launcher may raise anything; the study says what its trials came to
         return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
@@ -109,7 +110,7 @@ class Trials:
         trial, overrides = ask(self.search)
         name = f"trial {trial.number + 1}"
         try:
-            directory = checked(overrides, self.user_folder).directory
+            directory = experiment_of(overrides, self.user_folder).directory
         except UserError as error:
             tell(self.search, trial, None, directory=None)
             return Ended(FAILED, f"{name}: {error}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metacl_run.config import command_line
 from metacl_run.files import write_atomically
 from metacl_run.sweeps.search import Search
 from metacl_run.sweeps.space import Dimension
@@ -149,7 +149,7 @@ def write_results(search: Search, study: optuna.Study) -> int:
     if ranked:
         chosen = [each.override(ranked[0].params[each.key]) for each in search.dimensions]
         fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
-        best = {**_entry(ranked[0]), "command": shlex.join(["metacl-run", *fixed, *chosen])}
+        best = {**_entry(ranked[0]), "command": command_line([*fixed, *chosen], search.user_folder)}
     content = {
         "metric": search.metric,
         "direction": search.direction,

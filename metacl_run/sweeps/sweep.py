@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metacl_run.compose import job_number, launcher
-from metacl_run.config import ConfigError
+from metacl_run.errors import UserError
+from metacl_run.files import storage_errors
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (
@@ -107,6 +108,8 @@ def call_through(
     task: Called, overrides: list[list[str]], hydra: Sequence[str], output_dir: Path, user_folder: str | None
 ) -> list[Ended]:
     """Calls the task for every job through the launcher that the overrides of Hydra's config choose."""
+    with storage_errors(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
     with launcher(task, hydra, output_dir, user_folder) as chosen:
         task.shares_terminal = type(chosen).__name__ == BASIC
         return [each.return_value for each in chosen.launch(overrides, initial_job_idx=0)]
@@ -139,11 +142,13 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
             _let_stop(left)
             ended.update({job: _as_stored(job, None) for job in left})
             break
-        except ConfigError:
+        except UserError:
             raise
         except Exception as error:  # a launcher may raise anything; the jobs that it had started tell for themselves
             why = f"the launcher failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             ended.update({job: _as_stored(job, why) for job in left})
+            if all(ended[job].status == NOT_STARTED for job in left):  # type: ignore[union-attr]
+                ended.update({job: Ended(FAILED, why) for job in left})
             break
         if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
             break

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metacl_run.compose import experiment_of
 from metacl_run.sweeps import process
-from metacl_run.sweeps.job import COMPLETED, FAILED, checked
+from metacl_run.sweeps.job import COMPLETED, FAILED
 from metacl_run.tracking.archive import is_locked, state
 from tests.conftest import TINY
 from tests.test_run import ENVIRONMENT, metacl
@@ -56,7 +57,7 @@ def wait_until(condition: object, seconds: float = 90) -> None:
 
 def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
     overrides = [*TINY, "protocol.updates_per_task=100000", f"output_dir={tmp_path}", "progress=none"]
-    directory = checked(overrides, None).directory
+    directory = experiment_of(overrides, None).directory
 
     def kill() -> bool:
         if (directory / "metrics.jsonl").exists():
