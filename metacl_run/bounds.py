@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt, MaxLen, MinLen
 
+MOST_NUMBERS = 2 * 10**9
+"""Numbers of one kind that are held at once, 8 GB of them in float32: beyond it a run is refused before anything is made."""
 LARGEST_WHOLE = 2**63 - 1
 """What a tensor of whole numbers can hold: the bound of those that have none of their own."""
 

@@ -122,7 +122,7 @@ def inform(given: argparse.Namespace) -> int:
         (job,) = expand(given.overrides, given.config_dir, multirun=False)
         print(help.text(compose_job(job, given.config_dir)[1], given.config_dir))
         return 0
-    if given.cfg:
+    if not given.shell_completion:
         expand(given.overrides, given.config_dir, multirun=False)
     with hydra_errors(given.config_dir), _errors_from_hydra():
         try:

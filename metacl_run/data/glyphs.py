@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from metacl_run.bounds import Classes, Seed, Tasks
+from metacl_run.bounds import MOST_NUMBERS, Classes, Seed, Tasks
 from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.glyph_drawing import draw_glyphs, script_sizes
 from metacl_run.data.image_data import ImageData
-from metacl_run.errors import require
+from metacl_run.errors import require_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,12 @@ class Glyphs(ImageData):
     def __post_init__(self) -> None:
         super().__post_init__()
         enough = f"must be at least num_scripts={self.num_scripts}"
-        require(self.num_classes >= self.num_scripts, "num_classes", self.num_classes, enough)
+        pixels = self.num_classes * self.images_per_class * self.image_size**2
+        most = f"asks with images_per_class and image_size for {pixels:.1e} pixels, and at most {MOST_NUMBERS:.0e} are held"
+        require_all(
+            (self.num_classes >= self.num_scripts, "num_classes", self.num_classes, enough),
+            (pixels <= MOST_NUMBERS, "num_classes", self.num_classes, most),
+        )
 
     def catalogue(self) -> Catalogue:
         sizes = script_sizes(self.num_classes, self.num_scripts)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metacl_run.bounds import Examples, Seed
+from metacl_run.bounds import MOST_NUMBERS, Examples, Seed
 from metacl_run.data.glyph_drawing import draw_glyphs
 from metacl_run.data.shifted_images import LabelledImages, ShiftedImages
+from metacl_run.errors import require
 
 DIGITS = 10
 
@@ -25,6 +26,11 @@ class RotatedDigits(ShiftedImages):
     train_hands: Examples
     test_hands: Examples
     generator_seed: Seed
+
+    def __post_init__(self) -> None:
+        pixels = DIGITS * (self.train_hands + self.test_hands) * self.image_size**2
+        most = f"asks with test_hands and image_size for {pixels:.1e} pixels, and at most {MOST_NUMBERS:.0e} are held"
+        require(pixels <= MOST_NUMBERS, "train_hands", self.train_hands, most)
 
     def sizes(self) -> tuple[int, int]:
         return DIGITS * self.train_hands, DIGITS * self.test_hands

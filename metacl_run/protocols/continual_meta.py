@@ -7,6 +7,7 @@ Shapes: R replicates, T tasks, E episodes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -27,7 +28,7 @@ from metacl_run.inner.shards import WHOLE
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.randomness import Purpose
@@ -91,9 +92,18 @@ class ContinualMeta(Protocol):
         most = max(shots + queries, data.shots + data.queries)
         with keyed("data"):
             data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
+        self._check_memory(algo, data, shots + queries)
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
+
+    def _check_memory(self, algo: EpisodeLearner, data: FewShotData, examples: int) -> None:
+        pixels, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
+        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * pixels, setting, "a meta-batch of episodes")
+        for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
+            steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
+            key = "algo.inner_steps" if training else "algo.eval_inner_steps"
+            refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
 
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)

@@ -16,6 +16,7 @@ Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -43,6 +44,7 @@ from metacl_run.protocols.base import (
     Run,
     Status,
     refuse_batch_norm,
+    refuse_beyond_memory,
     refuse_more_ranks_than_episodes,
 )
 from metacl_run.protocols.findings import Findings
@@ -147,6 +149,9 @@ class MetaContinual(Protocol):
             require(learned % algo.step_examples == 0, "step_examples", algo.step_examples, most)
             if data.objective is not CLASSIFICATION:
                 require(algo.remember == 0, "remember", algo.remember, "must be 0: a function has no place of its own")
+        shown = algo.classes * algo.examples_per_class + algo.remember
+        numbers = algo.meta_batch_size * shown * math.prod(data.input_shape)
+        refuse_beyond_memory(numbers, f"algo.meta_batch_size={algo.meta_batch_size}", "a meta-batch of trajectories")
         network, params = self.network(algo, model, data, 0, torch.float32, None)
         refuse_batch_norm(network.module, model, "model=oml_small, model=conv4_image_small")
         algo.init(network, params)

@@ -23,7 +23,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Loop
 from metacl_run.protocols.memory import Memory
@@ -78,6 +78,8 @@ class Online(Protocol):
             most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
             recall = algo.recall(tasks)
+        shown, pixels = recall.draws * recall.size, math.prod(data.input_shape)
+        refuse_beyond_memory(shown * pixels, f"algo: {type(algo).__name__} replays {shown} samples at once", "their images")
         usable = samples // algo.batch_size * algo.batch_size
         if recall.keep == "ring" and recall.capacity // tasks > usable:
             raise ConfigError(
