@@ -143,4 +143,5 @@ def forced(override: Override, groups: Sequence[str]) -> str:
         value = override.value()
         if not isinstance(value, str) and (value is not None or key not in MAY_BE_NONE):
             raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
-    return line if override.type != OverrideType.CHANGE or is_choice or key.startswith("hydra") else f"++{line}"
+    is_setting = override.type in (OverrideType.CHANGE, OverrideType.ADD) and not is_choice and not key.startswith("hydra")
+    return f"++{line.lstrip('+')}" if is_setting else line

@@ -31,7 +31,9 @@ from metacl_run.tracking.archive import read
 def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
     """Runs the trials that are missing and shows the best; the exit status."""
     if not multirun:
-        raise ConfigError(f"{next(line for line in parts.command if line.startswith('search.'))}: goes with metacl-run -m")
+        raise ConfigError(
+            f"{next(line for line in parts.command if line.lstrip('+').startswith('search'))}: goes with metacl-run -m"
+        )
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
     check_launcher(parts.hydra)
