@@ -76,7 +76,7 @@ def _composed(overrides: Sequence[str], user_folder: str | None) -> DictConfig:
     with _hydra(user_folder) as loader:
         groups = [*loader.list_groups(""), *_folders(user_folder)]
         lines = [forced(read(line, loader), groups) for line in overrides]
-        with hydra_errors(user_folder):
+        with hydra_errors(user_folder, overrides):
             config = compose(CONFIG_NAME, overrides=lines, return_hydra_config=True)
     OmegaConf.set_struct(config, False)
     for group, option in config.hydra.runtime.choices.items():
@@ -141,7 +141,7 @@ def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
 
 
 @contextmanager
-def hydra_errors(user_folder: str | None = None) -> Iterator[None]:
+def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) -> Iterator[None]:
     """Says in one message of ours what Hydra, OmegaConf or YAML raise about a config. Raises ConfigError."""
     try:
         yield
@@ -150,7 +150,8 @@ def hydra_errors(user_folder: str | None = None) -> Iterator[None]:
     except MissingConfigException as error:
         raise ConfigError(_no_such_option(error, user_folder)) from None
     except RecursionError:
-        raise ConfigError("the config refers to itself: a defaults list names its own file, or a value its own key") from None
+        words = f"{shown(' '.join(overrides))}: " if overrides else ""
+        raise ConfigError(f"{words}a defaults list names its own file, or a value its own key") from None
     except Exception as error:  # they raise ValueErrors, KeyErrors and assertions of many kinds as well
         raise ConfigError(_first_lines(error)) from None
 

@@ -6,10 +6,11 @@ is left out.
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import pytest
 import yaml
 
 from metacl_run import experiment
-from metacl_run.cli import exit_status
+from metacl_run.cli import check, exit_status
 from metacl_run.config import config_dir
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.job import COMPLETED, Ended
@@ -91,7 +92,7 @@ Answer = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Answer:
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Answer]:
     """The exit status of words and what they print on stderr; nothing is run."""
     monkeypatch.setattr(experiment, "run", lambda built, ranks: 0)
     monkeypatch.setattr(sweep, "run", lambda jobs, launch: [Ended(COMPLETED) for _ in jobs])
@@ -104,7 +105,9 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         status = exit_status(words)
         return status, capsys.readouterr().err
 
-    return ask
+    handlers = list(logging.root.handlers)
+    yield ask
+    logging.root.handlers[:] = handlers  # --info has left one of this test's output
 
 
 def mistakes(words: Sequence[str], ask: Answer) -> list[str]:
@@ -127,6 +130,117 @@ def mistakes(words: Sequence[str], ask: Answer) -> list[str]:
     if status == 1 and not any(key_of(word) in said for word in words) and not ANY_KEY.search(said):
         wrong.append("names no key")
     return [f"{words}: {', '.join(wrong)}: {said[:600]}"] if wrong else []
+
+
+ZEROS = "1" + "0" * 400
+NAMED = [
+    (["list"], "list: settings are given as key=value"),
+    (["--nope"], "unrecognized arguments: --nope"),
+    (["--config-dir"], "argument --config-dir/-cd: expected one argument"),
+    (["--config-dir", "/nowhere"], "--config-dir=/nowhere: there is no such folder"),
+    (["--config-name", "nope"], "--config-name: there is one"),
+    (["--config-path", "/nope"], "--config-path: the shipped options cannot be replaced"),
+    (["--experimental-rerun", "/nope"], "--experimental-rerun: would run what a pickle says"),
+    (["-m", "--cfg", "job"], "--cfg: does not go with --multirun"),
+    (["--cfg", "job", "algo=nope"], "algo=nope: there is no such option."),
+    (["--help", "algo=nope"], "algo=nope: there is no such option."),
+    (["--help", "algo.nope"], "algo.nope: settings are given as key=value"),
+    (["--cfg", "job", "algo.nope=1"], "algo.nope: there is no such setting in this config"),
+    (["--cfg", "job", "--resolve", "output_dir=${nope}"], "Interpolation key 'nope' not found"),
+    (["--shell-completion", "nope"], "Expecting one subcommand"),
+    (["algo=nope"], "Options of one's own come with --config-dir FOLDER."),
+    (["data=../data/rotated_digits"], "data=../data/rotated_digits: must be the plain name of an option"),
+    (["algo=sgd.yaml"], "algo=sgd.yaml: must be the plain name of an option"),
+    (["pair=nope"], "pair=nope: follows from algo and data"),
+    (["hydra.run.dir=/dev/null/x"], "hydra.run.dir=/dev/null/x: has no effect on a single run"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true: has no effect on a single run"),
+    (
+        ["-m", "hydra.job.chdir=true"],
+        "hydra.job.chdir=true: has no effect; of Hydra's settings a sweep looks at",
+    ),
+    (["~sweep"], "~sweep: sweep cannot be left out"),
+    (["-m", "sweep=null"], "sweep=null: must have the settings status"),
+    (["-m", "search=1"], "search=1: must have the settings trials, metric"),
+    (["-m", "sweep.status=true,false"], "sweep.status=true,false: takes one value"),
+    (["-m", "search.trials=0", "algo.inner_lr=0.1,0.2"], "search.trials=0: must be at least 1"),
+    (["search.trials=2"], "search.trials=2: goes with metacl-run -m"),
+    (["sweep.status=false"], "sweep.status=false: goes with metacl-run -m"),
+    (["table.size=smoke"], "table.size=smoke: has no effect without table=<name>"),
+    (["-m", "algo.inner_lr=range(0,0)"], "algo.inner_lr=range(0,0): gives no values to sweep over"),
+    (["-m", "algo.inner_lr=range(0,1,0)"], "algo.inner_lr=range(0,1,0): gives no values to sweep over"),
+    (["-m", "algo=glob(nope*)"], "algo=glob(nope*): gives no values to sweep over"),
+    (["-m", "data.shots=range(0,1e12)"], "data.shots=range(0,1e12): makes more than 10000 jobs"),
+    (["k" * 10_000 + "=1"], "a key has at most 200 characters"),
+    (["algo" + ".y" * 60 + "=1"], "is nested more than 20 levels deep"),
+    (["seeds=" + "[" * 500], "is nested more than 20 levels deep"),
+    ([f"protocol.checkpoint_every={ZEROS}"], "(401 characters): must be from -"),
+    (["algo.inner_steps=" + "9" * 5000], "algo.inner_steps=999"),
+    (["output_dir=" + "d" * 300], "a folder's name has at most 255 bytes"),
+    (["data=split_mnist", "data.root=~nosuchuser/x"], "data.root=~nosuchuser/x: there is no home folder of that user"),
+    (["output_dir=${output_dir}"], "output_dir: Recursive interpolation detected"),
+    (["seeds=[" + ",".join(map(str, range(1001))) + "]"], "must have at most 1000 entries"),
+    (["data.num_classes=1000000000000000000"], "data.num_classes=1000000000000000000: must be at most 100000"),
+    (["model.channels=1000000"], "model: Conv4 would have 2.7e+13 parameters"),
+    (["algo.meta_batch_size=1000000"], "algo.meta_batch_size=1000000: a meta-batch of episodes would be 7.8e+09 numbers"),
+    (["data=sinusoid", "model=oml_small"], "model: Oml takes images"),
+    (["data=sinusoid", "model=anml_small"], "model: Anml takes images"),
+    (["data=split_cifar10", "algo=maml"], "Algorithms for these data: a_gem, c_maml, der_pp, er"),
+    (
+        ["algo.outer_lr=-1", "algo.meta_batch_size=0", "protocol.log_every=0"],
+        "algo.meta_batch_size=0: must be at least 1\nalgo.outer_lr=-1: must be greater than 0\nprotocol.log_every=0: must be",
+    ),
+    (
+        ["algo=la_maml", "algo.inner_batch=3", "algo.memory=5"],
+        "algo.inner_batch=3: must be 1 to batch_size=10, and divide it\nalgo.replay=10: must be at most memory=5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), NAMED, ids=[" ".join(words)[:60] for words, _ in NAMED])
+def test_a_mistake_is_one_message(words: list[str], message: str, answer: Answer) -> None:
+    status, said = answer(*words)
+    assert message in said
+    assert status == 1
+
+
+FINE = [
+    ["output_dir=X", "-m", "data.shots=1,2", "sweep.status=true", "data.queries=2"],
+    ["-m", "algo=glob(*maml)", "sweep.status=true"],
+    ["-m", "experiment=glob(sinusoid_*)"],
+    ["-m", "seeds=0,1", "output_dir=größe/a=b"],
+    ["seeds=3", "--run"],
+    ["experiment=null", "table=null"],
+    ["--cfg", "job", "algo=er", "--package", "algo"],
+    ["--info", "defaults-tree", "algo=er"],
+    ["--version"],
+    ["--hydra-help"],
+]
+
+
+@pytest.mark.parametrize("words", FINE, ids=[" ".join(words) for words in FINE])
+def test_these_are_right(words: list[str], answer: Answer) -> None:
+    assert answer(*words) == (0, "")
+
+
+def test_help_has_the_comments_of_what_is_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(["--help", "algo=anil"]) == 0
+    shown = capsys.readouterr().out
+    assert "plastic: all              # all | head (ANIL)" in shown
+    assert "# what algo=anil changes:" in shown
+    assert "_target_" not in shown
+    assert "  pair: " not in shown
+    groups = shown[shown.index("Groups and") : shown.index("Flags")]
+    assert max(map(len, groups.splitlines())) <= 120
+
+
+def test_paths_do_not_move_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    relative, home = check(["output_dir=runs"], None), check(["output_dir='~/runs'"], None)
+    assert relative.output_dir == tmp_path / "runs"
+    assert home.output_dir == tmp_path / "home" / "runs"
+    assert relative.run_id == home.run_id
+    assert check(["seeds=3"], None).run_id == check(["seeds=[3]"], None).run_id
 
 
 def test_any_command_line_is_answered(answer: Answer) -> None:

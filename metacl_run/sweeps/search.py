@@ -7,8 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
+
+from metacl_run.bounds import Seed
 from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, Experiment
 from metacl_run.errors import UserError, nearest
@@ -34,12 +37,12 @@ class SearchSettings:
         seed: of the sampler.
     """
 
-    trials: int
+    trials: Annotated[int, Ge(1), Le(10**5)]
     metric: str | None
     direction: Literal["maximize", "minimize"] | None
     sampler: Literal["tpe", "random"]
     pruner: Literal["median", "none"] | None
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)

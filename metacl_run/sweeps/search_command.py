@@ -31,15 +31,12 @@ from metacl_run.tracking.archive import read
 def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
     """Runs the trials that are missing and shows the best; the exit status."""
     if not multirun:
-        raise ConfigError(
-            f"{next(line for line in parts.command if line.lstrip('+').startswith('search'))}: goes with metacl-run -m"
-        )
+        line = next(line for line in parts.command if line.lstrip("+").startswith("search"))
+        raise ConfigError(f"{line}: goes with metacl-run -m")
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
     check_launcher(parts.hydra)
     settings = fill(SearchSettings, asked["search"], "search")
-    if settings.trials < 1:
-        raise ConfigError(f"search.trials={settings.trials}: must be at least 1")
     search = prepare(settings, parts, user_folder)
     from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
 
