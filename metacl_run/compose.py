@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacl_run.config import Experiment, config_dir, load
 from metacl_run.errors import ConfigError, UserError, nearest, shown
-from metacl_run.overrides import COMMAND_NODES, Parts, forced, grid, read
+from metacl_run.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
 from metacl_run.overrides import split as split_overrides
 
 CONFIG_NAME = "config"
@@ -80,17 +80,13 @@ def _composed(overrides: Sequence[str], user_folder: str | None) -> DictConfig:
             config = compose(CONFIG_NAME, overrides=lines, return_hydra_config=True)
     OmegaConf.set_struct(config, False)
     for group, option in config.hydra.runtime.choices.items():
-        if option is not None and not group.startswith("hydra") and not _is_plain_name(str(option)):
+        if option is not None and not group.startswith("hydra") and not is_plain_name(str(option)):
             raise ConfigError(f"{group}={shown(option)}: must be the plain name of an option, without folders or ending")
     return config
 
 
 def _folders(user_folder: str | None) -> list[str]:
     return [path.name for path in Path(user_folder).iterdir() if path.is_dir()] if user_folder else []
-
-
-def _is_plain_name(option: str) -> bool:
-    return re.fullmatch(r"\w[\w+.-]*", option) is not None and not option.endswith((".yaml", ".yml"))
 
 
 @contextmanager

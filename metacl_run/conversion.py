@@ -57,7 +57,8 @@ def _optional(value: Any, arguments: Sequence[Any]) -> Any:
     try:
         return convert(value, inner)
     except ValueError as error:
-        raise ValueError(f"{error}, or null") from None
+        allowed, semicolon, why = str(error).partition("; ")
+        raise ValueError(f"{allowed}, or null{semicolon}{why}") from None
 
 
 def _list(value: Any, entry: Any) -> list[Any]:

@@ -21,6 +21,7 @@ MAY_BE_NONE = ("experiment", "table")
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
 """Characters of an override and of its key, and levels of brackets or dots in it."""
 MOST_JOBS = 10_000
+MOST_OVERRIDES = 1000
 
 
 class Parts(NamedTuple):
@@ -34,6 +35,10 @@ class Parts(NamedTuple):
 
 def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
     """Reads overrides and sorts them. Raises ConfigError."""
+    if len(overrides) > MOST_OVERRIDES:
+        raise ConfigError(
+            f"{shown(overrides[0])} ...: more than {MOST_OVERRIDES} settings; put them into a file of --config-dir"
+        )
     parts = Parts([], [], [])
     for line in overrides:
         override = read(line, loader)
@@ -65,10 +70,10 @@ def read(line: str, loader: ConfigLoader) -> Override:
         ConfigError: it cannot be read, or is too long or too deep.
     """
     _refuse_monsters(line)
-    if not re.search(r"[=~]", line):
+    if not re.match(r"[^=]+=|~", line):
         raise ConfigError(
-            f"{shown(line)}: settings are given as key=value, as in algo=maml data.shots=5; `metacl-run --help` lists the "
-            "groups and their choices"
+            f"{shown(line) or repr(line)}: settings are given as key=value, as in algo=maml data.shots=5; "
+            "`metacl-run --help` lists the groups and their choices"
         )
     parser = OverridesParser.create(config_loader=loader)
     try:
@@ -133,14 +138,23 @@ def grid(overrides: Sequence[Override], *, multirun: bool) -> list[list[str]]:
     return [list(job) for batch in BasicSweeper.split_arguments(list(overrides), max_batch_size=None) for job in batch]
 
 
+def is_plain_name(option: str) -> bool:
+    """Whether an option may be called so: its name is the name of its file, and a part of the run's directory."""
+    return re.fullmatch(r"\w[\w+.-]*", option) is not None and not option.endswith((".yaml", ".yml"))
+
+
 def forced(override: Override, groups: Sequence[str]) -> str:
     """key=value as ++key=value, so that a misspelt key composes and is reported with all other mistakes by `config.load`."""
     line, key = str(override.input_line), override.key_or_group
     is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
     if first_of(override) == "pair":
         raise ConfigError(f"{line}: follows from algo and data; its settings can be given one by one")
-    if is_choice and override.type != OverrideType.DEL:
+    if is_choice and override.type == OverrideType.DEL:
+        raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
+    if is_choice:
         value = override.value()
+        if isinstance(value, str) and not is_plain_name(value):
+            raise ConfigError(f"{line}: must be the plain name of an option, without folders or ending")
         if not isinstance(value, str) and (value is not None or key not in MAY_BE_NONE):
             raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
     is_setting = override.type in (OverrideType.CHANGE, OverrideType.ADD) and not is_choice and not key.startswith("hydra")

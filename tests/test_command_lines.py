@@ -158,6 +158,12 @@ NAMED = [
         ["-m", "hydra.job.chdir=true"],
         "hydra.job.chdir=true: has no effect; of Hydra's settings a sweep looks at",
     ),
+    (["=1"], "=1: settings are given as key=value"),
+    (["a=1"] * 1001, "more than 1000 settings"),
+    (["~algo"], "~algo: every run has one option of a group"),
+    (["experiment=../experiment/oml"], "experiment=../experiment/oml: must be the plain name of an option"),
+    (["algo.inner_lr=-1"], "algo.inner_lr=-1: must be greater than 0, or null; null learns the rates"),
+    (["-m", "search.trials=2", "algo.inner_lr=glob(*)"], "algo.inner_lr=glob(*): gives no values to sweep over"),
     (["~sweep"], "~sweep: sweep cannot be left out"),
     (["-m", "sweep=null"], "sweep=null: must have the settings status"),
     (["-m", "search=1"], "search=1: must have the settings trials, metric"),
@@ -243,6 +249,7 @@ def test_paths_do_not_move_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch,
     assert check(["seeds=3"], None).run_id == check(["seeds=[3]"], None).run_id
 
 
+@pytest.mark.timeout(900)  # half a minute of one core that is free
 def test_any_command_line_is_answered(answer: Answer) -> None:
     rng = random.Random(0)
     assert not [mistake for _ in range(300) for mistake in mistakes(drawn(rng), answer)]

@@ -64,8 +64,9 @@ def _dimension(override: Override) -> Dimension:
             above = " and its start above 0, for a logarithmic scale" if log else ""
             raise ConfigError(f"{override.input_line}: an interval's start must be below its end{above}")
         return Dimension(key, low, high, log=log)
+    count = points(override)
     if isinstance(value, RangeSweep):
-        if points(override) > MOST_JOBS:
+        if count > MOST_JOBS:
             raise ConfigError(f"{override.input_line}: has more than {MOST_JOBS} values; an interval has no need of a number")
         values = [float(each) if isinstance(value.step, float) else int(each) for each in value.range()]
         if len(values) < 2:
