@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -213,7 +212,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "seeds": experiment.seeds,
         "eval_split": experiment.protocol.eval_split,
         "score": experiment.protocol.objective(experiment.data).score_name,
-        "command": shlex.join(["metacl-run", *experiment.overrides]),
+        "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.without_effect,
     }

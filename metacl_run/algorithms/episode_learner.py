@@ -9,12 +9,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Lt
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaLearner, State, Update
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, ExamplesFromZero, Positive
 from metacl_run.models.base import Network
 from metacl_run.types import Episode, Params, Pytree
 
@@ -31,24 +33,10 @@ class EpisodeLearner(MetaLearner):
         train_queries: query examples per class while meta-learning; null: data.queries.
     """
 
-    replay: int | None
-    replay_share: float | None
-    train_shots: int | None
-    train_queries: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.replay is None or self.replay >= 0, "replay", self.replay, "must be at least 0, or null for everything")
-        share = self.replay_share
-        require(
-            share is None or 0 < share < 1,
-            "replay_share",
-            share,
-            "must be between 0 and 1, or null for uniform over tasks",
-        )
-        for name, least in (("train_shots", 1), ("train_queries", 0)):
-            value = getattr(self, name)
-            require(value is None or value >= least, name, value, f"must be at least {least}, or null for the data's own")
+    replay: ExamplesFromZero | None
+    replay_share: Annotated[Positive, Lt(1)] | None
+    train_shots: Examples | None
+    train_queries: ExamplesFromZero | None
 
     # ------------------------------------------------------------------------------------------- what a method defines
 

@@ -23,14 +23,15 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import Tensor
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import SettingError, require
+from metacl_run.bounds import Examples, Hint, Positive, Steps, StepsFromZero
+from metacl_run.errors import require_all
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
@@ -50,34 +51,27 @@ class Maml(EpisodeLearner):
         rate_low, rate_high: learned rates start uniform in this range (Meta-SGD's is [0.005, 0.1]); null where none are.
     """
 
-    inner_lr: float | None
-    inner_steps: int
-    eval_inner_steps: int
+    train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
+    inner_lr: Annotated[Positive, Hint("null learns the rates")] | None
+    inner_steps: Steps
+    eval_inner_steps: StepsFromZero
     first_order: bool
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_rates()
-        require(self.inner_steps >= 1, "inner_steps", self.inner_steps, "must be at least 1")
-        require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
-        if self.train_queries == 0:
-            raise SettingError("train_queries", 0, "must be at least 1: the meta-gradient is taken on the query set")
-
-    def _check_rates(self) -> None:
-        low, high = self.rate_low, self.rate_high
-        if self.inner_lr is not None:
-            require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0, or null to learn the rates")
-            for name, value in (("rate_low", low), ("rate_high", high)):
-                require(value is None, name, value, f"must be null with inner_lr={self.inner_lr}: no rates are learned")
-            return
-        for name, value in (("rate_low", low), ("rate_high", high)):
-            require(value is not None, name, value, "must be a number with inner_lr=null: where learned rates start")
-        assert low is not None
-        assert high is not None
-        require(low <= high, "rate_low", low, f"must be at most rate_high={high}")
+        low, high, fixed = self.rate_low, self.rate_high, self.inner_lr is not None
+        allowed = (
+            f"must be null with inner_lr={self.inner_lr}: no rates are learned"
+            if fixed
+            else "must be a number with inner_lr=null: where learned rates start"
+        )
+        require_all(
+            *((fixed == (rate is None), name, rate, allowed) for name, rate in (("rate_low", low), ("rate_high", high)))
+        )
+        if low is not None and high is not None:
+            require_all((low <= high, "rate_low", low, f"must be at most rate_high={high}"))
 
     def num_outputs(self, ways: int) -> int | None:
         return ways

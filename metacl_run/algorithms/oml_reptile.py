@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, redrawn
-from metacl_run.errors import require
+from metacl_run.bounds import Steps
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
@@ -31,9 +31,7 @@ from metacl_run.types import Pytree, Trajectory
 class OmlReptile(SgdLearner):
     """First-order meta-learning whose outer update is a displacement."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
+    class_steps: Steps
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         start = redrawn(self._test_cut(network, meta["params"]), meta["params"], episode) if self.redraw else meta["params"]

@@ -12,6 +12,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.bounds import Examples, Hint
+from metacl_run.errors import ConfigError
 from metacl_run.models.base import Network
 from metacl_run.objectives import CLASSIFICATION
 from metacl_run.types import Episode, Params, Pytree
@@ -29,10 +31,7 @@ from metacl_run.types import Episode, Params, Pytree
 class ProtoNet(EpisodeLearner):
     """Metric learning; `ways` is read off the episode's support set, in which every class has as many examples."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.train_queries == 0:
-            raise SettingError("train_queries", 0, "must be at least 1: the loss is taken on the query set")
+    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
 
     def num_outputs(self, ways: int) -> int | None:
         return None

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Positive, Steps, StepsFromZero
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
 from metacl_run.models.base import Network
@@ -41,19 +41,12 @@ class Reptile(EpisodeLearner):
     """
 
     inner_optimizer: Literal["adam", "sgd"]
-    inner_lr: float
-    inner_steps: int
-    inner_batch: int
-    eval_inner_steps: int
-    eval_inner_batch: int
+    inner_lr: Positive
+    inner_steps: Steps
+    inner_batch: Examples
+    eval_inner_steps: StepsFromZero
+    eval_inner_batch: Examples
     carry_moments: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
-        for name in ("inner_steps", "inner_batch", "eval_inner_batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
 
     def num_outputs(self, ways: int) -> int | None:
         return ways

@@ -13,25 +13,26 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
+from metacl_run.bounds import Classes, Examples, NonNegative, Side
 from metacl_run.data import notes
 from metacl_run.data.base import ConceptData, FewShotData, Half, SampleData, Scenario, Split, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.class_pool import ClassPool
-from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
+from metacl_run.data.class_tables import Halves, Outputs, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing, split_sizes
 from metacl_run.data.image_stream import ImageStream, Members
 from metacl_run.data.pixel_stream import PixelStream
-from metacl_run.data.shift import CELLS, ShiftKind, make_shift
+from metacl_run.data.shift import ShiftKind, make_shift
 from metacl_run.data.shifted_stream import shifted_stream
-from metacl_run.errors import SettingError, require
+from metacl_run.errors import SettingError, require, require_all
 from metacl_run.randomness import Purpose, generator
 
 
@@ -39,19 +40,19 @@ from metacl_run.randomness import Purpose, generator
 class ImageData(FewShotData, SampleData, ConceptData):
     """Settings shared by all image streams."""
 
-    ways: int = seen_by(FewShotData)
+    ways: Annotated[Classes, Ge(2)] = seen_by(FewShotData)
     """Classes in an episode."""
-    shots: int = seen_by(FewShotData)
+    shots: Examples = seen_by(FewShotData)
     """Support images of each class."""
-    queries: int = seen_by(FewShotData)
+    queries: Examples = seen_by(FewShotData)
     """Query images of each class."""
-    validation_classes: float = seen_by(FewShotData)
+    validation_classes: NonNegative = seen_by(FewShotData)
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
-    test_classes: float = seen_by(FewShotData)
+    test_classes: NonNegative = seen_by(FewShotData)
     """Classes of each task kept for test: a number, or a fraction when below 1."""
-    meta_test_classes: float = seen_by(ConceptData)
+    meta_test_classes: NonNegative = seen_by(ConceptData)
     """The last classes, in the order of the files, are for meta-test: a number, or a fraction when below 1."""
-    test_images: int = seen_by(SampleData, ConceptData)
+    test_images: Examples = seen_by(SampleData, ConceptData)
     """Images of each class kept for test: drawn by the seed under `online`, the last ones under `meta_continual`."""
     scenario: Scenario = seen_by(SampleData)
     """Which outputs the classes have, see `class_tables.Outputs`."""
@@ -61,7 +62,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
     """The same in validation and test episodes."""
     shift: ShiftKind = seen_by(FewShotData, SampleData)
     """A transformation of its own for each task but the first."""
-    image_size: int
+    image_size: Side
     """Side of the square images, in pixels."""
 
     @abc.abstractmethod
@@ -81,18 +82,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
         """
 
     def __post_init__(self) -> None:
-        require(self.ways >= 2, "ways", self.ways, "must be at least 2")
-        require(self.shots >= 1, "shots", self.shots, "must be at least 1")
-        require(self.queries >= 1, "queries", self.queries, "must be at least 1")
-        for field in ("validation_classes", "test_classes", "meta_test_classes"):
-            value = getattr(self, field)
-            valid = math.isfinite(value) and (0 <= value < 1 or value == int(value) > 0)
-            require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
-        require(self.test_images >= 1, "test_images", self.test_images, "must be at least 1")
-        check_scenario(self.scenario)
-        kinds = get_args(ShiftKind)
-        require(self.shift in kinds, "shift", self.shift, f"must be one of {', '.join(kinds)}")
-        require(self.image_size >= 2 * CELLS, "image_size", self.image_size, f"must be at least {2 * CELLS}")
+        shares = {name: getattr(self, name) for name in ("validation_classes", "test_classes", "meta_test_classes")}
+        allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
+        require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
 
     def count_tasks(self) -> int:
         return self.dealing().count_tasks(self.catalogue())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metacl_run.bounds import Classes, Tasks
 from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.cache import cached
 from metacl_run.data.catalogue import Catalogue, Images
@@ -17,7 +18,7 @@ from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.image_data import ImageData
 from metacl_run.data.notes import counted
 from metacl_run.data.reading import data_root, listed, printed, stamp, sub_folders
-from metacl_run.errors import DataError, require
+from metacl_run.errors import DataError, require_all, shown
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 MOST_ENDINGS = 6
@@ -32,20 +33,19 @@ class ImageFolder(ImageData):
     """The folder of the class folders."""
     channels: int
     """1: grey, 3: red, green, blue."""
-    num_tasks: int | None = seen_by(FewShotData, SampleData)
+    num_tasks: Tasks | None = seen_by(FewShotData, SampleData)
     """Tasks that the classes are dealt to, or null."""
-    classes_per_task: int | None = seen_by(FewShotData, SampleData)
+    classes_per_task: Classes | None = seen_by(FewShotData, SampleData)
     """Classes dealt to each task, or null; classes that do not fill a task stay unused."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.channels in (1, 3), "channels", self.channels, "must be 1 or 3")
-        for field in ("num_tasks", "classes_per_task"):
-            value = getattr(self, field)
-            require(value is None or value >= 1, field, value, "must be at least 1, or null")
         one = (self.num_tasks is None) != (self.classes_per_task is None)
-        allowed = f"give either this or classes_per_task (which is {self.classes_per_task}), and null for the other"
-        require(one, "num_tasks", self.num_tasks, allowed)
+        allowed = f"give either this or classes_per_task (which is {shown(self.classes_per_task)}), and null for the other"
+        require_all(
+            (self.channels in (1, 3), "channels", self.channels, "must be 1 or 3"),
+            (one, "num_tasks", self.num_tasks, allowed),
+        )
 
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))

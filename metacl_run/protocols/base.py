@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from torch import nn
 
+from metacl_run.bounds import MOST_NUMBERS
 from metacl_run.errors import ConfigError
 from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
@@ -111,6 +112,12 @@ def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
             f"sample would be normalised to nothing, and a test batch would give its task away. Use {instead} or another "
             "without."
         )
+
+
+def refuse_beyond_memory(numbers: int, setting: str, what: str) -> None:
+    """Raises ConfigError for settings, `key=value`, that ask for more numbers at once than any machine is likely to hold."""
+    if numbers > MOST_NUMBERS:
+        raise ConfigError(f"{setting}: {what} would be {numbers:.1e} numbers, and at most {MOST_NUMBERS:.0e} are held at once")
 
 
 def refuse_more_ranks_than_episodes(ranks: int, episodes: int) -> None:

@@ -11,6 +11,7 @@ Shapes: R replicates, T tasks, E episodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -23,8 +24,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run import randomness
 from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import State
+from metacl_run.bounds import Count, CountFromZero, Examples, NonNegative
 from metacl_run.data.base import FewShotData, FewShotStream
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.errors import ConfigError, keyed
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
@@ -33,7 +35,7 @@ from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocol_kind import ProtocolKind
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.randomness import Purpose
@@ -61,18 +63,12 @@ class ContinualMeta(Protocol):
     data: ClassVar[type] = FewShotData
     unit_name: ClassVar[str] = "meta-update"
 
-    updates_per_task: int
-    eval_episodes: int
-    eval_every: int
+    updates_per_task: Count
+    eval_episodes: Examples
+    eval_every: CountFromZero
     eval_split: EvalSplit
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        for name in ("updates_per_task", "eval_episodes", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def objective(self, data: FewShotData) -> Objective:
         return data.objective
@@ -102,9 +98,18 @@ class ContinualMeta(Protocol):
         most = max(shots + queries, data.shots + data.queries)
         with keyed("data"):
             data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
+        self._check_memory(algo, data, shots + queries)
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
+
+    def _check_memory(self, algo: EpisodeLearner, data: FewShotData, examples: int) -> None:
+        pixels, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
+        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * pixels, setting, "a meta-batch of episodes")
+        for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
+            steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
+            key = "algo.inner_steps" if training else "algo.eval_inner_steps"
+            refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
 
     def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
         return self.updates_per_task * data.count_tasks()

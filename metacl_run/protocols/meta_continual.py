@@ -18,21 +18,24 @@ Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import MaxLen, MinLen
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
+from metacl_run.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
 from metacl_run.data.base import ConceptData, ConceptPool, Half
 from metacl_run.data.validation import ValidationConcepts
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.errors import ConfigError, keyed, require, require_all
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
@@ -45,6 +48,7 @@ from metacl_run.protocols.base import (
     Run,
     Status,
     refuse_batch_norm,
+    refuse_beyond_memory,
     refuse_more_ranks_than_episodes,
 )
 from metacl_run.protocols.findings import Findings
@@ -82,29 +86,24 @@ class MetaContinual(Protocol):
     unit_name: ClassVar[str] = "meta-update"
     looks_inside: ClassVar[bool] = False
 
-    updates: int
-    schedule: list[int]
-    orders: int
+    updates: CountFromZero
+    schedule: Annotated[list[Classes], MinLen(1), MaxLen(10**4)]
+    orders: Examples
     eval_split: EvalSplit
-    rates: list[float]
+    rates: Annotated[list[Positive], MinLen(1), MaxLen(1000)]
     lr_selection: Literal["train", "test"]
-    selection_orders: int
-    joint_epochs: int
-    eval_every: int
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
+    selection_orders: Examples
+    joint_epochs: StepsFromZero
+    eval_every: CountFromZero
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def __post_init__(self) -> None:
-        require(self.updates >= 0, "updates", self.updates, "must be at least 0")
-        steps = zip(self.schedule, self.schedule[1:], strict=False)
-        rising = bool(self.schedule) and self.schedule[0] >= 1 and all(a < b for a, b in steps)
-        require(rising, "schedule", self.schedule, "must be numbers of concepts from 1, each larger than the one before")
-        require(bool(self.rates) and min(self.rates) > 0, "rates", self.rates, "must be one or more numbers greater than 0")
-        require(len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ")
-        for name in ("orders", "selection_orders", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("joint_epochs", "eval_every", "checkpoint_every"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+        rising = all(a < b for a, b in zip(self.schedule, self.schedule[1:], strict=False))
+        require_all(
+            (rising, "schedule", self.schedule, "must be numbers of concepts, each larger than the one before"),
+            (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
+        )
 
     def objective(self, data: ConceptData) -> Objective:
         return data.objective
@@ -155,6 +154,9 @@ class MetaContinual(Protocol):
             require(learned % algo.step_examples == 0, "step_examples", algo.step_examples, most)
             if data.objective is not CLASSIFICATION:
                 require(algo.remember == 0, "remember", algo.remember, "must be 0: a function has no place of its own")
+        shown = algo.classes * algo.examples_per_class + algo.remember
+        numbers = algo.meta_batch_size * shown * math.prod(data.input_shape)
+        refuse_beyond_memory(numbers, f"algo.meta_batch_size={algo.meta_batch_size}", "a meta-batch of trajectories")
         network, params = self.network(algo, model, data, 0, torch.float32, None)
         refuse_batch_norm(network.module, model, "model=oml_small, model=conv4_image_small")
         algo.init(network, params)

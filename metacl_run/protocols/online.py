@@ -17,6 +17,7 @@ from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
+from metacl_run.bounds import Count, CountFromZero, NonNegative
 from metacl_run.data.base import SampleData, SampleStream
 from metacl_run.data.validation import ValidationSamples
 from metacl_run.errors import ConfigError, keyed, require
@@ -24,7 +25,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocol_kind import ProtocolKind
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.memory import Memory
@@ -57,17 +58,10 @@ class Online(Protocol):
     unit_name: ClassVar[str] = "observation"
 
     eval_split: EvalSplit
-    eval_every: int
-    probe_samples: int | None
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        probe = self.probe_samples
-        require(probe is None or probe >= 1, "probe_samples", probe, "must be at least 1, or null for all")
-        require(self.log_every >= 1, "log_every", self.log_every, "must be at least 1")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    eval_every: CountFromZero
+    probe_samples: Count | None
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def seen(self, data: SampleData) -> SampleData:
         """The data as the run sees them: without their test half where it is judged on validation."""
@@ -87,6 +81,8 @@ class Online(Protocol):
             most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
             recall = algo.recall(tasks)
+        shown, pixels = recall.draws * recall.size, math.prod(data.input_shape)
+        refuse_beyond_memory(shown * pixels, f"algo: {type(algo).__name__} replays {shown} samples at once", "their images")
         usable = samples // algo.batch_size * algo.batch_size
         if recall.keep == "ring" and recall.capacity // tasks > usable:
             raise ConfigError(

@@ -17,8 +17,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from metacl_run.compose import experiment_of
 from metacl_run.errors import DataError, RunIsLockedError, UserError
-from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended, checked
+from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended
 
 LOOK_EVERY = 0.3
 """Seconds between two looks at a job that is watched."""
@@ -139,7 +140,7 @@ def outcome(overrides: Sequence[str], user_folder: str | None) -> Ended:
     from metacl_run.experiment import run as run_experiment
 
     try:
-        return Ended(run_experiment(checked(overrides, user_folder)))
+        return Ended(run_experiment(experiment_of(overrides, user_folder)))
     except RunIsLockedError as error:
         return Ended(BUSY, str(error))
     except UserError as error:

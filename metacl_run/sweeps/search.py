@@ -8,13 +8,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from metacl_run.compose import Parts
+from annotated_types import Ge, Le
+
+from metacl_run.bounds import Seed
+from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, Experiment
 from metacl_run.errors import UserError, nearest
 from metacl_run.metric_table import higher_is_better, known_metrics
-from metacl_run.sweeps.job import checked, refusal_of_all
+from metacl_run.overrides import Parts
+from metacl_run.sweeps.job import refusal_of_all
 from metacl_run.sweeps.space import Dimension, space
 
 SPLIT = "protocol.eval_split"
@@ -34,12 +38,12 @@ class SearchSettings:
         seed: of the sampler.
     """
 
-    trials: int
+    trials: Annotated[int, Ge(1), Le(10**5)]
     metric: str | None
     direction: Literal["maximize", "minimize"] | None
     sampler: Literal["tpe", "random"]
     pruner: Literal["median", "none"] | None
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ class Search:
     Attributes:
         fixed: overrides of every trial.
         dimensions: what is searched.
+        user_folder: of --config-dir.
         folder: where its study and its results are kept.
         score: the name of the runs' score.
         metric, direction, sampler, pruner, seed: as in `SearchSettings`, decided.
@@ -56,6 +61,7 @@ class Search:
 
     fixed: list[str]
     dimensions: list[Dimension]
+    user_folder: str | None
     folder: Path
     score: str
     metric: str
@@ -102,18 +108,18 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     }
     named = json.dumps({"run": base.run_id, "dimensions": dimensions, **decided}, sort_keys=True)
     folder = base.output_dir / "searches" / hashlib.sha256(named.encode()).hexdigest()[:12]
-    return Search(fixed=fixed, dimensions=dimensions, folder=folder, **decided)
+    return Search(fixed=fixed, dimensions=dimensions, user_folder=user_folder, folder=folder, **decided)
 
 
 def _checked_at_ends(fixed: Sequence[str], dimensions: Sequence[Dimension], user_folder: str | None) -> Experiment:
     """The experiment at the start of every dimension, when all the ends can be run."""
     starts = [each.ends[0] for each in dimensions]
-    base = checked([*fixed, *starts], user_folder)
+    base = experiment_of([*fixed, *starts], user_folder)
     mistakes = []
     for place, dimension in enumerate(dimensions):
         for end in dimension.ends[1:]:
             try:
-                checked([*fixed, *starts[:place], end, *starts[place + 1 :]], user_folder)
+                experiment_of([*fixed, *starts[:place], end, *starts[place + 1 :]], user_folder)
             except UserError as error:
                 mistakes.append(([end], str(error)))
     if mistakes:

@@ -16,13 +16,14 @@ from typing import Any
 
 import filelock
 
-from metacl_run.compose import Parts
+from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import StorageError, UserError
 from metacl_run.files import remove_unfinished, storage_errors
+from metacl_run.overrides import Parts
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import refuse_sweeper, wants_status
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
+from metacl_run.sweeps.command import check_launcher, wants_status
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from metacl_run.tracking.archive import read
 
@@ -30,13 +31,12 @@ from metacl_run.tracking.archive import read
 def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
     """Runs the trials that are missing and shows the best; the exit status."""
     if not multirun:
-        raise ConfigError(f"{next(line for line in parts.command if line.startswith('search.'))}: goes with metacl-run -m")
+        line = next(line for line in parts.command if line.lstrip("+").startswith("search"))
+        raise ConfigError(f"{line}: goes with metacl-run -m")
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
-    refuse_sweeper(parts.hydra)
+    check_launcher(parts.hydra)
     settings = fill(SearchSettings, asked["search"], "search")
-    if settings.trials < 1:
-        raise ConfigError(f"search.trials={settings.trials}: must be at least 1")
     search = prepare(settings, parts, user_folder)
     from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
 
@@ -117,7 +117,7 @@ class Trials:
         trial, overrides = asked
         name = f"trial {trial.number + 1}"
         try:
-            experiment = checked(overrides, self.user_folder)
+            experiment = experiment_of(overrides, self.user_folder)
         except UserError as error:
             tell(self.search, trial, None, directory=None)
             return Ended(FAILED, f"{name}: {error}")

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from metacl_run.config import ConfigError
+from metacl_run.errors import ConfigError
+from metacl_run.overrides import MOST_JOBS, points
 
 
 class Dimension(NamedTuple):
@@ -79,7 +80,10 @@ def _dimension(override: Override) -> Dimension:
             above = " and its start above 0, for a logarithmic scale" if log else ""
             raise ConfigError(f"{override.input_line}: an interval's start must be below its end{above}")
         return Dimension(key, low, high, log=log)
+    count = points(override)
     if isinstance(value, RangeSweep):
+        if count > MOST_JOBS:
+            raise ConfigError(f"{override.input_line}: has more than {MOST_JOBS} values; an interval has no need of a number")
         values = [float(each) if isinstance(value.step, float) else int(each) for each in value.range()]
         if len(values) < 2:
             raise ConfigError(f"{override.input_line}: a range to search must have at least two values")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import shlex
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metacl_run.config import command_line
 from metacl_run.files import write_atomically
 from metacl_run.scores import SCORES
 from metacl_run.sweeps.pruning import falls_behind, share_done
@@ -204,7 +204,7 @@ def write_results(search: Search, study: optuna.Study) -> int:
     if ranked:
         chosen = [each.override(ranked[0].params[each.key]) for each in search.dimensions]
         fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
-        best = {**_entry(ranked[0]), "command": shlex.join(["metacl-run", *fixed, *chosen])}
+        best = {**_entry(ranked[0]), "command": command_line([*fixed, *chosen], search.user_folder)}
     content = {
         "metric": search.metric,
         "direction": search.direction,

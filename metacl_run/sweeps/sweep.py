@@ -159,6 +159,8 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
         except Exception as error:  # a launcher may raise anything; the jobs that it had started tell for themselves
             why = f"the launcher failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             ended.update({job: _as_stored(job, why) for job in left})
+            if all(ended[job].status == NOT_STARTED for job in left):  # type: ignore[union-attr]
+                ended.update({job: Ended(FAILED, why) for job in left})
             break
         if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
             break

@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import DataError, UserError
+from metacl_run.overrides import Parts
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import output_dir, refuse_sweeper, wants_status
+from metacl_run.sweeps.command import check_launcher, output_dir, wants_status
 from metacl_run.sweeps.job import COMPLETED, Job, distinct, plan_each
 from metacl_run.sweeps.listing import listing
 from metacl_run.tables import pages
@@ -39,7 +39,7 @@ def run_table(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     """Plans, runs what is missing, writes the table; the exit status."""
     if multirun:
         raise ConfigError(f"table={asked['name']}: is a sweep by itself; leave -m out")
-    refuse_sweeper(parts.hydra)
+    check_launcher(parts.hydra)
     given = _given(asked["name"], parts)
     node = dict(asked["table"])
     size = fill(TableSettings, {"size": node.pop("size")}, "table").size

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.errors import ConfigError, require
+from metacl_run.bounds import Count
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
 from metacl_run.tracking.scalars import meta_test_curves, scalars
@@ -17,13 +18,10 @@ from metacl_run.tracking.scalars import meta_test_curves, scalars
 
 @dataclass(frozen=True, kw_only=True)
 class TensorBoardLogger(Logger):
-    flush_s: int
+    flush_s: Count
     """Seconds between writes to the file."""
     figures: bool
     """Add the figures when the run has ended."""
-
-    def __post_init__(self) -> None:
-        require(self.flush_s >= 1, "flush_s", self.flush_s, "must be at least 1")
 
     def listeners(self) -> list[Listener]:
         if importlib.util.find_spec("tensorboard") is None:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from metacl_run.errors import ConfigError, require
+from annotated_types import MaxLen, MinLen
+
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
 from metacl_run.tracking.scalars import meta_test_curves, scalars
 
-MODES = ("online", "offline", "disabled")
-MOST_OF_A_TAG = 64
-"""Characters that W&B takes."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class WandbLogger(Logger):
-    mode: str
+    mode: Literal["online", "offline", "disabled"]
     """online, offline (files under the run directory, for `wandb sync`) or disabled."""
-    project: str
+    project: Annotated[str, MinLen(1)]
     entity: str | None
     """User or team; None: the account's default."""
     group: str | None
     """Runs shown together, for instance the jobs of a sweep."""
-    tags: list[str]
+    tags: list[Annotated[str, MinLen(1), MaxLen(64)]]
     name: str | None
     """Shown name; None: W&B makes one up."""
-
-    def __post_init__(self) -> None:
-        require(self.mode in MODES, "mode", self.mode, f"must be one of {', '.join(MODES)}")
-        require(bool(self.project), "project", self.project, "must not be empty")
-        for tag in self.tags:
-            require(1 <= len(tag) <= MOST_OF_A_TAG, "tags", self.tags, f"a tag has 1 to {MOST_OF_A_TAG} characters")
 
     def listeners(self) -> list[Listener]:
         return [Forgiving(WandbListener(self), "W&B")]

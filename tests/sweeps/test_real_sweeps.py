@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metacl_run.compose import experiment_of
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
-from metacl_run.sweeps.job import COMPLETED, FAILED, Ended, checked
+from metacl_run.sweeps.job import COMPLETED, FAILED, Ended
 from metacl_run.tracking.archive import state
 from metacl_run.tracking.lock import is_locked
 from tests.conftest import TINY
@@ -59,7 +60,7 @@ def wait_until(condition: object, seconds: float = 90) -> None:
 
 def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
     overrides = [*TINY, "protocol.updates_per_task=100000", f"output_dir={tmp_path}", "progress=none"]
-    directory = checked(overrides, None).directory
+    directory = experiment_of(overrides, None).directory
 
     def kill() -> bool:
         if (directory / "metrics.jsonl").exists():
@@ -73,7 +74,7 @@ def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
 
 def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
     overrides = [*TINY, *LONGER, f"output_dir={tmp_path}", "progress=none"]
-    directory = checked(overrides, None).directory
+    directory = experiment_of(overrides, None).directory
 
     def kill() -> bool:
         if (directory / "metrics.jsonl").exists() and forkserver._forkserver._forkserver_pid is not None:
@@ -89,7 +90,7 @@ def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
 
 def test_a_job_without_its_data_leaves_no_directory(tmp_path: Path) -> None:
     overrides = ["data=split_omniglot", f"data.root={tmp_path}", "data.download=false", f"output_dir={tmp_path / 'runs'}"]
-    directory = checked(overrides, None).directory
+    directory = experiment_of(overrides, None).directory
     ended = sweeps.compute(overrides, directory, None, shares_terminal=False)
     assert (ended.status, ended.data_missing) == (FAILED, True)
     assert ended.error is not None

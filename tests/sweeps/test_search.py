@@ -85,8 +85,8 @@ def test_trials_are_runs_on_validation_data() -> None:
         (["protocol.eval_split=test,validation"], {}, r"^protocol\.eval_split: cannot be searched"),
         ([], {"metric": "acuracy"}, r"^search\.metric=acuracy: no run has it\. Did you mean accuracy\?"),
         ([], {"metric": "bwt", "pruner": "median"}, r"^search\.pruner=median: goes by accuracy along the way"),
-        (["algo.inner_steps=int(interval(1,5))", "algo.outer_lr=-1,0.1"], {}, r"^algo\.outer_lr=-1\.0: must be greater than 0"),
-        (["algo.outer_lr=0.1,-1"], {}, r"nothing was started.*\njob algo\.outer_lr=-1\n  algo\.outer_lr=-1\.0: must be"),
+        (["algo.inner_steps=int(interval(1,5))", "algo.outer_lr=-1,0.1"], {}, r"^algo\.outer_lr=-1: must be greater than 0"),
+        (["algo.outer_lr=0.1,-1"], {}, r"nothing was started.*\njob algo\.outer_lr=-1\n  algo\.outer_lr=-1: must be"),
         (["data.validation_classes=0"], {}, r"^data\.validation_classes=0: leaves no class to evaluate on"),
     ],
 )

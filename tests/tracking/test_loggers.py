@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.config import fill
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, NoLogger, RunInfo
 from metacl_run.tracking.tensorboard_listener import TensorBoardLogger
@@ -50,14 +51,14 @@ def test_no_logger_has_no_listeners() -> None:
 
 def wandb_logger(**changes: Any) -> WandbLogger:
     settings = {"mode": "offline", "project": "p", "entity": None, "group": "g", "tags": ["t"], "name": None}
-    return WandbLogger(**(settings | changes))
+    return fill(WandbLogger, settings | changes, "logger")
 
 
 def test_wandb_settings_are_checked() -> None:
-    with pytest.raises(SettingError, match="mode=ofline: must be one of online, offline, disabled"):
+    with pytest.raises(ConfigError, match=r"logger\.mode=ofline: must be one of online, offline, disabled"):
         wandb_logger(mode="ofline")
     for tag in ("", "x" * 65):
-        with pytest.raises(SettingError, match=r"tags=.*a tag has 1 to 64 characters"):
+        with pytest.raises(ConfigError, match=r"^logger\.tags=.*characters"):
             wandb_logger(tags=["good", tag])
     assert wandb_logger(tags=["x" * 64])
 
