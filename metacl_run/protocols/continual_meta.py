@@ -29,6 +29,7 @@ from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose
 from metacl_run.types import Episode, Params
 
@@ -44,6 +45,9 @@ class ContinualMeta(Protocol):
         updates_per_task: meta-updates on each task.
         eval_episodes: episodes each task is evaluated on, the same ones every time.
         eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20, 50,
+            100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
         transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.
         log_every: meta-updates between two records of the training loss.
@@ -57,6 +61,8 @@ class ContinualMeta(Protocol):
     updates_per_task: int
     eval_episodes: int
     eval_every: int
+    rows_every: int
+    eval_future: Future
     eval_split: EvalSplit
     transductive: bool
     log_every: int
@@ -66,6 +72,7 @@ class ContinualMeta(Protocol):
         for name in ("updates_per_task", "eval_episodes", "log_every"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
+        require(self.rows_every >= 0, "rows_every", self.rows_every, "must be at least 0")
         require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
 
     def objective(self, data: FewShotData) -> Objective:
@@ -151,6 +158,7 @@ class _MetaLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            rows=Rows(every=settings.rows_every, future=settings.eval_future),
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)
@@ -213,9 +221,9 @@ class _MetaLoop(Loop):
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
         engine = replace(self.engine, chunk=self.position.settled["chunks"]["evaluate"])
-        scores = torch.stack([self._scores(engine, self.position.state, task) for task in range(self.num_tasks)], 1).double()
+        scores = torch.stack([self._scores(engine, self.position.state, task) for task in tasks], 1).double()
         episodes = scores.shape[-1]
         return scores.mean(-1), 1.96 * scores.std(-1) / episodes**0.5 if episodes > 1 else None
 
@@ -299,7 +307,7 @@ class _MetaLoop(Loop):
     def _measure_precision(self) -> None:
         """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
         gpu, state = self.run_.gpu, self.position.state
-        if gpu.compute_dtype == gpu.dtype or self.position.probes:
+        if gpu.compute_dtype == gpu.dtype or self.position.evaluations:
             return
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 

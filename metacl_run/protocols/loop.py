@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.protocols.rows import EVERYTHING, Rows
 from metacl_run.types import Pytree
 
 
@@ -33,8 +34,10 @@ class Position:
         unit: units of work done.
         bytes: length of metrics.jsonl.
         sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
-        half_width: [R][T] 95% half-widths of the last evaluation.
+        evaluations: how many there have been.
+        probes, probe_tasks: [P, R, T] scores of every evaluation on what probes look at, NaN where a task was not evaluated,
+            and [P] the task being learned at each; empty where there are none within tasks, since `matrix` has the others.
+        half_width: [R, T] 95% half-widths of the last evaluation, NaN where a task was not evaluated.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
         settled: what was decided at the first start and must not change after: sizes of chunks.
@@ -48,8 +51,10 @@ class Position:
     bytes: int = 0
     sums: dict[str, Tensor] | None = None
     summed: int = 0
-    probes: list[dict[str, Any]] = field(default_factory=list)
-    half_width: list[list[float]] | None = None
+    evaluations: int = 0
+    probes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    probe_tasks: list[int] = field(default_factory=list)
+    half_width: Tensor | None = None
     train_s: float = 0.0
     evaluate_s: float = 0.0
     insight_s: float = 0.0
@@ -76,6 +81,7 @@ class Loop(abc.ABC):
         task_names: [R][T].
         units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
         unit_name: what a unit is called in messages.
+        rows: which tasks are evaluated when.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Loop(abc.ABC):
         log_every: int,
         eval_every: int,
         checkpoint_every: float,
+        rows: Rows = EVERYTHING,
     ) -> None:
         self.run_ = run
         self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
@@ -96,6 +103,7 @@ class Loop(abc.ABC):
         self.units_per_task, self.unit_name = units_per_task, unit_name
         self.total = self.num_tasks * units_per_task
         self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
+        self.rows = rows
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
 
@@ -115,14 +123,15 @@ class Loop(abc.ABC):
         """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
 
     @abc.abstractmethod
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """The score of every task and its 95% half-width over what was evaluated, both [R, T] float64.
+    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+        """The score of these K tasks and its 95% half-width over what was evaluated, both [R, K] float64.
 
         `whole` is false for a probe within a task, which may look at less.
         """
 
     probes_look_at_less = False
-    """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
+    """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to
+    be compared with."""
 
     @property
     def shown_tasks(self) -> list[list[str]]:
@@ -142,6 +151,7 @@ class Loop(abc.ABC):
         store = self.run_.store
         self.position = self._resume()
         store.open_records(self.position.bytes)
+        store.write_matrix(self.position.matrix.numpy())
         self.prepare()
         self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
@@ -165,7 +175,7 @@ class Loop(abc.ABC):
 
     def begin(self) -> None:
         """What comes before the first unit, or has come before a run goes on. Default: accuracy before any learning."""
-        if not self.position.probes:
+        if not self.position.evaluations:
             self._evaluate(row=0)
 
     def advance(self) -> bool:
@@ -194,22 +204,40 @@ class Loop(abc.ABC):
 
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
-        scores, half = self.scores(whole=row is not None)
-        means, name = scores.tolist(), self.objective.score_name
-        also = self.probes_look_at_less and self.eval_every > 0 and row is not None
-        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}  # comparable with those within tasks
+        tasks = self.rows.within(self._task, self.num_tasks) if row is None else self.rows.at_end(row, self.num_tasks)
+        scores, half = self.scores(tasks, whole=row is not None)
+        scores, name = scores.cpu(), self.objective.score_name
+        probe = self.scores(tasks, whole=False)[0].cpu() if self.probes_look_at_less and self._probes and row is not None else None
         position.evaluate_s += time.monotonic() - begun
-        position.half_width = None if half is None else half.tolist()
-        position.probes.append({"task": self._task, name: probe.get("probe", means)})
+        position.evaluations += 1
+        position.half_width = None if half is None else self._of_all(half.cpu(), tasks)
+        if self._probes:
+            seen = self._of_all(scores if probe is None else probe, tasks)[None]
+            position.probes = torch.cat([position.probes, seen]) if position.probe_tasks else seen
+            position.probe_tasks.append(self._task)
         if row is not None:
-            position.matrix[:, row] = scores.cpu()
-            self.run_.store.write_matrix(position.matrix.numpy())
-        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe)
+            position.matrix[:, row] = self._of_all(scores, tasks)
+            self.run_.store.write_matrix_row(row, position.matrix[:, row].numpy())
+        content = {name: scores.tolist(), "ci95": None if half is None else _rounded(half)}
+        also = {} if probe is None else {"probe": probe.tolist()}  # comparable with those within tasks
+        partial = {} if len(tasks) == self.num_tasks else {"tasks": list(tasks)}
+        self._record("eval", row=row, **partial, **content, **also)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
             position.insight_s += time.monotonic() - begun
             self._record("insight", row=row, **seen)
+
+    @property
+    def _probes(self) -> bool:
+        """Whether there are evaluations within tasks."""
+        return 0 < self.eval_every < self.units_per_task
+
+    def _of_all(self, values: Tensor, tasks: range) -> Tensor:
+        """[R, K] values of these tasks as [R, T], NaN for the others."""
+        found = torch.full((len(values), self.num_tasks), torch.nan, dtype=torch.float64)
+        found[:, tasks.start : tasks.stop] = values
+        return found
 
     # ----------------------------------------------------------------------------------------------- position and records
 
@@ -268,9 +296,9 @@ class Loop(abc.ABC):
         return Outcome(
             status=status,
             matrix=position.matrix.numpy(),
-            probes=np.array([probe[self.objective.score_name] for probe in position.probes]),
-            probe_tasks=[probe["task"] for probe in position.probes],
-            half_width=np.array([] if position.half_width is None else position.half_width),
+            probes=position.probes.numpy(),
+            probe_tasks=position.probe_tasks,
+            half_width=np.array([]) if position.half_width is None else position.half_width.numpy(),
             task_names=self.task_names,
             units_per_task=self.units_per_task,
             train_s=position.train_s,
@@ -281,3 +309,8 @@ class Loop(abc.ABC):
             warnings=position.warnings,
             forecast=position.settled.get("forecast", {}),
         )
+
+
+def _rounded(values: Tensor) -> list[list[float]]:
+    """As lists, to four decimals, of which a half-width has no use for more."""
+    return values.double().cpu().numpy().round(4).tolist()

@@ -290,7 +290,7 @@ class _TrajectoryLoop(Loop):
         if self.position.unit == self.total:
             self._conclude()
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
         raise NotImplementedError  # this protocol probes and meta-tests instead
 
     def _probe(self) -> None:
