@@ -13,7 +13,7 @@ from metacl_run.comparison.numbers import ALL_PAIRS_UP_TO, Pair, Scored
 from metacl_run.marks import TUNED_ON_TEST
 from metacl_run.metric_table import higher_is_better, metrics_of
 from metacl_run.reporting.grid import Cell, Grid, Tone
-from metacl_run.reporting.terminal import interval, number
+from metacl_run.reporting.numbers import interval, number
 from metacl_run.scores import SCORES
 from metacl_run.statistics import EXACT_UP_TO, LEVEL, fewest_for, holm, smallest_p
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import Run
 
 
@@ -21,4 +22,6 @@ def spread_words(run: Run) -> str:
     """What lines and bands are."""
     if run.num_replicates == 1:
         return "One seed, so no interval."
+    if run.num_replicates < FEWEST:
+        return f"Mean of {run.num_replicates} seeds; thin lines: each seed."
     return f"Mean of {run.num_replicates} seeds with its 95% interval (Student t)."

@@ -11,9 +11,9 @@ from metacl_run.files import write_atomically
 from metacl_run.metric_table import metrics_of
 from metacl_run.reporting.captions import panels, subtitle
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.numbers import number, spread_heading, spread_text
 from metacl_run.reporting.page import inline_svg, stylesheet, template
-from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
-from metacl_run.reporting.terminal import interval, number
+from metacl_run.reporting.sequence_tables import length_heading, lengths_table, metric_heading, rate_heading, sentence
 
 STATUS_WORDS = {
     "completed": "The run completed.",
@@ -34,7 +34,7 @@ def write(run_dir: Path) -> Path:
     known = metrics_of(run.objective, in_sequence=run.sequences is not None)
     test = None if run.sequences is None else run.sequences.meta_test
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
-    html = template("metacl_run.reporting", "report.html.j2", number, interval, flat).render(
+    html = template("metacl_run.reporting", "report.html.j2", number, spread_text, flat).render(
         stylesheet=stylesheet(),
         run=run,
         summary=run.summary,
@@ -46,6 +46,8 @@ def write(run_dir: Path) -> Path:
         meanings={name: metric.meaning for name, metric in known.items()},
         metric_heading=metric_heading(run.summary),
         meta_test=test,
+        length_heading=length_heading(test) if test is not None else "",
+        spread_heading=spread_heading(len(run.summary["seeds"])),
         lengths=lengths_table(test, run.objective) if test is not None else [],
         rate_heading=rate_heading(test) if test is not None else "",
         score=run.objective.score_words,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import Run
 from metacl_run.reporting.panel import Panel, spread_words
-from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences
+from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences, interval_is_over
 from metacl_run.reporting.words import words
 
 
@@ -41,8 +42,11 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
     count = f"{orders} order{'s' if orders > 1 else ''}"
     if test.joint is not None and test.joint.shape[2] != orders:
         count += f" (joint training: {test.joint.shape[2]})"
-    pooled = count if replicates == 1 else f"{count} for each of {replicates} seeds, pooled"
-    lines = f"Mean over {pooled}" + (", with its 95% bootstrap interval." if replicates * orders > 1 else ", so no interval.")
+    every = count if replicates == 1 else f"{count} for each of {replicates} seeds"
+    independent = orders if replicates == 1 else replicates
+    band = (
+        f", with its 95% interval over {interval_is_over(replicates)}." if independent >= FEWEST else ", without an interval."
+    )
     seeds = " Thin: each seed." if replicates > 1 else ""
     said, concepts, examples = words(run.objective), run.objective.concepts, run.objective.examples
     bound = (
@@ -50,21 +54,17 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
         if test.joint is not None
         else ""
     )
-    pooling = (
-        f" The bands show what the order of the {concepts} does; how seeds differ is in the table of metrics."
-        if replicates > 1
-        else ""
-    )
+    over = "" if replicates > 1 else f" One meta-trained network: another seed may differ by more than orders of {concepts} do."
     chance = " Chance is one guess among the classes learned." if run.objective.higher_is_better else ""
     stays, goes = ("stays high", "falls") if run.objective.higher_is_better else ("stays low", "rises")
     return Panel(
         "sequence_accuracy",
         f"{said.score.capitalize()} after learning unseen {concepts} one after another",
-        f"{mark(test)}{lines}{seeds}",
+        f"{mark(test)}Mean over {every}{band}{seeds}",
         f"{mark(test)}The learner meets each of the {concepts} once and never again. Held out: other {examples} of those it "
         f"has learned. Memory: the very {examples} it learned from. Where memory {stays} and held out {goes}, it remembers "
         f"them but does not know the {concepts}; where both {said.worsens.removesuffix('s')}, it forgets."
-        f"{bound}{chance}{pooling}",
+        f"{bound}{chance}{over}",
     )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from metacl_run.marks import ON_VALIDATION
 from metacl_run.reporting.collect import Run, marks
+from metacl_run.reporting.numbers import interval, number
 from metacl_run.reporting.sentences import reading, reading_in_sequence
-from metacl_run.reporting.sequence_records import MetaTest, Sequences, intervals
+from metacl_run.reporting.sequence_records import MetaTest, Sequences, interval_is_over, intervals
 from metacl_run.scores import Score
 
 
@@ -17,8 +18,8 @@ class Length(NamedTuple):
     """What learning so many classes gave."""
 
     classes: int
-    scores: dict[str, tuple[float | None, list[float | None]]]
-    """By column: the mean over orders and seeds, and its 95% interval; see `sequence_records.intervals`."""
+    scores: dict[str, tuple[float | None, str]]
+    """By column: the mean over orders and seeds, and what it spreads over, as `length_heading` says."""
     rate: str
     """The learning rate used; of seeds that chose differently, the lowest and the highest."""
 
@@ -32,6 +33,12 @@ def lengths_table(test: MetaTest, score: Score) -> list[Length]:
         Length(int(classes), {name: scores[row] for name, scores in by_column.items()}, _rate(test, row))
         for row, classes in enumerate(test.lengths)
     ]
+
+
+def length_heading(test: MetaTest) -> str:
+    """Over the column of what the means of `lengths_table` spread over."""
+    replicates = len(test.held_out)
+    return "both seeds" if replicates == 2 else f"95% over {interval_is_over(replicates)}"
 
 
 def rate_heading(test: MetaTest) -> str:
@@ -74,11 +81,15 @@ def _progress(found: Sequences, unit_name: str, objective: Score) -> str:
     return text
 
 
-def _scores(values: np.ndarray, score: Score) -> list[tuple[float | None, list[float | None]]]:
-    """A mean and its interval a length, of [R, S, O]."""
-    ends = intervals(values, (score.least, score.largest))
-    means = values.mean(axis=(0, 2))
-    return [(_defined(mean), [_defined(low), _defined(high)]) for mean, (low, high) in zip(means, ends, strict=True)]
+def _scores(values: np.ndarray, score: Score) -> list[tuple[float | None, str]]:
+    """A mean and what it spreads over a length, of [R, S, O]."""
+    means = [_defined(mean) for mean in values.mean(axis=(0, 2))]
+    if len(values) == 2:
+        spreads = [", ".join(number(_defined(seed)) for seed in seeds) for seeds in values.mean(axis=2).T]
+    else:
+        ends = intervals(values, (score.least, score.largest))
+        spreads = [interval([_defined(low), _defined(high)]) for low, high in ends]
+    return list(zip(means, spreads, strict=True))
 
 
 def _defined(value: float) -> float | None:

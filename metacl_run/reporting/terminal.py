@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import load, marks
-from metacl_run.reporting.sequence_records import MetaTest, interval_is_over
-from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
+from metacl_run.reporting.numbers import number, spread_heading, spread_text
+from metacl_run.reporting.sequence_records import MetaTest
+from metacl_run.reporting.sequence_tables import length_heading, lengths_table, metric_heading, rate_heading, sentence
 from metacl_run.scores import Score
 
 MAX_SEEDS = 5
@@ -64,48 +66,38 @@ def _print_table(wide: Table, narrow: Table, console: Console) -> None:
 
 
 def metrics_table(summary: dict[str, Any], each: bool) -> Table:
-    """Mean, 95% interval of several seeds and, with `each`, every seed's value."""
+    """Mean, what the seeds spread over and, with `each`, every seed's value."""
     seeds = summary["seeds"]
+    heading = None if each and len(seeds) < FEWEST else spread_heading(len(seeds))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(metric_heading(summary), no_wrap=True)
     table.add_column("mean", justify="right", style="bold")
-    if len(seeds) > 1:
-        table.add_column("95% interval", justify="center", no_wrap=True)
+    if heading is not None:
+        table.add_column(heading, justify="center", no_wrap=True)
     for seed in seeds if each else []:
         table.add_column(f"seed {seed}", justify="right", style="dim")
     for name, metric in summary["metrics"].items():
         row = [name, number(metric["mean"])]
-        if len(seeds) > 1:
-            row.append(interval(metric["ci95"]))
+        if heading is not None:
+            row.append(spread_text(metric))
         table.add_row(*row, *(number(value) for value in metric["values"] if each))
     return table
 
 
 def sequence_table(test: MetaTest, score: Score, intervals: bool) -> Table:
-    """The meta-test, a row a number of concepts; with `intervals`, the 95% interval of every mean."""
+    """The meta-test, a row a number of concepts; with `intervals`, what every mean spreads over."""
     lengths = lengths_table(test, score)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"{score.concepts} learned", no_wrap=True)
     for name in lengths[0].scores:
         table.add_column(name, justify="right", style="bold")
         if intervals:
-            table.add_column(f"95% over {interval_is_over(len(test.held_out))}", justify="center", no_wrap=True)
+            table.add_column(length_heading(test), justify="center", no_wrap=True)
     if test.chosen is not None:
         table.add_column(rate_heading(test), justify="right")
     for length in lengths:
         row = [str(length.classes)]
-        for mean, bounds in length.scores.values():
-            row += [number(mean), interval(bounds)] if intervals else [number(mean)]
+        for mean, ends in length.scores.values():
+            row += [number(mean), ends] if intervals else [number(mean)]
         table.add_row(*row, *([length.rate] if test.chosen is not None else []))
     return table
-
-
-def number(value: float | None) -> str:
-    """Three decimals, a dash for what is not defined."""
-    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
-
-
-def interval(bounds: list[float | None]) -> str:
-    """'0.701 to 0.745'; words, since bounds may be negative."""
-    low, high = bounds
-    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"

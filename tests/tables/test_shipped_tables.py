@@ -13,7 +13,7 @@ import yaml
 
 from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, config_dir, load
-from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
+from metacl_run.metric_table import metrics_of
 from metacl_run.protocols.continual_meta import ContinualMeta
 from metacl_run.protocols.meta_continual import MetaContinual
 
@@ -226,9 +226,10 @@ def check_cells_can_be_filled(table: dict[str, Any], run: dict[str, Any], size: 
     sequences = isinstance(protocol, MetaContinual)
     score = protocol.objective(built.data).score_name
     assert (table["unit"] == "mse") == (score == "mse")
+    known = metrics_of(protocol.objective(built.data), in_sequence=sequences)
     for cell in run["cells"]:
         where = f"{size}: {run['row']}, {cell['column']}"
-        assert cell["metric"] in (SEQUENCE_MEANINGS if sequences else MEANINGS)[score], f"{where}: {cell['metric']}"
+        assert cell["metric"] in known, f"{where}: {cell['metric']}"
         if "at" in cell:
             assert sequences, f"{where}: numbers after so many classes are of protocol meta_continual"
             assert cell["metric"] in AT_A_LENGTH, where
