@@ -45,8 +45,8 @@ class ContinualMeta(Protocol):
         updates_per_task: meta-updates on each task.
         eval_episodes: episodes each task is evaluated on, the same ones every time.
         eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
-        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20, 50,
-            100 ... tasks. The task that has just ended is evaluated every time.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
         transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.

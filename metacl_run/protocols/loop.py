@@ -207,7 +207,9 @@ class Loop(abc.ABC):
         tasks = self.rows.within(self._task, self.num_tasks) if row is None else self.rows.at_end(row, self.num_tasks)
         scores, half = self.scores(tasks, whole=row is not None)
         scores, name = scores.cpu(), self.objective.score_name
-        probe = self.scores(tasks, whole=False)[0].cpu() if self.probes_look_at_less and self._probes and row is not None else None
+        probe = (
+            self.scores(tasks, whole=False)[0].cpu() if self.probes_look_at_less and self._probes and row is not None else None
+        )
         position.evaluate_s += time.monotonic() - begun
         position.evaluations += 1
         position.half_width = None if half is None else self._of_all(half.cpu(), tasks)

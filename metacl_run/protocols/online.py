@@ -45,8 +45,8 @@ class Online(Protocol):
             is then not learned from (`data/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
         probe_samples: samples of each task that such a probe looks at; null: all.
-        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20, 50,
-            100 ... tasks. The task that has just ended is evaluated every time.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.

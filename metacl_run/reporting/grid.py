@@ -28,6 +28,7 @@ class Cell:
         text: what is shown, in plain Unicode; every notation escapes it in its own way.
         mark: raised behind the text, "*" or "a"; a note says what it means.
         tone: its colour in HTML.
+        links: (words, address) of what it is about, for HTML; one is laid on the text, several follow it.
         numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text, and the mark
             nowhere.
     """
@@ -36,6 +37,7 @@ class Cell:
     mark: str = ""
     tone: Tone = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    links: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,22 @@ def to_html(grid: Grid) -> Markup:
     return Markup(f'<div class="scroll">{table}</div>\n{below}')
 
 
+WIDEST_CELL = 28
+"""Characters of a cell that stay on one line in HTML."""
+
+
 def _html(cell: Cell, column: int) -> str:
-    tone = f' class="{escape(cell.tone)}"' if cell.tone else ""
-    content = f"{escape(cell.text)}<sup>{escape(cell.mark)}</sup>" if cell.mark else escape(cell.text)
-    return f"<td{tone}>{content}</td>" if column else f'<th scope="row"{tone}>{content}</th>'
+    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if len(cell.text) > WIDEST_CELL else [])]
+    marked = f' class="{escape(" ".join(classes))}"' if classes else ""
+    content = escape(cell.text)
+    if len(cell.links) == 1:
+        content = _link(cell.text or cell.links[0][0], cell.links[0][1])
+    if cell.mark:
+        content += Markup("<sup>{}</sup>").format(cell.mark)
+    if len(cell.links) > 1:
+        content += Markup(" <small>{}</small>").format(Markup(" ").join(_link(*link) for link in cell.links))
+    return f"<td{marked}>{content}</td>" if column else f'<th scope="row"{marked}>{content}</th>'
+
+
+def _link(words: str, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, words)
