@@ -59,7 +59,7 @@ def _task_strip(axes: Axes, run: Run) -> None:
             break
         if not many:
             axes.add_patch(Rectangle((begin, 1.015), stop - begin, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
-        if not many or (task + 1) % round_step(run.num_tasks, MOST_NUMBERS) == 0 or task == 0:
+        if not many or (task + 1) % round_step(run.num_tasks, MOST_NUMBERS) == 0:
             number = (inset if many else axes).text((begin + stop) / 2, 0.5 if many else 1.04, str(task + 1))
             number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
             if not many:
