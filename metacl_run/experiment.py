@@ -118,7 +118,7 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
 
 
 def _run(experiment: Experiment, store: RunStore | SilentStore, ranks: Ranks, stopped: Callable[[], bool]) -> Run:
-    def started(task_names: list[list[str]], first_unit: int, units_per_task: int) -> None:
+    def started(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
         if isinstance(store, SilentStore):
             return
         choices = experiment.choices
@@ -129,11 +129,13 @@ def _run(experiment: Experiment, store: RunStore | SilentStore, ranks: Ranks, st
             model=choices["model"],
             data=choices["data"],
             protocol=choices["protocol"],
+            protocol_kind=experiment.protocol.kind,
             seeds=experiment.seeds,
             task_names=task_names,
             units_per_task=units_per_task,
             unit_name=experiment.protocol.unit_name,
             score=experiment.protocol.objective(experiment.data).score_name,
+            chance=chance,
             config=experiment.resolved,
             first_unit=first_unit,
             earlier=store.records(),
@@ -171,6 +173,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "status": "running",
         "run_id": experiment.run_id,
         **choices,
+        "protocol_kind": experiment.protocol.kind,
         "seeds": experiment.seeds,
         "eval_split": experiment.protocol.eval_split,
         "score": experiment.protocol.objective(experiment.data).score_name,
@@ -185,7 +188,9 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     objective = experiment.protocol.objective(experiment.data)
     return {
         "status": outcome.status,
-        "metrics": metrics.summarise(outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes)
+        "metrics": metrics.summarise(
+            outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes, outcome.forward_transfer
+        )
         | {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()},
         "timing": {
             "wall_s": seconds,
@@ -200,6 +205,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "task_names": outcome.task_names,
         "units_per_task": outcome.units_per_task,
         "unit_name": experiment.protocol.unit_name,
+        "chance": outcome.chance,
         "evaluation_half_width": outcome.half_width.tolist(),
         "warnings": outcome.warnings,
         "error": outcome.error,

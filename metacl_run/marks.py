@@ -13,16 +13,14 @@ ON_VALIDATION = "validation, not test"
 """The mark of numbers measured on what `protocol.eval_split=validation` keeps to choose settings by."""
 
 
-def episode_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The data's settings, which say the ways and shots of the episodes a learner is evaluated on; none of them under protocol
-    `online`, where it is evaluated on samples, and under `meta_continual`, where on sequences of classes."""
-    data, protocol = config.get("data"), config.get("protocol")
-    if not isinstance(data, Mapping) or (isinstance(protocol, Mapping) and {"probe_samples", "schedule"} & protocol.keys()):
-        return {}
-    return data
+def episode_settings(kind: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data's settings, which say the ways and shots of the episodes that a learner is evaluated on; empty where it is
+    evaluated on no episodes."""
+    data = config.get("data")
+    return data if kind == "continual_meta" and isinstance(data, Mapping) else {}
 
 
-def chance_level(config: Mapping[str, Any]) -> float | None:
-    """1 / ways, where the config says how many ways the problems have."""
-    ways = episode_settings(config).get("ways")
+def chance_level(kind: str, config: Mapping[str, Any]) -> float | None:
+    """1 / ways, for runs of earlier versions, whose summaries do not have the accuracy of a guess."""
+    ways = episode_settings(kind, config).get("ways")
     return 1 / ways if isinstance(ways, int) and ways > 0 else None

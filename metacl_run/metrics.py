@@ -108,11 +108,12 @@ def evaluate(
     probe_tasks: Sequence[int] = (),
     objective: Score = ACCURACY,
     sizes: Sizes = None,
+    forward_transfer: bool = True,
 ) -> dict[str, float]:
     """Every metric of one replicate, NaN where the run did not get that far.
 
     With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`; with `sizes`, what looks
-    at every evaluation.
+    at every evaluation; without `forward_transfer`, `fwt`.
     """
     score, sign = objective.score_name, objective.sign
     rows, probes = sign * rows, sign * probes
@@ -127,6 +128,8 @@ def evaluate(
         "forgetting": forgetting(rows, sizes),
         f"anytime_{score}": sign * anytime_accuracy(rows, sizes),
     }
+    if not forward_transfer:
+        del found["fwt"]
     if sizes is None:
         found[worst_name(objective)] = sign * min_accuracy(rows, probes, probe_tasks)
         found[f"worst_case_{score}"] = sign * worst_case_accuracy(rows, probes, probe_tasks)
@@ -139,6 +142,7 @@ def summarise(
     probe_tasks: Sequence[int] = (),
     objective: Score = ACCURACY,
     sizes: Sizes = None,
+    forward_transfer: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
@@ -148,12 +152,17 @@ def summarise(
         probe_tasks: [P] the task, counted from 0, that was being learned at each.
         objective: whose scores these are.
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
+        forward_transfer: whether a task's score before it is learned says something. It does not in a class-incremental stream,
+            where the outputs of a task to come are untrained: `fwt` would be minus the untrained network's accuracy.
 
     A metric no replicate reached is left out. One that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
     """
     by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
-    replicates = [evaluate(rows, seen, probe_tasks, objective, sizes) for rows, seen in zip(matrix, by_replicate, strict=True)]
+    replicates = [
+        evaluate(rows, seen, probe_tasks, objective, sizes, forward_transfer)
+        for rows, seen in zip(matrix, by_replicate, strict=True)
+    ]
     summary = {}
     for name in replicates[0]:
         values = np.array([replicate[name] for replicate in replicates])

@@ -81,6 +81,16 @@ def test_welch_worked_case() -> None:
     assert (low + high) / 2 == pytest.approx(-10.33643)
 
 
+@pytest.mark.parametrize("gap", np.linspace(-3, 3, 13).tolist())
+def test_it_excludes_nothing_exactly_where_welch_test_is_significant(gap: float) -> None:
+    from scipy.stats import ttest_ind_from_stats
+
+    one, other = Estimate(gap, 1.3, 5), Estimate(0.0, 0.4, 3)
+    low, high = difference_interval(one, other)
+    p = ttest_ind_from_stats(*one, *other, equal_var=False).pvalue
+    assert (low > 0 or high < 0) == (p < 0.05)
+
+
 def test_a_side_of_one_value_adds_no_degrees_of_freedom() -> None:
     low, high = difference_interval(Estimate(0.0, 1.0, 5), Estimate(0.0, 1.0, 1))
     # All degrees of freedom are the first side's, whose share of the variance is a sixth: 4 * 36.

@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 def kinds(entry: Entry) -> list[Kind]:
     """The figures that runs like this one support."""
     score = SCORES[entry.score]
-    if entry.choices["protocol"] == "meta_continual":
+    if entry.kind == "meta_continual":
         return _of_sequences(score)
     tasks = _matrix(entry).shape[2]
     return _of_tasks(score) if tasks > 1 else _of_one_task(score)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.errors import StorageError
+from metacl_run.protocol_kind import kind_of
 from metacl_run.scores import SCORES
 from metacl_run.tracking import archive
 
@@ -26,6 +27,7 @@ class Entry:
 
     Attributes:
         choices: {"algo": "maml", ...}.
+        kind: of the protocol.
         settings: by full keys, the choices among them and without `seeds`; JSON values.
         identity: the same for all runs that differ in nothing but seeds and what cannot change the result.
         metrics: by name, a value for each seed; NaN where it was not reached.
@@ -33,6 +35,7 @@ class Entry:
 
     directory: Path
     choices: dict[str, str]
+    kind: str
     score: str
     status: str
     seeds: tuple[int, ...]
@@ -91,6 +94,7 @@ def read(directory: Path) -> Entry:
     return Entry(
         directory=directory,
         choices=choices,
+        kind=kind_of(run.summary, {"protocol": {"_target_": settings.get("protocol._target_", "")}}),
         score=score,
         status=status,
         seeds=seeds,

@@ -67,6 +67,7 @@ class Section:
     Attributes:
         title: "split_glyphs, continual_meta" and what tells it from sections of the same data and protocol.
         score: "accuracy" or "mse".
+        kind: of the protocol.
         shared: what is the same for all and defines the section, by full keys.
         configurations: by label, "maml algo.replay=200".
         others: by label, settings that differ within the section and do not stand in its label.
@@ -75,6 +76,7 @@ class Section:
 
     title: str
     score: str
+    kind: str
     shared: dict[str, Any]
     configurations: dict[str, Configuration]
     others: dict[str, dict[str, Any]]
@@ -168,6 +170,7 @@ def _section(title: str, group: Sequence[Configuration], shared: dict[str, Any])
     return Section(
         title=title,
         score=_score(group[0]),
+        kind=group[0].entries[0].kind,
         shared={key: value for key, value in shared.items() if not key.endswith("_target_")},
         configurations={labels[i]: group[i] for i in order},
         others={labels[i]: others[i] for i in order},

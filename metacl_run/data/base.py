@@ -170,6 +170,12 @@ class SampleData(abc.ABC):
     def count_outputs(self) -> int:
         """Outputs the network needs for all tasks together."""
 
+    @property
+    def new_outputs(self) -> bool:
+        """Whether every task brings outputs of its own that are not told apart by the task (class-incremental): before it is
+        learned, its score then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
+        return False
+
     @abc.abstractmethod
     def count_samples(self) -> int:
         """Training samples of every task."""

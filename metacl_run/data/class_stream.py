@@ -72,6 +72,10 @@ class ClassStream(SampleData, abc.ABC):
     def count_tasks(self) -> int:
         return self._dealing.count_tasks(self.halves()[0])
 
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
+
     def count_outputs(self) -> int:
         return self._outputs().count()
 

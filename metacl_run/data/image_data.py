@@ -148,6 +148,10 @@ class ImageData(FewShotData, SampleData, ConceptData):
 
     # -------------------------------------------------------------------------------------------------- protocol `online`
 
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
+
     def count_outputs(self) -> int:
         return self._outputs(self.catalogue()).count()
 

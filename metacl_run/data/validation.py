@@ -55,6 +55,10 @@ class ValidationSamples(SampleData):
     def count_outputs(self) -> int:
         return self.inner.count_outputs()
 
+    @property
+    def new_outputs(self) -> bool:
+        return self.inner.new_outputs
+
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
         return self.inner.count_samples() - held_out(self.inner.count_samples())

@@ -15,6 +15,7 @@ from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.ranks import Ranks
 from metacl_run.tracking.silent_store import SilentStore
 from metacl_run.tracking.store import RunStore
@@ -40,9 +41,9 @@ class Run:
     ranks: Ranks
     stop_requested: Callable[[], bool]
     """Asks all ranks, so every one must call it alike."""
-    started: Callable[[list[list[str]], int, int], None]
-    """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from and the
-    units of a task."""
+    started: Callable[[list[list[str]], int, int, float | None], None]
+    """Called once the stream is loaded and before the first unit, with the task names, the unit the run goes on from, the
+    units of a task and the chance level."""
 
 
 @dataclass(kw_only=True)
@@ -61,6 +62,8 @@ class Outcome:
         error: what went wrong, for a run that diverged.
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
+        chance: the accuracy of a guess; None where it is not one number.
+        forward_transfer: whether `fwt` says something; see `data.base.SampleData.new_outputs`.
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
         also: further metrics, [R] each by name.
         details: what else the summary is to say.
@@ -80,6 +83,8 @@ class Outcome:
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
     forecast: dict[str, float] = field(default_factory=dict)
+    chance: float | None = None
+    forward_transfer: bool = True
     sizes: Sequence[float] | None = None
     also: dict[str, np.ndarray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -107,6 +112,7 @@ def refuse_more_ranks_than_episodes(ranks: int, episodes: int) -> None:
 class Protocol(abc.ABC):
     """A protocol component. `learner` and `data` are the interfaces that fit it; a pair that does not is refused at once."""
 
+    kind: ClassVar[ProtocolKind]
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]

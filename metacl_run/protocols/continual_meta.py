@@ -26,6 +26,7 @@ from metacl_run.inner.shards import WHOLE
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Loop
@@ -54,6 +55,7 @@ class ContinualMeta(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "continual_meta"
     learner: ClassVar[type] = EpisodeLearner
     data: ClassVar[type] = FewShotData
     unit_name: ClassVar[str] = "meta-update"
@@ -167,6 +169,7 @@ class _MetaLoop(Loop):
         self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype, objective=self.objective)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1, shards=run.ranks.shards)
+        self.chance = 1 / self.data.ways if self.objective is CLASSIFICATION else None
         what = "images" if len(self.data.input_shape) == 3 else "points"
         self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 

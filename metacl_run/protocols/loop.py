@@ -129,6 +129,12 @@ class Loop(abc.ABC):
         `whole` is false for a probe within a task, which may look at less.
         """
 
+    chance: float | None = None
+    """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
+
+    forward_transfer = True
+    """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
+
     probes_look_at_less = False
     """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to
     be compared with."""
@@ -153,7 +159,7 @@ class Loop(abc.ABC):
         store.open_records(self.position.bytes)
         store.write_matrix(self.position.matrix.numpy())
         self.prepare()
-        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
+        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task, self.chance)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
         self.begin()
@@ -303,6 +309,8 @@ class Loop(abc.ABC):
             half_width=np.array([]) if position.half_width is None else position.half_width.numpy(),
             task_names=self.task_names,
             units_per_task=self.units_per_task,
+            chance=self.chance,
+            forward_transfer=self.forward_transfer,
             train_s=position.train_s,
             evaluate_s=position.evaluate_s,
             insight_s=position.insight_s,

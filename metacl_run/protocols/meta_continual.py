@@ -34,6 +34,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import (
     EvalSplit,
     Outcome,
@@ -72,6 +73,7 @@ class MetaContinual(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "meta_continual"
     learner: ClassVar[type] = TrajectoryLearner
     data: ClassVar[type] = ConceptData
     unit_name: ClassVar[str] = "meta-update"

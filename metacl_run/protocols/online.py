@@ -22,6 +22,7 @@ from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.held_out import HeldOut
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
@@ -52,6 +53,7 @@ class Online(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "online"
     learner: ClassVar[type] = StreamLearner
     data: ClassVar[type] = SampleData
     unit_name: ClassVar[str] = "observation"
@@ -144,6 +146,9 @@ class StreamLoop(Loop):
         module = drawn[0][0].to(self.device)
         self.network = Network(module, outputs, run.gpu.compute_dtype, self.stream.masks)
         self.initial = [params for _, params in drawn]
+        own = torch.tensor([outputs]) if self.stream.masks is None else self.stream.masks.sum(1)
+        self.chance = float((1 / own).mean())
+        self.forward_transfer = not run.data.new_outputs
         self.engine = Engine(kind=run.gpu.engine_kind)
         recall = self.algo.recall(self.num_tasks)
         sizes: dict[str, Any] = {"samples_per_task": self.units_per_task * batch, "batch_size": batch}

@@ -17,6 +17,7 @@ import yaml
 from metacl_run.errors import StorageError
 from metacl_run.intervals import Bounds
 from metacl_run.marks import ON_VALIDATION, TUNED_ON, chance_level
+from metacl_run.protocol_kind import kind_of
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
@@ -94,7 +95,7 @@ class Run(NamedTuple):
 
     @property
     def chance(self) -> float | None:
-        return self.summary["chance"] if "chance" in self.summary else chance_level(self.config)
+        return self.summary["chance"]
 
     @property
     def evaluation_error(self) -> float | None:
@@ -188,7 +189,7 @@ def cut(text: str, width: int) -> str:
 def load(directory: Path) -> Run:
     """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
     config = _config(directory)
-    summary = {"eval_split": _eval_split(config), **_summary(directory)}
+    summary = _complete(_summary(directory), config)
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     evaluations = _evaluations(records, summary["score"], *shape)
@@ -203,6 +204,12 @@ def marks(summary: dict[str, Any]) -> list[str]:
     split, test = summary["eval_split"], summary["meta_test"]
     found = [ON_VALIDATION] if split == "validation" else []
     return [*found, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else found
+
+
+def _complete(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """With what summaries of earlier versions do not say, worked out from the config."""
+    kind = kind_of(summary, config)
+    return {"eval_split": _eval_split(config), "chance": chance_level(kind, config), **summary, "protocol_kind": kind}
 
 
 def _eval_split(config: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ def subtitle(run: Run) -> str:
     """Which run this is, for someone who meets the image alone."""
     seeds = run.summary["seeds"]
     listed = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-    settings = episode_settings(run.config)
+    settings = episode_settings(run.summary["protocol_kind"], run.config)
     shape = [f"{settings[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if settings.get(key)]
     problem = f", {' '.join(shape)}" if shape else ""
     status = run.summary["status"]

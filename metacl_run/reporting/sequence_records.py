@@ -89,7 +89,7 @@ class Sequences(NamedTuple):
 
 def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
     """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
-    if summary["protocol"] != "meta_continual":
+    if summary["protocol_kind"] != "meta_continual":
         return None
     by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
     probes = [by_unit[unit] for unit in sorted(by_unit)]

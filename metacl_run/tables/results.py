@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metacl_run.intervals import half_width95, interval95
+from metacl_run.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.tables.table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.tracking.archive import StorageError, read, state
 
 Verdict = Literal[
-    "agrees", "differs", "too few seeds", "reduced", "smoke", "no published number",
+    "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
     "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
 ]  # fmt: skip
-"""Of a cell. "agrees" and "differs" are for runs of full size only: a reduced number proves neither."""
+"""Of a cell. The first three are for runs of full size only: a reduced number proves nothing."""
 
 
 class RunOfTable(NamedTuple):
@@ -34,7 +35,7 @@ class Ours(NamedTuple):
     mean: float
     low: float | None
     high: float | None
-    """95% interval: over seeds; for one seed, over what it was evaluated on."""
+    """95% interval: over seeds; for one seed, over what it was evaluated on; None of two seeds."""
     values: tuple[float, ...]
     """One a seed."""
 
@@ -112,12 +113,32 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
 
 
 def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdict:
-    """Whether the published mean lies within our 95% interval, widened on both sides by the tolerance."""
+    """An equivalence test: what the 95% interval of the difference, ours minus the paper's, says of a difference of at most the
+    tolerance.
+
+    "agrees" where the interval lies within the tolerance, "differs" where it lies outside, "inconclusive" where it reaches
+    across: failing to tell two numbers apart is no agreement. The interval is Welch's, of both sides' spreads and numbers of
+    seeds. A paper that prints no spread over seeds is given ours.
+    """
     if size != "paper":
         return size
     if cell.published is None:
         return "no published number"
-    if len(ours.values) < table.seeds_needed or ours.low is None or ours.high is None:
+    if len(ours.values) < FEWEST:
         return "too few seeds"
+    spread = float(np.std(ours.values, ddof=1))
+    low, high = difference_interval(Estimate(ours.mean, spread, len(ours.values)), _published(table, cell, spread))
     tolerance = table.tolerance if cell.tolerance is None else cell.tolerance
-    return "agrees" if ours.low - tolerance <= cell.published <= ours.high + tolerance else "differs"
+    if -tolerance <= low and high <= tolerance:
+        return "agrees"
+    return "differs" if low > tolerance or high < -tolerance else "inconclusive"
+
+
+def _published(table: PaperTable, cell: PaperCell, ours: float) -> Estimate:
+    """The paper's side of a verdict; `ours` is the spread of our seeds."""
+    assert cell.published is not None
+    num = table.published_seeds if cell.published_seeds is None else cell.published_seeds
+    if cell.spread is None or num == 1 or table.spread_is == "not over seeds":
+        return Estimate(cell.published, ours, num)
+    std = cell.spread if table.spread_is == "std" else cell.spread * math.sqrt(num) / student_t(num - 1)
+    return Estimate(cell.published, std, num)

@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from metacl_run.marks import ON_VALIDATION, chance_level
+from metacl_run.marks import ON_VALIDATION
 from metacl_run.reporting.terminal import show
 from metacl_run.scores import SCORES
 from metacl_run.tracking.listener import Listener, RunInfo
@@ -187,7 +187,7 @@ class LiveDisplay(Display):
         bar.add_row(ProgressBar(total=view.of, completed=view.done), share)
         facts = Table.grid(padding=(0, 2))
         facts.add_row("[dim]now" if view.in_sequence else "[dim]learning", Text(view.position(), style="bold"))
-        chance = chance_level(info.config)
+        chance = info.chance
         guess = "" if chance is None else f" [dim](chance {chance:.2f})"
         if np.isfinite(view.now).any():
             facts.add_row(f"[dim]{info.score} so far", f"[bold]{view.score():.3f}[/]{guess}")

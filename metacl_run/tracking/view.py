@@ -29,7 +29,7 @@ class View:
         self.learned = np.full(self.num_tasks, np.nan)
         """[T] score right after a task was learned."""
         self.losses: list[float] = []
-        self.in_sequence = info.protocol == "meta_continual"
+        self.in_sequence = info.protocol_kind == "meta_continual"
         """Whether one phase of training is followed by a meta-test on sequences of classes."""
         self.probe = ""
         """What the last probe gave."""

@@ -39,7 +39,7 @@ def test_all_formats_with_the_same_bytes_each_time(
     call(capsys, runs, "--output", tmp_path / "two")
     assert err == ""
     assert "2 runs, 2 configurations, 1 section, 0 left out" in out
-    assert re.search(r"^maml +2 +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", out, flags=re.MULTILINE)
+    assert re.search(r"^maml +2 +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", out, flags=re.MULTILINE)
     stem = "figures/01_split_glyphs_continual_meta"
     drawn = {f"{stem}_{kind}.{suffix}" for kind in ("accuracy", "forgetting") for suffix in ("png", "svg")}
     tables = {"report.md", "report.tex", "report.html", "scores.csv", "pairs.csv", "seeds.csv", "configurations.csv"}

@@ -13,6 +13,7 @@ import yaml
 
 from metacl_run.compose import compose_job
 from metacl_run.config import Experiment, config_dir, load
+from metacl_run.intervals import FEWEST
 from metacl_run.metric_table import metrics_of
 from metacl_run.protocols.continual_meta import ContinualMeta
 from metacl_run.protocols.meta_continual import MetaContinual
@@ -27,7 +28,8 @@ KEYS: dict[str, Any] = {
     **dict.fromkeys(("title", "paper", "where", "unit"), str),
     **dict.fromkeys(("arxiv", "spread"), (str, type(None))),
     **dict.fromkeys(("seeds", "departures", "smoke", "reduced", "reduced_seeds", "runs"), list),
-    "seeds_needed": int,
+    "spread_is": str,
+    "published_seeds": int,
     "tolerance": NUMBER,
 }
 RUN_KEYS: dict[str, Any] = {
@@ -105,14 +107,15 @@ def test_a_table_has_exactly_these_keys_and_types(path: Path) -> None:
     assert seeds(table["seeds"])
     assert seeds(table["reduced_seeds"])
     assert len(table["reduced_seeds"]) <= len(table["seeds"])
-    assert 1 <= table["seeds_needed"] <= len(table["seeds"])
+    assert len(table["seeds"]) >= FEWEST, "no verdict"
+    assert (table["spread_is"] == "not over seeds") == (table["published_seeds"] == 1 or table["spread"] is None)
     assert all(texts(table[key]) for key in ("departures", "smoke", "reduced"))
     assert computed(table), "nothing in it is computed"
     for number, run in enumerate(table["runs"]):
         where = f"{path.stem}: run {number}"
         check_keys(run, RUN_KEYS, MAY_RUN, where)
         assert all(texts(run[key]) for key in ("overrides", "departures", "smoke", "reduced")), where
-        assert "seeds" not in run or (seeds(run["seeds"]) and len(run["seeds"]) >= table["seeds_needed"]), where
+        assert "seeds" not in run or (seeds(run["seeds"]) and len(run["seeds"]) >= FEWEST), where
         assert run["cells"], where
         for cell in run["cells"]:
             check_keys(cell, CELL_KEYS, MAY_CELL, f"{where}, {cell.get('column')}")

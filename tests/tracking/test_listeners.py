@@ -36,6 +36,8 @@ def info_of(directory: Path, **changes: Any) -> RunInfo:
         model="conv4",
         data="split_glyphs",
         protocol="continual_meta",
+        protocol_kind="continual_meta",
+        chance=0.2,
         seeds=SEEDS,
         task_names=[["Hebrew [old]", "Korean"]] * 2,
         units_per_task=UNITS,
@@ -137,7 +139,7 @@ def errors() -> Iterator[dict[str, Any]]:
 
 
 def test_errors_go_by_their_name_everywhere(tmp_path: Path) -> None:
-    info = info_of(tmp_path / "run", score="mse", config={"data": {"shots": 10}})
+    info = info_of(tmp_path / "run", score="mse", chance=None, config={"data": {"shots": 10}})
     out, live = io.StringIO(), io.StringIO()
     terminal = Terminal(file=live, force_terminal=True, width=100, height=30, legacy_windows=False, no_color=True)
     for console in (Console("plain", tmp_path, Terminal(file=out)), Console("rich", tmp_path, terminal)):

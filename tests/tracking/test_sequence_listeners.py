@@ -34,7 +34,14 @@ SUMMARY: dict[str, Any] = {
 
 def info_in_sequence(directory: Path, updates: int = 2000, **changes: Any) -> RunInfo:
     names = [["meta-training"]] * 2
-    return info_of(directory, protocol="meta_continual", task_names=names, units_per_task=updates, **changes)
+    return info_of(
+        directory,
+        protocol="meta_continual",
+        protocol_kind="meta_continual",
+        task_names=names,
+        units_per_task=updates,
+        **changes,
+    )
 
 
 def records(updates: int = 2000, steps: int = 4) -> Iterator[dict[str, Any]]:
