@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,7 +95,8 @@ def _figure(scored: Scored, kind: Kind, lines: dict[str, Curve], caption: str) -
     score = SCORES[scored.section.score]
     colours = [*task_colours(min(6, len(lines))), INK, GREY][: len(lines)]
     means = {label: line.values.mean(axis=0) for label, line in lines.items()}
-    possible = (-math.inf, math.inf) if kind.difference else (score.least, score.largest)
+    widest = score.largest - score.least
+    possible = (-widest, widest) if kind.difference else (score.least, score.largest)
     start, stop = (edge([edge(line.x) for line in lines.values()]) for edge in (min, max))
     axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
     whole = np.concatenate([extent(line.values, possible) for line in lines.values()])

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from metacl_run.reporting import curves, task_curves, figures, insight_figures, report, terminal
+from metacl_run.reporting import curves, figures, insight_figures, report, task_curves, terminal
 from metacl_run.reporting.captions import pairs, panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.style import RC
