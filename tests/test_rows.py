@@ -130,6 +130,16 @@ def test_mistakes(experiment: Callable[..., Experiment], given: str, message: st
         experiment("algo=er", given, tiny=SMALL)
 
 
+def test_probes_that_never_come_are_warned_of(finished: Callable[..., Any]) -> None:
+    directory, _, metrics = finished("protocol.eval_every=4", "protocol.probe_samples=20")
+    summary = json.loads((directory / "summary.json").read_text())
+    assert summary["warnings"] == [
+        "protocol.eval_every=4: has no effect, since a task has 4 observations. Give less to probe within tasks"
+    ]
+    assert "probe" not in (directory / "metrics.jsonl").read_text()
+    assert metrics == finished()[2]
+
+
 # -------------------------------------------------------------------------------------------------------- matrix on the disk
 
 

@@ -76,7 +76,7 @@ def _which(scored: Scored, labels: list[str]) -> str:
     """What lines and bands are, and which configurations are not among them."""
     counts = {min(FEWEST, len(scored.section.configurations[label].seeds)) for label in labels}
     words = {
-        FEWEST: f"Mean over seeds with its 95% interval (Student t), from {FEWEST} seeds on.",
+        FEWEST: f"Mean over seeds with its 95% interval (Student t){'' if counts == {FEWEST} else f' of {FEWEST} or more'}.",
         2: "Of two seeds their mean, and each as a thin line.",
         1: "One seed each, so no interval." if counts == {1} else "Of one seed the line alone.",
     }

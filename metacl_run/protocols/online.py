@@ -167,6 +167,11 @@ class StreamLoop(Loop):
         return [self.algo.init(self.network, params, self.num_tasks) for params in self.initial]
 
     def prepare(self) -> None:
+        if self.eval_every >= self.units_per_task and not self.position.evaluations:
+            self.position.warnings.append(
+                f"protocol.eval_every={self.eval_every}: has no effect, since a task has {self.units_per_task} observations. "
+                "Give less to probe within tasks"
+            )
         one = self.engine.over_replicates(lambda state, observed: self.algo.observe(self.network, state, observed))
         self._observe = self.engine.prepare(one)
 

@@ -208,20 +208,29 @@ def to_html(grid: Grid) -> Markup:
 
 
 WIDEST_CELL = 28
-"""Characters of a cell that stay on one line in HTML."""
+"""Characters of a cell that stay on one line in HTML; of a longer one all words may be parted."""
 
 
 def _html(cell: Cell, column: int) -> str:
-    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if len(cell.text) > WIDEST_CELL else [])]
+    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(", cell.text)
+    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
     marked = f' class="{escape(" ".join(classes))}"' if classes else ""
-    content = escape(cell.text)
+    content = _breakable(cell.text)
     if len(cell.links) == 1:
-        content = _link(cell.text or cell.links[0][0], cell.links[0][1])
+        content = _link(content, cell.links[0][1])
     if cell.mark:
         content += Markup("<sup>{}</sup>").format(cell.mark)
     if len(cell.links) > 1:
         content += Markup(" <small>{}</small>").format(Markup(" ").join(_link(*link) for link in cell.links))
     return f"<td{marked}>{content}</td>" if column else f'<th scope="row"{marked}>{content}</th>'
+
+
+def _breakable(text: str) -> Markup:
+    """A number and what stands in brackets behind it may come on two lines, and a path after each of its parts."""
+    number, bracket, behind = text.partition(" (")
+    if bracket and re.search(r"\d$", number):
+        return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)
+    return escape(text).replace("/", Markup("/<wbr>"))
 
 
 def _link(words: str, address: str) -> Markup:

@@ -116,6 +116,8 @@ class Watch:
 
     def __call__(self) -> bool:
         for record in self._new_records():
+            if record.get("tasks", [0])[0] > 0:
+                continue  # not all tasks so far were evaluated
             if record["kind"] in ("eval", "probe") and record["unit"] > max(0, self._reported):
                 scores = np.array(record[self._score], dtype=float)
                 seen = scores[:, : record["task"] + 1] if record["kind"] == "eval" else scores
