@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import Entry
+from metacl_run.comparison.entries import TABLE_SIZE, Entry
 from metacl_run.errors import UserError, nearest, shown
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection")
-"""Settings of a protocol that say what the reported numbers are measured on."""
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TABLE_SIZE)
+"""What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
 UNEVENTFUL = ("protocol.log_every", "protocol.eval_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
 
@@ -151,6 +151,8 @@ def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
+    if settings.get(TABLE_SIZE):
+        said = [f"{settings[TABLE_SIZE]} size of a paper's table", *(text for text in said if not text.startswith(TABLE_SIZE))]
     return said
 
 
