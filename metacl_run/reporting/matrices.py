@@ -36,6 +36,8 @@ from metacl_run.reporting.work_axis import round_step
 MOST_CELLS = 25
 """Tasks of which each gets a bar, and cells with their numbers; of more, figures keep their size and have no text a task."""
 MOST_NAMED_ROWS = 12
+MOST_SHARP = 100
+"""Rows that are drawn with sharp edges; of more, neighbours are averaged."""
 WIDEST_NAME = 44
 """Characters of a task's name beside a row."""
 
@@ -100,7 +102,7 @@ def _forgotten_words(run: Run) -> str:
         f"{run.task_label(task, WIDEST_NAME)} ({shown(then[task], run.objective)} → {shown(now[task], run.objective)})"
         for task in tasks
     )
-    return f" Forgotten most: {', '.join(named)}."
+    return f" Rings: forgotten most, {', '.join(named)}."
 
 
 def forgetting(run: Run, panel: Panel) -> Figure:
@@ -166,9 +168,7 @@ def _then_and_now(run: Run, panel: Panel) -> Figure:
         axes.plot(numbers, mean, ".", color=colour, ms=3, alpha=0.4, zorder=2)
         axes.plot(numbers, running_mean(mean), color=colour, lw=1.7, zorder=3)
     for task in _most_forgotten(run):
-        point = numbers[task], now[:, task].mean()
-        axes.plot(*point, "o", color=VERMILLION, ms=4, mec="white", mew=0.6, zorder=4)
-        axes.annotate(str(task + 1), point, (0, -5), textcoords="offset points", fontsize=7.5, va="top", ha="center")
+        axes.plot(numbers[task], now[:, task].mean(), "o", mfc="none", mec=INK, ms=6, mew=1.1, zorder=4, clip_on=False)
     axes.set_xlabel("task")
     axes.set_ylabel(run.objective.score_words)
     integer_ticks(axes.xaxis)
@@ -215,7 +215,9 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
     size = (cell * num_tasks, min(cell, 0.42) * num_rows) if few else (5.6, float(np.clip(0.3 * num_rows, 1.2, 5.0)))
     right, below = max(1.0, 6.6 - left - size[0]), 0.16 * run.column_label(0).count("\n")
     figure, axes = page(panel.title, subtitle(run), panel.caption, size, right=right, left=left, below=below)
-    image = axes.imshow(mean, aspect="auto", interpolation="nearest" if few else "auto", **_colours(run, mean))
+    image = axes.imshow(
+        mean, aspect="auto", interpolation="auto" if num_rows > MOST_SHARP else "nearest", **_colours(run, mean)
+    )
     axes.set_facecolor(SHADE)
     if few:
         _numbers(axes, image, mean, cell)
@@ -224,8 +226,8 @@ def accuracy_matrix(run: Run, panel: Panel) -> Figure:
                 frame = Rectangle((row - 1.5, place - 0.5), 1, 1, fill=False, ec=VERMILLION, lw=1.6, zorder=3, clip_on=False)
                 axes.add_patch(frame)
     else:
-        edges = [row - 0.5 for row in rows]
-        axes.step([edges[0], *edges], np.arange(-0.5, len(rows)), where="pre", color=VERMILLION, lw=1.2, zorder=3)
+        edges = np.repeat([row - 0.5 for row in rows], 2)
+        axes.plot(edges, np.repeat(np.arange(len(rows) + 1) - 0.5, 2)[1:-1], color=VERMILLION, lw=1.2, zorder=3)
         axes.set_xlim(-0.5, num_tasks - 0.5)
     if unreached:
         middle = (len(rows) + num_rows - 1) / 2

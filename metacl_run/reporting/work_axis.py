@@ -64,6 +64,8 @@ def _task_strip(axes: Axes, run: Run) -> None:
             number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
             if not many:
                 number.set_transform(frame)
+            elif task + 1 == run.num_tasks:  # within the strip
+                number.set(ha="right", x=stop)
     label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
     label.set(ha="right", va="center", fontsize=6.5, color=GREY)
 

@@ -92,7 +92,7 @@ def test_the_best_and_the_worst_of_many_are_named_with_the_mean(make_run: Callab
     assert f"mean of 27  {last.mean():.2f}" in shown
     assert "Grey: the middle 80%" in next(panel.caption for panel in panels(run) if panel.name == "accuracy_by_task")
     worst = int(np.argmax(np.diagonal(run.matrix.mean(axis=0)[1:]) - last))
-    assert f"Forgotten most: {worst + 1}: glyphs {worst + 1} (" in matrices.forgetting_panel(run).caption
+    assert f"Rings: forgotten most, {worst + 1}: glyphs {worst + 1} (" in matrices.forgetting_panel(run).caption
     page = report.write(run.directory).read_text()
     assert "<td>0." not in page.split("<h2>To repeat it")[0].split("</table></div>")[-1]  # no table of 27 columns
     assert "matrix of 27 tasks is in accuracy_matrix.npy" in page
