@@ -146,13 +146,13 @@ def sections(found: Sequence[Configuration], by: Sequence[str] = ()) -> list[Sec
 
 
 def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
-    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol")]
+    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol", TABLE_SIZE)]
     if settings.get("protocol.eval_split") == "validation":  # always: validation numbers are no test numbers
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
     if settings.get(TABLE_SIZE):
-        said = [f"{settings[TABLE_SIZE]} size of a paper's table", *(text for text in said if not text.startswith(TABLE_SIZE))]
+        said = [f"{settings[TABLE_SIZE]} size of a paper's table", *said]
     return said
 
 

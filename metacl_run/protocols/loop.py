@@ -220,8 +220,8 @@ class Loop(abc.ABC):
         position.evaluations += 1
         position.half_width = None if half is None else self._of_all(half.cpu(), tasks)
         if self._probes:
-            seen = self._of_all(scores if probe is None else probe, tasks)[None]
-            position.probes = torch.cat([position.probes, seen]) if position.probe_tasks else seen
+            looked_at = self._of_all(scores if probe is None else probe, tasks)[None]
+            position.probes = torch.cat([position.probes, looked_at]) if position.probe_tasks else looked_at
             position.probe_tasks.append(self._task)
         if row is not None:
             position.matrix[:, row] = self._of_all(scores, tasks)

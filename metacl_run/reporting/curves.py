@@ -46,11 +46,10 @@ def learning_curve(run: Run, panel: Panel) -> Figure:
     score_axis(axes, run, held_out)
     for _, units, values, colour in lines:
         seeds_line(axes, units, values, colour, run.possible)
-    last = [(name, float(values.mean(axis=0)[-1]), colour) for name, _, values, colour in lines]
-    last = [each for each in last if math.isfinite(each[1])]
-    names, ends, inks = ([each[part] for each in last] for part in range(3))
-    texts = [f"{name} {shown(end, run.objective)}" for name, end in zip(names, ends, strict=True)]
-    end_labels(axes, run.eval_units[-1], ends, texts, inks, 8.5)
+    ended = [(name, float(values.mean(axis=0)[-1]), colour) for name, _, values, colour in lines]
+    known = [each for each in ended if math.isfinite(each[1])]
+    texts = [f"{name} {shown(end, run.objective)}" for name, end, _ in known]
+    end_labels(axes, run.eval_units[-1], [end for _, end, _ in known], texts, [colour for _, _, colour in known], 8.5)
     return figure
 
 

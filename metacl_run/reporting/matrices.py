@@ -149,7 +149,7 @@ def _bars(run: Run, panel: Panel) -> Figure:
     for place, pair in enumerate(zip(best, final, strict=True)):
         text = " → ".join(shown(run.objective.sign * value, run.objective) for value in pair)
         axes.annotate(text, (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    heading = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
+    heading: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
     axes.annotate("best → end", (1.03, 1.0), (0, 4), **heading)
     return figure
 
