@@ -1,9 +1,10 @@
-"""Files written whole or not at all, and what a disk may refuse said in one message."""
+"""Files written whole or not at all, only regular files read, and what a disk may refuse said in one message."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,3 +57,54 @@ def sync(path: Path) -> None:
     """Waits until the file is on the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+SPECIAL = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def status(path: Path) -> os.stat_result:
+    """What a path leads to.
+
+    Raises:
+        OSError: with words for `strerror`: there is nothing, a link leads nowhere or in a circle, looking is not allowed.
+    """
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        lost = "a link to what is not there" if os.path.islink(path) else os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, lost, str(path)) from None
+    except ValueError as error:  # a name with a null byte
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
+
+
+def regular_file(path: Path) -> os.stat_result:
+    """The status of a file, to be asked for before it is opened: reading a FIFO or a device may never end.
+
+    Raises:
+        OSError: as `status`, or it is no regular file.
+    """
+    found = status(path)
+    if not stat.S_ISREG(found.st_mode):
+        what = SPECIAL.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"{what}, not a file", str(path))
+    return found
+
+
+def read_at_most(path: Path, most: int) -> bytes:
+    """A regular file's content.
+
+    Raises:
+        OSError: as `regular_file`, or the file holds more than `most` bytes, of which no more are read.
+    """
+    if regular_file(path).st_size <= most:
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
+        if len(content) <= most:
+            return content
+    raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))

@@ -112,7 +112,10 @@ class Gpu:
     def apply(self, local_rank: int) -> None:
         """Sets torch's process-wide switches, and the CUDA device of this one among the processes on this machine."""
         torch.set_num_threads(self.threads or DEFAULT_THREADS)
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        if self.engine_kind == "compile":
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        else:  # the same, but for the compiler's own switch, whose import takes seconds
+            torch.set_deterministic_debug_mode("warn" if self.deterministic else "default")
         if self.torch_device.type == "cuda":
             torch.cuda.set_device(local_rank)
             if self.deterministic:

@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "ranks": {"errors", "inner.shards"},
     "inner": {"errors", "kernels", "models.base", "objectives", "types"},
     # leaves: of other parts they know at most another leaf
-    "data": {"errors", "kernels.build", "objectives", "randomness", "types"},
+    "data": {"errors", "files", "kernels.build", "objectives", "randomness", "types"},
     "environment": {"kernels.build", "metacl_run"},
     "errors": set(),
     "files": {"errors"},

@@ -31,6 +31,8 @@ class FewShotStream(abc.ABC):
 
     task_names: list[list[str]]
     """[R][T]; the names differ between replicates where the seed decides what a task is."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> FewShotStream:
@@ -132,6 +134,8 @@ class SampleStream(abc.ABC):
     """N."""
     masks: Tensor | None
     """[T, outputs] bool, the outputs of each task where they are known (task-incremental); None: all outputs always."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SampleStream:
@@ -208,6 +212,8 @@ class ConceptPool(abc.ABC):
 
     place_matters = False
     """Whether inputs and targets of a concept depend on its place; if not, the place is the target."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> ConceptPool:

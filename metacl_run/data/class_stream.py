@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from metacl_run.data import notes
 from metacl_run.data.base import SampleData, Scenario
 from metacl_run.data.catalogue import Catalogue
 from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
@@ -108,7 +109,12 @@ class ClassStream(SampleData, abc.ABC):
         )
         names = [[self._task_name(task, number) for number, task in enumerate(tasks)] for tasks in dealt]
         masks = self._outputs().masks()
-        return PixelStream(task_names=names, masks=masks, pixels=torch.from_numpy(pixels), train=train, test_=test)
+        said = notes.on_unused_classes(self.halves()[0], self._dealing.count_classes(self.halves()[0]))
+        if self.train_per_task is None:
+            available = [[self.halves()[0].counts[task].sum() for task in tasks] for tasks in dealt]
+            said += notes.on_smallest_task(np.array(available), self.count_samples())
+        everything = torch.from_numpy(pixels)
+        return PixelStream(task_names=names, masks=masks, pixels=everything, train=train, test_=test, notes=said)
 
     @property
     def _dealing(self) -> Dealing:

@@ -12,6 +12,7 @@ and read them (`read`).
 from __future__ import annotations
 
 import abc
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import get_args
 import numpy as np
 import torch
 
+from metacl_run.data import notes
 from metacl_run.data.base import ConceptData, FewShotData, Half, SampleData, Scenario, Split, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.class_pool import ClassPool
@@ -127,7 +129,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
             "validation": self.test_rotations,
             "test": self.test_rotations,
         }
+        used = self.dealing().count_classes(images.catalogue)
         return ImageStream(
+            notes=[*images.notes, *notes.on_pixels(images), *notes.on_unused_classes(images.catalogue, used)],
             task_names=_task_names(images.catalogue, dealt),
             ways=self.ways,
             pixels=torch.from_numpy(images.pixels),
@@ -161,9 +165,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
 
     def check_samples(self) -> None:
         catalogue = self.catalogue()
-        fewest = int(np.argmin(catalogue.counts))
-        least = f"must be less than the {catalogue.counts[fewest]} images of class {catalogue.names[fewest]}"
-        require(self.test_images < catalogue.counts[fewest], "test_images", self.test_images, least)
+        self._check_test_images()
         check_sizes(self.scenario, self.dealing().smallest_task(catalogue))
         left, most = self.count_samples(), max(self._outputs(catalogue).most)
         enough = (
@@ -188,7 +190,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
             train_per_task=self.count_samples(),
             test_per_task=None,
         )
-        return shifted_stream(
+        available = [[(images.catalogue.counts[task] - self.test_images).sum() for task in tasks] for tasks in dealt]
+        used = self.dealing().count_classes(images.catalogue)
+        stream = shifted_stream(
             self.shift,
             seeds=seeds,
             task_names=_task_names(images.catalogue, dealt),
@@ -197,6 +201,11 @@ class ImageData(FewShotData, SampleData, ConceptData):
             train=train,
             test=test,
         )
+        left_out = [
+            *notes.on_unused_classes(images.catalogue, used),
+            *notes.on_smallest_task(np.array(available), self.count_samples()),
+        ]
+        return dataclasses.replace(stream, notes=[*images.notes, *notes.on_pixels(images), *left_out])
 
     def _outputs(self, catalogue: Catalogue) -> Outputs:
         dealing = self.dealing()
@@ -221,19 +230,26 @@ class ImageData(FewShotData, SampleData, ConceptData):
         leaves = f"must leave at least one of the {total} classes to each of meta-training and meta-test"
         counts = self.count_concepts("meta_train"), self.count_concepts("meta_test")
         require(min(counts) >= 1, "meta_test_classes", self.meta_test_classes, leaves)
-        fewest = int(self.catalogue().counts.min())
-        require(self.test_images < fewest, "test_images", self.test_images, f"must be less than the {fewest} images of a class")
+        self._check_test_images()
 
     def load_concepts(self) -> ClassPool:
         images = self.read()
         counts = images.catalogue.counts
         return ClassPool(
+            notes=[*images.notes, *notes.on_pixels(images), *notes.on_smallest_class(counts, sum(self.count_examples()))],
             pixels=torch.from_numpy(images.pixels),
             starts=np.cumsum(counts) - counts,
             meta_train=self.count_concepts("meta_train"),
         )
 
     # ---------------------------------------------------------------------------------------------------------------- all
+
+    def _check_test_images(self) -> None:
+        """Refuses to keep all images of a class for test."""
+        catalogue = self.catalogue()
+        fewest = int(np.argmin(catalogue.counts))
+        least = f"must be less than the {catalogue.counts[fewest]} images of class {catalogue.names[fewest]}"
+        require(self.test_images < catalogue.counts[fewest], "test_images", self.test_images, least)
 
     def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
         return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))

@@ -88,6 +88,10 @@ class ValidationStream(SampleStream):
         return self.inner.task_names
 
     @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return self.inner.notes
+
+    @property
     def samples_per_task(self) -> int:  # type: ignore[override]
         return self.learned[0].shape[1]
 
@@ -175,6 +179,10 @@ class ValidationPool(ConceptPool):
     inner: ConceptPool
     meta_train: int
     """How many of its concepts, from the first, are left for meta-training."""
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return self.inner.notes
 
     @property
     def place_matters(self) -> bool:  # type: ignore[override]

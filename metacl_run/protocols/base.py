@@ -130,6 +130,10 @@ class Protocol(abc.ABC):
         """Refuses what does not fit together, before anything is loaded. Raises ConfigError or DataError."""
 
     @abc.abstractmethod
+    def count_units(self, algo: Any, data: Any) -> int:
+        """Units of work in a whole run, without those of a meta-test."""
+
+    @abc.abstractmethod
     def check_ranks(self, algo: Any, ranks: int) -> None:
         """Refuses more than one process where they would have nothing to share. Raises ConfigError."""
 

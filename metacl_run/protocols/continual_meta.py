@@ -109,6 +109,9 @@ class ContinualMeta(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
 
+    def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
+        return self.updates_per_task * data.count_tasks()
+
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
 
@@ -161,6 +164,7 @@ class _MetaLoop(Loop):
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
             rows=Rows(every=settings.rows_every, future=settings.eval_future),
+            notes=self.stream.notes,
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)

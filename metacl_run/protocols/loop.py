@@ -8,6 +8,7 @@ Shapes: R replicates, T tasks.
 from __future__ import annotations
 
 import abc
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Outcome, Run, Status
 from metacl_run.protocols.rows import EVERYTHING, Rows
 from metacl_run.types import Pytree
+
+log = logging.getLogger("metacl_run")
 
 
 @dataclass(kw_only=True)
@@ -82,6 +85,7 @@ class Loop(abc.ABC):
         units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
         unit_name: what a unit is called in messages.
         rows: which tasks are evaluated when.
+        notes: on the data; they become warnings of the run.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Loop(abc.ABC):
         eval_every: int,
         checkpoint_every: float,
         rows: Rows = EVERYTHING,
+        notes: Sequence[str] = (),
     ) -> None:
         self.run_ = run
         self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
@@ -104,6 +109,7 @@ class Loop(abc.ABC):
         self.total = self.num_tasks * units_per_task
         self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
         self.rows = rows
+        self.notes = list(notes)
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
 
@@ -292,7 +298,10 @@ class Loop(abc.ABC):
             position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
         else:
             position = Position(**content)
-        position.warnings += warnings
+        news = [*warnings, *(note for note in self.notes if note not in position.warnings)]
+        for warning in news:
+            log.info("warning: %s", warning)  # into run.log; the terminal says it with the results
+        position.warnings += news
         return self.run_.ranks.from_first(position).to(self.device)
 
     def _save(self) -> None:

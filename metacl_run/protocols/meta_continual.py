@@ -171,6 +171,9 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
+    def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
+        return self.updates
+
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -201,6 +204,7 @@ class _TrajectoryLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.pool.notes,
         )
         drawn = [
             settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds

@@ -108,6 +108,9 @@ class Online(Protocol):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
+    def count_units(self, algo: StreamLearner, data: SampleData) -> int:
+        return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
+
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
             raise ConfigError(
@@ -138,6 +141,11 @@ class StreamLoop(Loop):
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
             rows=Rows(every=settings.rows_every, future=settings.eval_future),
+            notes=[
+                *self.stream.notes,
+                *_beyond_batches(self.stream.samples_per_task, batch),
+                *_beyond_tasks(settings.eval_every, self.stream.samples_per_task // batch),
+            ],
         )
         limits = {None, settings.probe_samples}
         self.held_out = {limit: HeldOut(self.stream, self.num_tasks, limit, self.dtype) for limit in limits}
@@ -167,11 +175,6 @@ class StreamLoop(Loop):
         return [self.algo.init(self.network, params, self.num_tasks) for params in self.initial]
 
     def prepare(self) -> None:
-        if self.eval_every >= self.units_per_task and not self.position.evaluations:
-            self.position.warnings.append(
-                f"protocol.eval_every={self.eval_every}: has no effect, since a task has {self.units_per_task} observations. "
-                "Give less to probe within tasks"
-            )
         one = self.engine.over_replicates(lambda state, observed: self.algo.observe(self.network, state, observed))
         self._observe = self.engine.prepare(one)
 
@@ -271,3 +274,18 @@ class StreamLoop(Loop):
     def features(self, replicate: int, task: int) -> dict[str, Tensor]:
         params, x = self._params_of(replicate), self.stream.test(task, FEATURE_SAMPLES)[replicate].x.to(self.dtype)
         return features_by_layer(self.network.module, lambda: self.network(params, x), FEATURE_COLUMNS)
+
+
+def _beyond_batches(samples: int, batch: int) -> list[str]:
+    """What to say of a task's samples that fill no batch."""
+    left = samples % batch
+    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
+
+
+def _beyond_tasks(eval_every: int, units: int) -> list[str]:
+    """What to say of probes that never come."""
+    if eval_every < units or not eval_every:
+        return []
+    return [
+        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within tasks"
+    ]

@@ -171,21 +171,36 @@ def _latex_mark(mark: str) -> str:
 # --------------------------------------------------------------------------------------------------------------------- CSV
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; in full width too."""
+_NO_FORMULA = re.compile(r"-|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
+
+
 def to_csv(grid: Grid) -> str:
-    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none."""
+    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none, and texts as
+    `csv_text` has them."""
     names = [list(dict.fromkeys(name for row in grid.rows for name in row[i].numbers)) for i in range(len(grid.headings))]
     head: list[str] = []
     for heading, parts in zip(grid.headings, names, strict=True):
         head += [f"{heading} {part}" for part in parts] or [heading]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(csv_text, head))
     for row in grid.rows:
         fields: list[str] = []
         for cell, parts in zip(row, names, strict=True):
-            fields += [_csv(cell.numbers.get(part)) for part in parts] or [cell.text]
+            fields += [_csv(cell.numbers.get(part)) for part in parts] or [csv_text(cell.text)]
         writer.writerow(fields)
     return file.getvalue()
+
+
+def csv_text(text: str) -> str:
+    """As it is; behind an apostrophe where a spreadsheet would take it for a formula and compute it. A number is none.
+
+    Every end of a line is "\\n": the writer does not quote a lone "\\r", behind which a reader would begin another row.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(_FORMULA) and not _NO_FORMULA.fullmatch(text) else text
 
 
 def _csv(value: Number) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class SearchSettings:
         metric: a metric of the runs; None: their score.
         direction: None: as the metric is better.
         sampler: how settings are proposed: "tpe" (Bergstra et al. 2011) or "random".
-        pruner: "median": end a trial whose score on the tasks seen so far is below the median of those before at the same time;
+        pruner: "median": end a trial that has done half of its stream and is behind the median of those before (`pruning.py`);
             None: "median" where the metric is the score, else "none".
         seed: of the sampler.
     """
@@ -62,6 +63,11 @@ class Search:
     sampler: str
     pruner: str
     seed: int
+
+    def count_points(self) -> int | None:
+        """How many different settings there are; None where a dimension is an interval of real numbers."""
+        counts = [dimension.count_values() for dimension in self.dimensions]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
 
 
 def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> Search:

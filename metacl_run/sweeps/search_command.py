@@ -40,17 +40,21 @@ def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, 
     search = prepare(settings, parts, user_folder)
     from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
 
+    points = search.count_points()
+    trials = settings.trials if points is None else min(settings.trials, points)
+    if trials < settings.trials:
+        print(f"search.trials={settings.trials}: there are only {points} different settings to try")
     if wants_status(asked):
         if not search.folder.is_dir():
             print(f"search in {search.folder}: not started")
             return FAILED
         done = write_results(search, open_study(search))
-        return COMPLETED if done >= settings.trials else FAILED
+        return COMPLETED if done >= trials else FAILED
     ended: list[Ended] = []
     with _alone(search.folder):
         study = open_study(search)
         retry_unfinished(study)
-        left = settings.trials - finished(study)
+        left = trials - finished(study)
         print(f"search in {search.folder}: {max(0, left)} trials to go; " + "; ".join(each.text for each in search.dimensions))
         if left > 0:
             ended = _launch(search, left, parts.hydra, user_folder)
@@ -59,7 +63,7 @@ def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         print(f"a trial failed: {why}")
     if any(each.status in (INTERRUPTED, NOT_STARTED) for each in ended):
         return INTERRUPTED
-    return COMPLETED if done >= settings.trials else FAILED
+    return COMPLETED if done >= trials else FAILED
 
 
 @contextmanager
@@ -106,16 +110,21 @@ class Trials:
 
         if self.stopped:
             return Ended(NOT_STARTED)
-        trial, overrides = ask(self.search)
+        asked = ask(self.search)
+        if asked is None:
+            return Ended(COMPLETED)  # another has had every point
+        trial, overrides = asked
         name = f"trial {trial.number + 1}"
         try:
-            directory = checked(overrides, self.user_folder).directory
+            experiment = checked(overrides, self.user_folder)
         except UserError as error:
             tell(self.search, trial, None, directory=None)
             return Ended(FAILED, f"{name}: {error}")
         chosen = " ".join(overrides[len(self.search.fixed) :])
         print(f"\n{name}: {chosen}" if self.shares_terminal else f"{name} starts: {chosen}", flush=True)
-        watch = Watch(self.search, trial, directory)
+        directory = experiment.directory
+        units = experiment.protocol.count_units(experiment.algo, experiment.data)
+        watch = Watch(self.search, trial, directory, units)
         sweep.wait_for(directory)
         shares = self.shares_terminal
         ended = sweep.compute(overrides, directory, self.user_folder, shares_terminal=shares, watch=watch)

@@ -74,12 +74,13 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
             return nothing("data missing", summary.get("error"))
         if found != "completed":
             return nothing(found, summary.get("error"))  # type: ignore[arg-type]
-        return [_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
+        return [of_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
     except StorageError as error:
         return nothing("unreadable", str(error))
 
 
-def _cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+    """A cell filled from the summary of a completed run; `name` says which run it is."""
     if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
