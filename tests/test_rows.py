@@ -21,6 +21,7 @@ from metacl_run.protocols.memory import Memory
 from metacl_run.protocols.rows import Rows
 from metacl_run.reporting.collect import load
 from metacl_run.reporting.sequence_tables import sentence, unmeasured
+from metacl_run.tracking.scalars import scalars
 from metacl_run.tracking.store import RunStore
 from metacl_run.types import Samples
 from tests.test_online import SMALL
@@ -138,6 +139,19 @@ def test_probes_that_never_come_are_warned_of(finished: Callable[..., Any]) -> N
     ]
     assert "probe" not in (directory / "metrics.jsonl").read_text()
     assert metrics == finished()[2]
+
+
+def test_listeners_are_given_what_was_evaluated() -> None:
+    only = {"kind": "eval", "task": 2, "row": 3, "tasks": [2], "accuracy": [[0.5]]}
+    assert scalars(only, [0], "accuracy") == {"eval/task_03": 0.5}
+    so_far = {"kind": "eval", "task": 1, "row": 2, "tasks": [0, 1, 2], "accuracy": [[0.5, 0.7, 0.1]]}
+    found = scalars(so_far, [0], "accuracy")
+    assert found == {
+        "eval/task_01": 0.5,
+        "eval/task_02": 0.7,
+        "eval/task_03": 0.1,
+        "eval/accuracy_seen": pytest.approx(0.6),
+    }
 
 
 # -------------------------------------------------------------------------------------------------------- matrix on the disk

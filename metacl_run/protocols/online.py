@@ -287,5 +287,6 @@ def _beyond_tasks(eval_every: int, units: int) -> list[str]:
     if eval_every < units or not eval_every:
         return []
     return [
-        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within tasks"
+        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within "
+        "tasks"
     ]
