@@ -20,7 +20,7 @@ from metacl_run.errors import UserError, nearest, shown
 
 MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TABLE_SIZE)
 """What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
-UNEVENTFUL = ("protocol.log_every", "protocol.eval_every")
+UNEVENTFUL = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
 
 
