@@ -64,11 +64,12 @@ class HeldOut:
         """[R] those of the wanted tasks of a group."""
         if not self._keeps:
             return self._gathered(wanted)
+        begin = number * self._group
+        whole = range(begin, min(begin + self._group, self._num_tasks))
         if number not in self._kept:
-            begin = number * self._group
-            self._kept[number] = self._gathered(range(begin, min(begin + self._group, self._num_tasks)))
+            self._kept[number] = self._gathered(whole)
         kept = self._kept[number]
-        return [_of(each, wanted) for each in kept]
+        return kept if wanted == whole else [_of(each, wanted) for each in kept]
 
     def _gathered(self, tasks: range) -> list[Samples]:
         by_task = [self._stream.test(task, self._limit) for task in tasks]
@@ -85,8 +86,6 @@ class HeldOut:
 
 def _of(samples: Samples, wanted: range) -> Samples:
     """Those of the wanted tasks, which lie side by side."""
-    if int(samples.task[0]) == wanted.start and int(samples.task[-1]) == wanted.stop - 1:
-        return samples
     chosen = (samples.task >= wanted.start) & (samples.task < wanted.stop)
     return Samples(*(leaf[chosen] for leaf in samples))
 
