@@ -35,6 +35,11 @@ TOP_LEVEL: dict[str, Any] = {
     "progress": Literal["auto", "rich", "plain", "none"],
 }
 """The settings outside the groups, with their types."""
+RETIRED = {
+    "protocol.transductive": "there is no such setting any more. Where the network has batch norm both are reported: accuracy, "
+    "each query alone with the support set, and transductive_accuracy, all queries together. Leave it out",
+}
+"""Full keys of settings that earlier versions had, and what there is in their place."""
 
 
 def config_dir() -> Path:
@@ -236,6 +241,8 @@ def _name(hint: Any) -> str:
 
 
 def _unknown(key: str, value: Any, cls: type, fields: Mapping[str, Any], group: str) -> str:
+    if key in RETIRED:
+        return f"{key}={shown(value)}: {RETIRED[key]}"
     name = key.split(".", 1)[1]
     hint = _did_you_mean(name, group, fields)
     return f"{key}={shown(value)}: {cls.__name__} has no such setting.{hint} It has: {', '.join(fields)}"

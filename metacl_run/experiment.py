@@ -19,8 +19,8 @@ from metacl_run.errors import DataError, UserError, keyed
 from metacl_run.files import storage_errors
 from metacl_run.intervals import spread
 from metacl_run.memory import keep_freed_memory, peak_memory_mb
-from metacl_run.metric_table import possible_values
-from metacl_run.protocols.base import Outcome, Run
+from metacl_run.metric_table import TRANSDUCTIVE, possible_values
+from metacl_run.protocols.base import Evaluations, Outcome, Run
 from metacl_run.ranks import ALONE, Ranks
 from metacl_run.reporting import figures, report
 from metacl_run.tracking.archive import SCHEMA
@@ -186,12 +186,20 @@ def _head(experiment: Experiment) -> dict[str, Any]:
 def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
     seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
     objective = experiment.protocol.objective(experiment.data)
+
+    def summarise(found: Evaluations) -> dict[str, dict[str, Any]]:
+        probes = found.probes, outcome.probe_tasks
+        return metrics.summarise(found.matrix, *probes, objective, outcome.sizes, outcome.forward_transfer)
+
+    reached = summarise(outcome.evaluations)
+    reached |= {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()}
+    half_widths = {"evaluation_half_width": outcome.evaluations.half_width.tolist()}
+    if outcome.transductive is not None:
+        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in summarise(outcome.transductive).items()}
+        half_widths[f"{TRANSDUCTIVE}half_width"] = outcome.transductive.half_width.tolist()
     return {
         "status": outcome.status,
-        "metrics": metrics.summarise(
-            outcome.matrix, outcome.probes, outcome.probe_tasks, objective, outcome.sizes, outcome.forward_transfer
-        )
-        | {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()},
+        "metrics": reached,
         "timing": {
             "wall_s": seconds,
             "train_s": outcome.train_s,
@@ -206,7 +214,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "units_per_task": outcome.units_per_task,
         "unit_name": experiment.protocol.unit_name,
         "chance": outcome.chance,
-        "evaluation_half_width": outcome.half_width.tolist(),
+        **half_widths,
         "warnings": outcome.warnings,
         "error": outcome.error,
         **outcome.details,

@@ -10,6 +10,9 @@ from metacl_run.scores import SCORES, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
 """Differences of scores, taken so that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
+TRANSDUCTIVE = "transductive_"
+"""Begins the name of a metric of answers that were given to all queries of an episode together. Batch norm then sees the other
+queries; without it in the network there are no such metrics. Every other metric is of each query alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,11 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
         score: what learning is judged by.
         in_sequence: under protocol `meta_continual`, whose tasks are the segments of one sequence of concepts.
     """
-    meanings = (_in_sequence if in_sequence else _of_tasks)(score)
-    return {name: _metric(name, meaning, score) for name, meaning in meanings}
+    meanings = dict((_in_sequence if in_sequence else _of_tasks)(score))
+    if not in_sequence:
+        together = "the same with all queries of an episode together, each of which helps to normalise the others"
+        meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
+    return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
 
 
 def known_metrics(score: Score) -> dict[str, Metric]:
@@ -65,13 +71,15 @@ def worst_name(score: Score) -> str:
 
 def needs_equal_probes(name: str) -> bool:
     """Whether a metric is comparable only between runs that evaluate at the same moments on as many samples."""
-    return name in {word for score in SCORES.values() for word in (worst_name(score), f"worst_case_{score.score_name}")}
+    own = name.removeprefix(TRANSDUCTIVE)
+    return own in {word for score in SCORES.values() for word in (worst_name(score), f"worst_case_{score.score_name}")}
 
 
 def _metric(name: str, meaning: str, score: Score) -> Metric:
-    if name in DIFFERENCES:
+    kind = name.removeprefix(TRANSDUCTIVE)
+    if kind in DIFFERENCES:
         largest = score.largest - score.least
-        return Metric(name=name, meaning=meaning, higher_is_better=name != "forgetting", possible=(-largest, largest))
+        return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
     return Metric(
         name=name,
         meaning=meaning,
@@ -96,6 +104,7 @@ def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
 
 
 def _in_sequence(score: Score) -> Iterator[tuple[str, str]]:
+    """All at the learning rate chosen for the whole sequence."""
     name, words, concepts = score.score_name, score.score_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
     yield "memory", f"{words} on the {score.examples} just learned, at the same moment"

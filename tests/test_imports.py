@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "compose": {"config", "errors"},
     "sweeps": {"compose", "config", "errors", "experiment", "files", "metric_table", "ranks", "tracking.archive"},
     "tables": {
-        *("compose", "config", "errors", "files", "intervals", "sweeps", "tracking.archive"),
+        *("compose", "config", "errors", "files", "intervals", "metric_table", "sweeps", "tracking.archive"),
         *("reporting.figures", "reporting.grid", "reporting.page", "reporting.style"),
     },
     "experiment": {
@@ -50,7 +50,8 @@ ALLOWED: dict[str, set[str]] = {
         *("algorithms.episode_learner", "algorithms.meta_learner", "algorithms.stream_learner"),
         *("algorithms.trajectory_learner", "data.base", "data.sampling", "data.validation"),
         *("models", "tracking.silent_store", "tracking.store"),
-        *("errors", "gpu", "inner", "insight", "metrics", "objectives", "protocol_kind", "randomness", "ranks", "types"),
+        *("errors", "gpu", "inner", "insight", "metric_table", "metrics", "objectives", "protocol_kind", "randomness"),
+        *("ranks", "types"),
     },
     "algorithms": {"errors", "inner", "models.base", "objectives", "types"},
     "gpu": {"errors", "inner"},

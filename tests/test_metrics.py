@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from metacl_run import metrics
-from metacl_run.metric_table import metrics_of
+from metacl_run.metric_table import TRANSDUCTIVE, metrics_of
 from metacl_run.objectives import REGRESSION
-from metacl_run.scores import SCORES
+from metacl_run.scores import SCORES, Score
 
 NAN = float("nan")
 ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.85, 0.75, 0.60]])
@@ -63,7 +63,8 @@ def test_the_largest_error_at_a_probe_counts() -> None:
 
 @pytest.mark.parametrize("score", SCORES)
 def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> None:
-    assert list(metrics.evaluate(ROWS, objective=SCORES[score])) == list(metrics_of(SCORES[score]))
+    names = list(metrics.evaluate(ROWS, objective=SCORES[score]))
+    assert list(metrics_of(SCORES[score])) == [*names, *(f"{TRANSDUCTIVE}{name}" for name in names)]
     assert list(metrics.evaluate(ROWS[:2, :1], objective=SCORES[score])) == [score]
 
 
@@ -120,3 +121,14 @@ def test_unreached_metrics_are_left_out_and_half_reached_ones_have_no_mean() -> 
     assert metrics.summarise(partial[None]) == {}
     summary = metrics.summarise(np.stack([ROWS, partial]))["accuracy"]
     assert summary == {"mean": None, "std": None, "ci95": [None, None], "values": [pytest.approx(2.2 / 3), None]}
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=list(SCORES))
+def test_a_transductive_metric_is_as_good_and_as_large_as_its_twin(score: Score) -> None:
+    known = metrics_of(score)
+    for name, metric in known.items():
+        twin = known[f"{TRANSDUCTIVE}{name.removeprefix(TRANSDUCTIVE)}"]
+        assert twin.higher_is_better == metric.higher_is_better
+        assert twin.possible == metric.possible
+        assert twin.needs_equal_probes == metric.needs_equal_probes
+    assert not any(name.startswith(TRANSDUCTIVE) for name in metrics_of(score, in_sequence=True))

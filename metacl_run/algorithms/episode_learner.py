@@ -65,12 +65,13 @@ class EpisodeLearner(MetaLearner):
         """What one training episode contributes."""
 
     @abc.abstractmethod
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        """Outputs [Q, ways] for the query set after adapting to the support set.
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        """What an evaluation episode's support set makes of the learner; the query set is not looked at."""
 
-        With `transductive` the query set passes in one batch, whose statistics normalise it (Finn et al. 2017);
-        without, each query example on its own together with the support set (Nichol et al. 2018, section 6.1).
-        """
+    @abc.abstractmethod
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        """Outputs [N, ways] for inputs [N, ...] after `learn` has given `fast`. The inputs pass through the network together,
+        so that its batch norm sees them all: which inputs these are is the protocol's to say."""
 
     @abc.abstractmethod
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
@@ -85,22 +86,6 @@ class EpisodeLearner(MetaLearner):
     def start(self, network: Network, params: Params, rates: Tensor) -> State:
         """The state of one replicate before its first meta-update."""
         return self.first_state(*self.init(network, params, rates))
-
-
-def query_outputs(network: Network, params: Params, episode: Episode, transductive: bool) -> Tensor:
-    """Outputs [Q, ways] for the query set under adapted parameters; see `EpisodeLearner.predict` for `transductive`."""
-    if transductive:
-        return network(params, episode.query_x)
-    return alone_with_support(lambda x: network(params, x), episode)
-
-
-def alone_with_support(network: object, episode: Episode) -> Tensor:
-    """Outputs [Q, ...] of each query example passed together with the support set only."""
-
-    def one(query: Tensor) -> Tensor:
-        return network(torch.cat([episode.support_x, query.unsqueeze(0)]))[-1]  # type: ignore[operator]
-
-    return torch.vmap(one)(episode.query_x)
 
 
 def take_batches(episode: Episode, steps: int) -> Sequence[tuple[Tensor, Tensor]]:

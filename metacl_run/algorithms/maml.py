@@ -28,7 +28,7 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.errors import SettingError, require
 from metacl_run.inner.adapt import adapt
@@ -106,9 +106,11 @@ class Maml(EpisodeLearner):
         gradient, (loss, outputs) = grad_and_value(query_loss, has_aux=True)(meta)
         return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        adapted = self._adapt(network, meta, episode, self.eval_inner_steps, True)
-        return query_outputs(network, adapted, episode, transductive)
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        return self._adapt(network, meta, episode, self.eval_inner_steps, True)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        return network(fast, x)
 
     def _adapt(self, network: Network, meta: Pytree, episode: Episode, steps: int, first_order: bool) -> Params:
         adapted, _ = adapt(

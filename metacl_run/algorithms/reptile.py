@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
@@ -73,9 +73,12 @@ class Reptile(EpisodeLearner):
         metrics = metrics_of(network, network.objective.loss(outputs, episode.support_y), outputs, episode.support_y)
         return Update(direction, moments if self.carry_moments else carry, metrics)
 
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
-        return query_outputs(network, adapted, episode, transductive)
+        return adapted
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        return network(fast, x)
 
     @property
     def _inner(self) -> Optimizer:

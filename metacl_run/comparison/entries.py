@@ -13,6 +13,7 @@ from typing import Any
 
 from metacl_run.comparison.table_sizes import sizes_under
 from metacl_run.errors import StorageError
+from metacl_run.marks import was_transductive
 from metacl_run.protocol_kind import kind_of
 from metacl_run.scores import SCORES
 from metacl_run.tracking import archive
@@ -22,6 +23,8 @@ GROUPS = ("algo", "model", "data", "protocol")
 TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
 ENDED = ("completed", "diverged")
+ONE_WAY = "protocol.transductive"
+"""A setting of version 0.1, kept only where a run's scores are transductive: any other run's are of each query alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def read(directory: Path, table_size: str | None = None) -> Entry:
         how = f": {run.summary['error']}" if run.summary.get("error") else ""
         raise StorageError(f"{directory}: the run is {status}{how}. Give its command again to go on")
     settings = archive.settings(run)
+    transductive = was_transductive(settings)
     try:
         choices = {group: _text(run.summary[group]) for group in GROUPS}
         score = SCORES[run.summary.get("score", "accuracy")].score_name  # older runs know no other
@@ -96,7 +100,8 @@ def read(directory: Path, table_size: str | None = None) -> Entry:
         raise StorageError(
             f"{directory / archive.SUMMARY}: is damaged, or another version wrote it ({_words(error)})"
         ) from None
-    settings = {**{key: value for key, value in settings.items() if key != "seeds"}, **choices}
+    settings = {**{key: value for key, value in settings.items() if key not in ("seeds", ONE_WAY)}, **choices}
+    settings |= {ONE_WAY: True} if transductive else {}
     settings |= {} if table_size is None else {TABLE_SIZE: table_size}
     identity = json.dumps([score, settings], sort_keys=True)
     return Entry(

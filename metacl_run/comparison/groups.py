@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import TABLE_SIZE, Entry
+from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, Entry
 from metacl_run.errors import UserError, nearest, shown
+from metacl_run.marks import TRANSDUCTIVE_MARK
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TABLE_SIZE)
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE)
 """What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
 UNEVENTFUL = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
@@ -151,9 +152,11 @@ def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
+    if settings.get(ONE_WAY):
+        said = [TRANSDUCTIVE_MARK, *(text for text in said if not text.startswith(ONE_WAY))]
     if settings.get(TABLE_SIZE):
         said = [f"{settings[TABLE_SIZE]} size of a paper's table", *said]
-    return said
+    return [text for text in said if not text.startswith(f"{ONE_WAY}=")]
 
 
 def _score(configuration: Configuration) -> str:

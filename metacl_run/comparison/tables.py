@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from metacl_run.comparison.entries import ONE_WAY
 from metacl_run.comparison.groups import Configuration, assignment
 from metacl_run.comparison.numbers import ALL_PAIRS_UP_TO, Line, Pair, Scored
 from metacl_run.intervals import FEWEST
 from metacl_run.marks import TUNED_ON_TEST
-from metacl_run.metric_table import higher_is_better, metrics_of
+from metacl_run.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.reporting.grid import Cell, Grid, Tone
 from metacl_run.reporting.numbers import interval, number
 from metacl_run.scores import SCORES
@@ -86,6 +87,16 @@ def _metrics_notes(scored: Scored) -> list[str]:
     notes = []
     if section.shared.get("protocol.lr_selection") == "test":
         notes.append(f"{ON_TEST} {TUNED_ON_TEST}: chosen on what is reported, so flattered.")
+    if section.shared.get(ONE_WAY):
+        notes.append(
+            "Transductive: every score is with all queries of an episode together, as version 0.1 evaluated by default. Later "
+            f"runs report the same as {TRANSDUCTIVE}{section.score}, in a table of their own."
+        )
+    if f"{TRANSDUCTIVE}{section.score}" in section.metrics:
+        notes.append(
+            f"Where nothing else is said a score is of each query alone; --metric {TRANSDUCTIVE}{section.score} is with all "
+            "queries of an episode together."
+        )
     notes += _seeds_notes(least, most)
     notes += [f"{name}: {known[name].meaning}." for name in scored.metrics if name in known]
     lost = [label for label in scored.labels if any(isnan(scored.lines[m][label].mean) for m in scored.metrics)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -13,7 +13,7 @@ from torch import nn
 from metacl_run.errors import ConfigError
 from metacl_run.gpu import Gpu
 from metacl_run.models.base import Model
-from metacl_run.models.layers import BatchNorm
+from metacl_run.models.layers import has_batch_norm
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.ranks import Ranks
@@ -46,16 +46,26 @@ class Run:
     units of a task and the chance level."""
 
 
+class Evaluations(NamedTuple):
+    """What the evaluations of a run gave."""
+
+    matrix: np.ndarray
+    """[R, T + 1, T], NaN where not reached; row 0 is before any learning."""
+    probes: np.ndarray
+    """[P, R, T] of every evaluation in order, for the metrics that look between the rows."""
+    half_width: np.ndarray
+    """[R, T] 95% half-widths of the last evaluation, over what it was evaluated on."""
+
+
 @dataclass(kw_only=True)
 class Outcome:
     """What a protocol leaves behind.
 
     Attributes:
         status: how the run ended.
-        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
-        probes: [P, R, T] scores of every evaluation in order, for the metrics that look between the rows.
-        probe_tasks: [P] the task being learned at each probe (0 before any learning).
-        half_width: [R, T] 95% half-widths over evaluation episodes of the last evaluation.
+        evaluations: what those of the run gave.
+        transductive: the same with all queries of an episode together; None where that is no different.
+        probe_tasks: [P] the task being learned at each evaluation (0 before any learning).
         task_names: [R][T].
         train_s, evaluate_s, insight_s: seconds spent, summed over all processes that worked on the run.
         units, units_per_task: units of work done, and how many a task takes.
@@ -70,15 +80,14 @@ class Outcome:
     """
 
     status: Status
-    matrix: np.ndarray
-    probes: np.ndarray
+    evaluations: Evaluations
     probe_tasks: list[int]
-    half_width: np.ndarray
     task_names: list[list[str]]
     train_s: float
     evaluate_s: float
     units: int
     units_per_task: int
+    transductive: Evaluations | None = None
     insight_s: float = 0.0
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -92,7 +101,7 @@ class Outcome:
 
 def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
     """Raises ConfigError for a network that normalises by the statistics of a batch, where samples come one by one."""
-    if any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+    if has_batch_norm(module):
         raise ConfigError(
             f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
             f"sample would be normalised to nothing, and a test batch would give its task away. Use {instead} or another "

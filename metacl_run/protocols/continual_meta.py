@@ -2,11 +2,16 @@
 
 A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and functions that
 are drawn afresh in place of classes.
+
+Where a network has batch norm, what it says of a query depends on what passes with it. Every evaluation then learns from the
+support set once and asks twice: each query with the support set alone, and all queries together. The metrics are of the first;
+the second, transductive, has names of its own (`metric_table.TRANSDUCTIVE`). Meta-training passes the query set together.
 Shapes: R replicates, T tasks, E episodes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -25,11 +30,12 @@ from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.models.layers import has_batch_norm
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose
 from metacl_run.types import Episode, Params
@@ -50,7 +56,6 @@ class ContinualMeta(Protocol):
             50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
-        transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -66,7 +71,6 @@ class ContinualMeta(Protocol):
     rows_every: int
     eval_future: Future
     eval_split: EvalSplit
-    transductive: bool
     log_every: int
     checkpoint_every: float = field(metadata={"identity": False})
 
@@ -146,6 +150,15 @@ def episode_tasks(algo: EpisodeLearner, task: int, generator: np.random.Generato
     return tasks, np.where(tasks == task, everything, kept)
 
 
+def each_alone(outputs: Callable[[Tensor], Tensor], episode: Episode) -> Tensor:
+    """Outputs [Q, ...] for each query example when it passes with the support set and no other query.
+
+    Batch norm then sees what a learner has who is asked one question at a time (Nichol et al. 2018, section 6.1: not
+    transductive); where the query set passes together, the other queries tell it something (Finn et al. 2017: transductive).
+    """
+    return torch.vmap(lambda query: outputs(torch.cat([episode.support_x, query.unsqueeze(0)]))[-1])(episode.query_x)
+
+
 class _MetaLoop(Loop):
     """Loaded data and the step."""
 
@@ -171,6 +184,7 @@ class _MetaLoop(Loop):
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         self.module = drawn[0][0].to(self.device)
         self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype, objective=self.objective)
+        self.together_differs = has_batch_norm(self.module)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1, shards=run.ranks.shards)
         self.chance = 1 / self.data.ways if self.objective is CLASSIFICATION else None
@@ -228,14 +242,18 @@ class _MetaLoop(Loop):
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
-    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         engine = replace(self.engine, chunk=self.position.settled["chunks"]["evaluate"])
         scores = torch.stack([self._scores(engine, self.position.state, task) for task in tasks], 1).double()
-        episodes = scores.shape[-1]
-        return scores.mean(-1), 1.96 * scores.std(-1) / episodes**0.5 if episodes > 1 else None
+        episodes, ways_of_asking = scores.shape[2:]
+        half = 1.96 * scores.std(2) / episodes**0.5 if episodes > 1 else None
+        alone, *together = (
+            Evaluation(scores[..., way].mean(2), None if half is None else half[..., way]) for way in range(ways_of_asking)
+        )
+        return alone._replace(transductive=together[0] if together else None)
 
     def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
-        """The score of every evaluation episode of a task, [R, eval_episodes]."""
+        """The scores of every evaluation episode of a task, [R, eval_episodes, ...] as `_judge` gives them."""
         total = self.settings.eval_episodes
         parts = []
         for block, done in enumerate(range(0, total, EVALUATION_BLOCK)):
@@ -244,12 +262,18 @@ class _MetaLoop(Loop):
         return torch.cat(parts, 1)
 
     def _judge(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
-        """The score of every episode, [R, E]."""
+        """The scores of every episode, [R, E, 1], or where there is batch norm [R, E, 2], the transductive one second."""
 
         def one(state: State, episode: Episode) -> Tensor:
-            meta, carry = state["meta"], state["carry"]
-            outputs = self.algo.predict(self.network, meta, carry, episode, self.settings.transductive)
-            return self.objective.score(outputs, episode.query_y)
+            meta, fast = state["meta"], self.algo.learn(self.network, state["meta"], state["carry"], episode)
+
+            def outputs(x: Tensor) -> Tensor:
+                return self.algo.predict(self.network, meta, fast, x)
+
+            answers = [outputs(episode.query_x)]
+            if self.together_differs:
+                answers.insert(0, each_alone(outputs, episode))
+            return torch.stack([self.objective.score(answer, episode.query_y) for answer in answers])
 
         with torch.no_grad():
             many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))

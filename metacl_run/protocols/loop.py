@@ -12,19 +12,31 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
 from metacl_run.protocols.rows import EVERYTHING, Rows
 from metacl_run.types import Pytree
 
 log = logging.getLogger("metacl_run")
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation gave."""
+
+    scores: Tensor
+    """[R, T] float64, of every task."""
+    half_width: Tensor | None = None
+    """[R, T] float64, 95% half-widths over what was evaluated; None where it was a single thing."""
+    transductive: Evaluation | None = None
+    """The same with all queries of an episode together; None where that is no different."""
 
 
 @dataclass(kw_only=True)
@@ -41,6 +53,8 @@ class Position:
         probes, probe_tasks: [P, R, T] scores of every evaluation on what probes look at, NaN where a task was not evaluated,
             and [P] the task being learned at each; empty where there are none within tasks, since `matrix` has the others.
         half_width: [R, T] 95% half-widths of the last evaluation, NaN where a task was not evaluated.
+        transductive: of the evaluations with all queries of an episode together, "matrix", "probes" and "half_width" as above;
+            empty where there were none.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
         settled: what was decided at the first start and must not change after: sizes of chunks.
@@ -58,6 +72,7 @@ class Position:
     probes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     probe_tasks: list[int] = field(default_factory=list)
     half_width: Tensor | None = None
+    transductive: dict[str, Any] = field(default_factory=dict)
     train_s: float = 0.0
     evaluate_s: float = 0.0
     insight_s: float = 0.0
@@ -129,8 +144,8 @@ class Loop(abc.ABC):
         """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
 
     @abc.abstractmethod
-    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """The score of these K tasks and its 95% half-width over what was evaluated, both [R, K] float64.
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
+        """The score of these K tasks.
 
         `whole` is false for a probe within a task, which may look at less.
         """
@@ -217,25 +232,24 @@ class Loop(abc.ABC):
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
         tasks = self.rows.within(self._task, self.num_tasks) if row is None else self.rows.at_end(row, self.num_tasks)
-        scores, half = self.scores(tasks, whole=row is not None)
-        scores, name = scores.cpu(), self.objective.score_name
-        probe = (
-            self.scores(tasks, whole=False)[0].cpu() if self.probes_look_at_less and self._probes and row is not None else None
-        )
+        found, name = self.scores(tasks, whole=row is not None), self.objective.score_name
+        also = self.probes_look_at_less and self._probes and row is not None
+        probe = self.scores(tasks, whole=False).scores.cpu() if also else None  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
         position.evaluations += 1
-        position.half_width = None if half is None else self._of_all(half.cpu(), tasks)
+        position.half_width = self._of_all(found.half_width, tasks)
         if self._probes:
-            looked_at = self._of_all(scores if probe is None else probe, tasks)[None]
-            position.probes = torch.cat([position.probes, looked_at]) if position.probe_tasks else looked_at
+            looked_at = self._of_all(found.scores if probe is None else probe, tasks)
+            position.probes = _appended(position.probes, looked_at)
             position.probe_tasks.append(self._task)
         if row is not None:
-            position.matrix[:, row] = self._of_all(scores, tasks)
+            position.matrix[:, row] = self._of_all(found.scores, tasks)
             self.run_.store.write_matrix_row(row, position.matrix[:, row].numpy())
-        content = {name: scores.tolist(), "ci95": None if half is None else _rounded(half)}
-        also = {} if probe is None else {"probe": probe.tolist()}  # comparable with those within tasks
         partial = {} if len(tasks) == self.num_tasks else {"tasks": list(tasks)}
-        self._record("eval", row=row, **partial, **content, **also)
+        content = {name: found.scores.tolist(), "ci95": _rounded(found.half_width)}
+        content |= {} if probe is None else {"probe": probe.tolist()}
+        together = {} if found.transductive is None else self._kept(found.transductive, tasks, row)
+        self._record("eval", row=row, **partial, **content, **together)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
@@ -247,11 +261,30 @@ class Loop(abc.ABC):
         """Whether there are evaluations within tasks."""
         return 0 < self.eval_every < self.units_per_task
 
-    def _of_all(self, values: Tensor, tasks: range) -> Tensor:
-        """[R, K] values of these tasks as [R, T], NaN for the others."""
+    def _of_all(self, values: Tensor | None, tasks: range) -> Any:
+        """[R, K] values of these tasks as [R, T] on the CPU, NaN for the others; None stays."""
+        if values is None:
+            return None
         found = torch.full((len(values), self.num_tasks), torch.nan, dtype=torch.float64)
-        found[:, tasks.start : tasks.stop] = values
+        found[:, tasks.start : tasks.stop] = values.cpu()
         return found
+
+    def _kept(self, found: Evaluation, tasks: range, row: int | None) -> dict[str, Any]:
+        """Keeps what a transductive evaluation gave; what the record says of it."""
+        kept = self.position.transductive
+        if not kept:
+            empty = torch.empty(0, dtype=torch.float64)
+            kept |= {"matrix": torch.full_like(self.position.matrix, torch.nan), "probes": empty}
+        kept["half_width"] = self._of_all(found.half_width, tasks)
+        if self._probes:
+            kept["probes"] = _appended(kept["probes"], self._of_all(found.scores, tasks))
+        if row is not None:
+            kept["matrix"][:, row] = self._of_all(found.scores, tasks)
+            self.run_.store.write_matrix(kept["matrix"].numpy(), transductive=True)
+        return {
+            f"{TRANSDUCTIVE}{self.objective.score_name}": found.scores.tolist(),
+            f"{TRANSDUCTIVE}ci95": _rounded(found.half_width),
+        }
 
     # ----------------------------------------------------------------------------------------------- position and records
 
@@ -312,10 +345,9 @@ class Loop(abc.ABC):
         position = self.position
         return Outcome(
             status=status,
-            matrix=position.matrix.numpy(),
-            probes=position.probes.numpy(),
+            evaluations=_evaluations(position.matrix, position.probes, position.half_width),
+            transductive=_evaluations(**position.transductive) if position.transductive else None,
             probe_tasks=position.probe_tasks,
-            half_width=np.array([]) if position.half_width is None else position.half_width.numpy(),
             task_names=self.task_names,
             units_per_task=self.units_per_task,
             chance=self.chance,
@@ -330,6 +362,15 @@ class Loop(abc.ABC):
         )
 
 
-def _rounded(values: Tensor) -> list[list[float]]:
+def _rounded(values: Tensor | None) -> list[list[float]] | None:
     """As lists, to four decimals, of which a half-width has no use for more."""
-    return values.double().cpu().numpy().round(4).tolist()
+    return None if values is None else values.double().cpu().numpy().round(4).tolist()
+
+
+def _appended(probes: Tensor, scores: Tensor) -> Tensor:
+    """[P + 1, R, T]"""
+    return torch.cat([probes, scores[None]]) if len(probes) else scores[None]
+
+
+def _evaluations(matrix: Tensor, probes: Tensor, half_width: Tensor | None) -> Evaluations:
+    return Evaluations(matrix.numpy(), probes.numpy(), np.array([]) if half_width is None else half_width.numpy())

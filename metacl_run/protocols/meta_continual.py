@@ -2,10 +2,12 @@
 
 Meta-training is updates on trajectories. Meta-test learns the concepts of a random order one after another, never going back,
 and is tested after each number of concepts in the schedule: on what it learned (memory) and on held-out examples of the same
-concepts (generalisation). Its rate is chosen among candidates on meta-train concepts, for each number of concepts on its own.
+concepts (generalisation). Its rate is chosen among candidates on meta-train concepts; accuracy and memory after N concepts are
+at the rate chosen for N.
 
-Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them, at the rate chosen for that
-number of concepts; means over tasks weigh each by its number of concepts, so that `accuracy` is the one after all of them.
+Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them. All rows are at the rate
+chosen for the whole schedule: forgetting and every other difference are of one learner. Means over tasks weigh each by its
+number of concepts, so that `accuracy` is the one after all of them.
 
 Differences from the published evaluations (OML, Javed and White 2019, arXiv 1905.12588, and its code):
  1. The sequences of an order are nested: the first 10 of 200 are those of the sequence of 10.
@@ -45,7 +47,7 @@ from metacl_run.protocols.base import (
     refuse_more_ranks_than_episodes,
 )
 from metacl_run.protocols.findings import Findings
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
 from metacl_run.protocols.meta_test_plan import PHASES, TEXTS, Work, planned
 from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
@@ -296,7 +298,7 @@ class _TrajectoryLoop(Loop):
         if self.position.unit == self.total:
             self._conclude()
 
-    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         raise NotImplementedError  # this protocol probes and meta-tests instead
 
     def _probe(self) -> None:
@@ -381,7 +383,7 @@ class _TrajectoryLoop(Loop):
 
     def _conclude(self) -> None:
         """Puts the parts together: matrix, record of meta-test."""
-        held_out, _ = self._findings.at_chosen_rates()
+        held_out, _ = self._findings.along_one_rate()
         self.position.matrix = torch.stack([part.mean((1, -1)) for part in held_out.split(self.sizes, -1)], -1)
         self.run_.store.write_matrix(self.position.matrix.numpy())
         metas = [self._meta(replicate) for replicate in range(self._replicates)]
@@ -412,7 +414,7 @@ class _TrajectoryLoop(Loop):
                 also[f"joint_{self._score}"] = np.array(content["joint"])[:, -1].mean(-1)
         return replace(
             outcome,
-            probes=NO_PROBES,
+            evaluations=outcome.evaluations._replace(probes=NO_PROBES),
             probe_tasks=[],
             units=min(outcome.units, self.updates),
             sizes=self.sizes,

@@ -26,7 +26,7 @@ from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
 from metacl_run.protocols.held_out import HeldOut
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.memory import Memory
 from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose, generator
@@ -242,13 +242,13 @@ class StreamLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- evaluation
 
-    def scores(self, tasks: range, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         held_out = self.held_out[None if whole else self.settings.probe_samples]
         params = [self._params_of(replicate) for replicate in range(len(self.memories))]
         with torch.no_grad():
             right, sizes = held_out.count(tasks, lambda replicate, x, task: self.network(params[replicate], x, task).argmax(-1))
         accuracy = right / sizes
-        return accuracy, 1.96 * (accuracy * (1 - accuracy) / sizes).sqrt()
+        return Evaluation(accuracy, 1.96 * (accuracy * (1 - accuracy) / sizes).sqrt())
 
     def _params_of(self, replicate: int) -> Params:
         return {name: value[replicate] for name, value in self.position.state["params"].items()}

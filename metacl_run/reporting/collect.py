@@ -16,7 +16,8 @@ import yaml
 
 from metacl_run.errors import StorageError
 from metacl_run.intervals import Bounds
-from metacl_run.marks import ON_VALIDATION, TUNED_ON, chance_level
+from metacl_run.marks import ON_VALIDATION, TRANSDUCTIVE_MARK, TUNED_ON, chance_level, was_transductive
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.protocol_kind import kind_of
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
@@ -92,6 +93,12 @@ class Run(NamedTuple):
     def possible(self) -> Bounds:
         """What a score can be."""
         return self.objective.least, self.objective.largest
+
+    @property
+    def transductive_score(self) -> float | None:
+        """The score with all queries of an episode together; None where there is none beside that of each query alone."""
+        metric = self.summary["metrics"].get(f"{TRANSDUCTIVE}{self.objective.score_name}")
+        return None if metric is None else metric["mean"]
 
     @property
     def chance(self) -> float | None:
@@ -202,14 +209,22 @@ def load(directory: Path) -> Run:
 def marks(summary: dict[str, Any]) -> list[str]:
     """What has to be known of a run's numbers before they are read."""
     split, test = summary["eval_split"], summary["meta_test"]
-    found = [ON_VALIDATION] if split == "validation" else []
+    found = [TRANSDUCTIVE_MARK] if summary.get("transductive") else []
+    found += [ON_VALIDATION] if split == "validation" else []
     return [*found, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else found
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config says of protocol and model, by full keys."""
+    groups = {group: config.get(group) for group in ("protocol", "model")}
+    return {f"{group}.{key}": value for group, node in groups.items() if isinstance(node, dict) for key, value in node.items()}
 
 
 def _complete(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """With what summaries of earlier versions do not say, worked out from the config."""
     kind = kind_of(summary, config)
-    return {"eval_split": _eval_split(config), "chance": chance_level(kind, config), **summary, "protocol_kind": kind}
+    known = {"eval_split": _eval_split(config), "chance": chance_level(kind, config)}
+    return {**known, "transductive": was_transductive(_flat(config)), **summary, "protocol_kind": kind}
 
 
 def _eval_split(config: dict[str, Any]) -> str:

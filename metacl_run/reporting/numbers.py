@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from metacl_run.intervals import FEWEST
+from metacl_run.metric_table import TRANSDUCTIVE
+
+
+def apart(metrics: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metrics of summary.json: those of each query alone, and the transductive ones by the same names."""
+    own = {name: metric for name, metric in metrics.items() if not name.startswith(TRANSDUCTIVE)}
+    return own, {name.removeprefix(TRANSDUCTIVE): metric for name, metric in metrics.items() if name not in own}
 
 
 def spread_heading(seeds: int) -> str | None:

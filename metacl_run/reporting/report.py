@@ -13,7 +13,7 @@ from metacl_run.metric_table import metrics_of
 from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.matrices import MOST_CELLS, WIDEST_NAME
-from metacl_run.reporting.numbers import number, spread_heading, spread_text
+from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.reporting.panel import subtitle
 from metacl_run.reporting.sequence_tables import (
@@ -43,6 +43,7 @@ def write(run_dir: Path) -> Path:
     tiles = TILES if run.sequences is None else SEQUENCE_TILES
     known = metrics_of(run.objective, in_sequence=run.sequences is not None)
     test = None if run.sequences is None else run.sequences.meta_test
+    own, together = apart(run.summary["metrics"])
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, spread_text, flat).render(
         stylesheet=stylesheet(),
@@ -52,7 +53,9 @@ def write(run_dir: Path) -> Path:
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
         sentence=sentence(run) if run.num_tasks else None,
-        tiles=[name for tile in tiles if (name := tile.format(score=score)) in run.summary["metrics"]],
+        tiles=[name for tile in tiles if (name := tile.format(score=score)) in own],
+        together=together,
+        metric_tables=[("Metrics", own), ("Transductive metrics", together)],
         meanings={name: metric.meaning for name, metric in known.items()},
         metric_heading=metric_heading(run.summary),
         meta_test=test,

@@ -92,10 +92,19 @@ def _accuracy_matrix(run: Run, test: MetaTest) -> Panel:
     return Panel(
         "accuracy_matrix",
         f"{run.objective.score_words.capitalize()} on every part of the sequence after each part",
-        f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}",
+        f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}{_matrix_rate(test)}",
         f"{mark(test)}Read down a column to see one group of {run.objective.concepts} over time: below its frame is what "
         "learning further ones did to it; above its frame it had not been learned yet.",
     )
+
+
+def _matrix_rate(test: MetaTest) -> str:
+    """At which learning rates the rows are, where there was a choice."""
+    if test.chosen is None or not len(test.rates) > 1:
+        return ""
+    if test.rate_of_matrix is None:
+        return " Every row at the rate chosen for it."
+    return f" All rows at the rate chosen for all {test.longest}."
 
 
 def _choice_of_rate(run: Run, test: MetaTest) -> Panel:

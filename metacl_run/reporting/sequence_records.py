@@ -58,6 +58,9 @@ class MetaTest(NamedTuple):
     def longest(self) -> int:
         return int(self.lengths[-1])
 
+    rate_of_matrix: np.ndarray | None
+    """[R] the one rate of the accuracy matrix and of all differences of scores; None where there is no rate, and of runs of
+    version 0.1, whose rows are at the rates of `chosen`."""
     eval_split: str
     """Of which split the classes were, "test" or "validation"."""
 
@@ -130,6 +133,7 @@ def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
         place_memory=_array(content["by_place"]["memory"]),
         representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
         gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
+        rate_of_matrix=_optional(content.get("rate_of_matrix")),
         eval_split=eval_split,
     )
 

@@ -10,7 +10,7 @@ from metacl_run.marks import ON_VALIDATION
 from metacl_run.metric_table import metrics_of, worst_name
 from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.numbers import interval, number
-from metacl_run.reporting.sentences import reading, reading_in_sequence
+from metacl_run.reporting.sentences import reading, reading_in_sequence, shown
 from metacl_run.reporting.sequence_records import MetaTest, Sequences, interval_is_over, intervals
 from metacl_run.scores import Score
 
@@ -55,7 +55,13 @@ def metric_heading(summary: dict[str, Any]) -> str:
 
 def sentence(run: Run) -> str:
     """What the run's numbers say, for a person, and where they are not of test data."""
-    return _sentence(run) + (f" All this is on {ON_VALIDATION}." if run.eval_split == "validation" else "")
+    both = ""
+    if run.transductive_score is not None:
+        both = (
+            f" Each query was asked alone; with all queries of an episode together (transductive) {run.objective.score_words} "
+            f"is {shown(run.transductive_score, run.objective)}."
+        )
+    return _sentence(run) + both + (f" All this is on {ON_VALIDATION}." if run.eval_split == "validation" else "")
 
 
 def unmeasured(run: Run) -> str | None:

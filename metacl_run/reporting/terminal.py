@@ -11,7 +11,7 @@ from rich.table import Table
 
 from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import load, marks
-from metacl_run.reporting.numbers import number, spread_heading, spread_text
+from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.sequence_records import MetaTest
 from metacl_run.reporting.sequence_tables import (
     length_heading,
@@ -76,8 +76,8 @@ def _print_table(wide: Table, narrow: Table, console: Console) -> None:
 
 
 def metrics_table(summary: dict[str, Any], each: bool) -> Table:
-    """Mean, what the seeds spread over and, with `each`, every seed's value."""
-    seeds = summary["seeds"]
+    """Mean, what the seeds spread over and, with `each`, every seed's value; in a column of its own, the transductive mean."""
+    seeds, own, together = summary["seeds"], *apart(summary["metrics"])
     heading = None if each and len(seeds) < FEWEST else spread_heading(len(seeds))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(metric_heading(summary), no_wrap=True)
@@ -86,11 +86,14 @@ def metrics_table(summary: dict[str, Any], each: bool) -> Table:
         table.add_column(heading, justify="center", no_wrap=True)
     for seed in seeds if each else []:
         table.add_column(f"seed {seed}", justify="right", style="dim")
-    for name, metric in summary["metrics"].items():
+    if together:
+        table.add_column("transductive", justify="right")
+    for name, metric in own.items():
         row = [name, number(metric["mean"])]
         if heading is not None:
             row.append(spread_text(metric))
-        table.add_row(*row, *(number(value) for value in metric["values"] if each))
+        row += [number(value) for value in metric["values"] if each]
+        table.add_row(*row, *([number(together[name]["mean"])] if name in together else []))
     return table
 
 

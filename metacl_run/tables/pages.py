@@ -12,6 +12,7 @@ from rich.table import Table
 
 from metacl_run.files import storage_errors, write_atomically
 from metacl_run.intervals import FEWEST
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.reporting.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.tables.figure import draw
@@ -182,6 +183,10 @@ def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str
         for word in MARKS
         if MARKS[word] and word in confidence
     ]
+    together = dict.fromkeys(result.row for result in results if result.cell.metric.startswith(TRANSDUCTIVE))
+    if together:
+        which = "Transductive, all queries of an episode together, as the paper has them: "
+        notes.append(f"{which}{'all rows' if len(together) == len(_rows(table)) else ', '.join(together)}.")
     if any(result.cell.digitised for result in results):
         notes.append("The paper prints a figure; its numbers were read off it.")
     if size == "paper":

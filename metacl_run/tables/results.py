@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from metacl_run.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.tables.table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.tracking.archive import StorageError, read, state
 
@@ -101,8 +102,10 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         interval = interval95(by_order[0]) if len(values) == 1 else None
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
-        widths = np.array(summary.get("evaluation_half_width") or [], dtype=float)
-        if len(values) == 1 and cell.metric == summary["score"] and widths.size:
+        score = summary["score"]
+        kept = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
+        widths = np.array(summary.get(kept) or [], dtype=float)
+        if len(values) == 1 and widths.size:
             half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
     mean = float(values.mean())
     if len(values) > 1:

@@ -16,6 +16,7 @@ from metacl_run.errors import OtherVersionError, StorageError
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command goes on with it."""
 SUMMARY, CONFIG, METRICS, LOCK = "summary.json", "config.yaml", "metrics.jsonl", ".lock"
+MATRIX, TRANSDUCTIVE_MATRIX = "accuracy_matrix.npy", "accuracy_matrix_transductive.npy"
 SCHEMA = 1
 """Version of summary.json; a reader refuses one it does not know."""
 BEGUN = ("metrics.jsonl", "run.log")

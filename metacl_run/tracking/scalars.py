@@ -14,8 +14,8 @@ def scalars(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> dict
     For a probe of protocol `meta_continual`: `probe/accuracy`, `probe/memory`.
 
     The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third task), of
-    what was evaluated; of several replicates, seed 7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged
-    loss).
+    what was evaluated, and where there is batch norm `eval/transductive_accuracy_seen` and `_all`; of several replicates, seed
+    7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
     Another `score` than "accuracy" gives its name: `eval/mse_seen`.
     """
     return _named(_replicates(record, score), seeds)
@@ -55,11 +55,13 @@ def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
         return {}
     scores, tasks = np.array(record[score], dtype=float), evaluated(record, score)  # [R, K] of these tasks
     named = {f"eval/task_{task + 1:02d}": scores[:, place] for place, task in enumerate(tasks)}
-    if "tasks" not in record:
-        named[f"eval/{score}_all"] = scores.mean(axis=1)
     seen = num_seen(record)
-    if seen and list(tasks[:seen]) == list(range(seen)):
-        named[f"eval/{score}_seen"] = scores[:, :seen].mean(axis=1)
+    for name in (score, f"transductive_{score}"):
+        if name in record:
+            each = np.array(record[name], dtype=float)
+            named |= {} if "tasks" in record else {f"eval/{name}_all": each.mean(axis=1)}
+            if seen and list(tasks[:seen]) == list(range(seen)):
+                named[f"eval/{name}_seen"] = each[:, :seen].mean(axis=1)
     return named
 
 

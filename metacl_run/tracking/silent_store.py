@@ -13,7 +13,7 @@ class SilentStore:
     position = 0
     """Bytes of records; rank 0 counts them."""
 
-    def write_matrix(self, matrix: np.ndarray) -> None:
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         pass
 
     def write_matrix_row(self, row: int, scores: np.ndarray) -> None:

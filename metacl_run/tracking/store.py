@@ -3,6 +3,7 @@
     config.yaml           the resolved config
     metrics.jsonl         one record a line, appended; cut back to the checkpoint's position when a run goes on
     accuracy_matrix.npy   float64 [replicates, tasks + 1, tasks], NaN where not reached
+    accuracy_matrix_transductive.npy   the same with all queries of an episode together, where that differs
     checkpoint.pt         tensors and builtins with a digest of their own, `checkpoint.previous.pt` the one before
     summary.json          written when the run ends, whatever its status
     run.log               what was said while running
@@ -27,11 +28,11 @@ from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.errors import OtherVersionError, RunIsLockedError, StorageError
 from metacl_run.files import beside, storage_errors, sync, write_atomically
-from metacl_run.tracking.archive import CONFIG, LOCK, METRICS, SUMMARY, read
+from metacl_run.tracking.archive import CONFIG, LOCK, MATRIX, METRICS, SUMMARY, TRANSDUCTIVE_MATRIX, read
 from metacl_run.tracking.listener import Listener
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-MATRIX, LOG = "accuracy_matrix.npy", "run.log"
+LOG = "run.log"
 LOOK = 0.5
 """Seconds to wait for the lock: `archive.is_locked` takes it for a moment to look."""
 
@@ -67,10 +68,10 @@ class RunStore:
     def write_config(self, text: str) -> None:
         write_atomically(self.directory / CONFIG, text.encode())
 
-    def write_matrix(self, matrix: np.ndarray) -> None:
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         with (
             storage_errors(self.directory),
-            beside(self.directory / MATRIX) as temporary,
+            beside(self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)) as temporary,
             open(temporary, "wb") as file,
         ):
             np.save(file, matrix)
@@ -106,7 +107,7 @@ class RunStore:
     def clear(self) -> None:
         """Forgets an earlier computation of this run: it starts again from nothing."""
         with storage_errors(self.directory):
-            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX):
+            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX, TRANSDUCTIVE_MATRIX):
                 (self.directory / name).unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------------------------------- records

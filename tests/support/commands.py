@@ -70,9 +70,7 @@ class Command:
         self._process.kill()
 
 
-def run_command(
-    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     command = Command(*arguments, cwd=cwd, environment=environment)
     status = command.wait()
