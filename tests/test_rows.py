@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,9 @@ def test_a_run_with_fewer_rows_goes_on_to_the_same_matrix(
     finished: Callable[..., Any], experiment: Callable[..., Experiment]
 ) -> None:
     settings = ("protocol.rows_every=0", "protocol.eval_future=next", "protocol.eval_every=2", "protocol.probe_samples=20")
-    _, matrix, metrics = finished(*settings)
-    elsewhere = "output_dir=${oc.env:METACL_RUNS,runs}/again"
-    built = experiment("algo=er", *settings, "data.num_tasks=6", elsewhere, tiny=SMALL)
+    directory, matrix, metrics = finished(*settings)
+    shutil.rmtree(directory)
+    built = experiment("algo=er", *settings, "data.num_tasks=6", tiny=SMALL)
     stop_after(built, 13)
     assert run(built) == 0
     np.testing.assert_array_equal(np.load(built.directory / "accuracy_matrix.npy"), matrix)
