@@ -56,8 +56,14 @@ def fwt(rows: np.ndarray, sizes: Sizes = None) -> float:
 
 
 def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
-    """[T - 1]: for j < T, max over 1 <= i < T of a[i, j], minus a[T, j]; negative where the last task still helped."""
-    return rows[1:-1, :-1].max(axis=0) - rows[-1, :-1]
+    """[T - 1]: for j < T, max over 1 <= i < T of a[i, j], minus a[T, j]; negative where the last task still helped.
+
+    Where tasks to come were not evaluated, the maximum is over i >= j, as Chaudhry et al. have it.
+    """
+    before = rows[1:-1, :-1]
+    not_learned = np.triu(np.ones(before.shape, dtype=bool), 1)
+    before = np.where(not_learned & np.isnan(before), -np.inf, before)
+    return before.max(axis=0) - rows[-1, :-1]
 
 
 def forgetting(rows: np.ndarray, sizes: Sizes = None) -> float:

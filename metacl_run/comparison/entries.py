@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metacl_run.comparison.table_sizes import sizes_under
 from metacl_run.errors import StorageError
 from metacl_run.marks import was_transductive
 from metacl_run.protocol_kind import kind_of
@@ -19,6 +20,8 @@ from metacl_run.tracking import archive
 
 GROUPS = ("algo", "model", "data", "protocol")
 """Whose choices a summary names."""
+TABLE_SIZE = "table.size"
+"""The key of the size of a run for a paper's table, where it is not the full one."""
 ENDED = ("completed", "diverged")
 ONE_WAY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive: any other run's are of each query alone."""
@@ -51,9 +54,13 @@ def gather(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """What can be compared, and for every other run a message with its directory and the reason."""
     entries, refused = [], []
     with _uncollected():
+        sizes: dict[Path, dict[str, str]] = {}
         for directory in directories:
+            *_, output_dir = [directory, *directory.parents[:3]]
+            if output_dir not in sizes:
+                sizes[output_dir] = sizes_under(output_dir)
             try:
-                entries.append(read(directory))
+                entries.append(read(directory, sizes[output_dir].get("/".join(directory.parts[-3:]))))
             except StorageError as error:
                 refused.append(str(error))
     return entries, refused
@@ -71,8 +78,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read(directory: Path) -> Entry:
-    """One run directory.
+def read(directory: Path, table_size: str | None = None) -> Entry:
+    """One run directory; `table_size`: of a paper's table that it is a smaller run of.
 
     Raises:
         StorageError: the run has not ended, is truncated, or another version wrote it.
@@ -95,6 +102,7 @@ def read(directory: Path) -> Entry:
         ) from None
     settings = {**{key: value for key, value in settings.items() if key not in ("seeds", ONE_WAY)}, **choices}
     settings |= {ONE_WAY: True} if transductive else {}
+    settings |= {} if table_size is None else {TABLE_SIZE: table_size}
     identity = json.dumps([score, settings], sort_keys=True)
     return Entry(
         directory=directory,

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import ONE_WAY, Entry
+from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, Entry
 from metacl_run.errors import UserError, nearest, shown
 from metacl_run.marks import TRANSDUCTIVE_MARK
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY)
-"""Settings of a protocol that say what the reported numbers are measured on."""
-UNEVENTFUL = ("protocol.log_every", "protocol.eval_every")
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE)
+"""What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
+UNEVENTFUL = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
 
 
@@ -147,13 +147,15 @@ def sections(found: Sequence[Configuration], by: Sequence[str] = ()) -> list[Sec
 
 
 def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
-    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol")]
+    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol", TABLE_SIZE)]
     if settings.get("protocol.eval_split") == "validation":  # always: validation numbers are no test numbers
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
     if settings.get(ONE_WAY):
         said = [TRANSDUCTIVE_MARK, *(text for text in said if not text.startswith(ONE_WAY))]
+    if settings.get(TABLE_SIZE):
+        said = [f"{settings[TABLE_SIZE]} size of a paper's table", *said]
     return [text for text in said if not text.startswith(f"{ONE_WAY}=")]
 
 

@@ -38,6 +38,7 @@ from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Evaluation, Loop
+from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose
 from metacl_run.types import Episode, Params
 
@@ -53,6 +54,9 @@ class ContinualMeta(Protocol):
         updates_per_task: meta-updates on each task.
         eval_episodes: episodes each task is evaluated on, the same ones every time.
         eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
@@ -66,6 +70,8 @@ class ContinualMeta(Protocol):
     updates_per_task: Count
     eval_episodes: Examples
     eval_every: CountFromZero
+    rows_every: CountFromZero
+    eval_future: Future
     eval_split: EvalSplit
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
@@ -177,6 +183,7 @@ class _MetaLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            rows=Rows(every=settings.rows_every, future=settings.eval_future),
             notes=self.stream.notes,
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
@@ -242,9 +249,9 @@ class _MetaLoop(Loop):
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
-    def scores(self, *, whole: bool) -> Evaluation:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         engine = replace(self.engine, chunk=self.position.settled["chunks"]["evaluate"])
-        scores = torch.stack([self._scores(engine, self.position.state, task) for task in range(self.num_tasks)], 1).double()
+        scores = torch.stack([self._scores(engine, self.position.state, task) for task in tasks], 1).double()
         episodes, ways_of_asking = scores.shape[2:]
         half = 1.96 * scores.std(2) / episodes**0.5 if episodes > 1 else None
         alone, *together = (
@@ -338,7 +345,7 @@ class _MetaLoop(Loop):
     def _measure_precision(self) -> None:
         """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
         gpu, state = self.run_.gpu, self.position.state
-        if gpu.compute_dtype == gpu.dtype or self.position.probes:
+        if gpu.compute_dtype == gpu.dtype or self.position.evaluations:
             return
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 

@@ -24,6 +24,7 @@ from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
 from metacl_run.protocols.position import Position
+from metacl_run.protocols.rows import EVERYTHING, Rows
 from metacl_run.types import Pytree
 
 log = logging.getLogger("metacl_run")
@@ -48,6 +49,7 @@ class Loop(abc.ABC):
         task_names: [R][T].
         units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
         unit_name: what a unit is called in messages.
+        rows: which tasks are evaluated when.
         notes: on the data; they become warnings of the run.
     """
 
@@ -61,6 +63,7 @@ class Loop(abc.ABC):
         log_every: int,
         eval_every: int,
         checkpoint_every: float,
+        rows: Rows = EVERYTHING,
         notes: Sequence[str] = (),
     ) -> None:
         self.run_ = run
@@ -70,6 +73,7 @@ class Loop(abc.ABC):
         self.units_per_task, self.unit_name = units_per_task, unit_name
         self.total = self.num_tasks * units_per_task
         self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
+        self.rows = rows
         self.notes = list(notes)
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
@@ -90,8 +94,8 @@ class Loop(abc.ABC):
         """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
 
     @abc.abstractmethod
-    def scores(self, *, whole: bool) -> Evaluation:
-        """The score of every task.
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
+        """The score of these K tasks.
 
         `whole` is false for a probe within a task, which may look at less.
         """
@@ -103,7 +107,8 @@ class Loop(abc.ABC):
     """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
 
     probes_look_at_less = False
-    """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
+    """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to
+    be compared with."""
 
     @property
     def shown_tasks(self) -> list[list[str]]:
@@ -124,6 +129,7 @@ class Loop(abc.ABC):
         self.position = self._resume()
         store.open_records(self.position.bytes)
         store.check_records(self.position.unit - self.position.summed)
+        store.write_matrix(self.position.matrix.numpy())
         with self._same_kernels():
             return self._train()
 
@@ -151,7 +157,7 @@ class Loop(abc.ABC):
 
     def begin(self) -> None:
         """What comes before the first unit, or has come before a run goes on. Default: accuracy before any learning."""
-        if not self.position.probes:
+        if not self.position.evaluations:
             self._evaluate(row=0)
 
     def advance(self) -> bool:
@@ -180,37 +186,59 @@ class Loop(abc.ABC):
 
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
-        found = self.scores(whole=row is not None)
-        means, name = found.scores.tolist(), self.objective.score_name
-        also = self.probes_look_at_less and self.eval_every > 0 and row is not None
-        probe = {"probe": self.scores(whole=False).scores.tolist()} if also else {}  # comparable with those within tasks
+        tasks = self.rows.within(self._task, self.num_tasks) if row is None else self.rows.at_end(row, self.num_tasks)
+        found, name = self.scores(tasks, whole=row is not None), self.objective.score_name
+        also = self.probes_look_at_less and self._probes and row is not None
+        probe = self.scores(tasks, whole=False).scores.cpu() if also else None  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
-        position.half_width = _listed(found.half_width)
-        position.probes.append({"task": self._task, name: probe.get("probe", means)})
+        position.evaluations += 1
+        position.half_width = self._of_all(found.half_width, tasks)
+        if self._probes:
+            looked_at = self._of_all(found.scores if probe is None else probe, tasks)
+            position.probes = _appended(position.probes, looked_at)
+            position.probe_tasks.append(self._task)
         if row is not None:
-            position.matrix[:, row] = found.scores.cpu()
-            self.run_.store.write_matrix(position.matrix.numpy())
-        together = {} if found.transductive is None else self._kept(found.transductive, row)
-        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe, **together)
+            position.matrix[:, row] = self._of_all(found.scores, tasks)
+            self.run_.store.write_matrix_row(row, position.matrix[:, row].numpy())
+        partial = {} if len(tasks) == self.num_tasks else {"tasks": list(tasks)}
+        content = {name: found.scores.tolist(), "ci95": _rounded(found.half_width)}
+        content |= {} if probe is None else {"probe": probe.tolist()}
+        together = {} if found.transductive is None else self._kept(found.transductive, tasks, row)
+        self._record("eval", row=row, **partial, **content, **together)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
             position.insight_s += time.monotonic() - begun
             self._record("insight", row=row, **seen)
 
-    def _kept(self, found: Evaluation, row: int | None) -> dict[str, Any]:
+    @property
+    def _probes(self) -> bool:
+        """Whether there are evaluations within tasks."""
+        return 0 < self.eval_every < self.units_per_task
+
+    def _of_all(self, values: Tensor | None, tasks: range) -> Any:
+        """[R, K] values of these tasks as [R, T] on the CPU, NaN for the others; None stays."""
+        if values is None:
+            return None
+        found = torch.full((len(values), self.num_tasks), torch.nan, dtype=torch.float64)
+        found[:, tasks.start : tasks.stop] = values.cpu()
+        return found
+
+    def _kept(self, found: Evaluation, tasks: range, row: int | None) -> dict[str, Any]:
         """Keeps what a transductive evaluation gave; what the record says of it."""
         kept = self.position.transductive
         if not kept:
-            kept |= {"matrix": torch.full_like(self.position.matrix, torch.nan), "probes": []}
-        kept["half_width"] = _listed(found.half_width)
-        kept["probes"].append(found.scores.tolist())
+            empty = torch.empty(0, dtype=torch.float64)
+            kept |= {"matrix": torch.full_like(self.position.matrix, torch.nan), "probes": empty}
+        kept["half_width"] = self._of_all(found.half_width, tasks)
+        if self._probes:
+            kept["probes"] = _appended(kept["probes"], self._of_all(found.scores, tasks))
         if row is not None:
-            kept["matrix"][:, row] = found.scores.cpu()
+            kept["matrix"][:, row] = self._of_all(found.scores, tasks)
             self.run_.store.write_matrix(kept["matrix"].numpy(), transductive=True)
         return {
-            f"{TRANSDUCTIVE}{self.objective.score_name}": kept["probes"][-1],
-            f"{TRANSDUCTIVE}ci95": kept["half_width"],
+            f"{TRANSDUCTIVE}{self.objective.score_name}": found.scores.tolist(),
+            f"{TRANSDUCTIVE}ci95": _rounded(found.half_width),
         }
 
     # ----------------------------------------------------------------------------------------------- position and records
@@ -287,13 +315,9 @@ class Loop(abc.ABC):
         position = self.position
         return Outcome(
             status=status,
-            evaluations=Evaluations(
-                position.matrix.numpy(),
-                np.array([probe[self.objective.score_name] for probe in position.probes]),
-                np.array([] if position.half_width is None else position.half_width),
-            ),
-            transductive=_evaluations(position.transductive) if position.transductive else None,
-            probe_tasks=[probe["task"] for probe in position.probes],
+            evaluations=_evaluations(position.matrix, position.probes, position.half_width),
+            transductive=_evaluations(**position.transductive) if position.transductive else None,
+            probe_tasks=position.probe_tasks,
             task_names=self.task_names,
             units_per_task=self.units_per_task,
             chance=self.chance,
@@ -309,10 +333,15 @@ class Loop(abc.ABC):
         )
 
 
-def _listed(values: Tensor | None) -> list[list[float]] | None:
-    return None if values is None else values.tolist()
+def _rounded(values: Tensor | None) -> list[list[float]] | None:
+    """As lists, to four decimals, of which a half-width has no use for more."""
+    return None if values is None else values.double().cpu().numpy().round(4).tolist()
 
 
-def _evaluations(kept: dict[str, Any]) -> Evaluations:
-    half = kept["half_width"]
-    return Evaluations(kept["matrix"].numpy(), np.array(kept["probes"]), np.array([] if half is None else half))
+def _appended(probes: Tensor, scores: Tensor) -> Tensor:
+    """[P + 1, R, T]"""
+    return torch.cat([probes, scores[None]]) if len(probes) else scores[None]
+
+
+def _evaluations(matrix: Tensor, probes: Tensor, half_width: Tensor | None) -> Evaluations:
+    return Evaluations(matrix.numpy(), probes.numpy(), np.array([]) if half_width is None else half_width.numpy())

@@ -304,7 +304,7 @@ class _TrajectoryLoop(Loop):
         if self.position.unit == self.total:
             self._conclude()
 
-    def scores(self, *, whole: bool) -> Evaluation:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         raise NotImplementedError  # this protocol probes and meta-tests instead
 
     def _probe(self) -> None:

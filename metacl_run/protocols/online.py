@@ -26,17 +26,17 @@ from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm, refuse_beyond_memory
+from metacl_run.protocols.held_out import HeldOut
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.memory import Memory
+from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose, generator
 from metacl_run.types import Observation, Params, Samples
 
 BLOCK_BYTES = 64e6
 """Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
 LONGEST_BLOCK = 200
-TEST_AT_ONCE = 2000
-"""Test or validation samples that pass the network together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,9 @@ class Online(Protocol):
             is then not learned from (`data/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
         probe_samples: samples of each task that such a probe looks at; null: all.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -60,6 +63,8 @@ class Online(Protocol):
     eval_split: EvalSplit
     eval_every: CountFromZero
     probe_samples: Count | None
+    rows_every: CountFromZero
+    eval_future: Future
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
@@ -134,8 +139,15 @@ class StreamLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
-            notes=[*self.stream.notes, *_beyond_batches(self.stream.samples_per_task, batch)],
+            rows=Rows(every=settings.rows_every, future=settings.eval_future),
+            notes=[
+                *self.stream.notes,
+                *_beyond_batches(self.stream.samples_per_task, batch),
+                *_beyond_tasks(settings.eval_every, self.stream.samples_per_task // batch),
+            ],
         )
+        limits = {None, settings.probe_samples}
+        self.held_out = {limit: HeldOut(self.stream, self.num_tasks, limit, self.dtype) for limit in limits}
         outputs = run.data.count_outputs()
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         module = drawn[0][0].to(self.device)
@@ -229,27 +241,16 @@ class StreamLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- evaluation
 
-    def scores(self, *, whole: bool) -> Evaluation:
-        limit = None if whole else self.settings.probe_samples
-        found = torch.zeros(2, len(self.memories), self.num_tasks, dtype=torch.float64)
-        for task in range(self.num_tasks):
-            samples = self.stream.test(task, limit)
-            for replicate, tested in enumerate(samples):
-                accuracy, size = self._accuracy(self._params_of(replicate), tested), len(tested.y)
-                found[0, replicate, task] = accuracy
-                found[1, replicate, task] = 1.96 * math.sqrt(accuracy * (1 - accuracy) / size)
-        return Evaluation(found[0], found[1])
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
+        held_out = self.held_out[None if whole else self.settings.probe_samples]
+        params = [self._params_of(replicate) for replicate in range(len(self.memories))]
+        with torch.no_grad():
+            right, sizes = held_out.count(tasks, lambda replicate, x, task: self.network(params[replicate], x, task).argmax(-1))
+        accuracy = right / sizes
+        return Evaluation(accuracy, 1.96 * (accuracy * (1 - accuracy) / sizes).sqrt())
 
     def _params_of(self, replicate: int) -> Params:
         return {name: value[replicate] for name, value in self.position.state["params"].items()}
-
-    def _accuracy(self, params: Any, tested: Samples) -> float:
-        correct = 0
-        with torch.no_grad():
-            for part in zip(*(each.split(TEST_AT_ONCE) for each in tested), strict=True):
-                x, y, task = part
-                correct += int((self.network(params, x.to(self.dtype), task).argmax(-1) == y).sum())
-        return correct / len(tested.y)
 
     # ------------------------------------------------------------------------------------------------------- look inside
 
@@ -278,3 +279,13 @@ def _beyond_batches(samples: int, batch: int) -> list[str]:
     """What to say of a task's samples that fill no batch."""
     left = samples % batch
     return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
+
+
+def _beyond_tasks(eval_every: int, units: int) -> list[str]:
+    """What to say of probes that never come."""
+    if eval_every < units or not eval_every:
+        return []
+    return [
+        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within "
+        "tasks"
+    ]

@@ -9,7 +9,6 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
@@ -27,10 +26,12 @@ class Position:
         unit: units of work done.
         bytes: length of metrics.jsonl.
         sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
-        half_width: [R][T] 95% half-widths of the last evaluation.
-        transductive: of the evaluations with all queries of an episode together, "matrix" and "half_width" as above, and
-            "probes", [R][T] each; empty where there were none.
+        evaluations: how many there have been.
+        probes, probe_tasks: [P, R, T] scores of every evaluation on what probes look at, NaN where a task was not evaluated,
+            and [P] the task being learned at each; empty where there are none within tasks, since `matrix` has the others.
+        half_width: [R, T] 95% half-widths of the last evaluation, NaN where a task was not evaluated.
+        transductive: of the evaluations with all queries of an episode together, "matrix", "probes" and "half_width" as above;
+            empty where there were none.
         train_s, evaluate_s, insight_s: seconds spent.
         features: of the tasks learned, as `protocols/look_inside.py` keeps them.
         settled: what was decided at the first start and must not change after: sizes of chunks.
@@ -45,8 +46,10 @@ class Position:
     bytes: int = 0
     sums: dict[str, Tensor] | None = None
     summed: int = 0
-    probes: list[dict[str, Any]] = field(default_factory=list)
-    half_width: list[list[float]] | None = None
+    evaluations: int = 0
+    probes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    probe_tasks: list[int] = field(default_factory=list)
+    half_width: Tensor | None = None
     transductive: dict[str, Any] = field(default_factory=dict)
     train_s: float = 0.0
     evaluate_s: float = 0.0
@@ -83,20 +86,22 @@ class Position:
         replicates, shape = len(self.matrix), (len(self.matrix), self.matrix.shape[2])
         if any(tuple(each.shape) != (replicates,) for each in (content["sums"] or {}).values()):
             raise ValueError(f"its sums are not those of {replicates} replicates")
-        scores = [value for probe in content["probes"] for key, value in probe.items() if key != "task"]
-        if any(np.shape(value) != shape for value in scores):
+        probes, half = content["probes"], content["half_width"]
+        if len(probes) != len(content["probe_tasks"]) or any(
+            values.shape[-2:] != shape for values in (probes, half) if values is not None and values.numel()
+        ):
             raise ValueError(f"its probes are not those of {shape[0]} replicates and {shape[1]} tasks")
 
 
 NUMBER, COUNT, NOTHING = (int, float), (int,), (type(None),)
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("unit", "bytes", "summed"), COUNT),
+    **dict.fromkeys(("unit", "bytes", "summed", "evaluations"), COUNT),
     **dict.fromkeys(("train_s", "evaluate_s", "insight_s"), NUMBER),
-    **dict.fromkeys(("probes", "warnings"), (list,)),
+    **dict.fromkeys(("probe_tasks", "warnings"), (list,)),
     **dict.fromkeys(("features", "settled", "transductive"), (dict,)),
-    "matrix": (Tensor,),
+    **dict.fromkeys(("matrix", "probes"), (Tensor,)),
     "sums": (dict, *NOTHING),
-    "half_width": (list, *NOTHING),
+    "half_width": (Tensor, *NOTHING),
     "kernels": (str,),
     "error": (str, *NOTHING),
 }

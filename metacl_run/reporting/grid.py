@@ -28,6 +28,7 @@ class Cell:
         text: what is shown, in plain Unicode; every notation escapes it in its own way.
         mark: raised behind the text, "*" or "a"; a note says what it means.
         tone: its colour in HTML.
+        links: (words, address) of what it is about, for HTML; one is laid on the text, several follow it.
         numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text, and the mark
             nowhere.
     """
@@ -36,6 +37,7 @@ class Cell:
     mark: str = ""
     tone: Tone = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    links: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,31 @@ def to_html(grid: Grid) -> Markup:
     return Markup(f'<div class="scroll">{table}</div>\n{below}')
 
 
+WIDEST_CELL = 28
+"""Characters of a cell that stay on one line in HTML; of a longer one all words may be parted."""
+
+
 def _html(cell: Cell, column: int) -> str:
-    tone = f' class="{escape(cell.tone)}"' if cell.tone else ""
-    content = f"{escape(cell.text)}<sup>{escape(cell.mark)}</sup>" if cell.mark else escape(cell.text)
-    return f"<td{tone}>{content}</td>" if column else f'<th scope="row"{tone}>{content}</th>'
+    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(", cell.text)
+    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
+    marked = f' class="{escape(" ".join(classes))}"' if classes else ""
+    content = _breakable(cell.text)
+    if len(cell.links) == 1:
+        content = _link(content, cell.links[0][1])
+    if cell.mark:
+        content += Markup("<sup>{}</sup>").format(cell.mark)
+    if len(cell.links) > 1:
+        content += Markup(" <small>{}</small>").format(Markup(" ").join(_link(*link) for link in cell.links))
+    return f"<td{marked}>{content}</td>" if column else f'<th scope="row"{marked}>{content}</th>'
+
+
+def _breakable(text: str) -> Markup:
+    """A number and what stands in brackets behind it may come on two lines, and a path after each of its parts."""
+    number, bracket, behind = text.partition(" (")
+    if bracket and re.search(r"\d$", number):
+        return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)
+    return escape(text).replace("/", Markup("/<wbr>"))
+
+
+def _link(words: str, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, words)

@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from metacl_run.files import write_atomically
 from metacl_run.metric_table import metrics_of
-from metacl_run.reporting.captions import panels, subtitle
+from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.mark import mark
+from metacl_run.reporting.matrices import MOST_CELLS, WIDEST_NAME
 from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.page import inline_svg, stylesheet, template
-from metacl_run.reporting.sequence_tables import length_heading, lengths_table, metric_heading, rate_heading, sentence
+from metacl_run.reporting.panel import subtitle
+from metacl_run.reporting.sequence_tables import (
+    length_heading,
+    lengths_table,
+    metric_heading,
+    rate_heading,
+    sentence,
+    unmeasured,
+)
 
 STATUS_WORDS = {
     "completed": "The run completed.",
@@ -58,6 +68,7 @@ def write(run_dir: Path) -> Path:
         score=run.objective.score_words,
         figures=[(panel, svg) for panel, svg in drawn if svg],
         matrix=_matrix_rows(run),
+        unmeasured=unmeasured(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run_dir / "report.html"
@@ -66,10 +77,14 @@ def write(run_dir: Path) -> Path:
 
 
 def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
-    """(stage, score of every task): the mean over replicates of the rows reached."""
-    mean = run.matrix[:, : run.rows_reached].mean(axis=0) if run.num_replicates else run.matrix[0:0].sum(axis=0)
-    stages = ["before learning", *(f"after {run.task_label(task)}" for task in range(run.num_tasks))]
-    return [(stage, [number(value) for value in row]) for stage, row in zip(stages, mean, strict=False)]
+    """(stage, score of every task): the mean over replicates, of the rows in which all tasks learned by then were evaluated;
+    none of a matrix too large to be read."""
+    if run.num_tasks > MOST_CELLS:
+        return []
+    stages = ["before learning", *(f"after {run.task_label(task, WIDEST_NAME)}" for task in range(run.num_tasks))]
+    mean = run.matrix.mean(axis=0) if run.num_replicates else run.matrix.sum(axis=0)
+    defined = [[None if np.isnan(value) else float(value) for value in mean[row]] for row in run.whole_rows]
+    return [(stages[row], [number(value) for value in values]) for row, values in zip(run.whole_rows, defined, strict=True)]
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

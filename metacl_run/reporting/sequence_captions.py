@@ -6,6 +6,8 @@ import numpy as np
 
 from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import Run
+from metacl_run.reporting.curves import training_loss_panel
+from metacl_run.reporting.lines import smoothing
 from metacl_run.reporting.panel import Panel, spread_words
 from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences, interval_is_over
 from metacl_run.reporting.words import words
@@ -69,7 +71,7 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
 
 
 def _forgetting_curve(run: Run, test: MetaTest) -> Panel:
-    span = window(test.longest)
+    span = smoothing(test.longest)
     concepts, worsens = run.objective.concepts, words(run.objective).worsens
     title = "How well a class is recognised, by how many were learned after it"
     if not run.objective.higher_is_better:
@@ -145,12 +147,8 @@ def _probes(run: Run, found: Sequences) -> Panel:
 
 
 def _training_loss(run: Run) -> Panel:
-    return Panel(
-        "training_loss",
-        "Loss of meta-training",
-        f"Running mean; pale: every record. {spread_words(run)}",
-        "The loss of the outer objective: on what was just learned and on other examples, after learning in sequence.",
-    )
+    explanation = "The loss of the outer objective: on what was just learned and on other examples, after learning in sequence."
+    return training_loss_panel(run, "Loss of meta-training", explanation)
 
 
 def _representation(run: Run, inside: Representation) -> Panel:
@@ -181,8 +179,3 @@ def _gate_activity(run: Run, gate: np.ndarray) -> Panel:
         "A row is a class, a column a unit of the gate. A column of one colour treats every class alike; one that changes "
         "from row to row opens for some classes only, which keeps learning these from disturbing the others.",
     )
-
-
-def window(length: int) -> int:
-    """Places that the running mean of the forgetting curve spans."""
-    return max(1, length // 20)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metacl_run.marks import ON_VALIDATION
+from metacl_run.metric_table import metrics_of, worst_name
 from metacl_run.reporting.collect import Run, marks
 from metacl_run.reporting.numbers import interval, number
 from metacl_run.reporting.sentences import reading, reading_in_sequence, shown
@@ -61,6 +62,25 @@ def sentence(run: Run) -> str:
             f"is {shown(run.transductive_score, run.objective)}."
         )
     return _sentence(run) + both + (f" All this is on {ON_VALIDATION}." if run.eval_split == "validation" else "")
+
+
+def unmeasured(run: Run) -> str | None:
+    """Which metrics are left out, since what they need was not evaluated; None where there are none."""
+    protocol, score = run.config.get("protocol") or {}, run.objective.score_name
+    known = [name for name in metrics_of(run.objective) if name not in run.summary["metrics"]]
+    causes = {
+        f"protocol.rows_every={protocol.get('rows_every', 1)}": (
+            ["forgetting", f"anytime_{score}", worst_name(run.objective), f"worst_case_{score}"]
+            if protocol.get("rows_every", 1) != 1
+            else []
+        ),
+        "protocol.eval_future=none": ["fwt"] if protocol.get("eval_future", "all") == "none" else [],
+    }
+    found = [(cause, [name for name in known if name in names]) for cause, names in causes.items()]
+    words = [f"{', '.join(names)} (by {cause})" for cause, names in found if names]
+    if not words or run.summary["status"] != "completed" or run.num_tasks < 2:
+        return None
+    return f"Not evaluated, so left out: {'; '.join(words)}."
 
 
 def _sentence(run: Run) -> str:

@@ -13,7 +13,14 @@ from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import load, marks
 from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.sequence_records import MetaTest
-from metacl_run.reporting.sequence_tables import length_heading, lengths_table, metric_heading, rate_heading, sentence
+from metacl_run.reporting.sequence_tables import (
+    length_heading,
+    lengths_table,
+    metric_heading,
+    rate_heading,
+    sentence,
+    unmeasured,
+)
 from metacl_run.scores import Score
 
 MAX_SEEDS = 5
@@ -41,6 +48,9 @@ def show(run_dir: Path, console: Console) -> None:
         _print_table(wide, narrow, console)
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
+    left_out = unmeasured(run)
+    if left_out is not None:
+        console.print(left_out, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     if run.evaluation_error is not None:
         score = run.objective.score_words
         measured = f"Within one seed, the last evaluation gives {score} to ±{number(run.evaluation_error)} (95%)."

@@ -160,6 +160,8 @@ class Watch:
 
     def __call__(self) -> bool:
         for record in self._new_records():
+            if record.get("tasks", [0])[0] > 0:
+                continue  # not all tasks so far were evaluated
             share = share_done(record["unit"], self._units)
             if record["kind"] in ("eval", "probe") and record["unit"] > 0 and share > max(self._curve, default=-1):
                 scores = np.array(record[self._search.score], dtype=float)

@@ -16,6 +16,7 @@ from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.reporting.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.tables.figure import draw
+from metacl_run.tables.links import linked_cells, linked_overview
 from metacl_run.tables.results import Result, Verdict
 from metacl_run.tables.table import CONFIDENCE_WORDS, PaperCell, PaperTable, Size
 
@@ -97,8 +98,8 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         size=size,
         size_words=SIZE_WORDS[size],
         counts=counts(results),
-        overview=to_html(overview),
-        cells=to_html(every),
+        overview=to_html(linked_overview(overview, results, figure.parent)),
+        cells=to_html(linked_cells(every, results, figure.parent)),
         figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
     )
 

@@ -17,6 +17,9 @@ class SilentStore:
     def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         pass
 
+    def write_matrix_row(self, row: int, scores: np.ndarray) -> None:
+        pass
+
     def open_records(self, position: int) -> None:
         pass
 

@@ -81,6 +81,16 @@ class RunStore:
         ):
             np.save(file, matrix)
 
+    def write_matrix_row(self, row: int, scores: np.ndarray) -> None:
+        """Puts [R, T] in place of one row of the matrix that `write_matrix` left; whatever happens, the file can be read."""
+        with storage_errors(self.directory), open(self.directory / MATRIX, "r+b") as file:
+            np.lib.format.read_magic(file)
+            (_, rows, tasks), _, _ = np.lib.format.read_array_header_1_0(file)
+            first = file.tell()
+            for replicate, values in enumerate(np.ascontiguousarray(scores, dtype=np.float64)):
+                file.seek(first + (replicate * rows + row) * tasks * values.itemsize)
+                file.write(values.tobytes())
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes summary.json; the listeners hear of it from the caller once the figures and the report stand as well."""
         text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"

@@ -15,8 +15,9 @@ from PIL import Image
 
 from metacl_run.intervals import interval95
 from metacl_run.reporting import curves, figures, matrices, sequence_figures
-from metacl_run.reporting.captions import panels, subtitle
+from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.panel import subtitle
 from metacl_run.reporting.sequence_figures import apart, rectangle
 from metacl_run.reporting.style import RC
 from tests.reporting.sequences import RATES, build_sequences

@@ -14,7 +14,9 @@ import yaml
 
 from metacl_run.cli import command
 from metacl_run.errors import ConfigError
+from metacl_run.reporting.grid import Cell, Grid, to_html
 from metacl_run.tables import pages
+from metacl_run.tables.links import linked_cells, linked_overview
 from metacl_run.tables.results import Ours, Result, RunOfTable, results, verdict
 from metacl_run.tables.table import PaperCell, PaperTable, parse
 from metacl_run.tracking.archive import CONFIG, SCHEMA, SUMMARY
@@ -313,3 +315,22 @@ def test_no_sweep_of_tables(configs: Path) -> None:
 def test_every_confidence_and_every_size_has_its_words() -> None:
     assert set(pages.MARKS) == {"verbatim-source", "secondary", "memory"}
     assert set(pages.SIZE_WORDS) == {"paper", "reduced", "smoke"}
+
+
+def test_cells_lead_to_the_reports_of_their_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "tables" / "one" / "paper"
+    reported = tmp_path / "data" / "algo" / "abc"
+    reported.mkdir(parents=True)
+    (reported / "report.html").write_text("")
+    cell = PaperCell(**CELL)
+    results = [
+        Result("first", cell, "agrees", ours(70.0), None, "data/algo/abc"),
+        Result("second", cell, "not run", None, None, "data/algo/missing"),
+    ]
+    overview = Grid("t", ["", cell.column], [[Cell("first"), Cell("70")], [Cell("second"), Cell("not run")]])
+    linked = linked_overview(overview, results, folder)
+    assert [list(row[1].links) for row in linked.rows] == [[("data/algo/abc", "../../../data/algo/abc/report.html")], []]
+    every = Grid("t", ["row", "run"], [[Cell("first"), Cell("data/algo/abc")], [Cell("second"), Cell("data/algo/missing")]])
+    assert '<a href="../../../data/algo/abc/report.html">data/<wbr>algo/<wbr>abc</a>' in to_html(
+        linked_cells(every, results, folder)
+    )
