@@ -13,7 +13,7 @@ from metacl_run.environment import describe
 from metacl_run.errors import StorageError, UserError
 from metacl_run.files import storage_errors
 from metacl_run.reporting import figures, report
-from metacl_run.reporting.mark import is_drawn
+from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.stopping import stop_on_signal
 from metacl_run.tracking.archive import read
 from metacl_run.tracking.console import Console

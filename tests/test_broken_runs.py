@@ -20,7 +20,7 @@ from metacl_run.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
 from metacl_run.kernels import build
 from metacl_run.protocols.loop import Loop
-from metacl_run.reporting.mark import is_drawn
+from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.tracking.store import _digest
 from tests.test_online import SMALL as SMALL_STREAM
 from tests.test_run import assert_same_run, stop_after

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "config_folder": {"errors"},
     "sweeps": {
         *("bounds", "compose", "config", "errors", "experiment", "files", "metric_table", "overrides", "ranks", "scores"),
-        *("reporting.mark", "tracking.archive", "tracking.lock"),
+        *("reporting.report_stamp", "tracking.archive", "tracking.lock"),
     },
     "tables": {
         *("compose", "config", "errors", "files", "intervals", "metric_table", "overrides", "sweeps", "tracking.archive"),
@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         *("tracking.run_log", "tracking.silent_store", "tracking.store"),
     },
     "shown": {
-        *("environment", "errors", "files", "reporting.figures", "reporting.mark", "reporting.report", "stopping"),
+        *("environment", "errors", "files", "reporting.figures", "reporting.report_stamp", "reporting.report", "stopping"),
         *("tracking.archive", "tracking.console", "tracking.store"),
     },
     "comparison": {

@@ -190,9 +190,9 @@ def test_samples_that_fill_no_batch_are_left_out(online: Callable[..., Experimen
 MISTAKES = [
     ("er", "algo.memory=5", r"algo\.replay=10: must be at most memory=5, which it is drawn from"),
     ("er", "algo.memory=0", r"algo\.replay=10: must be at most memory=0"),
-    ("er", "algo.source=seen", r"algo\.memory=200: must be 0 with source=seen, which needs none"),
+    ("er", "algo.source=seen algo.replay=0", r"algo\.memory=200: must be 0 with source=seen, which needs none"),
     ("mer", "algo.batch_size=2", r"algo\.batch_size=2: must be 1: MER learns from one new sample at a time"),
-    ("mer", "algo.memory=5", r"algo\.replay=10: must be 1 to memory=5"),
+    ("mer", "algo.memory=5", r"algo\.replay=10: must be at most memory=5, which it is drawn from"),
     ("la_maml", "algo.inner_batch=3", r"algo\.inner_batch=3: must be 1 to batch_size=10, and divide it"),
     ("la_maml", "algo.rate_lr=null", r"algo\.outer_lr=null: must be a number with rate_lr=null"),
     ("la_maml", "algo.batch_size=100", r"algo\.batch_size=100: must be at most the 40 training samples of a task"),
@@ -209,7 +209,7 @@ MISTAKES = [
         "algo.memories_per_task=50 algo.replay=10",
         r"algo: AGem keeps 50 samples of each task, but a task has 40 to keep",
     ),
-    ("er", "protocol.probe_samples=0", r"protocol\.probe_samples=0: must be at least 1, or null for all"),
+    ("er", "protocol.probe_samples=0", r"protocol\.probe_samples=0: must be at least 1, or null$"),
 ]
 
 

@@ -356,7 +356,7 @@ def test_what_fails_while_running_leaves_a_summary_and_a_report(
 
 
 def test_parameters_that_are_not_finite_are_no_result(experiment: Callable[..., Experiment]) -> None:
-    built = experiment("data.num_tasks=1", "protocol.updates_per_task=1", "algo.outer_lr=inf", "algo.outer_optimizer=sgd")
+    built = experiment("data.num_tasks=1", "protocol.updates_per_task=1", "algo.outer_lr=1e300", "algo.outer_optimizer=sgd")
     assert run(built) == 3
     assert np.isnan(np.load(built.directory / "accuracy_matrix.npy")[0, 1]).all()
     (built.directory / "summary.json").unlink()  # as if killed between the checkpoint and the summary

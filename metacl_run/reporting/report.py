@@ -12,11 +12,11 @@ from metacl_run.files import write_atomically
 from metacl_run.metric_table import metrics_of
 from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
-from metacl_run.reporting.mark import mark
 from metacl_run.reporting.matrices import MOST_CELLS, WIDEST_NAME
 from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.reporting.panel import subtitle
+from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.sequence_tables import (
     length_heading,
     lengths_table,
@@ -47,7 +47,7 @@ def write(run_dir: Path) -> Path:
     own, together = apart(run.summary["metrics"])
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, spread_text, flat).render(
-        mark=mark(run_dir / "summary.json", (run_dir / "figures").glob("[!.]*.*")),
+        mark=stamp(run_dir / "summary.json", (run_dir / "figures").glob("[!.]*.*")),
         stylesheet=stylesheet(),
         run=run,
         summary=run.summary,

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from metacl_run.compose import job_number, launcher
 from metacl_run.errors import StorageError, UserError
 from metacl_run.files import storage_errors
-from metacl_run.reporting.mark import is_drawn
+from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (

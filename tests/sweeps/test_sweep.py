@@ -11,7 +11,7 @@ import pytest
 
 from metacl_run.cli import command
 from metacl_run.errors import ConfigError, StorageError
-from metacl_run.reporting.mark import mark
+from metacl_run.reporting.report_stamp import stamp
 from metacl_run.sweeps import gpus, sweep
 from metacl_run.sweeps.job import (
     BUSY,
@@ -38,7 +38,7 @@ def leave(directory: Path, status: str, error: str | None = None) -> None:
     """What a run that has ended leaves behind, as far as a sweep looks at it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / SUMMARY).write_text(json.dumps({"schema": SCHEMA, "status": status, "error": error}))
-    drawn = mark(directory / SUMMARY, [])
+    drawn = stamp(directory / SUMMARY, [])
     (directory / "report.html").write_text(f'<meta name="metacl-run-drawn" content="{drawn}">')
 
 

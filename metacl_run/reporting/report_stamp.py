@@ -1,4 +1,4 @@
-"""The mark that a report carries: which summary it was drawn from, and the figures that go with it. So it can be told, without
+"""The stamp that a report carries: which summary it was drawn from, and the figures that go with it. So it can be told, without
 reading the run, whether what was drawn of it is whole and up to date."""
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 HEAD_BYTES = 65536
-"""The mark stands within as many bytes from the start of a report."""
+"""It stands within as many bytes from the start of a report."""
 MARK = re.compile(r'<meta name="metacl-run-drawn" content="([0-9a-f]+)((?: [\w.-]+)*)">')
 
 
-def mark(summary: Path, figures: Iterable[Path]) -> str:
-    """The content of the mark of a report that is written now, after its figures."""
+def stamp(summary: Path, figures: Iterable[Path]) -> str:
+    """The content of the stamp of a report that is written now, after its figures."""
     return " ".join([_digest(summary), *sorted(path.name for path in figures)])
 
 
