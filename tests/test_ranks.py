@@ -26,6 +26,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.inner.shards import WHOLE, Shards
 from metacl_run.ranks import Ranks
 from tests.conftest import TINY
+from tests.support.commands import Command, run_command
 from tests.test_meta_continual import OWN, SMALL
 from tests.test_run import ENVIRONMENT, assert_same_run, only_run, parameters, records
 
@@ -71,34 +72,22 @@ class Together:
             port = free.getsockname()[1]
         shared = {"WORLD_SIZE": "2", "TORCH_CPP_LOG_LEVEL": "ERROR", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         self.processes = [
-            subprocess.Popen(
-                [*command(fault), *overrides],
-                cwd=cwd,
-                env={**ENVIRONMENT, **shared, "RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+            Command(*overrides, cwd=cwd, environment={**shared, "RANK": str(rank)}, program=PROGRAM.format(fault=fault))
             for rank in range(2)
         ]
 
     def wait(self) -> list[Ended]:
         until = time.monotonic() + DEADLINE_S
         try:
-            said = [process.communicate(timeout=max(0.0, until - time.monotonic())) for process in self.processes]
-            return [Ended(process.returncode, *words) for process, words in zip(self.processes, said, strict=True)]
+            statuses = [process.wait(max(0.0, until - time.monotonic())) for process in self.processes]
+            return [Ended(status, each.stdout, each.stderr) for status, each in zip(statuses, self.processes, strict=True)]
         finally:
             for process in self.processes:
                 process.kill()
-                process.wait()
 
 
 def together(*overrides: str, cwd: Path, fault: str = "") -> list[Ended]:
     return Together(*overrides, cwd=cwd, fault=fault).wait()
-
-
-def command(fault: str = "") -> list[str]:
-    return [sys.executable, "-c", PROGRAM.format(fault=fault)]
 
 
 def failing(rank: int, statement: str) -> str:
@@ -346,8 +335,7 @@ def test_what_starts_processes_of_its_own_is_refused(overrides: list[str], multi
 
 
 def test_a_launcher_that_is_half_set_up_is_one_message(tmp_path: Path) -> None:
-    environment = {**ENVIRONMENT, "WORLD_SIZE": "2"}
-    ended = subprocess.run(command(), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = run_command(cwd=tmp_path, environment={"WORLD_SIZE": "2"})
     assert ended.returncode == 1
     assert ended.stderr.startswith("metacl-run: RANK=: with WORLD_SIZE set, it must be a whole number from 0 to 1.")
 

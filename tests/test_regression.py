@@ -8,8 +8,6 @@ import io
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +29,8 @@ from metacl_run.reporting import terminal
 from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import load
 from metacl_run.types import Episode
-from tests.test_run import ENVIRONMENT, assert_same_run, only_run, parameters, records, stop_after
+from tests.support.commands import Command, run_command
+from tests.test_run import assert_same_run, only_run, parameters, records, stop_after
 
 SINE = [
     "data=sinusoid",
@@ -155,10 +154,7 @@ def test_stopped_and_continued_it_ends_as_the_unbroken_run(sine: Callable[..., E
 def test_killed_it_ends_as_the_unbroken_run(tmp_path: Path) -> None:
     work = [*SINE, "protocol.updates_per_task=60", "protocol.checkpoint_every=0", "progress=none"]
 
-    def command(output: str) -> list[str]:
-        return [sys.executable, "-m", "metacl_run", *work, f"output_dir={output}"]
-
-    process = subprocess.Popen(command("killed"), cwd=tmp_path, env=ENVIRONMENT)
+    process = Command(*work, "output_dir=killed", cwd=tmp_path)
     while not list(tmp_path.glob("killed/*/*/*/checkpoint.pt")):
         assert process.poll() is None
         time.sleep(0.02)
@@ -166,7 +162,7 @@ def test_killed_it_ends_as_the_unbroken_run(tmp_path: Path) -> None:
     process.wait()
     assert not list(tmp_path.rglob("summary.json"))
     for output in ("killed", "unbroken"):
-        subprocess.run(command(output), cwd=tmp_path, env=ENVIRONMENT, check=True, timeout=240)
+        assert run_command(*work, f"output_dir={output}", cwd=tmp_path).returncode == 0
     assert_same_run(only_run(tmp_path / "killed"), only_run(tmp_path / "unbroken"))
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +20,13 @@ from metacl_run.config import Experiment
 from metacl_run.errors import StorageError
 from metacl_run.experiment import run
 from tests.conftest import TINY
+from tests.support.commands import Command, run_command
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": "200"}
 
 
-def command(*overrides: str) -> list[str]:
-    return [sys.executable, "-m", "metacl_run", *TINY, *overrides]
-
-
-def metacl(*overrides: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*overrides),
-        cwd=cwd,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        **options,
-    )
+def metacl(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run_command(*TINY, *overrides, cwd=cwd)
 
 
 def only_run(root: Path) -> Path:
@@ -128,7 +115,7 @@ def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path:
     waits = np.random.default_rng(0).uniform(0.0, 0.8, 30)
     kills = 0
     for wait in waits:
-        process = subprocess.Popen(command(*work, "output_dir=killed"), cwd=tmp_path, env=ENVIRONMENT)
+        process = Command(*TINY, *work, "output_dir=killed", cwd=tmp_path)
         deadline = time.monotonic() + 60
         checkpoint = None
         while checkpoint is None and time.monotonic() < deadline and process.poll() is None:
@@ -150,15 +137,12 @@ def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_first_and_the_same_command_goes_on(number: int, tmp_path: Path) -> None:
     work = ["protocol.updates_per_task=30", "protocol.eval_every=0", "progress=plain"]
-    process = subprocess.Popen(
-        command(*work, "output_dir=stopped"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    )
+    process = Command(*TINY, *work, "output_dir=stopped", cwd=tmp_path)
     while not any('"train"' in path.read_text() for path in tmp_path.glob("stopped/*/*/*/metrics.jsonl")):
         time.sleep(0.02)
         assert process.poll() is None
     process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
     directory = only_run(tmp_path / "stopped")
     assert json.loads((directory / "summary.json").read_text())["status"] == "interrupted"
     done = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]["unit"]
@@ -227,7 +211,7 @@ def test_divergence_keeps_the_curves_and_exits_with_3(tmp_path: Path) -> None:
 
 def test_a_second_process_on_the_same_run_is_told_and_harms_nothing(tmp_path: Path) -> None:
     work = ["protocol.updates_per_task=40", "output_dir=runs", "progress=none"]
-    first = subprocess.Popen(command(*work), cwd=tmp_path, env=ENVIRONMENT)
+    first = Command(*TINY, *work, cwd=tmp_path)
     while not list(tmp_path.glob("runs/*/*/*/metrics.jsonl")):
         time.sleep(0.05)
         assert first.poll() is None

@@ -15,8 +15,8 @@ FORMATS = ("md", "tex", "csv", "html")
 MOST_SAID = 20
 """Messages about single runs on the terminal; all of them are in the report."""
 DESCRIPTION = """\
-Compares all runs at and under PATH: a table for each data set, with the mean of every metric over seeds, its 95% bootstrap
-interval and the interquartile mean; paired tests over common seeds; overlaid curves of accuracy and forgetting.
+Compares all runs at and under PATH: a table for each data set, with the mean of every metric over seeds, its 95% interval
+(Student t) and the interquartile mean; differences over common seeds; overlaid curves of accuracy and forgetting.
 """
 EPILOG = """\
 metacl-report runs                                   into ./report

@@ -161,7 +161,8 @@ def _feature_drift(run: Run) -> Panel:
     return Panel(
         "feature_drift",
         "How far the features of learned tasks drifted, layer by layer",
-        f"Linear CKA on {run.insight.drift_on}, mean over the earlier tasks. 1: as when learned. {spread_words(run)}",
+        f"Linear CKA on {run.insight.drift_on}, mean over earlier tasks. 1: as when learned; unrelated features score above 0. "
+        f"{spread_words(run)}",
         "What a layer hands on to the next, now and right after the task was learned (Kornblith et al. 2019). The layers are "
         f"named from the first (dark) to the last (light). Where {words(run.objective).is_lost} although early layers hold, "
         "the loss is in the last ones. Unrelated features score above 0 too, the more the wider a layer: compare a layer with "

@@ -7,37 +7,46 @@ what a wheel holds, torchrun) is tested with `subprocess`.
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 PRELOADED = ("metacl_run.cli", "metacl_run.experiment", "torch._dynamo", "wandb")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": "200"}
+PROGRAM = "from metacl_run.cli import main; main()"
 TIMEOUT_S = 240.0
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
-_numbers = itertools.count()
 
 
 class Command:
-    """A command that runs; its output goes to files in a hidden folder of `cwd`."""
+    """A command that runs.
 
-    def __init__(self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    Args:
+        arguments: after `metacl-run`.
+        cwd: the folder it runs in.
+        environment: variables besides this process's.
+        program: what is executed in place of the command line, with the arguments in `sys.argv`.
+    """
+
+    def __init__(
+        self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, program: str = PROGRAM
+    ) -> None:
         self.arguments = list(arguments)
-        folder = cwd / ".output"
-        folder.mkdir(exist_ok=True)
-        number = next(_numbers)
-        self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
+        self._folder = tempfile.TemporaryDirectory()
+        self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
         self._out.touch()
         self._err.touch()
         given = {**ENVIRONMENT, **(environment or {})}
-        self._process = _context.Process(target=_main, args=(self.arguments, str(cwd), given, str(self._out), str(self._err)))
+        self._process = _context.Process(
+            target=_main, args=(program, self.arguments, str(cwd), given, str(self._out), str(self._err))
+        )
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -63,6 +72,9 @@ class Command:
             raise subprocess.TimeoutExpired(self.arguments, timeout, self.stdout, self.stderr)
         return self._process.exitcode
 
+    def poll(self) -> int | None:
+        return self.returncode
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
@@ -70,14 +82,16 @@ class Command:
         self._process.kill()
 
 
-def run_command(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_command(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, program: str = PROGRAM
+) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
-    command = Command(*arguments, cwd=cwd, environment=environment)
+    command = Command(*arguments, cwd=cwd, environment=environment, program=program)
     status = command.wait()
     return subprocess.CompletedProcess(command.arguments, status, command.stdout, command.stderr)
 
 
-def _main(arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
+def _main(program: str, arguments: list[str], folder: str, environment: dict[str, str], out: str, err: str) -> None:
     """In the new process: as `python -m metacl_run` would be started from a shell."""
     for stream, path in ((1, out), (2, err)):
         opened = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -94,11 +108,9 @@ def _main(arguments: list[str], folder: str, environment: dict[str, str], out: s
     os.chdir(folder)
     os.environ.update(environment)
     sys.argv = ["metacl-run", *arguments]
-    from metacl_run.cli import main
-
     status: object = 0
     try:
-        main()
+        exec(program, {"__name__": "__main__"})
     except SystemExit as ended:
         status = ended.code
     except BaseException:
