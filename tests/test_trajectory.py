@@ -218,6 +218,21 @@ def test_reptile_moves_towards_where_sgd_ends() -> None:
         torch.testing.assert_close(found[name], params[name] - value.detach(), rtol=1e-9, atol=1e-12)
 
 
+def test_reptile_leaves_weights_that_were_drawn_anew_where_they_are() -> None:
+    (net, params), episode = network("linear"), problem("linear")
+    learner = OmlReptile(**{**SGD, "redraw": True})
+    found = learner.episode_update(net, {"params": params}, {}, episode).direction["params"]
+    assert (found["head.weight"][[1, 4]] == 0).all()
+    new = {**params, "head.weight": params["head.weight"].clone()}
+    new["head.weight"][[1, 4]] = episode.fresh * math.sqrt(2 / 12)
+    same = OmlReptile(**SGD).episode_update(net, {"params": new}, {}, episode).direction["params"]
+    same["head.weight"][[1, 4]] = 0
+    tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12), found, same)
+    together = torch.vmap(lambda one: learner.episode_update(net, {"params": params}, {}, one).direction["params"])
+    both = together(tree_map(lambda *leaves: torch.stack(leaves), episode, problem("linear", seed=7)))
+    tree_map(lambda a, b: torch.testing.assert_close(a[0], b, rtol=1e-12, atol=1e-12), both, found)
+
+
 def test_pretraining_is_an_ordinary_step() -> None:
     (net, params), episode = network("linear"), problem("linear")
     learner = Pretrain(**{**SGD, "class_steps": 0, "query_examples": 0})
@@ -280,6 +295,20 @@ def test_prototypes_score_by_distance_to_the_mean_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
+    "learner", [GeMCL(**CLOSED, prior_a=1.0, prior_b=0.001), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
+)
+def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any) -> None:
+    x, y, queries = (torch.from_numpy(part) for part in features_and_labels())
+    meta = {"prior": {"log_a": torch.tensor(0.0), "log_b": torch.tensor(math.log(0.001))}}
+    near, far = (
+        learner.predict(None, meta, kept(learner, (x.float() + away).numpy(), y.numpy(), 3), queries.float() + away)
+        for away in (0, 1024)  # a power of two takes few digits from the features themselves
+    )
+    assert far.dtype == torch.float32
+    torch.testing.assert_close(far, near, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(
     "learner", [GeMCL(**CLOSED, prior_a=5.0, prior_b=1.0), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
 )
 def test_closed_form_meta_gradients_equal_finite_differences(learner: Any) -> None:
@@ -334,6 +363,7 @@ def test_a_model_without_a_head() -> None:
         ({"online": False}, "inner_steps=None: must be at least 1 with online=false"),
         ({"class_steps": 0}, "class_steps=0: must be at least 1"),
         ({"query_examples": 0, "remember": 0}, "remember=0: leaves nothing for the outer loss"),
+        ({"classes": 1, "remember": 0}, "classes=1: must be at least 2 with remember=0: the loss on one class alone"),
         ({"inner_lr": 0.0}, "inner_lr=0.0: must be greater than 0"),
     ],
 )

@@ -10,12 +10,14 @@ through those steps and updates the representation and where the head starts.
   oml       plastic=[head]
   anml      a neuromodulatory branch that does not move gates the other, which does: plastic=[body, head] in meta-training, the
             last layer alone at meta-test (Beaulieu et al. 2020, arXiv 2002.09571)
-  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once, and nothing need be remembered
+  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once. Nothing need be remembered where a
+            trajectory has several classes, which the outer loss has to tell apart
 
 Differences from the papers:
  1. oml.yaml has values that learn within minutes. experiment=omniglot_oml_paper has the paper's (two layers to learn, one class
-    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps) as
-    far as they are known: 5 further images of each class in the outer loss, all meta-train classes to draw from.
+    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps,
+    5 further images of each in the outer loss, trajectories from one half of the meta-train classes and what to remember from
+    the other). ANML's code draws both from all classes, as `halves=false` does.
  2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
     and ANML's, which take the inner gradients as constants.
  3. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.

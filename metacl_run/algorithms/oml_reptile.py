@@ -3,6 +3,9 @@
     phi_0 = theta;  phi_k = phi_{k-1} - inner_lr * grad loss(x_k, y_k)          k = 1 .. steps, every parameter moves
     theta <- theta + outer_lr * (mean over trajectories of phi_steps - theta)
 
+Weights that were drawn anew for a trajectory (`redraw`) did not start from theta: it has nothing to say about them, and they
+stay as they are.
+
 Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
 tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
 
@@ -48,6 +51,10 @@ class OmlReptile(SgdLearner):
                 first_order=True,
             )
             outputs = network(end, episode.query_x)
-        direction = {"params": tree_map(torch.sub, start, end)}
+        direction = tree_map(torch.sub, start, end)
+        if self.redraw:
+            name = self._test_cut(network, start).last[0]
+            rows = episode.classes.unsqueeze(1).expand_as(episode.fresh)
+            direction[name] = direction[name].scatter(0, rows, 0.0)
         loss = network.objective.loss(outputs, episode.query_y)
-        return Update(direction, carry, metrics_of(network, loss, outputs, episode.query_y))
+        return Update({"params": direction}, carry, metrics_of(network, loss, outputs, episode.query_y))

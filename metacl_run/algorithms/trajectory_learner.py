@@ -137,6 +137,8 @@ class SgdLearner(TrajectoryLearner):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
+        alone = "must be at least 2 with remember=0: the loss on one class alone cannot tell what is lost"
+        require(self.classes >= 2 or self.remember >= 1, "classes", self.classes, alone)
 
     def num_outputs(self, outputs: int) -> int | None:
         return outputs
