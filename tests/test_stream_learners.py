@@ -161,7 +161,7 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
 
 
 @pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
-@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml"])
+@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml", "la_er"])
 def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     algo, network = VARIANTS[name], perceptron()
     state = algo.init(network, params_of(network), 2)

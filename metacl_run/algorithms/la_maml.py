@@ -118,11 +118,9 @@ class LaMaml(StreamLearner):
         """One meta-update; the loss is the meta-objective."""
         params = state["params"]
         rates = state["rates"] if self.rate_lr is not None else tree_map(lambda p: torch.full_like(p, self.inner_lr), params)
-        if self.meta and self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x):
-            positive = tree_map(torch.relu, rates)
-            along, rates_along, loss = look_ahead(network, params, positive, batch, joint, weight)
-        else:
-            along, rates_along, loss = self._differentiated(network, params, rates, batch, joint, weight)
+        fast = self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x)
+        derivatives = self._compiled if fast else self._differentiated
+        along, rates_along, loss = derivatives(network, params, rates, batch, joint, weight)
         if not self.meta:
             along = grad(lambda p: weighted_loss(network, p, joint, weight))(params)
         along = clip(along, norm=self.clip_norm, value=None)
@@ -136,6 +134,19 @@ class LaMaml(StreamLearner):
         else:
             new["params"], _ = Sgd().update(along, {}, params, self.outer_lr)
         return new, loss
+
+    def _compiled(
+        self, network: Network, params: Params, rates: Params, batch: Samples, joint: Samples, weight: Tensor
+    ) -> tuple[Params, Params, Tensor]:
+        """The same as `_differentiated`, in first order and where the kernel takes it."""
+        positive, steps = tree_map(torch.relu, rates), len(batch.y)
+        whole = look_ahead(network, params, positive, batch, joint, weight)
+        if self.meta or steps == 1:
+            return whole
+        # What the last of the steps adds to the sum: means are over all of them, and over all but it.
+        shorter = look_ahead(network, params, positive, Samples(*(part[:-1] for part in batch)), joint, weight)
+        last: tuple[Params, Params, Tensor] = tree_map(lambda a, b: steps * a - (steps - 1) * b, whole, shorter)
+        return last
 
     def _differentiated(
         self, network: Network, params: Params, rates: Params, batch: Samples, joint: Samples, weight: Tensor
