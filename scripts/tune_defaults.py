@@ -137,7 +137,9 @@ def tune(algo: str, seeds: str, log: Path) -> None:
     lines = []
     for values in itertools.product(*grid.values()):
         own = [f"algo.{key}={value}" for key, value in zip(grid, values, strict=True)]
-        lines.append(logged([f"algo={algo}", *own, f"seeds={seeds}", "gpu.threads=1", *VALIDATION[protocol], *QUICK[protocol]], log))
+        lines.append(
+            logged([f"algo={algo}", *own, f"seeds={seeds}", "gpu.threads=1", *VALIDATION[protocol], *QUICK[protocol]], log)
+        )
         print(shown(" ".join([algo, *own]), lines[-1]), flush=True)
     lower = lines[0]["score"] != "accuracy"
     best = min(lines, key=lambda line: (line["mean"] if lower else -line["mean"]) if line["mean"] == line["mean"] else np.inf)

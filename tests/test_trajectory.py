@@ -137,17 +137,25 @@ def test_maml_rep_takes_its_steps_on_the_whole_trajectory() -> None:
         torch.testing.assert_close(found.direction["params"][name], gradient, rtol=1e-9, atol=1e-12)
 
 
-def test_rows_of_the_classes_start_afresh_and_their_old_weights_get_no_gradient() -> None:
-    (net, params), episode = network("linear"), problem("linear")
-    learner = Oml(**{**OML, "redraw": True})
-    found = learner.episode_update(net, {"params": params}, {}, episode)
-    gradient = found.direction["params"]["head.weight"]
-    assert (gradient[[1, 4]] == 0).all()
-    assert (gradient[[0, 2, 3, 5]] != 0).any(1).all()
+@pytest.mark.parametrize(
+    "learner", [Oml(**{**OML, "redraw": True}), OmlReptile(**{**SGD, "redraw": True})], ids=["oml", "reptile"]
+)
+def test_rows_of_the_classes_start_afresh_and_are_then_learned(learner: Any) -> None:
+    net, params = network("linear")
+    several = [problem("linear"), problem("linear", seed=7)._replace(classes=torch.tensor([4, 2]))]
+    both = tree_map(lambda *leaves: torch.stack(leaves), *several)
+    state = learner.start(net, params)
+    after, metrics = learner.meta_update(net, Engine(kind="vmap"), 10, state, both)
     new = {**params, "head.weight": params["head.weight"].clone()}
-    new["head.weight"][[1, 4]] = episode.fresh * math.sqrt(2 / 12)
-    same = Oml(**OML).episode_update(net, {"params": new}, {}, episode)
-    torch.testing.assert_close(found.metrics["loss"], same.metrics["loss"], rtol=1e-12, atol=1e-12)
+    for one in several:  # of a class in both, the later weights
+        new["head.weight"][one.classes] = one.fresh * math.sqrt(2 / 12)
+    plain = dataclasses.replace(learner, redraw=False)
+    expected, same = plain.meta_update(net, Engine(kind="loop"), 10, plain.start(net, new), both)
+    torch.testing.assert_close(metrics["loss"], same["loss"], rtol=1e-12, atol=1e-12)
+    for name, value in expected["meta"]["params"].items():
+        torch.testing.assert_close(after["meta"]["params"][name], value, rtol=1e-11, atol=1e-12)
+    moved = after["meta"]["params"]["head.weight"] - new["head.weight"]
+    assert (moved != 0).any(1).all()
 
 
 @pytest.mark.parametrize(("kind", "plastic"), [("linear", ["head"]), ("deep", ["head"]), ("anml", ["body", "head"])])
@@ -216,21 +224,6 @@ def test_reptile_moves_towards_where_sgd_ends() -> None:
         optimizer.step()
     for name, value in module.named_parameters():
         torch.testing.assert_close(found[name], params[name] - value.detach(), rtol=1e-9, atol=1e-12)
-
-
-def test_reptile_leaves_weights_that_were_drawn_anew_where_they_are() -> None:
-    (net, params), episode = network("linear"), problem("linear")
-    learner = OmlReptile(**{**SGD, "redraw": True})
-    found = learner.episode_update(net, {"params": params}, {}, episode).direction["params"]
-    assert (found["head.weight"][[1, 4]] == 0).all()
-    new = {**params, "head.weight": params["head.weight"].clone()}
-    new["head.weight"][[1, 4]] = episode.fresh * math.sqrt(2 / 12)
-    same = OmlReptile(**SGD).episode_update(net, {"params": new}, {}, episode).direction["params"]
-    same["head.weight"][[1, 4]] = 0
-    tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12), found, same)
-    together = torch.vmap(lambda one: learner.episode_update(net, {"params": params}, {}, one).direction["params"])
-    both = together(tree_map(lambda *leaves: torch.stack(leaves), episode, problem("linear", seed=7)))
-    tree_map(lambda a, b: torch.testing.assert_close(a[0], b, rtol=1e-12, atol=1e-12), both, found)
 
 
 def test_pretraining_is_an_ordinary_step() -> None:

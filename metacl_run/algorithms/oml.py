@@ -32,9 +32,10 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, cut_at, redrawn
 from metacl_run.errors import require
+from metacl_run.inner.engine import Engine
 from metacl_run.inner.trajectory import outputs_after
 from metacl_run.models.base import Cut, Network
 from metacl_run.types import Params, Pytree, Trajectory
@@ -69,11 +70,19 @@ class Oml(SgdLearner):
         cut_at(network, params, self.plastic, "plastic")
         return super().init(network, params)
 
+    def meta_update(
+        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
+    ) -> tuple[State, dict[str, Tensor]]:
+        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        if self.redraw:
+            state = redrawn(cut_at(network, state["meta"]["params"], self.plastic, "plastic").last[0], state, episodes)
+        return super().meta_update(network, engine, total_units, state, episodes)
+
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         cut = cut_at(network, meta["params"], self.plastic, "plastic")
 
         def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
-            params = redrawn(cut, meta["params"], episode) if self.redraw else meta["params"]
+            params = meta["params"]
             learned, queries = self._prepared(cut, params, episode)
             y = episode.y
             if not self.online:

@@ -3,8 +3,7 @@
     phi_0 = theta;  phi_k = phi_{k-1} - inner_lr * grad loss(x_k, y_k)          k = 1 .. steps, every parameter moves
     theta <- theta + outer_lr * (mean over trajectories of phi_steps - theta)
 
-Weights that were drawn anew for a trajectory (`redraw`) did not start from theta: it has nothing to say about them, and they
-stay as they are.
+theta has the new weights of `redraw` in it.
 
 Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
 tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
@@ -19,12 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, redrawn
 from metacl_run.errors import require
 from metacl_run.inner.adapt import adapt
+from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Pytree, Trajectory
@@ -38,8 +39,16 @@ class OmlReptile(SgdLearner):
         super().__post_init__()
         require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
 
+    def meta_update(
+        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
+    ) -> tuple[State, dict[str, Tensor]]:
+        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        if self.redraw:
+            state = redrawn(self._test_cut(network, state["meta"]["params"]).last[0], state, episodes)
+        return super().meta_update(network, engine, total_units, state, episodes)
+
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        start = redrawn(self._test_cut(network, meta["params"]), meta["params"], episode) if self.redraw else meta["params"]
+        start = meta["params"]
         steps = [*zip(episode.x.unbind(0), episode.y.unbind(0), strict=True), (episode.query_x, episode.query_y)]
         with torch.no_grad():
             end, _ = adapt(
@@ -51,10 +60,6 @@ class OmlReptile(SgdLearner):
                 first_order=True,
             )
             outputs = network(end, episode.query_x)
-        direction = tree_map(torch.sub, start, end)
-        if self.redraw:
-            name = self._test_cut(network, start).last[0]
-            rows = episode.classes.unsqueeze(1).expand_as(episode.fresh)
-            direction[name] = direction[name].scatter(0, rows, 0.0)
+        direction = {"params": tree_map(torch.sub, start, end)}
         loss = network.objective.loss(outputs, episode.query_y)
-        return Update({"params": direction}, carry, metrics_of(network, loss, outputs, episode.query_y))
+        return Update(direction, carry, metrics_of(network, loss, outputs, episode.query_y))

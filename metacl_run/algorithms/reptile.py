@@ -10,8 +10,8 @@ Differences from the paper:
     of a meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
  2. Adam's epsilon is added after the correction of its moments' bias, as torch has it; TensorFlow's Adam, which the released
     code calls, adds it before.
- 3. An episode never holds one character under two rotations; in the released code it may,
-    whose rotated copies are classes of their own.
+ 3. An episode never holds one character under two rotations; in the released code it may, whose rotated copies
+    are classes of their own.
 """
 
 from __future__ import annotations
