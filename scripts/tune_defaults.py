@@ -4,10 +4,11 @@
     python scripts/tune_defaults.py er gem               of these algorithms
     python scripts/tune_defaults.py --test               the defaults as they stand, on test data, beside an untrained network
 
-An algorithm's candidates are all combinations of its grid below; what is not in the grid stands in its YAML file. They are run with
-the same seeds, none has more updates for a sample than another, and none sees test data. The best is the one with the best mean
-score after the stream. Nothing is written to configs: the values go there by hand, and the printed tables to results/defaults/.
-Lines that stand in the file given by --log are not computed again.
+An algorithm's candidates are all combinations of its grid below; what is not in the grid stands in its YAML file. They are run
+with the same seeds, none has more updates for a sample than another, and none sees test data. The best is the one with the best
+mean score after the stream. Few-shot learners and learners of sequences are tuned at a reduced length (`REDUCED`). Nothing is
+written to configs: the values go there by hand, and the printed tables to results/defaults/. Lines that stand in the file given by
+--log are not computed again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from metacl_run import metrics
 from metacl_run.compose import compose_job
 from metacl_run.config import load
+from metacl_run.memory import keep_freed_memory
 from metacl_run.protocols.base import Run
 from metacl_run.ranks import ALONE
 from metacl_run.tracking.silent_store import SilentStore
@@ -48,42 +50,45 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "sync_la_maml": {"inner_lr": [0.1], "outer_lr": HIGH},
 }
 FEW_SHOT: dict[str, dict[str, Sequence[Any]]] = {
+    "maml": {"inner_lr": [0.2, 0.4, 0.8]},
+    "anil": {"inner_lr": [0.4, 0.8]},
     "protonet": {"outer_lr": [0.003, 0.01]},
-    "maml": {"inner_lr": [0.2, 0.4, 0.8], "outer_lr": [0.01]},
-    "fomaml": {"inner_lr": [0.2, 0.4], "outer_lr": [0.01]},
-    "anil": {"inner_lr": [0.4, 0.8], "outer_lr": [0.01]},
-    "ftml": {"inner_lr": [0.2, 0.4], "outer_lr": [0.01]},
-    "reptile": {"inner_lr": [0.001, 0.003, 0.01], "outer_lr": [0.5, 1.0]},
+    "reptile": {"inner_lr": [0.001, 0.003, 0.01]},
 }
 SEQUENCES: dict[str, dict[str, Sequence[Any]]] = {
     "oml": {"outer_lr": [0.001, 0.003]},
     "anml": {"outer_lr": [0.001, 0.003]},
-    "maml_rep": {"inner_lr": [0.01, 0.03, 0.1], "remember": [0]},
+    "maml_rep": {"inner_lr": [0.03, 0.1]},
     "oml_reptile": {"outer_lr": [0.1, 0.3]},
     "pretrain": {"outer_lr": [0.001, 0.003]},
     "gemcl": {"outer_lr": [0.001, 0.003]},
     "protonet_cl": {"outer_lr": [0.001, 0.003]},
     "alpaca": {"outer_lr": [0.0003, 0.001, 0.003]},
 }
-VALIDATION = {
+VALIDATION: dict[str, list[str]] = {
     "online": ["protocol.eval_split=validation"],
     "continual_meta": ["protocol.eval_split=validation", "data.validation_classes=0.2"],
     "meta_continual": ["protocol.eval_split=validation"],
 }
-QUICK = {"online": [], "continual_meta": ["protocol.eval_every=0"], "meta_continual": ["protocol.eval_every=0"]}
-UNTRAINED = {"continual_meta": "protocol.updates_per_task=1", "meta_continual": "protocol.updates=0"}
+QUIET = ["gpu.threads=1", "protocol.eval_every=0"]
+REDUCED: dict[str, list[str]] = {
+    "online": [],
+    "continual_meta": ["data.num_tasks=3", "protocol.updates_per_task=40"],
+    "meta_continual": ["protocol.updates=300", "protocol.orders=3", "protocol.selection_orders=2"],
+}
 GRIDS = {**ONLINE, **FEW_SHOT, **SEQUENCES}
-OTHERS = ["meta_sgd", "scratch"]
-"""Nothing to choose: its rates are learned, from around maml's; it learns nothing beforehand."""
+OTHERS = ["fomaml", "ftml", "meta_sgd"]
+"""As maml, whose values they have, or, meta_sgd, start from."""
 
 
 def protocol_of(algo: str) -> str:
-    return "online" if algo in ONLINE else "continual_meta" if algo in [*FEW_SHOT, "meta_sgd"] else "meta_continual"
+    return "online" if algo in ONLINE else "continual_meta" if algo in [*FEW_SHOT, *OTHERS] else "meta_continual"
 
 
 def scores(overrides: Sequence[str]) -> dict[str, Any]:
     """Mean and values over seeds of the run's score, after the stream and before any learning."""
     experiment = load(*compose_job(overrides), list(overrides))
+    keep_freed_memory()
     experiment.gpu.apply(0)
     began = time.process_time()
     outcome = experiment.protocol.run(
@@ -148,13 +153,10 @@ def tune(algo: str, seeds: str, log: Path) -> None:
 
 def test(algo: str, seeds: str, log: Path) -> None:
     protocol = protocol_of(algo)
-    line = logged([f"algo={algo}", f"seeds={seeds}", *QUICK[protocol]], log)
-    print(shown(algo, line), end="  ")
-    if protocol != "meta_continual":
-        print(f"untrained {line['before']:.3f}", flush=True)
-        return
-    before = logged([f"algo={algo}", f"seeds={seeds}", *QUICK[protocol], UNTRAINED[protocol]], log)
-    print(f"untrained {before['mean']:.3f}", flush=True)
+    common = [f"algo={algo}", f"seeds={seeds}", *QUIET]
+    line = logged(common, log)
+    untrained = logged([*common, "protocol.updates=0"], log)["mean"] if protocol == "meta_continual" else line["before"]
+    print(f"{shown(algo, line)}  untrained {untrained:.3f}", flush=True)
 
 
 def main() -> None:
