@@ -7,8 +7,8 @@
 An algorithm's candidates are all combinations of its grid below; what is not in the grid stands in its YAML file. They are run
 with the same seeds, none has more updates for a sample than another, and none sees test data. The best is the one with the best
 mean score after the stream. Few-shot learners and learners of sequences are tuned at a reduced length (`REDUCED`). Nothing is
-written to configs: the values go there by hand, and the printed tables to results/defaults/. Lines that stand in the file given by
---log are not computed again.
+written to configs: the values go there by hand, and the printed tables to results/defaults/. Lines that stand in the file given
+by --log are not computed again.
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ def tune(algo: str, seeds: str, log: Path) -> None:
     lines = []
     for values in itertools.product(*grid.values()):
         own = [f"algo.{key}={value}" for key, value in zip(grid, values, strict=True)]
-        lines.append(
-            logged([f"algo={algo}", *own, f"seeds={seeds}", "gpu.threads=1", *VALIDATION[protocol], *QUICK[protocol]], log)
-        )
+        lines.append(logged([f"algo={algo}", *own, f"seeds={seeds}", *QUIET, *VALIDATION[protocol], *REDUCED[protocol]], log))
         print(shown(" ".join([algo, *own]), lines[-1]), flush=True)
     lower = lines[0]["score"] != "accuracy"
     best = min(lines, key=lambda line: (line["mean"] if lower else -line["mean"]) if line["mean"] == line["mean"] else np.inf)

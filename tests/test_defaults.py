@@ -38,7 +38,7 @@ def rows(built: Experiment) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------- shortened: a second each
 
-FEW_SAMPLES = ["data.num_tasks=3", "data.train_per_task=60", "data.test_per_task=100", "data.train_hands=20"]
+FEW_SAMPLES = ["data.num_tasks=2", "data.train_per_task=150", "data.test_per_task=100", "data.train_hands=30"]
 FEW_CLASSES = ["data.num_classes=60", "data.num_scripts=2", "data.num_tasks=1", "model.channels=8"]
 FEW_EPISODES = [*FEW_CLASSES, "protocol.updates_per_task=30", "protocol.eval_episodes=60"]
 SHORT_SEQUENCES = ["protocol.schedule=[10]", "protocol.orders=4", "protocol.selection_orders=2", "protocol.rates=[0.1,0.01]"]

@@ -21,8 +21,8 @@ Differences from the papers:
  2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
     and ANML's, which take the inner gradients as constants.
  3. New weights of the outputs that a trajectory is about stay in the network and are updated with it, as in the released code.
-    (Forgetting them after the update, as 0.1 did, gave .424 after 50 unseen glyphs where keeping them gives .444; 500 updates of
-    a network of 24 filters, 3 seeds, each of which gained.)
+    (Forgetting them after the update gave an accuracy of .424 after 50 unseen glyphs where keeping them gives .444: 500 updates
+    of a network of 24 filters, 3 seeds, each of which gained.)
  4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
 """
 
