@@ -51,7 +51,7 @@ ALGORITHMS = stream_learners()
 @pytest.fixture
 def online(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def build(algo: str, *overrides: str) -> Experiment:
-        shorter = ["data.train_per_task=12"] if algo in ("mer", "gem", "ewc") else []
+        shorter = ["data.train_per_task=12"] if algo == "mer" else []
         shorter += ["algo.memories_per_task=20", "algo.replay=10"] if algo == "a_gem" else []
         return experiment(f"algo={algo}", *shorter, *overrides, tiny=SMALL)
 
