@@ -155,7 +155,7 @@ def test_learning_shows_and_replay_forgets_less(online: Callable[..., Experiment
     sizes += ["data.image_size=14", "model.hidden=[60]", "data.num_tasks=5"]
     found = {}
     for algo in ("sgd", "er", "joint"):
-        built = online(algo, *sizes)
+        built = online(algo, "algo.lr=0.1", f"algo.updates={5 if algo == 'joint' else 1}", *sizes)
         assert run(built) == 0
         found[algo] = final(built)[2]
     assert found["sgd"]["learning_accuracy"]["mean"] > 0.4  # chance is .1

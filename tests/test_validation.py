@@ -297,7 +297,7 @@ def _few_tasks(name: str) -> list[str]:
             "data.train_per_task=1",
             r"^protocol\.eval_split=validation: holds out at least .* but a task has 1\. Take more",
         ),
-        ("a_gem", "algo.memories_per_task=35", r"^algo: AGem keeps 35 samples of each task, but a task has 30 to keep"),
+        ("a_gem", "algo.memories_per_task=35", r"^algo: AGem keeps 35 samples of each task, but a task has 32 to keep"),
         ("oml", "protocol.schedule=[2,18]", r"^protocol\.schedule=\[2,18\]: 18 concepts .* the data has 18 for meta-training"),
         (
             "oml",
