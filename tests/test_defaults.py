@@ -64,7 +64,7 @@ def test_a_short_stream_is_learned(algo: str, experiment: Build) -> None:
 @pytest.mark.parametrize("algo", EPISODES)
 def test_a_few_meta_updates_beat_the_untrained_network(algo: str, experiment: Build) -> None:
     matrix = rows(experiment(f"algo={algo}", tiny=[*NO_PROBES, *FEW_EPISODES]))[0]
-    assert matrix[-1].mean() > matrix[0].mean() + 0.05
+    assert matrix[-1].mean() > matrix[0].mean() + 0.02
 
 
 @pytest.mark.parametrize("algo", SEQUENCES)
@@ -72,7 +72,7 @@ def test_a_few_trajectories_beat_the_untrained_network(algo: str, experiment: Bu
     size = OWN.get(algo, ["model.channels=16"])
     common = [*NO_PROBES, *SHORT_SEQUENCES, *size]
     trained, untrained = (rows(experiment(f"algo={algo}", tiny=[*common, f"protocol.updates={n}"]))[0, -1, 0] for n in (60, 0))
-    assert trained < 0.8 * untrained if algo == "alpaca" else trained > untrained + 0.05
+    assert trained < 0.8 * untrained if algo == "alpaca" else trained > untrained + 0.01
 
 
 # ---------------------------------------------------------------------------------------------------- equal updates
