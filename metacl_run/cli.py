@@ -1,22 +1,25 @@
-"""The command line: Hydra's, with every job checked before the first one starts. Imports no torch until a run does."""
+"""The command line: reads flags and overrides, and checks every job before starting the first. Imports no torch until then."""
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra._internal.utils import _run_hydra
 
-from metacl_run.compose import CONFIG_NAME, compose_command, compose_job, expand, of_the_run, split
-from metacl_run.config import ConfigError, config_dir, folder_of_configs, load
-from metacl_run.errors import UserError
+from metacl_run import __version__, arguments, help
+from metacl_run.compose import CONFIG_NAME, compose_command, compose_job, expand, experiment_of, hydra_errors, split
+from metacl_run.config import Experiment, config_dir
+from metacl_run.config_folder import check_folder
+from metacl_run.errors import ConfigError, UserError, described
+from metacl_run.overrides import Parts, grid
 from metacl_run.ranks import ALONE, Ranks, joined
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 
 def main() -> None:
@@ -24,28 +27,32 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
     try:
         with joined() as ranks:
-            sys.exit(_exit_status(ranks))
+            sys.exit(exit_status(sys.argv[1:], ranks))
     except UserError as error:  # the other processes of this run cannot be reached
         _say(str(error))
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
-def _exit_status(ranks: Ranks) -> int:
-    arguments = get_args_parser().parse_args()
-    if arguments.resolve and not arguments.cfg:
-        _say("--resolve: only goes with --cfg, as in metacl-run --cfg job --resolve")
-        return 1
-    informational = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)
+def exit_status(words: Sequence[str], ranks: Ranks = ALONE) -> int:
+    """Does what the words after `metacl-run` ask for; the exit status. What goes wrong is one message on stderr."""
     try:
-        if any(informational):
-            return _through_hydra(ranks)
-        return command(arguments.overrides, arguments.config_dir, ranks, multirun=arguments.multirun)
+        given = arguments.parse(words)
+        check_folder(given.config_dir)
+        if any(getattr(given, name) for name in arguments.INFORMATION):
+            return inform(given)
+        return command(given.overrides, given.config_dir, ranks, multirun=given.multirun)
     except UserError as error:
         _say(str(error))
-        return 1
+        return FAILED
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:  # who reads what is printed has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # a fault of ours; where a run was under way, its traceback is in run.log
+        _say(described(error))
+        return FAILED
 
 
 def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = ALONE, *, multirun: bool) -> int:
@@ -54,12 +61,35 @@ def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = AL
     Raises:
         UserError: it cannot be done, and nothing was started.
     """
-    folder_of_configs(user_folder)
-    parts = split(overrides)
-    asked = compose_command(parts.command, user_folder)
-    searches = any(line.startswith("search.") for line in parts.command)
+    parts = split(overrides, user_folder)
+    if multirun or parts.command:
+        return _several(parts, user_folder, ranks, multirun=multirun)
+    with ranks.together():
+        experiment = check(overrides, user_folder)
+    from metacl_run.experiment import run
+
+    return run(experiment, ranks)
+
+
+def check(overrides: Sequence[str], user_folder: str | None) -> Experiment:
+    """The experiment of a command that starts one run, composed, built and checked.
+
+    Raises:
+        UserError: every mistake, in one message.
+    """
+    parts = split(overrides, user_folder)
+    if parts.hydra:
+        raise ConfigError(f"{parts.hydra[0]}: has no effect on a single run; hydra/launcher= goes with metacl-run -m")
+    (job,) = grid(parts.run, multirun=False)
+    return experiment_of(job, user_folder)
+
+
+def _several(parts: Parts, user_folder: str | None, ranks: Ranks, *, multirun: bool) -> int:
+    """What starts several runs or looks at them: a table, a search, a sweep."""
     from metacl_run.sweeps.command import run_sweep, wants_status
 
+    asked = compose_command(parts.command, user_folder)
+    searches = any(line.lstrip("+").startswith("search") for line in parts.command)
     several = multirun or searches or asked["name"] is not None or wants_status(asked)
     if several and ranks.count > 1:
         raise ConfigError(
@@ -74,55 +104,56 @@ def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = AL
         from metacl_run.sweeps.search_command import run_search
 
         return run_search(asked, parts, user_folder, multirun=multirun)
-    if any(line.startswith("table.") for line in parts.command):
+    if any(line.lstrip("+").startswith("table") for line in parts.command):
         raise ConfigError(f"{parts.command[0]}: has no effect without table=<name>")
-    if several:
-        return run_sweep(asked, parts, expand(overrides, multirun=multirun), user_folder)
-    with ranks.together():
-        check(overrides, user_folder)
-    return _through_hydra(ranks)
+    return run_sweep(asked, parts, user_folder, multirun=multirun)
 
 
-def check(overrides: Sequence[str], user_folder: str | None) -> None:
-    """Composes and builds the run of a command without running it.
+def inform(given: argparse.Namespace) -> int:
+    """Shows what a flag asks for and runs nothing.
 
     Raises:
-        UserError: every mistake, in one message.
+        ConfigError: the overrides cannot be composed.
     """
-    (job,) = expand(overrides, multirun=False)
-    load(*compose_job(job, user_folder), job)
-
-
-def _through_hydra(ranks: Ranks) -> int:
-    """One run, or whatever else Hydra's own flags ask for; the exit status."""
-    status: list[int] = []
-    raised: list[BaseException] = []
-
-    def job(config: DictConfig) -> None:
+    if given.version:
+        print(f"metacl-run {__version__}")
+        return 0
+    if given.help:
+        (job,) = expand(given.overrides, given.config_dir, multirun=False)
+        print(help.text(compose_job(job, given.config_dir)[1], given.config_dir))
+        return 0
+    if not given.shell_completion:
+        expand(given.overrides, given.config_dir, multirun=False)
+    with hydra_errors(given.config_dir), _errors_from_hydra():
         try:
-            status.append(_run(config, ranks))
-        except (UserError, KeyboardInterrupt) as error:  # kept from Hydra, which would make a traceback of it
-            raised.append(error)
+            _run_hydra(
+                args=given,
+                args_parser=arguments.parser(),
+                task_function=_never_called,
+                config_path=str(config_dir()),
+                config_name=CONFIG_NAME,
+            )
+        except SystemExit as end:  # Hydra's way to end after its own help
+            return int(end.code or 0)
+    return 0
 
-    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=CONFIG_NAME)(job)()
-    if raised:
-        raise raised[0]
-    return max(status, default=0)
+
+def _never_called(config: object) -> None:
+    raise AssertionError("flags that show something run nothing")
 
 
-def _run(config: DictConfig, ranks: Ranks) -> int:
+@contextmanager
+def _errors_from_hydra() -> Iterator[None]:
+    """Makes Hydra raise its errors instead of printing them."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        settings = HydraConfig.get()
-        choices = {key: value for key, value in settings.runtime.choices.items() if value is not None}
-        experiment = load(of_the_run(config), choices, settings.overrides.task)
-        from metacl_run.experiment import run
-
-        return run(experiment, ranks)
-    except UserError:
-        raise
-    except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed
-        _say(f"{type(error).__name__}: {error}")
-        return 1
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _say(message: str) -> None:

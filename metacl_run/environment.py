@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from metacl_run import __version__
-from metacl_run.kernels import build
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 
@@ -32,7 +31,6 @@ def describe(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
-        "fused_kernels": device.type == "cpu" and build.load() is not None,
         "git_commit": _commit(),
     }
 

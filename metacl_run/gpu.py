@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
 
-from metacl_run.errors import SettingError, require
+from metacl_run.bounds import Examples, Positive
+from metacl_run.errors import require, require_all
 from metacl_run.inner.engine import Kind
 
 CPU_MEMORY_GB = 0.8
@@ -36,39 +38,36 @@ class Gpu:
     device: Literal["auto", "cpu", "cuda"]
     engine: Literal["auto", "loop", "vmap", "compile", "cuda_graph"]
     precision: Literal["float32", "tf32", "bf16", "float64"]
-    chunk: int | None
-    memory_gb: float | None
+    chunk: Examples | None
+    memory_gb: Annotated[Positive, Le(10**6)] | None
     deterministic: bool
-    threads: int | None
+    threads: Annotated[int, Ge(1), Le(1024)] | None
 
     def __post_init__(self) -> None:
-        cuda = torch.cuda.is_available()
-        require(
-            self.device != "cuda" or cuda,
-            "device",
-            self.device,
-            "there is no CUDA device here; use gpu=cpu or gpu=auto",
-        )
-        require(self.chunk is None or self.chunk >= 1, "chunk", self.chunk, "must be at least 1, or null for the forecast")
-        if self.engine == "loop":
-            require(self.chunk is None, "chunk", self.chunk, "must be null with engine=loop, which takes one episode at a time")
-        require(self.memory_gb is None or self.memory_gb > 0, "memory_gb", self.memory_gb, "must be greater than 0, or null")
-        require(self.threads is None or 1 <= self.threads <= 1024, "threads", self.threads, "must be 1 to 1024, or null")
-        if self.torch_device.type == "cpu":
-            require(
-                self.engine != "cuda_graph",
-                "engine",
-                self.engine,
-                "needs CUDA; on the CPU use loop, vmap, compile or auto",
-            )
-            require(
-                self.precision != "tf32",
+        cuda, one_by_one, on_cpu = torch.cuda.is_available(), self.engine == "loop", self.torch_device.type == "cpu"
+        graph = self.engine == "cuda_graph"
+        require_all(
+            (self.device != "cuda" or cuda, "device", self.device, "there is no CUDA device here; use gpu=cpu or gpu=auto"),
+            (
+                self.chunk is None or not one_by_one,
+                "chunk",
+                self.chunk,
+                "must be null with engine=loop, which takes one episode at a time",
+            ),
+            (not (graph and on_cpu), "engine", self.engine, "needs CUDA; on the CPU use loop, vmap, compile or auto"),
+            (
+                not (self.precision == "tf32" and on_cpu),
                 "precision",
                 self.precision,
                 "needs CUDA; on the CPU use float32, bf16 or float64",
-            )
-        if self.precision == "bf16" and self.engine == "cuda_graph":
-            raise SettingError("precision", "bf16", "is not offered with engine=cuda_graph; use engine=vmap")
+            ),
+            (
+                not (self.precision == "bf16" and graph),
+                "precision",
+                self.precision,
+                "is not offered with engine=cuda_graph; use engine=vmap",
+            ),
+        )
 
     @property
     def torch_device(self) -> torch.device:
@@ -112,7 +111,10 @@ class Gpu:
     def apply(self, local_rank: int) -> None:
         """Sets torch's process-wide switches, and the CUDA device of this one among the processes on this machine."""
         torch.set_num_threads(self.threads or DEFAULT_THREADS)
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        if self.engine_kind == "compile":
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        else:  # the same, but for the compiler's own switch, whose import takes seconds
+            torch.set_deterministic_debug_mode("warn" if self.deterministic else "default")
         if self.torch_device.type == "cuda":
             torch.cuda.set_device(local_rank)
             if self.deterministic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -14,6 +15,7 @@ class Score:
         score_words: the same in full, for a sentence.
         higher_is_better: which way the score is good.
         concepts, examples: what is learned about, and from what: "classes" from "images", "functions" from "points".
+        least, largest: what the score can be.
     """
 
     score_name: str
@@ -21,6 +23,8 @@ class Score:
     higher_is_better: bool
     concepts: str
     examples: str
+    least: float = 0.0
+    largest: float = math.inf
 
     @property
     def sign(self) -> int:
@@ -28,7 +32,7 @@ class Score:
         return 1 if self.higher_is_better else -1
 
 
-ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="images")
+ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="images", largest=1.0)
 MSE = Score("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
 SCORES = {each.score_name: each for each in (ACCURACY, MSE)}
 """By their names."""

@@ -1,6 +1,6 @@
 """Comparing few runs carefully: interquartile mean, paired test by flipping signs, correction for many tests. NumPy alone.
 
-The bootstrap interval of a mean, also of paired differences, is `metrics.bootstrap95`.
+The interval of a mean, also of paired differences, is in intervals.py.
 """
 
 from __future__ import annotations

@@ -275,8 +275,8 @@ def online_loop(overrides: list[str], seeds: list[int], root: str | None, thread
     from metacl_run.config import load
     from metacl_run.memory import keep_freed_memory
     from metacl_run.protocols.base import Run
-    from metacl_run.protocols.loop import Position
     from metacl_run.protocols.online import StreamLoop
+    from metacl_run.protocols.position import Position
     from metacl_run.ranks import ALONE
     from metacl_run.tracking.store import RunStore
 
@@ -286,7 +286,8 @@ def online_loop(overrides: list[str], seeds: list[int], root: str | None, thread
     parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
     store = RunStore(Path(tempfile.gettempdir(), "benchmark-nothing-is-written"))
     asked = {"stop_requested": lambda: False, "started": lambda *_: None}
-    loop = StreamLoop(experiment.protocol, Run(**parts, store=store, ranks=ALONE, **asked))
+    stream = experiment.protocol.load(experiment.data, experiment.seeds)
+    loop = StreamLoop(experiment.protocol, Run(**parts, stream=stream, store=store, ranks=ALONE, **asked))
     states = loop.fresh_states()
     stacked = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *states)
     loop.position = Position(state=stacked, matrix=torch.zeros(1))

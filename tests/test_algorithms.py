@@ -16,6 +16,7 @@ from metacl_run.algorithms.reptile import Reptile
 from metacl_run.inner.engine import Engine
 from metacl_run.models.base import Network
 from metacl_run.models.layers import BatchNorm
+from metacl_run.protocols.continual_meta import each_alone
 from metacl_run.types import Episode
 from tests.conftest import toy_episode
 
@@ -85,7 +86,7 @@ def start(algorithm: EpisodeLearner, ways: int = 3) -> tuple[Network, dict]:
 def query_loss(algorithm: EpisodeLearner, network: Network, meta: dict, episode: Episode) -> float:
     """The loss after adapting, through `predict` alone: no code in common with the gradient under test but the inner step."""
     trained = dataclasses.replace(algorithm, eval_inner_steps=2) if isinstance(algorithm, Maml) else algorithm
-    logits = trained.predict(network, meta, {}, episode, True)
+    logits = trained.predict(network, meta, trained.learn(network, meta, {}, episode), episode.query_x)
     return nn.functional.cross_entropy(logits, episode.query_y).item()
 
 
@@ -212,7 +213,8 @@ def test_reptile_outer_step_is_epsilon_times_the_mean_displacement() -> None:
 def test_protonet_classifies_by_the_nearest_mean() -> None:
     episode = toy_episode(shots=3)
     network, state = start(PROTONET)
-    logits = PROTONET.predict(network, state["meta"], {}, episode, True)
+    fast = PROTONET.learn(network, state["meta"], {}, episode)
+    logits = PROTONET.predict(network, state["meta"], fast, episode.query_x)
     params = state["meta"]["params"]
     support, query = network(params, episode.support_x), network(params, episode.query_x)
     for i, feature in enumerate(query):
@@ -222,22 +224,26 @@ def test_protonet_classifies_by_the_nearest_mean() -> None:
 
 
 @pytest.mark.parametrize("algorithm", [MAML, REPTILE, PROTONET], ids=["maml", "reptile", "protonet"])
-def test_non_transductive_logits_do_not_depend_on_the_other_queries(algorithm: EpisodeLearner) -> None:
+def test_a_query_asked_alone_does_not_see_the_others(algorithm: EpisodeLearner) -> None:
     episode = toy_episode()
     network, state = start(algorithm)
+    fast = algorithm.learn(network, state["meta"], state["carry"], episode)
+
+    def outputs(x: torch.Tensor) -> torch.Tensor:
+        return algorithm.predict(network, state["meta"], fast, x)
+
     fewer = episode._replace(query_x=episode.query_x[:1], query_y=episode.query_y[:1])
-    predict = algorithm.predict
-    both = [predict(network, state["meta"], state["carry"], e, False)[0] for e in (episode, fewer)]
-    torch.testing.assert_close(both[0], both[1])
-    mixed = [predict(network, state["meta"], state["carry"], e, True)[0] for e in (episode, fewer)]
-    assert not torch.allclose(mixed[0], mixed[1], rtol=1e-3)
+    alone = [each_alone(outputs, e)[0] for e in (episode, fewer)]
+    torch.testing.assert_close(alone[0], alone[1])
+    together = [outputs(e.query_x)[0] for e in (episode, fewer)]
+    assert not torch.allclose(together[0], together[1], rtol=1e-3)
 
 
-def test_non_transductive_equals_appending_each_query_to_the_support() -> None:
+def test_asking_alone_appends_each_query_to_the_support() -> None:
     episode = toy_episode()
     network, state = start(MAML)
-    adapted = MAML._adapt(network, state["meta"], episode, MAML.eval_inner_steps, True)
-    logits = MAML.predict(network, state["meta"], {}, episode, False)
+    adapted = MAML.learn(network, state["meta"], {}, episode)
+    logits = each_alone(lambda x: MAML.predict(network, state["meta"], adapted, x), episode)
     for i, x in enumerate(episode.query_x):
         batch = torch.cat([episode.support_x, x[None]])
         module = Smooth(3).double()

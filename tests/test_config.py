@@ -13,7 +13,8 @@ import yaml
 from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.cli import check, command
 from metacl_run.compose import compose_job, expand
-from metacl_run.config import Experiment, component_class, config_dir, convert, load, options_that_are
+from metacl_run.config import Experiment, component_class, config_dir, load, options_that_are
+from metacl_run.conversion import convert
 from metacl_run.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
 
@@ -23,13 +24,13 @@ MISTAKES = [
     ("+algo.foo=1", "algo.foo=1: Maml has no such setting."),
     ("sed=1", "sed=1: there is no such setting. Did you mean seeds?"),
     ("seeds=abc", "seeds=abc: must be a list, each entry a whole number"),
-    ("seeds=[0,0]", "seeds=[0, 0]: must be one or more different whole numbers"),
+    ("seeds=[0,0]", "seeds=[0, 0]: must be different whole numbers"),
     ("algo.inner_steps=1.5", "algo.inner_steps=1.5: must be a whole number"),
     ("algo.inner_lr=fast", "algo.inner_lr=fast: must be a number"),
     ("algo.first_order=1", "algo.first_order=1: must be true or false"),
     ("algo.inner_lr=null", "algo.rate_low=null: must be a number with inner_lr=null"),
     ("algo.rate_low=0.1", "algo.rate_low=0.1: must be null with inner_lr=0.4: no rates are learned"),
-    ("algo.inner_lr=-1", "algo.inner_lr=-1.0: must be greater than 0"),
+    ("algo.inner_lr=-1", "algo.inner_lr=-1: must be greater than 0"),
     ("algo.plastic=heads", "algo.plastic=heads: must be one of all, head. Did you mean head?"),
     ("algo.clip_norm=x", "algo.clip_norm=x: must be a number, or null"),
     ("model.blocks=9", "model.blocks=9: is too many for 28x28 images"),
@@ -60,14 +61,14 @@ MISTAKES = [
     ),
     ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import"),
     ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
-    ("algo.inner_lr=[1", "cannot read the command line"),
+    ("algo.inner_lr=[1", "algo.inner_lr=[1: cannot be read as key=value"),
     ("algo=[maml]", "algo=[maml]: a group takes one option by its name"),
     ("algo=null", "algo=null: a group takes one option by its name"),
-    ("seeds=5", "seeds=5: must be a list, each entry a whole number"),
-    ("seeds=[99999999999999999999]", "must be one or more different whole numbers"),
+    ("seeds=-1", "seeds=[-1]: every entry must be at least 0"),
+    ("seeds=[99999999999999999999]", "seeds=[99999999999999999999]: every entry must be from -"),
     ("output_dir=", "output_dir=: must name a folder"),
-    ("data.test_classes=nan", "data.test_classes=nan: must be a number of classes"),
-    ("gpu.threads=100000000000", "gpu.threads=100000000000: must be 1 to 1024"),
+    ("data.test_classes=nan", "data.test_classes=nan: must be a finite number"),
+    ("gpu.threads=100000000000", "gpu.threads=100000000000: must be at most 1024, or null"),
     ("data.ways=${data.nope}", "data.ways: "),
     ("algo._target_=.foo.Bar", "algo._target_=.foo.Bar: must be a dotted path"),
     ("algo._target_=json.JSONDecoder", "algo._target_=json.JSONDecoder: must name a dataclass in json."),

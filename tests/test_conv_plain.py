@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from metacl_run.config import Experiment
-from metacl_run.errors import SettingError
+from metacl_run.config import Experiment, fill
+from metacl_run.errors import ConfigError, SettingError
 from metacl_run.models.base import Network, initial_params
 from metacl_run.models.conv_plain import ConvPlain
 
@@ -56,5 +56,5 @@ def test_too_many_convolutions_are_refused() -> None:
     assert ConvPlain(channels=2, blocks=3, hidden=[]).build((1, 8, 8), None)(torch.rand(1, 1, 8, 8)).shape == (1, 2)
     with pytest.raises(SettingError, match="blocks=4: is too many for 8x8 images"):
         ConvPlain(channels=2, blocks=4, hidden=[]).build((1, 8, 8), 5)
-    with pytest.raises(SettingError, match="every width must be at least 1"):
-        ConvPlain(channels=2, blocks=1, hidden=[0])
+    with pytest.raises(ConfigError, match=r"^model.hidden=\[0\]: every entry must be at least 1"):
+        fill(ConvPlain, {"channels": 2, "blocks": 1, "hidden": [0]}, "model")

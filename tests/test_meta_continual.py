@@ -50,8 +50,8 @@ OWN = {
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.experiment.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
 
 
 def classifiers() -> list[str]:
@@ -139,7 +139,9 @@ def test_meta_test_equals_the_slow_loop(algo: str, selection: str, sequences: Ca
         np.testing.assert_allclose(found["accuracy"][0][s], [each[:length].mean() for each in held_out], atol=1e-12)
         np.testing.assert_allclose(found["memory"][0][s], [each[:length].mean() for each in memory], atol=1e-12)
         row = np.mean(held_out, axis=0)
-        np.testing.assert_allclose(matrix[0, s + 1], [row[:2].mean(), row[2:].mean()], atol=1e-12)
+        along = [learned("meta_test", order, found["rate_of_matrix"][0], length)[0] for order in range(3)]
+        same = np.mean(along, axis=0)
+        np.testing.assert_allclose(matrix[0, s + 1], [same[:2].mean(), same[2:].mean()], atol=1e-12)
         joint = []
         for order in range(3):
             rng = generator(Purpose.SHUFFLE, 0, order, length)
@@ -147,6 +149,7 @@ def test_meta_test_equals_the_slow_loop(algo: str, selection: str, sequences: Ca
             joint.append(learned("meta_test", order, chosen, length, samples)[0][:length].mean())
         np.testing.assert_allclose(found["joint"][0][s], joint, atol=1e-12)
     np.testing.assert_allclose(found["by_place"]["accuracy"][0], row, atol=1e-12)
+    assert found["rate_of_matrix"][0] == found["chosen"][0][-1]
     assert found["tuned_on"] == selection
     np.testing.assert_allclose(summary["metrics"]["accuracy"]["mean"], np.mean(found["accuracy"][0][1]), atol=1e-12)
 

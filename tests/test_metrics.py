@@ -1,15 +1,14 @@
-"""Metrics against the hand-worked matrix of the design notes, published variants, and tables of Student's t."""
+"""Metrics against the hand-worked matrix of the design notes and published variants."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
 
 from metacl_run import metrics
+from metacl_run.metric_table import TRANSDUCTIVE, metrics_of
 from metacl_run.objectives import REGRESSION
-from metacl_run.scores import SCORES
+from metacl_run.scores import SCORES, Score
 
 NAN = float("nan")
 ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.85, 0.75, 0.60]])
@@ -64,7 +63,8 @@ def test_the_largest_error_at_a_probe_counts() -> None:
 
 @pytest.mark.parametrize("score", SCORES)
 def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> None:
-    assert list(metrics.evaluate(ROWS, objective=SCORES[score])) == list(metrics.MEANINGS[score])
+    names = list(metrics.evaluate(ROWS, objective=SCORES[score]))
+    assert list(metrics_of(SCORES[score])) == [*names, *(f"{TRANSDUCTIVE}{name}" for name in names)]
     assert list(metrics.evaluate(ROWS[:2, :1], objective=SCORES[score])) == [score]
 
 
@@ -123,147 +123,12 @@ def test_unreached_metrics_are_left_out_and_half_reached_ones_have_no_mean() -> 
     assert summary == {"mean": None, "std": None, "ci95": [None, None], "values": [pytest.approx(2.2 / 3), None]}
 
 
-@pytest.mark.parametrize(
-    (
-        "dof",
-        "t",
-    ),  # NIST/SEMATECH e-Handbook of Statistical Methods, table 1.3.6.7.2, and more digits from R's qt(.975, dof)
-    [
-        (1, 12.7062047),
-        (2, 4.3026527),
-        (3, 3.1824463),
-        (4, 2.7764451),
-        (9, 2.2621572),
-        (30, 2.0422725),
-        (100, 1.9839715),
-    ],
-)
-def test_student_quantiles(dof: int, t: float) -> None:
-    assert metrics.student_t(dof) == pytest.approx(t, abs=1e-6)
-
-
-def test_student_quantile_against_torch_samples_of_the_density() -> None:
-    # The density itself, integrated numerically: independent of the series used.
-    from math import gamma, pi, sqrt
-
-    dof, t = 7, metrics.student_t(7)
-    x = np.linspace(-t, t, 200_001)
-    density = gamma((dof + 1) / 2) / (sqrt(dof * pi) * gamma(dof / 2)) * (1 + x**2 / dof) ** (-(dof + 1) / 2)
-    assert np.trapezoid(density, x) == pytest.approx(0.95, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        (
-            [[0.2, 0.2], [0.71, 0.2], [0.59, 0.8]],
-            "Forgetting 0.12: accuracy on earlier tasks fell from 0.71 at best to 0.59 at the end; chance is 0.20.",
-        ),
-        (
-            [[0.2, 0.2], [0.60, 0.2], [0.75, 0.8]],
-            "Backward transfer +0.15: accuracy on earlier tasks rose from 0.60 when learned to 0.75 at the end; "
-            "chance is 0.20.",
-        ),
-        (
-            [[0.2, 0.2], [0.60, 0.2], [0.60, 0.8]],
-            "Nothing was forgotten: accuracy on earlier tasks went from 0.60 when learned to 0.60 at the end; chance is 0.20.",
-        ),
-        (
-            [[0.2, 0.2], [0.22, 0.2], [0.20, 0.2]],
-            "Forgetting 0.02: accuracy on earlier tasks fell from 0.22 at best to 0.20 at the end; chance is 0.20. "
-            "Accuracy when learned is near chance: there was little to forget.",
-        ),
-        (
-            [[0.2, 0.2], [0.7, 0.2], [NAN, NAN]],
-            "After 1 of 2 tasks. Accuracy 0.70 after learning, 0.20 before; chance is 0.20.",
-        ),
-        (
-            [[0.2, 0.2], [NAN, NAN], [NAN, NAN]],
-            "Only the untrained learner was evaluated: accuracy 0.20; chance is 0.20.",
-        ),
-        ([[NAN, NAN], [NAN, NAN], [NAN, NAN]], "No evaluation was completed."),
-    ],
-)
-def test_reading(rows: list[list[float]], sentence: str) -> None:
-    assert metrics.reading(np.array([rows]), 0.2) == sentence
-
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        (
-            [[4.0, 4.0], [0.59, 4.0], [0.714, 0.8]],
-            "Forgetting 0.124: mean squared error on earlier tasks rose from 0.59 at best to 0.714 at the end.",
-        ),
-        (
-            [[4.0, 4.0], [0.75, 4.0], [0.6, 0.8]],
-            "Backward transfer +0.15: mean squared error on earlier tasks fell from 0.75 when learned to 0.6 at the end.",
-        ),
-        (
-            [[4.0, 4.0], [0.001, 4.0], [0.001, 0.8]],
-            "Nothing was forgotten: mean squared error on earlier tasks went from 0.001 when learned to 0.001 at the end.",
-        ),
-        (
-            [[4.0, 4.0], [0.7, 4.0], [NAN, NAN]],
-            "After 1 of 2 tasks. Mean squared error 0.7 after learning, 4 before.",
-        ),
-        ([[12.34, 12.34], [NAN, NAN], [NAN, NAN]], "Only the untrained learner was evaluated: mean squared error 12.3."),
-    ],
-)
-def test_reading_of_errors(rows: list[list[float]], sentence: str) -> None:
-    assert metrics.reading(np.array([rows]), None, REGRESSION) == sentence
-
-
-def test_reading_agrees_with_the_metric_when_seeds_peak_at_different_times() -> None:
-    other = ROWS.copy()
-    other[1, 0] = 0.95
-    matrix = np.stack([ROWS - 0.0, other])
-    matrix[:, -1, :2] -= 0.3
-    assert f"Forgetting {metrics.summarise(matrix)['forgetting']['mean']:.2f}:" in metrics.reading(matrix, None)
-
-
-def test_chance_is_known_for_episodes_and_not_for_samples_of_the_same_data() -> None:
-    data = {"ways": 5, "shots": 1}
-    assert metrics.chance_level({"data": data, "protocol": {"eval_episodes": 100}}) == 0.2
-    assert metrics.chance_level({"data": data, "protocol": {"probe_samples": None}}) is None
-    assert metrics.chance_level({"data": data, "protocol": {"schedule": [10, 50]}}) is None
-    assert metrics.chance_level({"data": {"num_tasks": 5}, "protocol": {"eval_episodes": 100}}) is None
-
-
-def test_bootstrap_agrees_with_every_possible_resample() -> None:
-    # Of five values there are 5^5 equally likely resamples: their means' quantiles need no drawing.
-    values = np.array([0.1, 0.5, 0.55, 0.7, 0.9])
-    means = np.array([np.mean(drawn) for drawn in itertools.product(values, repeat=5)])
-    exact = np.percentile(means, [2.5, 97.5])
-    np.testing.assert_allclose(metrics.bootstrap95(values, resamples=100_000), exact, atol=0.005)
-    np.testing.assert_allclose(metrics.bootstrap95(values), exact, atol=0.05)
-
-
-def test_bootstrap_of_many_values_is_the_normal_interval() -> None:
-    values = np.random.default_rng(1).standard_normal((2, 500))
-    half = 1.96 * values.std(axis=1) / np.sqrt(500)
-    expected = values.mean(axis=1)[:, None] + half[:, None] * [-1, 1]
-    np.testing.assert_allclose(metrics.bootstrap95(values, resamples=20_000), expected, atol=0.004)
-
-
-def test_bootstrap_repeats_whatever_stands_beside_and_needs_two_values() -> None:
-    values = np.random.default_rng(1).random((3, 4, 6))
-    together = metrics.bootstrap95(values)
-    assert together.shape == (3, 4, 2)
-    np.testing.assert_allclose(metrics.bootstrap95(values[2, 1]), together[2, 1], rtol=1e-12)
-    np.testing.assert_array_equal(metrics.bootstrap95(values), together)
-    assert np.isnan(metrics.bootstrap95(values[..., :1])).all()
-    assert np.isnan(metrics.bootstrap95(np.array([0.1, NAN, 0.3]))).all()
-
-
-def test_reading_in_sequence() -> None:
-    text = metrics.reading_in_sequence(600, 0.58, 0.9, NAN, None)
-    assert text == (
-        "After learning 600 unseen classes in one pass, 58% of held-out images are still recognised (memory 90%); "
-        "chance is 0.2%."
-    )
-    assert metrics.reading_in_sequence(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (
-        " Trained on the same classes shuffled, it would be 70%."
-    )
-    assert "tuned on test" in metrics.reading_in_sequence(10, 0.58, 0.9, NAN, "test")
-    assert "no finite accuracy" in metrics.reading_in_sequence(10, NAN, NAN, NAN, None)
+@pytest.mark.parametrize("score", SCORES.values(), ids=list(SCORES))
+def test_a_transductive_metric_is_as_good_and_as_large_as_its_twin(score: Score) -> None:
+    known = metrics_of(score)
+    for name, metric in known.items():
+        twin = known[f"{TRANSDUCTIVE}{name.removeprefix(TRANSDUCTIVE)}"]
+        assert twin.higher_is_better == metric.higher_is_better
+        assert twin.possible == metric.possible
+        assert twin.needs_equal_probes == metric.needs_equal_probes
+    assert not any(name.startswith(TRANSDUCTIVE) for name in metrics_of(score, in_sequence=True))

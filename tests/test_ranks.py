@@ -35,11 +35,11 @@ FEW_SHOT = [*TINY, "protocol.eval_episodes=5", "output_dir=runs", "progress=none
 SEQUENCES = [*SMALL, "output_dir=runs", "progress=none"]
 PROGRAM = """
 import os, signal
-from metacl_run import experiment  # brings torch, so what ranks.py says to it before that is said by `Together`
+from metacl_run import shown  # brings torch, so what ranks.py says to it before that is said by `Together`
 from metacl_run.cli import main
 from metacl_run.errors import DataError
 from metacl_run.protocols.continual_meta import _MetaLoop
-experiment.figures.draw = experiment.report.write = lambda _: None
+shown.figures.draw = shown.report.write = lambda _: None
 {fault}
 main()
 """
@@ -395,5 +395,5 @@ def test_torchrun_runs_and_tells_what_one_rank_alone_has_against_it(tmp_path: Pa
     ended = torchrun(str(program), *FEW_SHOT, "rerun=true", cwd=tmp_path)
     assert ended.status != 0
     assert "metacl-run: rank 1: a broken file" in ended.err
-    assert "stopping after this unit" not in ended.err
+    assert "stopping after" not in ended.err
     assert json.loads((only_run(tmp_path) / "summary.json").read_text())["error"] == "rank 1: a broken file"

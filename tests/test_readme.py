@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra._internal.utils import get_args_parser
 
+from metacl_run import arguments
 from metacl_run.compose import compose_command, compose_job, expand, split
 from metacl_run.config import fill, load
 from metacl_run.errors import DataError
@@ -33,8 +33,8 @@ def commands(text: str) -> list[str]:
 
 def jobs(line: str) -> tuple[list[list[str]], str | None]:
     """The overrides of every job of a command, and what follows --config-dir."""
-    arguments = get_args_parser().parse_args(shlex.split(line, comments=True)[1:])
-    return expand(arguments.overrides, multirun=arguments.multirun), arguments.config_dir
+    given = arguments.parse(shlex.split(line, comments=True)[1:])
+    return expand(given.overrides, multirun=given.multirun), given.config_dir
 
 
 def links(text: str) -> list[str]:
@@ -46,10 +46,10 @@ def links(text: str) -> list[str]:
 @pytest.mark.parametrize("line", commands(README))
 def test_a_command_composes_and_passes_every_check(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    arguments = get_args_parser().parse_args(shlex.split(line, comments=True)[1:])
-    parts = split(arguments.overrides)
+    given = arguments.parse(shlex.split(line, comments=True)[1:])
+    parts = split(given.overrides)
     asked = compose_command(parts.command)
-    if any(given.startswith("search.") for given in parts.command):
+    if any(line.startswith("search.") for line in parts.command):
         assert prepare(fill(SearchSettings, asked["search"], "search"), parts, None).dimensions
         return
     if asked["name"] is not None:  # its runs are composed in tests/tables

@@ -355,19 +355,8 @@ def test_what_fails_while_running_leaves_a_summary_and_a_report(
     assert run(built) == 0  # failed is retried
 
 
-def test_missing_data_is_one_message_with_what_runs_instead(tmp_path: Path) -> None:
-    work = ["data=split_omniglot", "data.root=nowhere", "data.download=false", "output_dir=runs"]
-    arguments = [sys.executable, "-m", "metacl_run", *work]
-    result = subprocess.run(arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 1
-    assert "Omniglot was not found, and data.download is false" in result.stderr
-    assert "metacl-run data=split_glyphs" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert json.loads((only_run(tmp_path / "runs") / "summary.json").read_text())["status"] == "failed"
-
-
 def test_parameters_that_are_not_finite_are_no_result(experiment: Callable[..., Experiment]) -> None:
-    built = experiment("data.num_tasks=1", "protocol.updates_per_task=1", "algo.outer_lr=inf", "algo.outer_optimizer=sgd")
+    built = experiment("data.num_tasks=1", "protocol.updates_per_task=1", "algo.outer_lr=1e300", "algo.outer_optimizer=sgd")
     assert run(built) == 3
     assert np.isnan(np.load(built.directory / "accuracy_matrix.npy")[0, 1]).all()
     (built.directory / "summary.json").unlink()  # as if killed between the checkpoint and the summary
@@ -392,16 +381,6 @@ def test_stopped_before_the_first_update_row_0_is_recorded_once(
         assert run(built) == 130
     assert run(built) == 0
     assert [r["row"] for r in records(built.directory) if r["kind"] == "eval" and r["unit"] == 0] == [0]
-
-
-def test_metrics_shorter_than_the_checkpoint_says_are_refused(experiment: Callable[..., Experiment]) -> None:
-    from metacl_run.errors import StorageError
-
-    built = experiment("protocol.checkpoint_every=0")
-    stop_after(built, 4)
-    (built.directory / "metrics.jsonl").write_bytes(b"")
-    with pytest.raises(StorageError, match="somebody changed it"):
-        run(built)
 
 
 def test_a_run_of_another_version_is_left_alone(tmp_path: Path, experiment: Callable[..., Experiment]) -> None:

@@ -19,7 +19,8 @@ from metacl_run.algorithms.closed_form import GeMCL, Prototypes
 from metacl_run.algorithms.oml import Oml
 from metacl_run.algorithms.oml_reptile import OmlReptile
 from metacl_run.algorithms.pretrain import Pretrain
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.config import fill
+from metacl_run.errors import ConfigError
 from metacl_run.inner import trajectory
 from metacl_run.inner.engine import Engine
 from metacl_run.models.anml import Anml
@@ -353,7 +354,7 @@ def test_a_model_without_a_head() -> None:
     ("change", "message"),
     [
         ({"inner_steps": 2}, "inner_steps=2: must be null with online=true"),
-        ({"online": False}, "inner_steps=None: must be at least 1 with online=false"),
+        ({"online": False}, "inner_steps=null: must be at least 1 with online=false"),
         ({"class_steps": 0}, "class_steps=0: must be at least 1"),
         ({"query_examples": 0, "remember": 0}, "remember=0: leaves nothing for the outer loss"),
         ({"classes": 1, "remember": 0}, "classes=1: must be at least 2 with remember=0: the loss on one class alone"),
@@ -361,8 +362,8 @@ def test_a_model_without_a_head() -> None:
     ],
 )
 def test_settings_that_cannot_be(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        Oml(**{**OML, **change})
+    with pytest.raises(ConfigError, match=rf"^algo\.{message}"):
+        fill(Oml, {**OML, **change}, "algo")
 
 
 def test_settings_of_the_base_are_frozen() -> None:

@@ -41,8 +41,8 @@ ON_VALIDATION = "protocol.eval_split=validation"
 @pytest.fixture
 def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.experiment.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.experiment.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, loss_on
+from metacl_run.bounds import Examples, Positive
 from metacl_run.errors import require
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.inner.sequence import weighted_loss
@@ -39,15 +40,9 @@ class AGem(StreamLearner):
             fewer.
     """
 
-    lr: float
-    memories_per_task: int
-    replay: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.memories_per_task >= 1, "memories_per_task", self.memories_per_task, "must be at least 1")
-        require(self.replay >= 1, "replay", self.replay, "must be at least 1")
+    lr: Positive
+    memories_per_task: Examples
+    replay: Examples
 
     def recall(self, num_tasks: int) -> Recall:
         held = self.memories_per_task * max(1, num_tasks - 1)

@@ -24,7 +24,8 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.meta_learner import Update
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
-from metacl_run.errors import ConfigError, require
+from metacl_run.bounds import Positive, Steps
+from metacl_run.errors import ConfigError
 from metacl_run.models.base import HEAD, Cut, Network
 from metacl_run.objectives import REGRESSION
 from metacl_run.types import Params, Pytree, Trajectory
@@ -38,13 +39,9 @@ class Alpaca(TrajectoryLearner):
         noise: variance of the noise, where it starts.
     """
 
-    noise: float
+    class_steps: Steps
+    noise: Positive
     uses_rate: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.noise > 0, "noise", self.noise, "must be greater than 0")
-        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
 
     def num_outputs(self, outputs: int) -> int | None:
         return outputs

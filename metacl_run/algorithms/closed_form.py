@@ -27,14 +27,16 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
+from metacl_run.bounds import Classes, Examples, Hint, Positive, Steps
 from metacl_run.errors import ConfigError, require
 from metacl_run.models.base import Network
 from metacl_run.objectives import CLASSIFICATION
@@ -51,15 +53,15 @@ class Statistics(TrajectoryLearner):
     """Keeps the number, the sum and the sum of squares of each class's features, in float64: what is wanted of them are small
     differences of large numbers where features are far from 0."""
 
+    classes: Annotated[Classes, Ge(2), Hint("to tell them apart")]
+    class_steps: Steps
+    query_examples: Annotated[Examples, Hint("the loss is taken on them")]
+
     uses_rate: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
-        given = self.query_examples
-        require(given is not None and given >= 1, "query_examples", given, "must be at least 1: the loss is taken on them")
         require(self.remember == 0, "remember", self.remember, "must be 0: nothing is known of other classes")
-        require(self.classes >= 2, "classes", self.classes, "must be at least 2, to tell them apart")
 
     def num_outputs(self, outputs: int) -> int | None:
         return None
@@ -135,13 +137,8 @@ class GeMCL(Statistics):
         prior_a, prior_b: shape and rate of the Gamma prior of the precisions, where they start.
     """
 
-    prior_a: float
-    prior_b: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.prior_a > 0, "prior_a", self.prior_a, "must be greater than 0")
-        require(self.prior_b > 0, "prior_b", self.prior_b, "must be greater than 0")
+    prior_a: Positive
+    prior_b: Positive
 
     def init(self, network: Network, params: Params) -> Pytree:
         leaf = next(iter(params.values()))

@@ -14,6 +14,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch.func import grad_and_value
 from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
+from metacl_run.bounds import Examples, Hint, NonNegative, Positive
 from metacl_run.errors import require
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
@@ -41,20 +43,15 @@ class DerPlusPlus(StreamLearner):
         replay: samples in each of the two draws.
     """
 
-    lr: float
-    alpha: float
-    beta: float
-    memory: int
-    replay: int
+    lr: Positive
+    alpha: Annotated[Positive, Hint("without stored logits, algo=er")]
+    beta: NonNegative
+    memory: Examples
+    replay: Examples
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.alpha > 0, "alpha", self.alpha, "must be greater than 0; without stored logits, algo=er")
-        require(self.beta >= 0, "beta", self.beta, "must be at least 0")
-        require(self.memory >= 1, "memory", self.memory, "must be at least 1")
-        most = f"must be 1 to memory={self.memory}, which it is drawn from"
-        require(1 <= self.replay <= self.memory, "replay", self.replay, most)
+        most = f"must be at most memory={self.memory}, which it is drawn from"
+        require(self.replay <= self.memory, "replay", self.replay, most)
 
     def recall(self, num_tasks: int) -> Recall:
         return Recall(keep="reservoir", capacity=self.memory, draws=2, size=self.replay)

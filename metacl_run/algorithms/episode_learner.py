@@ -9,12 +9,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Lt
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaLearner, State, Update
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, ExamplesFromZero, Positive
 from metacl_run.models.base import Network
 from metacl_run.types import Episode, Params, Pytree
 
@@ -31,24 +33,10 @@ class EpisodeLearner(MetaLearner):
         train_queries: query examples per class while meta-learning; null: data.queries.
     """
 
-    replay: int | None
-    replay_share: float | None
-    train_shots: int | None
-    train_queries: int | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.replay is None or self.replay >= 0, "replay", self.replay, "must be at least 0, or null for everything")
-        share = self.replay_share
-        require(
-            share is None or 0 < share < 1,
-            "replay_share",
-            share,
-            "must be between 0 and 1, or null for uniform over tasks",
-        )
-        for name, least in (("train_shots", 1), ("train_queries", 0)):
-            value = getattr(self, name)
-            require(value is None or value >= least, name, value, f"must be at least {least}, or null for the data's own")
+    replay: ExamplesFromZero | None
+    replay_share: Annotated[Positive, Lt(1)] | None
+    train_shots: Examples | None
+    train_queries: ExamplesFromZero | None
 
     # ------------------------------------------------------------------------------------------- what a method defines
 
@@ -65,12 +53,13 @@ class EpisodeLearner(MetaLearner):
         """What one training episode contributes."""
 
     @abc.abstractmethod
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        """Outputs [Q, ways] for the query set after adapting to the support set.
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        """What an evaluation episode's support set makes of the learner; the query set is not looked at."""
 
-        With `transductive` the query set passes in one batch, whose statistics normalise it (Finn et al. 2017);
-        without, each query example on its own together with the support set (Nichol et al. 2018, section 6.1).
-        """
+    @abc.abstractmethod
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        """Outputs [N, ways] for inputs [N, ...] after `learn` has given `fast`. The inputs pass through the network together,
+        so that its batch norm sees them all: which inputs these are is the protocol's to say."""
 
     @abc.abstractmethod
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
@@ -85,22 +74,6 @@ class EpisodeLearner(MetaLearner):
     def start(self, network: Network, params: Params, rates: Tensor) -> State:
         """The state of one replicate before its first meta-update."""
         return self.first_state(*self.init(network, params, rates))
-
-
-def query_outputs(network: Network, params: Params, episode: Episode, transductive: bool) -> Tensor:
-    """Outputs [Q, ways] for the query set under adapted parameters; see `EpisodeLearner.predict` for `transductive`."""
-    if transductive:
-        return network(params, episode.query_x)
-    return alone_with_support(lambda x: network(params, x), episode)
-
-
-def alone_with_support(network: object, episode: Episode) -> Tensor:
-    """Outputs [Q, ...] of each query example passed together with the support set only."""
-
-    def one(query: Tensor) -> Tensor:
-        return network(torch.cat([episode.support_x, query.unsqueeze(0)]))[-1]  # type: ignore[operator]
-
-    return torch.vmap(one)(episode.query_x)
 
 
 def take_batches(episode: Episode, steps: int) -> Sequence[tuple[Tensor, Tensor]]:

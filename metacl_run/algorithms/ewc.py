@@ -18,7 +18,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, loss_on
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Hint, Positive
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
@@ -48,16 +48,10 @@ class Ewc(StreamLearner):
         fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients; see the module's docstring.
     """
 
-    lr: float
-    strength: float
-    fisher_samples: int
+    lr: Positive
+    strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
+    fisher_samples: Examples
     fisher: Literal["mean_of_squares", "square_of_mean"]
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.strength > 0, "strength", self.strength, "must be greater than 0; without a penalty, algo=sgd")
-        require(self.fisher_samples >= 1, "fisher_samples", self.fisher_samples, "must be at least 1")
 
     def recall(self, num_tasks: int) -> Recall:
         return Recall(keep="reservoir", capacity=0, draws=1, size=0)

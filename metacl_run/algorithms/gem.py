@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, loss_on
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, NonNegative, Positive
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.inner.sequence import weighted_loss
 from metacl_run.models.base import Network
@@ -52,17 +52,10 @@ class Gem(StreamLearner):
         damping: added to the diagonal of G G'; 0: none.
     """
 
-    lr: float
-    memories_per_task: int
-    margin: float
-    damping: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.memories_per_task >= 1, "memories_per_task", self.memories_per_task, "must be at least 1")
-        require(self.margin >= 0, "margin", self.margin, "must be at least 0")
-        require(self.damping >= 0, "damping", self.damping, "must be at least 0")
+    lr: Positive
+    memories_per_task: Examples
+    margin: NonNegative
+    damping: NonNegative
 
     def recall(self, num_tasks: int) -> Recall:
         kept = self.memories_per_task

@@ -39,7 +39,8 @@ from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner, joined, loss_on
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Positive, Steps
+from metacl_run.errors import require_all
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd, clip
 from metacl_run.inner.sequence import compiled, look_ahead, weighted_loss
@@ -64,35 +65,27 @@ class LaMaml(StreamLearner):
         replay: samples drawn to join the batch in the meta-loss.
     """
 
-    inner_lr: float
-    inner_batch: int
-    rate_lr: float | None
-    outer_lr: float | None
-    glances: int
+    inner_lr: Positive
+    inner_batch: Examples
+    rate_lr: Positive | None
+    outer_lr: Positive | None
+    glances: Steps
     first_order: bool
     meta: bool
-    clip_norm: float | None
-    memory: int
-    replay: int
+    clip_norm: Positive | None
+    memory: Examples
+    replay: Examples
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
-        most = f"must be 1 to batch_size={self.batch_size}, and divide it"
-        fits = 1 <= self.inner_batch <= self.batch_size and self.batch_size % self.inner_batch == 0
-        require(fits, "inner_batch", self.inner_batch, most)
-        for name in ("rate_lr", "outer_lr", "clip_norm"):
-            value = getattr(self, name)
-            require(value is None or value > 0, name, value, "must be greater than 0, or null")
+        batch, learned = self.batch_size, self.rate_lr is not None
         either = "must be a number with rate_lr=null: no rate is learned that could move the weights"
-        require(self.rate_lr is not None or self.outer_lr is not None, "outer_lr", self.outer_lr, either)
-        require(
-            self.meta or self.rate_lr is not None, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"
+        most = f"must be at most memory={self.memory}, which it is drawn from"
+        require_all(
+            (batch % self.inner_batch == 0, "inner_batch", self.inner_batch, f"must be 1 to batch_size={batch}, and divide it"),
+            (learned or self.outer_lr is not None, "outer_lr", self.outer_lr, either),
+            (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
+            (self.replay <= self.memory, "replay", self.replay, most),
         )
-        require(self.glances >= 1, "glances", self.glances, "must be at least 1")
-        require(self.memory >= 1, "memory", self.memory, "must be at least 1")
-        most = f"must be 1 to memory={self.memory}, which it is drawn from"
-        require(1 <= self.replay <= self.memory, "replay", self.replay, most)
 
     def recall(self, num_tasks: int) -> Recall:
         return Recall(keep="reservoir", capacity=self.memory, draws=self.glances, size=self.replay)

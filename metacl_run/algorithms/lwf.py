@@ -15,6 +15,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from torch.func import grad_and_value
 from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
-from metacl_run.errors import require
+from metacl_run.bounds import Hint, Positive
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
@@ -41,15 +42,9 @@ class LearningWithoutForgetting(StreamLearner):
         temperature: of the softmax on both sides; higher makes small outputs count more.
     """
 
-    lr: float
-    strength: float
-    temperature: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.strength > 0, "strength", self.strength, "must be greater than 0; without distillation, algo=sgd")
-        require(self.temperature > 0, "temperature", self.temperature, "must be greater than 0")
+    lr: Positive
+    strength: Annotated[Positive, Hint("without distillation, algo=sgd")]
+    temperature: Positive
 
     def recall(self, num_tasks: int) -> Recall:
         return Recall(keep="reservoir", capacity=0, draws=1, size=0)

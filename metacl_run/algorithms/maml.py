@@ -24,14 +24,15 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import SettingError, require
+from metacl_run.bounds import Examples, Hint, Positive, Steps, StepsFromZero
+from metacl_run.errors import require_all
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
@@ -51,34 +52,27 @@ class Maml(EpisodeLearner):
         rate_low, rate_high: learned rates start uniform in this range; null where none are.
     """
 
-    inner_lr: float | None
-    inner_steps: int
-    eval_inner_steps: int
+    train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
+    inner_lr: Annotated[Positive, Hint("null learns the rates")] | None
+    inner_steps: Steps
+    eval_inner_steps: StepsFromZero
     first_order: bool
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_rates()
-        require(self.inner_steps >= 1, "inner_steps", self.inner_steps, "must be at least 1")
-        require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
-        if self.train_queries == 0:
-            raise SettingError("train_queries", 0, "must be at least 1: the meta-gradient is taken on the query set")
-
-    def _check_rates(self) -> None:
-        low, high = self.rate_low, self.rate_high
-        if self.inner_lr is not None:
-            require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0, or null to learn the rates")
-            for name, value in (("rate_low", low), ("rate_high", high)):
-                require(value is None, name, value, f"must be null with inner_lr={self.inner_lr}: no rates are learned")
-            return
-        for name, value in (("rate_low", low), ("rate_high", high)):
-            require(value is not None, name, value, "must be a number with inner_lr=null: where learned rates start")
-        assert low is not None
-        assert high is not None
-        require(low <= high, "rate_low", low, f"must be at most rate_high={high}")
+        low, high, fixed = self.rate_low, self.rate_high, self.inner_lr is not None
+        allowed = (
+            f"must be null with inner_lr={self.inner_lr}: no rates are learned"
+            if fixed
+            else "must be a number with inner_lr=null: where learned rates start"
+        )
+        require_all(
+            *((fixed == (rate is None), name, rate, allowed) for name, rate in (("rate_low", low), ("rate_high", high)))
+        )
+        if low is not None and high is not None:
+            require_all((low <= high, "rate_low", low, f"must be at most rate_high={high}"))
 
     def num_outputs(self, ways: int) -> int | None:
         return ways
@@ -107,9 +101,11 @@ class Maml(EpisodeLearner):
         gradient, (loss, outputs) = grad_and_value(query_loss, has_aux=True)(meta)
         return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        adapted = self._adapt(network, meta, episode, self.eval_inner_steps, True)
-        return query_outputs(network, adapted, episode, transductive)
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        return self._adapt(network, meta, episode, self.eval_inner_steps, True)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        return network(fast, x)
 
     def _adapt(self, network: Network, meta: Pytree, episode: Episode, steps: int, first_order: bool) -> Params:
         adapted, _ = adapt(

@@ -18,13 +18,16 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Le
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Positive, Steps
+from metacl_run.errors import require_all
 from metacl_run.inner.sequence import sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
@@ -43,23 +46,23 @@ class Mer(StreamLearner):
         replay: replayed samples in a draw (k - 1 in the paper, whose batch counts the new one).
     """
 
-    lr: float
-    beta: float
-    gamma: float
-    batches: int
-    memory: int
-    replay: int
+    lr: Positive
+    beta: Annotated[Positive, Le(1)]
+    gamma: Annotated[Positive, Le(1)]
+    batches: Steps
+    memory: Examples
+    replay: Examples
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.batch_size == 1, "batch_size", self.batch_size, "must be 1: MER learns from one new sample at a time")
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        for name in ("beta", "gamma"):
-            require(0 < getattr(self, name) <= 1, name, getattr(self, name), "must be greater than 0 and at most 1")
-        require(self.batches >= 1, "batches", self.batches, "must be at least 1")
-        require(self.memory >= 1, "memory", self.memory, "must be at least 1")
-        most = f"must be 1 to memory={self.memory}, which it is drawn from"
-        require(1 <= self.replay <= self.memory, "replay", self.replay, most)
+        require_all(
+            (self.batch_size == 1, "batch_size", self.batch_size, "must be 1: MER learns from one new sample at a time"),
+            (
+                self.replay <= self.memory,
+                "replay",
+                self.replay,
+                f"must be at most memory={self.memory}, which it is drawn from",
+            ),
+        )
 
     def recall(self, num_tasks: int) -> Recall:
         return Recall(keep="reservoir", capacity=self.memory, draws=self.batches, size=self.replay)

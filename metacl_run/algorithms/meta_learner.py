@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Momentum, Positive
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clip, scheduled
 from metacl_run.models.base import Network
@@ -50,21 +50,13 @@ class MetaLearner(abc.ABC):
         clip_value: first clips each element of the outer gradient to +-clip_value (MAML: 10 on miniImageNet); null: not.
     """
 
-    meta_batch_size: int
-    outer_lr: float
+    meta_batch_size: Examples
+    outer_lr: Positive
     outer_optimizer: Literal["adam", "sgd"]
-    outer_momentum: float
+    outer_momentum: Momentum
     outer_schedule: Schedule
-    clip_norm: float | None
-    clip_value: float | None
-
-    def __post_init__(self) -> None:
-        require(self.meta_batch_size >= 1, "meta_batch_size", self.meta_batch_size, "must be at least 1")
-        require(self.outer_lr > 0, "outer_lr", self.outer_lr, "must be greater than 0")
-        require(0 <= self.outer_momentum < 1, "outer_momentum", self.outer_momentum, "must be in [0, 1)")
-        for name in ("clip_norm", "clip_value"):
-            value = getattr(self, name)
-            require(value is None or value > 0, name, value, "must be greater than 0, or null for no limit")
+    clip_norm: Positive | None
+    clip_value: Positive | None
 
     @abc.abstractmethod
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Pytree) -> Update:

@@ -37,6 +37,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, cut_at, redrawn
+from metacl_run.bounds import Steps
 from metacl_run.errors import require
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.trajectory import outputs_after
@@ -55,19 +56,19 @@ class Oml(SgdLearner):
         inner_steps: their number; null with online.
     """
 
+    class_steps: Steps
     plastic: list[str]
     first_order: bool
     online: bool
-    inner_steps: int | None
+    inner_steps: Steps | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
         steps, allowed = self.inner_steps, "must be null with online=true: a step is taken on each batch of the trajectory"
         if self.online:
             require(steps is None, "inner_steps", steps, allowed)
         else:
-            require(steps is not None and steps >= 1, "inner_steps", steps, "must be at least 1 with online=false")
+            require(steps is not None, "inner_steps", steps, "must be at least 1 with online=false")
 
     def init(self, network: Network, params: Params) -> Pytree:
         cut_at(network, params, self.plastic, "plastic")

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, redrawn
-from metacl_run.errors import require
+from metacl_run.bounds import Steps
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Sgd
@@ -35,9 +35,7 @@ from metacl_run.types import Pytree, Trajectory
 class OmlReptile(SgdLearner):
     """First-order meta-learning whose outer update is a displacement."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.class_steps >= 1, "class_steps", self.class_steps, "must be at least 1")
+    class_steps: Steps
 
     def meta_update(
         self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree

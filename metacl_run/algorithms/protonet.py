@@ -6,20 +6,22 @@ gradient; the meta-gradient is an ordinary gradient.
 
 Differences from the paper:
  1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
- 2. Batch statistics are those of the query set, or of support and one query (see `EpisodeLearner.predict`); none run on.
+ 2. Batch statistics are of the support set for the prototypes, and of the query set while meta-learning; none run on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, alone_with_support
+from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.bounds import Examples, Hint
+from metacl_run.errors import ConfigError
 from metacl_run.models.base import Network
 from metacl_run.objectives import CLASSIFICATION
 from metacl_run.types import Episode, Params, Pytree
@@ -29,10 +31,7 @@ from metacl_run.types import Episode, Params, Pytree
 class ProtoNet(EpisodeLearner):
     """Metric learning; `ways` is read off the episode's support set, in which every class has as many examples."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.train_queries == 0:
-            raise SettingError("train_queries", 0, "must be at least 1: the loss is taken on the query set")
+    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
 
     def num_outputs(self, ways: int) -> int | None:
         return None
@@ -53,19 +52,19 @@ class ProtoNet(EpisodeLearner):
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
         def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
-            logits = self.predict(network, meta, carry, episode, True)
+            logits = self.predict(network, meta, self.learn(network, meta, carry, episode), episode.query_x)
             return network.objective.loss(logits, episode.query_y), logits
 
         gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
         return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
 
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
-        def features(x: Tensor) -> Tensor:
-            return network(meta["params"], x).flatten(1)
-
-        support = features(episode.support_x)
-        query = features(episode.query_x) if transductive else alone_with_support(features, episode)
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        """The prototypes, [ways, features]."""
+        support = network(meta["params"], episode.support_x).flatten(1)
         labels = torch.arange(network.ways, device=support.device)
         member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
-        prototypes = member.T @ support / member.sum(0).unsqueeze(1)
-        return -(query.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
+        return member.T @ support / member.sum(0).unsqueeze(1)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        features = network(meta["params"], x).flatten(1)
+        return -(features.unsqueeze(1) - fast.unsqueeze(0)).square().sum(-1)

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.stream_learner import Recall, State, StreamLearner
-from metacl_run.errors import require
+from metacl_run.bounds import ExamplesFromZero, Positive, Steps
+from metacl_run.errors import require_all
 from metacl_run.inner.sequence import sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Samples
@@ -41,27 +42,22 @@ class Replay(StreamLearner):
             so far, or of all tasks.
     """
 
-    lr: float
-    updates: int
-    memory: int
-    replay: int
+    lr: Positive
+    updates: Steps
+    memory: ExamplesFromZero
+    replay: ExamplesFromZero
     source: Literal["stream", "seen", "all"]
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.lr > 0, "lr", self.lr, "must be greater than 0")
-        require(self.updates >= 1, "updates", self.updates, "must be at least 1")
-        require(self.memory >= 0, "memory", self.memory, "must be at least 0")
-        require(self.replay >= 0, "replay", self.replay, "must be at least 0")
-        if self.source == "stream":
-            most = f"must be at most memory={self.memory}, which it is drawn from"
-            require(self.replay <= self.memory, "replay", self.replay, most)
-            require(self.memory == 0 or self.replay > 0, "replay", self.replay, "must be at least 1 with a memory")
-        else:
-            require(self.memory == 0, "memory", self.memory, f"must be 0 with source={self.source}, which needs none")
-            require(
-                self.replay == 0, "replay", self.replay, f"must be 0 with source={self.source}: a batch is batch_size draws"
-            )
+        memory, replay, stream = self.memory, self.replay, self.source == "stream"
+        without = f"must be 0 with source={self.source}"
+        most = f"must be at most memory={memory}, which it is drawn from"
+        require_all(
+            (stream or memory == 0, "memory", memory, f"{without}, which needs none"),
+            (stream or replay == 0, "replay", replay, f"{without}: a batch is batch_size draws"),
+            (not stream or replay <= memory, "replay", replay, most),
+            (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a memory"),
+        )
 
     def recall(self, num_tasks: int) -> Recall:
         if self.source == "stream":

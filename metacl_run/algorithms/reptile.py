@@ -22,9 +22,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner, query_outputs, take_batches
+from metacl_run.algorithms.episode_learner import EpisodeLearner, take_batches
 from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.errors import require
+from metacl_run.bounds import Examples, Positive, Steps, StepsFromZero
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
 from metacl_run.models.base import Network
@@ -44,19 +44,12 @@ class Reptile(EpisodeLearner):
     """
 
     inner_optimizer: Literal["adam", "sgd"]
-    inner_lr: float
-    inner_steps: int
-    inner_batch: int
-    eval_inner_steps: int
-    eval_inner_batch: int
+    inner_lr: Positive
+    inner_steps: Steps
+    inner_batch: Examples
+    eval_inner_steps: StepsFromZero
+    eval_inner_batch: Examples
     carry_moments: bool
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
-        for name in ("inner_steps", "inner_batch", "eval_inner_batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.eval_inner_steps >= 0, "eval_inner_steps", self.eval_inner_steps, "must be at least 0")
 
     def num_outputs(self, ways: int) -> int | None:
         return ways
@@ -76,9 +69,12 @@ class Reptile(EpisodeLearner):
         metrics = metrics_of(network, network.objective.loss(outputs, episode.support_y), outputs, episode.support_y)
         return Update(direction, moments if self.carry_moments else carry, metrics)
 
-    def predict(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode, transductive: bool) -> Tensor:
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
-        return query_outputs(network, adapted, episode, transductive)
+        return adapted
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        return network(fast, x)
 
     @property
     def _inner(self) -> Optimizer:

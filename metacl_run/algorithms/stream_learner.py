@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from metacl_run.errors import require
+from metacl_run.bounds import Examples
 from metacl_run.models.base import Network
 from metacl_run.types import Observation, Params, Pytree, Samples
 
@@ -52,10 +52,7 @@ class StreamLearner(abc.ABC):
         batch_size: samples of the stream in an observation.
     """
 
-    batch_size: int
-
-    def __post_init__(self) -> None:
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
+    batch_size: Examples
 
     @abc.abstractmethod
     def recall(self, num_tasks: int) -> Recall:

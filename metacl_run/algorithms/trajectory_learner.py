@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import MetaLearner, State, Update
+from metacl_run.bounds import Classes, Examples, ExamplesFromZero, Positive, StepsFromZero
 from metacl_run.errors import ConfigError, require
 from metacl_run.inner import trajectory
 from metacl_run.models.base import Cut, Network
@@ -45,22 +46,16 @@ class TrajectoryLearner(MetaLearner):
             code does; false: both from all.
     """
 
-    classes: int
-    class_steps: int
-    step_examples: int
-    query_examples: int | None
-    remember: int
+    classes: Classes
+    class_steps: StepsFromZero
+    step_examples: Examples
+    query_examples: ExamplesFromZero | None
+    remember: ExamplesFromZero
     halves: bool
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.classes >= 1, "classes", self.classes, "must be at least 1")
-        require(self.class_steps >= 0, "class_steps", self.class_steps, "must be at least 0")
-        require(self.step_examples >= 1, "step_examples", self.step_examples, "must be at least 1")
-        given = self.query_examples
-        require(given is None or given >= 0, "query_examples", given, "must be at least 0, or null for those that were learned")
-        require(self.remember >= 0, "remember", self.remember, "must be at least 0")
-        queries = self.class_steps * self.step_examples if given is None else given
+        learned = self.class_steps * self.step_examples
+        queries = learned if self.query_examples is None else self.query_examples
         none = "leaves nothing for the outer loss: ask for query_examples, or for more to remember"
         require(queries * self.classes + self.remember >= 1, "remember", self.remember, none)
 
@@ -130,13 +125,12 @@ class SgdLearner(TrajectoryLearner):
             a trajectory is about (their offsets stay), which stay in the network and are updated with it; at meta-test all.
     """
 
-    inner_lr: float
+    inner_lr: Positive
     test_plastic: list[str]
     redraw: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.inner_lr > 0, "inner_lr", self.inner_lr, "must be greater than 0")
         alone = "must be at least 2 with remember=0: the loss on one class alone cannot tell what is lost"
         require(self.classes >= 2 or self.remember >= 1, "classes", self.classes, alone)
 

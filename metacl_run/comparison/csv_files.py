@@ -10,6 +10,7 @@ from math import isnan
 from typing import Any
 
 from metacl_run.comparison.numbers import Scored
+from metacl_run.reporting.grid import csv_text
 
 COLUMNS = {
     "scores.csv": ("section", "algorithm", "metric", "seeds", "mean", "low", "high", "iqm"),
@@ -42,5 +43,12 @@ def csv_files(every: Sequence[Scored]) -> dict[str, str]:
 def _text(rows: Sequence[Sequence[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([None if isinstance(field, float) and isnan(field) else field for field in row] for row in rows)
+    writer.writerows(map(_field, row) for row in rows)
     return file.getvalue()
+
+
+def _field(value: Any) -> Any:
+    """Texts as `csv_text` has them, and nothing for a number that is not defined."""
+    if isinstance(value, str):
+        return csv_text(value)
+    return None if isinstance(value, float) and isnan(value) else value

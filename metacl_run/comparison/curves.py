@@ -14,9 +14,8 @@ import numpy as np
 from metacl_run.comparison.entries import Entry
 from metacl_run.comparison.groups import Configuration
 from metacl_run.errors import StorageError
-from metacl_run.metrics import forgetting_per_task
 from metacl_run.reporting.collect import load
-from metacl_run.reporting.curves import running_mean
+from metacl_run.reporting.lines import running_mean
 from metacl_run.scores import SCORES, Score
 
 
@@ -45,7 +44,7 @@ class Kind(NamedTuple):
 def kinds(entry: Entry) -> list[Kind]:
     """The figures that runs like this one support."""
     score = SCORES[entry.score]
-    if entry.choices["protocol"] == "meta_continual":
+    if entry.kind == "meta_continual":
         return _of_sequences(score)
     tasks = _matrix(entry).shape[2]
     return _of_tasks(score) if tasks > 1 else _of_one_task(score)
@@ -150,15 +149,24 @@ def _of_sequences(score: Score) -> list[Kind]:
 def _seen_so_far(matrix: np.ndarray) -> Curve:
     tasks = matrix.shape[2]
     means = [matrix[:, row, :row].mean(axis=1) for row in range(1, tasks + 1)]
-    return Curve(np.arange(1, tasks + 1), np.stack(means, axis=1))
+    return _where_known(np.arange(1, tasks + 1), np.stack(means, axis=1))
 
 
 def _forgotten(matrix: np.ndarray, score: Score) -> Curve:
     """From the second task on: `forgetting` as if the run had ended there."""
     rows = score.sign * matrix
-    learned = np.arange(2, matrix.shape[2] + 1)
-    values = [[forgetting_per_task(replicate[: k + 1, :k]).mean() for k in learned] for replicate in rows]
-    return Curve(learned, np.array(values))
+    tasks = matrix.shape[2]
+    not_learned = np.triu(np.ones((tasks + 1, tasks), dtype=bool)) & np.isnan(rows)
+    best = np.maximum.accumulate(np.where(not_learned, -np.inf, rows)[:, 1:], axis=1)  # after so many tasks and one
+    learned = np.arange(2, tasks + 1)
+    values = [(best[:, k - 2, : k - 1] - rows[:, k, : k - 1]).mean(axis=1) for k in learned]
+    return _where_known(learned, np.stack(values, axis=1))
+
+
+def _where_known(x: np.ndarray, values: np.ndarray) -> Curve:
+    """Without the points that no seed has, as after tasks whose row was not evaluated."""
+    known = np.isfinite(values).any(axis=0)
+    return Curve(x[known], values[:, known])
 
 
 def _matrix(entry: Entry) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from metacl_run.comparison.groups import assignment
 from metacl_run.comparison.numbers import Scored
 from metacl_run.comparison.tables import iqm_grid, metrics_grid, pairs_grid, settings_grid
 from metacl_run.files import storage_errors, write_atomically
-from metacl_run.reporting.grid import Grid, to_html, to_latex, to_markdown
-from metacl_run.reporting.page import inline_svg, stylesheet, template
+from metacl_run.reporting.grid import Cell, Grid, to_html, to_latex, to_markdown
+from metacl_run.reporting.page import inline_svg, report_link, stylesheet, template
 
 FIGURES = "figures"
 MOST_DRAWN = 6
@@ -137,10 +138,10 @@ def _html(contents: Contents, parts: Sequence[Part], output: Path) -> str:
     sections = [
         (
             part,
-            [to_html(grid) for grid in part.grids],
+            [to_html(_linked(grid, scored, output)) for grid in part.grids],
             [(drawn, inline_svg(output / FIGURES / f"{drawn.name}.svg", drawn.title)) for drawn in part.figures],
         )
-        for part in parts
+        for part, scored in zip(parts, contents.scored, strict=True)
     ]
     return template("metacl_run.comparison", "page.html.j2").render(
         stylesheet=stylesheet(),
@@ -150,3 +151,15 @@ def _html(contents: Contents, parts: Sequence[Part], output: Path) -> str:
         notes=contents.notes,
         left_out=contents.left_out,
     )
+
+
+def _linked(grid: Grid, scored: Scored, output: Path) -> Grid:
+    """The same with a link from each configuration's row to the report of every run of it."""
+    configurations = scored.section.configurations
+
+    def linked(cell: Cell) -> Cell:
+        entries = configurations[cell.text].entries if cell.text in configurations else []
+        reports = [(" ".join(map(str, entry.seeds)), report_link(entry.directory, output)) for entry in entries]
+        return replace(cell, links=[(seeds, address) for seeds, address in reports if address is not None])
+
+    return replace(grid, rows=[[linked(row[0]), *row[1:]] for row in grid.rows])

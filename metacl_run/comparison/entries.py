@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metacl_run.comparison.table_sizes import sizes_under
 from metacl_run.errors import StorageError
+from metacl_run.marks import was_transductive
+from metacl_run.protocol_kind import kind_of
 from metacl_run.scores import SCORES
 from metacl_run.tracking import archive
 
 GROUPS = ("algo", "model", "data", "protocol")
 """Whose choices a summary names."""
+TABLE_SIZE = "table.size"
+"""The key of the size of a run for a paper's table, where it is not the full one."""
 ENDED = ("completed", "diverged")
+ONE_WAY = "protocol.transductive"
+"""A setting of version 0.1, kept only where a run's scores are transductive: any other run's are of each query alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +33,7 @@ class Entry:
 
     Attributes:
         choices: {"algo": "maml", ...}.
+        kind: of the protocol.
         settings: by full keys, the choices among them and without `seeds`; JSON values.
         identity: the same for all runs that differ in nothing but seeds and what cannot change the result.
         metrics: by name, a value for each seed; NaN where it was not reached.
@@ -33,6 +41,7 @@ class Entry:
 
     directory: Path
     choices: dict[str, str]
+    kind: str
     score: str
     status: str
     seeds: tuple[int, ...]
@@ -45,9 +54,13 @@ def gather(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     """What can be compared, and for every other run a message with its directory and the reason."""
     entries, refused = [], []
     with _uncollected():
+        sizes: dict[Path, dict[str, str]] = {}
         for directory in directories:
+            *_, output_dir = [directory, *directory.parents[:3]]
+            if output_dir not in sizes:
+                sizes[output_dir] = sizes_under(output_dir)
             try:
-                entries.append(read(directory))
+                entries.append(read(directory, sizes[output_dir].get("/".join(directory.parts[-3:]))))
             except StorageError as error:
                 refused.append(str(error))
     return entries, refused
@@ -65,8 +78,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read(directory: Path) -> Entry:
-    """One run directory.
+def read(directory: Path, table_size: str | None = None) -> Entry:
+    """One run directory; `table_size`: of a paper's table that it is a smaller run of.
 
     Raises:
         StorageError: the run has not ended, is truncated, or another version wrote it.
@@ -77,6 +90,7 @@ def read(directory: Path) -> Entry:
         how = f": {run.summary['error']}" if run.summary.get("error") else ""
         raise StorageError(f"{directory}: the run is {status}{how}. Give its command again to go on")
     settings = archive.settings(run)
+    transductive = was_transductive(settings)
     try:
         choices = {group: _text(run.summary[group]) for group in GROUPS}
         score = SCORES[run.summary.get("score", "accuracy")].score_name  # older runs know no other
@@ -86,11 +100,14 @@ def read(directory: Path) -> Entry:
         raise StorageError(
             f"{directory / archive.SUMMARY}: is damaged, or another version wrote it ({_words(error)})"
         ) from None
-    settings = {**{key: value for key, value in settings.items() if key != "seeds"}, **choices}
+    settings = {**{key: value for key, value in settings.items() if key not in ("seeds", ONE_WAY)}, **choices}
+    settings |= {ONE_WAY: True} if transductive else {}
+    settings |= {} if table_size is None else {TABLE_SIZE: table_size}
     identity = json.dumps([score, settings], sort_keys=True)
     return Entry(
         directory=directory,
         choices=choices,
+        kind=kind_of(run.summary, {"protocol": {"_target_": settings.get("protocol._target_", "")}}),
         score=score,
         status=status,
         seeds=seeds,

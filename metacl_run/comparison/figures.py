@@ -1,4 +1,4 @@
-"""Figures of a section: one line a configuration, with the band of its seeds."""
+"""Figures of a section: one line a configuration, with what its seeds spread over."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ from matplotlib.ticker import MaxNLocator
 from metacl_run.comparison.curves import Curve, Kind, curve, kinds
 from metacl_run.comparison.numbers import Scored
 from metacl_run.errors import StorageError
-from metacl_run.metrics import bootstrap95
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.figures import save
-from metacl_run.reporting.style import GREY, INK, PALE, RC, accuracy_axis, end_labels, error_axis, page, task_colours
+from metacl_run.reporting.lines import extent, spread
+from metacl_run.reporting.style import (
+    GREY,
+    INK,
+    PALE,
+    RC,
+    accuracy_axis,
+    end_labels,
+    error_axis,
+    integer_ticks,
+    page,
+    task_colours,
+)
 from metacl_run.scores import SCORES
 
 MOST_LINES = 8
@@ -62,8 +74,13 @@ def draw(scored: Scored, folder: Path, stem: str) -> tuple[list[Drawn], list[str
 
 def _which(scored: Scored, labels: list[str]) -> str:
     """What lines and bands are, and which configurations are not among them."""
-    several = max(len(scored.section.configurations[label].seeds) for label in labels) > 1
-    text = "Mean over seeds with its 95% bootstrap interval." if several else "One seed each, so no interval."
+    counts = {min(FEWEST, len(scored.section.configurations[label].seeds)) for label in labels}
+    words = {
+        FEWEST: f"Mean over seeds with its 95% interval (Student t){'' if counts == {FEWEST} else f' of {FEWEST} or more'}.",
+        2: "Of two seeds their mean, and each as a thin line.",
+        1: "One seed each, so no interval." if counts == {1} else "Of one seed the line alone.",
+    }
+    text = " ".join(words[count] for count in sorted(counts, reverse=True))
     left = len(scored.labels) - len(labels)
     if left:
         text += f" Drawn: {len(labels)} of {len(scored.labels)}, the first of the table as far as they have values."
@@ -78,24 +95,25 @@ def _figure(scored: Scored, kind: Kind, lines: dict[str, Curve], caption: str) -
     score = SCORES[scored.section.score]
     colours = [*task_colours(min(6, len(lines))), INK, GREY][: len(lines)]
     means = {label: line.values.mean(axis=0) for label, line in lines.items()}
-    bands = {label: bootstrap95(line.values.T) for label, line in lines.items()}  # [X, 2]
+    widest = score.largest - score.least
+    possible = (-widest, widest) if kind.difference else (score.least, score.largest)
     start, stop = (edge([edge(line.x) for line in lines.values()]) for edge in (min, max))
     axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
-    whole = np.concatenate([part.ravel() for part in (*means.values(), *bands.values())])
+    whole = np.concatenate([extent(line.values, possible) for line in lines.values()])
     if kind.difference:
         _difference_axis(axes, whole)
     elif score.higher_is_better:
-        accuracy_axis(axes, np.clip(whole, 0, 1), None)
+        accuracy_axis(axes, whole, None)
     else:
         error_axis(axes, np.concatenate(list(means.values())), whole)
     for (label, line), colour in zip(lines.items(), colours, strict=True):
-        mean, (low, high) = means[label], bands[label].T
+        mean = means[label]
         points: Any = {"marker": "o", "ms": 4.5, "mec": "white", "mew": 0.7} if len(line.x) <= 25 else {}
         axes.plot(line.x, mean, color=colour, lw=1.7, zorder=3, clip_on=False, **points)
-        axes.fill_between(line.x, low, high, color=colour, alpha=0.13, lw=0, zorder=2)
+        spread(axes, line.x, line.values, colour, possible)
     axes.set_xlabel(kind.x_label)
     axes.set_ylabel(kind.y_label)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    integer_ticks(axes.xaxis, 10)
     ends = {label: mean[np.isfinite(mean)][-1] for label, mean in means.items()}
     end_labels(axes, axes.get_xlim()[1], [float(end) for end in ends.values()], texts, colours, 8.5)
     return figure

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import Entry
+from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, Entry
 from metacl_run.errors import UserError, nearest, shown
+from metacl_run.marks import TRANSDUCTIVE_MARK
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection")
-"""Settings of a protocol that say what the reported numbers are measured on."""
-UNEVENTFUL = ("protocol.log_every", "protocol.eval_every")
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE)
+"""What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
+UNEVENTFUL = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
 
 
@@ -67,6 +68,7 @@ class Section:
     Attributes:
         title: "split_glyphs, continual_meta" and what tells it from sections of the same data and protocol.
         score: "accuracy" or "mse".
+        kind: of the protocol.
         shared: what is the same for all and defines the section, by full keys.
         configurations: by label, "maml algo.replay=200".
         others: by label, settings that differ within the section and do not stand in its label.
@@ -75,6 +77,7 @@ class Section:
 
     title: str
     score: str
+    kind: str
     shared: dict[str, Any]
     configurations: dict[str, Configuration]
     others: dict[str, dict[str, Any]]
@@ -144,12 +147,16 @@ def sections(found: Sequence[Configuration], by: Sequence[str] = ()) -> list[Sec
 
 
 def _title(settings: dict[str, Any], keys: Iterable[str]) -> list[str]:
-    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol")]
+    said = [assignment(key, settings.get(key)) for key in keys if key not in ("data", "protocol", TABLE_SIZE)]
     if settings.get("protocol.eval_split") == "validation":  # always: validation numbers are no test numbers
         said = ["on validation classes", *(text for text in said if not text.startswith("protocol.eval_split"))]
     if settings.get("protocol.lr_selection") == "test":
         said = ["learning rate tuned on test", *(text for text in said if not text.startswith("protocol.lr_selection"))]
-    return said
+    if settings.get(ONE_WAY):
+        said = [TRANSDUCTIVE_MARK, *(text for text in said if not text.startswith(ONE_WAY))]
+    if settings.get(TABLE_SIZE):
+        said = [f"{settings[TABLE_SIZE]} size of a paper's table", *said]
+    return [text for text in said if not text.startswith(f"{ONE_WAY}=")]
 
 
 def _score(configuration: Configuration) -> str:
@@ -168,6 +175,7 @@ def _section(title: str, group: Sequence[Configuration], shared: dict[str, Any])
     return Section(
         title=title,
         score=_score(group[0]),
+        kind=group[0].entries[0].kind,
         shared={key: value for key, value in shared.items() if not key.endswith("_target_")},
         configurations={labels[i]: group[i] for i in order},
         others={labels[i]: others[i] for i in order},

@@ -31,6 +31,8 @@ class FewShotStream(abc.ABC):
 
     task_names: list[list[str]]
     """[R][T]; the names differ between replicates where the seed decides what a task is."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> FewShotStream:
@@ -132,6 +134,8 @@ class SampleStream(abc.ABC):
     """N."""
     masks: Tensor | None
     """[T, outputs] bool, the outputs of each task where they are known (task-incremental); None: all outputs always."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SampleStream:
@@ -170,6 +174,12 @@ class SampleData(abc.ABC):
     def count_outputs(self) -> int:
         """Outputs the network needs for all tasks together."""
 
+    @property
+    def new_outputs(self) -> bool:
+        """Whether every task brings outputs of its own that are not told apart by the task (class-incremental): before it is
+        learned, its score then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
+        return False
+
     @abc.abstractmethod
     def count_samples(self) -> int:
         """Training samples of every task."""
@@ -202,6 +212,8 @@ class ConceptPool(abc.ABC):
 
     place_matters = False
     """Whether inputs and targets of a concept depend on its place; if not, the place is the target."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> ConceptPool:

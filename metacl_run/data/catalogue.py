@@ -5,6 +5,7 @@ Shapes: C classes, N images, H x W pixels. Images lie class by class, in the ord
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,4 +29,6 @@ class Images:
 
     catalogue: Catalogue
     pixels: np.ndarray
-    """[N, channels, H, W] uint8, ink or foreground bright, N = sum of the catalogue's counts."""
+    """[N, channels, H, W] uint8, N = sum of the catalogue's counts; ink is bright in the sources of characters."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read: files left out."""

@@ -6,6 +6,7 @@ and plain containers are rebuilt from them, nothing else is called. The content 
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 import tarfile
@@ -18,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 from metacl_run.data.catalogue import Catalogue
-from metacl_run.data.decoding import resized
+from metacl_run.data.decoding import resized, stacked
 from metacl_run.data.fetching import find_or_fetch
 from metacl_run.data.torchvision_guard import torchvision_datasets
 from metacl_run.errors import DataError
+from metacl_run.files import read_at_most, regular_file
 
 SIDE = 32
 
@@ -98,7 +100,8 @@ def read_cifar(cifar: Cifar, root: str, *, image_size: int, download: bool) -> t
     pixels, labels = _read(cifar, place)
     if image_size != SIDE:
         images = (Image.fromarray(image.transpose(1, 2, 0)) for image in pixels)
-        pixels = np.stack([np.asarray(resized(image, image_size)).transpose(2, 0, 1) for image in images])
+        changed = (np.asarray(resized(image, image_size)).transpose(2, 0, 1) for image in images)
+        pixels = stacked(changed, count=len(pixels), channels=3, image_size=image_size)
     return pixels, labels
 
 
@@ -121,7 +124,7 @@ def _read(cifar: Cifar, place: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     expected = {**cifar.train, **cifar.test}
     pixels, labels = [], []
-    for name, content in _contents(cifar, place, list(expected)).items():
+    for name, content in _contents(cifar, place, expected).items():
         x, y = _unpacked(content, cifar, f"{place}: {name}" if place.is_file() else str(place / name), expected[name])
         pixels.append(x)
         labels.append(y)
@@ -133,23 +136,42 @@ def _read(cifar: Cifar, place: Path) -> tuple[np.ndarray, np.ndarray]:
     return joined.reshape(-1, 3, SIDE, SIDE), classes
 
 
-def _contents(cifar: Cifar, place: Path, names: list[str]) -> dict[str, bytes]:
-    """The bytes of every file, from the folder or, without unpacking it, from the archive."""
-    found: dict[str, bytes] = {}
+def _contents(cifar: Cifar, place: Path, expected: dict[str, int]) -> dict[str, bytes]:
+    """The bytes of every file, from the folder or, without unpacking it, from the archive.
+
+    Args:
+        expected: images of each file, which bound the bytes that are read.
+    """
+    most = {name: 2 * images * 3 * SIDE**2 + 2**20 for name, images in expected.items()}  # twice what the pixels take
     try:
         if place.is_dir():
-            return {name: (place / name).read_bytes() for name in names}
-        with tarfile.open(place) as archive:
-            for member in archive:
-                folder, _, name = member.name.removeprefix("./").partition("/")
-                if folder == cifar.folder and name in names and member.isreg():
-                    found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{place}: cannot be read ({error}). Half-written? Remove it.") from None
-    lacking = [name for name in names if name not in found]
+            return {name: read_at_most(place / name, most[name]) for name in expected}
+        found = _members(cifar, place, most)
+    except (OSError, EOFError, tarfile.TarError, zlib.error, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{place}: cannot be read ({reason}). Half-written, or not {cifar.name}? Remove it.") from None
+    lacking = [name for name in expected if name not in found]
     if lacking:
         raise DataError(f"{place}: {cifar.folder}/{lacking[0]} is not in the archive. Half-written or not {cifar.name}.")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in expected}
+
+
+def _members(cifar: Cifar, place: Path, most: dict[str, int]) -> dict[str, bytes]:
+    """The files of the archive that are asked for."""
+    whole, found = sum(most.values()), dict[str, bytes]()
+    regular_file(place)
+    with gzip.open(place) as packed:
+        content = packed.read(whole + 1)
+    if len(content) > whole:
+        raise OSError(f"it unpacks to more than {whole} bytes")
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        for member in archive:
+            folder, _, name = member.name.removeprefix("./").partition("/")
+            if folder == cifar.folder and name in most and member.isreg():
+                if member.size > most[name]:  # a sparse file may say that it is longer than the archive
+                    raise OSError(f"{member.name} has more than {most[name]} bytes")
+                found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+    return found
 
 
 def _unpacked(content: bytes, cifar: Cifar, name: str, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -182,10 +204,19 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) == ("numpy", "ndarray"):
             return np.ndarray
         if (module, name) == ("numpy", "dtype"):
-            return _dtype
+            return _Bytes()
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
-def _dtype(kind: str, align: int, copy: int) -> np.dtype:
-    """As old pickles call it, with numbers where numpy now wants truth values."""
-    return np.dtype(kind, bool(align), bool(copy))
+class _Bytes:
+    """Stands for numpy.dtype, as old pickles call it: the type of a byte, which pixels are of, and no other.
+
+    It has no attributes, and makes a type of its own each time: what a pickle sets on either of them stays in the pickle.
+    """
+
+    __slots__ = ()
+
+    def __call__(self, kind: str, align: int, copy: int) -> np.dtype:
+        if kind != "u1":
+            raise pickle.UnpicklingError(f"it asks for numbers of type {kind}")
+        return np.dtype(kind, bool(align), True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ class ClassPool(ConceptPool):
     """[classes] where each begins in `pixels`."""
     meta_train: int
     """How many of the classes, from the first, are for meta-training."""
+    notes: Sequence[str] = ()
 
     def to(self, device: torch.device) -> ClassPool:
         return dataclasses.replace(self, pixels=self.pixels.to(device))

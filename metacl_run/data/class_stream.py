@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from metacl_run.bounds import Classes, Count, Side, Tasks
+from metacl_run.data import notes
 from metacl_run.data.base import SampleData, Scenario
 from metacl_run.data.catalogue import Catalogue
-from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
+from metacl_run.data.class_tables import Halves, Outputs, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.pixel_stream import PixelStream
 from metacl_run.errors import require
@@ -44,22 +46,17 @@ class ClassStream(SampleData, abc.ABC):
         image_size: side of the images in pixels.
     """
 
-    num_tasks: int | None
-    classes_per_task: int | None
+    num_tasks: Tasks | None
+    classes_per_task: Classes | None
     shuffled: bool
-    train_per_task: int | None
-    test_per_task: int | None
+    train_per_task: Count | None
+    test_per_task: Count | None
     scenario: Scenario
-    image_size: int
+    image_size: Side
 
     def __post_init__(self) -> None:
-        for field in ("num_tasks", "classes_per_task", "train_per_task", "test_per_task"):
-            value = getattr(self, field)
-            require(value is None or value >= 1, field, value, "must be at least 1, or null")
         some = self.num_tasks is not None or self.classes_per_task is not None
         require(some, "num_tasks", self.num_tasks, "must be given where classes_per_task is null")
-        check_scenario(self.scenario)
-        require(self.image_size >= 8, "image_size", self.image_size, "must be at least 8")
 
     @abc.abstractmethod
     def halves(self) -> tuple[Catalogue, Catalogue]:
@@ -71,6 +68,10 @@ class ClassStream(SampleData, abc.ABC):
 
     def count_tasks(self) -> int:
         return self._dealing.count_tasks(self.halves()[0])
+
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
 
     def count_outputs(self) -> int:
         return self._outputs().count()
@@ -104,7 +105,12 @@ class ClassStream(SampleData, abc.ABC):
         )
         names = [[self._task_name(task, number) for number, task in enumerate(tasks)] for tasks in dealt]
         masks = self._outputs().masks()
-        return PixelStream(task_names=names, masks=masks, pixels=torch.from_numpy(pixels), train=train, test_=test)
+        said = notes.on_unused_classes(self.halves()[0], self._dealing.count_classes(self.halves()[0]))
+        if self.train_per_task is None:
+            available = [[self.halves()[0].counts[task].sum() for task in tasks] for tasks in dealt]
+            said += notes.on_smallest_task(np.array(available), self.count_samples())
+        everything = torch.from_numpy(pixels)
+        return PixelStream(task_names=names, masks=masks, pixels=everything, train=train, test_=test, notes=said)
 
     @property
     def _dealing(self) -> Dealing:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 
+from metacl_run.bounds import Classes, Examples, Seed
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.glyph_drawing import draw_glyphs
 from metacl_run.data.image_data import ImageData
 from metacl_run.data.mnist_files import mnist_catalogue, read_mnist
 from metacl_run.data.omniglot_files import DRAWINGS, omniglot_catalogue, read_omniglot
-from metacl_run.errors import nearest, require
+from metacl_run.errors import nearest, require_all
 
 KNOWN = ("glyphs", "omniglot", "mnist")
 
@@ -24,13 +27,13 @@ class Domains(ImageData):
 
     domains: list[str]
     """The tasks, of: glyphs (generated characters), omniglot, mnist."""
-    glyph_classes: int
+    glyph_classes: Classes
     """Characters that are generated."""
-    glyph_scripts: int
+    glyph_scripts: Classes
     """Invented scripts that they belong to."""
-    generator_seed: int
+    generator_seed: Seed
     """Decides what the scripts look like."""
-    mnist_images: int
+    mnist_images: Annotated[Examples, Ge(2)]
     """Images of each digit that are used; MNIST has thousands."""
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds Omniglot and MNIST."""
@@ -39,16 +42,15 @@ class Domains(ImageData):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}")
-        for domain in self.domains:
-            allowed = f"{domain} is not one of {', '.join(KNOWN)}.{nearest(domain, KNOWN)}"
-            require(domain in KNOWN, "domains", self.domains, allowed)
-        require(len(set(self.domains)) == len(self.domains), "domains", self.domains, "must all differ")
-        require(self.glyph_scripts >= 1, "glyph_scripts", self.glyph_scripts, "must be at least 1")
+        unknown = next((domain for domain in self.domains if domain not in KNOWN), None)
+        allowed = f"{unknown} is not one of {', '.join(KNOWN)}.{nearest(unknown or '', KNOWN)}"
         enough = f"must be at least glyph_scripts={self.glyph_scripts}"
-        require(self.glyph_classes >= self.glyph_scripts, "glyph_classes", self.glyph_classes, enough)
-        require(self.generator_seed >= 0, "generator_seed", self.generator_seed, "must be at least 0")
-        require(self.mnist_images >= 2, "mnist_images", self.mnist_images, "must be at least 2")
+        require_all(
+            (len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}"),
+            (unknown is None, "domains", self.domains, allowed),
+            (len(set(self.domains)) == len(self.domains), "domains", self.domains, "must all differ"),
+            (self.glyph_classes >= self.glyph_scripts, "glyph_classes", self.glyph_classes, enough),
+        )
 
     def catalogue(self) -> Catalogue:
         return _joined([self._catalogue(domain) for domain in self.domains], self.domains)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
+from metacl_run.data.reading import data_root, reading
 from metacl_run.errors import DataError
 
 Found = TypeVar("Found")
@@ -49,8 +50,9 @@ def find_or_fetch(
     Raises:
         DataError: what was looked for, where, why the download failed, and what works without it.
     """
-    base = Path(root).expanduser()
-    found = find(base)
+    base = data_root(root)
+    with reading(base):
+        found = find(base)
     if found is not None:
         return found
     why = "data.download is false"

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Le
 
+from metacl_run.bounds import MOST_NUMBERS, Classes, Seed, Tasks
 from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.glyph_drawing import draw_glyphs, script_sizes
 from metacl_run.data.image_data import ImageData
-from metacl_run.errors import require
+from metacl_run.errors import require_all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Glyphs(ImageData):
     """Generated characters. The scripts depend on `generator_seed`, their dealing to tasks on the run's seeds."""
 
-    num_tasks: int = seen_by(FewShotData, SampleData)
+    num_tasks: Tasks = seen_by(FewShotData, SampleData)
     """Tasks in the stream."""
     tasks_from: Literal["scripts", "characters"] = seen_by(FewShotData, SampleData)
     """What is shuffled and dealt to the tasks: whole scripts or single characters."""
-    num_classes: int
+    num_classes: Classes
     """Characters of all scripts together."""
-    num_scripts: int
+    num_scripts: Classes
     """Invented scripts, each with a style of its own."""
-    images_per_class: int
+    images_per_class: Annotated[int, Ge(2), Le(10**4)]
     """Hands that draw each character."""
-    generator_seed: int
+    generator_seed: Seed
     """Decides what the scripts look like."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.num_tasks >= 1, "num_tasks", self.num_tasks, "must be at least 1")
-        sources = ("scripts", "characters")
-        require(self.tasks_from in sources, "tasks_from", self.tasks_from, f"must be one of {', '.join(sources)}")
-        require(self.num_scripts >= 1, "num_scripts", self.num_scripts, "must be at least 1")
         enough = f"must be at least num_scripts={self.num_scripts}"
-        require(self.num_classes >= self.num_scripts, "num_classes", self.num_classes, enough)
-        require(self.images_per_class >= 2, "images_per_class", self.images_per_class, "must be at least 2")
-        require(self.generator_seed >= 0, "generator_seed", self.generator_seed, "must be at least 0")
+        pixels = self.num_classes * self.images_per_class * self.image_size**2
+        most = f"asks with images_per_class and image_size for {pixels:.1e} pixels, and at most {MOST_NUMBERS:.0e} are held"
+        require_all(
+            (self.num_classes >= self.num_scripts, "num_classes", self.num_classes, enough),
+            (pixels <= MOST_NUMBERS, "num_classes", self.num_classes, most),
+        )
 
     def catalogue(self) -> Catalogue:
         sizes = script_sizes(self.num_classes, self.num_scripts)

@@ -12,24 +12,27 @@ and read them (`read`).
 from __future__ import annotations
 
 import abc
-import math
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
+from metacl_run.bounds import Classes, Examples, NonNegative, Side
+from metacl_run.data import notes
 from metacl_run.data.base import ConceptData, FewShotData, Half, SampleData, Scenario, Split, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.class_pool import ClassPool
-from metacl_run.data.class_tables import Halves, Outputs, check_scenario, check_sizes, sample_tables
+from metacl_run.data.class_tables import Halves, Outputs, check_sizes, sample_tables
 from metacl_run.data.dealing import Dealing, split_sizes
 from metacl_run.data.image_stream import ImageStream, Members
 from metacl_run.data.pixel_stream import PixelStream
-from metacl_run.data.shift import CELLS, ShiftKind, make_shift
+from metacl_run.data.shift import ShiftKind, make_shift
 from metacl_run.data.shifted_stream import shifted_stream
-from metacl_run.errors import SettingError, require
+from metacl_run.errors import SettingError, require, require_all
 from metacl_run.randomness import Purpose, generator
 
 
@@ -37,19 +40,19 @@ from metacl_run.randomness import Purpose, generator
 class ImageData(FewShotData, SampleData, ConceptData):
     """Settings shared by all image streams."""
 
-    ways: int = seen_by(FewShotData)
+    ways: Annotated[Classes, Ge(2)] = seen_by(FewShotData)
     """Classes in an episode."""
-    shots: int = seen_by(FewShotData)
+    shots: Examples = seen_by(FewShotData)
     """Support images of each class."""
-    queries: int = seen_by(FewShotData)
+    queries: Examples = seen_by(FewShotData)
     """Query images of each class."""
-    validation_classes: float = seen_by(FewShotData)
+    validation_classes: NonNegative = seen_by(FewShotData)
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
-    test_classes: float = seen_by(FewShotData)
+    test_classes: NonNegative = seen_by(FewShotData)
     """Classes of each task kept for test: a number, or a fraction when below 1."""
-    meta_test_classes: float = seen_by(ConceptData)
+    meta_test_classes: NonNegative = seen_by(ConceptData)
     """The last classes, in the order of the files, are for meta-test: a number, or a fraction when below 1."""
-    test_images: int = seen_by(SampleData, ConceptData)
+    test_images: Examples = seen_by(SampleData, ConceptData)
     """Images of each class kept for test: drawn by the seed under `online`, the last ones under `meta_continual`."""
     scenario: Scenario = seen_by(SampleData)
     """Which outputs the classes have, see `class_tables.Outputs`."""
@@ -59,7 +62,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
     """The same in validation and test episodes."""
     shift: ShiftKind = seen_by(FewShotData, SampleData)
     """A transformation of its own for each task but the first."""
-    image_size: int
+    image_size: Side
     """Side of the square images, in pixels."""
 
     @abc.abstractmethod
@@ -79,18 +82,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
         """
 
     def __post_init__(self) -> None:
-        require(self.ways >= 2, "ways", self.ways, "must be at least 2")
-        require(self.shots >= 1, "shots", self.shots, "must be at least 1")
-        require(self.queries >= 1, "queries", self.queries, "must be at least 1")
-        for field in ("validation_classes", "test_classes", "meta_test_classes"):
-            value = getattr(self, field)
-            valid = math.isfinite(value) and (0 <= value < 1 or value == int(value) > 0)
-            require(valid, field, value, "must be a number of classes, or a fraction of at least 0 and below 1")
-        require(self.test_images >= 1, "test_images", self.test_images, "must be at least 1")
-        check_scenario(self.scenario)
-        kinds = get_args(ShiftKind)
-        require(self.shift in kinds, "shift", self.shift, f"must be one of {', '.join(kinds)}")
-        require(self.image_size >= 2 * CELLS, "image_size", self.image_size, f"must be at least {2 * CELLS}")
+        shares = {name: getattr(self, name) for name in ("validation_classes", "test_classes", "meta_test_classes")}
+        allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
+        require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
 
     def count_tasks(self) -> int:
         return self.dealing().count_tasks(self.catalogue())
@@ -127,7 +121,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
             "validation": self.test_rotations,
             "test": self.test_rotations,
         }
+        used = self.dealing().count_classes(images.catalogue)
         return ImageStream(
+            notes=[*images.notes, *notes.on_pixels(images), *notes.on_unused_classes(images.catalogue, used)],
             task_names=_task_names(images.catalogue, dealt),
             ways=self.ways,
             pixels=torch.from_numpy(images.pixels),
@@ -148,6 +144,10 @@ class ImageData(FewShotData, SampleData, ConceptData):
 
     # -------------------------------------------------------------------------------------------------- protocol `online`
 
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
+
     def count_outputs(self) -> int:
         return self._outputs(self.catalogue()).count()
 
@@ -157,9 +157,7 @@ class ImageData(FewShotData, SampleData, ConceptData):
 
     def check_samples(self) -> None:
         catalogue = self.catalogue()
-        fewest = int(np.argmin(catalogue.counts))
-        least = f"must be less than the {catalogue.counts[fewest]} images of class {catalogue.names[fewest]}"
-        require(self.test_images < catalogue.counts[fewest], "test_images", self.test_images, least)
+        self._check_test_images()
         check_sizes(self.scenario, self.dealing().smallest_task(catalogue))
         left, most = self.count_samples(), max(self._outputs(catalogue).most)
         enough = (
@@ -184,7 +182,9 @@ class ImageData(FewShotData, SampleData, ConceptData):
             train_per_task=self.count_samples(),
             test_per_task=None,
         )
-        return shifted_stream(
+        available = [[(images.catalogue.counts[task] - self.test_images).sum() for task in tasks] for tasks in dealt]
+        used = self.dealing().count_classes(images.catalogue)
+        stream = shifted_stream(
             self.shift,
             seeds=seeds,
             task_names=_task_names(images.catalogue, dealt),
@@ -193,6 +193,11 @@ class ImageData(FewShotData, SampleData, ConceptData):
             train=train,
             test=test,
         )
+        left_out = [
+            *notes.on_unused_classes(images.catalogue, used),
+            *notes.on_smallest_task(np.array(available), self.count_samples()),
+        ]
+        return dataclasses.replace(stream, notes=[*images.notes, *notes.on_pixels(images), *left_out])
 
     def _outputs(self, catalogue: Catalogue) -> Outputs:
         dealing = self.dealing()
@@ -217,19 +222,26 @@ class ImageData(FewShotData, SampleData, ConceptData):
         leaves = f"must leave at least one of the {total} classes to each of meta-training and meta-test"
         counts = self.count_concepts("meta_train"), self.count_concepts("meta_test")
         require(min(counts) >= 1, "meta_test_classes", self.meta_test_classes, leaves)
-        fewest = int(self.catalogue().counts.min())
-        require(self.test_images < fewest, "test_images", self.test_images, f"must be less than the {fewest} images of a class")
+        self._check_test_images()
 
     def load_concepts(self) -> ClassPool:
         images = self.read()
         counts = images.catalogue.counts
         return ClassPool(
+            notes=[*images.notes, *notes.on_pixels(images), *notes.on_smallest_class(counts, sum(self.count_examples()))],
             pixels=torch.from_numpy(images.pixels),
             starts=np.cumsum(counts) - counts,
             meta_train=self.count_concepts("meta_train"),
         )
 
     # ---------------------------------------------------------------------------------------------------------------- all
+
+    def _check_test_images(self) -> None:
+        """Refuses to keep all images of a class for test."""
+        catalogue = self.catalogue()
+        fewest = int(np.argmin(catalogue.counts))
+        least = f"must be less than the {catalogue.counts[fewest]} images of class {catalogue.names[fewest]}"
+        require(self.test_images < catalogue.counts[fewest], "test_images", self.test_images, least)
 
     def _deal(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
         return self.dealing().deal(catalogue, generator(Purpose.DEAL, seed))

@@ -53,6 +53,7 @@ class ImageStream(FewShotStream):
     """Images of each class."""
     members: Mapping[Split, Members]
     shift: Shift
+    notes: Sequence[str] = ()
 
     def to(self, device: torch.device) -> ImageStream:
         return dataclasses.replace(self, pixels=self.pixels.to(device), shift=self.shift.to(device))

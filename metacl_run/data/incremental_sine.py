@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.bounds import Classes, Examples, Seed
 from metacl_run.data.base import ConceptData, ConceptPool, Half
-from metacl_run.errors import SettingError, require
+from metacl_run.errors import SettingError
 from metacl_run.objectives import REGRESSION, Objective
 from metacl_run.randomness import Purpose, generator
 
@@ -57,23 +58,18 @@ class SinePool(ConceptPool):
 class IncrementalSine(ConceptData):
     """Functions to learn, drawn by the program."""
 
-    meta_train_functions: int
+    meta_train_functions: Classes
     """Functions to meta-train on."""
-    meta_test_functions: int
+    meta_test_functions: Classes
     """Others, to meta-test on."""
-    together: int
+    together: Classes
     """Most functions that are learned together: the length of the one-hot."""
-    learn_examples: int
+    learn_examples: Examples
     """Examples of each function that are learned at meta-test."""
-    test_examples: int
+    test_examples: Examples
     """Further examples of each function, held out at meta-test."""
-    generator_seed: int
+    generator_seed: Seed
     """Decides what the functions are."""
-
-    def __post_init__(self) -> None:
-        for name in ("meta_train_functions", "meta_test_functions", "together", "learn_examples", "test_examples"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.generator_seed >= 0, "generator_seed", self.generator_seed, "must be at least 0")
 
     @property
     def objective(self) -> Objective:

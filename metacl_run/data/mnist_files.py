@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from metacl_run.data.catalogue import Catalogue, Images
-from metacl_run.data.decoding import resized
+from metacl_run.data.decoding import resized, stacked
 from metacl_run.data.fetching import find_or_fetch
 from metacl_run.data.torchvision_guard import torchvision_datasets
 from metacl_run.errors import DataError
+from metacl_run.files import regular_file
 
 FOLDERS = ("mnist/MNIST/raw", "MNIST/raw", "mnist", "")
 """Where below the data root the files may be; `MNIST/raw` is torchvision's."""
@@ -67,7 +69,8 @@ def read_mnist_halves(root: str, *, image_size: int, download: bool) -> tuple[np
 def _at_size(images: np.ndarray, image_size: int) -> np.ndarray:
     if images.shape[1] == image_size:
         return images[:, None]
-    return np.stack([np.asarray(resized(Image.fromarray(image), image_size)) for image in images])[:, None]
+    changed = (np.asarray(resized(Image.fromarray(image), image_size)) for image in images)
+    return stacked(changed, count=len(images), channels=1, image_size=image_size)
 
 
 def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -106,11 +109,14 @@ def _read_idx(path: Path) -> np.ndarray:
     """An IDX file: two zero bytes, type 8 (uint8), number of axes, their lengths as big-endian int32, the numbers."""
     shape = SHAPES[path.name.removesuffix(".gz")]
     expected = f"expected {' x '.join(map(str, shape))} bytes in IDX format"
+    header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
+    length = len(header) + math.prod(shape)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        regular_file(path)
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(length + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); {expected}. Half-written? Remove it.") from None
-    header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes()
-    if not content.startswith(header) or len(content) != len(header) + np.prod(shape):
+    if not content.startswith(header) or len(content) != length:
         raise DataError(f"{path}: {expected}, found something else. Half-written or not MNIST; remove it.")
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)

@@ -6,19 +6,19 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from metacl_run.bounds import Tasks
 from metacl_run.data.base import FewShotData, SampleData, seen_by
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.image_data import ImageData
 from metacl_run.data.omniglot_files import omniglot_catalogue, read_omniglot
-from metacl_run.errors import require
 
 
 @dataclass(frozen=True, kw_only=True)
 class Omniglot(ImageData):
     """Both halves together; which characters are held out is decided by the run's seeds."""
 
-    num_tasks: int = seen_by(FewShotData, SampleData)
+    num_tasks: Tasks = seen_by(FewShotData, SampleData)
     """Tasks in the stream."""
     tasks_from: Literal["alphabets", "characters"] = seen_by(FewShotData, SampleData)
     """What is shuffled and dealt to the tasks: whole alphabets or single characters."""
@@ -26,12 +26,6 @@ class Omniglot(ImageData):
     """Folder that holds the archives or folders, directly or in `omniglot` or `omniglot-py`."""
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.num_tasks >= 1, "num_tasks", self.num_tasks, "must be at least 1")
-        sources = ("alphabets", "characters")
-        require(self.tasks_from in sources, "tasks_from", self.tasks_from, f"must be one of {', '.join(sources)}")
 
     def catalogue(self) -> Catalogue:
         return omniglot_catalogue()

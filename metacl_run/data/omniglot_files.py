@@ -10,18 +10,22 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
-from metacl_run.data.cache import cached, stamp
+from metacl_run.data.cache import cached
 from metacl_run.data.catalogue import Catalogue, Images
-from metacl_run.data.decoding import decode
+from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.fetching import find_or_fetch
+from metacl_run.data.reading import reading, stamp
 from metacl_run.data.torchvision_guard import torchvision_datasets
 from metacl_run.errors import DataError
+from metacl_run.files import regular_file
 
 DRAWINGS = 20
+ARCHIVE_BYTES, DRAWING_BYTES = 2**28, 2**20
+"""More than this no archive takes on disk and no drawing takes unpacked; the real ones take a small part of it."""
 HALVES = {"images_background": 964, "images_evaluation": 659}
 """The two archives and how many characters each holds."""
 FOLDERS = ("", "omniglot", "omniglot-py")
@@ -81,7 +85,8 @@ def read_omniglot(root: str, *, image_size: int, download: bool) -> Images:
         drawings = (
             drawing for half, names in zip(halves, listings, strict=True) for drawing in _decode(half, names, image_size)
         )
-        return 255 - np.stack(list(drawings))  # on file ink is 0 and paper 1
+        count = DRAWINGS * len(classes)
+        return 255 - stacked(drawings, count=count, channels=1, image_size=image_size)  # on file ink is 0 and paper 1
 
     pixels = cached(["omniglot", image_size, *(_stamps(*pair) for pair in zip(halves, listings, strict=True))], make)
     return Images(catalogue=catalogue, pixels=pixels)
@@ -111,7 +116,7 @@ def _characters(half: Path) -> Characters:
     name = half.name.removesuffix(".zip")
     expected = f"expected {HALVES[name]} characters of {DRAWINGS} drawings as {name}/ALPHABET/CHARACTER/DRAWING.png"
     listing: Characters = {}
-    pattern = re.compile(rf"{name}/([^/]+)/([^/]+)/[^/]+\.png")
+    pattern = re.compile(rf"{name}/([^/.][^/]*)/([^/.][^/]*)/[^/.][^/]*\.png")  # no dot files, which macOS adds
     for path in sorted(_names(half, expected)):
         if match := pattern.fullmatch(path):
             listing.setdefault((match[1], match[2]), []).append(path)
@@ -125,16 +130,24 @@ def _characters(half: Path) -> Characters:
 
 def _names(half: Path, expected: str) -> list[str]:
     if half.is_dir():
-        return [path.relative_to(half.parent).as_posix() for path in half.glob("*/*/*.png")]
+        with reading(half):
+            return [path.relative_to(half.parent).as_posix() for path in half.glob("*/*/*.png")]
     try:
-        with zipfile.ZipFile(half) as archive:
+        with _archive(half) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, MemoryError) as error:
         raise DataError(f"{half}: not a whole zip archive ({error}); {expected}. Half-written? Remove it.") from None
     for name in names:
-        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+        if ".." in re.split(r"[/\\]", name) or name.startswith(("/", "\\")) or name[1:2] == ":":
             raise DataError(f"{half}: refused, it names a file outside its folder: {name}")
     return names
+
+
+def _archive(half: Path) -> zipfile.ZipFile:
+    """The archive, opened. Raises OSError where it is no regular file, or larger than any Omniglot."""
+    if regular_file(half).st_size > ARCHIVE_BYTES:
+        raise OSError(f"more than {ARCHIVE_BYTES} bytes")
+    return zipfile.ZipFile(half)
 
 
 def _decode(half: Path, listing: Characters, image_size: int) -> Iterator[np.ndarray]:
@@ -147,9 +160,11 @@ def _contents(half: Path, names: list[str]) -> Iterator[tuple[str, bytes | Path]
         for name in names:
             yield name, half.parent / name
         return
-    with zipfile.ZipFile(half) as archive:
+    with _archive(half) as archive:
         for name in names:
             try:
+                if archive.getinfo(name).file_size > DRAWING_BYTES:  # no more than this is unpacked, whatever follows
+                    raise OSError(f"more than {DRAWING_BYTES} bytes")
                 content = archive.read(name)
             except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
                 raise DataError(f"{half}: {name} is damaged in the archive ({error}). Replace the archive.") from None

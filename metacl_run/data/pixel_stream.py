@@ -6,6 +6,7 @@ Shapes: R replicates, T tasks, N training samples of a task, M most test samples
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,7 @@ class PixelStream(SampleStream):
     test_: Table
     order: Tensor | None = None
     """[R, T, P] int64: pixel p of a task's sample is pixel order[p] of its row; None: as it is."""
+    notes: Sequence[str] = ()
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metacl_run.bounds import MOST_NUMBERS, Examples, Seed
 from metacl_run.data.glyph_drawing import draw_glyphs
 from metacl_run.data.shifted_images import LabelledImages, ShiftedImages
 from metacl_run.errors import require
@@ -22,15 +23,14 @@ class RotatedDigits(ShiftedImages):
         generator_seed: decides what the characters look like.
     """
 
-    train_hands: int
-    test_hands: int
-    generator_seed: int
+    train_hands: Examples
+    test_hands: Examples
+    generator_seed: Seed
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.train_hands >= 1, "train_hands", self.train_hands, "must be at least 1")
-        require(self.test_hands >= 1, "test_hands", self.test_hands, "must be at least 1")
-        require(self.generator_seed >= 0, "generator_seed", self.generator_seed, "must be at least 0")
+        pixels = DIGITS * (self.train_hands + self.test_hands) * self.image_size**2
+        most = f"asks with test_hands and image_size for {pixels:.1e} pixels, and at most {MOST_NUMBERS:.0e} are held"
+        require(pixels <= MOST_NUMBERS, "train_hands", self.train_hands, most)
 
     def sizes(self) -> tuple[int, int]:
         return DIGITS * self.train_hands, DIGITS * self.test_hands

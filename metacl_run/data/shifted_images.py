@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
+from metacl_run.bounds import Count, Side, Tasks
 from metacl_run.data.base import SampleData
 from metacl_run.data.pixel_stream import PixelStream, Table
 from metacl_run.data.shifted_stream import shifted_stream
@@ -51,18 +52,11 @@ class ShiftedImages(SampleData, abc.ABC):
         image_size: side of the images in pixels.
     """
 
-    num_tasks: int
-    train_per_task: int
-    test_per_task: int | None
+    num_tasks: Tasks
+    train_per_task: Count
+    test_per_task: Count | None
     shift: Literal["rotate", "permute", "invert", "background"]
-    image_size: int
-
-    def __post_init__(self) -> None:
-        require(self.num_tasks >= 1, "num_tasks", self.num_tasks, "must be at least 1")
-        require(self.train_per_task >= 1, "train_per_task", self.train_per_task, "must be at least 1")
-        most = self.test_per_task
-        require(most is None or most >= 1, "test_per_task", most, "must be at least 1, or null for all")
-        require(self.image_size >= 8, "image_size", self.image_size, "must be at least 8")
+    image_size: Side
 
     @abc.abstractmethod
     def sizes(self) -> tuple[int, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.bounds import Examples, Tasks
 from metacl_run.data.base import FewShotData, FewShotStream, Split
 from metacl_run.data.sampling import draw_batches
-from metacl_run.errors import require
+from metacl_run.errors import require, require_all
 from metacl_run.objectives import REGRESSION, Objective
 from metacl_run.types import Episode
 
@@ -32,11 +32,11 @@ class Sinusoid(FewShotData):
 
     ways = 1
 
-    shots: int
+    shots: Examples
     """Support points of a function."""
-    queries: int
+    queries: Examples
     """Query points of a function."""
-    num_tasks: int
+    num_tasks: Tasks
     """Tasks in the stream."""
     amplitude_low: float
     amplitude_high: float
@@ -49,13 +49,8 @@ class Sinusoid(FewShotData):
     """Ends of the range of inputs."""
 
     def __post_init__(self) -> None:
-        for name in ("shots", "queries", "num_tasks"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("amplitude", "phase", "x"):
-            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
-            require(math.isfinite(low), f"{name}_low", low, "must be finite")
-            require(math.isfinite(high), f"{name}_high", high, "must be finite")
-            require(low <= high, f"{name}_low", low, f"must be at most {name}_high={high}")
+        ranges = {name: (getattr(self, f"{name}_low"), getattr(self, f"{name}_high")) for name in ("amplitude", "phase", "x")}
+        require_all(*((a <= b, f"{name}_low", a, f"must be at most {name}_high={b}") for name, (a, b) in ranges.items()))
         same = self.num_tasks == 1 or self.amplitude_low < self.amplitude_high
         require(same, "num_tasks", self.num_tasks, "must be 1 with amplitude_low=amplitude_high: tasks share out their range")
 

@@ -6,17 +6,18 @@ labels. The content is checked by counts, not by checksums.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from metacl_run.data.cache import cached
 from metacl_run.data.catalogue import Catalogue
-from metacl_run.data.decoding import decode
+from metacl_run.data.decoding import decode, stacked
 from metacl_run.data.fetching import find_or_fetch
+from metacl_run.data.reading import listed, reading, stamp, sub_folders
 from metacl_run.data.torchvision_guard import torchvision_datasets
 from metacl_run.errors import DataError
+from metacl_run.files import read_at_most
 
 FOLDER = "tiny-imagenet-200"
 BELOW = ("", "tiny-imagenet", "tinyimagenet")
@@ -24,6 +25,9 @@ BELOW = ("", "tiny-imagenet", "tinyimagenet")
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
 CLASSES, TRAIN_IMAGES, TEST_IMAGES = 200, 500, 50
 """Classes, and images of each in the two halves."""
+
+ANNOTATIONS_BYTES = 2**24
+"""More than this the file of validation labels does not take; it takes half a MiB."""
 
 Listing = list[list[Path]]
 """[C] the sorted image files of each class, classes sorted by name."""
@@ -57,13 +61,11 @@ def read_tinyimagenet(root: str, *, image_size: int, download: bool) -> tuple[np
     files = [file for listing in halves for held in listing for file in held]
 
     def make() -> np.ndarray:
-        pixels = np.empty((len(files), 3, image_size, image_size), np.uint8)
-        for index, file in enumerate(files):
-            pixels[index] = decode(file, name=str(file), channels=3, image_size=image_size)
-        return pixels
+        images = (decode(file, name=str(file), channels=3, image_size=image_size) for file in files)
+        return stacked(images, count=len(files), channels=3, image_size=image_size)
 
     labels = np.concatenate([np.repeat(np.arange(CLASSES), [len(held) for held in listing]) for listing in halves])
-    return cached(["tinyimagenet", image_size, *_stamps(files)], make), labels
+    return cached(["tinyimagenet", image_size, *map(stamp, files)], make), labels
 
 
 def _find(root: Path) -> Path | None:
@@ -84,13 +86,15 @@ def _halves(folder: Path) -> tuple[Listing, Listing]:
     Raises:
         DataError: naming the place and what was expected.
     """
-    names = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
+    names = [path.name for path in sub_folders(folder / "train")]
     if len(names) != CLASSES:
         raise DataError(f"{folder / 'train'}: expected {CLASSES} folders of classes, found {len(names)}. Half-unpacked?")
     train = [_images(folder / "train" / name / "images") for name in names]
     annotations = folder / "val" / "val_annotations.txt"
     classes: dict[str, list[str]] = {name: [] for name in names}
-    for number, line in enumerate(annotations.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    with reading(annotations):
+        lines = read_at_most(annotations, ANNOTATIONS_BYTES).decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, 1):
         file, _, rest = line.partition("\t")
         name = rest.split("\t")[0]
         if name not in classes or "/" in file or "\\" in file:
@@ -110,10 +114,4 @@ def _halves(folder: Path) -> tuple[Listing, Listing]:
 
 def _images(folder: Path) -> list[Path]:
     """The image files of a folder, sorted by name; none where there is no folder."""
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in (".jpeg", ".jpg"))
-
-
-def _stamps(files: list[Path]) -> list[tuple[str, int, int]]:
-    """As `cache.stamp`, for many files: their paths are not resolved one by one."""
-    statuses = ((str(file), os.stat(file)) for file in files)
-    return [(name, status.st_size, status.st_mtime_ns) for name, status in statuses]
+    return [path for path in listed(folder) if path.suffix.lower() in (".jpeg", ".jpg")] if folder.is_dir() else []

@@ -55,6 +55,10 @@ class ValidationSamples(SampleData):
     def count_outputs(self) -> int:
         return self.inner.count_outputs()
 
+    @property
+    def new_outputs(self) -> bool:
+        return self.inner.new_outputs
+
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
         return self.inner.count_samples() - held_out(self.inner.count_samples())
@@ -82,6 +86,10 @@ class ValidationStream(SampleStream):
     @property
     def task_names(self) -> list[list[str]]:  # type: ignore[override]
         return self.inner.task_names
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return self.inner.notes
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
@@ -171,6 +179,10 @@ class ValidationPool(ConceptPool):
     inner: ConceptPool
     meta_train: int
     """How many of its concepts, from the first, are left for meta-training."""
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return self.inner.notes
 
     @property
     def place_matters(self) -> bool:  # type: ignore[override]

@@ -1,7 +1,8 @@
 """Compiles the C++ kernels with the system compiler, once per sources, compiler flags and processor, and loads them.
 
 The kernels are plain C on raw pointers: no torch headers, about a second to compile, called through ctypes. Without a
-compiler the callers fall back to torch operations with the same result, only slower; `METACL_KERNELS=off` forces that.
+compiler the callers fall back to torch operations, which are slower and round differently: equal to float rounding, not bit for
+bit. So a run notes which it was begun with (`name`) and keeps to it. `METACL_KERNELS=off` forces torch operations.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+log = logging.getLogger("metacl_run.kernels")
 
 SOURCES = [Path(__file__).with_name(name) for name in ("norm_relu_pool.cpp", "perceptron.cpp")]
 # Reassociation lets the compiler vectorise sums; NaN and infinity keep their meaning, since a diverged run must show.
@@ -56,9 +63,35 @@ def _openmp() -> list[str]:
     return [str(bundled[0])] if bundled else ["-fopenmp"]
 
 
-@functools.cache
+OFF = "off"
+"""What `name` says where torch operations are used."""
+_wanted: ContextVar[bool] = ContextVar("compiled kernels are wanted", default=True)
+
+
 def load() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had (no compiler, macOS or Windows, METACL_KERNELS=off)."""
+    """The compiled kernels, or None where they cannot be had (no compiler, macOS or Windows, METACL_KERNELS=off, `without`)."""
+    found = _library() if _wanted.get() else None
+    return None if found is None else found[1]
+
+
+def name() -> str:
+    """Which library `load` gives, with a digest of its bytes, or "off": equal names give equal bits on one machine."""
+    found = _library() if _wanted.get() else None
+    return OFF if found is None else found[0].stem
+
+
+@contextmanager
+def without() -> Iterator[None]:
+    """Inside, torch operations are used whether there are compiled kernels or not."""
+    before = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(before)
+
+
+@functools.cache
+def _library() -> tuple[Path, ctypes.CDLL] | None:
     if os.environ.get("METACL_KERNELS", "on") == "off" or platform.system() != "Linux":
         return None
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")
@@ -66,21 +99,47 @@ def load() -> ctypes.CDLL | None:
         return None
     runtime = _openmp()
     key = "\n".join([*(source.read_text() for source in SOURCES), compiler, *FLAGS, *runtime, _processor()])
-    name = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    stem = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     try:
         folder = cache_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        library = folder / name
-        if not library.exists():
-            with tempfile.TemporaryDirectory(dir=folder) as work:  # renamed into place: two processes may compile at once
-                built, linked = [str(Path(work, f"{source.stem}.o")) for source in SOURCES], Path(work, name)
-                commands = [
-                    [compiler, *FLAGS, "-fopenmp", "-c", str(source), "-o", each]
-                    for source, each in zip(SOURCES, built, strict=True)
-                ]
-                for command in [*commands, [compiler, "-shared", *built, *runtime, "-o", str(linked)]]:
-                    subprocess.run(command, check=True, capture_output=True, timeout=120)
-                os.replace(linked, library)
-        return ctypes.CDLL(str(library))
-    except (OSError, subprocess.SubprocessError):
-        return None
+        for kept in (_kept(folder, stem), None):
+            library = kept or _compiled(folder, stem, compiler, runtime)
+            try:
+                return library, ctypes.CDLL(str(library))
+            except OSError:  # whole, and all the same it does not load
+                library.unlink(missing_ok=True)
+                if kept is None:
+                    raise
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("no compiled kernels (%s): torch operations are used, which are slower and round differently", error)
+    return None
+
+
+def _kept(folder: Path, stem: str) -> Path | None:
+    """The library that an earlier process has compiled. One that is not whole, which to load could end the process, goes."""
+    for path in sorted(folder.glob(f"{stem}*.so")):
+        if path.stem == f"{stem}-{_digest(path)}":
+            return path
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _compiled(folder: Path, stem: str, compiler: str, runtime: list[str]) -> Path:
+    """Compiles, and names the library after its own bytes."""
+    with tempfile.TemporaryDirectory(dir=folder) as work:  # renamed into place: two processes may compile at once
+        built, linked = [str(Path(work, f"{source.stem}.o")) for source in SOURCES], Path(work, f"{stem}.so")
+        commands = [
+            [compiler, *FLAGS, "-fopenmp", "-c", str(source), "-o", part] for source, part in zip(SOURCES, built, strict=True)
+        ]
+        for command in [*commands, [compiler, "-shared", *built, *runtime, "-o", str(linked)]]:
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
+        with open(linked, "rb") as file:
+            os.fsync(file.fileno())
+        library = folder / f"{stem}-{_digest(linked)}.so"
+        os.replace(linked, library)
+    return library
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from metacl_run.bounds import Width
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
 
 
@@ -80,16 +81,13 @@ class Anml(Model):
         gate_channels: filters of the neuromodulatory branch.
     """
 
-    channels: int
-    gate_channels: int
-
-    def __post_init__(self) -> None:
-        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
-        require(self.gate_channels >= 1, "gate_channels", self.gate_channels, "must be at least 1")
+    channels: Width
+    gate_channels: Width
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        body, size = _convolutions(input_shape, self.channels)
-        gate_body, gate_size = _convolutions(input_shape, self.gate_channels)
+        shape = image_shape(self, input_shape)
+        body, size = _convolutions(shape, self.channels)
+        gate_body, gate_size = _convolutions(shape, self.gate_channels)
         head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)
         module = _Anml(_Gate(gate_body, nn.Linear(gate_size, size)), body, head)
         draw_kaiming(module)

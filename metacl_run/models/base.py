@@ -22,6 +22,7 @@ from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.types import Params, Pytree
 
 HEAD = "head"
+MOST_PARAMETERS = 10**9
 
 
 class Model(abc.ABC):
@@ -213,6 +214,18 @@ def initial_params(
 ) -> tuple[nn.Module, Params]:
     """The module, and fresh parameters drawn as its layers draw them, from `seed` alone."""
     with torch.random.fork_rng(devices=[]):
+        _refuse_large(model, input_shape, num_outputs)
         torch.manual_seed(seed)
         module = model.build(input_shape, num_outputs)
     return module, {name: value.detach().clone().to(dtype) for name, value in module.named_parameters()}
+
+
+def _refuse_large(model: Model, input_shape: tuple[int, ...], num_outputs: int | None) -> None:
+    """Counts the parameters without making any. Raises ConfigError."""
+    try:
+        with torch.device("meta"):
+            parameters = sum(weight.numel() for weight in model.build(input_shape, num_outputs).parameters())
+    except (NotImplementedError, RuntimeError):  # a module that looks at its weights while it is made: it has to be made
+        return
+    if parameters > MOST_PARAMETERS:
+        raise ConfigError(f"model: {type(model).__name__} would have {parameters:.1e} parameters; at most 1e9 are learned")

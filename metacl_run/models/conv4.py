@@ -17,6 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from metacl_run.bounds import Layers, Width
 from metacl_run.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPool, NormReluPoolEach
@@ -44,15 +45,11 @@ class Conv4(Model):
         norm: by the statistics of the "batch", or of each "image" alone, as where images come one by one.
     """
 
-    channels: int
-    blocks: int
+    channels: Width
+    blocks: Layers
     down: Literal["maxpool", "stride"]
     features: Literal["flatten", "mean"]
     norm: Literal["batch", "image"]
-
-    def __post_init__(self) -> None:
-        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
-        require(self.blocks >= 1, "blocks", self.blocks, "must be at least 1")
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         channels, height, width = image_shape(self, input_shape)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from metacl_run.bounds import Layers, Width, Widths
 from metacl_run.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
@@ -25,14 +26,9 @@ class ConvPlain(Model):
         hidden: width of every hidden fully connected layer.
     """
 
-    channels: int
-    blocks: int
-    hidden: list[int]
-
-    def __post_init__(self) -> None:
-        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
-        require(self.blocks >= 1, "blocks", self.blocks, "must be at least 1")
-        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
+    channels: Width
+    blocks: Layers
+    hidden: Widths
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         channels, height, width = image_shape(self, input_shape)

@@ -49,6 +49,11 @@ class NormReluPoolEach(_Affine):
         return found.reshape(images, -1, *found.shape[2:])
 
 
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether a module normalises by the statistics of the batch, so that an output depends on what passes with its input."""
+    return any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules())
+
+
 class BodyHead(nn.Module):
     """`body`, whose last layer gives [N, features], and then `head`."""
 

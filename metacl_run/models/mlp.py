@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metacl_run.errors import require
+from metacl_run.bounds import Widths
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm, Perceptron
 
@@ -39,12 +39,9 @@ class Mlp(Model):
             released code of A-GEM, arXiv 1812.00420, and of ER on tiny memories, arXiv 1902.10486).
     """
 
-    hidden: list[int]
+    hidden: Widths
     batch_norm: bool
     initial: Literal["torch", "kaiming", "xavier", "truncated"]
-
-    def __post_init__(self) -> None:
-        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         size = math.prod(input_shape)

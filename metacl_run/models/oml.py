@@ -9,11 +9,14 @@ linear layer in the authors' code of July 2020. Weights are drawn Kaiming-normal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Ge, Le, MaxLen, MinLen
 from torch import nn
 
+from metacl_run.bounds import Width, Widths
 from metacl_run.errors import require
-from metacl_run.models.base import Model
+from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
 
 
@@ -27,18 +30,12 @@ class Oml(Model):
         hidden: widths of the head's hidden layers: [1024] in the paper, [] for one linear layer.
     """
 
-    channels: int
-    strides: list[int]
-    hidden: list[int]
-
-    def __post_init__(self) -> None:
-        require(self.channels >= 1, "channels", self.channels, "must be at least 1")
-        require(len(self.strides) >= 1, "strides", self.strides, "must name at least one convolution")
-        require(all(stride >= 1 for stride in self.strides), "strides", self.strides, "every stride must be at least 1")
-        require(all(width >= 1 for width in self.hidden), "hidden", self.hidden, "every width must be at least 1")
+    channels: Width
+    strides: Annotated[list[Annotated[int, Ge(1), Le(1024)]], MinLen(1), MaxLen(1000)]
+    hidden: Widths
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        channels, height, width = input_shape
+        channels, height, width = image_shape(self, input_shape)
         body: list[nn.Module] = []
         for stride in self.strides:
             enough = f"are too many for {input_shape[1]}x{input_shape[2]} images: convolutions are without padding"

@@ -9,10 +9,13 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import MinLen
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, max_pool2d
 
+from metacl_run.bounds import Widths
 from metacl_run.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BatchNorm
@@ -51,11 +54,7 @@ class ResNet12(Model):
         channels: filters of each block; one block for each entry. [64, 128, 256, 512] or [64, 160, 320, 640].
     """
 
-    channels: list[int]
-
-    def __post_init__(self) -> None:
-        require(len(self.channels) >= 1, "channels", self.channels, "must name at least one block")
-        require(all(c >= 1 for c in self.channels), "channels", self.channels, "every entry must be at least 1")
+    channels: Annotated[Widths, MinLen(1)]
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         inputs, height, width = image_shape(self, input_shape)

@@ -2,11 +2,17 @@
 
 A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and functions that
 are drawn afresh in place of classes.
+
+Where a network has batch norm, what it says of a query depends on what passes with it. Every evaluation then learns from the
+support set once and asks twice: each query with the support set alone, and all queries together. The metrics are of the first;
+the second, transductive, has names of its own (`metric_table.TRANSDUCTIVE`). Meta-training passes the query set together.
 Shapes: R replicates, T tasks, E episodes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -18,17 +24,21 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run import randomness
 from metacl_run.algorithms.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import State
+from metacl_run.bounds import Count, CountFromZero, Examples, NonNegative
 from metacl_run.data.base import FewShotData, FewShotStream
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.errors import ConfigError, keyed
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.models.layers import has_batch_norm
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_more_ranks_than_episodes
+from metacl_run.protocol_kind import ProtocolKind
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
+from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose
 from metacl_run.types import Episode, Params
 
@@ -44,29 +54,27 @@ class ContinualMeta(Protocol):
         updates_per_task: meta-updates on each task.
         eval_episodes: episodes each task is evaluated on, the same ones every time.
         eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
-        transductive: normalise a query set by its own statistics; see `EpisodeLearner.predict`.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "continual_meta"
     learner: ClassVar[type] = EpisodeLearner
     data: ClassVar[type] = FewShotData
     unit_name: ClassVar[str] = "meta-update"
 
-    updates_per_task: int
-    eval_episodes: int
-    eval_every: int
+    updates_per_task: Count
+    eval_episodes: Examples
+    eval_every: CountFromZero
+    rows_every: CountFromZero
+    eval_future: Future
     eval_split: EvalSplit
-    transductive: bool
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        for name in ("updates_per_task", "eval_episodes", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def objective(self, data: FewShotData) -> Objective:
         return data.objective
@@ -96,9 +104,24 @@ class ContinualMeta(Protocol):
         most = max(shots + queries, data.shots + data.queries)
         with keyed("data"):
             data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
+        self._check_memory(algo, data, shots + queries)
         with keyed("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
+
+    def _check_memory(self, algo: EpisodeLearner, data: FewShotData, examples: int) -> None:
+        pixels, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
+        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * pixels, setting, "a meta-batch of episodes")
+        for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
+            steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
+            key = "algo.inner_steps" if training else "algo.eval_inner_steps"
+            refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
+
+    def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
+        return self.updates_per_task * data.count_tasks()
+
+    def load(self, data: FewShotData, seeds: Sequence[int]) -> FewShotStream:
+        return data.load(seeds)
 
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -134,6 +157,15 @@ def episode_tasks(algo: EpisodeLearner, task: int, generator: np.random.Generato
     return tasks, np.where(tasks == task, everything, kept)
 
 
+def each_alone(outputs: Callable[[Tensor], Tensor], episode: Episode) -> Tensor:
+    """Outputs [Q, ...] for each query example when it passes with the support set and no other query.
+
+    Batch norm then sees what a learner has who is asked one question at a time (Nichol et al. 2018, section 6.1: not
+    transductive); where the query set passes together, the other queries tell it something (Finn et al. 2017: transductive).
+    """
+    return torch.vmap(lambda query: outputs(torch.cat([episode.support_x, query.unsqueeze(0)]))[-1])(episode.query_x)
+
+
 class _MetaLoop(Loop):
     """Loaded data and the step."""
 
@@ -141,7 +173,7 @@ class _MetaLoop(Loop):
 
     def __init__(self, settings: ContinualMeta, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, run.data
-        self.stream: FewShotStream = run.data.load(run.seeds).to(run.gpu.torch_device)
+        self.stream: FewShotStream = run.stream
         self.objective = run.data.objective
         super().__init__(
             run,
@@ -151,14 +183,18 @@ class _MetaLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            rows=Rows(every=settings.rows_every, future=settings.eval_future),
+            notes=self.stream.notes,
         )
         self.shots, self.queries = training_examples(self.algo, self.data)
         outputs = self.algo.num_outputs(self.data.ways)
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         self.module = drawn[0][0].to(self.device)
         self.network = Network(self.module, self.data.ways, run.gpu.compute_dtype, objective=self.objective)
+        self.together_differs = has_batch_norm(self.module)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=1, shards=run.ranks.shards)
+        self.chance = 1 / self.data.ways if self.objective is CLASSIFICATION else None
         what = "images" if len(self.data.input_shape) == 3 else "points"
         self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 
@@ -213,14 +249,18 @@ class _MetaLoop(Loop):
         split = self.settings.eval_split
         return self._draw(tasks, split, self.data.shots, self.data.queries, generators, None, training=False)
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         engine = replace(self.engine, chunk=self.position.settled["chunks"]["evaluate"])
-        scores = torch.stack([self._scores(engine, self.position.state, task) for task in range(self.num_tasks)], 1).double()
-        episodes = scores.shape[-1]
-        return scores.mean(-1), 1.96 * scores.std(-1) / episodes**0.5 if episodes > 1 else None
+        scores = torch.stack([self._scores(engine, self.position.state, task) for task in tasks], 1).double()
+        episodes, ways_of_asking = scores.shape[2:]
+        half = 1.96 * scores.std(2) / episodes**0.5 if episodes > 1 else None
+        alone, *together = (
+            Evaluation(scores[..., way].mean(2), None if half is None else half[..., way]) for way in range(ways_of_asking)
+        )
+        return alone._replace(transductive=together[0] if together else None)
 
     def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
-        """The score of every evaluation episode of a task, [R, eval_episodes]."""
+        """The scores of every evaluation episode of a task, [R, eval_episodes, ...] as `_judge` gives them."""
         total = self.settings.eval_episodes
         parts = []
         for block, done in enumerate(range(0, total, EVALUATION_BLOCK)):
@@ -229,12 +269,18 @@ class _MetaLoop(Loop):
         return torch.cat(parts, 1)
 
     def _judge(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
-        """The score of every episode, [R, E]."""
+        """The scores of every episode, [R, E, 1], or where there is batch norm [R, E, 2], the transductive one second."""
 
         def one(state: State, episode: Episode) -> Tensor:
-            meta, carry = state["meta"], state["carry"]
-            outputs = self.algo.predict(self.network, meta, carry, episode, self.settings.transductive)
-            return self.objective.score(outputs, episode.query_y)
+            meta, fast = state["meta"], self.algo.learn(self.network, state["meta"], state["carry"], episode)
+
+            def outputs(x: Tensor) -> Tensor:
+                return self.algo.predict(self.network, meta, fast, x)
+
+            answers = [outputs(episode.query_x)]
+            if self.together_differs:
+                answers.insert(0, each_alone(outputs, episode))
+            return torch.stack([self.objective.score(answer, episode.query_y) for answer in answers])
 
         with torch.no_grad():
             many = engine.over_replicates(lambda state, batch: engine.map(lambda e: one(state, e), batch))
@@ -274,7 +320,7 @@ class _MetaLoop(Loop):
     def _choose_chunks(self) -> None:
         """Chooses how many episodes a rank computes at once, and keeps to it: the chunk decides the order of summation."""
         settled, state = self.position.settled, self.position.state
-        if not settled:
+        if "chunks" not in settled:
             budget, given = self.run_.gpu.memory_bytes, self.run_.gpu.chunk
             whole, shards = replace(self.engine, chunk=None, shards=WHOLE), self.engine.shards
             chunks: dict[str, int] = {}
@@ -299,7 +345,7 @@ class _MetaLoop(Loop):
     def _measure_precision(self) -> None:
         """With a reduced precision, says how far the first meta-update's direction is from the full one's."""
         gpu, state = self.run_.gpu, self.position.state
-        if gpu.compute_dtype == gpu.dtype or self.position.probes:
+        if gpu.compute_dtype == gpu.dtype or self.position.evaluations:
             return
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 

@@ -1,5 +1,9 @@
 """What the parts of a meta-test under `meta_continual` amount to: which rate is chosen, and the scores at the rates chosen.
 
+A sequence of N concepts is judged at the rate chosen for N. What follows one learner along a sequence (the matrix, and with it
+forgetting and every other difference) is at a single rate, the one chosen for the longest: rows at different rates would
+compare learners of which none ever was where the other ended.
+
 Shapes: R replicates, S segments of the schedule, L candidate rates, O orders, P = S + 1 points of testing (0 concepts first), N
 concepts of the longest sequence.
 """
@@ -75,12 +79,21 @@ class Findings:
     # -------------------------------------------------------------------------------------------------- the conclusion
 
     def at_chosen_rates(self) -> Scores:
-        """Both [R, O, P, N] float64; the untrained learner at the first of its rates."""
+        """Both [R, O, P, N] float64, after each number of concepts at the rate chosen for it."""
+        return self._at([self.chosen(replicate) for replicate in range(self.replicates)])
+
+    def along_one_rate(self) -> Scores:
+        """Both [R, O, P, N] float64, all at the rate chosen for the longest sequence."""
+        return self._at([[self.chosen(replicate)[-1]] * len(self.schedule) for replicate in range(self.replicates)])
+
+    def _at(self, rates: Sequence[Sequence[float]]) -> Scores:
+        """Both [R, O, P, N] float64 at the [R][S] rates after each number of concepts; before any, where no rate has been used,
+        at the first."""
         held_out: list[Tensor] = []
         memory: list[Tensor] = []
         for replicate in range(self.replicates):
-            ran, chosen = self.rates_of_test(replicate), self.chosen(replicate)
-            index = [0, *(ran.index(rate) for rate in chosen)]
+            ran = self.rates_of_test(replicate)
+            index = [ran.index(rate) for rate in (rates[replicate][0], *rates[replicate])]
             parts_of = zip(*self.results["test"][replicate], strict=True)
             for kept, parts in zip((held_out, memory), parts_of, strict=True):
                 whole = torch.cat(parts)
@@ -98,6 +111,7 @@ class Findings:
             "rates": list(self.rates) if uses_rate else None,
             "tuned_on": self.chosen_on,
             "chosen": [self.chosen(replicate) for replicate in replicates] if uses_rate else None,
+            "rate_of_matrix": [self.chosen(replicate)[-1] for replicate in replicates] if uses_rate else None,
             "selection": None if selections[0] is None else [each.tolist() for each in selections],  # type: ignore[union-attr]
             score: self._by_order(shown),
             "memory": self._by_order(recalled),

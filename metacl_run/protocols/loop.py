@@ -1,71 +1,44 @@
 """What every protocol's training loop does alike: where it is in the stream, records, evaluations, checkpoints, the end.
 
 A protocol gives a subclass of `Loop` four things: a fresh state, a step, the scores of a state, and what happens between
-two tasks. All of a run's position is in one `Position`, which a checkpoint holds whole.
+two tasks. All of a run's position is in one `Position` (position.py), which a checkpoint holds whole.
 Shapes: R replicates, T tasks.
 """
 
 from __future__ import annotations
 
 import abc
+import contextlib
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.kernels import build
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocols.base import Outcome, Run, Status
+from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
+from metacl_run.protocols.position import Position
+from metacl_run.protocols.rows import EVERYTHING, Rows
 from metacl_run.types import Pytree
 
+log = logging.getLogger("metacl_run")
 
-@dataclass(kw_only=True)
-class Position:
-    """Where a run is.
 
-    Attributes:
-        state: the learner's state, leaves [R, ...].
-        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
-        unit: units of work done.
-        bytes: length of metrics.jsonl.
-        sums, summed: training metrics since the last record, and of how many units.
-        probes: every evaluation, on what probes look at: {"task": being learned, the score's name: [R][T]}.
-        half_width: [R][T] 95% half-widths of the last evaluation.
-        train_s, evaluate_s, insight_s: seconds spent.
-        features: of the tasks learned, as `protocols/look_inside.py` keeps them.
-        settled: what was decided at the first start and must not change after: sizes of chunks.
-        error: why the run diverged.
-        warnings: what the user should know about the numbers.
-    """
+class Evaluation(NamedTuple):
+    """What an evaluation gave."""
 
-    state: Pytree
-    matrix: Tensor
-    unit: int = 0
-    bytes: int = 0
-    sums: dict[str, Tensor] | None = None
-    summed: int = 0
-    probes: list[dict[str, Any]] = field(default_factory=list)
-    half_width: list[list[float]] | None = None
-    train_s: float = 0.0
-    evaluate_s: float = 0.0
-    insight_s: float = 0.0
-    features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
-    settled: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
-    warnings: list[str] = field(default_factory=list)
-
-    def to(self, device: torch.device) -> Position:
-        """The same with state and sums on `device`; the matrix stays where it is."""
-        moved = {
-            name: tree_map(lambda leaf: leaf.to(device), getattr(self, name))
-            for name in ("state", "sums")
-            if getattr(self, name) is not None
-        }
-        return Position(**{**vars(self), **moved})
+    scores: Tensor
+    """[R, T] float64, of every task."""
+    half_width: Tensor | None = None
+    """[R, T] float64, 95% half-widths over what was evaluated; None where it was a single thing."""
+    transductive: Evaluation | None = None
+    """The same with all queries of an episode together; None where that is no different."""
 
 
 class Loop(abc.ABC):
@@ -76,6 +49,8 @@ class Loop(abc.ABC):
         task_names: [R][T].
         units_per_task, log_every, eval_every, checkpoint_every: as the protocol's settings of those names.
         unit_name: what a unit is called in messages.
+        rows: which tasks are evaluated when.
+        notes: on the data; they become warnings of the run.
     """
 
     def __init__(
@@ -88,6 +63,8 @@ class Loop(abc.ABC):
         log_every: int,
         eval_every: int,
         checkpoint_every: float,
+        rows: Rows = EVERYTHING,
+        notes: Sequence[str] = (),
     ) -> None:
         self.run_ = run
         self.device, self.dtype = run.gpu.torch_device, run.gpu.dtype
@@ -96,6 +73,8 @@ class Loop(abc.ABC):
         self.units_per_task, self.unit_name = units_per_task, unit_name
         self.total = self.num_tasks * units_per_task
         self.log_every, self.eval_every, self.checkpoint_every = log_every, eval_every, checkpoint_every
+        self.rows = rows
+        self.notes = list(notes)
 
     # ------------------------------------------------------------------------------------------- what a protocol defines
 
@@ -115,14 +94,21 @@ class Loop(abc.ABC):
         """Does one unit of work on `self.position.state`; returns training metrics, each [R], "loss" among them."""
 
     @abc.abstractmethod
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        """The score of every task and its 95% half-width over what was evaluated, both [R, T] float64.
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
+        """The score of these K tasks.
 
         `whole` is false for a probe within a task, which may look at less.
         """
 
+    chance: float | None = None
+    """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
+
+    forward_transfer = True
+    """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
+
     probes_look_at_less = False
-    """Whether it does. Then a probe is taken at the end of each task as well, for others to be compared with."""
+    """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to
+    be compared with."""
 
     @property
     def shown_tasks(self) -> list[list[str]]:
@@ -142,8 +128,14 @@ class Loop(abc.ABC):
         store = self.run_.store
         self.position = self._resume()
         store.open_records(self.position.bytes)
+        store.check_records(self.position.unit - self.position.summed)
+        store.write_matrix(self.position.matrix.numpy())
+        with self._same_kernels():
+            return self._train()
+
+    def _train(self) -> Outcome:
         self.prepare()
-        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task)
+        self.run_.started(self.shown_tasks, self.position.unit, self.units_per_task, self.chance)
         if self.position.error is not None:  # killed after the checkpoint of a diverged run, before its summary
             return self._outcome("diverged")
         self.begin()
@@ -165,7 +157,7 @@ class Loop(abc.ABC):
 
     def begin(self) -> None:
         """What comes before the first unit, or has come before a run goes on. Default: accuracy before any learning."""
-        if not self.position.probes:
+        if not self.position.evaluations:
             self._evaluate(row=0)
 
     def advance(self) -> bool:
@@ -194,22 +186,60 @@ class Loop(abc.ABC):
 
     def _evaluate(self, row: int | None) -> None:
         position, begun = self.position, time.monotonic()
-        scores, half = self.scores(whole=row is not None)
-        means, name = scores.tolist(), self.objective.score_name
-        also = self.probes_look_at_less and self.eval_every > 0 and row is not None
-        probe = {"probe": self.scores(whole=False)[0].tolist()} if also else {}  # comparable with those within tasks
+        tasks = self.rows.within(self._task, self.num_tasks) if row is None else self.rows.at_end(row, self.num_tasks)
+        found, name = self.scores(tasks, whole=row is not None), self.objective.score_name
+        also = self.probes_look_at_less and self._probes and row is not None
+        probe = self.scores(tasks, whole=False).scores.cpu() if also else None  # comparable with those within tasks
         position.evaluate_s += time.monotonic() - begun
-        position.half_width = None if half is None else half.tolist()
-        position.probes.append({"task": self._task, name: probe.get("probe", means)})
+        position.evaluations += 1
+        position.half_width = self._of_all(found.half_width, tasks)
+        if self._probes:
+            looked_at = self._of_all(found.scores if probe is None else probe, tasks)
+            position.probes = _appended(position.probes, looked_at)
+            position.probe_tasks.append(self._task)
         if row is not None:
-            position.matrix[:, row] = scores.cpu()
-            self.run_.store.write_matrix(position.matrix.numpy())
-        self._record("eval", row=row, **{name: means}, ci95=position.half_width, **probe)
+            position.matrix[:, row] = self._of_all(found.scores, tasks)
+            self.run_.store.write_matrix_row(row, position.matrix[:, row].numpy())
+        partial = {} if len(tasks) == self.num_tasks else {"tasks": list(tasks)}
+        content = {name: found.scores.tolist(), "ci95": _rounded(found.half_width)}
+        content |= {} if probe is None else {"probe": probe.tolist()}
+        together = {} if found.transductive is None else self._kept(found.transductive, tasks, row)
+        self._record("eval", row=row, **partial, **content, **together)
         begun = time.monotonic()
         seen = self.look_inside(None if row in (None, 0) else row - 1)  # type: ignore[operator]
         if seen is not None:
             position.insight_s += time.monotonic() - begun
             self._record("insight", row=row, **seen)
+
+    @property
+    def _probes(self) -> bool:
+        """Whether there are evaluations within tasks."""
+        return 0 < self.eval_every < self.units_per_task
+
+    def _of_all(self, values: Tensor | None, tasks: range) -> Any:
+        """[R, K] values of these tasks as [R, T] on the CPU, NaN for the others; None stays."""
+        if values is None:
+            return None
+        found = torch.full((len(values), self.num_tasks), torch.nan, dtype=torch.float64)
+        found[:, tasks.start : tasks.stop] = values.cpu()
+        return found
+
+    def _kept(self, found: Evaluation, tasks: range, row: int | None) -> dict[str, Any]:
+        """Keeps what a transductive evaluation gave; what the record says of it."""
+        kept = self.position.transductive
+        if not kept:
+            empty = torch.empty(0, dtype=torch.float64)
+            kept |= {"matrix": torch.full_like(self.position.matrix, torch.nan), "probes": empty}
+        kept["half_width"] = self._of_all(found.half_width, tasks)
+        if self._probes:
+            kept["probes"] = _appended(kept["probes"], self._of_all(found.scores, tasks))
+        if row is not None:
+            kept["matrix"][:, row] = self._of_all(found.scores, tasks)
+            self.run_.store.write_matrix(kept["matrix"].numpy(), transductive=True)
+        return {
+            f"{TRANSDUCTIVE}{self.objective.score_name}": found.scores.tolist(),
+            f"{TRANSDUCTIVE}ci95": _rounded(found.half_width),
+        }
 
     # ----------------------------------------------------------------------------------------------- position and records
 
@@ -249,15 +279,33 @@ class Loop(abc.ABC):
     remedy = "A smaller learning rate"
 
     def _resume(self) -> Position:
-        content, warnings = self.run_.store.load_checkpoint()
-        if content is None:
-            states = self.fresh_states()
-            matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
-            position = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
-        else:
-            position = Position(**content)
-        position.warnings += warnings
+        states = self.fresh_states()
+        matrix = torch.full((len(states), self.num_tasks + 1, self.num_tasks), torch.nan, dtype=torch.float64)
+        fresh = Position(state=tree_map(lambda *leaves: torch.stack(leaves), *states), matrix=matrix)
+        content, warnings = self.run_.store.load_checkpoint(fresh.check)
+        position = fresh if content is None else Position(**content)
+        news = [*warnings, *(note for note in self.notes if note not in position.warnings)]
+        for warning in news:
+            log.info("warning: %s", warning)  # into run.log; the terminal says it with the results
+        position.warnings += news
         return self.run_.ranks.from_first(position).to(self.device)
+
+    def _same_kernels(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps to the kernels that the run was begun with, without which the rounding differs; or says that it cannot."""
+        position = self.position
+        if position.kernels == build.OFF:
+            return build.without()
+        here = build.name() if self.device.type == "cpu" else build.OFF
+        if position.kernels not in ("", here):
+            warning = (
+                f"the run was begun with the compiled kernels {position.kernels} and goes on with "
+                f"{'torch operations' if here == build.OFF else here}: its numbers are right, but from here on they may differ "
+                "in the last digits from those of a run that was never interrupted"
+            )
+            log.warning("%s", warning)
+            position.warnings.append(warning)
+        position.kernels = here
+        return contextlib.nullcontext()
 
     def _save(self) -> None:
         self.position.bytes = self.run_.store.position
@@ -267,17 +315,33 @@ class Loop(abc.ABC):
         position = self.position
         return Outcome(
             status=status,
-            matrix=position.matrix.numpy(),
-            probes=np.array([probe[self.objective.score_name] for probe in position.probes]),
-            probe_tasks=[probe["task"] for probe in position.probes],
-            half_width=np.array([] if position.half_width is None else position.half_width),
+            evaluations=_evaluations(position.matrix, position.probes, position.half_width),
+            transductive=_evaluations(**position.transductive) if position.transductive else None,
+            probe_tasks=position.probe_tasks,
             task_names=self.task_names,
             units_per_task=self.units_per_task,
+            chance=self.chance,
+            forward_transfer=self.forward_transfer,
             train_s=position.train_s,
             evaluate_s=position.evaluate_s,
             insight_s=position.insight_s,
             units=position.unit,
             error=position.error,
             warnings=position.warnings,
+            kernels=position.kernels,
             forecast=position.settled.get("forecast", {}),
         )
+
+
+def _rounded(values: Tensor | None) -> list[list[float]] | None:
+    """As lists, to four decimals, of which a half-width has no use for more."""
+    return None if values is None else values.double().cpu().numpy().round(4).tolist()
+
+
+def _appended(probes: Tensor, scores: Tensor) -> Tensor:
+    """[P + 1, R, T]"""
+    return torch.cat([probes, scores[None]]) if len(probes) else scores[None]
+
+
+def _evaluations(matrix: Tensor, probes: Tensor, half_width: Tensor | None) -> Evaluations:
+    return Evaluations(matrix.numpy(), probes.numpy(), np.array([]) if half_width is None else half_width.numpy())

@@ -56,9 +56,8 @@ class Memory:
             rng = generator(Purpose.REPLAY, self.seed, first + i)
             rng.random(out=orders[i])
             rng.random(out=uniforms[i])
-        held = [] if recall.by_task else [self._held(first + i) for i in range(count)]
-        sizes = self._ring_sizes(first, count) if recall.by_task else np.array([[len(each)] for each in held])
-        sizes = np.broadcast_to(sizes, uniforms.shape[:2])
+        tasks = (first + np.arange(count))[:, None] * batch // self.per_task  # [U, 1] those that are over
+        sizes = np.broadcast_to(self._sizes(first, tasks), uniforms.shape[:2])
         slot = np.zeros(uniforms.shape, np.int64)
         fitting = np.minimum(sizes, recall.size)
         whole = recall.by_task and recall.size >= self._kept_of_a_task  # nothing to choose: all that is kept, as it lies
@@ -75,30 +74,33 @@ class Memory:
             index = slot + ((np.arange(self.num_tasks) + 1) * self.per_task - kept)[:, None]
             slot = slot + (np.arange(self.num_tasks) * kept)[:, None]
         else:
-            index = np.stack([each[slot[i]] if len(each) else np.zeros_like(slot[i]) for i, each in enumerate(held)])
+            index = self._numbers(first, slot)
         write = self._writes[first * batch : (first + count) * batch].reshape(count, batch)
         empty = weight == 0
         index[empty] = slot[empty] = 0
         return Drawn(orders.argsort(-1), index, weight, slot, write)
 
-    def _held(self, unit: int) -> np.ndarray:
-        """What may be drawn for an observation: numbers of samples, by place."""
-        task = self._task(unit)
+    def _sizes(self, first: int, tasks: np.ndarray) -> np.ndarray:
+        """[U, G] or [U, 1] how much may be drawn from for each draw; [U, 1] `tasks` are over."""
+        keep, kept = self.recall.keep, self._kept_of_a_task
+        if self.recall.by_task:  # a draw is of a task; nothing of those that are not over
+            return np.where(np.arange(self.num_tasks) < tasks, kept, 0)
+        if keep == "reservoir":
+            so_far = (first + np.arange(len(tasks)))[:, None] * self.batch_size
+            return np.minimum(so_far, self.recall.capacity)
+        if keep == "ring":
+            return tasks * kept
+        return np.full_like(tasks, self.num_tasks * self.per_task) if keep == "all" else (tasks + 1) * self.per_task
+
+    def _numbers(self, first: int, slot: np.ndarray) -> np.ndarray:
+        """The numbers of the samples at places [U, G, K], of observation `first` and those after it."""
         if self.recall.keep == "reservoir":
-            return self._reservoir_content(unit)
+            held = (self._reservoir_content(first + i) for i in range(len(slot)))
+            return np.stack([each[at] if len(each) else np.zeros_like(at) for each, at in zip(held, slot, strict=True)])
         if self.recall.keep == "ring":
-            kept = self._kept_of_a_task
-            ends = (np.arange(task) + 1) * self.per_task
-            return (ends[:, None] - kept + np.arange(kept)).reshape(-1)
-        return np.arange((self.num_tasks if self.recall.keep == "all" else task + 1) * self.per_task)
-
-    def _ring_sizes(self, first: int, count: int) -> np.ndarray:
-        """[U, T] how much a ring holds of each task; nothing of those that are not over."""
-        over = np.arange(self.num_tasks) < np.array([[self._task(first + i)] for i in range(count)])
-        return np.where(over, self._kept_of_a_task, 0)
-
-    def _task(self, unit: int) -> int:
-        return unit * self.batch_size // self.per_task
+            task, within = np.divmod(slot, max(1, self._kept_of_a_task))
+            return (task + 1) * self.per_task - self._kept_of_a_task + within
+        return slot.copy()  # of what is kept whole, the place is the number
 
     @property
     def _kept_of_a_task(self) -> int:

@@ -2,10 +2,12 @@
 
 Meta-training is updates on trajectories. Meta-test learns the concepts of a random order one after another, never going back,
 and is tested after each number of concepts in the schedule: on what it learned (memory) and on held-out examples of the same
-concepts (generalisation). Its rate is chosen among candidates on meta-train concepts, for each number of concepts on its own.
+concepts (generalisation). Its rate is chosen among candidates on meta-train concepts; accuracy and memory after N concepts are
+at the rate chosen for N.
 
-Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them, at the rate chosen for that
-number of concepts; means over tasks weigh each by its number of concepts, so that `accuracy` is the one after all of them.
+Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them. All rows are at the rate
+chosen for the whole schedule: forgetting and every other difference are of one learner. Means over tasks weigh each by its
+number of concepts, so that `accuracy` is the one after all of them.
 
 Differences from the published evaluations (OML, Javed and White 2019, arXiv 1905.12588, and its code):
  1. The sequences of an order are nested: the first 10 of 200 are those of the sequence of 10.
@@ -16,24 +18,29 @@ Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from annotated_types import MaxLen, MinLen
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
+from metacl_run.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
 from metacl_run.data.base import ConceptData, ConceptPool, Half
 from metacl_run.data.validation import ValidationConcepts
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.errors import ConfigError, keyed, require, require_all
 from metacl_run.inner.engine import Engine
 from metacl_run.metrics import NO_PROBES
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.objectives import CLASSIFICATION, Objective
+from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import (
     EvalSplit,
     Outcome,
@@ -41,10 +48,11 @@ from metacl_run.protocols.base import (
     Run,
     Status,
     refuse_batch_norm,
+    refuse_beyond_memory,
     refuse_more_ranks_than_episodes,
 )
 from metacl_run.protocols.findings import Findings
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.meta_test import MetaTest, Scores
 from metacl_run.protocols.meta_test_plan import PHASES, TEXTS, Work, planned
 from metacl_run.protocols.representation import GATED_CONCEPTS, LOOKED_AT, describe, gate_activity
@@ -72,34 +80,30 @@ class MetaContinual(Protocol):
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "meta_continual"
     learner: ClassVar[type] = TrajectoryLearner
     data: ClassVar[type] = ConceptData
     unit_name: ClassVar[str] = "meta-update"
     looks_inside: ClassVar[bool] = False
 
-    updates: int
-    schedule: list[int]
-    orders: int
+    updates: CountFromZero
+    schedule: Annotated[list[Classes], MinLen(1), MaxLen(10**4)]
+    orders: Examples
     eval_split: EvalSplit
-    rates: list[float]
+    rates: Annotated[list[Positive], MinLen(1), MaxLen(1000)]
     lr_selection: Literal["train", "test"]
-    selection_orders: int
-    joint_epochs: int
-    eval_every: int
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
+    selection_orders: Examples
+    joint_epochs: StepsFromZero
+    eval_every: CountFromZero
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def __post_init__(self) -> None:
-        require(self.updates >= 0, "updates", self.updates, "must be at least 0")
-        steps = zip(self.schedule, self.schedule[1:], strict=False)
-        rising = bool(self.schedule) and self.schedule[0] >= 1 and all(a < b for a, b in steps)
-        require(rising, "schedule", self.schedule, "must be numbers of concepts from 1, each larger than the one before")
-        require(bool(self.rates) and min(self.rates) > 0, "rates", self.rates, "must be one or more numbers greater than 0")
-        require(len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ")
-        for name in ("orders", "selection_orders", "log_every"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("joint_epochs", "eval_every", "checkpoint_every"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
+        rising = all(a < b for a, b in zip(self.schedule, self.schedule[1:], strict=False))
+        require_all(
+            (rising, "schedule", self.schedule, "must be numbers of concepts, each larger than the one before"),
+            (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
+        )
 
     def objective(self, data: ConceptData) -> Objective:
         return data.objective
@@ -150,6 +154,9 @@ class MetaContinual(Protocol):
             require(learned % algo.step_examples == 0, "step_examples", algo.step_examples, most)
             if data.objective is not CLASSIFICATION:
                 require(algo.remember == 0, "remember", algo.remember, "must be 0: a function has no place of its own")
+        shown = algo.classes * algo.examples_per_class + algo.remember
+        numbers = algo.meta_batch_size * shown * math.prod(data.input_shape)
+        refuse_beyond_memory(numbers, f"algo.meta_batch_size={algo.meta_batch_size}", "a meta-batch of trajectories")
         network, params = self.network(algo, model, data, 0, torch.float32, None)
         refuse_batch_norm(network.module, model, "model=oml_small, model=conv4_image_small")
         algo.init(network, params)
@@ -169,6 +176,12 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
+    def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
+        return self.updates
+
+    def load(self, data: ConceptData, seeds: Sequence[int]) -> ConceptPool:
+        return self.seen(data).load_concepts()
+
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
@@ -185,7 +198,7 @@ class _TrajectoryLoop(Loop):
     def __init__(self, settings: MetaContinual, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, settings.seen(run.data)
         self.objective = self.data.objective
-        self.pool: ConceptPool = self.data.load_concepts().to(run.gpu.torch_device)
+        self.pool: ConceptPool = run.stream
         self.updates = settings.updates if self.algo.trains else 0
         starts = [0, *settings.schedule]
         self.sizes = [end - start for start, end in zip(starts, settings.schedule, strict=False)]
@@ -199,6 +212,7 @@ class _TrajectoryLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            notes=self.pool.notes,
         )
         drawn = [
             settings.network(self.algo, run.model, self.data, seed, self.dtype, run.gpu.compute_dtype) for seed in run.seeds
@@ -291,7 +305,7 @@ class _TrajectoryLoop(Loop):
         if self.position.unit == self.total:
             self._conclude()
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
         raise NotImplementedError  # this protocol probes and meta-tests instead
 
     def _probe(self) -> None:
@@ -376,7 +390,7 @@ class _TrajectoryLoop(Loop):
 
     def _conclude(self) -> None:
         """Puts the parts together: matrix, record of meta-test."""
-        held_out, _ = self._findings.at_chosen_rates()
+        held_out, _ = self._findings.along_one_rate()
         self.position.matrix = torch.stack([part.mean((1, -1)) for part in held_out.split(self.sizes, -1)], -1)
         self.run_.store.write_matrix(self.position.matrix.numpy())
         metas = [self._meta(replicate) for replicate in range(self._replicates)]
@@ -407,7 +421,7 @@ class _TrajectoryLoop(Loop):
                 also[f"joint_{self._score}"] = np.array(content["joint"])[:, -1].mean(-1)
         return replace(
             outcome,
-            probes=NO_PROBES,
+            evaluations=outcome.evaluations._replace(probes=NO_PROBES),
             probe_tasks=[],
             units=min(outcome.units, self.updates),
             sizes=self.sizes,

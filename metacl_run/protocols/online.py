@@ -6,6 +6,7 @@ Shapes: R replicates, T tasks, U observations in a block, B samples of an observ
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,24 +17,26 @@ from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
+from metacl_run.bounds import Count, CountFromZero, NonNegative
 from metacl_run.data.base import SampleData, SampleStream
 from metacl_run.data.validation import ValidationSamples
 from metacl_run.errors import ConfigError, keyed, require
 from metacl_run.inner.engine import Engine
 from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm
+from metacl_run.protocol_kind import ProtocolKind
+from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm, refuse_beyond_memory
+from metacl_run.protocols.held_out import HeldOut
 from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.loop import Evaluation, Loop
 from metacl_run.protocols.memory import Memory
+from metacl_run.protocols.rows import Future, Rows
 from metacl_run.randomness import Purpose, generator
 from metacl_run.types import Observation, Params, Samples
 
 BLOCK_BYTES = 64e6
 """Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
 LONGEST_BLOCK = 200
-TEST_AT_ONCE = 2000
-"""Test or validation samples that pass the network together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +48,25 @@ class Online(Protocol):
             is then not learned from (`data/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
         probe_samples: samples of each task that such a probe looks at; null: all.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
 
+    kind: ClassVar[ProtocolKind] = "online"
     learner: ClassVar[type] = StreamLearner
     data: ClassVar[type] = SampleData
     unit_name: ClassVar[str] = "observation"
 
     eval_split: EvalSplit
-    eval_every: int
-    probe_samples: int | None
-    log_every: int
-    checkpoint_every: float = field(metadata={"identity": False})
-
-    def __post_init__(self) -> None:
-        require(self.eval_every >= 0, "eval_every", self.eval_every, "must be at least 0")
-        probe = self.probe_samples
-        require(probe is None or probe >= 1, "probe_samples", probe, "must be at least 1, or null for all")
-        require(self.log_every >= 1, "log_every", self.log_every, "must be at least 1")
-        require(self.checkpoint_every >= 0, "checkpoint_every", self.checkpoint_every, "must be at least 0")
+    eval_every: CountFromZero
+    probe_samples: Count | None
+    rows_every: CountFromZero
+    eval_future: Future
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def seen(self, data: SampleData) -> SampleData:
         """The data as the run sees them: without their test half where it is judged on validation."""
@@ -84,6 +86,8 @@ class Online(Protocol):
             most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
             recall = algo.recall(tasks)
+        shown, pixels = recall.draws * recall.size, math.prod(data.input_shape)
+        refuse_beyond_memory(shown * pixels, f"algo: {type(algo).__name__} replays {shown} samples at once", "their images")
         usable = samples // algo.batch_size * algo.batch_size
         if recall.keep == "ring" and recall.capacity // tasks > usable:
             raise ConfigError(
@@ -99,6 +103,12 @@ class Online(Protocol):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
+
+    def count_units(self, algo: StreamLearner, data: SampleData) -> int:
+        return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
+
+    def load(self, data: SampleData, seeds: Sequence[int]) -> SampleStream:
+        return self.seen(data).load_samples(seeds)
 
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
@@ -118,7 +128,7 @@ class StreamLoop(Loop):
 
     def __init__(self, settings: Online, run: Run) -> None:
         self.settings, self.algo = settings, run.algo
-        self.stream: SampleStream = settings.seen(run.data).load_samples(run.seeds).to(run.gpu.torch_device)
+        self.stream: SampleStream = run.stream
         self.features_on = f"up to {FEATURE_SAMPLES} {settings.eval_split} samples of each task"
         batch = self.algo.batch_size
         super().__init__(
@@ -129,12 +139,23 @@ class StreamLoop(Loop):
             log_every=settings.log_every,
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
+            rows=Rows(every=settings.rows_every, future=settings.eval_future),
+            notes=[
+                *self.stream.notes,
+                *_beyond_batches(self.stream.samples_per_task, batch),
+                *_beyond_tasks(settings.eval_every, self.stream.samples_per_task // batch),
+            ],
         )
+        limits = {None, settings.probe_samples}
+        self.held_out = {limit: HeldOut(self.stream, self.num_tasks, limit, self.dtype) for limit in limits}
         outputs = run.data.count_outputs()
         drawn = [initial_params(run.model, run.data.input_shape, outputs, seed, self.dtype) for seed in run.seeds]
         module = drawn[0][0].to(self.device)
         self.network = Network(module, outputs, run.gpu.compute_dtype, self.stream.masks)
         self.initial = [params for _, params in drawn]
+        own = torch.tensor([outputs]) if self.stream.masks is None else self.stream.masks.sum(1)
+        self.chance = float((1 / own).mean())
+        self.forward_transfer = not run.data.new_outputs
         self.engine = Engine(kind=run.gpu.engine_kind)
         recall = self.algo.recall(self.num_tasks)
         sizes: dict[str, Any] = {"samples_per_task": self.units_per_task * batch, "batch_size": batch}
@@ -220,27 +241,16 @@ class StreamLoop(Loop):
 
     # --------------------------------------------------------------------------------------------------------- evaluation
 
-    def scores(self, *, whole: bool) -> tuple[Tensor, Tensor | None]:
-        limit = None if whole else self.settings.probe_samples
-        found = torch.zeros(2, len(self.memories), self.num_tasks, dtype=torch.float64)
-        for task in range(self.num_tasks):
-            samples = self.stream.test(task, limit)
-            for replicate, tested in enumerate(samples):
-                accuracy, size = self._accuracy(self._params_of(replicate), tested), len(tested.y)
-                found[0, replicate, task] = accuracy
-                found[1, replicate, task] = 1.96 * math.sqrt(accuracy * (1 - accuracy) / size)
-        return found[0], found[1]
+    def scores(self, tasks: range, *, whole: bool) -> Evaluation:
+        held_out = self.held_out[None if whole else self.settings.probe_samples]
+        params = [self._params_of(replicate) for replicate in range(len(self.memories))]
+        with torch.no_grad():
+            right, sizes = held_out.count(tasks, lambda replicate, x, task: self.network(params[replicate], x, task).argmax(-1))
+        accuracy = right / sizes
+        return Evaluation(accuracy, 1.96 * (accuracy * (1 - accuracy) / sizes).sqrt())
 
     def _params_of(self, replicate: int) -> Params:
         return {name: value[replicate] for name, value in self.position.state["params"].items()}
-
-    def _accuracy(self, params: Any, tested: Samples) -> float:
-        correct = 0
-        with torch.no_grad():
-            for part in zip(*(each.split(TEST_AT_ONCE) for each in tested), strict=True):
-                x, y, task = part
-                correct += int((self.network(params, x.to(self.dtype), task).argmax(-1) == y).sum())
-        return correct / len(tested.y)
 
     # ------------------------------------------------------------------------------------------------------- look inside
 
@@ -263,3 +273,19 @@ class StreamLoop(Loop):
     def features(self, replicate: int, task: int) -> dict[str, Tensor]:
         params, x = self._params_of(replicate), self.stream.test(task, FEATURE_SAMPLES)[replicate].x.to(self.dtype)
         return features_by_layer(self.network.module, lambda: self.network(params, x), FEATURE_COLUMNS)
+
+
+def _beyond_batches(samples: int, batch: int) -> list[str]:
+    """What to say of a task's samples that fill no batch."""
+    left = samples % batch
+    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
+
+
+def _beyond_tasks(eval_every: int, units: int) -> list[str]:
+    """What to say of probes that never come."""
+    if eval_every < units or not eval_every:
+        return []
+    return [
+        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within "
+        "tasks"
+    ]

@@ -15,7 +15,10 @@ import numpy as np
 import yaml
 
 from metacl_run.errors import StorageError
-from metacl_run.metrics import ON_VALIDATION, TUNED_ON, chance_level
+from metacl_run.intervals import Bounds
+from metacl_run.marks import ON_VALIDATION, TRANSDUCTIVE_MARK, TUNED_ON, chance_level, was_transductive
+from metacl_run.metric_table import TRANSDUCTIVE
+from metacl_run.protocol_kind import kind_of
 from metacl_run.reporting import sequence_records
 from metacl_run.reporting.insight_records import Insight, read
 from metacl_run.reporting.sequence_records import Sequences
@@ -49,7 +52,7 @@ class Run(NamedTuple):
     eval_seen: np.ndarray
     """[P] tasks learned, or being learned, at an evaluation; 0 before any learning."""
     eval_scores: np.ndarray
-    """[R, P, T]"""
+    """[R, P, T], NaN where a task was not evaluated."""
     probe_scores: np.ndarray
     """[R, P, T] the same on what probes look at, which may be less: what can be compared from one evaluation to the next."""
     train_units: np.ndarray
@@ -87,14 +90,27 @@ class Run(NamedTuple):
         return SCORES[self.summary["score"]]
 
     @property
+    def possible(self) -> Bounds:
+        """What a score can be."""
+        return self.objective.least, self.objective.largest
+
+    @property
+    def transductive_score(self) -> float | None:
+        """The score with all queries of an episode together; None where there is none beside that of each query alone."""
+        metric = self.summary["metrics"].get(f"{TRANSDUCTIVE}{self.objective.score_name}")
+        return None if metric is None else metric["mean"]
+
+    @property
     def chance(self) -> float | None:
-        return chance_level(self.config)
+        return self.summary["chance"]
 
     @property
     def evaluation_error(self) -> float | None:
         """95% half-width of one seed's score at the last evaluation, over what it was evaluated on; mean over seeds."""
         half = np.array(self.summary["evaluation_half_width"], dtype=float)
-        return float((np.sqrt((half**2).sum(1)) / half.shape[1]).mean()) if half.size and np.isfinite(half).all() else None
+        if not half.size or not np.isfinite(half).any(axis=1).all():
+            return None
+        return float((np.sqrt(np.nansum(half**2, 1)) / np.isfinite(half).sum(1)).mean())
 
     @property
     def probe_units(self) -> np.ndarray:
@@ -133,21 +149,32 @@ class Run(NamedTuple):
 
     @property
     def rows_reached(self) -> int:
-        """Leading rows of the matrix that hold numbers in every replicate."""
-        finite = np.isfinite(self.matrix).all(axis=(0, 2))
-        return int(np.argmin(finite)) if not finite.all() else len(finite)
+        """Rows of the matrix from the first to the last that every replicate reached; not all tasks need have been evaluated
+        in each, see `whole_rows`."""
+        reached = np.isfinite(self.matrix).any(axis=2).all(axis=0)
+        return int(np.argmin(reached)) if not reached.all() else len(reached)
+
+    @property
+    def whole_rows(self) -> list[int]:
+        """Those of the rows reached in which every task learned by then was evaluated; of row 0, all tasks."""
+        finite = np.isfinite(self.matrix[:, : self.rows_reached]).all(axis=0)
+        return [row for row, tasks in enumerate(finite) if tasks[: row or None].all()]
+
+    @property
+    def future_is_evaluated(self) -> bool:
+        """Whether all tasks to come were evaluated as well."""
+        return bool(np.isfinite(self.matrix[:, self.whole_rows]).all())
 
     def task_label(self, task: int, width: int = 24) -> str:
         """The number and name of a task, "3: Hebrew"; "task 3" where replicates order the tasks differently; of a segment of a
         sequence, its name alone, "classes 11 to 50"."""
-        names = {replicate[task] for replicate in self.summary["task_names"]}
+        names = {" ".join(replicate[task].split()) for replicate in self.summary["task_names"]}
         name = names.pop() if len(names) == 1 else ""
-        if not name:
+        if not name or name == f"task {task + 1}":
             return f"task {task + 1}"
         if self.sequences is not None:
             return name
-        label = name if str(task + 1) in name.split() else f"{task + 1}: {name}"
-        return label if len(label) <= width else label[: width - 1] + "…"
+        return cut(f"{task + 1}: {name}", width)
 
     def column_label(self, task: int) -> str:
         """What stands over a column of the accuracy matrix: the number of a task; what a segment holds, on two lines."""
@@ -161,10 +188,15 @@ class Run(NamedTuple):
         return "task" if self.sequences is None else self.objective.concepts
 
 
+def cut(text: str, width: int) -> str:
+    """At most so many characters, the last of them dots where some had to go."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def load(directory: Path) -> Run:
     """Reads what `tracking/store.py` wrote; StorageError says which file is missing or broken."""
     config = _config(directory)
-    summary = {"eval_split": _eval_split(config), **_summary(directory)}
+    summary = _complete(_summary(directory), config)
     records = _records(directory / "metrics.jsonl")
     shape = len(summary["seeds"]), len(summary["task_names"][0]) if summary["task_names"] else 0
     evaluations = _evaluations(records, summary["score"], *shape)
@@ -177,8 +209,22 @@ def load(directory: Path) -> Run:
 def marks(summary: dict[str, Any]) -> list[str]:
     """What has to be known of a run's numbers before they are read."""
     split, test = summary["eval_split"], summary["meta_test"]
-    found = [ON_VALIDATION] if split == "validation" else []
+    found = [TRANSDUCTIVE_MARK] if summary.get("transductive") else []
+    found += [ON_VALIDATION] if split == "validation" else []
     return [*found, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else found
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config says of protocol and model, by full keys."""
+    groups = {group: config.get(group) for group in ("protocol", "model")}
+    return {f"{group}.{key}": value for group, node in groups.items() if isinstance(node, dict) for key, value in node.items()}
+
+
+def _complete(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """With what summaries of earlier versions do not say, worked out from the config."""
+    kind = kind_of(summary, config)
+    known = {"eval_split": _eval_split(config), "chance": chance_level(kind, config)}
+    return {**known, "transductive": was_transductive(_flat(config)), **summary, "protocol_kind": kind}
 
 
 def _eval_split(config: dict[str, Any]) -> str:
@@ -208,33 +254,46 @@ def _matrix(directory: Path, replicates: int, tasks: int) -> np.ndarray:
     if not path.exists() or not tasks:
         return np.full((replicates, tasks + 1, tasks), np.nan)
     try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=float)
+        matrix = np.asarray(np.load(path, allow_pickle=False), dtype=float)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
+    if matrix.shape != (replicates, tasks + 1, tasks):
+        raise StorageError(f"{path} is of shape {matrix.shape}, but the run has {replicates} seeds and {tasks} tasks")
+    return matrix
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    """Every whole line; a line cut short by a kill is left out."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    """Every whole line, the scores of evaluations as arrays at once; a line cut short by a kill is left out."""
+    if not path.exists():
+        return []
     try:
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
-    except ValueError as error:
+        with open(path, "rb") as file:
+            return [_compact(json.loads(line)) for line in file if line.endswith(b"\n")]
+    except (OSError, ValueError) as error:
         raise StorageError(f"{path} is damaged: {error}") from error
+
+
+def _compact(record: dict[str, Any]) -> dict[str, Any]:
+    if record.get("kind") != "eval":
+        return record
+    return {key: np.array(value, dtype=float) if isinstance(value, list) else value for key, value in record.items()}
 
 
 def _evaluations(
     records: list[dict[str, Any]], score: str, replicates: int, tasks: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    by_unit = {}  # a unit repeated by a continued run counts once, as it came last
-    for record in records:
-        if record.get("kind") == "eval" and tasks:
-            seen = record["task"] + 1 if record["row"] is None else record["row"]
-            by_unit[record["unit"]] = (seen, record[score], record.get("probe", record[score]))
-    units = sorted(by_unit)
-    shape = len(units), replicates, tasks
-    seen, whole, probed = (np.array([by_unit[unit][i] for unit in units]) for i in range(3))
-    scores, probes = (each.astype(float).reshape(shape).swapaxes(0, 1) for each in (whole, probed))
-    return np.array(units, dtype=int), seen.astype(int), scores, probes
+    """Units, tasks seen, scores, and scores on what probes look at; see `Run`."""
+    by_unit = {record["unit"]: record for record in records if record.get("kind") == "eval" and tasks}
+    units = sorted(by_unit)  # a unit repeated by a continued run counts once, as it came last
+    seen = np.zeros(len(units), dtype=int)
+    scores, probes = np.full((2, replicates, len(units), tasks), np.nan)
+    for place, unit in enumerate(units):
+        record = by_unit[unit]
+        seen[place] = record["task"] + 1 if record["row"] is None else record["row"]
+        which = record["tasks"].astype(int) if "tasks" in record else slice(None)
+        scores[:, place, which] = record[score]
+        probes[:, place, which] = record.get("probe", record[score])
+    return np.array(units, dtype=int), seen, scores, probes
 
 
 def _training(records: list[dict[str, Any]], replicates: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Figures against work done: score of every task, mean score, training loss. Shapes as in collect.py."""
+"""Figures against work done: mean score, training loss, what a switch of tasks does. Shapes as in collect.py."""
 
 from __future__ import annotations
 
@@ -7,88 +7,75 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from metacl_run.metrics import interval95, shown
-from metacl_run.reporting.captions import Panel, subtitle
 from metacl_run.reporting.collect import Run
+from metacl_run.reporting.lines import extent, running_mean, seeds_line, smoothing
+from metacl_run.reporting.panel import Panel, spread_words, subtitle
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.style import (
     BLUE,
     GREY,
     INK,
     PALE,
-    SHADE,
     VERMILLION,
     accuracy_axis,
     end_labels,
     error_axis,
-    ink_on,
     page,
     task_colours,
 )
+from metacl_run.reporting.work_axis import MOST_PATCHES, work_axis
 
 SIZE = (6.0, 3.2)
-MAX_LABELS = 12
 MAX_POINTS = 1000
+MOST_SWITCHES = 8
+"""Of more switches of tasks only the mean and the middle of them are drawn."""
 
 
-def accuracy_by_task(run: Run, panel: Panel) -> Figure:
-    """One line a task with its band; of one task, its learning curve beside the score in training."""
+def learning_curve(run: Run, panel: Panel) -> Figure:
+    """Of a single task: the score on held-out problems beside that in training."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
-    work_axis(axes, run, strip=run.num_tasks > 1)
+    work_axis(axes, run, strip=False)
     axes.set_ylabel(run.objective.score_words)
-    mean, half = run.probe_scores.mean(axis=0), interval95(run.probe_scores)  # [P, T]
-    _score_axis(axes, run, mean, half)
-    colours = task_colours(run.num_tasks)
-    for task, colour in enumerate(colours):
-        begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
-        after = run.eval_units >= begin
-        before = run.eval_units <= (run.eval_units[after][0] if after.any() else run.eval_units[-1])
-        axes.plot(run.eval_units[before], mean[before, task], color=colour, lw=0.8, alpha=0.5)
-        mean_line(axes, run.eval_units[after], mean[after, task], half[after, task], colour)
-        for index in np.flatnonzero(run.eval_units == end):
-            axes.plot(end, mean[index, task], "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
-    shown = [task for task in range(0, run.num_tasks, math.ceil(run.num_tasks / MAX_LABELS)) if np.isfinite(mean[-1, task])]
-    ends = [float(mean[-1, task]) for task in shown]
-    texts = [run.task_label(task) for task in shown] if run.num_tasks > 1 else ["held out"] * len(shown)
-    inks = [colours[task] for task in shown]
-    score = run.objective.score_name
-    if run.num_tasks == 1 and score in run.train:
-        units, values = _thinned(run.train_units, run.train[score])
-        training = running_mean(values.mean(axis=0))
-        axes.plot(units, training, color=GREY, lw=1.1, zorder=1.8)
-        if np.isfinite(training[-1]):
-            ends, texts, inks = [*ends, float(training[-1])], [*texts, "in training"], [*inks, GREY]
-    end_labels(axes, run.eval_units[-1], ends, texts, inks, 8.5)
+    held_out = run.eval_scores[:, :, 0]
+    lines = [("held out", run.eval_units, held_out, BLUE)]
+    if run.objective.score_name in run.train:
+        units, values = thinned(run.train_units, run.train[run.objective.score_name])
+        lines.append(("in training", units, np.stack([running_mean(each) for each in values]), GREY))
+    score_axis(axes, run, held_out)
+    for _, units, values, colour in lines:
+        seeds_line(axes, units, values, colour, run.possible)
+    ended = [(name, float(values.mean(axis=0)[-1]), colour) for name, _, values, colour in lines]
+    known = [each for each in ended if math.isfinite(each[1])]
+    texts = [f"{name} {shown(end, run.objective)}" for name, end, _ in known]
+    end_labels(axes, run.eval_units[-1], [end for _, end, _ in known], texts, [colour for _, _, colour in known], 8.5)
     return figure
 
 
 def mean_accuracy(run: Run, panel: Panel) -> Figure:
-    """The mean over tasks seen so far, and over all T tasks."""
+    """The mean over tasks seen so far and, where those to come were evaluated, over all T tasks."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=True)
-    names, colours = ("tasks seen so far", "all tasks"), (BLUE, VERMILLION)
-    lines, whole = _means(run, run.probe_scores), _means(run, run.eval_scores)  # two of [R, P] each
-    _score_axis(axes, run, np.stack(lines).mean(axis=1), np.stack([interval95(values) for values in lines]))
+    lines = [("tasks seen so far", mean_seen(run, run.eval_scores), BLUE)]
+    if run.future_is_evaluated:
+        lines.append(("all tasks", run.eval_scores.mean(axis=2), VERMILLION))
+    score_axis(axes, run, np.stack([values for _, values, _ in lines], -1))
     axes.set_ylabel("mean accuracy" if run.objective.higher_is_better else run.objective.score_words)
-    ends = run.eval_units % run.units_per_task == 0
-    for values, all_of_it, colour in zip(lines, whole, colours, strict=True):
-        mean_line(axes, run.eval_units, values.mean(axis=0), interval95(values), colour)
-        if run.probes_look_at_less:
-            dots = all_of_it.mean(axis=0)[ends]
-            axes.plot(run.eval_units[ends], dots, "o", color=colour, ms=4, mec="white", mew=0.6, zorder=4, clip_on=False)
-    last = [float(values.mean(axis=0)[-1]) for values in whole]
-    if np.isfinite(last).all():
-        texts = [f"{name} {shown(end, run.objective)}" for name, end in zip(names, last, strict=True)]
-        end_labels(axes, run.eval_units[-1], last, texts, colours, 8.5)
+    for _, values, colour in lines:
+        seeds_line(axes, run.eval_units, values, colour, run.possible)
+    known = [np.flatnonzero(np.isfinite(values).all(axis=0)) for _, values, _ in lines]
+    if all(map(len, known)):
+        ends = [float(values.mean(axis=0)[places[-1]]) for (_, values, _), places in zip(lines, known, strict=True)]
+        texts = [f"{name} {shown(end, run.objective)}" for (name, _, _), end in zip(lines, ends, strict=True)]
+        end_labels(axes, run.eval_units[known[0][-1]], ends, texts, [colour for _, _, colour in lines], 8.5)
     return figure
 
 
-def _means(run: Run, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[R, P] over the tasks seen so far and over all, of [R, P, T]."""
+def mean_seen(run: Run, scores: np.ndarray) -> np.ndarray:
+    """[R, P] over the tasks seen so far, of [R, P, T]; NaN where not all of them were evaluated."""
     seen = [scores[:, p, : number or None].mean(axis=1) for p, number in enumerate(run.eval_seen)]
-    return np.stack(seen, axis=1), scores.mean(axis=2)
+    return np.stack(seen, axis=1)
 
 
 def stability_gap(run: Run, panel: Panel) -> Figure:
@@ -96,22 +83,27 @@ def stability_gap(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9, left=0.9)
     switches = after_switches(run)
     colours = task_colours(run.num_tasks)
-    for task, (units, change) in switches.items():
-        axes.plot(units, change.mean(axis=0), color=colours[task], lw=0.9, alpha=0.8)
     longest = max((units for units, _ in switches.values()), key=len)
-    whole = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)]).mean(axis=0)  # [R, P]
-    mean_line(axes, longest, whole.mean(axis=0), interval95(whole), INK)
+    complete = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)])  # [S, R, P]
+    few = len(switches) <= MOST_SWITCHES
+    if few:
+        for task, (units, change) in switches.items():
+            axes.plot(units, change.mean(axis=0), color=colours[task], lw=0.9, alpha=0.8)
+    else:
+        low, high = np.quantile(complete.mean(axis=1), [0.1, 0.9], axis=0)
+        axes.fill_between(longest, low, high, color=GREY, alpha=0.2, lw=0)
+    seeds_line(axes, longest, complete.mean(axis=0), INK)
     axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
     axes.set_xlim(0, run.units_per_task)
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_xlabel(f"{run.unit_name}s since the switch to a new task")
     axes.set_ylabel(f"change of {run.objective.score_words} on earlier tasks")
-    axes.yaxis.set_major_formatter("{x:+.2f}")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    shown = list(switches)[:: math.ceil(len(switches) / 6)]
-    ends = [float(switches[task][1].mean(axis=0)[-1]) for task in shown]
-    texts = [*(f"learning {run.task_label(task, 16)}" for task in shown), f"mean of {len(switches)} switches"]
-    end_labels(axes, longest[-1], [*ends, float(whole.mean(axis=0)[-1])], texts, [*(colours[t] for t in shown), INK], 8.5)
+    axes.yaxis.set_major_formatter("{x:+.3f}" if np.ptp(axes.get_ylim()) < 0.05 else "{x:+.2f}")
+    named = list(switches) if few else []
+    ends = [float(switches[task][1].mean(axis=0)[-1]) for task in named]
+    texts = [*(f"learning {run.task_label(task, 16)}" for task in named), f"mean of {len(complete)} switches"]
+    end_labels(axes, longest[-1], [*ends, float(complete[:, :, -1].mean())], texts, [*(colours[t] for t in named), INK], 8.5)
     return figure
 
 
@@ -125,27 +117,41 @@ def after_switches(run: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     found = {}
     for task in range(1, run.num_tasks):
         chosen = (run.eval_units >= task * length) & (run.eval_units <= (task + 1) * length)
-        if chosen.sum() > 1:
-            values = run.probe_scores[:, chosen, :task].mean(axis=2)
-            found[task] = (run.eval_units[chosen] - task * length, values - values[:, :1])
+        values = run.probe_scores[:, chosen, :task].mean(axis=2)
+        there = np.isfinite(values).all(axis=0)
+        if there[:1].all() and there.sum() > 1:
+            values = values[:, there]
+            found[task] = (run.eval_units[chosen][there] - task * length, values - values[:, :1])
     return found
+
+
+def training_loss_panel(run: Run, title: str, explanation: str) -> Panel:
+    """Of any protocol: whether what is drawn is smoothed depends on how much was recorded."""
+    units, _ = thinned(run.train_units, run.train["loss"])
+    smoothed = any(smoothing(int(part.sum())) > 1 for part in loss_parts(run, units))
+    kept = (
+        "every record" if len(units) == len(run.train_units) else f"means of {-(-len(run.train_units) // len(units))} records"
+    )
+    drawn = f"Running mean; pale: {kept}." if smoothed else f"{kept.capitalize()}."
+    return Panel("training_loss", title, f"{drawn} {spread_words(run)}", explanation)
 
 
 def training_loss(run: Run, panel: Panel) -> Figure:
     """The recorded loss and its running mean; logarithmic where it spans more than a factor of fifty."""
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=0.4)
     work_axis(axes, run, strip=run.num_phases > 1)
-    units, values = _thinned(run.train_units, run.train["loss"])
+    units, values = thinned(run.train_units, run.train["loss"])
     mean = values.mean(axis=0)
-    task_of = np.minimum((units - 1) // run.units_per_task, run.num_phases - 1)
-    for task in np.unique(task_of):  # apart, so that the running mean does not smear the jump between two tasks
-        part = task_of == task
+    for part in loss_parts(run, units):
         smooth = np.stack([running_mean(replicate) for replicate in values[:, part]])
-        axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
-        mean_line(axes, units[part], smooth.mean(axis=0), interval95(smooth), BLUE)
+        if smoothing(len(units[part])) > 1:
+            axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
+        seeds_line(axes, units[part], smooth, BLUE, (0.0, math.inf))
     finite = mean[np.isfinite(mean)]
     if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # as text: powers of ten would need mathematics, which names do not get
+        axes.yaxis.set_minor_formatter(NullFormatter())
     elif len(finite) and finite.min() >= 0:
         axes.set_ylim(0, finite.max() * 1.05 or 1.0)
     axes.grid(axis="y", color=PALE, lw=0.6)
@@ -153,66 +159,24 @@ def training_loss(run: Run, panel: Panel) -> Figure:
     return figure
 
 
-def mean_line(axes: Axes, units: np.ndarray, mean: np.ndarray, half: np.ndarray, colour: str) -> None:
-    """A mean with its band, [points]; a dash where there is one point only."""
-    axes.plot(units, mean, color=colour, lw=1.7, marker="_" if len(units) == 1 else "", ms=7, zorder=3)
-    if np.isfinite(half).any():
-        axes.fill_between(units, mean - half, mean + half, color=colour, alpha=0.14, lw=0, zorder=2)
+def loss_parts(run: Run, units: np.ndarray) -> list[np.ndarray]:
+    """[N] masks of what is smoothed together: apart by task, so that the running mean does not smear the jump between two,
+    unless there are too many to be told apart."""
+    if run.num_phases > MOST_PATCHES:
+        return [np.ones(len(units), dtype=bool)]
+    task_of = np.minimum((units - 1) // run.units_per_task, run.num_phases - 1)
+    return [task_of == task for task in np.unique(task_of)]
 
 
-def _score_axis(axes: Axes, run: Run, mean: np.ndarray, half: np.ndarray) -> None:
-    """A y axis for lines [...] with bands of half that width, or none where it is NaN."""
-    half = np.nan_to_num(half)
-    band = np.stack([mean - half, mean + half])
+def score_axis(axes: Axes, run: Run, values: np.ndarray, named_chance: bool = True) -> None:
+    """A y axis for [R, ...] with what their seeds spread over, as suits the score."""
     if run.objective.higher_is_better:
-        accuracy_axis(axes, np.clip(band, 0, 1), run.chance)  # kept within what an accuracy can be
+        accuracy_axis(axes, extent(values, run.possible), run.chance, named_chance)
     else:
-        error_axis(axes, mean, band)
+        error_axis(axes, values.mean(axis=0), extent(values, run.possible))
 
 
-def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:
-    """x from 0 to the whole run, task segments told apart, the point marked where an unfinished run ended."""
-    total = run.num_phases * run.units_per_task
-    reached = max([0, *run.eval_units[-1:], *run.train_units[-1:]])
-    axes.set_xlim(0, max(total, reached))
-    axes.set_xlabel(f"{run.unit_name}s")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=bins, integer=True))
-    for task in range(1, run.num_phases, 2):
-        axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=SHADE, lw=0, zorder=0)
-    if strip:
-        _task_strip(axes, run)
-    if reached < total and run.summary["status"] != "completed":
-        axes.axvline(reached, color=VERMILLION, lw=1.2, ls=":")
-        frame = axes.get_xaxis_transform()
-        ended = axes.text(reached, 1.085 if strip else 1.02, run.summary["status"], transform=frame)
-        ended.set(ha="center", va="bottom", fontsize=8, color=VERMILLION)
-
-
-def _task_strip(axes: Axes, run: Run) -> None:
-    """A numbered bar over the axes in the colour of the task being learned."""
-    frame = axes.get_xaxis_transform()
-    width = run.units_per_task
-    for task, colour in enumerate(task_colours(run.num_tasks)):
-        begin = task * width
-        axes.add_patch(Rectangle((begin, 1.015), width, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
-        if task % math.ceil(run.num_tasks / 25) == 0:
-            number = axes.text(begin + width / 2, 1.04, str(task + 1), transform=frame)
-            number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
-    label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
-    label.set(ha="right", va="center", fontsize=6.5, color=GREY)
-
-
-def running_mean(values: np.ndarray) -> np.ndarray:
-    """[N] mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
-    window = max(1, len(values) // 20)
-    finite = np.isfinite(values)
-    kernel = np.ones(window)
-    counts = np.convolve(finite, kernel, mode="same")
-    sums = np.convolve(np.where(finite, values, 0.0), kernel, mode="same")
-    return np.where(finite, sums / np.maximum(counts, 1), np.nan)
-
-
-def _thinned(units: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def thinned(units: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[N] and [R, N] as at most MAX_POINTS means of neighbours, for a file that stays small."""
     if len(units) <= MAX_POINTS:
         return units.astype(float), values

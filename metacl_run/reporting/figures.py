@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from metacl_run.files import storage_errors, write_atomically
-from metacl_run.reporting import curves, insight_figures, matrices, sequence_figures
-from metacl_run.reporting.captions import Panel, panels
+from metacl_run.reporting import curves, insight_figures, matrices, sequence_figures, task_curves
+from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.panel import Panel
 from metacl_run.reporting.style import RC
 
 DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
-    "accuracy_by_task": curves.accuracy_by_task,
+    "accuracy_by_task": lambda run, panel: (task_curves.draw if run.num_tasks > 1 else curves.learning_curve)(run, panel),
     "mean_accuracy": curves.mean_accuracy,
     "forgetting": matrices.forgetting,
     "accuracy_matrix": matrices.accuracy_matrix,
@@ -65,7 +67,9 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = []
     for suffix, metadata in UNSTAMPED.items():
         content = io.BytesIO()
-        figure.savefig(content, format=suffix, metadata=metadata)
+        with warnings.catch_warnings():  # a name may be in a script that no font at hand has: it is drawn as boxes
+            warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+            figure.savefig(content, format=suffix, metadata=metadata)
         paths.append(stem.with_name(f"{stem.name}.{suffix}"))
         write_atomically(paths[-1], content.getvalue())
     return paths

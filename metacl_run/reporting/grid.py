@@ -28,6 +28,7 @@ class Cell:
         text: what is shown, in plain Unicode; every notation escapes it in its own way.
         mark: raised behind the text, "*" or "a"; a note says what it means.
         tone: its colour in HTML.
+        links: (words, address) of what it is about, for HTML; one is laid on the text, several follow it.
         numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text, and the mark
             nowhere.
     """
@@ -36,6 +37,7 @@ class Cell:
     mark: str = ""
     tone: Tone = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    links: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -169,21 +171,36 @@ def _latex_mark(mark: str) -> str:
 # --------------------------------------------------------------------------------------------------------------------- CSV
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a formula begins with; in full width too."""
+_NO_FORMULA = re.compile(r"-|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
+
+
 def to_csv(grid: Grid) -> str:
-    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none."""
+    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none, and texts as
+    `csv_text` has them."""
     names = [list(dict.fromkeys(name for row in grid.rows for name in row[i].numbers)) for i in range(len(grid.headings))]
     head: list[str] = []
     for heading, parts in zip(grid.headings, names, strict=True):
         head += [f"{heading} {part}" for part in parts] or [heading]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(csv_text, head))
     for row in grid.rows:
         fields: list[str] = []
         for cell, parts in zip(row, names, strict=True):
-            fields += [_csv(cell.numbers.get(part)) for part in parts] or [cell.text]
+            fields += [_csv(cell.numbers.get(part)) for part in parts] or [csv_text(cell.text)]
         writer.writerow(fields)
     return file.getvalue()
+
+
+def csv_text(text: str) -> str:
+    """As it is; behind an apostrophe where a spreadsheet would take it for a formula and compute it. A number is none.
+
+    Every end of a line is "\\n": the writer does not quote a lone "\\r", behind which a reader would begin another row.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(_FORMULA) and not _NO_FORMULA.fullmatch(text) else text
 
 
 def _csv(value: Number) -> str:
@@ -205,7 +222,31 @@ def to_html(grid: Grid) -> Markup:
     return Markup(f'<div class="scroll">{table}</div>\n{below}')
 
 
+WIDEST_CELL = 28
+"""Characters of a cell that stay on one line in HTML; of a longer one all words may be parted."""
+
+
 def _html(cell: Cell, column: int) -> str:
-    tone = f' class="{escape(cell.tone)}"' if cell.tone else ""
-    content = f"{escape(cell.text)}<sup>{escape(cell.mark)}</sup>" if cell.mark else escape(cell.text)
-    return f"<td{tone}>{content}</td>" if column else f'<th scope="row"{tone}>{content}</th>'
+    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(", cell.text)
+    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
+    marked = f' class="{escape(" ".join(classes))}"' if classes else ""
+    content = _breakable(cell.text)
+    if len(cell.links) == 1:
+        content = _link(content, cell.links[0][1])
+    if cell.mark:
+        content += Markup("<sup>{}</sup>").format(cell.mark)
+    if len(cell.links) > 1:
+        content += Markup(" <small>{}</small>").format(Markup(" ").join(_link(*link) for link in cell.links))
+    return f"<td{marked}>{content}</td>" if column else f'<th scope="row"{marked}>{content}</th>'
+
+
+def _breakable(text: str) -> Markup:
+    """A number and what stands in brackets behind it may come on two lines, and a path after each of its parts."""
+    number, bracket, behind = text.partition(" (")
+    if bracket and re.search(r"\d$", number):
+        return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)
+    return escape(text).replace("/", Markup("/<wbr>"))
+
+
+def _link(words: str, address: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, words)

@@ -15,13 +15,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.metrics import interval95
-from metacl_run.reporting.captions import Panel, pairs, subtitle
+from metacl_run.reporting.captions import pairs
 from metacl_run.reporting.collect import Run
-from metacl_run.reporting.curves import MAX_LABELS, SIZE, mean_line, work_axis
-from metacl_run.reporting.style import BLUE, CONFLICT, GREY, PALE, SHADE, accuracy_axis, end_labels, ink_on, page, parts
+from metacl_run.reporting.curves import SIZE
+from metacl_run.reporting.lines import extent, seeds_line
+from metacl_run.reporting.panel import Panel, subtitle
+from metacl_run.reporting.style import (
+    BLUE,
+    CONFLICT,
+    GREY,
+    PALE,
+    SHADE,
+    accuracy_axis,
+    end_labels,
+    ink_on,
+    label_width,
+    page,
+    parts,
+)
+from metacl_run.reporting.work_axis import work_axis
 
 MOST_LAYERS = 12
+MAX_LABELS = 12
+NAME = 34
+"""Characters of a task's name beside a row."""
+CKA = (0.0, 1.0)
+SMALLEST_CELL = 0.42
+"""Inches of a cell that holds a number which can be read."""
 COLUMNS = 3
 
 
@@ -39,7 +59,7 @@ def learned_rates(run: Run, panel: Panel) -> Figure:
         work_axis(axes, run, strip=False, bins=4)
         bottom, median, top = values[name]
         axes.fill_between(run.insight.rate_units, bottom, top, color=BLUE, alpha=0.18, lw=0)
-        mean_line(axes, run.insight.rate_units, median, np.full_like(median, np.nan), BLUE)
+        seeds_line(axes, run.insight.rate_units, median[None], BLUE)
         axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
         axes.set_ylim(min(0.0, low) - margin, max(0.0, high) + margin)
         axes.set_title(name, fontsize=9, loc="left", pad=4)
@@ -61,7 +81,7 @@ def gradient_alignment(run: Run, panel: Panel) -> Figure:
     titles = [f"after task {stage}{mean}" for stage, mean in zip(stages, means, strict=True)]
     everywhere = np.ones((len(seen.tasks), len(seen.tasks)), dtype=bool)
     np.fill_diagonal(everywhere, False)
-    labels = [run.task_label(task, 18) for task in seen.tasks]
+    labels = [run.task_label(task, NAME) for task in seen.tasks]
     drawn = [(title, matrix, _limit(*matrices)) for title, matrix in zip(titles, matrices, strict=True)]
     return _heat_maps(run, panel, drawn, everywhere, labels, [str(task + 1) for task in seen.tasks], "task")
 
@@ -71,7 +91,7 @@ def interference(run: Run, panel: Panel) -> Figure:
     met, became = pairs(run)
     tasks = run.insight.tasks
     lower = np.tril(np.ones_like(met, dtype=bool))
-    labels = [f"learning {run.task_label(task, 18)}" for task in tasks[1:]]
+    labels = [f"learning {run.task_label(task, NAME)}" for task in tasks[1:]]
     change = "accuracy change" if run.objective.higher_is_better else "fall of error"
     drawn = [
         ("cosine of gradients when it began", met, _limit(met)),
@@ -86,14 +106,12 @@ def feature_drift(run: Run, panel: Panel) -> Figure:
     figure, axes = page(panel.title, subtitle(run), panel.caption, SIZE, right=1.9)
     work_axis(axes, run, strip=True)
     means = {layer: values.mean(axis=0) for layer, values in seen.drift.items()}
-    bands = {layer: np.nan_to_num(interval95(values)) for layer, values in seen.drift.items()}
-    edges = np.stack([[means[layer] - bands[layer], means[layer] + bands[layer]] for layer in means])
-    accuracy_axis(axes, np.clip(edges, 0, 1), None)
+    accuracy_axis(axes, np.concatenate([extent(values, CKA) for values in seen.drift.values()]), None)
     axes.set_ylabel("CKA with features when learned")
     colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.85, len(means)))
     inks = dict(zip(means, map(matplotlib.colors.to_hex, colours), strict=True))
     for layer, values in seen.drift.items():
-        mean_line(axes, seen.drift_units, means[layer], interval95(values), inks[layer])
+        seeds_line(axes, seen.drift_units, values, inks[layer], CKA)
         axes.plot(seen.drift_units, means[layer], "o", color=inks[layer], ms=3.5, zorder=3)
     shown = [layer for layer in list(means)[:: math.ceil(len(means) / MAX_LABELS)] if np.isfinite(means[layer][-1])]
     ends = [float(means[layer][-1]) for layer in shown]
@@ -121,8 +139,8 @@ def _heat_maps(
 ) -> Figure:
     """One or two matrices side by side, each (title, values, limit of its colours); cells that are not `there` stay white."""
     count = len(rows)
-    cell = float(np.clip(3.0 / count, 0.15, 0.55))
-    side, gap, left = cell * count, 0.75, 1.9
+    cell = float(np.clip(3.0 / count, 0.15, 0.55)) if count > 9 else max(3.0 / count, SMALLEST_CELL) if count > 5 else 0.55
+    side, gap, left = cell * count, 0.75, label_width(rows)
     width = max(len(drawn) * side + (len(drawn) - 1) * gap, 4.2)
     figure, whole = page(panel.title, subtitle(run), panel.caption, (width, max(side, 1.0)), right=0.85, left=left)
     places = parts(figure, whole, 1, len(drawn), gap, 0.0) if len(drawn) > 1 else [whole]
@@ -130,8 +148,8 @@ def _heat_maps(
         image = axes.imshow(values, cmap=CONFLICT, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         for row, column in np.argwhere(there & ~np.isfinite(values)):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=SHADE, lw=0))
-        if cell >= 0.3:
-            _numbers(axes, image, values, cell)
+        if cell >= SMALLEST_CELL:
+            _numbers(axes, image, values)
         axes.set_title(title, fontsize=8.5, loc="left", pad=5)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -149,9 +167,9 @@ def _heat_maps(
     return figure
 
 
-def _numbers(axes: Axes, image: Any, values: np.ndarray, cell: float) -> None:
+def _numbers(axes: Axes, image: Any, values: np.ndarray) -> None:
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             text = f"{value:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
             ink = ink_on(image.to_rgba(value))
-            axes.text(column, row, text, ha="center", va="center", fontsize=min(8.0, cell * 17), color=ink)
+            axes.text(column, row, text, ha="center", va="center", fontsize=8.0, color=ink)

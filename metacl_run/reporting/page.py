@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -26,6 +28,12 @@ def inline_svg(path: Path, title: str) -> Markup | None:
     body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
     label = Markup('<svg role="img" aria-label="{}" ').format(title)
     return Markup(body.replace("<svg ", label, 1))
+
+
+def report_link(run_dir: Path, folder: Path) -> str | None:
+    """The address of a run's report on a page that lies in `folder`; None where the run has no report."""
+    report = run_dir / "report.html"
+    return quote(os.path.relpath(report.resolve(), folder.resolve()).replace(os.sep, "/")) if report.exists() else None
 
 
 def stylesheet() -> Markup:

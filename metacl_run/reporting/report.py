@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from metacl_run.files import write_atomically
-from metacl_run.metrics import MEANINGS, SEQUENCE_MEANINGS
-from metacl_run.reporting.captions import panels, subtitle
+from metacl_run.metric_table import metrics_of
+from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.matrices import MOST_CELLS, WIDEST_NAME
+from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.page import inline_svg, stylesheet, template
-from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
-from metacl_run.reporting.terminal import interval, number
+from metacl_run.reporting.panel import subtitle
+from metacl_run.reporting.report_stamp import stamp
+from metacl_run.reporting.sequence_tables import (
+    length_heading,
+    lengths_table,
+    metric_heading,
+    rate_heading,
+    sentence,
+    unmeasured,
+)
 
 STATUS_WORDS = {
     "completed": "The run completed.",
@@ -30,10 +41,13 @@ def write(run_dir: Path) -> Path:
     """Writes report.html from the run's files and the figures `figures.draw` left; returns its path."""
     run = load(run_dir)
     score = run.objective.score_name
-    tiles, meanings = (TILES, MEANINGS[score]) if run.sequences is None else (SEQUENCE_TILES, SEQUENCE_MEANINGS[score])
+    tiles = TILES if run.sequences is None else SEQUENCE_TILES
+    known = metrics_of(run.objective, in_sequence=run.sequences is not None)
     test = None if run.sequences is None else run.sequences.meta_test
+    own, together = apart(run.summary["metrics"])
     drawn = [(panel, inline_svg(run_dir / "figures" / f"{panel.name}.svg", panel.title)) for panel in panels(run)]
-    html = template("metacl_run.reporting", "report.html.j2", number, interval, flat).render(
+    html = template("metacl_run.reporting", "report.html.j2", number, spread_text, flat).render(
+        mark=stamp(run_dir / "summary.json", (run_dir / "figures").glob("[!.]*.*")),
         stylesheet=stylesheet(),
         run=run,
         summary=run.summary,
@@ -41,15 +55,20 @@ def write(run_dir: Path) -> Path:
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.summary["status"], run.summary["status"]),
         sentence=sentence(run) if run.num_tasks else None,
-        tiles=[name for tile in tiles if (name := tile.format(score=score)) in run.summary["metrics"]],
-        meanings=meanings,
+        tiles=[name for tile in tiles if (name := tile.format(score=score)) in own],
+        together=together,
+        metric_tables=[("Metrics", own), ("Transductive metrics", together)],
+        meanings={name: metric.meaning for name, metric in known.items()},
         metric_heading=metric_heading(run.summary),
         meta_test=test,
-        lengths=lengths_table(test) if test is not None else [],
+        length_heading=length_heading(test) if test is not None else "",
+        spread_heading=spread_heading(len(run.summary["seeds"])),
+        lengths=lengths_table(test, run.objective) if test is not None else [],
         rate_heading=rate_heading(test) if test is not None else "",
         score=run.objective.score_words,
         figures=[(panel, svg) for panel, svg in drawn if svg],
         matrix=_matrix_rows(run),
+        unmeasured=unmeasured(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run_dir / "report.html"
@@ -58,10 +77,14 @@ def write(run_dir: Path) -> Path:
 
 
 def _matrix_rows(run: Run) -> list[tuple[str, list[str]]]:
-    """(stage, score of every task): the mean over replicates of the rows reached."""
-    mean = run.matrix[:, : run.rows_reached].mean(axis=0) if run.num_replicates else run.matrix[0:0].sum(axis=0)
-    stages = ["before learning", *(f"after {run.task_label(task)}" for task in range(run.num_tasks))]
-    return [(stage, [number(value) for value in row]) for stage, row in zip(stages, mean, strict=False)]
+    """(stage, score of every task): the mean over replicates, of the rows in which all tasks learned by then were evaluated;
+    none of a matrix too large to be read."""
+    if run.num_tasks > MOST_CELLS:
+        return []
+    stages = ["before learning", *(f"after {run.task_label(task, WIDEST_NAME)}" for task in range(run.num_tasks))]
+    mean = run.matrix.mean(axis=0) if run.num_replicates else run.matrix.sum(axis=0)
+    defined = [[None if np.isnan(value) else float(value) for value in mean[row]] for row in run.whole_rows]
+    return [(stages[row], [number(value) for value in values]) for row, values in zip(run.whole_rows, defined, strict=True)]
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

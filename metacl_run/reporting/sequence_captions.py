@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import Run
+from metacl_run.reporting.curves import training_loss_panel
+from metacl_run.reporting.lines import smoothing
 from metacl_run.reporting.panel import Panel, spread_words
-from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences
+from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences, interval_is_over
 from metacl_run.reporting.words import words
 
 
@@ -41,8 +44,11 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
     count = f"{orders} order{'s' if orders > 1 else ''}"
     if test.joint is not None and test.joint.shape[2] != orders:
         count += f" (joint training: {test.joint.shape[2]})"
-    pooled = count if replicates == 1 else f"{count} for each of {replicates} seeds, pooled"
-    lines = f"Mean over {pooled}" + (", with its 95% bootstrap interval." if replicates * orders > 1 else ", so no interval.")
+    every = count if replicates == 1 else f"{count} for each of {replicates} seeds"
+    independent = orders if replicates == 1 else replicates
+    band = (
+        f", with its 95% interval over {interval_is_over(replicates)}." if independent >= FEWEST else ", without an interval."
+    )
     seeds = " Thin: each seed." if replicates > 1 else ""
     said, concepts, examples = words(run.objective), run.objective.concepts, run.objective.examples
     bound = (
@@ -50,26 +56,22 @@ def _sequence_accuracy(run: Run, test: MetaTest) -> Panel:
         if test.joint is not None
         else ""
     )
-    pooling = (
-        f" The bands show what the order of the {concepts} does; how seeds differ is in the table of metrics."
-        if replicates > 1
-        else ""
-    )
+    over = "" if replicates > 1 else f" One meta-trained network: another seed may differ by more than orders of {concepts} do."
     chance = " Chance is one guess among the classes learned." if run.objective.higher_is_better else ""
     stays, goes = ("stays high", "falls") if run.objective.higher_is_better else ("stays low", "rises")
     return Panel(
         "sequence_accuracy",
         f"{said.score.capitalize()} after learning unseen {concepts} one after another",
-        f"{mark(test)}{lines}{seeds}",
+        f"{mark(test)}Mean over {every}{band}{seeds}",
         f"{mark(test)}The learner meets each of the {concepts} once and never again. Held out: other {examples} of those it "
         f"has learned. Memory: the very {examples} it learned from. Where memory {stays} and held out {goes}, it remembers "
         f"them but does not know the {concepts}; where both {said.worsens.removesuffix('s')}, it forgets."
-        f"{bound}{chance}{pooling}",
+        f"{bound}{chance}{over}",
     )
 
 
 def _forgetting_curve(run: Run, test: MetaTest) -> Panel:
-    span = window(test.longest)
+    span = smoothing(test.longest)
     concepts, worsens = run.objective.concepts, words(run.objective).worsens
     title = "How well a class is recognised, by how many were learned after it"
     if not run.objective.higher_is_better:
@@ -90,10 +92,19 @@ def _accuracy_matrix(run: Run, test: MetaTest) -> Panel:
     return Panel(
         "accuracy_matrix",
         f"{run.objective.score_words.capitalize()} on every part of the sequence after each part",
-        f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}",
+        f"{mark(test)}Framed: right after the part itself was learned. Mean over orders. {seeds}{_matrix_rate(test)}",
         f"{mark(test)}Read down a column to see one group of {run.objective.concepts} over time: below its frame is what "
         "learning further ones did to it; above its frame it had not been learned yet.",
     )
+
+
+def _matrix_rate(test: MetaTest) -> str:
+    """At which learning rates the rows are, where there was a choice."""
+    if test.chosen is None or not len(test.rates) > 1:
+        return ""
+    if test.rate_of_matrix is None:
+        return " Every row at the rate chosen for it."
+    return f" All rows at the rate chosen for all {test.longest}."
 
 
 def _choice_of_rate(run: Run, test: MetaTest) -> Panel:
@@ -136,12 +147,8 @@ def _probes(run: Run, found: Sequences) -> Panel:
 
 
 def _training_loss(run: Run) -> Panel:
-    return Panel(
-        "training_loss",
-        "Loss of meta-training",
-        f"Running mean; pale: every record. {spread_words(run)}",
-        "The loss of the outer objective: on what was just learned and on other examples, after learning in sequence.",
-    )
+    explanation = "The loss of the outer objective: on what was just learned and on other examples, after learning in sequence."
+    return training_loss_panel(run, "Loss of meta-training", explanation)
 
 
 def _representation(run: Run, inside: Representation) -> Panel:
@@ -172,8 +179,3 @@ def _gate_activity(run: Run, gate: np.ndarray) -> Panel:
         "A row is a class, a column a unit of the gate. A column of one colour treats every class alike; one that changes "
         "from row to row opens for some classes only, which keeps learning these from disturbing the others.",
     )
-
-
-def window(length: int) -> int:
-    """Places that the running mean of the forgetting curve spans."""
-    return max(1, length // 20)

@@ -11,14 +11,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from metacl_run.metrics import bootstrap95, interval95
-from metacl_run.reporting.captions import subtitle
 from metacl_run.reporting.collect import Run
-from metacl_run.reporting.curves import MAX_LABELS, SIZE, mean_line, running_mean, work_axis
-from metacl_run.reporting.panel import Panel
-from metacl_run.reporting.sequence_records import MetaTest, pool
+from metacl_run.reporting.curves import SIZE
+from metacl_run.reporting.lines import extent, running_mean, seeds_line, smoothing
+from metacl_run.reporting.panel import Panel, subtitle
+from metacl_run.reporting.sequence_records import MetaTest, intervals
 from metacl_run.reporting.style import (
     BLUE,
     GREY,
@@ -29,10 +27,13 @@ from metacl_run.reporting.style import (
     accuracy_axis,
     end_labels,
     error_axis,
+    integer_ticks,
     page,
     shades,
 )
+from metacl_run.reporting.work_axis import work_axis
 
+MAX_LABELS = 12
 MAX_TICKS = 8
 MOST_EXAMPLES = 6
 WIDEST = 2.5
@@ -49,8 +50,8 @@ def sequence_accuracy(run: Run, panel: Panel) -> Figure:
     if test.joint is not None:
         lines.append(("joint training", test.joint, INK, "--"))
     everywhere = np.arange(test.lengths[0], test.longest + 1)
-    pooled = [pool(values) for _, values, _, _ in lines]
-    edges = np.concatenate([bootstrap95(values).ravel() for values in pooled] + [values.mean(axis=1) for values in pooled])
+    bands = [intervals(values, run.possible) for _, values, _, _ in lines]
+    edges = np.concatenate([*(band.ravel() for band in bands), *(values.mean(axis=2).ravel() for _, values, _, _ in lines)])
     ends: list[float] = []
     texts: list[str] = []
     inks: list[str] = []
@@ -60,8 +61,8 @@ def sequence_accuracy(run: Run, panel: Panel) -> Figure:
         ends, texts, inks = [1 / test.longest], [f"chance {1 / test.longest:.2g}"], [GREY]
     else:
         error_axis(axes, edges, edges)
-    for (name, values, colour, style), orders in zip(lines, pooled, strict=True):
-        mean, band = orders.mean(axis=1), bootstrap95(orders)
+    for (name, values, colour, style), band in zip(lines, bands, strict=True):
+        mean = values.mean(axis=(0, 2))
         axes.plot(test.lengths, mean, style, color=colour, lw=1.7, zorder=3)
         axes.plot(test.lengths, mean, "o", color=colour, ms=4.5, mec="white", mew=0.7, zorder=4, clip_on=False)
         _band(axes, test.lengths, mean, band, colour)
@@ -84,16 +85,19 @@ def forgetting_curve(run: Run, panel: Panel) -> Figure:
     ages = np.arange(test.longest)
     raw = [values[:, ::-1] for values in (test.place_held_out, test.place_memory)]  # [R, N], youngest first
     smooth = [np.stack([running_mean(replicate) for replicate in values]) for values in raw]
-    _score_axis(axes, run, np.concatenate([values.mean(axis=0) for values in raw]))
+    _score_axis(
+        axes, run, np.concatenate([*(values.mean(axis=0) for values in raw), *(extent(each, run.possible) for each in smooth)])
+    )
     means = [values.mean(axis=0) for values in smooth]
     names = ("held out", "memory")
-    for values, line, mean, colour in zip(raw, smooth, means, (BLUE, ORANGE), strict=True):
-        axes.plot(ages, values.mean(axis=0), color=colour, lw=0.6, alpha=0.35)
-        mean_line(axes, ages, mean, interval95(line), colour)
+    for values, line, colour in zip(raw, smooth, (BLUE, ORANGE), strict=True):
+        if smoothing(test.longest) > 1:
+            axes.plot(ages, values.mean(axis=0), color=colour, lw=0.6, alpha=0.35)
+        seeds_line(axes, ages, line, colour, run.possible)
     axes.set_xlim(0, max(1, test.longest - 1))
     axes.set_xlabel(f"{run.objective.concepts} learned after it")
     axes.set_ylabel(run.objective.score_words)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    integer_ticks(axes.xaxis)
     if np.isfinite([mean[-1] for mean in means]).all():
         texts = [f"{name} {mean[-1]:.2f}" for name, mean in zip(names, means, strict=True)]
         end_labels(axes, ages[-1], [float(mean[-1]) for mean in means], texts, (BLUE, ORANGE), 8.5)
@@ -136,15 +140,14 @@ def probes(run: Run, panel: Panel) -> Figure:
     work_axis(axes, run, strip=False)
     both = [("held out", found.probe_held_out, BLUE), ("memory", found.probe_memory, ORANGE)]
     means = [values.mean(axis=0) for _, values, _ in both]
-    halves = [np.nan_to_num(interval95(values)) for _, values, _ in both]
-    edges = np.stack([[mean - half, mean + half] for mean, half in zip(means, halves, strict=True)])
+    edges = np.concatenate([extent(values, run.possible) for _, values, _ in both])
     if run.objective.higher_is_better:
-        accuracy_axis(axes, np.clip(edges, 0, 1), 1 / found.probe_length)
+        accuracy_axis(axes, edges, 1 / found.probe_length)
     else:
         error_axis(axes, np.stack(means), edges)
     axes.set_ylabel(f"{run.objective.score_words} on {found.probe_length} {run.objective.concepts}")
     for (_, values, colour), mean in zip(both, means, strict=True):
-        mean_line(axes, found.probe_units, mean, interval95(values), colour)
+        seeds_line(axes, found.probe_units, values, colour, run.possible)
         axes.plot(found.probe_units, mean, "o", color=colour, ms=3.5, zorder=3)
     last = [float(mean[-1]) for mean in means]
     if np.isfinite(last).all():
@@ -202,7 +205,7 @@ def gate_activity(run: Run, panel: Panel) -> Figure:
     axes.set_xlabel("unit of the gate, most active first")
     axes.set_ylabel("class")
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    integer_ticks(axes.xaxis)
     for spine in axes.spines.values():
         spine.set_visible(False)
     _bar(figure, axes, image)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacl_run.metrics import TUNED_ON
+from metacl_run.intervals import Bounds, interval95
+from metacl_run.marks import TUNED_ON
 
 
 class Representation(NamedTuple):
@@ -57,6 +58,9 @@ class MetaTest(NamedTuple):
     def longest(self) -> int:
         return int(self.lengths[-1])
 
+    rate_of_matrix: np.ndarray | None
+    """[R] the one rate of the accuracy matrix and of all differences of scores; None where there is no rate, and of runs of
+    version 0.1, whose rows are at the rates of `chosen`."""
     eval_split: str
     """Of which split the classes were, "test" or "validation"."""
 
@@ -88,7 +92,7 @@ class Sequences(NamedTuple):
 
 def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
     """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
-    if summary["protocol"] != "meta_continual":
+    if summary["protocol_kind"] != "meta_continual":
         return None
     by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
     probes = [by_unit[unit] for unit in sorted(by_unit)]
@@ -100,9 +104,18 @@ def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | 
     return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, test)
 
 
-def pool(values: np.ndarray) -> np.ndarray:
-    """[R, S, O] -> [S, R * O]: the orders of all seeds side by side."""
-    return np.swapaxes(values, 0, 1).reshape(values.shape[1], -1)
+def intervals(values: np.ndarray, possible: Bounds) -> np.ndarray:
+    """The 95% interval of the mean at every length, [R, S, O] -> [S, 2].
+
+    Orders of one seed share what it has meta-learned, so they are averaged first and the interval is over seeds. Of a single
+    seed it is over orders, and says nothing about another seed: `interval_is_over` has the words. NaN of two seeds.
+    """
+    return interval95(values[0].T if len(values) == 1 else values.mean(axis=-1), possible)
+
+
+def interval_is_over(replicates: int) -> str:
+    """What `intervals` are over."""
+    return "orders, one seed" if replicates == 1 else "seeds"
 
 
 def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
@@ -120,6 +133,7 @@ def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
         place_memory=_array(content["by_place"]["memory"]),
         representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
         gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
+        rate_of_matrix=_optional(content.get("rate_of_matrix")),
         eval_split=eval_split,
     )
 

@@ -38,6 +38,7 @@ RC: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "metacl_run",
     "path.simplify": True,
+    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 """Holds only inside `matplotlib.rc_context(RC)`. The fixed salt makes the SVG the same bytes for the same run."""
 
@@ -68,6 +69,11 @@ def page(
     return figure, axes
 
 
+def label_width(labels: Sequence[str]) -> float:
+    """Inches of a left margin that holds tick labels, within reason."""
+    return float(np.clip(0.3 + 0.075 * max(map(len, labels), default=0), 0.9, 3.9))
+
+
 def parts(figure: Figure, axes: Axes, rows: int, columns: int, across: float, down: float) -> list[Axes]:
     """Axes of equal size in place of one, row by row, with gaps of `across` and `down` inches."""
     box = axes.get_position()
@@ -87,6 +93,16 @@ def task_colours(num_tasks: int) -> list[str]:
     if num_tasks <= 6:
         return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:num_tasks]
     return shades(num_tasks)
+
+
+def task_image(num_tasks: int) -> np.ndarray:
+    """[1, T, 3] the same colours as an image."""
+    return np.array([[matplotlib.colors.to_rgb(colour) for colour in task_colours(num_tasks)]])
+
+
+def integer_ticks(axis: Any, bins: int = 8) -> None:
+    """Ticks at whole numbers only, be there room for one alone."""
+    axis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=bins, integer=True, min_n_ticks=1))
 
 
 def shades(count: int) -> list[str]:
@@ -150,8 +166,8 @@ def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
     axes.grid(axis="y", color=PALE, lw=0.6)
 
 
-def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None) -> None:
-    """A y axis in tenths that holds all of `values` and the chance level, with a line for the latter."""
+def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:
+    """A y axis in tenths that holds all of `values` and the chance level, with a line for the latter and its name."""
     finite = values[np.isfinite(values)]
     low = min([*finite, 1.0 if chance is None else chance]) - 0.02
     high = max([*finite, 0.0 if chance is None else chance]) + 0.02
@@ -163,6 +179,7 @@ def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None) -> None:
     axes.grid(axis="y", color=PALE, lw=0.6)
     if chance is not None:
         axes.axhline(chance, color=GREY, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
+    if chance is not None and named_chance:
         axes.annotate(
             f"chance {chance:.2f}",
             (0, chance),

@@ -9,9 +9,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metacl_run.intervals import FEWEST
 from metacl_run.reporting.collect import load, marks
+from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
 from metacl_run.reporting.sequence_records import MetaTest
-from metacl_run.reporting.sequence_tables import lengths_table, metric_heading, rate_heading, sentence
+from metacl_run.reporting.sequence_tables import (
+    length_heading,
+    lengths_table,
+    metric_heading,
+    rate_heading,
+    sentence,
+    unmeasured,
+)
+from metacl_run.scores import Score
 
 MAX_SEEDS = 5
 COLOURS = {"completed": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}
@@ -27,17 +37,20 @@ def show(run_dir: Path, console: Console) -> None:
     console.print(f"[bold {COLOURS.get(status, 'red')}]{status}[/]  {escape(head)}", highlight=False)
     for mark in marks(summary):
         console.print(f"[bold yellow]{mark}[/]", highlight=False)
-    if summary["error"]:
+    if summary["error"] and status != "failed":  # what failed is on its way to the user already
         console.print(escape(summary["error"]), style="red", highlight=False)
     if summary["metrics"]:
         few = 1 < len(summary["seeds"]) <= MAX_SEEDS
         _print_table(metrics_table(summary, each=few), metrics_table(summary, each=False), console)
     if run.sequences is not None and run.sequences.meta_test is not None:
         test = run.sequences.meta_test
-        wide, narrow = (sequence_table(test, run.objective.concepts, intervals=intervals) for intervals in (True, False))
+        wide, narrow = (sequence_table(test, run.objective, intervals=intervals) for intervals in (True, False))
         _print_table(wide, narrow, console)
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=not console.is_terminal)
+    left_out = unmeasured(run)
+    if left_out is not None:
+        console.print(left_out, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     if run.evaluation_error is not None:
         score = run.objective.score_words
         measured = f"Within one seed, the last evaluation gives {score} to ±{number(run.evaluation_error)} (95%)."
@@ -63,48 +76,41 @@ def _print_table(wide: Table, narrow: Table, console: Console) -> None:
 
 
 def metrics_table(summary: dict[str, Any], each: bool) -> Table:
-    """Mean, 95% interval of several seeds and, with `each`, every seed's value."""
-    seeds = summary["seeds"]
+    """Mean, what the seeds spread over and, with `each`, every seed's value; in a column of its own, the transductive mean."""
+    seeds, own, together = summary["seeds"], *apart(summary["metrics"])
+    heading = None if each and len(seeds) < FEWEST else spread_heading(len(seeds))
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(metric_heading(summary), no_wrap=True)
     table.add_column("mean", justify="right", style="bold")
-    if len(seeds) > 1:
-        table.add_column("95% interval", justify="center", no_wrap=True)
+    if heading is not None:
+        table.add_column(heading, justify="center", no_wrap=True)
     for seed in seeds if each else []:
         table.add_column(f"seed {seed}", justify="right", style="dim")
-    for name, metric in summary["metrics"].items():
+    if together:
+        table.add_column("transductive", justify="right")
+    for name, metric in own.items():
         row = [name, number(metric["mean"])]
-        if len(seeds) > 1:
-            row.append(interval(metric["ci95"]))
-        table.add_row(*row, *(number(value) for value in metric["values"] if each))
+        if heading is not None:
+            row.append(spread_text(metric))
+        row += [number(value) for value in metric["values"] if each]
+        table.add_row(*row, *([number(together[name]["mean"])] if name in together else []))
     return table
 
 
-def sequence_table(test: MetaTest, concepts: str, intervals: bool) -> Table:
-    """The meta-test, a row a number of `concepts`; with `intervals`, the 95% bootstrap interval over orders of every mean."""
-    lengths = lengths_table(test)
+def sequence_table(test: MetaTest, score: Score, intervals: bool) -> Table:
+    """The meta-test, a row a number of concepts; with `intervals`, what every mean spreads over."""
+    lengths = lengths_table(test, score)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"{concepts} learned", no_wrap=True)
+    table.add_column(f"{score.concepts} learned", no_wrap=True)
     for name in lengths[0].scores:
         table.add_column(name, justify="right", style="bold")
         if intervals:
-            table.add_column("95% of orders", justify="center", no_wrap=True)
+            table.add_column(length_heading(test), justify="center", no_wrap=True)
     if test.chosen is not None:
         table.add_column(rate_heading(test), justify="right")
     for length in lengths:
         row = [str(length.classes)]
-        for mean, bounds in length.scores.values():
-            row += [number(mean), interval(bounds)] if intervals else [number(mean)]
+        for mean, ends in length.scores.values():
+            row += [number(mean), ends] if intervals else [number(mean)]
         table.add_row(*row, *([length.rate] if test.chosen is not None else []))
     return table
-
-
-def number(value: float | None) -> str:
-    """Three decimals, a dash for what is not defined."""
-    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
-
-
-def interval(bounds: list[float | None]) -> str:
-    """'0.701 to 0.745'; words, since bounds may be negative."""
-    low, high = bounds
-    return "-" if low is None or high is None else f"{number(low)} to {number(high)}"

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metacl_run.compose import compose_job
-from metacl_run.config import Experiment, load
+from metacl_run.compose import experiment_of
 from metacl_run.errors import ConfigError, UserError
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
@@ -38,6 +37,8 @@ class Ended(NamedTuple):
     error: str | None = None
     sweep_stopped: bool = False
     """Whether that was because the sweep was asked to stop."""
+    data_missing: bool = False
+    """Whether its data are missing or broken; such a job leaves no run directory."""
 
 
 def shared(jobs: Sequence[Job]) -> list[str]:
@@ -73,7 +74,7 @@ def plan_each(
     mistakes = []
     for overrides in jobs:
         try:
-            built = checked(overrides, user_folder)
+            built = experiment_of(overrides, user_folder)
             planned.append(Job(tuple(overrides), built.directory, built.rerun))
         except bearable as error:
             planned.append(error)
@@ -90,11 +91,6 @@ def distinct(jobs: Sequence[Job]) -> list[Job]:
     for job in jobs:
         found.setdefault(job.directory, job)
     return list(found.values())
-
-
-def checked(overrides: Sequence[str], user_folder: str | None) -> Experiment:
-    """The experiment of a job. Raises UserError."""
-    return load(*compose_job(overrides, user_folder), overrides)
 
 
 def refusal_of_all(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:

@@ -6,22 +6,25 @@ to: its checkpoint is written and the same command goes on with it.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from metacl_run.errors import RunIsLockedError, UserError
-from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended, checked
+from metacl_run.compose import experiment_of
+from metacl_run.errors import DataError, RunIsLockedError, UserError
+from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended
 
 LOOK_EVERY = 0.3
 """Seconds between two looks at a job that is watched."""
+SERVER_GONE = 255
+"""What multiprocessing gives as the exit status of a process whose server is gone."""
 OUTPUT = "output.log"
 """In the run's directory: what a job printed that had no terminal of its own."""
 
@@ -53,20 +56,27 @@ def run(
     process.start()
     theirs.close()
     asked = False
-    with _passed_on(process) as interrupted:
-        while process.is_alive():
-            process.join(LOOK_EVERY)
-            if not asked and process.is_alive() and watch():
-                os.kill(process.pid, signal.SIGTERM)  # type: ignore[arg-type]
+    with _passed_on(process.pid) as interrupted:
+        while not _has_ended(process, ours):
+            if not asked and watch():
+                _stop(process.pid)
                 asked = True
     return _ending(process, ours, interrupted=bool(interrupted))
 
 
+def _has_ended(process: Any, ours: Connection) -> bool:
+    """Whether the job has, after a moment's wait. It holds the other end of our pipe as long as it lives; of the
+    process, multiprocessing says status 255 as soon as the server that forked it is gone."""
+    return ours.poll(LOOK_EVERY) or (not process.is_alive() and process.exitcode != SERVER_GONE)
+
+
 def _ending(process: Any, ours: Connection, *, interrupted: bool) -> Ended:
     try:
-        ended = ours.recv() if ours.poll() else _killed(process.exitcode)
+        ended = ours.recv() if ours.poll() else None
     except EOFError:
-        ended = _killed(process.exitcode)
+        ended = None
+    process.join()
+    ended = ended or _killed(process.exitcode)
     return Ended(INTERRUPTED, sweep_stopped=True) if interrupted and ended.status != COMPLETED else ended
 
 
@@ -75,18 +85,24 @@ def _killed(code: int | None) -> Ended:
         name = signal.Signals(-code).name if -code in {each.value for each in signal.Signals} else str(-code)
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         return Ended(FAILED, f"its process was killed by {name}{hint}")
+    if code == SERVER_GONE:
+        return Ended(FAILED, "its process was killed, and so was the server that had started it (out of memory?)")
     return Ended(FAILED, f"its process ended with status {code}")
 
 
-@contextmanager
-def _passed_on(process: Any) -> Iterator[list[int]]:
+def _stop(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _passed_on(pid: int) -> Iterator[list[int]]:
     """Passes SIGINT and SIGTERM on to the process while inside; the list has those that came."""
     came: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
         came.append(number)
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGTERM)
+        _stop(pid)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -113,9 +129,10 @@ def _job(
             os.dup2(descriptor, standard)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     ended = outcome(overrides, user_folder)
-    answer.send(ended)
-    answer.close()
     sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the sweep is gone, and has nobody to tell
+        answer.send(ended)
+    answer.close()
 
 
 def outcome(overrides: Sequence[str], user_folder: str | None) -> Ended:
@@ -123,12 +140,12 @@ def outcome(overrides: Sequence[str], user_folder: str | None) -> Ended:
     from metacl_run.experiment import run as run_experiment
 
     try:
-        return Ended(run_experiment(checked(overrides, user_folder)))
+        return Ended(run_experiment(experiment_of(overrides, user_folder)))
     except RunIsLockedError as error:
         return Ended(BUSY, str(error))
     except UserError as error:
         print(f"metacl-run: {error}", file=sys.stderr)
-        return Ended(FAILED, str(error))
+        return Ended(FAILED, str(error), data_missing=isinstance(error, DataError))
     except KeyboardInterrupt:
         return Ended(INTERRUPTED)
     except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed

@@ -16,13 +16,14 @@ from typing import Any
 
 import filelock
 
-from metacl_run.compose import Parts
+from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import StorageError, UserError
-from metacl_run.files import storage_errors
+from metacl_run.files import remove_unfinished, storage_errors
+from metacl_run.overrides import Parts
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import refuse_sweeper, wants_status
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended, checked
+from metacl_run.sweeps.command import check_launcher, wants_status
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from metacl_run.tracking.archive import read
 
@@ -30,27 +31,30 @@ from metacl_run.tracking.archive import read
 def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
     """Runs the trials that are missing and shows the best; the exit status."""
     if not multirun:
-        raise ConfigError(f"{next(line for line in parts.command if line.startswith('search.'))}: goes with metacl-run -m")
+        line = next(line for line in parts.command if line.lstrip("+").startswith("search"))
+        raise ConfigError(f"{line}: goes with metacl-run -m")
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
-    refuse_sweeper(parts.hydra)
+    check_launcher(parts.hydra)
     settings = fill(SearchSettings, asked["search"], "search")
-    if settings.trials < 1:
-        raise ConfigError(f"search.trials={settings.trials}: must be at least 1")
     search = prepare(settings, parts, user_folder)
     from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
 
+    points = search.count_points()
+    trials = settings.trials if points is None else min(settings.trials, points)
+    if trials < settings.trials:
+        print(f"search.trials={settings.trials}: there are only {points} different settings to try")
     if wants_status(asked):
         if not search.folder.is_dir():
             print(f"search in {search.folder}: not started")
-            return FAILED
-        done = write_results(search, open_study(search))
-        return COMPLETED if done >= settings.trials else FAILED
+        else:
+            write_results(search, open_study(search))
+        return COMPLETED
     ended: list[Ended] = []
     with _alone(search.folder):
         study = open_study(search)
         retry_unfinished(study)
-        left = settings.trials - finished(study)
+        left = trials - finished(study)
         print(f"search in {search.folder}: {max(0, left)} trials to go; " + "; ".join(each.text for each in search.dimensions))
         if left > 0:
             ended = _launch(search, left, parts.hydra, user_folder)
@@ -59,7 +63,7 @@ def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         print(f"a trial failed: {why}")
     if any(each.status in (INTERRUPTED, NOT_STARTED) for each in ended):
         return INTERRUPTED
-    return COMPLETED if done >= settings.trials else FAILED
+    return COMPLETED if done >= trials else FAILED
 
 
 @contextmanager
@@ -75,6 +79,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"{folder}: another process runs this search. hydra/launcher= runs trials side by side"
             ) from None
     try:
+        remove_unfinished(folder)
         yield
     finally:
         lock.release()
@@ -86,7 +91,7 @@ def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str 
         return sweep.call_through(Trials(search, user_folder), trials_of, hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
         return [Ended(INTERRUPTED)]
-    except ConfigError:
+    except UserError:
         raise
     except Exception as error:  # a launcher may raise anything; the study says what its trials came to
         return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
@@ -106,16 +111,21 @@ class Trials:
 
         if self.stopped:
             return Ended(NOT_STARTED)
-        trial, overrides = ask(self.search)
+        asked = ask(self.search)
+        if asked is None:
+            return Ended(COMPLETED)  # another has had every point
+        trial, overrides = asked
         name = f"trial {trial.number + 1}"
         try:
-            directory = checked(overrides, self.user_folder).directory
+            experiment = experiment_of(overrides, self.user_folder)
         except UserError as error:
             tell(self.search, trial, None, directory=None)
             return Ended(FAILED, f"{name}: {error}")
         chosen = " ".join(overrides[len(self.search.fixed) :])
         print(f"\n{name}: {chosen}" if self.shares_terminal else f"{name} starts: {chosen}", flush=True)
-        watch = Watch(self.search, trial, directory)
+        directory = experiment.directory
+        units = experiment.protocol.count_units(experiment.algo, experiment.data)
+        watch = Watch(self.search, trial, directory, units)
         sweep.wait_for(directory)
         shares = self.shares_terminal
         ended = sweep.compute(overrides, directory, self.user_folder, shares_terminal=shares, watch=watch)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from metacl_run.config import ConfigError
+from metacl_run.errors import ConfigError
+from metacl_run.overrides import MOST_JOBS, points
 
 
 class Dimension(NamedTuple):
@@ -33,6 +35,21 @@ class Dimension(NamedTuple):
         """The overrides at its ends, or of each choice: where a mistake would show."""
         values = self.choices or (repr(self.low), repr(self.high))
         return tuple(f"{self.key}={value}" for value in values)
+
+    def count_values(self) -> int | None:
+        """How many values it has; None of an interval of real numbers."""
+        if self.choices:
+            return len(self.choices)
+        assert self.low is not None
+        assert self.high is not None
+        if self.step is None and not (isinstance(self.low, int) and isinstance(self.high, int)):
+            return None
+        return round((self.high - self.low) / (self.step or 1)) + 1
+
+    def values(self) -> Iterator[Any]:
+        """Its values, of a dimension that has a number of them."""
+        for place in range(self.count_values() or 0):
+            yield self.choices[place] if self.choices else _steps(self.low, self.step or 1, place)
 
     def override(self, value: Any) -> str:
         return f"{self.key}={value if self.choices else repr(value)}"
@@ -63,9 +80,19 @@ def _dimension(override: Override) -> Dimension:
             above = " and its start above 0, for a logarithmic scale" if log else ""
             raise ConfigError(f"{override.input_line}: an interval's start must be below its end{above}")
         return Dimension(key, low, high, log=log)
+    count = points(override)
     if isinstance(value, RangeSweep):
+        if count > MOST_JOBS:
+            raise ConfigError(f"{override.input_line}: has more than {MOST_JOBS} values; an interval has no need of a number")
         values = [float(each) if isinstance(value.step, float) else int(each) for each in value.range()]
         if len(values) < 2:
             raise ConfigError(f"{override.input_line}: a range to search must have at least two values")
-        return Dimension(key, min(values), max(values), step=abs(value.step))
+        low, step = min(values), abs(value.step)
+        return Dimension(key, low, _steps(low, step, len(values) - 1), step=step)
     return Dimension(key, choices=tuple(override.sweep_string_iterator()))
+
+
+def _steps(low: float | int | None, step: float | int, count: int) -> float | int:
+    """`low` and so many steps, as one would write it: 0.1 and a step of 0.2 are 0.3, which a sum of floats is not."""
+    total = Decimal(str(low)) + count * Decimal(str(step))
+    return int(total) if isinstance(low, int) and isinstance(step, int) else float(total)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-import shlex
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from metacl_run.config import command_line
 from metacl_run.files import write_atomically
+from metacl_run.scores import SCORES
+from metacl_run.sweeps.pruning import falls_behind, share_done
 from metacl_run.sweeps.search import Search
 from metacl_run.sweeps.space import Dimension
 from metacl_run.tracking.archive import METRICS
 
 JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
+ATTEMPTS = 10
+"""Times that the sampler is asked for settings that no trial has had."""
+REPEATS = "repeats"
+"""Attribute of a trial that was given the settings of an earlier one, and was not run."""
 SHOWN = 10
 """Trials that are listed at the end, from the best."""
 STATE_WORDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -47,11 +55,10 @@ def open_study(search: Search, draw: int = 0) -> optuna.Study:
             if search.sampler == "random"
             else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         )
-        pruner = optuna.pruners.MedianPruner() if search.pruner == "median" else optuna.pruners.NopPruner()
         return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(search.folder / JOURNAL))),
             sampler=sampler,
-            pruner=pruner,
+            pruner=optuna.pruners.NopPruner(),  # `Watch` decides, by sweeps/pruning.py
             study_name=NAME,
             direction=search.direction,
             load_if_exists=True,
@@ -68,12 +75,41 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.log, step=dimension.step)
 
 
-def ask(search: Search) -> tuple[Trial, list[str]]:
-    """The next trial and the overrides of its run."""
-    study = open_study(search)
-    study = open_study(search, draw=1 + len(study.get_trials(deepcopy=False)))
-    trial = study.ask({each.key: distribution(each) for each in search.dimensions})
-    return trial, overrides_of(search, trial.params)
+def ask(search: Search) -> tuple[Trial, list[str]] | None:
+    """The next trial and the overrides of its run; None where every point has been tried.
+
+    Settings that another trial has had are not computed again: the sampler is asked once more, and after `ATTEMPTS` times the
+    first point that nobody had is taken.
+    """
+    for attempt in range(ATTEMPTS + 1):
+        study = open_study(search)
+        trials = study.get_trials(deepcopy=False)
+        if attempt == ATTEMPTS:
+            untried = next((point for point in _points(search) if _same(point, trials) is None), None)
+            if untried is None:
+                return None
+            study.enqueue_trial(untried)
+        study = open_study(search, draw=1 + len(trials))
+        trial = study.ask({dimension.key: distribution(dimension) for dimension in search.dimensions})
+        same = _same(trial.params, study.get_trials(deepcopy=False)[: trial.number])
+        if same is None:
+            return trial, overrides_of(search, trial.params)
+        trial.set_user_attr(REPEATS, same.number)
+        study.tell(trial, state=TrialState.FAIL)
+    return None
+
+
+def _same(params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial that has these settings, and has not failed with them."""
+    return next((trial for trial in trials if trial.state != TrialState.FAIL and trial.params == params), None)
+
+
+def _points(search: Search) -> Iterator[dict[str, Any]]:
+    """Every point of a search that has a count of them; none of another."""
+    if search.count_points() is not None:
+        keys = [dimension.key for dimension in search.dimensions]
+        for point in itertools.product(*(dimension.values() for dimension in search.dimensions)):
+            yield dict(zip(keys, point, strict=True))
 
 
 def overrides_of(search: Search, params: dict[str, Any]) -> list[str]:
@@ -107,23 +143,44 @@ def retry_unfinished(study: optuna.Study) -> None:
 
 
 class Watch:
-    """Reports a run's score on the tasks seen so far to the study while it runs; true once the trial should be pruned."""
+    """Reports a run's score on the tasks seen so far to the study while it runs; true once the trial should be pruned.
 
-    def __init__(self, search: Search, trial: Trial, directory: Path) -> None:
-        self._score, self._trial, self._path = search.score, trial, directory / METRICS
-        self._read, self._reported = 0, -1
+    Args:
+        search: which the trial is of.
+        trial: whose run it is.
+        directory: of the run.
+        units: of work in the whole run.
+    """
+
+    def __init__(self, search: Search, trial: Trial, directory: Path, units: int) -> None:
+        self._search, self._trial, self._path, self._units = search, trial, directory / METRICS, units
+        self._read = 0
+        self._curve: dict[int, float] = {}
         self.pruned = False
 
     def __call__(self) -> bool:
         for record in self._new_records():
-            if record["kind"] in ("eval", "probe") and record["unit"] > max(0, self._reported):
-                scores = np.array(record[self._score], dtype=float)
+            if record.get("tasks", [0])[0] > 0:
+                continue  # not all tasks so far were evaluated
+            share = share_done(record["unit"], self._units)
+            if record["kind"] in ("eval", "probe") and record["unit"] > 0 and share > max(self._curve, default=-1):
+                scores = np.array(record[self._search.score], dtype=float)
                 seen = scores[:, : record["task"] + 1] if record["kind"] == "eval" else scores
                 if np.isfinite(seen).all():
-                    self._reported = record["unit"]
-                    self._trial.report(float(seen.mean()), self._reported)
-                    self.pruned = self.pruned or bool(self._trial.should_prune())
+                    self._curve[share] = float(seen.mean())
+                    self._trial.report(self._curve[share], share)
+                    self.pruned = self.pruned or self._behind()
         return self.pruned
+
+    def _behind(self) -> bool:
+        if self._search.pruner != "median":
+            return False
+        ended = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        return falls_behind(
+            self._curve,
+            [trial.intermediate_values for trial in ended],
+            higher_is_better=SCORES[self._search.score].higher_is_better,
+        )
 
     def _new_records(self) -> list[dict[str, Any]]:
         """Whole lines that were not read before."""
@@ -141,7 +198,7 @@ class Watch:
 
 def write_results(search: Search, study: optuna.Study) -> int:
     """Writes search.json, prints the best trials and the command that tests the best; how many have finished."""
-    trials = study.get_trials(deepcopy=False)
+    trials = [trial for trial in study.get_trials(deepcopy=False) if REPEATS not in trial.user_attrs]
     sign = -1 if search.direction == "maximize" else 1
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     ranked = sorted(complete, key=lambda trial: (sign * float(trial.values[0]), trial.number))
@@ -149,7 +206,7 @@ def write_results(search: Search, study: optuna.Study) -> int:
     if ranked:
         chosen = [each.override(ranked[0].params[each.key]) for each in search.dimensions]
         fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
-        best = {**_entry(ranked[0]), "command": shlex.join(["metacl-run", *fixed, *chosen])}
+        best = {**_entry(ranked[0]), "command": command_line([*fixed, *chosen], search.user_folder)}
     content = {
         "metric": search.metric,
         "direction": search.direction,
@@ -177,7 +234,7 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     terminal = Console()
     terminal.print(table)
     if best is not None:
-        print(f"the best on test data: {best['command']}")
+        print(f"to measure the best on test data: {best['command']}")
     print(f"results   {search.folder / RESULTS}")
 
 

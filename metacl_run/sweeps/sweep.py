@@ -6,6 +6,7 @@ missing, two sweeps over the same runs share the work, and nothing is lost with 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metacl_run.compose import job_number, launcher
-from metacl_run.config import ConfigError
+from metacl_run.errors import StorageError, UserError
+from metacl_run.files import storage_errors
+from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (
@@ -29,7 +32,8 @@ from metacl_run.sweeps.job import (
     own_text,
     shared,
 )
-from metacl_run.tracking.archive import StorageError, is_locked, read, state
+from metacl_run.tracking.archive import ENDED, read, state
+from metacl_run.tracking.lock import is_locked
 
 STATUS_OF_STATE = {
     "completed": COMPLETED,
@@ -106,7 +110,13 @@ class Called(Protocol):
 def call_through(
     task: Called, overrides: list[list[str]], hydra: Sequence[str], output_dir: Path, user_folder: str | None
 ) -> list[Ended]:
-    """Calls the task for every job through the launcher that the overrides of Hydra's config choose."""
+    """Calls the task for every job through the launcher that the overrides of Hydra's config choose.
+
+    Raises:
+        StorageError: nothing can be written to the output directory.
+    """
+    with storage_errors(output_dir):
+        output_dir.mkdir(parents=True, exist_ok=True)
     with launcher(task, hydra, output_dir, user_folder) as chosen:
         task.shares_terminal = type(chosen).__name__ == BASIC
         return [each.return_value for each in chosen.launch(overrides, initial_job_idx=0)]
@@ -123,7 +133,12 @@ def compute(
     """Runs a job in a process of its own, on one GPU; what it prints without our terminal goes into its directory."""
     output = None if shares_terminal else directory / process.OUTPUT
     with one_gpu() as environment:
-        return process.run(overrides, user_folder, environment=environment, output=output, watch=watch)
+        ended = process.run(overrides, user_folder, environment=environment, output=output, watch=watch)
+    if ended.data_missing and output is not None:
+        with contextlib.suppress(OSError):  # a run that had been begun before keeps its directory
+            output.unlink()
+            directory.rmdir()
+    return ended
 
 
 def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
@@ -139,11 +154,13 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
             _let_stop(left)
             ended.update({job: _as_stored(job, None) for job in left})
             break
-        except ConfigError:
+        except UserError:
             raise
         except Exception as error:  # a launcher may raise anything; the jobs that it had started tell for themselves
             why = f"the launcher failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             ended.update({job: _as_stored(job, why) for job in left})
+            if all(ended[job].status == NOT_STARTED for job in left):  # type: ignore[union-attr]
+                ended.update({job: Ended(FAILED, why) for job in left})
             break
         if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
             break
@@ -151,8 +168,8 @@ def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
 
 
 def ended_before(job: Job) -> Ended | None:
-    """How a job that has nothing left to do ended; None for one that has."""
-    if job.rerun or (found := state(job.directory)) not in ("completed", "diverged"):
+    """How a job that has nothing left to do ended; None for one that has, if only to draw its report again."""
+    if job.rerun or (found := state(job.directory)) not in ENDED or not is_drawn(job.directory):
         return None
     return Ended(STATUS_OF_STATE[found])
 
@@ -195,6 +212,12 @@ def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> No
 
 
 def exit_status(ended: Sequence[Ended]) -> int:
-    """0 when every job completed; else 130 when some are still to be run, 3 when some diverged, 1 when some failed."""
-    found = {INTERRUPTED if each.status == NOT_STARTED else FAILED if each.status == BUSY else each.status for each in ended}
-    return max(found, default=COMPLETED)
+    """0 when every job completed; else 130 when some are still to be run, 3 when some diverged, 1 when some failed, were not
+    started or not finished because of a fault."""
+    return max((_counts_as(each) for each in ended), default=COMPLETED)
+
+
+def _counts_as(ended: Ended) -> int:
+    if ended.status in (INTERRUPTED, NOT_STARTED):
+        return INTERRUPTED if ended.error is None else FAILED
+    return FAILED if ended.status == BUSY else ended.status

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from metacl_run.compose import Parts
 from metacl_run.config import ConfigError, fill
 from metacl_run.errors import DataError, UserError
+from metacl_run.overrides import Parts
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import output_dir, refuse_sweeper, wants_status
-from metacl_run.sweeps.job import Job, distinct, plan_each
+from metacl_run.sweeps.command import check_launcher, output_dir, wants_status
+from metacl_run.sweeps.job import COMPLETED, Job, distinct, plan_each
 from metacl_run.sweeps.listing import listing
 from metacl_run.tables import pages
 from metacl_run.tables.results import RunOfTable, results
@@ -39,7 +39,7 @@ def run_table(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     """Plans, runs what is missing, writes the table; the exit status."""
     if multirun:
         raise ConfigError(f"table={asked['name']}: is a sweep by itself; leave -m out")
-    refuse_sweeper(parts.hydra)
+    check_launcher(parts.hydra)
     given = _given(asked["name"], parts)
     node = dict(asked["table"])
     size = fill(TableSettings, {"size": node.pop("size")}, "table").size
@@ -52,12 +52,18 @@ def run_table(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *
         print(f"{table.title}, {pages.SIZE_WORDS[size]}: {len(jobs)} runs", flush=True)
         ended = sweep.run(jobs, sweep.through_hydra(parts.hydra, output_dir(jobs), user_folder)) if jobs else []
     print(f"\n{listing(jobs, ended, 'table')}" if jobs else "\nno run of this table can be started here")
-    stored = [RunOfTable(run, job.directory) if isinstance(job, Job) else RunOfTable(run, None, job) for run, job in planned]
+    refused = {job.directory: each.error for job, each in zip(jobs, ended, strict=True) if each.data_missing}
+    stored = [
+        RunOfTable(run, job.directory, refused.get(job.directory)) if isinstance(job, Job) else RunOfTable(run, None, job)
+        for run, job in planned
+    ]
     folder = _folder(jobs, given, asked["name"], size)
     found = results(table, stored, size)
     written = pages.write(folder, asked["name"], table, found, size)
     pages.show(Console(), table, found, size)
     print("\nwritten  " + "\n         ".join(map(str, written)))
+    if wants_status(asked):
+        return COMPLETED
     return sweep.exit_status(ended) or (1 if any(isinstance(job, str) for _, job in planned) else 0)
 
 

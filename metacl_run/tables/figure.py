@@ -30,7 +30,8 @@ def draw(folder: Path, table: PaperTable, results: Sequence[Result], size: str) 
         figure, axes = page(
             table.title,
             f"{size}; {'mean squared error' if table.unit == 'mse' else table.unit}",
-            f"Blue: ours with its 95% interval (over seeds; with one seed over what it was tested on). Orange: the paper's"
+            f"Blue: ours with its 95% interval (over seeds; with one seed over what it was tested on); of two seeds, both as "
+            f"small dots. Orange: the paper's"
             f"{'' if table.spread is None else f', with {table.spread}'}. A row without blue has no finished run.",
             (across * PANEL_WIDTH + (across - 1) * ACROSS, down * (len(rows) * ROW + 0.1) + (down - 1) * DOWN),
             left=0.25 + 0.075 * longest,
@@ -57,6 +58,8 @@ def _panel(axes: Axes, column: str, rows: Sequence[str], results: Sequence[Resul
         if cell.published is not None:
             axes.errorbar(cell.published, y - 0.14, xerr=cell.spread, fmt="D", color=ORANGE, ms=4, lw=1.2, capsize=0)
         if ours is not None:
+            if len(ours.values) == 2:
+                axes.plot(ours.values, [y + 0.14] * 2, "o", color=BLUE, ms=2.5, alpha=0.6)
             low, high = (ours.mean if end is None else end for end in (ours.low, ours.high))
             axes.errorbar(
                 ours.mean, y + 0.14, xerr=[[ours.mean - low], [high - ours.mean]], fmt="o", color=BLUE, ms=4.5, lw=1.2

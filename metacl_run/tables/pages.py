@@ -11,9 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from metacl_run.files import storage_errors, write_atomically
+from metacl_run.intervals import FEWEST
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.reporting.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.reporting.page import inline_svg, stylesheet, template
 from metacl_run.tables.figure import draw
+from metacl_run.tables.links import linked_cells, linked_overview
 from metacl_run.tables.results import Result, Verdict
 from metacl_run.tables.table import CONFIDENCE_WORDS, PaperCell, PaperTable, Size
 
@@ -24,6 +27,8 @@ SIZE_WORDS: dict[Size, str] = {
 }
 UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
 TONES: dict[Verdict, Tone] = {"agrees": "good", "differs": "bad", "failed": "bad", "diverged": "bad", "unreadable": "bad"}
+TONES_OF_RECOLLECTIONS: dict[Verdict, Tone] = {"failed": "bad", "diverged": "bad", "unreadable": "bad"}
+"""Of cells whose published number nothing at hand confirms: neither green nor red."""
 MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
 """Behind a published number, by how sure it is."""
 
@@ -72,7 +77,7 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
                 Cell(_published(table, cell), numbers={"mean": cell.published, "spread": cell.spread}),
                 Cell("" if ours is None else _ours(table, result), numbers=_ours_numbers(result)),
                 Cell("" if difference is None else f"{difference:+.{_digits(table)}f}", numbers={"": difference}),
-                Cell(result.verdict, tone=TONES.get(result.verdict, "quiet")),
+                Cell(verdict_words(result), tone=_tone(result) or "quiet"),
                 Cell(cell.confidence or ""),
                 Cell(result.run or ""),
             ]
@@ -93,8 +98,8 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         size=size,
         size_words=SIZE_WORDS[size],
         counts=counts(results),
-        overview=to_html(overview),
-        cells=to_html(every),
+        overview=to_html(linked_overview(overview, results, figure.parent)),
+        cells=to_html(linked_cells(every, results, figure.parent)),
         figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
     )
 
@@ -115,7 +120,7 @@ def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: 
 
 def counts(results: Sequence[Result]) -> str:
     """What became of the cells: "3 agrees, 2 not run"."""
-    return ", ".join(f"{count} {word}" for word, count in Counter(result.verdict for result in results).most_common())
+    return ", ".join(f"{count} {word}" for word, count in Counter(map(verdict_words, results)).most_common())
 
 
 # ------------------------------------------------------------------------------------------------------------------- pieces
@@ -125,12 +130,24 @@ def _both(table: PaperTable, result: Result) -> Cell:
     """ "77.6 ± 1.4 (77.4 ± 0.8)"; where we have none, why."""
     ours = result.verdict if result.ours is None else _ours(table, result)
     mark = MARKS[result.cell.confidence] if result.cell.confidence else ""
-    return Cell(f"{ours} ({_published(table, result.cell)})", mark, TONES.get(result.verdict, ""))
+    return Cell(f"{ours} ({_published(table, result.cell)})", mark, _tone(result))
+
+
+def _tone(result: Result) -> Tone:
+    return (TONES_OF_RECOLLECTIONS if result.cell.confidence == "memory" else TONES).get(result.verdict, "")
+
+
+def verdict_words(result: Result) -> str:
+    """The verdict, and whether it is on a number that nothing at hand confirms."""
+    recollected = result.cell.confidence == "memory" and result.verdict in ("agrees", "differs", "inconclusive")
+    return f"{result.verdict} with a recollection" if recollected else result.verdict
 
 
 def _ours(table: PaperTable, result: Result) -> str:
     ours, digits = result.ours, _digits(table)
     assert ours is not None
+    if len(ours.values) == 2:
+        return ", ".join(f"{value:.{digits}f}" for value in ours.values)
     if ours.low is None or ours.high is None:
         return f"{ours.mean:.{digits}f}"
     return f"{ours.mean:.{digits}f} ± {(ours.high - ours.low) / 2:.{digits}f}"
@@ -157,7 +174,8 @@ def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str
     """What has to be known to read the overview, then every departure."""
     confidence = {result.cell.confidence for result in results}
     notes = [
-        f"Ours ± half of its 95% interval (over seeds; with one seed over what it was tested on), and in brackets the paper's"
+        "Ours ± half of its 95% interval (over seeds; with one seed over what it was tested on; of two seeds, both values), "
+        f"and in brackets the paper's"
         f"{'' if table.spread is None else f' ± {table.spread}'}; {UNIT_WORDS[table.unit]}. {_source(table)}.",
     ]
     notes += [
@@ -165,16 +183,29 @@ def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str
         for word in MARKS
         if MARKS[word] and word in confidence
     ]
+    together = dict.fromkeys(result.row for result in results if result.cell.metric.startswith(TRANSDUCTIVE))
+    if together:
+        which = "Transductive, all queries of an episode together, as the paper has them: "
+        notes.append(f"{which}{'all rows' if len(together) == len(_rows(table)) else ', '.join(together)}.")
     if any(result.cell.digitised for result in results):
         notes.append("The paper prints a figure; its numbers were read off it.")
     if size == "paper":
         notes.append(
-            f"A cell agrees when the paper's mean lies within our interval, or no further than {table.tolerance:g} outside; "
-            f"there is a verdict from {table.seeds_needed} seed{'s' * (table.seeds_needed > 1)} on."
+            f"A cell agrees where the 95% interval of the difference, of both sides' spreads and seeds, lies within "
+            f"{table.tolerance:g} of 0. It differs where the interval lies outside; else it is inconclusive. "
+            f"There is a verdict from {FEWEST} seeds on. {_papers_side(table)}"
         )
     notes.append(f"Cells: {counts(results)}.")
     notes += [f"Departure: {each}" for each in table.departures]
     return list(dict.fromkeys(notes + _departures_of_runs(table)))
+
+
+def _papers_side(table: PaperTable) -> str:
+    """What the verdict takes the paper's side to be."""
+    seeds = f"{table.published_seeds} seed{'s' * (table.published_seeds > 1)}"
+    if table.spread_is == "not over seeds":
+        return f"The paper's means count as of {seeds} with our spread over seeds, since it prints none."
+    return f"The paper's means count as of {seeds} with the spread it prints; where it prints none, with ours."
 
 
 def _departures_of_runs(table: PaperTable) -> list[str]:

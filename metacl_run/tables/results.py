@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from metacl_run.metrics import bootstrap95, interval95
+from metacl_run.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
+from metacl_run.metric_table import TRANSDUCTIVE
 from metacl_run.tables.table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.tracking.archive import StorageError, read, state
 
 Verdict = Literal[
-    "agrees", "differs", "too few seeds", "reduced", "smoke", "no published number",
+    "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
     "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
 ]  # fmt: skip
-"""Of a cell. "agrees" and "differs" are for runs of full size only: a reduced number proves neither."""
+"""Of a cell. The first three are for runs of full size only: a reduced number proves nothing."""
 
 
 class RunOfTable(NamedTuple):
@@ -25,7 +27,7 @@ class RunOfTable(NamedTuple):
     directory: Path | None
     """None: it cannot be run."""
     refusal: str | None = None
-    """Why its data are missing."""
+    """Why its data are missing; without a directory: why it cannot be planned for want of them."""
 
 
 class Ours(NamedTuple):
@@ -34,7 +36,7 @@ class Ours(NamedTuple):
     mean: float
     low: float | None
     high: float | None
-    """95% interval: over seeds; for one seed, over what it was evaluated on."""
+    """95% interval: over seeds; for one seed, over what it was evaluated on; None of two seeds."""
     values: tuple[float, ...]
     """One a seed."""
 
@@ -65,20 +67,23 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
     if each.directory is None:
         return nothing("not offered") if each.refusal is None else nothing("data missing", each.refusal)
     found = state(each.directory)
+    if each.refusal is not None and found != "completed":
+        return nothing("data missing", each.refusal)
     if found in ("missing", "running", "interrupted"):
         return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
     try:
         summary = read(each.directory).summary
-        if summary.get("data_missing") and found == "failed":
+        if summary.get("data_missing") and found == "failed":  # a run of version 0.1
             return nothing("data missing", summary.get("error"))
         if found != "completed":
             return nothing(found, summary.get("error"))  # type: ignore[arg-type]
-        return [_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
+        return [of_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
     except StorageError as error:
         return nothing("unreadable", str(error))
 
 
-def _cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+    """A cell filled from the summary of a completed run; `name` says which run it is."""
     if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
@@ -96,15 +101,17 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         name = cell.metric.removesuffix(f"_{test['score']}")
         by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
         values = by_order.mean(-1)
-        interval = bootstrap95(by_order[0]) if len(values) == 1 else None
+        interval = interval95(by_order[0]) if len(values) == 1 else None
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
-        widths = np.array(summary.get("evaluation_half_width") or [], dtype=float)
-        if len(values) == 1 and cell.metric == summary["score"] and widths.size:
+        score = summary["score"]
+        kept = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
+        widths = np.array(summary.get(kept) or [], dtype=float)
+        if len(values) == 1 and widths.size:
             half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
     mean = float(values.mean())
     if len(values) > 1:
-        half = float(interval95(values))
+        half = float(half_width95(values))
     if half is not None:
         interval = np.array([mean - half, mean + half])
     low, high = (None, None) if interval is None or not np.isfinite(interval).all() else (scale * interval).tolist()
@@ -112,12 +119,32 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
 
 
 def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdict:
-    """Whether the published mean lies within our 95% interval, widened on both sides by the tolerance."""
+    """An equivalence test: what the 95% interval of the difference, ours minus the paper's, says of a difference of at most the
+    tolerance.
+
+    "agrees" where the interval lies within the tolerance, "differs" where it lies outside, "inconclusive" where it reaches
+    across: failing to tell two numbers apart is no agreement. The interval is Welch's, of both sides' spreads and numbers of
+    seeds. A paper that prints no spread over seeds is given ours.
+    """
     if size != "paper":
         return size
     if cell.published is None:
         return "no published number"
-    if len(ours.values) < table.seeds_needed or ours.low is None or ours.high is None:
+    if len(ours.values) < FEWEST:
         return "too few seeds"
+    spread = float(np.std(ours.values, ddof=1))
+    low, high = difference_interval(Estimate(ours.mean, spread, len(ours.values)), _published(table, cell, spread))
     tolerance = table.tolerance if cell.tolerance is None else cell.tolerance
-    return "agrees" if ours.low - tolerance <= cell.published <= ours.high + tolerance else "differs"
+    if -tolerance <= low and high <= tolerance:
+        return "agrees"
+    return "differs" if low > tolerance or high < -tolerance else "inconclusive"
+
+
+def _published(table: PaperTable, cell: PaperCell, ours: float) -> Estimate:
+    """The paper's side of a verdict; `ours` is the spread of our seeds."""
+    assert cell.published is not None
+    num = table.published_seeds if cell.published_seeds is None else cell.published_seeds
+    if cell.spread is None or num == 1 or table.spread_is == "not over seeds":
+        return Estimate(cell.published, ours, num)
+    std = cell.spread if table.spread_is == "std" else cell.spread * math.sqrt(num) / student_t(num - 1)
+    return Estimate(cell.published, std, num)

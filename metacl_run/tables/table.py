@@ -11,6 +11,7 @@ from metacl_run.config import ConfigError, fill
 
 Size = Literal["paper", "reduced", "smoke"]
 Unit = Literal["percent", "fraction", "mse"]
+SpreadIs = Literal["std", "ci95", "not over seeds"]
 Confidence = Literal["verbatim-source", "secondary", "memory"]
 CONFIDENCE_WORDS: dict[Confidence, str] = {
     "verbatim-source": "seen in the paper, its code or its figures",
@@ -29,6 +30,7 @@ class PaperCell:
         metric: a name among the metrics of summary.json; with `at`, one of "accuracy", "memory", "joint_accuracy" (or mse).
         at: the number of classes after which it is taken, under `meta_continual`; None: at the end.
         published, spread: in the table's unit; None: nothing is printed.
+        published_seeds: in place of the table's.
         confidence: how sure the published number is.
         source: where it was read.
         tolerance: in place of the table's.
@@ -41,6 +43,7 @@ class PaperCell:
     at: int | None = None
     published: float | None = None
     spread: float | None = None
+    published_seeds: int | None = None
     confidence: Confidence | None = None
     source: str | None = None
     tolerance: float | None = None
@@ -79,10 +82,12 @@ class PaperTable:
     Attributes:
         title, paper, arxiv, where: what is reproduced.
         unit: what published numbers, spreads and tolerances are in.
-        spread: what the published spreads are; None: none are printed.
+        spread: what the published spreads are, in words; None: none are printed.
+        spread_is: the same for the verdict: a standard deviation over seeds ("std"), half of a 95% interval over seeds
+            ("ci95"), or what says nothing of seeds, such as an interval over the test episodes of one model.
+        published_seeds: of how many seeds a published mean is; 1 where the paper does not say.
         seeds, reduced_seeds: of every run at size paper and at size reduced.
-        seeds_needed: with fewer there is no verdict.
-        tolerance: how far the published mean may lie outside our 95% interval and still agree.
+        tolerance: how far two means may lie apart and still be called the same; see `results.verdict`.
         departures: known differences from the paper that all cells share.
         smoke, reduced: overrides of every run at that size.
         runs: ours.
@@ -94,9 +99,10 @@ class PaperTable:
     where: str
     unit: Unit
     spread: str | None
+    spread_is: SpreadIs
+    published_seeds: int
     seeds: list[int]
     reduced_seeds: list[int]
-    seeds_needed: int
     tolerance: float
     departures: list[str]
     smoke: list[str]

@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import filelock
 import yaml
 
 from metacl_run.errors import OtherVersionError, StorageError
+from metacl_run.tracking.lock import is_locked
 
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command goes on with it."""
-SUMMARY, CONFIG, METRICS, LOCK = "summary.json", "config.yaml", "metrics.jsonl", ".lock"
+ENDED = ("completed", "diverged")
+"""The states in which nothing is left to compute."""
+SUMMARY, CONFIG, METRICS = "summary.json", "config.yaml", "metrics.jsonl"
+MATRIX, TRANSDUCTIVE_MATRIX = "accuracy_matrix.npy", "accuracy_matrix_transductive.npy"
 SCHEMA = 1
 """Version of summary.json; a reader refuses one it does not know."""
 BEGUN = ("metrics.jsonl", "run.log")
@@ -38,11 +41,11 @@ def read(directory: Path) -> StoredRun:
         StorageError: there is no summary, it cannot be read, or another version wrote it.
     """
     path = directory / SUMMARY
+    if not os.path.exists(path):
+        raise StorageError(f"{directory}: holds no {SUMMARY}: the run has not ended")
     try:
-        summary = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise StorageError(f"{directory}: holds no {SUMMARY}: the run has not ended") from None
-    except (OSError, ValueError):
+        summary = json.loads(path.read_bytes() if path.is_file() else b"")  # to read a named pipe would wait for ever
+    except (OSError, ValueError, RecursionError):
         raise StorageError(f"{path}: is truncated or no summary. Give the run's command again to compute it anew") from None
     if not isinstance(summary, dict) or summary.get("schema") != SCHEMA or "status" not in summary:
         found = summary.get("schema") if isinstance(summary, dict) else None
@@ -51,6 +54,25 @@ def read(directory: Path) -> StoredRun:
             "compute the run here, or choose another output_dir"
         )
     return StoredRun(directory, summary)
+
+
+def summary_of(directory: Path) -> dict[str, Any] | None:
+    """What an earlier process left, or None: it never ended, or its summary cannot be read.
+
+    Raises:
+        OtherVersionError: another version left it.
+    """
+    try:
+        return read(directory).summary
+    except OtherVersionError:
+        raise
+    except StorageError:
+        return None
+
+
+def has_ended(summary: dict[str, Any]) -> bool:
+    """Whether the run has nothing left to compute."""
+    return summary["status"] in ENDED
 
 
 class Found(NamedTuple):
@@ -146,17 +168,4 @@ def state(directory: Path) -> State:
     try:
         return read(directory).summary["status"]
     except StorageError:
-        return "interrupted" if (directory / CONFIG).exists() else "missing"
-
-
-def is_locked(directory: Path) -> bool:
-    """Whether some process is computing the run."""
-    if not (directory / LOCK).exists():
-        return False
-    lock = filelock.FileLock(directory / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except (filelock.Timeout, OSError):
-        return True
-    lock.release()
-    return False
+        return "interrupted" if os.path.exists(directory / CONFIG) else "missing"

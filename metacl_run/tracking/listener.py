@@ -18,6 +18,8 @@ class RunInfo(NamedTuple):
     model: str
     data: str
     protocol: str
+    protocol_kind: str
+    """What the protocol is, whatever its option is called."""
     seeds: list[int]
     task_names: list[list[str]]
     """[replicate][task]"""
@@ -27,6 +29,8 @@ class RunInfo(NamedTuple):
     """What one unit is called: "meta-update", "observation"."""
     score: str
     """What a score is called in the records: "accuracy", "mse"."""
+    chance: float | None
+    """The accuracy of a guess; None where it is not one number."""
     config: dict[str, Any]
     """The resolved config."""
     first_unit: int

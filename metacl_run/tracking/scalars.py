@@ -13,8 +13,9 @@ def scalars(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> dict
 
     For a probe of protocol `meta_continual`: `probe/accuracy`, `probe/memory`.
 
-    The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third
-    task); of several replicates, seed 7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
+    The mean over replicates is `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third task), of
+    what was evaluated, and where there is batch norm `eval/transductive_accuracy_seen` and `_all`; of several replicates, seed
+    7 alone is `seed_7/train/loss` and so on. Values may be NaN (a diverged loss).
     Another `score` than "accuracy" gives its name: `eval/mse_seen`.
     """
     return _named(_replicates(record, score), seeds)
@@ -52,12 +53,21 @@ def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
         return {f"probe/{name}": np.array(record[name], dtype=float) for name in (score, "memory")}
     if record["kind"] != "eval":
         return {}
-    scores = np.array(record[score], dtype=float)  # [R, T]
-    named = {f"eval/task_{task + 1:02d}": scores[:, task] for task in range(scores.shape[1])}
-    named[f"eval/{score}_all"] = scores.mean(axis=1)
-    if seen := num_seen(record):
-        named[f"eval/{score}_seen"] = scores[:, :seen].mean(axis=1)
+    scores, tasks = np.array(record[score], dtype=float), evaluated(record, score)  # [R, K] of these tasks
+    named = {f"eval/task_{task + 1:02d}": scores[:, place] for place, task in enumerate(tasks)}
+    seen = num_seen(record)
+    for name in (score, f"transductive_{score}"):
+        if name in record:
+            each = np.array(record[name], dtype=float)
+            named |= {} if "tasks" in record else {f"eval/{name}_all": each.mean(axis=1)}
+            if seen and list(tasks[:seen]) == list(range(seen)):
+                named[f"eval/{name}_seen"] = each[:, :seen].mean(axis=1)
     return named
+
+
+def evaluated(record: Mapping[str, Any], score: str) -> Sequence[int]:
+    """The tasks that an "eval" record has scores of, in their order: where it does not say, all of them."""
+    return record.get("tasks") or range(len(record[score][0]))
 
 
 def num_seen(record: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ class SilentStore:
     position = 0
     """Bytes of records; rank 0 counts them."""
 
-    def write_matrix(self, matrix: np.ndarray) -> None:
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
+        pass
+
+    def write_matrix_row(self, row: int, scores: np.ndarray) -> None:
         pass
 
     def open_records(self, position: int) -> None:
@@ -25,6 +29,9 @@ class SilentStore:
     def save_checkpoint(self, content: dict[str, Any]) -> None:
         pass
 
-    def load_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
+    def check_records(self, last_unit: int) -> None:
+        pass
+
+    def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
         """Nothing: where a run goes on from is asked of rank 0."""
         return None, []

@@ -3,11 +3,13 @@
     config.yaml           the resolved config
     metrics.jsonl         one record a line, appended; cut back to the checkpoint's position when a run goes on
     accuracy_matrix.npy   float64 [replicates, tasks + 1, tasks], NaN where not reached
+    accuracy_matrix_transductive.npy   the same with all queries of an episode together, where that differs
     checkpoint.pt         tensors and builtins with a digest of their own, `checkpoint.previous.pt` the one before
     summary.json          written when the run ends, whatever its status
-    run.log               what was said while running
+    run.log               the progress and what else was said, with times
 
-Small files are written beside their place and renamed into it. A lock keeps a second process out of a run in progress.
+Small files are written beside their place and renamed into it; what a killed process has left half-written is removed at the
+next start. A lock keeps a second process out of a run in progress.
 """
 
 from __future__ import annotations
@@ -16,24 +18,25 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
-from metacl_run.errors import OtherVersionError, RunIsLockedError, StorageError
-from metacl_run.files import beside, storage_errors, sync, write_atomically
-from metacl_run.tracking.archive import CONFIG, LOCK, METRICS, SUMMARY, read
+from metacl_run.errors import StorageError
+from metacl_run.files import beside, remove_unfinished, storage_errors, sync, write_atomically
+from metacl_run.tracking.archive import CONFIG, MATRIX, METRICS, SUMMARY, TRANSDUCTIVE_MATRIX
 from metacl_run.tracking.listener import Listener
+from metacl_run.tracking.lock import lock
+from metacl_run.tracking.run_log import LOG
 
 CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-MATRIX, LOG = "accuracy_matrix.npy", "run.log"
-LOOK = 0.5
-"""Seconds to wait for the lock: `archive.is_locked` takes it for a moment to look."""
+FIGURES = "figures"
+ANEW = "Remove the run's directory to compute it anew."
+FILES = (CONFIG, METRICS, SUMMARY, CHECKPOINT, PREVIOUS, MATRIX, TRANSDUCTIVE_MATRIX, LOG)
 
 
 class RunStore:
@@ -41,20 +44,23 @@ class RunStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.listeners: Sequence[Listener] = ()
-        self._lock = filelock.FileLock(directory / LOCK, timeout=LOOK)
+        self.listeners: list[Listener] = []
+        """Those that have started, and hear of every record."""
         self._metrics: Any = None
 
     def __enter__(self) -> RunStore:
         with storage_errors(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire()
-            except filelock.Timeout:
-                raise RunIsLockedError(
-                    f"{self.directory}: another process is computing this run. "
-                    "Wait for it, then give the command again to see it."
-                ) from None
+        self._lock = lock(self.directory)
+        try:
+            for name in FILES:
+                if (self.directory / name).exists() and not (self.directory / name).is_file():
+                    raise StorageError(f"{self.directory / name}: is no file. Remove it, then give the command again")
+            for folder in (self.directory, self.directory / FIGURES):
+                remove_unfinished(folder)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,36 +73,33 @@ class RunStore:
     def write_config(self, text: str) -> None:
         write_atomically(self.directory / CONFIG, text.encode())
 
-    def write_matrix(self, matrix: np.ndarray) -> None:
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         with (
             storage_errors(self.directory),
-            beside(self.directory / MATRIX) as temporary,
+            beside(self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)) as temporary,
             open(temporary, "wb") as file,
         ):
             np.save(file, matrix)
+
+    def write_matrix_row(self, row: int, scores: np.ndarray) -> None:
+        """Puts [R, T] in place of one row of the matrix that `write_matrix` left; whatever happens, the file can be read."""
+        with storage_errors(self.directory), open(self.directory / MATRIX, "r+b") as file:
+            np.lib.format.read_magic(file)
+            (_, rows, tasks), _, _ = np.lib.format.read_array_header_1_0(file)
+            first = file.tell()
+            for replicate, values in enumerate(np.ascontiguousarray(scores, dtype=np.float64)):
+                file.seek(first + (replicate * rows + row) * tasks * values.itemsize)
+                file.write(values.tobytes())
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes summary.json; the listeners hear of it from the caller once the figures and the report stand as well."""
         text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"
         write_atomically(self.directory / SUMMARY, text.encode())
 
-    def summary(self) -> dict[str, Any] | None:
-        """What an earlier process left, or None (never finished, or unreadable).
-
-        Raises:
-            OtherVersionError: another version left it.
-        """
-        try:
-            return read(self.directory).summary
-        except OtherVersionError:
-            raise
-        except StorageError:
-            return None
-
     def clear(self) -> None:
         """Forgets an earlier computation of this run: it starts again from nothing."""
         with storage_errors(self.directory):
-            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX):
+            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX, TRANSDUCTIVE_MATRIX):
                 (self.directory / name).unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------------------------------- records
@@ -109,7 +112,7 @@ class RunStore:
             if kept < position:
                 raise StorageError(
                     f"{path} holds {kept} bytes, but the checkpoint beside it was taken at {position}: somebody changed it. "
-                    "Remove the run's directory to compute it anew."
+                    + ANEW
                 )
             self._metrics = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - closed in __exit__
             self._metrics.truncate(position)
@@ -125,9 +128,38 @@ class RunStore:
             listener.record(clean)
 
     def records(self) -> list[dict[str, Any]]:
-        """The records written so far, by this process and those before."""
+        """The records written so far, by this process and those before.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        path = self.directory / METRICS
         with storage_errors(self.directory):
-            return [json.loads(line) for line in (self.directory / METRICS).read_text().splitlines()]
+            lines = path.read_bytes().splitlines()
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                if not ("kind" in record and isinstance(record["unit"], int)):
+                    raise ValueError
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise StorageError(f"{path}: line {number} is no record: somebody changed it. {ANEW}") from None
+            records.append(record)
+        return records
+
+    def check_records(self, last_unit: int) -> None:
+        """Makes sure that the records end at the unit of work that the checkpoint says.
+
+        Raises:
+            StorageError: they end at another, or cannot be read.
+        """
+        records = self.records()
+        found = records[-1]["unit"] if records else 0
+        if found != last_unit:
+            raise StorageError(
+                f"{self.directory}: {METRICS} ends at unit {found}, but {CHECKPOINT} was taken after records up to unit "
+                f"{last_unit}: they are not of one run. {ANEW}"
+            )
 
     @property
     def position(self) -> int:
@@ -138,33 +170,31 @@ class RunStore:
 
     def save_checkpoint(self, content: dict[str, Any]) -> None:
         """Replaces the checkpoint, keeping the one before. `content`: nested dicts, lists, tensors and builtins."""
-        with storage_errors(self.directory):
+        path = self.directory / CHECKPOINT
+        with storage_errors(self.directory), beside(path) as temporary:
             os.fsync(self._metrics.fileno())
-            path = self.directory / CHECKPOINT
-            temporary = self.directory / f".{CHECKPOINT}.new"
-            try:
-                torch.save({"content": content, "digest": _digest(content)}, temporary)
-                sync(temporary)
-                if path.exists():
-                    os.replace(path, self.directory / PREVIOUS)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            torch.save({"content": content, "digest": _digest(content)}, temporary)
+            sync(temporary)
+            if path.exists():
+                os.replace(path, self.directory / PREVIOUS)
 
-    def load_checkpoint(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest checkpoint that is whole, or None; and a warning for each one that is not."""
+    def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest checkpoint that is whole, or None; and a warning for each one that is not.
+
+        Args:
+            check: raises ValueError, with the reason, for content that does not belong to this run.
+        """
         warnings: list[str] = []
         for name in (CHECKPOINT, PREVIOUS):
             path = self.directory / name
             if not path.exists():
                 continue
             try:
-                stored = torch.load(path, weights_only=True, map_location="cpu")
-                if stored["digest"] == _digest(stored["content"]):
-                    return stored["content"], warnings
-                reason = "its content does not match its digest"
-            except Exception as error:  # what unpickling garbage raises is anybody's guess
-                reason = f"it cannot be read ({type(error).__name__})"
+                content = _content(path)
+                check(content)
+                return content, warnings
+            except ValueError as error:
+                reason = str(error)
             older = name == CHECKPOINT and (self.directory / PREVIOUS).exists()
             other = "the one before it is used" if older else "starting again"
             warnings.append(f"{path} is truncated or corrupted: {reason}; {other}")
@@ -181,6 +211,18 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _content(path: Path) -> Any:
+    """What a checkpoint holds; raises ValueError, with the reason, where it is not whole."""
+    try:
+        stored = torch.load(path, weights_only=True, map_location="cpu")
+        whole = stored["digest"] == _digest(stored["content"])
+    except Exception as error:  # what unpickling garbage raises is anybody's guess
+        raise ValueError(f"it cannot be read ({type(error).__name__})") from None
+    if not whole:
+        raise ValueError("its content does not match its digest")
+    return stored["content"]
 
 
 def _digest(content: Any) -> str:

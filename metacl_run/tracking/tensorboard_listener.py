@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.errors import ConfigError, require
+from metacl_run.bounds import Count
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
 from metacl_run.tracking.scalars import meta_test_curves, scalars
@@ -17,13 +18,10 @@ from metacl_run.tracking.scalars import meta_test_curves, scalars
 
 @dataclass(frozen=True, kw_only=True)
 class TensorBoardLogger(Logger):
-    flush_s: int
+    flush_s: Count
     """Seconds between writes to the file."""
     figures: bool
     """Add the figures when the run has ended."""
-
-    def __post_init__(self) -> None:
-        require(self.flush_s >= 1, "flush_s", self.flush_s, "must be at least 1")
 
     def listeners(self) -> list[Listener]:
         if importlib.util.find_spec("tensorboard") is None:
@@ -32,7 +30,7 @@ class TensorBoardLogger(Logger):
 
 
 class TensorBoardListener(Listener):
-    """Writes into <run directory>/tensorboard; what a continued run repeats replaces what stood there."""
+    """Writes into <run directory>/tensorboard, anew at every start: of a continued run first the records from before."""
 
     def __init__(self, settings: TensorBoardLogger) -> None:
         self._settings = settings
@@ -43,10 +41,13 @@ class TensorBoardListener(Listener):
         from torch.utils.tensorboard import SummaryWriter
 
         self._info = info
-        purge = info.first_unit + 1 if info.first_unit else None  # events after the unit continued from are void
-        folder = str(info.directory / "tensorboard")
-        self._writer = SummaryWriter(folder, purge_step=purge, flush_secs=self._settings.flush_s)
-        self._writer.add_text("config", _code(info.config), info.first_unit)
+        folder = info.directory / "tensorboard"
+        for path in folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        self._writer = SummaryWriter(str(folder), flush_secs=self._settings.flush_s)
+        self._writer.add_text("config", _code(info.config), 0)
+        for record in info.earlier:
+            self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
         for name, value in scalars(record, self._info.seeds, self._info.score).items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from metacl_run.scores import SCORES
 from metacl_run.tracking.listener import RunInfo
-from metacl_run.tracking.scalars import num_seen
+from metacl_run.tracking.scalars import evaluated, num_seen
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SHOWN = ("train", "eval", "probe", "meta_test_progress")
@@ -25,11 +25,11 @@ class View:
         self.total = info.units_per_task * self.num_tasks
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
-        """[T] latest score."""
+        """[T] latest score of each task, as of when it was evaluated."""
         self.learned = np.full(self.num_tasks, np.nan)
         """[T] score right after a task was learned."""
         self.losses: list[float] = []
-        self.in_sequence = info.protocol == "meta_continual"
+        self.in_sequence = info.protocol_kind == "meta_continual"
         """Whether one phase of training is followed by a meta-test on sequences of classes."""
         self.probe = ""
         """What the last probe gave."""
@@ -51,7 +51,7 @@ class View:
         if record["kind"] == "train" and "loss" in record["metrics"]:
             self.losses.append(float(np.mean(np.array(record["metrics"]["loss"], dtype=float))))
         if record["kind"] == "eval":
-            self.now = np.array(record[self.info.score], dtype=float).mean(axis=0)
+            self.now[list(evaluated(record, self.info.score))] = np.array(record[self.info.score], dtype=float).mean(axis=0)
             self.seen = num_seen(record)
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from metacl_run.errors import ConfigError, require
+from annotated_types import MaxLen, MinLen
+
+from metacl_run.errors import ConfigError
 from metacl_run.tracking.forgiving import Forgiving
 from metacl_run.tracking.listener import Listener, Logger, RunInfo
 from metacl_run.tracking.scalars import meta_test_curves, scalars
 
-MODES = ("online", "offline", "disabled")
-
 
 @dataclass(frozen=True, kw_only=True)
 class WandbLogger(Logger):
-    mode: str
+    mode: Literal["online", "offline", "disabled"]
     """online, offline (files under the run directory, for `wandb sync`) or disabled."""
-    project: str
+    project: Annotated[str, MinLen(1)]
     entity: str | None
     """User or team; None: the account's default."""
     group: str | None
     """Runs shown together, for instance the jobs of a sweep."""
-    tags: list[str]
+    tags: list[Annotated[str, MinLen(1), MaxLen(64)]]
     name: str | None
     """Shown name; None: W&B makes one up."""
-
-    def __post_init__(self) -> None:
-        require(self.mode in MODES, "mode", self.mode, f"must be one of {', '.join(MODES)}")
-        require(bool(self.project), "project", self.project, "must not be empty")
 
     def listeners(self) -> list[Listener]:
         return [Forgiving(WandbListener(self), "W&B")]
 
 
 class WandbListener(Listener):
-    """One W&B run under the run's own id, so that a run continued here is continued there."""
+    """One W&B run under the run's own id, so that a run continued here is continued there. Records from before that W&B does
+    not have, all of them where it writes a folder anew, are logged first: its newest state is whole."""
 
     def __init__(self, settings: WandbLogger) -> None:
         self._settings = settings
@@ -61,13 +58,17 @@ class WandbListener(Listener):
         except Exception as error:
             # wandb raises its own errors, pydantic's and the network's, for the one cause: it cannot be had as set.
             reason = f"{type(error).__name__}: {error}"
+            offline = "" if self._settings.mode == "offline" else "logger.mode=offline needs neither account nor network, "
             raise ConfigError(
-                f"logger.mode={self._settings.mode}: W&B did not start ({reason}); logger.mode=offline needs neither "
-                "account nor network, logger=none goes without"
+                f"logger.mode={self._settings.mode}: W&B did not start ({reason}); {offline}logger=none goes without"
             ) from error
         # Against "unit", not W&B's own step, which would refuse the records a continued run writes a second time.
         self._run.define_metric("unit", hidden=True)
         self._run.define_metric("*", step_metric="unit")
+        known = self._run.summary.get("unit", -1) if self._run.resumed else -1
+        for record in info.earlier:
+            if record["unit"] > known:
+                self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
         if named := scalars(record, self._info.seeds, self._info.score):

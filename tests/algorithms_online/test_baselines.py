@@ -23,7 +23,8 @@ from metacl_run.algorithms.gem import Gem
 from metacl_run.algorithms.lwf import LearningWithoutForgetting
 from metacl_run.algorithms.si import SynapticIntelligence
 from metacl_run.algorithms.stream_learner import StreamLearner
-from metacl_run.errors import SettingError
+from metacl_run.config import fill
+from metacl_run.errors import ConfigError, keyed
 from tests.algorithms_online.slow_loops import (
     BATCH,
     OUTPUTS,
@@ -231,13 +232,13 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (DER_PP, {"alpha": 0.0}, "alpha=0.0: must be greater than 0; without stored logits, algo=er"),
     (DER_PP, {"beta": -1.0}, "beta=-1.0: must be at least 0"),
     (DER_PP, {"memory": 0}, "memory=0: must be at least 1"),
-    (DER_PP, {"replay": 6}, "replay=6: must be 1 to memory=5, which it is drawn from"),
+    (DER_PP, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
     (DER_PP, {"batch_size": 0}, "batch_size=0: must be at least 1"),
 ]
 
 
 @pytest.mark.parametrize(("algorithm", "change", "message"), MISTAKES, ids=[message.split(":")[0] for *_, message in MISTAKES])
 def test_a_setting_that_cannot_be_is_refused(algorithm: StreamLearner, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError) as caught:
-        dataclasses.replace(algorithm, **change).recall(TASKS)
-    assert str(caught.value) == message
+    with pytest.raises(ConfigError) as caught, keyed("algo"):
+        fill(type(algorithm), {**vars(algorithm), **change}, "algo").recall(TASKS)
+    assert str(caught.value) == f"algo.{message}"

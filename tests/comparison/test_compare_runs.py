@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from metacl_run.comparison.cli import main
+from metacl_run.comparison import document
+from metacl_run.comparison.cli import compare, main
 from metacl_run.comparison.entries import read
 from metacl_run.config import Experiment
 from metacl_run.experiment import run as run_experiment
@@ -39,7 +40,7 @@ def test_all_formats_with_the_same_bytes_each_time(
     call(capsys, runs, "--output", tmp_path / "two")
     assert err == ""
     assert "2 runs, 2 configurations, 1 section, 0 left out" in out
-    assert re.search(r"^maml +2 +0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", out, flags=re.MULTILINE)
+    assert re.search(r"^maml +2 +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", out, flags=re.MULTILINE)
     stem = "figures/01_split_glyphs_continual_meta"
     drawn = {f"{stem}_{kind}.{suffix}" for kind in ("accuracy", "forgetting") for suffix in ("png", "svg")}
     tables = {"report.md", "report.tex", "report.html", "scores.csv", "pairs.csv", "seeds.csv", "configurations.csv"}
@@ -192,3 +193,20 @@ def test_runs_of_the_program_itself(
     assert err == ""
     assert "3 runs, 2 configurations, 1 section, 0 left out" in out
     assert re.search(r"^maml +3 ", out, flags=re.MULTILINE)
+
+
+def test_rows_lead_to_the_reports_of_their_runs(run: Callable[..., Path], tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1), ("c", 2)):
+        folder = run(name, 0.7, seeds=[seed])
+        if name != "c":  # whose report is not there
+            (folder / "report.html").write_text("")
+    alone = run("d #1", 0.6, algo="er", seeds=[0, 1])
+    (alone / "report.html").write_text("")
+    document.write(compare([tmp_path / "runs"]), tmp_path / "out", ["html"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    links = dict.fromkeys(re.findall(r'<a href="([^#"]+)">([^<]*)</a>', page))
+    assert list(links) == [
+        ("../runs/a/report.html", "0"),
+        ("../runs/b/report.html", "1"),
+        ("../runs/d%20%231/report.html", "er"),
+    ]

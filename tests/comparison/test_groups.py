@@ -103,3 +103,19 @@ def test_few_keys_tell_apart_and_true_is_not_one() -> None:
     assert telling(some, ["a", "b", "c"]) == ["b", "c"]
     assert telling(some, ["a", "b", "c"], given=["c"]) == ["b"]
     assert telling(some[:1], ["a"]) == []
+
+
+def test_a_trial_of_a_table_stands_apart_and_is_called_so(run: Callable[..., Path]) -> None:
+    run("split_glyphs/maml/full", 0.7, seeds=[0])
+    runs = run("split_glyphs/maml/trial", 0.7, seeds=[1])
+    folder = runs.parents[2] / "tables" / "some" / "smoke"
+    folder.mkdir(parents=True)
+    (folder / "table.csv").write_text("row,column,run\nMAML,one,split_glyphs/maml/trial\nMAML,two,\n")
+    for asked in (runs.parents[2], runs.parent):  # wherever one asks
+        found = [scored.section for scored in compare([asked]).scored]
+        assert {section.title for section in found} == {
+            "split_glyphs, continual_meta",
+            "split_glyphs, continual_meta, smoke size of a paper's table",
+        }
+    (folder / "table.csv").write_bytes(b"\xff\x00")
+    assert len(compare([runs.parent]).scored) == 1

@@ -33,34 +33,81 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_means_interquartile_means_and_pairs_by_hand(run: Callable[..., Path]) -> None:
+def test_means_interquartile_means_and_pairs_by_hand(tmp_path: Path, run: Callable[..., Path]) -> None:
     maml = finals(run("a", 0.7, seeds=SEEDS))
     er = finals(run("b", 0.72, algo="er", seeds=SEEDS[1:]))
-    (scored,) = compare([run("c", 0.2, algo="sgd", seeds=[0, 1]).parent], ["accuracy"]).scored
+    sgd = finals(run("c", 0.2, algo="sgd", seeds=[0, 1, 2]))
+    run("d", 0.1, algo="si", seeds=[0, 1])
+    (scored,) = compare([tmp_path], ["accuracy"]).scored
     files = {name: rows(text) for name, text in csv_files([scored]).items()}
 
-    assert [row["algorithm"] for row in files["scores.csv"]] == ["er", "maml", "sgd"]
+    assert [row["algorithm"] for row in files["scores.csv"]] == ["er", "maml", "sgd", "si"]
     by_algo = {row["algorithm"]: row for row in files["scores.csv"]}
     assert float(by_algo["maml"]["mean"]) == pytest.approx(maml.mean())
     assert float(by_algo["maml"]["iqm"]) == pytest.approx(np.sort(maml)[1:6].mean())
     assert float(by_algo["er"]["iqm"]) == pytest.approx(np.sort(er)[1:5].mean())
-    assert float(by_algo["maml"]["low"]) < maml.mean() < float(by_algo["maml"]["high"])
+    half = 2.4469119 * maml.std(ddof=1) / 7**0.5  # Student's t of 6 degrees of freedom
+    assert [float(by_algo["maml"][end]) for end in ("low", "high")] == pytest.approx([maml.mean() - half, maml.mean() + half])
+    assert (by_algo["si"]["low"], by_algo["si"]["high"]) == ("", "")
     values = [float(row["value"]) for row in files["seeds.csv"] if row["algorithm"] == "maml"]
     assert values == maml.tolist()
 
     differences = er - maml[1:]
     signs = np.array(list(itertools.product((-1, 1), repeat=6)))
     p = (np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12).mean()
-    first, second, third = files["pairs.csv"]
+    first, second = files["pairs.csv"]
     assert (first["first"], first["second"], first["seeds"]) == ("er", "maml", "6")
     assert float(first["mean"]) == pytest.approx(differences.mean())
     assert float(first["p"]) == float(first["p_holm"]) == pytest.approx(p)  # the only pair with seeds enough
-    assert (second["first"], second["second"], second["seeds"], second["p"]) == ("er", "sgd", "1", "")
-    assert (third["first"], third["second"], third["seeds"], third["p"]) == ("maml", "sgd", "2", "")
+    assert (second["first"], second["second"], second["seeds"], second["p"]) == ("maml", "sgd", "3", "")
+    difference, half = maml[:3] - sgd, 4.3026527 * (maml[:3] - sgd).std(ddof=1) / 3**0.5
+    assert float(second["high"]) == pytest.approx(difference.mean() + half)
     grid = pairs_grid(scored)
     assert grid is not None
-    assert [row[4].text for row in grid.rows[1:]] == ["too few seeds (p ≥ 1)", "too few seeds (p ≥ 0.5)"]
-    assert "fewer than 6 common seeds" in grid.notes[1]
+    assert [row[4].text for row in grid.rows[1:]] == ["too few seeds"]
+    assert any("fewer than 6 common seeds" in note for note in grid.notes)
+
+
+def test_rows_of_one_seed_have_no_best_no_pairs_and_no_p(run: Callable[..., Path]) -> None:
+    run("a", 0.7)
+    (scored,) = compare([run("b", 0.6, algo="er").parent]).scored
+    assert pairs_grid(scored) is None
+    grid = metrics_grid(scored)
+    assert {cell.tone for row in grid.rows for cell in row} == {""}
+    assert grid.notes[0] == "One seed each: no interval, no best row and no differences. They need 3 seeds."
+
+
+def test_rows_of_two_seeds_show_both_values(run: Callable[..., Path]) -> None:
+    directory = run("a", 0.7, seeds=[0, 1])
+    (scored,) = compare([directory.parent]).scored
+    one, other = finals(directory)
+    assert metrics_grid(scored).rows[0][2].text == f"{(one + other) / 2:.3f} ({one:.3f}, {other:.3f})"
+
+
+def test_pairs_of_three_to_five_seeds_have_an_interval_and_no_columns_of_p(run: Callable[..., Path]) -> None:
+    run("a", 0.7, seeds=range(5))
+    (scored,) = compare([run("b", 0.6, algo="er", seeds=range(5)).parent], ["accuracy"]).scored
+    grid = pairs_grid(scored)
+    assert grid is not None
+    assert grid.headings == ["pair", "metric", "common seeds", "mean difference (95%)"]
+
+
+def test_what_probes_decide_is_compared_only_where_they_are_alike(run: Callable[..., Path]) -> None:
+    wanted = ["accuracy", "min_accuracy", "worst_case_accuracy"]
+    run("a", 0.7, protocol__eval_every=0)
+    runs = run("b", 0.6, algo="er", protocol__eval_every=5).parent
+    (scored,) = compare([runs], wanted).scored
+    assert scored.metrics == ["accuracy"]
+    assert list(scored.omitted) == wanted[1:]
+    assert any(note.startswith("Left out: min_accuracy: depends on when") for note in metrics_grid(scored).notes)
+    apart = compare([runs], wanted, by=["protocol.eval_every"]).scored
+    assert [each.metrics for each in apart] == [wanted, wanted]
+
+
+def test_updates_for_every_sample_are_said_where_they_differ(run: Callable[..., Path]) -> None:
+    run("a", 0.7, algo="er", algo__batch_size=10, algo__updates=1)
+    (scored,) = compare([run("b", 0.6, algo="mer", algo__batch_size=1, algo__glances=5).parent]).scored
+    assert "Not the same for all: the number of updates for every training sample is 0.1, 5." in metrics_grid(scored).notes
 
 
 @pytest.mark.parametrize(("rows", "told"), [(2, False), (3, True)])  # 1 pair of 6 seeds: .031 at best; 3 pairs: .094
@@ -75,8 +122,8 @@ def test_too_few_seeds_for_so_many_pairs_are_told(run: Callable[..., Path], rows
 
 
 def test_the_best_is_the_lowest_error_and_the_least_forgetting(run: Callable[..., Path]) -> None:
-    run("a", 2.0, score="mse", seeds=[0, 1])
-    (scored,) = compare([run("b", 1.0, algo="er", score="mse", seeds=[0, 1]).parent]).scored
+    run("a", 2.0, score="mse", seeds=[0, 1, 2])
+    (scored,) = compare([run("b", 1.0, algo="er", score="mse", seeds=[0, 1, 2]).parent]).scored
     assert scored.metrics == ["mse", "learning_mse", "forgetting", "bwt"]
     assert scored.labels == ["er", "maml"]
     grid = metrics_grid(scored)
@@ -101,7 +148,7 @@ def test_a_run_that_diverged_is_shown_without_a_mean_over_the_rest(tmp_path: Pat
 
 
 def test_many_rows_are_compared_with_the_best_alone(run: Callable[..., Path]) -> None:
-    runs = [run(f"{i:02d}", 0.5 + 0.01 * i, seeds=[0, 1], algo__replay=i) for i in range(ALL_PAIRS_UP_TO + 1)]
+    runs = [run(f"{i:02d}", 0.5 + 0.01 * i, seeds=[0, 1, 2], algo__replay=i) for i in range(ALL_PAIRS_UP_TO + 1)]
     (scored,) = compare([runs[0].parent], ["accuracy"]).scored
     assert len(scored.pairs) == ALL_PAIRS_UP_TO
     assert {pair.first for pair in scored.pairs} == {f"maml algo.replay={ALL_PAIRS_UP_TO}"}

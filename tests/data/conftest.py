@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import io
 import os
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+
+from metacl_run.config import component_class, fill
 
 PROJECT = Path(__file__).parents[2]
 
@@ -32,8 +33,8 @@ def make() -> Callable[..., Any]:
 
     def build(name: str, **changes: object) -> Any:
         config = settings(name)
-        module, _, cls = config.pop("_target_").rpartition(".")
-        return getattr(importlib.import_module(module), cls)(**{**config, **changes})
+        cls = component_class(config.pop("_target_"), "data")
+        return fill(cls, {**config, **changes}, "data")
 
     return build
 

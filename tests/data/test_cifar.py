@@ -102,6 +102,35 @@ def test_split_cifar_keeps_the_halves_and_the_colours(make: Callable[..., Any], 
     assert held.tolist() == [12, 13, 14]
 
 
+BUILDS = {
+    "the function that stands for a type": b"cnumpy\ndtype\n",
+    "a type": b"cnumpy\ndtype\n(T\2\0\0\0u1J\0\0\0\0J\0\0\0\0tR",
+    "the function that makes an array": NUMPY_1,
+    "the class of arrays": b"cnumpy\nndarray\n",
+}
+"""Objects that a pickle may get hold of, and set attributes on."""
+
+
+@pytest.mark.parametrize("what", BUILDS)
+def test_a_pickle_changes_nothing_of_ours(cifar: Path, what: str) -> None:
+    names = b"T\x0c\0\0\0__defaults__"
+    state = b"(N}" + names + b"(J\1\0\0\0tst"  # (None, {"__defaults__": (1,)}): set by setattr
+    (cifar / SMALL.folder / "data_batch_1").write_bytes(b"\x80\x02" + BUILDS[what] + state + b"b.")
+    before = [sorted(vars(each)) for each in (cifar_files, cifar_files._Bytes, np)]
+    with pytest.raises(DataError, match="data_batch_1: not a pickle of arrays"):
+        read_small(cifar)
+    assert [sorted(vars(each)) for each in (cifar_files, cifar_files._Bytes, np)] == before
+    with pytest.raises(AttributeError):
+        cifar_files._Bytes().anything = 1  # type: ignore[attr-defined]
+
+
+def test_pixels_are_bytes(cifar: Path) -> None:
+    path = cifar / SMALL.folder / "data_batch_2"
+    path.write_bytes(path.read_bytes().replace(b"T\2\0\0\0u1", b"T\2\0\0\0O8"))
+    with pytest.raises(DataError, match=r"data_batch_2: not a pickle of arrays \(it asks for numbers of type O8"):
+        read_small(cifar)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (Path("evil"),)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from metacl_run.config import fill
 from metacl_run.data.base import SampleStream
 from metacl_run.data.catalogue import Catalogue, Images
 from metacl_run.data.class_stream import ClassStream
 from metacl_run.data.class_tables import Outputs, draw_evenly
 from metacl_run.data.dealing import Dealing
 from metacl_run.data.image_data import ImageData
-from metacl_run.errors import SettingError
+from metacl_run.errors import ConfigError, SettingError, keyed
 from metacl_run.models.base import Network
 
 SIDE = 8
@@ -64,7 +65,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def toy(**changes: Any) -> Toy:
-    return Toy(**{**SETTINGS, **changes})
+    return fill(Toy, {**SETTINGS, **changes}, "data")
 
 
 def shown(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +200,7 @@ def test_masked_outputs_cannot_win(limit: int | None) -> None:
     ("changes", "message"),
     [
         ({"num_tasks": 0}, "num_tasks=0: must be at least 1, or null"),
-        ({"num_tasks": None, "classes_per_task": None}, "num_tasks=None: must be given where classes_per_task is null"),
+        ({"num_tasks": None, "classes_per_task": None}, "num_tasks=null: must be given where classes_per_task is null"),
         ({"num_tasks": 4}, "num_tasks=4: must be at most 3: there are 7 classes, and classes_per_task=2"),
         ({"classes_per_task": 8}, "classes_per_task=8: must be at most the 7 classes"),
         ({"train_per_task": 26}, r"train_per_task=26: must be null, or 2 \(the classes of a task\) to 25 "),
@@ -211,7 +212,7 @@ def test_masked_outputs_cannot_win(limit: int | None) -> None:
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"), keyed("data"):
         toy(**changes).check_samples()
 
 
@@ -249,7 +250,7 @@ def toy_images(**changes: Any) -> ToyImages:
             "meta_test_classes": 0.3,
         },
     }
-    return ToyImages(**{**settings, **changes})
+    return fill(ToyImages, {**settings, **changes}, "data")
 
 
 @pytest.mark.parametrize("scenario", ["domain", "class", "task"])
@@ -326,7 +327,7 @@ def test_the_shift_of_a_task_is_seen(make: Callable[..., Any], shift: str) -> No
     ],
 )
 def test_images_that_cannot_be_kept(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"), keyed("data"):
         toy_images(**changes).check_samples()
 
 

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from metacl_run.data.torchvision_guard import torchvision_datasets
-from metacl_run.errors import SettingError
+from metacl_run.errors import ConfigError, SettingError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml"))
 IDS = [path.stem for path in CONFIGS]
@@ -69,7 +69,7 @@ def test_glyph_streams_are_disjoint_complete_and_repeatable(make: Callable, name
         ({"queries": 0}, "queries=0: must be at least 1"),
         ({"shift": "rotat"}, "shift=rotat: must be one of none, rotate, permute, invert, background"),
         ({"test_classes": 2.5}, "test_classes=2.5: must be a number of classes, or a fraction"),
-        ({"validation_classes": -1}, "validation_classes=-1: must be"),
+        ({"validation_classes": -1}, "validation_classes=-1: must be at least 0"),
         ({"image_size": 4}, "image_size=4: must be at least 8"),
         ({"num_tasks": 0}, "num_tasks=0: must be at least 1"),
         ({"test_images": 0}, "test_images=0: must be at least 1"),
@@ -79,7 +79,7 @@ def test_glyph_streams_are_disjoint_complete_and_repeatable(make: Callable, name
     ],
 )
 def test_fields_out_of_range(make: Callable, changes: dict[str, object], message: str):
-    with pytest.raises(SettingError, match=message):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"):
         make("split_glyphs", **changes)
 
 
@@ -118,7 +118,7 @@ def test_what_the_data_cannot_give(make: Callable, name: str, changes: dict, ask
     [(["glyphs", "omniglott"], "Did you mean omniglot"), ([], "at least one"), (["mnist", "mnist"], "must all differ")],
 )
 def test_domains_are_known(make: Callable, domains: list[str], message: str):
-    with pytest.raises(SettingError, match=message):
+    with pytest.raises(ConfigError, match=message):
         make("domains", domains=domains)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.errors import DataError, SettingError
+from metacl_run.errors import ConfigError, DataError, SettingError
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def test_missing_or_empty_folder(make: Callable, tmp_path: Path):
 
 
 def test_tasks_are_counted_one_way(make: Callable):
-    with pytest.raises(SettingError, match="num_tasks=5: give either this or classes_per_task"):
+    with pytest.raises(ConfigError, match="num_tasks=5: give either this or classes_per_task"):
         make("split_image_folder", classes_per_task=3)
-    with pytest.raises(SettingError, match="channels=2: must be 1 or 3"):
+    with pytest.raises(ConfigError, match="channels=2: must be 1 or 3"):
         make("split_image_folder", channels=2)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -64,14 +65,49 @@ def test_archives_are_found_and_ink_is_bright(copy: Path, tmp_path: Path, below:
     assert {path.name for path in place.iterdir()} == {f"{half}.zip" for half in HALVES}  # nothing was unpacked
 
 
-def test_unpacked_folders_do_as_well(copy: Path, png: Callable[..., bytes]):
+def unpack(copy: Path) -> None:
+    """Puts a folder in the place of the second archive."""
     archive = copy / "images_evaluation.zip"
     with zipfile.ZipFile(archive) as content:
         content.extractall(copy)
     archive.unlink()
+
+
+def test_unpacked_folders_do_as_well(copy: Path, png: Callable[..., bytes]):
+    unpack(copy)
     (copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png").write_bytes(png(colour=0))
     pixels = read(copy)
     assert pixels.reshape(400, -1).max(1).nonzero()[0].tolist() == [12 * 20]
+
+
+@pytest.mark.parametrize(
+    ("lay", "message"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "a link to what is not there"),
+        (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+        (os.mkfifo, "a FIFO, not a file"),
+    ],
+)
+def test_what_is_no_file_in_a_folder_is_named(copy: Path, lay: Callable[[Path], object], message: str):
+    unpack(copy)
+    drawing = copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png"
+    drawing.unlink()
+    lay(drawing)
+    with pytest.raises(DataError, match=rf"character01/0000_00.png: cannot be read \({message}\)"):
+        read(copy)
+
+
+def test_what_a_mac_leaves_in_archives_and_folders_is_passed_over(copy: Path):
+    before = read(copy)
+    with zipfile.ZipFile(copy / "images_background.zip", "a") as archive:
+        for name in (
+            "__MACOSX/images_background/Alphabet00/character01/._0000_00.png",
+            "images_background/._Alphabet00/c/1.png",
+        ):
+            archive.writestr(name, b"\0\5\26\7")
+    unpack(copy)
+    (copy / "images_evaluation" / "Alphabet00" / "character01" / "._0000_00.png").write_bytes(b"\0\5\26\7")
+    assert np.array_equal(read(copy), before)
 
 
 def test_a_changed_archive_is_read_again(copy: Path, png: Callable[..., bytes]):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from metacl_run.data.sinusoid import SineStream
-from metacl_run.errors import SettingError
+from metacl_run.errors import ConfigError
 from metacl_run.objectives import REGRESSION
 from metacl_run.types import Episode
 
@@ -94,10 +94,10 @@ def test_no_queries_where_none_are_asked_for(make: Callable):
         ({"num_tasks": 0}, "num_tasks=0: must be at least 1"),
         ({"amplitude_low": 6.0}, "amplitude_low=6.0: must be at most amplitude_high=5.0"),
         ({"phase_high": -1.0}, "phase_low=0.0: must be at most phase_high=-1.0"),
-        ({"x_high": float("inf")}, "x_high=inf: must be finite"),
+        ({"x_high": float("inf")}, "x_high=inf: must be a finite number"),
         ({"num_tasks": 2, "amplitude_low": 5.0}, "num_tasks=2: must be 1 with amplitude_low=amplitude_high"),
     ],
 )
 def test_fields_out_of_range(make: Callable, changes: dict[str, object], message: str):
-    with pytest.raises(SettingError, match=message):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"):
         make("sinusoid", **changes)

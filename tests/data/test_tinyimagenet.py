@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from PIL import Image
 from metacl_run.data import tinyimagenet_files
 from metacl_run.data.tinyimagenet_files import read_tinyimagenet
 from metacl_run.errors import DataError
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
 
 
 @pytest.fixture
@@ -59,6 +65,18 @@ def test_grey_photographs_and_other_sizes_are_read(tiny: Path) -> None:
     assert np.abs(pixels[0].astype(int) - 77).max() <= 2
 
 
+def test_what_a_mac_leaves_is_passed_over(tiny: Path) -> None:
+    folder = tiny / "tiny-imagenet-200"
+    for path in (
+        folder / "train/n02124075/images/._n02124075_1.JPEG",
+        folder / "val/images/._val_3.JPEG",
+        folder / "train/.x/1",
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\0\5\26\7")
+    assert read_tinyimagenet(str(tiny), image_size=64, download=False)[0].shape == (10, 3, 64, 64)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -67,6 +85,9 @@ def test_grey_photographs_and_other_sizes_are_read(tiny: Path) -> None:
             "train: expected 3 .* n02124075, found 2",
         ),
         (lambda folder: (folder / "val/images/val_3.JPEG").unlink(), "val_3.JPEG: is not there"),
+        (lambda folder: fifo(folder / "val/images/val_3.JPEG"), r"val_3.JPEG: cannot be read \(a FIFO, not a file\)"),
+        (lambda folder: fifo(folder / "val/val_annotations.txt"), "Tiny ImageNet was not found"),
+        (lambda folder: os.truncate(folder / "val/val_annotations.txt", 2**25), "cannot be read .more than 16777216 bytes"),
         (lambda folder: (folder / "train" / "other").mkdir(), "expected 2 folders of classes, found 3"),
         (lambda folder: (folder / "val/val_annotations.txt").write_text("val_0.JPEG n01443537\n"), "line 1 is not"),
         (lambda folder: (folder / "val/val_annotations.txt").write_text("../x.JPEG\tn01443537\n"), "line 1 is not"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -63,6 +65,47 @@ def test_two_processes_compile_at_once(tmp_path: Path) -> None:
     left = [path.name for path in tmp_path.iterdir()]
     assert len(left) == 1
     assert left[0].endswith(".so")
+
+
+LOAD = "from metacl_run.kernels import build\nbuild.load()\nprint(build.name())"
+
+
+@has_compiler
+def test_a_torn_library_is_compiled_again_and_ends_no_process(tmp_path: Path) -> None:
+    name = output(probe(LOAD, METACL_CACHE=str(tmp_path)))
+    (library,) = tmp_path.iterdir()
+    assert library.stem == name
+    whole = library.read_bytes()
+    for torn in (whole[:4096], whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)):
+        library.write_bytes(torn)
+        assert output(probe(LOAD, METACL_CACHE=str(tmp_path))) == name
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == [whole]
+
+
+@has_compiler
+def test_a_whole_library_that_does_not_load_is_compiled_once_more_and_then_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    compiled: list[str] = []
+
+    def compile_garbage(folder: Path, stem: str, *_: object) -> Path:
+        compiled.append(stem)
+        library = folder / f"{stem}-{hashlib.sha256(b'garbage').hexdigest()[:16]}.so"
+        library.write_bytes(b"garbage")
+        return library
+
+    monkeypatch.setenv("METACL_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "_compiled", compile_garbage)
+    for left in (False, True):  # by an earlier process
+        if left:
+            compile_garbage(tmp_path, compiled[0])
+        compiled.clear()
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="metacl_run"):
+            assert build._library.__wrapped__() is None
+        assert len(compiled) == 1
+        assert [record.getMessage().split(" (")[0] for record in caplog.records] == ["no compiled kernels"]
+        assert list(tmp_path.iterdir()) == []
 
 
 @has_compiler

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from metacl_run.metrics import SEQUENCE_MEANINGS, spread, summarise
+from metacl_run.intervals import spread
+from metacl_run.metric_table import metrics_of
+from metacl_run.metrics import summarise
+from metacl_run.scores import ACCURACY
 
 RATES = [0.0001, 0.001, 0.01]
 PROBE_LENGTH = 20
@@ -69,7 +72,8 @@ def build_sequences(
         scores = {name: np.array(content[name])[:, -1].mean(axis=-1) for name in ("accuracy", "memory")}
         if joint:
             scores["joint_accuracy"] = np.array(content["joint"])[:, -1].mean(axis=-1)
-        about_tasks = {name: metric for name, metric in summarise(matrix).items() if name in SEQUENCE_MEANINGS}
+        known = metrics_of(ACCURACY, in_sequence=True)
+        about_tasks = {name: metric for name, metric in summarise(matrix).items() if name in known}
         summary["metrics"] = about_tasks | {name: spread(values) for name, values in scores.items()}
         steps = [("choosing the rate on meta-train classes", 1), ("learning 200 classes", 2)]
         for text, done in steps:

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from metacl_run.reporting.grid import Cell, Grid, to_csv, to_html, to_latex, to_markdown
+from metacl_run.reporting.grid import Cell, Grid, csv_text, to_csv, to_html, to_latex, to_markdown
 
 GRID = Grid(
     "Accuracy & forgetting, 50% of #1",
@@ -125,3 +125,29 @@ def test_an_empty_grid_and_a_ragged_one() -> None:
     assert to_markdown(empty).count("\n") == 4
     with pytest.raises(AssertionError, match="rows of \\[1\\] cells under 2"):
         Grid("ragged", ["a", "b"], [[Cell("x")]])
+
+
+FORMULAS = [
+    "=cmd|' /C calc'!A0",
+    "+1+cmd",
+    "-2+3+cmd|x",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\uff1d1+1",
+    "-x",
+    "+0.3 (0.1)",
+    "-0.1 to 0.2",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_spreadsheet_computes_no_text(text: str) -> None:
+    written = to_csv(Grid("", [text, "=b"], [[Cell(text), Cell("", numbers={"mean": -1.0})]]))
+    shown = "'" + text.replace("\r", "\n")
+    assert list(csv.reader(io.StringIO(written, newline=""))) == [[shown, "'=b mean"], [shown, "-1.0"]]
+
+
+@pytest.mark.parametrize("text", ["", "er", "-", "-0.5", "+.5", "-1e-05", "1=1", "a-b", "{}", "-inf"])
+def test_other_text_stays_as_it_is(text: str) -> None:
+    assert csv_text(text) == text

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from metacl_run.reporting import curves, figures, insight_figures, report, terminal
+from metacl_run.reporting import curves, figures, insight_figures, report, task_curves, terminal
 from metacl_run.reporting.captions import pairs, panels
 from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.style import RC
@@ -199,10 +199,14 @@ def test_the_stability_gap_is_measured_from_the_switch_on_what_probes_look_at(ma
     (axes,) = axes_of(run, "stability_gap", curves.stability_gap)
     mean = next(line for line in axes.lines if line.get_linewidth() == 1.7)
     np.testing.assert_allclose(mean.get_ydata(), change[0] * 0.75, atol=1e-12)
-    by_task = axes_of(run, "accuracy_by_task", curves.accuracy_by_task)[0]
-    assert any(line.get_ydata()[-1] == pytest.approx(0.8) and len(line.get_xdata()) > 5 for line in by_task.lines)
+    by_task = axes_of(run, "accuracy_by_task", task_curves.draw)[0]
+    assert any(line.get_ydata()[-1] == pytest.approx(0.9) and len(line.get_xdata()) > 5 for line in by_task.lines)
     circles = [float(np.asarray(line.get_ydata()).item()) for line in by_task.lines if line.get_marker() == "o"]
-    assert circles[0] == pytest.approx(0.8)  # on the line, not on all test samples
+    assert circles[0] == pytest.approx(0.9)  # a curve goes through the reported scores, which are on all test samples
+    assert "1: glyphs 1  0.90" in {text.get_text() for text in by_task.texts}
+    mean = axes_of(run, "mean_accuracy", curves.mean_accuracy)[0]
+    (_, all_tasks) = (line for line in mean.lines if line.get_linewidth() == 1.7)
+    assert all_tasks.get_ydata()[-1] == pytest.approx(run.eval_scores[0, -1].mean())
 
 
 def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callable[..., Path]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -43,6 +44,18 @@ def test_values_of_the_config_are_escaped(make_run: Callable[..., Path]) -> None
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)" in page
     assert "&lt;img src=x&gt;" in page
+
+
+def test_a_run_that_stopped_in_its_first_task_says_what_the_last_probe_gave(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=3, status="interrupted", stop=30)
+    console = Console(record=True, width=200)
+    terminal.show(run_dir, console)
+    score = 0.2 + 0.7 * (1 - np.exp(-4 * 24 / 40)) + 0.02 * np.sin(24)  # at unit 24 of 40, as conftest.py has it
+    said = (
+        f"The last probe, after meta-update 24/40 of task 1: accuracy {score:.2f} on it, 0.20 before learning; chance is 0.20."
+    )
+    assert said in console.export_text()
+    assert said in html.unescape(written(run_dir))
 
 
 @pytest.mark.parametrize(("status", "words"), [("diverged", "diverged"), ("interrupted", "continues it")])

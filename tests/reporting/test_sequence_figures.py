@@ -13,10 +13,11 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from metacl_run.metrics import bootstrap95
+from metacl_run.intervals import interval95
 from metacl_run.reporting import curves, figures, matrices, sequence_figures
-from metacl_run.reporting.captions import panels, subtitle
+from metacl_run.reporting.captions import panels
 from metacl_run.reporting.collect import Run, load
+from metacl_run.reporting.panel import subtitle
 from metacl_run.reporting.sequence_figures import apart, rectangle
 from metacl_run.reporting.style import RC
 from tests.reporting.sequences import RATES, build_sequences
@@ -89,9 +90,8 @@ def test_accuracy_against_length_is_the_mean_over_all_orders_of_all_seeds(make: 
         drawn = lines_of(axes, colour, len(content["lengths"]))
         np.testing.assert_allclose(drawn[0], values.mean(axis=(0, 2)))
         assert any(np.allclose(line, values[2].mean(axis=1)) for line in drawn)  # a seed's own
-    pooled = np.concatenate(content["accuracy"], axis=1)  # [S, R * O]
     area = axes.collections[0].get_paths()[0].vertices
-    low, high = bootstrap95(pooled).T
+    low, high = interval95(np.array(content["accuracy"]).mean(axis=2)).T  # over seeds
     assert area[:, 1].min() == pytest.approx(low.min())
     assert area[:, 1].max() == pytest.approx(high.max())
     chance = next(line for line in axes.lines if line.get_color() == sequence_figures.GREY and len(line.get_xdata()) > 20)

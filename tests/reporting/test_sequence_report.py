@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metacl_run.metrics import bootstrap95
+from metacl_run.intervals import interval95
 from metacl_run.reporting import figures, report, terminal
 from tests.reporting.sequences import build_sequences
 
@@ -37,7 +37,7 @@ def content_of(directory: Path) -> dict[str, Any]:
 
 
 def test_the_page_says_what_was_learned(tmp_path: Path) -> None:
-    page = page_of(tmp_path, replicates=2)
+    page = page_of(tmp_path, replicates=3)
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
     headings = re.findall(r"<h2>([^<]+)", page)
     assert headings[:4] == ["Figures", "Metrics", "Accuracy by number of classes", "Accuracy matrix"]
@@ -46,9 +46,9 @@ def test_the_page_says_what_was_learned(tmp_path: Path) -> None:
     assert f"After learning 200 unseen classes in one pass, {held_out:.0%} of held-out images" in text
     assert f"(memory {memory:.0%}); chance is 0.5%." in text
     for row, length in enumerate(content["lengths"]):
-        pooled = np.concatenate(content["accuracy"], axis=1)[row]
-        low, high = bootstrap95(pooled)
-        assert f" {length} {pooled.mean():.3f} {low:.3f} to {high:.3f} " in text
+        seeds = np.array(content["accuracy"])[:, row].mean(axis=1)
+        low, high = interval95(seeds)
+        assert f" {length} {seeds.mean():.3f} {low:.3f} to {high:.3f} " in text
     assert "accuracy on classes 1 to 10 11 to 50 51 to 100 101 to 200" in text
     assert "held-out accuracy on all classes after learning them one after another" in text
     assert "tuned on test" not in text
@@ -87,12 +87,20 @@ def test_the_terminal_has_a_row_a_length(tmp_path: Path) -> None:
         assert cells[0] == str(length)
         assert {f"{mean:.3f}" for mean in means} <= set(cells)
         assert cells[-1] == f"{content['chosen'][0][row]:.3g}"
-    assert "95% of orders" in lines[start]
+        one, other = np.array(content["accuracy"])[:, row].mean(axis=1)
+        assert f" {one:.3f}, {other:.3f} " in lines[start + 1 + row]
+    assert "both seeds" in lines[start]
+
+
+@pytest.mark.parametrize(("replicates", "over"), [(1, "orders, one seed"), (3, "seeds")])
+def test_the_terminal_says_what_an_interval_is_over(tmp_path: Path, replicates: int, over: str) -> None:
+    lines = shown(tmp_path, replicates=replicates).splitlines()
+    assert f"95% over {over}" in next(line for line in lines if line.startswith("classes learned"))
 
 
 def test_a_narrow_terminal_goes_without_intervals(tmp_path: Path) -> None:
     text = shown(tmp_path, width=80)
-    assert "95% of orders" not in text
+    assert "95%" not in text.split("learning rate")[0]
     assert max(map(len, text.split("directory")[0].splitlines())) <= 80
 
 

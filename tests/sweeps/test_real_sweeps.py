@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import multiprocessing
+import multiprocessing.forkserver as forkserver
 import os
 import signal
 import subprocess
@@ -15,9 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metacl_run.compose import experiment_of
 from metacl_run.sweeps import process
-from metacl_run.sweeps.job import COMPLETED, FAILED, checked
-from metacl_run.tracking.archive import is_locked, state
+from metacl_run.sweeps import sweep as sweeps
+from metacl_run.sweeps.job import COMPLETED, FAILED, Ended
+from metacl_run.tracking.archive import state
+from metacl_run.tracking.lock import is_locked
 from tests.conftest import TINY
 from tests.test_run import ENVIRONMENT, metacl
 
@@ -56,7 +60,7 @@ def wait_until(condition: object, seconds: float = 90) -> None:
 
 def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
     overrides = [*TINY, "protocol.updates_per_task=100000", f"output_dir={tmp_path}", "progress=none"]
-    directory = checked(overrides, None).directory
+    directory = experiment_of(overrides, None).directory
 
     def kill() -> bool:
         if (directory / "metrics.jsonl").exists():
@@ -65,7 +69,33 @@ def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
         return False
 
     ended = process.run(overrides, None, environment={}, output=None, watch=kill)
-    assert ended == (FAILED, "its process was killed by SIGKILL (out of memory?)", False)
+    assert ended == Ended(FAILED, "its process was killed by SIGKILL (out of memory?)")
+
+
+def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
+    overrides = [*TINY, *LONGER, f"output_dir={tmp_path}", "progress=none"]
+    directory = experiment_of(overrides, None).directory
+
+    def kill() -> bool:
+        if (directory / "metrics.jsonl").exists() and forkserver._forkserver._forkserver_pid is not None:
+            os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+            forkserver._forkserver._forkserver_pid = None  # the next job has another
+        return False
+
+    ended = process.run(overrides, None, environment={}, output=None, watch=kill)
+    assert forkserver._forkserver._forkserver_pid is None
+    assert ended == Ended(COMPLETED)
+    whole(tmp_path, 1)
+
+
+def test_a_job_without_its_data_leaves_no_directory(tmp_path: Path) -> None:
+    overrides = ["data=split_omniglot", f"data.root={tmp_path}", "data.download=false", f"output_dir={tmp_path / 'runs'}"]
+    directory = experiment_of(overrides, None).directory
+    ended = sweeps.compute(overrides, directory, None, shares_terminal=False)
+    assert (ended.status, ended.data_missing) == (FAILED, True)
+    assert ended.error is not None
+    assert ended.error.startswith("Omniglot was not found")
+    assert not directory.exists()
 
 
 def test_a_job_has_its_environment_and_its_own_output(tmp_path: Path) -> None:
@@ -90,7 +120,7 @@ def test_a_launcher_killed_half_way_loses_nothing_and_repeats_nothing(tmp_path: 
     assert state(begun) == "interrupted"
     status = metacl(*LONGER, "output_dir=runs", "seeds=[0],[1],[2]", "sweep.status=true", "-m", cwd=tmp_path)
     assert "sweep of 3: 1 completed, 1 interrupted, 1 not started" in status.stdout, status.stdout + status.stderr
-    assert status.returncode == 130
+    assert status.returncode == 0
 
     again = start("seeds=[0],[1],[2]", cwd=tmp_path)
     printed, _ = again.communicate(timeout=200)

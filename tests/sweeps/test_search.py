@@ -85,8 +85,8 @@ def test_trials_are_runs_on_validation_data() -> None:
         (["protocol.eval_split=test,validation"], {}, r"^protocol\.eval_split: cannot be searched"),
         ([], {"metric": "acuracy"}, r"^search\.metric=acuracy: no run has it\. Did you mean accuracy\?"),
         ([], {"metric": "bwt", "pruner": "median"}, r"^search\.pruner=median: goes by accuracy along the way"),
-        (["algo.inner_steps=int(interval(1,5))", "algo.outer_lr=-1,0.1"], {}, r"^algo\.outer_lr=-1\.0: must be greater than 0"),
-        (["algo.outer_lr=0.1,-1"], {}, r"nothing was started.*\njob algo\.outer_lr=-1\n  algo\.outer_lr=-1\.0: must be"),
+        (["algo.inner_steps=int(interval(1,5))", "algo.outer_lr=-1,0.1"], {}, r"^algo\.outer_lr=-1: must be greater than 0"),
+        (["algo.outer_lr=0.1,-1"], {}, r"nothing was started.*\njob algo\.outer_lr=-1\n  algo\.outer_lr=-1: must be"),
         (["data.validation_classes=0"], {}, r"^data\.validation_classes=0: leaves no class to evaluate on"),
     ],
 )
@@ -187,11 +187,13 @@ def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
         other = draw.random()  # of a task not seen yet, which must not count
         return json.dumps({"kind": "eval", "unit": unit, "task": 0, "accuracy": [[score, other], [score, other]]}) + "\n"
 
-    for i in range(6):  # the median pruner lets the first five be
-        trial, _ = ask(search)
+    for i in range(6):  # the first five have nothing to be compared with
+        asked = ask(search)
+        assert asked is not None
+        trial, _ = asked
         directory = tmp_path / str(i)
         directory.mkdir()
-        watch = Watch(search, trial, directory)
+        watch = Watch(search, trial, directory, units=4)
         assert watch() is False  # nothing is there yet
         score = 0.5 + i / 100 if i < 5 else 0.3
         with open(directory / "metrics.jsonl", "w") as file:
@@ -205,3 +207,28 @@ def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
             tell(search, trial, score, directory=directory)
         else:
             assert tell(search, trial, None, directory=directory, pruned=watch.pruned) == "pruned"
+
+
+def test_settings_are_tried_once_and_every_point_of_a_small_space_is(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import ask, finished, open_study, tell
+
+    dimensions = ["algo.inner_steps=range(1,4)", "algo.outer_lr=range(0.1,0.5,0.2)"]
+    search = prepared(f"output_dir={tmp_path}", *dimensions, sampler="random")
+    assert search.count_points() == 6
+    seen = []
+    while (asked := ask(search)) is not None:
+        trial, overrides = asked
+        tell(search, trial, 0.5, directory=None)
+        seen.append(tuple(overrides[-2:]))
+    assert len(seen) == len(set(seen)) == 6
+    assert finished(open_study(search)) == 6
+
+
+def test_a_failed_trial_may_be_tried_again(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import ask, tell
+
+    search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2")
+    for _ in range(4):
+        asked = ask(search)
+        assert asked is not None
+        tell(search, asked[0], None, directory=None)

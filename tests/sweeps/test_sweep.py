@@ -9,7 +9,9 @@ from pathlib import Path
 import filelock
 import pytest
 
-from metacl_run.errors import ConfigError
+from metacl_run.cli import command
+from metacl_run.errors import ConfigError, StorageError
+from metacl_run.reporting.report_stamp import stamp
 from metacl_run.sweeps import gpus, sweep
 from metacl_run.sweeps.job import (
     BUSY,
@@ -23,7 +25,8 @@ from metacl_run.sweeps.job import (
     plan,
 )
 from metacl_run.sweeps.listing import listing
-from metacl_run.tracking.archive import CONFIG, LOCK, SCHEMA, SUMMARY
+from metacl_run.tracking.archive import CONFIG, SCHEMA, SUMMARY
+from metacl_run.tracking.lock import LOCK
 from tests.conftest import TINY
 
 
@@ -35,6 +38,8 @@ def leave(directory: Path, status: str, error: str | None = None) -> None:
     """What a run that has ended leaves behind, as far as a sweep looks at it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / SUMMARY).write_text(json.dumps({"schema": SCHEMA, "status": status, "error": error}))
+    drawn = stamp(directory / SUMMARY, [])
+    (directory / "report.html").write_text(f'<meta name="metacl-run-drawn" content="{drawn}">')
 
 
 class Pretender:
@@ -70,6 +75,37 @@ def test_a_second_start_runs_only_what_is_missing(tmp_path: Path) -> None:
     assert ended[2].error == "loss is not finite"
     assert len(sweep.run([job._replace(rerun=True) for job in planned], launch)) == 4
     assert launch.calls[-1] == (["0", "1", "2", "3"], False)
+
+
+def test_a_completed_run_without_its_report_is_started_to_draw_it(tmp_path: Path) -> None:
+    planned, launch = jobs(tmp_path, 2), Pretender()
+    for job in planned:
+        leave(job.directory, "completed")
+    (planned[1].directory / "report.html").unlink()
+    sweep.run(planned, launch)
+    assert launch.calls == [(["1"], False)]
+
+
+def test_what_a_fault_kept_from_running_is_a_failure_and_not_an_interruption() -> None:
+    fault = "the launcher failed: ValueError: n_jobs == 0 has no meaning"
+    assert sweep.exit_status([Ended(COMPLETED), Ended(NOT_STARTED, fault)]) == 1
+    assert sweep.exit_status([Ended(INTERRUPTED, fault)]) == 1
+    assert sweep.exit_status([Ended(NOT_STARTED), Ended(NOT_STARTED, fault)]) == 130
+    assert sweep.exit_status([Ended(COMPLETED), Ended(INTERRUPTED)]) == 130
+    assert sweep.exit_status([]) == 0
+
+
+def test_an_output_directory_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "runs", tmp_path / ("d" * 300), "/proc/nobody/can/write/here"):
+        with pytest.raises(StorageError, match="Choose another place with output_dir="):
+            command(["seeds=[0],[1]", f"output_dir={place}"], None, multirun=True)
+
+
+def test_to_ask_how_far_a_sweep_is_succeeds_however_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["seeds=[0],[1]", f"output_dir={tmp_path}", "sweep.status=true"]
+    assert command(given, None, multirun=True) == 0
+    assert "sweep of 2: 2 not started" in capsys.readouterr().out
 
 
 def test_runs_of_another_process_come_last_and_are_waited_for(tmp_path: Path) -> None:

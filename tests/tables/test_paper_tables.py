@@ -14,8 +14,10 @@ import yaml
 
 from metacl_run.cli import command
 from metacl_run.errors import ConfigError
+from metacl_run.reporting.grid import Cell, Grid, to_html
 from metacl_run.tables import pages
-from metacl_run.tables.results import Ours, RunOfTable, results, verdict
+from metacl_run.tables.links import linked_cells, linked_overview
+from metacl_run.tables.results import Ours, Result, RunOfTable, results, verdict
 from metacl_run.tables.table import PaperCell, PaperTable, parse
 from metacl_run.tracking.archive import CONFIG, SCHEMA, SUMMARY
 from tests.conftest import TINY
@@ -28,9 +30,10 @@ NODE: dict[str, Any] = {
     "where": "Table 1",
     "unit": "percent",
     "spread": "standard deviation over 5 seeds",
+    "spread_is": "std",
+    "published_seeds": 5,
     "seeds": [0, 1, 2],
     "reduced_seeds": [0, 1],
-    "seeds_needed": 2,
     "tolerance": 0.5,
     "departures": ["Our streams are ours."],
     "smoke": [],
@@ -43,9 +46,8 @@ def table(**changes: Any) -> PaperTable:
     return parse({**NODE, **changes})
 
 
-def ours(*values: float, half: float | None) -> Ours:
-    mean = sum(values) / len(values)
-    return Ours(mean, None if half is None else mean - half, None if half is None else mean + half, values)
+def ours(*values: float) -> Ours:
+    return Ours(sum(values) / len(values), None, None, values)
 
 
 # ----------------------------------------------------------------------------------------------------------------- verdicts
@@ -54,24 +56,71 @@ def ours(*values: float, half: float | None) -> Ours:
 @pytest.mark.parametrize(
     ("found", "size", "expected"),
     [
-        (ours(75.0, 76.0, half=1.4), "paper", "agrees"),  # 75.5 + 1.4 + .5 = 77.4, just
-        (ours(75.0, 76.0, half=1.39), "paper", "differs"),
-        (ours(79.0, 80.0, half=1.6), "paper", "agrees"),  # 79.5 - 1.6 - .5 = 77.4
-        (ours(79.0, 80.0, half=1.5), "paper", "differs"),
-        (ours(77.4, half=5.0), "paper", "too few seeds"),
-        (ours(77.4, 77.4, half=None), "paper", "too few seeds"),
-        (ours(77.4, 77.4, half=5.0), "reduced", "reduced"),  # never "agrees"
-        (ours(77.4, 77.4, half=5.0), "smoke", "smoke"),
+        # Welch: se^2 = .25 / 3 + .49 / 5, 5.6 degrees of freedom, t = 2.49: the difference is .1 within 1.06.
+        (ours(77.0, 77.5, 78.0), "paper", "agrees"),
+        (ours(75.7, 76.2, 76.7), "paper", "inconclusive"),  # -1.2 within 1.06: reaches below -1.5
+        (ours(74.5, 75.0, 75.5), "paper", "inconclusive"),  # -2.4: reaches above -1.5
+        (ours(74.0, 74.5, 75.0), "paper", "differs"),  # -2.9: to -1.84
+        (ours(80.0, 80.5, 81.0), "paper", "differs"),
+        (ours(77.4), "paper", "too few seeds"),
+        (ours(77.4, 77.4), "paper", "too few seeds"),
+        (ours(77.4, 77.4, 77.4), "reduced", "reduced"),  # never "agrees"
+        (ours(77.4, 77.4, 77.4), "smoke", "smoke"),
     ],
 )
 def test_verdict(found: Ours, size: Any, expected: str) -> None:
-    assert verdict(table(), PaperCell(**CELL), found, size) == expected
+    assert verdict(table(tolerance=1.5), PaperCell(**CELL), found, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "published"), [((60.0, 70.0, 80.0), 46.0), ((60.0, 70.0, 80.0), 94.0), ((50.0, 52.0, 90.0), 100.0)]
+)
+def test_noise_is_no_agreement(values: tuple[float, ...], published: float) -> None:
+    assert verdict(table(), PaperCell(**{**CELL, "published": published}), ours(*values), "paper") == "inconclusive"
+
+
+def test_agreement_gets_rarer_as_the_true_gap_grows() -> None:
+    """Five seeds of deviation .5 beside a paper of as many: a gap beyond the tolerance of 1 hardly ever agrees."""
+    rng, cell = np.random.default_rng(0), PaperCell(**{**CELL, "published": 0.0, "spread": 0.5})
+    share = {}
+    for gap in (0.0, 1.0, 2.0):
+        found = [ours(*(gap + 0.5 * rng.standard_normal(5))) for _ in range(400)]
+        share[gap] = sum(verdict(table(tolerance=1.0), cell, each, "paper") == "agrees" for each in found) / 400
+    assert share[0.0] > 0.6
+    assert share[1.0] < 0.05  # the error of a test at 95% from both sides: .025
+    assert share[2.0] == 0.0
+
+
+def test_a_paper_without_a_spread_over_seeds_is_given_ours() -> None:
+    found = ours(77.0, 77.5, 78.0)  # beside one model: se^2 = .25 / 3 + .25, 32 degrees of freedom, t = 2.04: within 1.18
+    for changes in ({"spread_is": "not over seeds", "published_seeds": 1}, {"published_seeds": 1}):
+        assert verdict(table(tolerance=1.3, **changes), PaperCell(**CELL), found, "paper") == "agrees"
+        assert verdict(table(tolerance=1.2, **changes), PaperCell(**CELL), found, "paper") == "inconclusive"
+    of_one = PaperCell(**{**CELL, "published_seeds": 1})
+    assert verdict(table(tolerance=1.2), of_one, found, "paper") == "inconclusive"
+
+
+def test_a_printed_interval_of_the_mean_is_turned_into_a_spread() -> None:
+    # +- 1.0 over 5 seeds: a deviation of sqrt(5) / 2.776 = .8055; se^2 = .25 / 3 + .6488 / 5, 5.99 degrees: within 1.13.
+    read, found = table(tolerance=1.2, spread_is="ci95"), ours(76.9, 77.4, 77.9)
+    assert verdict(read, PaperCell(**{**CELL, "spread": 1.0}), found, "paper") == "agrees"
+    assert verdict(read, PaperCell(**{**CELL, "spread": 1.2}), found, "paper") == "inconclusive"
 
 
 def test_a_cell_may_have_its_own_tolerance_and_no_published_number() -> None:
-    found = ours(75.0, 76.0, half=0.1)
-    assert verdict(table(), PaperCell(**{**CELL, "tolerance": 2.0}), found, "paper") == "agrees"
+    found = ours(75.7, 76.2, 76.7)
+    assert verdict(table(), PaperCell(**{**CELL, "tolerance": 3.0}), found, "paper") == "agrees"
     assert verdict(table(), PaperCell(column="RA", metric="accuracy"), found, "paper") == "no published number"
+
+
+def test_a_verdict_on_a_recollected_number_looks_different(tmp_path: Path) -> None:
+    looks = {}
+    for confidence in ("memory", "verbatim-source"):
+        cell = PaperCell(**{**CELL, "confidence": confidence})
+        result = Result("MAML", cell, "agrees", ours(77.0, 77.5, 78.0), None, "a/b/c")
+        overview, every = (grid(table(), [result], "paper") for grid in (pages.overview_grid, pages.detailed_grid))
+        looks[confidence] = every.rows[0][5].text, every.rows[0][5].tone, overview.rows[0][1].tone
+    assert looks == {"memory": ("agrees with a recollection", "quiet", ""), "verbatim-source": ("agrees", "good", "good")}
 
 
 def store(directory: Path, **summary: Any) -> None:
@@ -94,17 +143,16 @@ def test_several_seeds_have_students_interval(tmp_path: Path) -> None:
     assert found.ours.mean == pytest.approx(77.0)
     assert (found.ours.low, found.ours.high) == pytest.approx((77 - half, 77 + half))
     assert found.ours.values == pytest.approx((75, 77, 79))
-    assert (found.verdict, found.run) == ("agrees", "mnist/er/abc")
+    assert (found.verdict, found.run) == ("inconclusive", "mnist/er/abc")
 
 
 def test_one_seed_has_the_interval_of_its_episodes(tmp_path: Path) -> None:
     store(tmp_path, metrics={"accuracy": {"values": [0.77]}}, evaluation_half_width=[[0.03, 0.04]])
-    found = of_one_run(tmp_path, seeds_needed=1)
+    found = of_one_run(tmp_path)
     assert (found.ours.low, found.ours.high) == pytest.approx((77 - 2.5, 77 + 2.5))  # sqrt(3^2 + 4^2) / 2 tasks
-    assert found.verdict == "agrees"
-    assert of_one_run(tmp_path).verdict == "too few seeds"
+    assert found.verdict == "too few seeds"
     store(tmp_path, metrics={"bti": {"values": [-0.1]}}, evaluation_half_width=[[0.03, 0.04]])
-    assert of_one_run(tmp_path, {**CELL, "metric": "bti"}, seeds_needed=1).ours.low is None  # it is not bti's
+    assert of_one_run(tmp_path, {**CELL, "metric": "bti"}).ours.low is None  # it is not bti's
 
 
 def test_after_a_number_of_classes(tmp_path: Path) -> None:
@@ -192,7 +240,7 @@ def test_a_table_runs_what_it_can_and_is_made_again_with_the_same_bytes(
 ) -> None:
     monkeypatch.setenv("METACL_DATA", str(configs))
     given = ["table=small", f"output_dir={configs.parent / 'runs'}", "gpu.threads=1", "progress=none"]
-    assert command([*given, "sweep.status=true"], str(configs), multirun=False) == 130
+    assert command([*given, "sweep.status=true"], str(configs), multirun=False) == 0
     assert "table of 2: 2 not started" in capfd.readouterr().out
     assert command(given, str(configs), multirun=False) == 1  # a cell is without its data
     printed = capfd.readouterr().out
@@ -267,3 +315,22 @@ def test_no_sweep_of_tables(configs: Path) -> None:
 def test_every_confidence_and_every_size_has_its_words() -> None:
     assert set(pages.MARKS) == {"verbatim-source", "secondary", "memory"}
     assert set(pages.SIZE_WORDS) == {"paper", "reduced", "smoke"}
+
+
+def test_cells_lead_to_the_reports_of_their_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "tables" / "one" / "paper"
+    reported = tmp_path / "data" / "algo" / "abc"
+    reported.mkdir(parents=True)
+    (reported / "report.html").write_text("")
+    cell = PaperCell(**CELL)
+    results = [
+        Result("first", cell, "agrees", ours(70.0), None, "data/algo/abc"),
+        Result("second", cell, "not run", None, None, "data/algo/missing"),
+    ]
+    overview = Grid("t", ["", cell.column], [[Cell("first"), Cell("70")], [Cell("second"), Cell("not run")]])
+    linked = linked_overview(overview, results, folder)
+    assert [list(row[1].links) for row in linked.rows] == [[("data/algo/abc", "../../../data/algo/abc/report.html")], []]
+    every = Grid("t", ["row", "run"], [[Cell("first"), Cell("data/algo/abc")], [Cell("second"), Cell("data/algo/missing")]])
+    assert '<a href="../../../data/algo/abc/report.html">data/<wbr>algo/<wbr>abc</a>' in to_html(
+        linked_cells(every, results, folder)
+    )

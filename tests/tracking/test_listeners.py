@@ -1,12 +1,14 @@
-"""Listeners receive what the store wrote: console, W&B offline (read back from its file), TensorBoard, and failures."""
+"""The terminal receives what the store wrote: plain lines, the live display, the results; and records as flat names."""
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
-import struct
-from collections.abc import Callable, Iterator
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,12 @@ import numpy as np
 import pytest
 from rich.console import Console as Terminal
 
-from metacl_run.errors import ConfigError, SettingError
-from metacl_run.tracking.console import Console, task_table
-from metacl_run.tracking.forgiving import Forgiving
-from metacl_run.tracking.listener import Listener, NoLogger, RunInfo
+from metacl_run.tracking.console import Console, LastingTerminal
+from metacl_run.tracking.lines import Lines
+from metacl_run.tracking.listener import Listener, RunInfo
+from metacl_run.tracking.live import LiveDisplay, task_table
 from metacl_run.tracking.scalars import scalars
-from metacl_run.tracking.tensorboard_listener import TensorBoardLogger
-from metacl_run.tracking.view import View, clock, sparkline
-from metacl_run.tracking.wandb_listener import WandbLogger
+from metacl_run.tracking.view import SHOWN, View, clock, sparkline
 
 UNITS, TASKS, SEEDS = 4, 2, [3, 7]
 LAST = [[0.6, 0.8], [0.7, 0.9]]
@@ -36,6 +36,8 @@ def info_of(directory: Path, **changes: Any) -> RunInfo:
         model="conv4",
         data="split_glyphs",
         protocol="continual_meta",
+        protocol_kind="continual_meta",
+        chance=0.2,
         seeds=SEEDS,
         task_names=[["Hebrew [old]", "Korean"]] * 2,
         units_per_task=UNITS,
@@ -119,7 +121,9 @@ def test_plain_lines(tmp_path: Path) -> None:
         play(console, info_of(tmp_path / "run"))
     text = out.getvalue()
     assert "\x1b" not in text
-    lines = text.splitlines()
+    stamped = re.findall(r"^\d\d:\d\d:\d\d  .*$", text, re.MULTILINE)
+    assert len(stamped) == 5  # two at the start, three evaluations; nothing within ten seconds of them
+    lines = [line.removeprefix(line[:10]) if line in stamped else line for line in text.splitlines()]
     assert lines[0] == "maml, conv4, split_glyphs, seeds 3 7: 2 tasks of 4 meta-updates"
     assert "before learning: accuracy 0.200" in lines
     assert "after task 1/2 Hebrew [old]: accuracy 0.850" in lines
@@ -137,7 +141,7 @@ def errors() -> Iterator[dict[str, Any]]:
 
 
 def test_errors_go_by_their_name_everywhere(tmp_path: Path) -> None:
-    info = info_of(tmp_path / "run", score="mse", config={"data": {"shots": 10}})
+    info = info_of(tmp_path / "run", score="mse", chance=None, config={"data": {"shots": 10}})
     out, live = io.StringIO(), io.StringIO()
     terminal = Terminal(file=live, force_terminal=True, width=100, height=30, legacy_windows=False, no_color=True)
     for console in (Console("plain", tmp_path, Terminal(file=out)), Console("rich", tmp_path, terminal)):
@@ -183,6 +187,61 @@ def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
     assert lines[1].endswith("1:20 left")  # 200 of 1000 units done in 20 s
 
 
+def test_a_unit_of_work_has_one_line_in_between(tmp_path: Path) -> None:
+    view = View(info_of(tmp_path, units_per_task=500))
+    said = Lines(view)
+    train = {"kind": "train", "unit": 15, "task": 0, "wall_s": 11.0, "metrics": {"loss": [1.0, 3.0]}}
+    probe = {"kind": "eval", "unit": 15, "task": 0, "row": None, "wall_s": 22.0, "accuracy": [[0.5, 0.2]] * 2}
+    assert said.after(train) == "task 1/2 Hebrew [old], meta-update 15/1000: loss 2, accuracy so far nan, - left"
+    assert said.after(probe) is None  # ten seconds later, but no work was done in between
+    assert said.after({**train, "unit": 16, "wall_s": 23.0}) is not None
+
+
+@pytest.mark.parametrize(("width", "bars"), [(40, False), (60, False), (80, True), (120, True)])
+def test_in_a_narrow_terminal_the_bars_yield_and_not_the_numbers(tmp_path: Path, width: int, bars: bool) -> None:
+    terminal = Terminal(
+        file=io.StringIO(), force_terminal=True, width=width, height=24, legacy_windows=False, color_system=None
+    )
+    names = [["a name that is longer than any terminal is wide", "Korean"]] * 2
+    view = View(info_of(tmp_path, task_names=names))
+    for record in records():
+        if record["kind"] in SHOWN:
+            view.take(record)
+    with terminal.capture() as captured:
+        terminal.print(LiveDisplay(terminal, view)._draw())
+    text = captured.get()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "8/8 meta-updates · 0:00 left" in text
+    for shown in ("now", "learned", "change", "0.650", "0.850", "-0.200", "0.750"):
+        assert shown in text
+    assert ("━" in text.split("learned")[1]) == bars
+
+
+def test_the_panel_says_that_the_signal_was_heard_and_the_end_where_it_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, plain = io.StringIO(), io.StringIO()
+    info = info_of(tmp_path / "run")
+    terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
+    for progress, where in (("rich", terminal), ("plain", Terminal(file=plain))):
+        with Console(progress, tmp_path / "run", where) as console:
+            console.started(info)
+            for record in list(records())[:4]:
+                console.record(record)
+            console.heard()
+            if console._live is not None:
+                console._live._live.refresh()
+            summary = {**stored(info), "status": "interrupted", "timing": {"units": 3}}
+            (info.directory / "summary.json").write_text(json.dumps(summary))
+            console.finished(summary)
+    said = "stopping after this meta-update; once more to stop at once"
+    assert said in out.getvalue()
+    assert said not in out.getvalue().split("interrupted")[-1]
+    assert capfd.readouterr().err == f"{said}\n"  # in a live display it would be drawn over
+    for text in (out.getvalue(), plain.getvalue()):
+        assert re.sub("\x1b[^m]*m", "", text).splitlines()[-1] == "the same command goes on from meta-update 3/8"
+
+
 def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) -> None:
     out = io.StringIO()
     terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
@@ -200,6 +259,26 @@ def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) ->
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is shown again, last
     for shown in ("Hebrew [old]", "Korean", "8/8 meta-updates", "chance 0.20", "-0.200"):
         assert shown in text
+
+
+class Closed(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("progress", ["plain", "none"])
+def test_losing_the_terminal_loses_nothing(
+    tmp_path: Path, progress: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # rich closes stdout, which is pytest's here
+    console = Console(progress, tmp_path / "run", LastingTerminal(file=Closed()))
+    with caplog.at_level(logging.INFO, logger="metacl_run"), console:
+        play(console, info_of(tmp_path / "run"))
+    said = [record.getMessage() for record in caplog.records]
+    assert "after task 1/2 Hebrew [old]: accuracy 0.850" in said
+    assert said[-1] == "completed"
 
 
 def test_progress_none_prints_results_only(tmp_path: Path) -> None:
@@ -225,148 +304,3 @@ def test_sparkline_and_clock() -> None:
     assert sparkline([1.0, 1.0, float("nan")], 10) == "▁▁!"
     assert len(sparkline(list(map(float, range(1000))), 48)) == 48
     assert (clock(75), clock(4000)) == ("1:15", "1:06:40")
-
-
-# -------------------------------------------------------------------------------------------------------------- loggers
-
-
-class Failing(Listener):
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def started(self, info: RunInfo) -> None:
-        pass
-
-    def record(self, record: dict[str, Any]) -> None:
-        self.calls += 1
-        raise ConnectionError("network is down")
-
-    def finished(self, summary: dict[str, Any]) -> None:
-        self.calls += 1
-
-
-def test_a_listener_that_fails_is_named_once_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    failing = Failing()
-    with caplog.at_level(logging.WARNING, logger="metacl_run"):
-        play(Forgiving(failing, "W&B"), info_of(tmp_path))
-    assert failing.calls == 1
-    (message,) = [record.getMessage() for record in caplog.records]
-    assert message.startswith("W&B failed and is left out")
-    assert "network is down" in message
-
-
-def test_no_logger_has_no_listeners() -> None:
-    assert NoLogger().listeners() == []
-
-
-def wandb_logger(**changes: Any) -> WandbLogger:
-    settings = {"mode": "offline", "project": "p", "entity": None, "group": "g", "tags": ["t"], "name": None}
-    return WandbLogger(**(settings | changes))
-
-
-def test_wandb_settings_are_checked() -> None:
-    with pytest.raises(SettingError, match="mode=ofline: must be one of online, offline, disabled"):
-        wandb_logger(mode="ofline")
-
-
-def leveldb_records(path: Path) -> Iterator[bytes]:
-    """Payloads of a .wandb file: a 7-byte header, then LevelDB's log format (blocks of 32 KiB; crc, length, type)."""
-    content = path.read_bytes()
-    position, payload = 7, b""
-    while position + 7 <= len(content):
-        if (room := 32768 - position % 32768) < 7:
-            position += room
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        if kind == 0:
-            return
-        payload += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or last part
-            yield payload
-            payload = b""
-
-
-@pytest.mark.timeout(120)
-def test_wandb_offline_run_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
-    from wandb.proto import wandb_internal_pb2 as proto
-
-    for name in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    info = info_of(tmp_path / "run")
-    (info.directory / "report.html").write_text("<h1>report</h1>")
-    (listener,) = wandb_logger().listeners()
-    play(listener, info)
-
-    (path,) = (tmp_path / "run").glob("wandb/offline-run-*/*.wandb")
-    history: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {}
-    seen = proto.Record()
-    for payload in leveldb_records(path):
-        record = proto.Record.FromString(payload)
-        if record.WhichOneof("record_type") == "history":
-            items = record.history.item
-            history.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
-        elif record.WhichOneof("record_type") == "summary":
-            summary |= {item.key or "/".join(item.nested_key): item.value_json for item in record.summary.update}
-        elif record.WhichOneof("record_type") == "run" and record.run.run_id:
-            seen = record
-    assert (seen.run.run_id, seen.run.project, seen.run.run_group, list(seen.run.tags)) == ("0123abcd", "p", "g", ["t"])
-    losses = {row["unit"]: row["train/loss"] for row in history if "train/loss" in row}
-    assert losses[8] == pytest.approx(1.5 / 8)
-    assert len(losses) == 8
-    last = next(row for row in reversed(history) if "eval/task_01" in row)
-    assert (last["unit"], last["seed_7/eval/task_02"]) == (8, 0.9)
-    assert json.loads(summary["accuracy"]) == 0.75
-    assert list(path.parent.glob("files/media/html/*.html"))
-
-
-def test_wandb_that_cannot_start_is_a_mistake_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wandb = pytest.importorskip("wandb")
-
-    def refuse(**_: Any) -> None:
-        raise wandb.errors.UsageError("no API key configured")
-
-    monkeypatch.setattr(wandb, "init", refuse)
-    (listener,) = wandb_logger(mode="online").listeners()
-    with pytest.raises(ConfigError, match=r"logger\.mode=online.*no API key.*logger\.mode=offline"):
-        listener.started(info_of(tmp_path))
-
-
-def tensorboard_logger() -> TensorBoardLogger:
-    return TensorBoardLogger(flush_s=30, figures=True)
-
-
-def test_tensorboard_reads_back(tmp_path: Path, make_picture: Callable[[Path], None]) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    info = info_of(tmp_path)
-    make_picture(tmp_path / "figures" / "forgetting.png")
-    (listener,) = tensorboard_logger().listeners()
-    play(listener, info)
-    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
-    events.Reload()
-    task = [(event.step, event.value) for event in events.Scalars("eval/task_01")]
-    assert task == [(0, pytest.approx(0.2)), (4, pytest.approx(0.85)), (8, pytest.approx(0.65))]
-    assert [event.step for event in events.Scalars("seed_3/train/loss")] == list(range(1, 9))
-    assert events.Scalars("summary/accuracy")[0].value == pytest.approx(0.75)
-    assert events.Tags()["images"] == ["figures/forgetting"]
-
-
-@pytest.fixture
-def make_picture() -> Callable[[Path], None]:
-    from PIL import Image
-
-    def make(path: Path) -> None:
-        path.parent.mkdir()
-        Image.new("RGB", (8, 8)).save(path)
-
-    return make
-
-
-def test_missing_tensorboard_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install metacl-run\[tensorboard\]"):
-        tensorboard_logger().listeners()

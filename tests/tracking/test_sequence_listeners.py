@@ -34,7 +34,14 @@ SUMMARY: dict[str, Any] = {
 
 def info_in_sequence(directory: Path, updates: int = 2000, **changes: Any) -> RunInfo:
     names = [["meta-training"]] * 2
-    return info_of(directory, protocol="meta_continual", task_names=names, units_per_task=updates, **changes)
+    return info_of(
+        directory,
+        protocol="meta_continual",
+        protocol_kind="meta_continual",
+        task_names=names,
+        units_per_task=updates,
+        **changes,
+    )
 
 
 def records(updates: int = 2000, steps: int = 4) -> Iterator[dict[str, Any]]:
@@ -56,7 +63,7 @@ def lines(directory: Path, **settings: Any) -> list[str]:
         console.started(info_in_sequence(directory, settings.get("updates", 2000)))
         for record in records(**settings):
             console.record(record)
-    return out.getvalue().splitlines()
+    return [line[len("12:34:56  ") :] for line in out.getvalue().splitlines()]
 
 
 def test_plain_lines_of_meta_training_and_meta_test(tmp_path: Path) -> None:

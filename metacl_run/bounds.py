@@ -1,0 +1,90 @@
+"""Bounds of settings as parts of their types: all of them are checked before a component is made (`config.fill`).
+
+    lr: Positive
+    fisher_samples: Count
+    strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
+
+Every number has an upper bound as well: what no machine can hold or count is refused by a comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import BaseMetadata, Ge, Gt, Le, Lt, MaxLen, MinLen
+
+MOST_NUMBERS = 2 * 10**9
+"""Numbers of one kind that are held at once, 8 GB of them in float32: beyond it a run is refused before anything is made."""
+LARGEST_WHOLE = 2**63 - 1
+"""What a tensor of whole numbers can hold: the bound of those that have none of their own."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What follows the words for a bound that is broken: why it is there, or what to choose instead."""
+
+    text: str
+
+
+Count = Annotated[int, Ge(1), Le(10**9)]
+CountFromZero = Annotated[int, Ge(0), Le(10**9)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Momentum = Annotated[float, Ge(0), Lt(1)]
+Steps = Annotated[int, Ge(1), Le(10**6)]
+"""Gradient steps, whose batches are drawn before the first."""
+StepsFromZero = Annotated[int, Ge(0), Le(10**6)]
+Tasks = Annotated[int, Ge(1), Le(10**4)]
+"""An accuracy matrix has a row and a column for each."""
+Classes = Annotated[int, Ge(1), Le(10**5)]
+Examples = Annotated[int, Ge(1), Le(10**6)]
+"""Examples that lie in memory together."""
+ExamplesFromZero = Annotated[int, Ge(0), Le(10**6)]
+Width = Annotated[int, Ge(1), Le(10**6)]
+"""Units or filters of a layer."""
+Widths = Annotated[list[Width], MaxLen(1000)]
+Layers = Annotated[int, Ge(1), Le(1000)]
+Side = Annotated[int, Ge(8), Le(1024)]
+"""Pixels along one side of an image."""
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
+"""Up to `randomness.LARGEST_SEED`."""
+Seeds = Annotated[list[Seed], MinLen(1), MaxLen(1000)]
+
+
+def breach(value: Any, bounds: Sequence[Any]) -> str | None:
+    """What is allowed instead of a value that breaks one of the bounds; None for one that keeps them all."""
+    for bound in bounds:
+        if isinstance(bound, BaseMetadata) and (words := _breach(value, bound)) is not None:
+            return "; ".join([words, *(hint.text for hint in bounds if isinstance(hint, Hint))])
+    return None
+
+
+def _breach(value: Any, bound: BaseMetadata) -> str | None:
+    if isinstance(bound, Gt):
+        return None if value > bound.gt else f"must be greater than {bound.gt}"
+    if isinstance(bound, Ge):
+        return None if value >= bound.ge else f"must be at least {bound.ge}"
+    if isinstance(bound, Lt):
+        return None if value < bound.lt else f"must be less than {bound.lt}"
+    if isinstance(bound, Le):
+        return None if value <= bound.le else f"must be at most {bound.le}"
+    if isinstance(bound, MinLen):
+        return None if len(value) >= bound.min_length else f"must have at least {_length(value, bound.min_length)}"
+    if isinstance(bound, MaxLen):
+        return None if len(value) <= bound.max_length else f"must have at most {_length(value, bound.max_length)}"
+    raise TypeError(f"{bound}: bounds of settings are Gt, Ge, Lt, Le, MinLen and MaxLen")
+
+
+def _length(value: Any, number: int) -> str:
+    one, many = ("character", "characters") if isinstance(value, str) else ("entry", "entries")
+    return f"{number} {one if number == 1 else many}"
+
+
+def bounded_number(value: int | float) -> str | None:
+    """What is allowed instead of a number that no tensor can hold."""
+    if isinstance(value, int):
+        return None if abs(value) <= LARGEST_WHOLE else f"must be from -{LARGEST_WHOLE} to {LARGEST_WHOLE}"
+    return None if math.isfinite(value) else "must be a finite number"

@@ -1,0 +1,41 @@
+"""Sets summaries kept as results/<folder>/<experiment>.json beside a paper's table: every cell with its verdict, in Markdown.
+
+python scripts/stored_verdicts.py la_maml_mnist results/la_maml_mnist > results/la_maml_mnist/verdicts.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from metacl_run.config import config_dir
+from metacl_run.reporting.grid import to_markdown
+from metacl_run.tables.pages import counts, detailed_grid
+from metacl_run.tables.results import Result, of_cell
+from metacl_run.tables.table import PaperRun, PaperTable, parse
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", help="a name in configs/table")
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    table = parse(yaml.safe_load((config_dir() / "table" / f"{given.table}.yaml").read_text(encoding="utf-8")))
+    results = [result for run in table.runs for result in _of_run(table, run, given.folder)]
+    sys.stdout.write(f"Cells: {counts(results)}.\n\n{to_markdown(detailed_grid(table, results, 'paper'))}")
+
+
+def _of_run(table: PaperTable, run: PaperRun, folder: Path) -> list[Result]:
+    path = folder / f"{run.experiment}.json"
+    if not path.is_file():
+        return [Result(run.row, cell, "not run", None, None, None) for cell in run.cells]
+    summary = json.loads(path.read_bytes())
+    return [of_cell(table, run, cell, summary, "paper", path.stem) for cell in run.cells]
+
+
+if __name__ == "__main__":
+    main()
