@@ -26,7 +26,7 @@ STEPS: dict[str, dict[str, Any]] = {
     },
     "anml": {
         "title": "ANML, 28x28, 256 and 112 filters, 963 outputs, 20 inner updates, 84 outer images, first order",
-        "overrides": ["algo=anml", "model=anml", "algo.first_order=true"],
+        "overrides": ["algo=anml", "model=anml", "algo.class_steps=20", "algo.first_order=true"],
         "plastic": ["body", "head"],
     },
 }

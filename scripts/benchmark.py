@@ -55,7 +55,7 @@ ROWS = {
     "fomaml-20way": Problem(ways=20, tasks=16, steps=1, first_order=True),
 }
 END_TO_END, REPLICATES, COMMANDS = "end-to-end", "replicates", "replicates-commands"
-ONLINE = {"la_maml": ["algo=la_maml"], "er": ["algo=er", "algo.updates=5"], "mer": ["algo=mer"]}
+ONLINE = {"la_maml": ["algo=la_maml"], "er": ["algo=er", "algo.updates=5"], "mer": ["algo=mer", "algo.batches=5"]}
 """Rows of protocol online, named by the algorithm; its settings are those of rotated MNIST."""
 GRADIENT_TASKS = 3
 SEEDS = [0, 1, 2, 3, 4]

@@ -128,6 +128,52 @@ def test_fomaml_is_the_gradient_at_the_adapted_parameters() -> None:
     assert not torch.allclose(first["params"]["conv.weight"], second["params"]["conv.weight"], rtol=1e-2)
 
 
+def test_first_order_anil_is_the_gradient_at_the_adapted_point_of_every_parameter() -> None:
+    episode = toy_episode()
+    algorithm = dataclasses.replace(MAML, plastic="head", first_order=True)
+    network, state = start(algorithm)
+    params = {k: v.clone().requires_grad_() for k, v in state["meta"]["params"].items()}
+    optimizer = torch.optim.SGD([params["head.weight"], params["head.bias"]], lr=algorithm.inner_lr)
+    for _ in range(algorithm.inner_steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(params, episode.support_x), episode.support_y).backward()
+        optimizer.step()
+    at = torch.autograd.grad(
+        nn.functional.cross_entropy(network(params, episode.query_x), episode.query_y), list(params.values())
+    )
+    found = algorithm.episode_update(network, state["meta"], {}, episode).direction["params"]
+    assert found.keys() == params.keys()
+    for key, expected in zip(params, at, strict=True):
+        assert expected.abs().max() > 1e-4
+        torch.testing.assert_close(found[key], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("plastic", ["all", "head"])
+def test_first_order_learned_rates_get_minus_inner_times_outer_gradient(plastic: str) -> None:
+    episode = toy_episode()
+    changed = {"inner_lr": None, "rate_low": 0.1, "rate_high": 0.3, "plastic": plastic, "first_order": True}
+    algorithm = dataclasses.replace(MAML, **changed)  # type: ignore[arg-type]
+    network, state = start(algorithm)
+    rates, moving, total = state["meta"]["rates"], dict(state["meta"]["params"]), {}
+
+    def gradient(x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        leaves = {k: v.detach().requires_grad_() for k, v in moving.items()}
+        loss = nn.functional.cross_entropy(network(leaves, x), y)
+        return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+    for _ in range(algorithm.inner_steps):
+        inner = gradient(episode.support_x, episode.support_y)
+        total = {k: total.get(k, 0) + inner[k] for k in rates}
+        moving |= {k: moving[k] - rates[k] * inner[k] for k in rates}
+    outer = gradient(episode.query_x, episode.query_y)
+    found = algorithm.episode_update(network, state["meta"], {}, episode).direction
+    assert found["rates"].keys() == rates.keys()
+    for key, value in outer.items():
+        torch.testing.assert_close(found["params"][key], value, rtol=1e-10, atol=1e-12)
+    for key in rates:
+        torch.testing.assert_close(found["rates"][key], -total[key] * outer[key], rtol=1e-10, atol=1e-12)
+
+
 def test_reptile_moves_towards_where_torch_optim_ends() -> None:
     episode = toy_episode()
     batches = torch.stack([torch.randperm(6)[:3] for _ in range(REPTILE.inner_steps)])

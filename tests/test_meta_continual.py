@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run.config import Experiment, options_that_are
 from metacl_run.errors import ConfigError
 from metacl_run.experiment import run
+from metacl_run.protocols.trajectories import draw
 from metacl_run.randomness import Purpose, generator
 from tests.test_run import stop_after
 
@@ -232,6 +233,25 @@ FUNCTIONS = [
     *("algo.classes=3", "algo.class_steps=2", "algo.step_examples=4", "algo.query_examples=2"),
     *("protocol.updates=3", "protocol.schedule=[2,4]", "protocol.orders=2", "protocol.eval_every=2", "gpu.threads=1"),
 ]
+
+
+def test_each_trajectory_draws_which_place_names_which_function(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("algo=oml", "algo.remember=0", "algo.redraw=false", "algo.meta_batch_size=2", tiny=FUNCTIONS)
+    pool, named = built.data.load_concepts(), set()
+    for unit in range(20):
+        sizes = {"concepts": 12, "examples": 13, "width": 0, "places": 4, "dtype": torch.float64}
+        drawn = draw(built.algo, pool, [0], unit, **sizes)
+        for episode in range(2):
+            places = drawn.x[0, episode, :, :, :4].argmax(-1).unflatten(0, (3, 2)).flatten(1)  # [functions, examples]
+            assert (places == places[:, :1]).all()
+            assert drawn.query_x[0, episode, :, :4].argmax(-1).view(3, 2).equal(places[:, :2])
+            names = tuple(places[:, 0].tolist())
+            assert len(set(names)) == 3
+            named.add(names)
+            x, y = drawn.query_x[0, episode, :, 4], drawn.query_y[0, episode, :, 0]
+            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)] == x.float().unsqueeze(1)
+            assert pool.y[drawn.classes[0, episode].repeat_interleave(2)][own].equal(y.float())
+    assert len(named) > 12  # of 24
 
 
 def test_functions_are_judged_by_their_error(experiment: Callable[..., Experiment]) -> None:

@@ -41,6 +41,7 @@ VARIANTS = {
     "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
     "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
     "la_er": dataclasses.replace(LA_MAML, meta=False),
+    "la_er, two in a step": dataclasses.replace(LA_MAML, meta=False, inner_batch=2, first_order=False),
 }
 
 
@@ -119,7 +120,7 @@ def la_maml_by_hand(network: Network, algo: LaMaml, state: State, observed: Obse
             steps = zip(moving.items(), grads, strict=True)
             moving = {name: p - alpha[name].clamp(min=0) * g for (name, p), g in steps}
             losses.append(loss(network, moving, joint_x, joint_y))
-        objective = torch.stack(losses).mean()
+        objective = torch.stack(losses).mean() if algo.meta else losses[-1]
         names = list(theta)
         along = dict(zip(names, torch.autograd.grad(objective, [theta[n] for n in names], retain_graph=True), strict=True))
         by_rate = dict(zip(names, torch.autograd.grad(objective, [alpha[n] for n in names]), strict=True))

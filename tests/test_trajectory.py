@@ -138,17 +138,25 @@ def test_maml_rep_takes_its_steps_on_the_whole_trajectory() -> None:
         torch.testing.assert_close(found.direction["params"][name], gradient, rtol=1e-9, atol=1e-12)
 
 
-def test_rows_of_the_classes_start_afresh_and_their_old_weights_get_no_gradient() -> None:
-    (net, params), episode = network("linear"), problem("linear")
-    learner = Oml(**{**OML, "redraw": True})
-    found = learner.episode_update(net, {"params": params}, {}, episode)
-    gradient = found.direction["params"]["head.weight"]
-    assert (gradient[[1, 4]] == 0).all()
-    assert (gradient[[0, 2, 3, 5]] != 0).any(1).all()
+@pytest.mark.parametrize(
+    "learner", [Oml(**{**OML, "redraw": True}), OmlReptile(**{**SGD, "redraw": True})], ids=["oml", "reptile"]
+)
+def test_rows_of_the_classes_start_afresh_and_are_then_learned(learner: Any) -> None:
+    net, params = network("linear")
+    several = [problem("linear"), problem("linear", seed=7)._replace(classes=torch.tensor([4, 2]))]
+    both = tree_map(lambda *leaves: torch.stack(leaves), *several)
+    state = learner.start(net, params)
+    after, metrics = learner.meta_update(net, Engine(kind="vmap"), 10, state, both)
     new = {**params, "head.weight": params["head.weight"].clone()}
-    new["head.weight"][[1, 4]] = episode.fresh * math.sqrt(2 / 12)
-    same = Oml(**OML).episode_update(net, {"params": new}, {}, episode)
-    torch.testing.assert_close(found.metrics["loss"], same.metrics["loss"], rtol=1e-12, atol=1e-12)
+    for one in several:  # of a class in both, the later weights
+        new["head.weight"][one.classes] = one.fresh * math.sqrt(2 / 12)
+    plain = dataclasses.replace(learner, redraw=False)
+    expected, same = plain.meta_update(net, Engine(kind="loop"), 10, plain.start(net, new), both)
+    torch.testing.assert_close(metrics["loss"], same["loss"], rtol=1e-12, atol=1e-12)
+    for name, value in expected["meta"]["params"].items():
+        torch.testing.assert_close(after["meta"]["params"][name], value, rtol=1e-11, atol=1e-12)
+    moved = after["meta"]["params"]["head.weight"] - new["head.weight"]
+    assert (moved != 0).any(1).all()
 
 
 @pytest.mark.parametrize(("kind", "plastic"), [("linear", ["head"]), ("deep", ["head"]), ("anml", ["body", "head"])])
@@ -281,6 +289,20 @@ def test_prototypes_score_by_distance_to_the_mean_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
+    "learner", [GeMCL(**CLOSED, prior_a=1.0, prior_b=0.001), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
+)
+def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any) -> None:
+    x, y, queries = (torch.from_numpy(part) for part in features_and_labels())
+    meta = {"prior": {"log_a": torch.tensor(0.0), "log_b": torch.tensor(math.log(0.001))}}
+    near, far = (
+        learner.predict(None, meta, kept(learner, (x.float() + away).numpy(), y.numpy(), 3), queries.float() + away)
+        for away in (0, 1024)  # a power of two takes few digits from the features themselves
+    )
+    assert far.dtype == torch.float32
+    torch.testing.assert_close(far, near, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(
     "learner", [GeMCL(**CLOSED, prior_a=5.0, prior_b=1.0), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
 )
 def test_closed_form_meta_gradients_equal_finite_differences(learner: Any) -> None:
@@ -335,6 +357,7 @@ def test_a_model_without_a_head() -> None:
         ({"online": False}, "inner_steps=null: must be at least 1 with online=false"),
         ({"class_steps": 0}, "class_steps=0: must be at least 1"),
         ({"query_examples": 0, "remember": 0}, "remember=0: leaves nothing for the outer loss"),
+        ({"classes": 1, "remember": 0}, "classes=1: must be at least 2 with remember=0: the loss on one class alone"),
         ({"inner_lr": 0.0}, "inner_lr=0.0: must be greater than 0"),
     ],
 )

@@ -5,8 +5,9 @@ is forgotten and the order does not matter.
                with the representation (Banayeeanzade et al. 2021, Generative vs Discriminative, NeurIPS)
   protonet_cl  the distance to the mean feature of each class (Snell et al. 2017, arXiv 1703.05175)
 
-GeMCL. Of feature d of a class with n examples, mean m and sum of squared deviations s, under the prior precision ~ Gamma(a, b)
-and a flat prior of the mean,
+GeMCL. Of feature d of a class with n examples, mean m and sum of squared deviations s, under the prior precision ~ Gamma(a, b),
+mean | precision ~ normal with variance 1 / (k precision) in the limit k -> 0 (a density of the mean that grows with the root of
+the precision; a flat one would give n - 1 in place of the first n below),
 
     precision | examples ~ Gamma(a + n / 2, b + s / 2)
     p(x | examples) = Student t with 2a + n degrees of freedom at m, squared scale (b + s / 2) (n + 1) / ((a + n / 2) n)
@@ -17,6 +18,8 @@ on the queries of a trajectory, by an ordinary gradient.
 Differences from the papers:
  1. The prior is one Gamma for all features, starting at a = 100, b = 1000, learned as logarithms (Lee et al. 2024, arXiv
     2405.18758, has it so).
+ 2. The scale has the factor (n + 1) / n of a mean that is estimated; GeMCL's released code leaves it out. (Lee et al.'s takes
+    the whole logarithm of the squared scale where the density has half of it.)
 """
 
 from __future__ import annotations
@@ -47,7 +50,8 @@ LARGEST = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics(TrajectoryLearner):
-    """Keeps the number, the sum and the sum of squares of each class's features."""
+    """Keeps the number, the sum and the sum of squares of each class's features, in float64: what is wanted of them are small
+    differences of large numbers where features are far from 0."""
 
     classes: Annotated[Classes, Ge(2), Hint("to tell them apart")]
     class_steps: Steps
@@ -101,15 +105,15 @@ class Statistics(TrajectoryLearner):
 
 
 def _nothing(classes: int, features: Tensor) -> dict[str, Tensor]:
-    zeros = features.new_zeros(classes, features.shape[1])
+    zeros = features.new_zeros(classes, features.shape[1], dtype=torch.float64)
     return {"count": features.new_zeros(classes), "sum": zeros, "squares": zeros}
 
 
 def _with(kept: dict[str, Tensor], features: Tensor, y: Tensor) -> dict[str, Tensor]:
     classes = torch.arange(len(kept["count"]), device=y.device)
-    member = (y == classes.unsqueeze(1)).to(features.dtype)  # [classes, N]
+    member, features = (y == classes.unsqueeze(1)).double(), features.double()  # [classes, N], [N, D]
     return {
-        "count": kept["count"] + member.sum(1),
+        "count": kept["count"] + member.sum(1).to(kept["count"].dtype),
         "sum": kept["sum"] + member @ features,
         "squares": kept["squares"] + member @ features.square(),
     }
@@ -120,9 +124,9 @@ class Prototypes(Statistics):
     """Minus the squared distance to the mean feature of each class."""
 
     def scores(self, meta: Pytree, kept: dict[str, Tensor], features: Tensor) -> Tensor:
-        means = kept["sum"] / kept["count"].clamp(min=1).unsqueeze(1)
-        distances = features.square().sum(1, keepdim=True) - 2 * features @ means.T + means.square().sum(1)
-        return torch.where(kept["count"] > 0, -distances, UNKNOWN)
+        means, exact = kept["sum"] / kept["count"].clamp(min=1).unsqueeze(1), features.double()
+        distances = exact.square().sum(1, keepdim=True) - 2 * exact @ means.T + means.square().sum(1)
+        return torch.where(kept["count"] > 0, -distances.to(features.dtype), UNKNOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,8 @@ class GeMCL(Statistics):
     def scores(self, meta: Pytree, kept: dict[str, Tensor], features: Tensor) -> Tensor:
         count = kept["count"].clamp(min=1).unsqueeze(1)  # [classes, 1]
         mean = kept["sum"] / count
-        deviations = (kept["squares"] - count * mean.square()).clamp(min=0)
+        deviations = (kept["squares"] - count * mean.square()).clamp(min=0).to(features.dtype)
+        mean = mean.to(features.dtype)
         a = meta["prior"]["log_a"].exp() + count / 2
         b = meta["prior"]["log_b"].exp() + deviations / 2
         freedom, scale = 2 * a, b * (count + 1) / (a * count)  # [classes, 1], [classes, D] squared

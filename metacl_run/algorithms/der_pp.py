@@ -5,10 +5,10 @@ Buzzega et al. 2020 (arXiv 2004.07211, equation 6). With h the stored logits of 
     loss = L(batch) + alpha * mean of (h - z)^2 over one draw from memory + beta * L(another draw)
 
 Differences from the paper:
- 1. The squared distance is the mean over the outputs, as in the released code, whose alphas are for it; equation 6 has the sum.
+ 1. The squared distance is the mean over a sample's own outputs, as in the released code, whose alphas are for it; equation 6
+    has the sum. Where tasks are known these are the outputs of the sample's task, whose number does not grow with the tasks.
  2. Batch and draws go through the network together, which only batch norm can tell. No augmentation.
- 3. Where tasks are known, the outputs of other tasks count in that mean with a distance of 0.
- 4. As long as the memory holds less than `replay`, all it holds is replayed, in both draws.
+ 3. As long as the memory holds less than `replay`, all it holds is replayed, in both draws.
 """
 
 from __future__ import annotations
@@ -66,11 +66,12 @@ class DerPlusPlus(StreamLearner):
         sizes = [len(batch.y), self.replay, self.replay]
         stored, weight = state["logits"][observed.slot[0]], observed.weight
         share = weight / weight.sum(1, keepdim=True).clamp(min=1)
+        own = network.ways if network.masks is None else network.masks[observed.replay.task[0]].sum(-1)
 
         def objective(params: Params) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             new, distilled, replayed = network(params, samples.x, samples.task).split(sizes)
             loss = cross_entropy(new, batch.y)
-            distances = (distilled - stored).square().mean(-1)
+            distances = (distilled - stored).square().sum(-1) / own
             losses = cross_entropy(replayed, observed.replay.y[1], reduction="none")
             total = loss + self.alpha * (distances * share[0]).sum() + self.beta * (losses * share[1]).sum()
             return total, (loss, new)

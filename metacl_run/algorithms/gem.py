@@ -8,11 +8,14 @@ past task k, if any g . g_k < 0 the step follows
 which for margin = 0 is the nearest to g that has g~ . g_k >= 0 for every k. A larger margin favours the past tasks.
 
 The dual problem, of as many unknowns as tasks, is solved by an interior point method with a fixed number of Newton steps, at
-the same cost whatever the gradients are and however many tasks are over. The constraints then hold to rounding, and g~ to five
-digits or more.
+the same cost whatever the gradients are and however many tasks are over. On the gradients of networks the constraints hold to
+rounding, and g~ to five digits or more. They do not where memories all but contradict each other: with 60 tasks in two groups
+whose gradients have a cosine of -0.999, g~ can be wrong by a sixth of its length.
 
 Differences from the paper:
  1. The margin bounds v from below, as in the released code; the paper adds it to the solution.
+ 2. The released code, and the copies of it in MER's and La-MAML's, add 0.001 to the diagonal of G G'. `damping` does: with one
+    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is taken away, all of it with 0.
 """
 
 from __future__ import annotations
@@ -46,11 +49,13 @@ class Gem(StreamLearner):
         lr: rate.
         memories_per_task: last samples kept of each task.
         margin: smallest weight that a past task's gradient gets when there is anything to correct.
+        damping: added to the diagonal of G G'; 0: none.
     """
 
     lr: Positive
     memories_per_task: Examples
     margin: NonNegative
+    damping: NonNegative
 
     def recall(self, num_tasks: int) -> Recall:
         kept = self.memories_per_task
@@ -67,29 +72,29 @@ class Gem(StreamLearner):
             return grad(lambda params: weighted_loss(network, params, samples, weight))(params)
 
         past = torch.vmap(remembered)(observed.replay, observed.weight)
-        params, _ = Sgd().update(project(gradient, past, self.margin), {}, params, self.lr)
+        params, _ = Sgd().update(project(gradient, past, self.margin, self.damping), {}, params, self.lr)
         return {"params": params}, {"loss": loss}
 
 
-def project(gradient: Params, past: Params, margin: float) -> Params:
+def project(gradient: Params, past: Params, margin: float, damping: float) -> Params:
     """g~ of a gradient and those of the past tasks [T, ...]; gradients of 0 constrain nothing."""
     g = torch.cat([leaf.flatten() for leaf in gradient.values()])
     rows = torch.cat([leaf.flatten(1) for leaf in past.values()], 1)
     products = rows @ g
-    weights = solve_dual(rows @ rows.T, products, margin)
+    weights = solve_dual(rows @ rows.T, products, margin, damping)
     projected = torch.where((products < 0).any(), g + weights @ rows, g)
     parts = projected.split([leaf.numel() for leaf in gradient.values()])
     return {name: part.view_as(leaf) for (name, leaf), part in zip(gradient.items(), parts, strict=True)}
 
 
-def solve_dual(gram: Tensor, products: Tensor, margin: float) -> Tensor:
-    """The v >= margin, [T], that minimises v' gram v / 2 + products' v."""
+def solve_dual(gram: Tensor, products: Tensor, margin: float, damping: float) -> Tensor:
+    """The v >= margin, [T], that minimises v' (gram + damping) v / 2 + products' v, damping along the diagonal."""
     squares = gram.diagonal().double()
     lengths = torch.where(squares > 0, squares, 1.0).sqrt()
     # In units where every row of G has length 1. What rounding may have taken from the eigenvalues is given back, and rows of
     # 0 get a curvature.
     ridge = torch.where(squares > 0, 10 * torch.finfo(gram.dtype).eps, 1.0)
-    matrix = gram.double() / (lengths * lengths.unsqueeze(1)) + torch.diag_embed(ridge)
+    matrix = gram.double() / (lengths * lengths.unsqueeze(1)) + torch.diag_embed(ridge + damping / lengths.square())
     vector = products.double() / lengths + margin * (matrix @ lengths)
     largest = vector.abs().amax()
     unit = torch.where(largest > 0, largest, 1.0)

@@ -10,7 +10,8 @@ Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each
   la_maml    as above: the updated rates also move the weights
   sync_la_maml   outer_lr: the weights take a plain step of their own rate
   c_maml     rate_lr=null, outer_lr: the rates stay what they are
-  la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead
+  la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead, and J is
+             the loss after the last inner step alone, as in the released code
 
 With first_order the inner gradients are constants: dJ/dtheta = mean_j G_j and dJ/dalpha = -mean_j (g_1 + .. + g_j) * G_j where
 alpha > 0, G_j the gradient of the meta-loss at theta_j. On a plain perceptron one compiled call computes this
@@ -22,7 +23,9 @@ Differences from the paper and its code:
  3. Rates are cut off at 0 on every data set (the released CIFAR code does not), and inner gradients are never clamped (the
     released MNIST code throws its clamped ones away, the CIFAR code uses them).
  4. The last test sample counts; the released evaluation never scores it.
- 5. The released option to replay from a snapshot of the memory taken when a task starts is left out: in the MNIST code the
+ 5. Samples to replay are drawn without replacement; the released code draws each anew, so that of 10 from 200 one comes twice
+    in a fifth of the draws.
+ 6. The released option to replay from a snapshot of the memory taken when a task starts is left out: in the MNIST code the
     snapshot is the live memory itself from the second task on.
 """
 
@@ -108,11 +111,9 @@ class LaMaml(StreamLearner):
         """One meta-update; the loss is the meta-objective."""
         params = state["params"]
         rates = state["rates"] if self.rate_lr is not None else tree_map(lambda p: torch.full_like(p, self.inner_lr), params)
-        if self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x):
-            positive = tree_map(torch.relu, rates)
-            along, rates_along, loss = look_ahead(network, params, positive, batch, joint, weight)
-        else:
-            along, rates_along, loss = self._differentiated(network, params, rates, batch, joint, weight)
+        fast = self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x)
+        derivatives = self._compiled if fast else self._differentiated
+        along, rates_along, loss = derivatives(network, params, rates, batch, joint, weight)
         if not self.meta:
             along = grad(lambda p: weighted_loss(network, p, joint, weight))(params)
         along = clip(along, norm=self.clip_norm, value=None)
@@ -127,6 +128,19 @@ class LaMaml(StreamLearner):
             new["params"], _ = Sgd().update(along, {}, params, self.outer_lr)
         return new, loss
 
+    def _compiled(
+        self, network: Network, params: Params, rates: Params, batch: Samples, joint: Samples, weight: Tensor
+    ) -> tuple[Params, Params, Tensor]:
+        """The same as `_differentiated`, in first order and where the kernel takes it."""
+        positive, steps = tree_map(torch.relu, rates), len(batch.y)
+        whole = look_ahead(network, params, positive, batch, joint, weight)
+        if self.meta or steps == 1:
+            return whole
+        # What the last of the steps adds to the sum: means are over all of them, and over all but it.
+        shorter = look_ahead(network, params, positive, Samples(*(part[:-1] for part in batch)), joint, weight)
+        last: tuple[Params, Params, Tensor] = tree_map(lambda a, b: steps * a - (steps - 1) * b, whole, shorter)
+        return last
+
     def _differentiated(
         self, network: Network, params: Params, rates: Params, batch: Samples, joint: Samples, weight: Tensor
     ) -> tuple[Params, Params, Tensor]:
@@ -136,7 +150,7 @@ class LaMaml(StreamLearner):
         def objective(params: Params, rates: Params) -> Tensor:
             moving, losses = params, []
             positive = tree_map(torch.relu, rates)
-            for chunk in chunks:
+            for step, chunk in enumerate(chunks, 1):
                 moving, _ = adapt(
                     lambda p, c: loss_on(network, p, c),
                     moving,
@@ -145,7 +159,8 @@ class LaMaml(StreamLearner):
                     rate=positive,
                     first_order=self.first_order,
                 )
-                losses.append(weighted_loss(network, moving, joint, weight))
+                if self.meta or step == len(chunks):
+                    losses.append(weighted_loss(network, moving, joint, weight))
             return torch.stack(losses).mean()
 
         (along, rates_along), loss = grad_and_value(objective, argnums=(0, 1))(params, rates)

@@ -16,7 +16,8 @@ Differences from the papers:
  1. The losses are means over the examples. MAML's released code divides by shots and sums over classes: its inner rate for a
     mean loss is ways times the paper's (0.4 -> 2.0 for 5-way Omniglot). inner_lr here is for the mean.
  2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only, which does not.
- 3. Meta-SGD as published takes one inner step; here as many as inner_steps.
+ 3. Meta-SGD as published takes one inner step; here as many as inner_steps. Its rates start in [0.005, 0.1], for another scale
+    of the loss; those of meta_sgd.yaml start around MAML's rate here.
  4. FTML's outer problem is solved by a number of meta-updates a task, not to convergence; each drawn from all tasks seen.
 """
 
@@ -48,7 +49,7 @@ class Maml(EpisodeLearner):
         eval_inner_steps: the same at evaluation.
         first_order: drop second derivatives.
         plastic: "all" or "head", the parameters that adapt.
-        rate_low, rate_high: learned rates start uniform in this range (Meta-SGD's is [0.005, 0.1]); null where none are.
+        rate_low, rate_high: learned rates start uniform in this range; null where none are.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None

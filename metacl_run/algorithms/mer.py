@@ -10,7 +10,9 @@ Differences from the paper:
  1. The reservoir takes sample n + 1 with probability M / (n + 1) (Vitter's algorithm R); the released code draws from one
     number more, so M / (n + 2).
  2. While the memory holds fewer than `replay` samples, all it holds is replayed.
- 3. The last test sample counts; the released evaluation never scores it, so that a perfect model gets (n - 1) / n.
+ 3. A draw is without replacement; the released code draws each sample anew, so that of 10 from 200 one comes twice in a fifth
+    of the draws, of 25 in four fifths.
+ 4. The last test sample counts; the released evaluation never scores it, so that a perfect model gets (n - 1) / n.
 """
 
 from __future__ import annotations

@@ -10,15 +10,20 @@ through those steps and updates the representation and where the head starts.
   oml       plastic=[head]
   anml      a neuromodulatory branch that does not move gates the other, which does: plastic=[body, head] in meta-training, the
             last layer alone at meta-test (Beaulieu et al. 2020, arXiv 2002.09571)
-  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once, and nothing need be remembered
+  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once. Nothing need be remembered where a
+            trajectory has several classes, which the outer loss has to tell apart
 
 Differences from the papers:
  1. oml.yaml has values that learn within minutes. experiment=omniglot_oml_paper has the paper's (two layers to learn, one class
-    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps) as
-    far as they are known: 5 further images of each class in the outer loss, all meta-train classes to draw from.
+    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps,
+    5 further images of each in the outer loss, trajectories from one half of the meta-train classes and what to remember from
+    the other). ANML's code draws both from all classes, as `halves=false` does.
  2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
     and ANML's, which take the inner gradients as constants.
- 3. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
+ 3. New weights of the outputs that a trajectory is about stay in the network and are updated with it, as in the released code.
+    (Forgetting them after the update gave an accuracy of .424 after 50 unseen glyphs where keeping them gives .444: 500 updates
+    of a network of 24 filters, 3 seeds, each of which gained.)
+ 4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
 """
 
 from __future__ import annotations
@@ -30,10 +35,11 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, cut_at, redrawn
 from metacl_run.bounds import Steps
 from metacl_run.errors import require
+from metacl_run.inner.engine import Engine
 from metacl_run.inner.trajectory import outputs_after
 from metacl_run.models.base import Cut, Network
 from metacl_run.types import Params, Pytree, Trajectory
@@ -68,11 +74,19 @@ class Oml(SgdLearner):
         cut_at(network, params, self.plastic, "plastic")
         return super().init(network, params)
 
+    def meta_update(
+        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
+    ) -> tuple[State, dict[str, Tensor]]:
+        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        if self.redraw:
+            state = redrawn(cut_at(network, state["meta"]["params"], self.plastic, "plastic").last[0], state, episodes)
+        return super().meta_update(network, engine, total_units, state, episodes)
+
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         cut = cut_at(network, meta["params"], self.plastic, "plastic")
 
         def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
-            params = redrawn(cut, meta["params"], episode) if self.redraw else meta["params"]
+            params = meta["params"]
             learned, queries = self._prepared(cut, params, episode)
             y = episode.y
             if not self.online:

@@ -3,6 +3,8 @@
     phi_0 = theta;  phi_k = phi_{k-1} - inner_lr * grad loss(x_k, y_k)          k = 1 .. steps, every parameter moves
     theta <- theta + outer_lr * (mean over trajectories of phi_steps - theta)
 
+theta has the new weights of `redraw` in it.
+
 Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
 tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
 
@@ -16,12 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.meta_learner import State, Update, metrics_of
 from metacl_run.algorithms.trajectory_learner import SgdLearner, redrawn
 from metacl_run.bounds import Steps
 from metacl_run.inner.adapt import adapt
+from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
 from metacl_run.types import Pytree, Trajectory
@@ -33,8 +37,16 @@ class OmlReptile(SgdLearner):
 
     class_steps: Steps
 
+    def meta_update(
+        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
+    ) -> tuple[State, dict[str, Tensor]]:
+        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        if self.redraw:
+            state = redrawn(self._test_cut(network, state["meta"]["params"]).last[0], state, episodes)
+        return super().meta_update(network, engine, total_units, state, episodes)
+
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        start = redrawn(self._test_cut(network, meta["params"]), meta["params"], episode) if self.redraw else meta["params"]
+        start = meta["params"]
         steps = [*zip(episode.x.unbind(0), episode.y.unbind(0), strict=True), (episode.query_x, episode.query_y)]
         with torch.no_grad():
             end, _ = adapt(

@@ -10,6 +10,7 @@ Differences from the paper:
     La-MAML, whose ER this follows, draws from one number more.
  2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the memory holds less
     than `replay`, all it holds is replayed.
+ 3. A draw is without replacement, as in the code of Chaudhry et al.; that of MER and La-MAML draws each sample anew.
 """
 
 from __future__ import annotations

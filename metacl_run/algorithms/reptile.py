@@ -8,7 +8,10 @@ With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=li
 Differences from the paper:
  1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
     of a meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
- 2. Labels are shuffled per episode and the last inner batch is not set apart.
+ 2. Adam's epsilon is added after the correction of its moments' bias, as torch has it; TensorFlow's Adam, which the released
+    code calls, adds it before.
+ 3. An episode never holds one character under two rotations; in the released code it may, whose rotated copies
+    are classes of their own.
 """
 
 from __future__ import annotations

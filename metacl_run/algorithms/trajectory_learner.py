@@ -122,12 +122,17 @@ class SgdLearner(TrajectoryLearner):
         inner_lr: rate of SGD on the mean loss of a step; while meta-learning, and in probes. Meta-test may choose another.
         test_plastic: groups of parameters, attributes of the network, that learn at meta-test.
         redraw: weights of the last layer start afresh, Kaiming-normal with offset 0: in meta-training those of the outputs that
-            a trajectory is about (their offsets stay), at meta-test all.
+            a trajectory is about (their offsets stay), which stay in the network and are updated with it; at meta-test all.
     """
 
     inner_lr: Positive
     test_plastic: list[str]
     redraw: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        alone = "must be at least 2 with remember=0: the loss on one class alone cannot tell what is lost"
+        require(self.classes >= 2 or self.remember >= 1, "classes", self.classes, alone)
 
     def num_outputs(self, outputs: int) -> int | None:
         return outputs
@@ -177,8 +182,14 @@ def kaiming(fresh: Tensor) -> Tensor:
     return fresh * math.sqrt(2 / fresh.shape[-1])
 
 
-def redrawn(cut: Cut, params: Params, episode: Trajectory) -> Params:
-    """`params` with new weights, from `episode.fresh`, of the outputs that a trajectory is about."""
-    name = cut.last[0]
-    rows = episode.classes.unsqueeze(1).expand_as(episode.fresh)
-    return {**params, name: params[name].scatter(0, rows, kaiming(episode.fresh).to(params[name].dtype))}
+def redrawn(name: str, state: State, episodes: Trajectory) -> State:
+    """`state` with new weights, from `episodes.fresh` [E, ...], of the outputs that its trajectories are about.
+
+    Args:
+        name: of the last layer's weights.
+    """
+    params = state["meta"]["params"]
+    weight = params[name]
+    for classes, fresh in zip(episodes.classes.unbind(0), episodes.fresh.unbind(0), strict=True):
+        weight = weight.scatter(0, classes.unsqueeze(1).expand_as(fresh), kaiming(fresh).to(weight.dtype))
+    return {**state, "meta": {**state["meta"], "params": {**params, name: weight}}}

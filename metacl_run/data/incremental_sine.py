@@ -6,7 +6,9 @@ Of the functions learned together, the input says which one is meant: a one-hot 
     y = amplitude * sin(x + phase), amplitude 5 * (U(0, 1) + 0.02), phase U(0, pi), x U(-5, 5)
 
 Differences from the code:
- 1. A function's examples are a fixed pool, of which a trajectory draws without replacement, not new ones at every step.
+ 1. In meta-training every trajectory draws which place names which of its functions, as the code of July 2020 does (before, the
+    k-th function learned had place k, so that the input told how long ago that was); at meta-test it is the k-th, as there.
+ 2. A function's examples are a fixed pool, of which a trajectory draws without replacement, not new ones at every step.
 """
 
 from __future__ import annotations

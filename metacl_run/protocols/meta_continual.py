@@ -258,8 +258,9 @@ class _TrajectoryLoop(Loop):
     def _trajectories(self, unit: int) -> Trajectory:
         """[R, E, ...] what one meta-update learns from."""
         each = {"concepts": self.counts["meta_train"], "examples": self.learned + self.held_out, "width": self.width}
-        named = self.objective is CLASSIFICATION
-        drawn = draw(self.algo, self.pool, self.run_.seeds, unit, **each, classes=named, dtype=self.dtype)
+        together = max(self.algo.classes, self.settings.schedule[-1])
+        places = None if self.objective is CLASSIFICATION else together
+        drawn = draw(self.algo, self.pool, self.run_.seeds, unit, **each, places=places, dtype=self.dtype)
         return tree_map(lambda leaf: leaf.to(self.device), drawn)
 
     # ---------------------------------------------------------------------------------------------------------- the loop

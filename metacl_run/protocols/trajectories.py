@@ -26,7 +26,7 @@ def draw(
     concepts: int,
     examples: int,
     width: int,
-    classes: bool,
+    places: int | None,
     dtype: torch.dtype,
 ) -> Trajectory:
     """The trajectories [R, E, ...] of one meta-update; a replicate's depend on its own seed and the unit alone.
@@ -38,7 +38,8 @@ def draw(
         unit: number of the meta-update.
         concepts, examples: meta-train concepts, and examples of each, that may be drawn.
         width: random numbers for each concept's new weights.
-        classes: concepts are classes, known by their number; else functions, known by their place in the trajectory.
+        places: None: concepts are classes, known by their number; else functions, of which each is known by one of so many
+            places, drawn anew for every trajectory: what is learned when must not be told by the place.
         dtype: of the inputs.
     """
     shape = len(seeds), algo.meta_batch_size
@@ -47,6 +48,7 @@ def draw(
     order = np.empty((*shape, algo.classes, examples), np.int64)
     recalled = np.empty((2, *shape, algo.remember), np.int64)
     fresh = np.empty((*shape, algo.classes, width))
+    named = chosen if places is None else np.empty_like(chosen)
     half = concepts // 2 if algo.halves else 0
     for replicate, seed in enumerate(seeds):
         rng = generator(Purpose.TRAJECTORIES, seed, unit)
@@ -56,11 +58,13 @@ def draw(
         recalled[0, replicate] = rng.integers(half or concepts, size=recalled.shape[2:])
         recalled[1, replicate] = rng.integers(examples, size=recalled.shape[2:])
         rng.standard_normal(out=fresh[replicate])
-    places = chosen if classes else np.broadcast_to(np.arange(algo.classes), chosen.shape)
+        if places is not None:
+            for episode in range(algo.meta_batch_size):
+                named[replicate, episode] = rng.permutation(places)[: algo.classes]
 
     def gathered(some: np.ndarray, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """[R, E, *axes, ...] of some examples [R, E, W, any] of every concept, in the order of the concepts."""
-        each = np.broadcast_arrays(chosen[..., None], some, places[..., None])
+        each = np.broadcast_arrays(chosen[..., None], some, named[..., None])
         x, y = pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in each))
         return x.to(dtype), y.to(dtype) if y.is_floating_point() else y
 

@@ -53,8 +53,9 @@ class Toy(NamedTuple):
         return self.at(task * PER_TASK + torch.arange(0, count) * 5 % PER_TASK)
 
 
-def toy(seed: int = 0, *, masked: bool = False) -> Toy:
-    """Inputs of a class lie elsewhere in every task, so that tasks disagree."""
+def toy(seed: int = 0, *, masked: bool = False, growing: bool = False) -> Toy:
+    """Inputs of a class lie elsewhere in every task, so that tasks disagree. With outputs `masked` by task, or `growing`, two
+    classes come with every task."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -62,7 +63,7 @@ def toy(seed: int = 0, *, masked: bool = False) -> Toy:
 
     task = torch.arange(TASKS).repeat_interleave(PER_TASK)
     y = torch.randint(OUTPUTS, (TASKS * PER_TASK,), generator=generator)
-    y = 2 * task + y % 2 if masked else y
+    y = 2 * task + y % 2 if masked or growing else y
     x = normal(TASKS, OUTPUTS, INPUTS)[task, y] + 0.3 * normal(len(y), INPUTS)
     params = {name: 0.5 * normal(*value.shape) for name, value in TwoLayers().named_parameters()}
     masks = torch.eye(TASKS, dtype=torch.bool).repeat_interleave(2, 1) if masked else None
@@ -162,14 +163,17 @@ class SlowSi(Slow):
 
 
 class SlowLwf(Slow):
-    old: dict[str, Tensor] | None = None
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.old: dict[str, Tensor] | None = None
+        self.held: list[int] = []
 
     def observe(self, observed: Observation) -> None:
         loss, size = self.loss(observed.batch), len(observed.batch.y)
         for x, task in zip(observed.batch.x, observed.batch.task.tolist(), strict=True):
             if self.old is None:
                 continue
-            heads = [slice(None)] if self.data.masks is None else [slice(2 * t, 2 * t + 2) for t in range(task)]
+            heads = [self.held] if self.data.masks is None else [[2 * t, 2 * t + 1] for t in range(task)]
             for head in heads:
                 there, here = ((self.raw(p, x)[head]).exp() for p in (self.old, self.params))
                 power = 1 / self.algorithm.temperature
@@ -179,6 +183,7 @@ class SlowLwf(Slow):
 
     def end_task(self, task: int, samples: Samples) -> None:
         self.old = self.now()
+        self.held = self.data.stream.y[: (task + 1) * PER_TASK].unique().tolist()
 
 
 class SlowAGem(Slow):
@@ -202,7 +207,11 @@ class SlowGem(Slow):
         rows = [self.flat(self.gradient(self.data.at(torch.arange(end - kept, end)))) for end in ends]
         if rows and any(row @ flat < 0 for row in rows):
             self.corrected += 1
-            flat = flat + brute_force(torch.stack(rows), flat, self.algorithm.margin) @ torch.stack(rows)
+            # |v G + g|^2 + damping |v|^2 is a sum of squares of as many more terms as there are tasks.
+            past, size = torch.stack(rows), len(rows)
+            wider = torch.cat([past, self.algorithm.damping**0.5 * torch.eye(size, dtype=past.dtype)], 1)
+            v = brute_force(wider, torch.cat([flat, flat.new_zeros(size)]), self.algorithm.margin)
+            flat = flat + v @ past
         self.step_along(flat)
 
 
@@ -220,8 +229,10 @@ class SlowDerPp(Slow):
                 continue
             samples = Samples(*(torch.stack(parts) for parts in zip(*(sample for sample, _ in held), strict=True)))
             if draw == 0:
-                stored = torch.stack([logits for _, logits in held])
-                loss = loss + self.algorithm.alpha * nn.functional.mse_loss(self.logits(samples), stored)
+                for x, task, (_, stored) in zip(samples.x, samples.task.tolist(), held, strict=True):
+                    own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
+                    distance = nn.functional.mse_loss(self.raw(self.params, x)[own], stored[own])
+                    loss = loss + self.algorithm.alpha * distance / len(held)
             else:
                 loss = loss + self.algorithm.beta * self.loss(samples)
         self.step(loss)

@@ -6,6 +6,7 @@ Streams of three small tasks in float64, with outputs that tasks share (domain-i
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ EWC = Ewc(batch_size=BATCH, lr=0.1, strength=3.0, fisher_samples=7, fisher="mean
 SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, strength=0.7, damping=0.01)
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, strength=1.5, temperature=2.0)
 A_GEM = AGem(batch_size=BATCH, lr=0.4, memories_per_task=4, replay=6)
-GEM = Gem(batch_size=BATCH, lr=0.4, memories_per_task=4, margin=0.0)
+GEM = Gem(batch_size=BATCH, lr=0.4, memories_per_task=4, margin=0.0, damping=0.0)
 DER_PP = DerPlusPlus(batch_size=BATCH, lr=0.2, alpha=0.6, beta=0.8, memory=5, replay=4)
 ALGORITHMS: dict[str, StreamLearner] = {
     "ewc": EWC,
@@ -54,6 +55,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "a_gem": A_GEM,
     "gem": GEM,
     "gem_margin": dataclasses.replace(GEM, margin=0.3),
+    "gem_damped": dataclasses.replace(GEM, margin=0.1, damping=0.2),
     "der_pp": DER_PP,
 }
 SLOW: dict[type, type[Slow]] = {
@@ -77,10 +79,13 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
             state = algorithm.end_task(network, state, samples)
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["shared_outputs", "outputs_by_task"])
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_update_equals_the_slow_loop(name: str, masked: bool) -> None:
-    algorithm, data = ALGORITHMS[name], toy(masked=masked)
+STREAMS = {"domains": {}, "classes": {"growing": True}, "outputs_by_task": {"masked": True}}
+CASES = [*itertools.product(ALGORITHMS, ["domains", "outputs_by_task"]), ("lwf", "classes")]
+
+
+@pytest.mark.parametrize(("name", "stream"), CASES)
+def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
+    algorithm, data = ALGORITHMS[name], toy(**STREAMS[stream])
     slow, observations = SLOW[type(algorithm)](algorithm, data), data.observations(algorithm)
 
     def compare(unit: int, state: dict, metrics: dict) -> None:
@@ -222,6 +227,7 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (GEM, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (GEM, {"memories_per_task": 0}, "memories_per_task=0: must be at least 1"),
     (GEM, {"margin": -0.1}, "margin=-0.1: must be at least 0"),
+    (GEM, {"damping": -0.1}, "damping=-0.1: must be at least 0"),
     (DER_PP, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (DER_PP, {"alpha": 0.0}, "alpha=0.0: must be greater than 0; without stored logits, algo=er"),
     (DER_PP, {"beta": -1.0}, "beta=-1.0: must be at least 0"),

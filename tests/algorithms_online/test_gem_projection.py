@@ -18,9 +18,10 @@ def cone(seed: int, tasks: int, common: float, dtype: torch.dtype = torch.float6
     return rows.to(dtype), (g - 0.5 * common * shared).to(dtype)
 
 
-def projected(rows: Tensor, g: Tensor, margin: float = 0.0) -> Tensor:
+def projected(rows: Tensor, g: Tensor, margin: float = 0.0, damping: float = 0.0) -> Tensor:
     """Through `project`, split over two parameters."""
-    result = project({"a": g[:10].view(2, 5), "b": g[10:]}, {"a": rows[:, :10].view(-1, 2, 5), "b": rows[:, 10:]}, margin)
+    past = {"a": rows[:, :10].view(-1, 2, 5), "b": rows[:, 10:]}
+    result = project({"a": g[:10].view(2, 5), "b": g[10:]}, past, margin, damping)
     assert result["a"].shape == (2, 5)
     return torch.cat([result["a"].flatten(), result["b"]])
 
@@ -41,6 +42,15 @@ def test_projection_equals_brute_force_over_active_sets(tasks: int, common: floa
         assert error < 1e-5
         several += bool((v > margin).sum() >= min(tasks, 2))
     assert several or margin  # more than one constraint was active in some
+
+
+@pytest.mark.parametrize("length", [0.03, 1.0])
+def test_damping_takes_away_its_share_of_one_conflict(length: float) -> None:
+    rows, g = cone(0, 1, 0.0)
+    row = length * rows[0] / rows[0].norm() * -(rows[0] @ g).sign()
+    share = length**2 / (length**2 + 1e-3)  # the released code's damping: about half of it at a length of 0.03
+    expected = g - share * (g @ row) / (row @ row) * row
+    torch.testing.assert_close(projected(row.unsqueeze(0), g, damping=1e-3), expected, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,0 +1,128 @@
+"""What `metacl-run algo=<any>` alone does: it learns, and algorithms are compared under equal updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metacl_run.algorithms.episode_learner import EpisodeLearner
+from metacl_run.algorithms.stream_learner import StreamLearner
+from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
+from metacl_run.compose import compose_job
+from metacl_run.config import Experiment, load, options_that_are
+from metacl_run.experiment import run
+
+STREAM, EPISODES, SEQUENCES = (options_that_are("algo", kind) for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner))
+SEQUENCES = [name for name in SEQUENCES if name != "scratch"]  # learns nothing beforehand: it is the untrained network
+QUIET = ["gpu.threads=1", "protocol.log_every=1000"]
+NO_PROBES = [*QUIET, "protocol.eval_every=0"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures and report are tested elsewhere and would take most of the time here."""
+    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
+
+
+Build = Callable[..., Experiment]
+
+
+def rows(built: Experiment) -> np.ndarray:
+    """[R, T + 1, T] the accuracy matrix of the run."""
+    assert run(built) == 0
+    return np.load(built.directory / "accuracy_matrix.npy")
+
+
+@pytest.mark.parametrize("algo", [*STREAM, *EPISODES, *SEQUENCES, "scratch"])
+def test_an_algorithm_alone_is_a_run(algo: str) -> None:
+    load(*compose_job([f"algo={algo}"]))
+
+
+# ------------------------------------------------------------------------------------------- shortened: a second each
+
+FEW_SAMPLES = ["data.num_tasks=2", "data.train_per_task=150", "data.test_per_task=100", "data.train_hands=30"]
+FEW_CLASSES = ["data.num_classes=60", "data.num_scripts=2", "data.num_tasks=1", "model.channels=8"]
+FEW_EPISODES = [*FEW_CLASSES, "protocol.updates_per_task=30", "protocol.eval_episodes=60"]
+SHORT_SEQUENCES = ["protocol.schedule=[10]", "protocol.orders=4", "protocol.selection_orders=2", "protocol.rates=[0.1,0.01]"]
+OWN = {
+    "anml": ["model.channels=8", "model.gate_channels=4"],
+    "alpaca": ["model.hidden=[40,40]", "data.learn_examples=128"],
+}
+
+
+@pytest.mark.parametrize("algo", STREAM)
+def test_a_short_stream_is_learned(algo: str, experiment: Build) -> None:
+    matrix = rows(experiment(f"algo={algo}", tiny=[*NO_PROBES, *FEW_SAMPLES]))[0]
+    assert matrix[0].mean() < 0.2  # of ten classes
+    assert matrix[-1].mean() > matrix[0].mean() + 0.1
+
+
+@pytest.mark.parametrize("algo", EPISODES)
+def test_a_few_meta_updates_beat_the_untrained_network(algo: str, experiment: Build) -> None:
+    matrix = rows(experiment(f"algo={algo}", tiny=[*NO_PROBES, *FEW_EPISODES]))[0]
+    assert matrix[-1].mean() > matrix[0].mean() + 0.02
+
+
+@pytest.mark.parametrize("algo", SEQUENCES)
+def test_a_few_trajectories_beat_the_untrained_network(algo: str, experiment: Build) -> None:
+    size = OWN.get(algo, ["model.channels=16"])
+    common = [*NO_PROBES, *SHORT_SEQUENCES, *size]
+    trained, untrained = (rows(experiment(f"algo={algo}", tiny=[*common, f"protocol.updates={n}"]))[0, -1, 0] for n in (60, 0))
+    assert trained < 0.8 * untrained if algo == "alpaca" else trained > untrained + 0.01
+
+
+# ---------------------------------------------------------------------------------------------------- equal updates
+
+
+def updates_a_sample(algo: Any) -> float:
+    return getattr(algo, "updates", 1) * getattr(algo, "glances", 1) / algo.batch_size
+
+
+@pytest.mark.parametrize("algo", STREAM)
+def test_none_has_more_updates_for_a_sample_than_another(algo: str, experiment: Build) -> None:
+    built = experiment(f"algo={algo}", tiny=[])
+    assert updates_a_sample(built.algo) == (1.0 if algo == "mer" else 0.5)  # MER takes one sample at a time
+
+
+@pytest.mark.parametrize("algo", STREAM)
+def test_none_remembers_more_than_another(algo: str, experiment: Build) -> None:
+    built = experiment(f"algo={algo}", tiny=[])
+    recall = built.algo.recall(built.data.count_tasks())
+    assert recall.capacity in (0, 200)
+
+
+# ------------------------------------------------------------------------------------ at full length: minutes in all
+
+REMEMBER = ["er", "a_gem", "gem", "der_pp", "mer", "la_maml", "la_er", "c_maml", "sync_la_maml"]
+
+
+@pytest.mark.slow
+def test_every_memory_beats_sgd_on_the_default_stream(experiment: Build) -> None:
+    ends = {}
+    for algo in STREAM:
+        matrix = rows(experiment(f"algo={algo}", "seeds=[0,1,2]", tiny=NO_PROBES))
+        ends[algo] = matrix[:, -1].mean()
+        assert ends[algo] > matrix[:, 0].mean() + 0.1
+    behind = {algo: ends[algo] for algo in REMEMBER if ends[algo] <= ends["sgd"]}
+    assert not behind, ends["sgd"]
+    assert min(ends["joint"], ends["multitask"]) > ends["sgd"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", EPISODES)
+def test_the_default_few_shot_learner_beats_the_untrained_network(algo: str, experiment: Build) -> None:
+    matrix = rows(experiment(f"algo={algo}", tiny=NO_PROBES))[0]
+    assert matrix[-1].mean() > matrix[0].mean() + 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", SEQUENCES)
+def test_the_default_learner_of_sequences_beats_the_untrained_network(algo: str, experiment: Build) -> None:
+    built = [experiment(f"algo={algo}", tiny=[*NO_PROBES, *more]) for more in ([], ["protocol.updates=0"])]
+    sizes = np.diff([0, *built[0].protocol.schedule])
+    trained, untrained = (np.average(rows(each)[0, -1], weights=sizes) for each in built)
+    assert trained < untrained if algo == "alpaca" else trained > untrained + 0.05
