@@ -340,8 +340,8 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
     ("change", "message"),
     [
         ("protocol.schedule=[2,13]", r"^protocol\.schedule=\[2,13\]: asks for 13 concepts .* the data has 12 for meta-test$"),
-        ("protocol.schedule=[5,5]", r"^protocol\.schedule=\[5, 5\]: must be numbers of concepts from 1, each larger"),
-        ("protocol.schedule=[]", r"^protocol\.schedule=\[\]: must be numbers of concepts"),
+        ("protocol.schedule=[5,5]", r"^protocol\.schedule=\[5, 5\]: must be numbers of concepts, each larger"),
+        ("protocol.schedule=[]", r"^protocol\.schedule=\[\]: must have at least 1 entry"),
         ("protocol.rates=[0.1,0.1]", r"^protocol\.rates=\[0\.1, 0\.1\]: must all differ"),
         ("data.meta_test_classes=20", r"schedule=\[2,11\].*chosen on meta-train ones, of which there are 10"),
         ("algo.classes=19", r"^algo\.classes=19: must be at most the 18 meta-train concepts"),

@@ -334,7 +334,7 @@ def test_wherever_numbers_are_shown_it_is_said_what_of(
     said = split == "validation"
     progress = capsys.readouterr().out.splitlines()[0]
     page, text = (built.directory / "report.html").read_text(), printed(built.directory)
-    assert progress.startswith(f"{algo}, ")
+    assert f"  {algo}, " in progress.splitlines()[0]
     assert ("(validation, not test)" in progress) == said
     assert ("validation, not test\nmetric (validation, not test)" in text) == said
     assert ("All this is on validation, not test." in text) == said

@@ -115,9 +115,9 @@ def call_through(
     Raises:
         StorageError: nothing can be written to the output directory.
     """
-    with storage_errors(output_dir):
-        output_dir.mkdir(parents=True, exist_ok=True)
     with launcher(task, hydra, output_dir, user_folder) as chosen:
+        with storage_errors(output_dir):
+            output_dir.mkdir(parents=True, exist_ok=True)
         task.shares_terminal = type(chosen).__name__ == BASIC
         return [each.return_value for each in chosen.launch(overrides, initial_job_idx=0)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -175,7 +176,7 @@ def test_an_image_that_goes_while_it_is_read_is_named(
 
 def test_too_little_memory_is_said(make: Callable[..., Any], tmp_path: Path) -> None:
     root = folder_of(tmp_path / "images", GOOD)
-    data = make("image_folder", root=str(root), image_size=30_000_000)
+    data = dataclasses.replace(make("image_folder", root=str(root)), image_size=30_000_000)
     with pytest.raises(DataError, match=r"data.image_size=30000000: 12 images of 3 x .* more memory than there is"):
         data.read()
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,7 @@ PRELOADED = ("metacl_run.cli", "metacl_run.experiment", "torch._dynamo", "wandb"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": "200"}
 PROGRAM = "from metacl_run.cli import main; main()"
 TIMEOUT_S = 240.0
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of the server: torch reads it once, when it is loaded
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
 
@@ -39,8 +42,9 @@ class Command:
         self, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None, program: str = PROGRAM
     ) -> None:
         self.arguments = list(arguments)
-        self._folder = tempfile.TemporaryDirectory()
-        self._out, self._err = (Path(self._folder.name) / name for name in ("out", "err"))
+        folder = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder)
+        self._out, self._err = folder / "out", folder / "err"
         self._out.touch()
         self._err.touch()
         given = {**ENVIRONMENT, **(environment or {})}

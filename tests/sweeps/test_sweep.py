@@ -97,7 +97,7 @@ def test_what_a_fault_kept_from_running_is_a_failure_and_not_an_interruption() -
 
 def test_an_output_directory_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file" / "runs", tmp_path / ("d" * 300), "/proc/nobody/can/write/here"):
+    for place in (tmp_path / "file" / "runs", "/proc/nobody/can/write/here"):
         with pytest.raises(StorageError, match="Choose another place with output_dir="):
             command(["seeds=[0],[1]", f"output_dir={place}"], None, multirun=True)
 
