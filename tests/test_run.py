@@ -107,6 +107,7 @@ def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path:
     work = [
         f"algo={algo}",
         "protocol.updates_per_task=12",
+        "protocol.eval_every=6",
         "protocol.checkpoint_every=0",
         "algo.replay=6",
         "progress=none",

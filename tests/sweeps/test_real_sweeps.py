@@ -25,7 +25,7 @@ from metacl_run.tracking.lock import is_locked
 from tests.conftest import TINY
 from tests.test_run import ENVIRONMENT, metacl
 
-LONGER = ["protocol.updates_per_task=24", "protocol.checkpoint_every=0"]
+LONGER = ["protocol.updates_per_task=30", "protocol.checkpoint_every=0", "protocol.eval_every=0"]
 
 
 def units(directory: Path) -> list[int]:
