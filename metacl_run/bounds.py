@@ -4,7 +4,7 @@
     fisher_samples: Count
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
 
-Every number has an upper bound as well: what no machine can hold or count is refused by a comparison.
+Every count has an upper bound as well, and every real number is finite: what no machine can hold is refused by a comparison.
 """
 
 from __future__ import annotations

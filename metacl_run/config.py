@@ -1,6 +1,6 @@
 """From a composed config to built components: checks every key, type and range before any work, and names the run.
 
-With the command line (cli.py) this is the only module that knows Hydra and OmegaConf.
+Knows OmegaConf; Hydra is known to `cli`, `compose`, `overrides` and `sweeps/space.py`.
 """
 
 from __future__ import annotations

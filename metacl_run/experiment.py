@@ -134,7 +134,7 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
     """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
     with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         log.info("failed: %s", message)
-        _close(store, {**head, "status": "failed", "metrics": {}, "warnings": [], "error": message})
+        _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message})
 
 
 @contextlib.contextmanager
@@ -249,6 +249,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
         "units_per_task": outcome.units_per_task,
         "unit_name": experiment.protocol.unit_name,
         "chance": outcome.chance,
+        "forward_transfer": outcome.forward_transfer,
         **half_widths,
         "warnings": outcome.warnings,
         "error": outcome.error,

@@ -25,8 +25,8 @@ class Estimate(NamedTuple):
     """A mean of independent values."""
 
     mean: float
-    std: float
-    """Sample standard deviation, over `num` - 1."""
+    std: float | None
+    """Sample standard deviation, over `num` - 1; None where it is not known."""
     num: int
 
 
@@ -75,21 +75,24 @@ def spread(values: np.ndarray, possible: Bounds = ANY) -> dict[str, Any]:
 
 
 def difference_interval(one: Estimate, other: Estimate, confidence: float = CONFIDENCE) -> Bounds:
-    """The interval of the difference of two independent means, `one` minus `other` (Welch 1947).
+    """The interval of the difference of two independent means, `one` minus `other`.
 
-    A side of a single value has no spread of its own to estimate: give it the other side's.
+    Of two known spreads it is Welch's (1947). Where one is not known, both sides are taken to spread as the other one does, and
+    there are only the degrees of freedom of the side that is known.
 
     Returns:
         (low, high); the difference itself, twice, where neither side spreads.
     """
     difference = one.mean - other.mean
-    squares = [side.std**2 / side.num for side in (one, other)]
-    total = sum(squares)
+    known = [side for side in (one, other) if side.std is not None]
+    assert known, "neither spread is known"
+    parts = [(side.std if side.std is not None else known[0].std or 0.0) ** 2 / side.num for side in (one, other)]
+    total = sum(parts)
     if total == 0:
         return difference, difference
-    # Welch-Satterthwaite; a side of one value adds its uncertainty and no degrees of freedom.
-    inverse = sum(
-        (part / total) ** 2 / (side.num - 1) for part, side in zip(squares, (one, other), strict=True) if side.num > 1
-    )
-    half = student_t(1 / inverse, confidence) * math.sqrt(total) if inverse else math.inf
+    if len(known) == 1:
+        dof = float(known[0].num - 1)
+    else:  # Welch-Satterthwaite
+        dof = 1 / sum((part / total) ** 2 / (side.num - 1) for part, side in zip(parts, (one, other), strict=True))
+    half = student_t(dof, confidence) * math.sqrt(total)
     return difference - half, difference + half

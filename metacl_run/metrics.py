@@ -58,7 +58,8 @@ def fwt(rows: np.ndarray, sizes: Sizes = None) -> float:
 def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
     """[T - 1]: for j < T, max over 1 <= i < T of a[i, j], minus a[T, j]; negative where the last task still helped.
 
-    Where tasks to come were not evaluated, the maximum is over i >= j, as Chaudhry et al. have it.
+    Where tasks to come were not evaluated (`protocol.eval_future`), the maximum can only be over i >= j: what a task had before
+    it was learned is not known. `metacl-report` compares no such run with one that knows.
     """
     before = rows[1:-1, :-1]
     not_learned = np.triu(np.ones(before.shape, dtype=bool), 1)

@@ -96,6 +96,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
             algo=experiment.algo,
             model=experiment.model,
             data=experiment.data,
+            stream=experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device),
             gpu=experiment.gpu,
             seeds=experiment.seeds,
             insight="none",
@@ -106,7 +107,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
         )
     )
     objective = experiment.protocol.objective(experiment.data)
-    found = metrics.summarise(outcome.matrix, objective=objective, sizes=outcome.sizes)
+    found = metrics.summarise(outcome.evaluations.matrix, objective=objective, sizes=outcome.sizes)
     last = found.get(objective.score_name, {"mean": float("nan"), "values": []})
     learning = found.get(f"learning_{objective.score_name}", {"mean": float("nan")})
     return {
@@ -115,7 +116,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
         "mean": last["mean"],
         "values": last["values"],
         "learning": learning["mean"],
-        "before": float(np.mean(outcome.matrix[:, 0])),
+        "before": float(np.mean(outcome.evaluations.matrix[:, 0])),
         "cpu_s": round(time.process_time() - began, 1),
     }
 

@@ -91,8 +91,15 @@ def test_it_excludes_nothing_exactly_where_welch_test_is_significant(gap: float)
     assert (low > 0 or high < 0) == (p < 0.05)
 
 
-def test_a_side_of_one_value_adds_no_degrees_of_freedom() -> None:
-    low, high = difference_interval(Estimate(0.0, 1.0, 5), Estimate(0.0, 1.0, 1))
-    # All degrees of freedom are the first side's, whose share of the variance is a sixth: 4 * 36.
-    assert (high - low) / 2 == pytest.approx(student_t(4 * 36) * 1.2**0.5)
+@pytest.mark.parametrize("num", [1, 5])
+def test_a_spread_that_is_not_known_adds_no_degrees_of_freedom(num: int) -> None:
+    low, high = difference_interval(Estimate(0.0, 1.0, 3), Estimate(0.0, None, num))
+    assert (high - low) / 2 == pytest.approx(4.3026527 * (1 / 3 + 1 / num) ** 0.5)  # t of 2 degrees of freedom
+    rng = np.random.default_rng(0)
+    ours, paper = rng.standard_normal((20_000, 3)), rng.standard_normal((20_000, num)).mean(axis=1)
+    half = student_t(2) * ours.std(axis=1, ddof=1) * (1 / 3 + 1 / num) ** 0.5
+    assert (np.abs(ours.mean(axis=1) - paper) < half).mean() == pytest.approx(0.95, abs=0.006)
+
+
+def test_without_any_spread_the_interval_is_the_difference() -> None:
     assert difference_interval(Estimate(1.0, 0.0, 3), Estimate(0.5, 0.0, 3)) == (0.5, 0.5)

@@ -18,6 +18,8 @@ from metacl_run.protocol_kind import kind_of
 from metacl_run.scores import SCORES
 from metacl_run.tracking import archive
 
+VERSION = "metacl_run"
+"""Among a run's settings: the version that computed it, since the same settings may give other numbers by another."""
 GROUPS = ("algo", "model", "data", "protocol")
 """Whose choices a summary names."""
 TABLE_SIZE = "table.size"
@@ -56,11 +58,11 @@ def gather(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     with _uncollected():
         sizes: dict[Path, dict[str, str]] = {}
         for directory in directories:
-            *_, output_dir = [directory, *directory.parents[:3]]
+            *_, output_dir = [directory, *directory.absolute().parents[:3]]
             if output_dir not in sizes:
                 sizes[output_dir] = sizes_under(output_dir)
             try:
-                entries.append(read(directory, sizes[output_dir].get("/".join(directory.parts[-3:]))))
+                entries.append(read(directory, sizes[output_dir].get("/".join(directory.absolute().parts[-3:]))))
             except StorageError as error:
                 refused.append(str(error))
     return entries, refused
@@ -103,6 +105,9 @@ def read(directory: Path, table_size: str | None = None) -> Entry:
     settings = {**{key: value for key, value in settings.items() if key not in ("seeds", ONE_WAY)}, **choices}
     settings |= {ONE_WAY: True} if transductive else {}
     settings |= {} if table_size is None else {TABLE_SIZE: table_size}
+    environment = run.summary.get("environment")
+    if isinstance(environment, dict) and "metacl_run" in environment:
+        settings[VERSION] = str(environment["metacl_run"])
     identity = json.dumps([score, settings], sort_keys=True)
     return Entry(
         directory=directory,

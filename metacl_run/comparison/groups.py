@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, Entry
+from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, VERSION, Entry
 from metacl_run.errors import UserError, nearest, shown
 from metacl_run.marks import TRANSDUCTIVE_MARK
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE)
-"""What says on what the reported numbers are measured, and whether they are a trial of a paper's table."""
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE, VERSION)
+"""What says on what the reported numbers are measured, by which version, and whether they are a trial of a paper's table."""
 UNEVENTFUL = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that need not stand in every label where they differ."""
 

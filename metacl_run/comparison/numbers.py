@@ -95,6 +95,8 @@ def _incomparable(metric: str, section: Section) -> str | None:
     settings = [each.settings for each in section.configurations.values()]
     if metric == "fwt" and section.kind == "online" and any(each.get("data.scenario") == "class" for each in settings):
         return "every task has outputs of its own, which are untrained before it (class-incremental)"
+    if metric == "forgetting" and len({each.get("protocol.eval_future", "all") == "all" for each in settings}) > 1:
+        return "counts what a task had before it was learned only where that was evaluated (protocol.eval_future differs)"
     if needs_equal_probes(metric) and len({_probing(each) for each in settings}) > 1:
         return (
             "depends on when and on what accuracy is probed, which differs (protocol.eval_every, protocol.probe_samples, "
@@ -135,12 +137,14 @@ def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[st
         chosen.append((first, second))
         one, other = ([seeds[label][seed] for seed in common] for label in (first, second))
         differences.append(values[first][one] - values[second][other])
+    least, largest = possible_values(metric, SCORES[section.score])
+    possible = least - largest, largest - least
     lengths = np.array([len(each) for each in differences])
     low, high, p = np.full((3, len(chosen)), np.nan)
     for num in np.unique(lengths):
         places = np.flatnonzero(lengths == num)
         stack = np.stack([differences[place] for place in places])
-        low[places], high[places] = interval95(stack.T).T
+        low[places], high[places] = interval95(stack.T, possible).T
         if num >= fewest_for(LEVEL):
             p[places] = sign_flip_p(stack)
     means = [float(each.mean()) for each in differences]

@@ -112,7 +112,9 @@ def _seeds_notes(least: int, most: int) -> list[str]:
         return [f"One seed each: no interval, no best row and no differences. They need {FEWEST} seeds."]
     notes = []
     if most >= FEWEST:
-        notes.append("Mean over seeds, in brackets its 95% interval (Student t over seeds). The best mean first, coloured.")
+        notes.append(
+            "Mean over seeds, in brackets its 95% interval (Student t over seeds). Coloured: the best of those that have one."
+        )
     if least < FEWEST:
         notes.append(f"With fewer than {FEWEST} seeds there is no interval; of two, brackets hold both values.")
     return notes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metacl_run.data.base import Scenario
 from metacl_run.data.pixel_stream import Table
-from metacl_run.errors import SettingError, require
+from metacl_run.errors import SettingError
 from metacl_run.randomness import Purpose, generator
 
 Halves: TypeAlias = tuple[np.ndarray, np.ndarray]
@@ -53,12 +53,6 @@ class Outputs:
             return None
         owner = torch.arange(len(self.most)).repeat_interleave(torch.tensor(self.most))
         return owner == torch.arange(len(self.most))[:, None]
-
-
-def check_scenario(scenario: Scenario) -> None:
-    """Refuses what is none."""
-    allowed = get_args(Scenario)
-    require(scenario in allowed, "scenario", scenario, f"must be one of {', '.join(allowed)}")
 
 
 def check_sizes(scenario: Scenario, smallest: int) -> None:

@@ -130,6 +130,8 @@ class Loop(abc.ABC):
         store.open_records(self.position.bytes)
         store.check_records(self.position.unit - self.position.summed)
         store.write_matrix(self.position.matrix.numpy())
+        if self.position.transductive:
+            store.write_matrix(self.position.transductive["matrix"].numpy(), transductive=True)
         with self._same_kernels():
             return self._train()
 

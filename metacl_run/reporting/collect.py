@@ -37,6 +37,7 @@ UNKNOWN: dict[str, Any] = {
     "command": None,
     "evaluation_half_width": [],
     "meta_test": None,
+    "forward_transfer": True,
 }
 """What a run that failed before its first unit does not say in its summary, and what older runs do not."""
 

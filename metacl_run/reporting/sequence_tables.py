@@ -74,7 +74,9 @@ def unmeasured(run: Run) -> str | None:
             if protocol.get("rows_every", 1) != 1
             else []
         ),
-        "protocol.eval_future=none": ["fwt"] if protocol.get("eval_future", "all") == "none" else [],
+        "protocol.eval_future=none": ["fwt"]
+        if run.summary["forward_transfer"] and protocol.get("eval_future", "all") == "none"
+        else [],
     }
     found = [(cause, [name for name in known if name in names]) for cause, names in causes.items()]
     words = [f"{', '.join(names)} (by {cause})" for cause, names in found if names]

@@ -57,10 +57,14 @@ def run(
     theirs.close()
     asked = False
     with _passed_on(process.pid) as interrupted:
-        while not _has_ended(process, ours):
-            if not asked and watch():
-                _stop(process.pid)
-                asked = True
+        try:
+            while not _has_ended(process, ours):
+                if not asked and watch():
+                    _stop(process.pid)
+                    asked = True
+        except BaseException:  # no job goes on computing without whoever started it
+            _stop(process.pid)
+            raise
     return _ending(process, ours, interrupted=bool(interrupted))
 
 

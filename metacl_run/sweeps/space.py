@@ -51,6 +51,12 @@ class Dimension(NamedTuple):
         for place in range(self.count_values() or 0):
             yield self.choices[place] if self.choices else _steps(self.low, self.step or 1, place)
 
+    def written(self, value: Any) -> Any:
+        """A value as one would write it: the nearest of `values` where there are steps."""
+        if self.step is None or self.low is None:
+            return value
+        return _steps(self.low, self.step, round((value - self.low) / self.step))
+
     def override(self, value: Any) -> str:
         return f"{self.key}={value if self.choices else repr(value)}"
 
@@ -84,7 +90,10 @@ def _dimension(override: Override) -> Dimension:
     if isinstance(value, RangeSweep):
         if count > MOST_JOBS:
             raise ConfigError(f"{override.input_line}: has more than {MOST_JOBS} values; an interval has no need of a number")
-        values = [float(each) if isinstance(value.step, float) else int(each) for each in value.range()]
+        if log:
+            raise ConfigError(f"{override.input_line}: a logarithmic scale goes with an interval, as in tag(log,interval(1,9))")
+        whole = all(isinstance(end, int) for end in (value.start, value.step))
+        values = [int(each) if whole else float(each) for each in value.range()]
         if len(values) < 2:
             raise ConfigError(f"{override.input_line}: a range to search must have at least two values")
         low, step = min(values), abs(value.step)

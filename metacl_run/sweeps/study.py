@@ -22,7 +22,6 @@ from rich.table import Table
 
 from metacl_run.config import command_line
 from metacl_run.files import write_atomically
-from metacl_run.scores import SCORES
 from metacl_run.sweeps.pruning import falls_behind, share_done
 from metacl_run.sweeps.search import Search
 from metacl_run.sweeps.space import Dimension
@@ -85,13 +84,13 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
         study = open_study(search)
         trials = study.get_trials(deepcopy=False)
         if attempt == ATTEMPTS:
-            untried = next((point for point in _points(search) if _same(point, trials) is None), None)
+            untried = next((point for point in _points(search) if _same(point, trials, search) is None), None)
             if untried is None:
                 return None
             study.enqueue_trial(untried)
         study = open_study(search, draw=1 + len(trials))
         trial = study.ask({dimension.key: distribution(dimension) for dimension in search.dimensions})
-        same = _same(trial.params, study.get_trials(deepcopy=False)[: trial.number])
+        same = _same(_written(search, trial.params), study.get_trials(deepcopy=False)[: trial.number], search)
         if same is None:
             return trial, overrides_of(search, trial.params)
         trial.set_user_attr(REPEATS, same.number)
@@ -99,9 +98,15 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
     return None
 
 
-def _same(params: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+def _same(params: Mapping[str, Any], trials: Sequence[FrozenTrial], search: Search) -> FrozenTrial | None:
     """The trial that has these settings, and has not failed with them."""
-    return next((trial for trial in trials if trial.state != TrialState.FAIL and trial.params == params), None)
+    done = (trial for trial in trials if trial.state != TrialState.FAIL and trial.params)
+    return next((trial for trial in done if _written(search, trial.params) == params), None)
+
+
+def _written(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's settings as they are written on the command line: Optuna's steps are sums of floats."""
+    return {dimension.key: dimension.written(params[dimension.key]) for dimension in search.dimensions}
 
 
 def _points(search: Search) -> Iterator[dict[str, Any]]:
@@ -113,7 +118,8 @@ def _points(search: Search) -> Iterator[dict[str, Any]]:
 
 
 def overrides_of(search: Search, params: dict[str, Any]) -> list[str]:
-    return [*search.fixed, *(each.override(params[each.key]) for each in search.dimensions)]
+    written = _written(search, params)
+    return [*search.fixed, *(dimension.override(written[dimension.key]) for dimension in search.dimensions)]
 
 
 def tell(
@@ -162,8 +168,10 @@ class Watch:
         for record in self._new_records():
             if record.get("tasks", [0])[0] > 0:
                 continue  # not all tasks so far were evaluated
+            if record["kind"] not in ("eval", "probe") or not 0 < record["unit"] <= self._units:
+                continue
             share = share_done(record["unit"], self._units)
-            if record["kind"] in ("eval", "probe") and record["unit"] > 0 and share > max(self._curve, default=-1):
+            if share > max(self._curve, default=-1):
                 scores = np.array(record[self._search.score], dtype=float)
                 seen = scores[:, : record["task"] + 1] if record["kind"] == "eval" else scores
                 if np.isfinite(seen).all():
@@ -179,7 +187,7 @@ class Watch:
         return falls_behind(
             self._curve,
             [trial.intermediate_values for trial in ended],
-            higher_is_better=SCORES[self._search.score].higher_is_better,
+            higher_is_better=self._search.direction == "maximize",
         )
 
     def _new_records(self) -> list[dict[str, Any]]:

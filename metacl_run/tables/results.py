@@ -133,18 +133,18 @@ def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdi
     if len(ours.values) < FEWEST:
         return "too few seeds"
     spread = float(np.std(ours.values, ddof=1))
-    low, high = difference_interval(Estimate(ours.mean, spread, len(ours.values)), _published(table, cell, spread))
+    low, high = difference_interval(Estimate(ours.mean, spread, len(ours.values)), _published(table, cell))
     tolerance = table.tolerance if cell.tolerance is None else cell.tolerance
     if -tolerance <= low and high <= tolerance:
         return "agrees"
     return "differs" if low > tolerance or high < -tolerance else "inconclusive"
 
 
-def _published(table: PaperTable, cell: PaperCell, ours: float) -> Estimate:
-    """The paper's side of a verdict; `ours` is the spread of our seeds."""
+def _published(table: PaperTable, cell: PaperCell) -> Estimate:
+    """The paper's side of a verdict."""
     assert cell.published is not None
     num = table.published_seeds if cell.published_seeds is None else cell.published_seeds
     if cell.spread is None or num == 1 or table.spread_is == "not over seeds":
-        return Estimate(cell.published, ours, num)
+        return Estimate(cell.published, None, num)
     std = cell.spread if table.spread_is == "std" else cell.spread * math.sqrt(num) / student_t(num - 1)
     return Estimate(cell.published, std, num)

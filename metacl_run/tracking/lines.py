@@ -49,6 +49,8 @@ class Lines:
         if record["kind"] == "eval" and record["row"] is not None:
             after = f"after task {view.seen}/{view.num_tasks}" if view.seen else "before learning"
             name = view.task_name(view.seen - 1) if view.seen else ""
+            if record.get("tasks", [0])[0] > 0:  # the task just learned alone: see protocols/rows.py
+                return f"{after} {name}: {info.score} on it {view.now[view.seen - 1]:.3f}"
             return f"{after} {name}".rstrip() + f": {info.score} {view.score():.3f}{self._earlier()}"
         if record["kind"] == "probe":
             return f"after {view.unit}/{view.total} {info.unit_name}s: {view.probe}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,3 +120,14 @@ def test_a_trial_of_a_table_stands_apart_and_is_called_so(run: Callable[..., Pat
         }
     (folder / "table.csv").write_bytes(b"\xff\x00")
     assert len(compare([runs.parent]).scored) == 1
+
+
+def test_runs_of_two_versions_are_never_seeds_of_one_thing(run: Callable[..., Path]) -> None:
+    for seed, version in enumerate(("0.1.0", "0.2.0")):
+        path = run(version, 0.7, seeds=[seed]) / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "environment": {"metacl_run": version}}))
+    found = compare([path.parent.parent]).scored
+    assert [(each.section.title.split(", ")[-1], len(each.labels)) for each in found] == [
+        ("metacl_run=0.1.0", 1),
+        ("metacl_run=0.2.0", 1),
+    ]

@@ -200,3 +200,9 @@ def test_curves_end_at_the_numbers_of_the_table(run: Callable[..., Path]) -> Non
     matrix = np.load(configuration.where[0][0].directory / "accuracy_matrix.npy")[1]  # seed 0 is the second of its run
     assert accuracy.values[0, 1] == pytest.approx(matrix[2, :2].mean())
     assert forgetting.values[0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
+
+
+def test_forgetting_is_not_compared_where_only_some_know_what_was_there_before(run: Callable[..., Path]) -> None:
+    run("a", 0.7, protocol__eval_future="none")
+    (scored,) = compare([run("b", 0.6, algo="er", protocol__eval_future="all").parent]).scored
+    assert list(scored.omitted) == ["forgetting"]

@@ -232,3 +232,29 @@ def test_a_failed_trial_may_be_tried_again(tmp_path: Path) -> None:
         asked = ask(search)
         assert asked is not None
         tell(search, asked[0], None, directory=None)
+
+
+def test_steps_are_written_as_one_would_write_them_and_tried_once(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import ask, tell
+
+    search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=range(0.1,0.8,0.2)", sampler="random")
+    seen = []
+    while (asked := ask(search)) is not None:
+        trial, overrides = asked
+        tell(search, trial, 0.5, directory=None)
+        seen.append(overrides[-1])
+    assert sorted(seen) == [f"algo.outer_lr={value}" for value in (0.1, 0.3, 0.5, 0.7)]
+
+
+def test_a_range_of_halves_keeps_its_halves() -> None:
+    _, (found,) = space(split(["algo.inner_lr=range(0.5,3)"]).run)
+    assert list(found.values()) == [0.5, 1.5, 2.5]
+
+
+def test_a_run_without_units_has_nothing_to_be_judged_by(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import Watch, ask
+
+    asked = ask(search := prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2"))
+    assert asked is not None
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "probe", "unit": 0, "task": 0, "accuracy": [[0.5]]}\n')
+    assert Watch(search, asked[0], tmp_path, units=0)() is False
