@@ -49,11 +49,6 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
     return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
 
 
-def known_metrics(score: Score) -> dict[str, Metric]:
-    """Those of every protocol, by name."""
-    return {**metrics_of(score, in_sequence=True), **metrics_of(score)}
-
-
 def higher_is_better(name: str, score: Score) -> bool:
     """Which way a metric is good."""
     return _metric(name, "", score).higher_is_better

@@ -44,7 +44,8 @@ def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
         override = read(line, loader)
         line, first = str(override.input_line), first_of(override)
         if override.key_or_group in MAY_BE_NONE and override.type == OverrideType.CHANGE and override.value() is None:
-            continue  # as it is without
+            _undo(parts, override.key_or_group)
+            continue
         if first == "hydra":
             parts.hydra.append(line)
         elif first in COMMAND_NODES:
@@ -56,6 +57,12 @@ def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
         else:
             parts.run.append(override)
     return parts
+
+
+def _undo(parts: Parts, key: str) -> None:
+    """Takes back an earlier choice: the last one counts."""
+    parts.command[:] = [line for line in parts.command if line.partition("=")[0] != key]
+    parts.run[:] = [override for override in parts.run if override.key_or_group != key]
 
 
 def first_of(override: Override) -> str:

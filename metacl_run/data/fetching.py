@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -77,7 +78,9 @@ def _fetch(
     verify: Callable[[Found], object],
     place: str,
 ) -> Found:
-    base.mkdir(parents=True, exist_ok=True)
+    base.mkdir(exist_ok=True)  # not its parents: a mistyped folder would be made
+    if not os.access(base, os.W_OK):
+        raise DataError(f"{base} cannot be written to")
     with FileLock(base / f".{name.lower()}.lock"):
         found = find(base)
         if found is not None:  # another process was first

@@ -86,6 +86,8 @@ class Position:
         replicates, shape = len(self.matrix), (len(self.matrix), self.matrix.shape[2])
         if any(tuple(each.shape) != (replicates,) for each in (content["sums"] or {}).values()):
             raise ValueError(f"its sums are not those of {replicates} replicates")
+        if content["transductive"].keys() not in (set(), {"matrix", "probes", "half_width"}):
+            raise ValueError("its transductive evaluations are not those of a run")
         probes, half = content["probes"], content["half_width"]
         if len(probes) != len(content["probe_tasks"]) or any(
             values.shape[-2:] != shape for values in (probes, half) if values is not None and values.numel()

@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 from metacl_run.errors import StorageError
+from metacl_run.files import regular_file
 from metacl_run.intervals import Bounds
 from metacl_run.marks import ON_VALIDATION, TRANSDUCTIVE_MARK, TUNED_ON, chance_level, was_transductive
 from metacl_run.metric_table import TRANSDUCTIVE
@@ -255,6 +256,7 @@ def _matrix(directory: Path, replicates: int, tasks: int) -> np.ndarray:
     if not path.exists() or not tasks:
         return np.full((replicates, tasks + 1, tasks), np.nan)
     try:
+        regular_file(path)
         matrix = np.asarray(np.load(path, allow_pickle=False), dtype=float)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
@@ -268,6 +270,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
+        regular_file(path)
         with open(path, "rb") as file:
             return [_compact(json.loads(line)) for line in file if line.endswith(b"\n")]
     except (OSError, ValueError) as error:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from metacl_run.files import regular_file
+
 HEAD_BYTES = 65536
 """It stands within as many bytes from the start of a report."""
 MARK = re.compile(r'<meta name="metacl-run-drawn" content="([0-9a-f]+)((?: [\w.-]+)*)">')
@@ -21,11 +23,12 @@ def stamp(summary: Path, figures: Iterable[Path]) -> str:
 def is_drawn(run_dir: Path) -> bool:
     """Whether the report is there, was drawn from the summary that is there, and no figure of it is missing."""
     try:
+        regular_file(run_dir / "report.html")
         with open(run_dir / "report.html", "rb") as file:
             found = MARK.search(file.read(HEAD_BYTES).decode(errors="replace"))
         if found is None or found[1] != _digest(run_dir / "summary.json"):
             return False
-        return all((run_dir / "figures" / name).is_file() for name in found[2].split())
+        return all(regular_file(run_dir / "figures" / name).st_size for name in found[2].split())
     except OSError:
         return False
 

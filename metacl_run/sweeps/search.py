@@ -16,7 +16,7 @@ from metacl_run.bounds import Seed
 from metacl_run.compose import experiment_of
 from metacl_run.config import ConfigError, Experiment
 from metacl_run.errors import UserError, nearest
-from metacl_run.metric_table import higher_is_better, known_metrics
+from metacl_run.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.overrides import Parts
 from metacl_run.sweeps.job import refusal_of_all
 from metacl_run.sweeps.space import Dimension, space
@@ -93,7 +93,12 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     objective = base.protocol.objective(base.data)
     score = objective.score_name
     metric = settings.metric or score
-    known = known_metrics(objective)
+    kind = base.protocol.kind
+    known = [
+        name
+        for name in metrics_of(objective, in_sequence=kind == "meta_continual")
+        if kind == "continual_meta" or not name.startswith(TRANSDUCTIVE)
+    ]
     if metric not in known:
         raise ConfigError(f"search.metric={metric}: no run has it.{nearest(metric, known)} There are: {', '.join(known)}")
     if settings.pruner == "median" and metric != score:
