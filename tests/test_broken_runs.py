@@ -389,3 +389,15 @@ def test_a_run_keeps_to_the_kernels_that_it_was_begun_with(
         assert run(begun) == 0
     (warning,) = summary(begun)["warnings"]
     assert re.match(r"the run was begun with the compiled kernels kernels-[0-9a-f]{16}-[0-9a-f]{16} and", warning)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.log", "checkpoint.pt"])
+def test_no_file_of_a_run_is_written_through_a_link(name: str, small: Callable[..., Experiment], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    built = small()
+    built.directory.mkdir(parents=True)
+    (built.directory / name).symlink_to(elsewhere)
+    with pytest.raises(StorageError, match=f"{name}: is a link"):
+        run(built)
+    assert elsewhere.read_text() == "mine"

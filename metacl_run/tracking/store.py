@@ -53,9 +53,10 @@ class RunStore:
             self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.directory)
         try:
-            for name in FILES:
-                if (self.directory / name).exists() and not (self.directory / name).is_file():
-                    raise StorageError(f"{self.directory / name}: is no file. Remove it, then give the command again")
+            for path in (self.directory / name for name in FILES):
+                if path.is_symlink() or (path.exists() and not path.is_file()):
+                    what = "is a link, which is not written through" if path.is_symlink() else "is no file"
+                    raise StorageError(f"{path}: {what}. Remove it, then give the command again")
             for folder in (self.directory, self.directory / FIGURES):
                 remove_unfinished(folder)
         except BaseException:
