@@ -88,6 +88,12 @@ def key_of(word: str) -> str:
     return word.partition("=")[0].lstrip("+~")[:100]
 
 
+def is_named(key: str, said: str) -> bool:
+    """Whether the message has the key, or with its whole content a part above it that is unknown."""
+    parts = key.split(".")
+    return key in said or any(f"{'.'.join(parts[:count])}={{" in said for count in range(1, len(parts)))
+
+
 Answer = Callable[..., tuple[int, str]]
 
 
@@ -127,7 +133,7 @@ def mistakes(words: Sequence[str], ask: Answer) -> list[str]:
         wrong.append("speaks of itself")
     if status == 1 and not said.startswith("metacl-run: "):
         wrong.append("no message" if not said.strip() else "another message")
-    if status == 1 and not any(key_of(word) in said for word in words) and not ANY_KEY.search(said):
+    if status == 1 and not any(is_named(key_of(word), said) for word in words) and not ANY_KEY.search(said):
         wrong.append("names no key")
     return [f"{words}: {', '.join(wrong)}: {said[:600]}"] if wrong else []
 
