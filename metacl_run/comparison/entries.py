@@ -24,7 +24,6 @@ GROUPS = ("algo", "model", "data", "protocol")
 """Whose choices a summary names."""
 TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
-ENDED = ("completed", "diverged")
 ONE_WAY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive: any other run's are of each query alone."""
 
@@ -88,7 +87,7 @@ def read(directory: Path, table_size: str | None = None) -> Entry:
     """
     run = archive.read(directory)
     status = run.summary["status"]
-    if status not in ENDED:
+    if status not in archive.ENDED:
         how = f": {run.summary['error']}" if run.summary.get("error") else ""
         raise StorageError(f"{directory}: the run is {status}{how}. Give its command again to go on")
     settings = archive.settings(run)

@@ -21,7 +21,7 @@ SUMMARY, CONFIG, METRICS = "summary.json", "config.yaml", "metrics.jsonl"
 MATRIX, TRANSDUCTIVE_MATRIX = "accuracy_matrix.npy", "accuracy_matrix_transductive.npy"
 SCHEMA = 1
 """Version of summary.json; a reader refuses one it does not know."""
-BEGUN = ("metrics.jsonl", "run.log")
+BEGUN = (METRICS, "run.log")
 """What lies beside `CONFIG` in a run that has begun, and in no other folder that happens to hold a config.yaml."""
 ALWAYS_SILENT = ("logger", "output_dir", "rerun", "progress", "data.root", "data.download", "protocol.checkpoint_every")
 """What `settings` leaves out of a run whose summary does not say itself what cannot have changed its result."""
