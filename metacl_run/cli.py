@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 from hydra._internal.utils import _run_hydra
 
-from metacl_run import __version__, arguments, help
-from metacl_run.compose import CONFIG_NAME, compose_command, compose_job, expand, experiment_of, hydra_errors, split
-from metacl_run.config import Experiment, config_dir
-from metacl_run.config_folder import check_folder
-from metacl_run.errors import ConfigError, UserError, described
-from metacl_run.overrides import Parts, grid
-from metacl_run.ranks import ALONE, Ranks, joined
+from metacl_run import __version__
+from metacl_run.config import arguments, help
+from metacl_run.config.compose import CONFIG_NAME, compose_command, compose_job, expand, experiment_of, hydra_errors, split
+from metacl_run.config.load import Experiment, config_dir
+from metacl_run.config.overrides import Parts, grid
+from metacl_run.config.user_folder import check_folder
+from metacl_run.core.errors import ConfigError, UserError, described
+from metacl_run.runtime.ranks import ALONE, Ranks, joined
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -86,7 +87,7 @@ def check(overrides: Sequence[str], user_folder: str | None) -> Experiment:
 
 def _several(parts: Parts, user_folder: str | None, ranks: Ranks, *, multirun: bool) -> int:
     """What starts several runs or looks at them: a table, a search, a sweep."""
-    from metacl_run.sweeps.command import run_sweep, wants_status
+    from metacl_run.sweeps.grid_command import run_sweep, wants_status
 
     asked = compose_command(parts.command, user_folder)
     searches = any(line.lstrip("+").startswith("search") for line in parts.command)
@@ -97,7 +98,7 @@ def _several(parts: Parts, user_folder: str | None, ranks: Ranks, *, multirun: b
             "Start them without torchrun"
         )
     if asked["name"] is not None:
-        from metacl_run.tables.command import run_table
+        from metacl_run.reproduction.table_command import run_table
 
         return run_table(asked, parts, user_folder, multirun=multirun)
     if searches:

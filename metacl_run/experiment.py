@@ -8,24 +8,24 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from metacl_run import metrics
-from metacl_run.config import Experiment
-from metacl_run.environment import describe
-from metacl_run.errors import RunIsLockedError, UserError, keyed
-from metacl_run.intervals import spread
-from metacl_run.memory import keep_freed_memory, peak_memory_mb
-from metacl_run.metric_table import TRANSDUCTIVE, possible_values
+from metacl_run.config.load import Experiment
+from metacl_run.core.errors import RunIsLockedError, UserError, keyed
+from metacl_run.finished_run import draw, show, warn_of_another_environment
+from metacl_run.listeners.console import Console
 from metacl_run.protocols.base import Evaluations, Outcome, Run
-from metacl_run.ranks import ALONE, Ranks
-from metacl_run.shown import draw, show, warn_of_another_environment
-from metacl_run.stopping import stop_on_signal
-from metacl_run.tracking.archive import SCHEMA, has_ended, summary_of
-from metacl_run.tracking.console import Console
-from metacl_run.tracking.listener import Listener, RunInfo
-from metacl_run.tracking.lock import is_locked
-from metacl_run.tracking.run_log import to_file, to_terminal
-from metacl_run.tracking.silent_store import SilentStore
-from metacl_run.tracking.store import RunStore
+from metacl_run.runtime.environment import describe
+from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
+from metacl_run.runtime.ranks import ALONE, Ranks
+from metacl_run.runtime.stopping import stop_on_signal
+from metacl_run.scoring import matrix_metrics
+from metacl_run.scoring.intervals import spread
+from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
+from metacl_run.storage.archive import SCHEMA, has_ended, summary_of
+from metacl_run.storage.listener import Listener, RunInfo
+from metacl_run.storage.lock import is_locked
+from metacl_run.storage.run_log import to_file, to_terminal
+from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.store import RunStore
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
@@ -224,7 +224,7 @@ def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
 
     def summarise(found: Evaluations) -> dict[str, dict[str, Any]]:
         probes = found.probes, outcome.probe_tasks
-        return metrics.summarise(found.matrix, *probes, objective, outcome.sizes, outcome.forward_transfer)
+        return matrix_metrics.summarise(found.matrix, *probes, objective, outcome.sizes, outcome.forward_transfer)
 
     reached = summarise(outcome.evaluations)
     reached |= {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()}

@@ -40,8 +40,8 @@ SMALL = {"oml": ["model.channels=8"], "anml": ["model.channels=8", "model.gate_c
 
 def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any, dict[str, Tensor], tuple[int, ...]]:
     """Our learner, network, parameters and input shape."""
-    from metacl_run.compose import compose_job
-    from metacl_run.config import load
+    from metacl_run.config.compose import compose_job
+    from metacl_run.config.load import load
     from metacl_run.models.base import Network, initial_params
 
     experiment = load(*compose_job(["data=split_glyphs", "data.images_per_class=20", *STEPS[name]["overrides"], *more]))
@@ -52,7 +52,7 @@ def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any
 
 def trajectory(algo: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
     """What one meta-update learns from, sampled beforehand: blurred noise."""
-    from metacl_run.types import Trajectory
+    from metacl_run.core.types import Trajectory
 
     generator = torch.Generator().manual_seed(1)
     steps = algo.classes * algo.class_steps
@@ -124,7 +124,7 @@ def released_step(name: str, network: nn.Module, episode: Any, rate: float) -> N
 
 def our_step_job(name: str) -> tuple[Callable[[], float], Callable[[], list[Tensor]]]:
     from metacl_run.inner.engine import Engine
-    from metacl_run.memory import keep_freed_memory
+    from metacl_run.runtime.process_memory import keep_freed_memory
 
     keep_freed_memory()
     algo, network, params, shape = components(name, ["algo.redraw=false"], torch.float32)
@@ -176,7 +176,7 @@ def released_step_job(name: str) -> tuple[Callable[[], float], Callable[[], list
 
 
 def pool_of(shape: tuple[int, ...]) -> Any:
-    from metacl_run.data.class_pool import ClassPool
+    from metacl_run.data.streams.class_pool import ClassPool
 
     pixels = torch.randint(256, (POOL * 20, *shape), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
     return ClassPool(pixels=pixels, starts=np.arange(POOL) * 20, meta_train=0)
@@ -185,8 +185,8 @@ def pool_of(shape: tuple[int, ...]) -> Any:
 def our_test_job() -> Callable[[], float]:
     """Seconds for each step of each sequence, features, learning and the test at the end together."""
     from metacl_run.inner.engine import Engine
-    from metacl_run.memory import keep_freed_memory
-    from metacl_run.protocols.meta_test import MetaTest
+    from metacl_run.protocols.meta_continual.meta_test import MetaTest
+    from metacl_run.runtime.process_memory import keep_freed_memory
 
     keep_freed_memory()
     algo, network, params, shape = components("oml", [], torch.float32)

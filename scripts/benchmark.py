@@ -132,13 +132,13 @@ def our_overrides(problem: Problem, device: torch.device) -> list[str]:
 
 def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
     """The step as `protocols/continual_meta.py` takes it: the shipped config, the forecast's chunk, one replicate."""
-    from metacl_run.compose import compose_job
-    from metacl_run.config import load
+    from metacl_run.config.compose import compose_job
+    from metacl_run.config.load import load
+    from metacl_run.core.types import Episode
     from metacl_run.inner.engine import Engine
     from metacl_run.inner.forecast import chunk_for
-    from metacl_run.memory import keep_freed_memory
     from metacl_run.models.base import Network
-    from metacl_run.types import Episode
+    from metacl_run.runtime.process_memory import keep_freed_memory
 
     keep_freed_memory()
     experiment = load(*compose_job([*our_overrides(problem, device), f"gpu.engine={kind}"]))
@@ -202,7 +202,7 @@ def convolution_job(problem: Problem, device: torch.device) -> Job:
 
 
 def glyph_pixels() -> torch.Tensor:
-    from metacl_run.data.glyph_drawing import draw_glyphs
+    from metacl_run.data.files.glyph_drawing import draw_glyphs
 
     drawn = draw_glyphs(num_classes=200, num_scripts=10, hands=20, image_size=28, seed=0)
     pixels = torch.as_tensor(drawn)
@@ -230,8 +230,8 @@ def end_to_end_loop_job(workers: int, problem: Problem, updates: int) -> Job:
 def our_run_job(overrides: list[str], seed_lists: list[list[int]], updates: int, threads: int) -> Job:
     """Whole runs of the program, one for each list of seeds; a unit is their time per meta-update, evaluation left out."""
     from metacl_run import experiment as program
-    from metacl_run.compose import compose_job
-    from metacl_run.config import load
+    from metacl_run.config.compose import compose_job
+    from metacl_run.config.load import load
 
     folder = tempfile.TemporaryDirectory(prefix="benchmark-")
     fixed = [
@@ -271,14 +271,14 @@ def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int
 
 def online_loop(overrides: list[str], seeds: list[int], root: str | None, threads: int) -> Any:
     """The program's own loop over the stream, loaded and ready to step; nothing is written."""
-    from metacl_run.compose import compose_job
-    from metacl_run.config import load
-    from metacl_run.memory import keep_freed_memory
+    from metacl_run.config.compose import compose_job
+    from metacl_run.config.load import load
     from metacl_run.protocols.base import Run
     from metacl_run.protocols.online import StreamLoop
-    from metacl_run.protocols.position import Position
-    from metacl_run.ranks import ALONE
-    from metacl_run.tracking.store import RunStore
+    from metacl_run.protocols.train_state import Position
+    from metacl_run.runtime.process_memory import keep_freed_memory
+    from metacl_run.runtime.ranks import ALONE
+    from metacl_run.storage.store import RunStore
 
     keep_freed_memory()
     data = ["data=rotated_digits"] if root is None else ["data=rotated_mnist", f"data.root={root}"]
@@ -345,7 +345,7 @@ def work_in_a_process(task: dict[str, Any]) -> None:
         elif command == "gradient" and job.gradient is not None:
             torch.save([g.detach().cpu() for g in job.gradient()], argument[0])
         elif command == "peak":
-            from metacl_run.memory import peak_memory_mb
+            from metacl_run.runtime.process_memory import peak_memory_mb
 
             answer = peak_memory_mb(device)
         print(json.dumps(answer), file=answers, flush=True)
@@ -592,7 +592,7 @@ def main() -> None:
     if args.worker is not None:
         work_in_a_process(json.loads(args.worker))
         return
-    from metacl_run.environment import describe
+    from metacl_run.runtime.environment import describe
 
     torch.set_num_threads(args.threads)
     environment = describe(torch.device(args.device))

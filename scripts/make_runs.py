@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from metacl_run.compose import compose_job
-from metacl_run.config import load
-from metacl_run.metrics import summarise
-from metacl_run.tracking.archive import SCHEMA
+from metacl_run.config.compose import compose_job
+from metacl_run.config.load import load
+from metacl_run.scoring.matrix_metrics import summarise
+from metacl_run.storage.archive import SCHEMA
 
 ALGORITHMS = ("maml", "fomaml", "anil", "reptile", "protonet")
 SHIFTS = ("none", "rotate", "permute", "invert")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from metacl_run.config import config_dir
-from metacl_run.reporting.grid import to_markdown
-from metacl_run.tables.pages import counts, detailed_grid
-from metacl_run.tables.results import Result, of_cell
-from metacl_run.tables.table import PaperRun, PaperTable, parse
+from metacl_run.config.load import config_dir
+from metacl_run.layout.grid import to_markdown
+from metacl_run.reproduction.pages import counts, detailed_grid
+from metacl_run.reproduction.paper_table import PaperRun, PaperTable, parse
+from metacl_run.reproduction.results import Result, of_cell
 
 
 def main() -> None:

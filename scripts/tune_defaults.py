@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run import metrics
-from metacl_run.compose import compose_job
-from metacl_run.config import load
-from metacl_run.memory import keep_freed_memory
+from metacl_run.config.compose import compose_job
+from metacl_run.config.load import load
 from metacl_run.protocols.base import Run
-from metacl_run.ranks import ALONE
-from metacl_run.tracking.silent_store import SilentStore
+from metacl_run.runtime.process_memory import keep_freed_memory
+from metacl_run.runtime.ranks import ALONE
+from metacl_run.scoring import matrix_metrics
+from metacl_run.storage.silent_store import SilentStore
 
 LOW, HIGH = [0.01, 0.03, 0.1], [0.03, 0.1, 0.3]
 ONLINE: dict[str, dict[str, Sequence[Any]]] = {
@@ -107,7 +107,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
         )
     )
     objective = experiment.protocol.objective(experiment.data)
-    found = metrics.summarise(outcome.evaluations.matrix, objective=objective, sizes=outcome.sizes)
+    found = matrix_metrics.summarise(outcome.evaluations.matrix, objective=objective, sizes=outcome.sizes)
     last = found.get(objective.score_name, {"mean": float("nan"), "values": []})
     learning = found.get(f"learning_{objective.score_name}", {"mean": float("nan")})
     return {

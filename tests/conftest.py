@@ -9,25 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from metacl_run.compose import compose_job
-from metacl_run.config import Experiment, load
-from metacl_run.types import Episode
+from metacl_run.config.compose import compose_job
+from metacl_run.config.load import Experiment, load
+from tests.support.settings import TINY
 
 REPOSITORY = Path(__file__).parent.parent
-TINY = [
-    "data.num_classes=40",
-    "data.num_scripts=2",
-    "data.num_tasks=2",
-    "data.ways=3",
-    "model.channels=4",
-    "algo.meta_batch_size=3",
-    "protocol.updates_per_task=4",
-    "protocol.eval_episodes=4",
-    "protocol.eval_every=2",
-    "protocol.log_every=2",
-    "gpu.threads=1",
-]
-"""Overrides of a complete run that takes about a second."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,23 +39,6 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
         return load(*compose_job(given), given)
 
     return build
-
-
-def toy_episode(
-    *, episodes: int | None = None, ways: int = 3, shots: int = 2, queries: int = 2, size: int = 8, seed: int = 0
-) -> Episode:
-    """Random float64 images [.., 1, size, size] in classes that can be told apart."""
-    generator = torch.Generator().manual_seed(seed)
-    lead = () if episodes is None else (episodes,)
-    centre = torch.randn(*lead, ways, 1, size, size, dtype=torch.float64, generator=generator)
-
-    def draw(each: int) -> tuple[torch.Tensor, torch.Tensor]:
-        noise = torch.randn(*lead, each, ways, 1, size, size, dtype=torch.float64, generator=generator)
-        x = (centre.unsqueeze(len(lead)) + 0.5 * noise).flatten(len(lead), len(lead) + 1)
-        y = torch.arange(ways).repeat(each)
-        return x, y.expand(*lead, -1).contiguous()
-
-    return Episode(*draw(shots), *draw(queries), torch.zeros(*lead, 0, 0, dtype=torch.int64))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

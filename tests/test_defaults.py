@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metacl_run.algorithms.episode_learner import EpisodeLearner
-from metacl_run.algorithms.stream_learner import StreamLearner
-from metacl_run.algorithms.trajectory_learner import TrajectoryLearner
-from metacl_run.compose import compose_job
-from metacl_run.config import Experiment, load, options_that_are
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.online.stream_learner import StreamLearner
+from metacl_run.config.compose import compose_job
+from metacl_run.config.load import Experiment, load, options_that_are
 from metacl_run.experiment import run
 
 STREAM, EPISODES, SEQUENCES = (options_that_are("algo", kind) for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner))
@@ -24,8 +24,8 @@ NO_PROBES = [*QUIET, "protocol.eval_every=0"]
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.shown.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.shown.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
 
 
 Build = Callable[..., Experiment]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from metacl_run import arguments
-from metacl_run.compose import compose_command, compose_job, expand, split
-from metacl_run.config import fill, load
-from metacl_run.errors import DataError
+from metacl_run.config import arguments
+from metacl_run.config.compose import compose_command, compose_job, expand, split
+from metacl_run.config.load import fill, load
+from metacl_run.core.errors import DataError
+from metacl_run.reproduction.paper_table import parse
 from metacl_run.sweeps.search import SearchSettings, prepare
-from metacl_run.tables.table import parse
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

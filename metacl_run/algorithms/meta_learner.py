@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from metacl_run.bounds import Examples, Momentum, Positive
+from metacl_run.core.bounds import Examples, Momentum, Positive
+from metacl_run.core.types import Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clip, scheduled
 from metacl_run.models.base import Network
-from metacl_run.types import Pytree
 
 State: TypeAlias = dict[str, Pytree]
 

@@ -1,3 +1,3 @@
-from metacl_run.comparison.cli import main
+from metacl_run.comparison.report_cli import main
 
 main()

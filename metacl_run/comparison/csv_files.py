@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
-from metacl_run.comparison.numbers import Scored
-from metacl_run.reporting.grid import csv_text
+from metacl_run.comparison.cell_text import Scored
+from metacl_run.layout.grid import csv_text
 
 COLUMNS = {
     "scores.csv": ("section", "algorithm", "metric", "seeds", "mean", "low", "high", "iqm"),

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from metacl_run.comparison.cell_text import Scored
+from metacl_run.comparison.comparison_figures import MOST_LINES, Drawn, draw
 from metacl_run.comparison.csv_files import csv_files
-from metacl_run.comparison.figures import MOST_LINES, Drawn, draw
 from metacl_run.comparison.groups import assignment
-from metacl_run.comparison.numbers import Scored
-from metacl_run.comparison.tables import iqm_grid, metrics_grid, pairs_grid, settings_grid
-from metacl_run.files import storage_errors, write_atomically
-from metacl_run.reporting.grid import Cell, Grid, to_html, to_latex, to_markdown
-from metacl_run.reporting.page import inline_svg, report_link, stylesheet, template
+from metacl_run.comparison.metric_tables import iqm_grid, metrics_grid, pairs_grid, settings_grid
+from metacl_run.core.files import storage_errors, write_atomically
+from metacl_run.layout.grid import Cell, Grid, to_html, to_latex, to_markdown
+from metacl_run.layout.page import inline_svg, report_link, stylesheet, template
 
 FIGURES = "figures"
 MOST_DRAWN = 6
@@ -143,7 +143,7 @@ def _html(contents: Contents, parts: Sequence[Part], output: Path) -> str:
         )
         for part, scored in zip(parts, contents.scored, strict=True)
     ]
-    return template("metacl_run.comparison", "page.html.j2").render(
+    return template("metacl_run.comparison", "comparison_page.html.j2").render(
         stylesheet=stylesheet(),
         title=title(contents),
         how=HOW,

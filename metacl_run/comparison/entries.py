@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.comparison.table_sizes import sizes_under
-from metacl_run.errors import StorageError
-from metacl_run.marks import was_transductive
-from metacl_run.protocol_kind import kind_of
-from metacl_run.scores import SCORES
-from metacl_run.tracking import archive
+from metacl_run.core.errors import StorageError
+from metacl_run.core.protocol_kind import kind_of
+from metacl_run.scoring.scores import SCORES
+from metacl_run.storage import archive
+from metacl_run.storage.marks import was_transductive
 
 VERSION = "metacl_run"
 """Among a run's settings: the version that computed it, since the same settings may give other numbers by another."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from metacl_run.comparison.entries import ONE_WAY, TABLE_SIZE, VERSION, Entry
-from metacl_run.errors import UserError, nearest, shown
-from metacl_run.marks import TRANSDUCTIVE_MARK
+from metacl_run.core.errors import UserError, nearest, shown
+from metacl_run.storage.marks import TRANSDUCTIVE_MARK
 
 MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", ONE_WAY, TABLE_SIZE, VERSION)
 """What says on what the reported numbers are measured, by which version, and whether they are a trial of a paper's table."""

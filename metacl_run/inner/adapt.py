@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
+from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.optimizers import Optimizer
-from metacl_run.types import Params, Pytree
 
 Loss = Callable[[Params, Any], Tensor]
 """loss(params, batch) -> scalar."""

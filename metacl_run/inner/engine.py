@@ -20,8 +20,8 @@ from typing import Any, Literal
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from metacl_run.core.types import Pytree
 from metacl_run.inner.shards import WHOLE, Shards
-from metacl_run.types import Pytree
 
 Kind = Literal["loop", "vmap", "compile", "cuda_graph"]
 

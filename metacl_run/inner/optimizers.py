@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.types import Pytree
+from metacl_run.core.types import Pytree
 
 Schedule = Literal["constant", "linear", "cosine"]
 

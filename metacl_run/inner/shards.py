@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from metacl_run.errors import GONE, LostRankError
-from metacl_run.types import Pytree
+from metacl_run.core.errors import GONE, LostRankError
+from metacl_run.core.types import Pytree
 
 
 @torch.library.custom_op("metacl_run::sum_over_ranks", mutates_args=())

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from metacl_run.bounds import Width
-from metacl_run.errors import require
+from metacl_run.core.bounds import Width
+from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from metacl_run.errors import ConfigError
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Params, Pytree
 from metacl_run.models.layers import Perceptron
-from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.types import Params, Pytree
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 HEAD = "head"
 MOST_PARAMETERS = 10**9

@@ -17,8 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from metacl_run.bounds import Layers, Width
-from metacl_run.errors import require
+from metacl_run.core.bounds import Layers, Width
+from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPool, NormReluPoolEach
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from metacl_run.bounds import Layers, Width, Widths
-from metacl_run.errors import require
+from metacl_run.core.bounds import Layers, Width, Widths
+from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from metacl_run.bounds import Widths
+from metacl_run.core.bounds import Widths
 from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm, Perceptron
 

@@ -14,8 +14,8 @@ from typing import Annotated
 from annotated_types import Ge, Le, MaxLen, MinLen
 from torch import nn
 
-from metacl_run.bounds import Width, Widths
-from metacl_run.errors import require
+from metacl_run.core.bounds import Width, Widths
+from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
 

@@ -15,8 +15,8 @@ from annotated_types import MinLen
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, max_pool2d
 
-from metacl_run.bounds import Widths
-from metacl_run.errors import require
+from metacl_run.core.bounds import Widths
+from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BatchNorm
 

@@ -10,22 +10,22 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from torch import nn
 
-from metacl_run.bounds import MOST_NUMBERS
-from metacl_run.errors import ConfigError
-from metacl_run.gpu import Gpu
+from metacl_run.core.bounds import MOST_NUMBERS
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.models.base import Model
 from metacl_run.models.layers import has_batch_norm
-from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocol_kind import ProtocolKind
-from metacl_run.ranks import Ranks
-from metacl_run.tracking.silent_store import SilentStore
-from metacl_run.tracking.store import RunStore
+from metacl_run.runtime.device import Gpu
+from metacl_run.runtime.ranks import Ranks
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.store import RunStore
 
 EvalSplit = Literal["test", "validation"]
 """What a run is judged on. Under "validation" no test data are ever looked at: for choosing settings."""
 Status = Literal["completed", "interrupted", "diverged", "failed"]
 Insight = Literal["none", "light", "full"]
-"""How far a run looks inside its learner; see `protocols/look_inside.py`."""
+"""How far a run looks inside its learner; see `protocols/insight.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Outcome:
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
         chance: the accuracy of a guess; None where it is not one number.
-        forward_transfer: whether `fwt` says something; see `data.base.SampleData.new_outputs`.
+        forward_transfer: whether `fwt` says something; see `data.streams.base.SampleData.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
         also: further metrics, [R] each by name.
@@ -155,7 +155,7 @@ class Protocol(abc.ABC):
 
     @abc.abstractmethod
     def load(self, data: Any, seeds: Sequence[int]) -> Any:
-        """Reads the data, before there is a run directory: a stream or pool of `data/base.py`. Raises DataError."""
+        """Reads the data, before there is a run directory: a stream or pool of `data/streams/base.py`. Raises DataError."""
 
     @abc.abstractmethod
     def check_ranks(self, algo: Any, ranks: int) -> None:

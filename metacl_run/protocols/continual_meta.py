@@ -21,26 +21,26 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run import randomness
-from metacl_run.algorithms.episode_learner import EpisodeLearner
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import State
-from metacl_run.bounds import Count, CountFromZero, Examples, NonNegative
-from metacl_run.data.base import FewShotData, FewShotStream
-from metacl_run.errors import ConfigError, keyed
+from metacl_run.core import randomness
+from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
+from metacl_run.core.errors import ConfigError, keyed
+from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.randomness import Purpose
+from metacl_run.core.types import Episode, Params
+from metacl_run.data.streams.base import FewShotData, FewShotStream
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
-from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.models.layers import has_batch_norm
-from metacl_run.objectives import CLASSIFICATION, Objective
-from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_beyond_memory, refuse_more_ranks_than_episodes
-from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
+from metacl_run.protocols.evaluation_rows import Future, Rows
+from metacl_run.protocols.insight import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_EPISODES, look
 from metacl_run.protocols.loop import Evaluation, Loop
-from metacl_run.protocols.rows import Future, Rows
-from metacl_run.randomness import Purpose
-from metacl_run.types import Episode, Params
+from metacl_run.scoring.diagnostics import features_by_layer
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 EVALUATION_BLOCK = 100
 """Evaluation episodes are drawn in blocks of this many, so that their number does not decide the memory they take."""

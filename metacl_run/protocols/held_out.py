@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from metacl_run.data.base import SampleStream
-from metacl_run.types import Samples
+from metacl_run.core.types import Samples
+from metacl_run.data.streams.base import SampleStream
 
 AT_ONCE = 2000
 """Samples that pass the network together."""

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metacl_run.core.types import Pytree
 from metacl_run.kernels import build
-from metacl_run.metric_table import TRANSDUCTIVE
-from metacl_run.objectives import CLASSIFICATION, Objective
 from metacl_run.protocols.base import Evaluations, Outcome, Run, Status
-from metacl_run.protocols.position import Position
-from metacl_run.protocols.rows import EVERYTHING, Rows
-from metacl_run.types import Pytree
+from metacl_run.protocols.evaluation_rows import EVERYTHING, Rows
+from metacl_run.protocols.train_state import Position
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 log = logging.getLogger("metacl_run")
 
@@ -104,7 +104,7 @@ class Loop(abc.ABC):
     """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
 
     forward_transfer = True
-    """Whether a task's score before it is learned says something; see `data.base.SampleData.new_outputs`."""
+    """Whether a task's score before it is learned says something; see `data.streams.base.SampleData.new_outputs`."""
 
     probes_look_at_less = False
     """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to

@@ -16,23 +16,23 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.stream_learner import State, StreamLearner, loss_on
-from metacl_run.bounds import Count, CountFromZero, NonNegative
-from metacl_run.data.base import SampleData, SampleStream
-from metacl_run.data.validation import ValidationSamples
-from metacl_run.errors import ConfigError, keyed, require
+from metacl_run.algorithms.online.stream_learner import State, StreamLearner, loss_on
+from metacl_run.core.bounds import Count, CountFromZero, NonNegative
+from metacl_run.core.errors import ConfigError, keyed, require
+from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.types import Observation, Params, Samples
+from metacl_run.data.streams.base import SampleData, SampleStream
+from metacl_run.data.streams.validation import ValidationSamples
 from metacl_run.inner.engine import Engine
-from metacl_run.insight import features_by_layer
 from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocol_kind import ProtocolKind
 from metacl_run.protocols.base import EvalSplit, Outcome, Protocol, Run, refuse_batch_norm, refuse_beyond_memory
+from metacl_run.protocols.evaluation_rows import Future, Rows
 from metacl_run.protocols.held_out import HeldOut
-from metacl_run.protocols.look_inside import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
+from metacl_run.protocols.insight import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, look
 from metacl_run.protocols.loop import Evaluation, Loop
-from metacl_run.protocols.memory import Memory
-from metacl_run.protocols.rows import Future, Rows
-from metacl_run.randomness import Purpose, generator
-from metacl_run.types import Observation, Params, Samples
+from metacl_run.protocols.replay_schedule import Memory
+from metacl_run.scoring.diagnostics import features_by_layer
 
 BLOCK_BYTES = 64e6
 """Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each."""
@@ -45,7 +45,7 @@ class Online(Protocol):
 
     Attributes:
         eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
-            is then not learned from (`data/validation.py`).
+            is then not learned from (`data/streams/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
         probe_samples: samples of each task that such a probe looks at; null: all.
         rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.metric_table import worst_name
 from metacl_run.reporting import matrices, task_curves
-from metacl_run.reporting.collect import Run
 from metacl_run.reporting.curves import MOST_SWITCHES, after_switches, training_loss_panel
 from metacl_run.reporting.panel import Panel, mean_words, spread_words
 from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.sequence_captions import sequence_panels
 from metacl_run.reporting.words import words
 from metacl_run.reporting.work_axis import MOST_PATCHES
+from metacl_run.scoring.metric_table import worst_name
+from metacl_run.storage.read_run import Run
 
 
 def panels(run: Run) -> list[Panel]:

@@ -9,11 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from metacl_run.reporting.collect import Run
-from metacl_run.reporting.lines import extent, running_mean, seeds_line, smoothing
-from metacl_run.reporting.panel import Panel, spread_words, subtitle
-from metacl_run.reporting.sentences import shown
-from metacl_run.reporting.style import (
+from metacl_run.layout.seed_lines import extent, running_mean, seeds_line, smoothing
+from metacl_run.layout.style import (
     BLUE,
     GREY,
     INK,
@@ -25,7 +22,10 @@ from metacl_run.reporting.style import (
     page,
     task_colours,
 )
+from metacl_run.reporting.panel import Panel, spread_words, subtitle
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.work_axis import MOST_PATCHES, work_axis
+from metacl_run.storage.read_run import Run
 
 SIZE = (6.0, 3.2)
 MAX_POINTS = 1000

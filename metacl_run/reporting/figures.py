@@ -10,12 +10,12 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from metacl_run.files import storage_errors, write_atomically
+from metacl_run.core.files import storage_errors, write_atomically
+from metacl_run.layout.style import RC
 from metacl_run.reporting import curves, insight_figures, matrices, sequence_figures, task_curves
 from metacl_run.reporting.captions import panels
-from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.panel import Panel
-from metacl_run.reporting.style import RC
+from metacl_run.storage.read_run import Run, load
 
 DRAWN: dict[str, Callable[[Run, Panel], Figure]] = {
     "accuracy_by_task": lambda run, panel: (task_curves.draw if run.num_tasks > 1 else curves.learning_curve)(run, panel),

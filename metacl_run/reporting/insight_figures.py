@@ -15,12 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.reporting.captions import pairs
-from metacl_run.reporting.collect import Run
-from metacl_run.reporting.curves import SIZE
-from metacl_run.reporting.lines import extent, seeds_line
-from metacl_run.reporting.panel import Panel, subtitle
-from metacl_run.reporting.style import (
+from metacl_run.layout.seed_lines import extent, seeds_line
+from metacl_run.layout.style import (
     BLUE,
     CONFLICT,
     GREY,
@@ -33,7 +29,11 @@ from metacl_run.reporting.style import (
     page,
     parts,
 )
+from metacl_run.reporting.captions import pairs
+from metacl_run.reporting.curves import SIZE
+from metacl_run.reporting.panel import Panel, subtitle
 from metacl_run.reporting.work_axis import work_axis
+from metacl_run.storage.read_run import Run
 
 MOST_LAYERS = 12
 MAX_LABELS = 12

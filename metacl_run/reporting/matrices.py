@@ -10,14 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from metacl_run.intervals import half_width95
-from metacl_run.metrics import forgetting_per_task
-from metacl_run.reporting.collect import Run
-from metacl_run.reporting.curves import SIZE, score_axis
-from metacl_run.reporting.lines import running_mean
-from metacl_run.reporting.panel import Panel, mean_words, spread_words, subtitle
-from metacl_run.reporting.sentences import shown
-from metacl_run.reporting.style import (
+from metacl_run.layout.seed_lines import running_mean
+from metacl_run.layout.style import (
     BLUE,
     GREY,
     INK,
@@ -30,8 +24,14 @@ from metacl_run.reporting.style import (
     label_width,
     page,
 )
+from metacl_run.reporting.curves import SIZE, score_axis
+from metacl_run.reporting.panel import Panel, mean_words, spread_words, subtitle
+from metacl_run.reporting.sentences import shown
 from metacl_run.reporting.words import words
 from metacl_run.reporting.work_axis import round_step
+from metacl_run.scoring.intervals import half_width95
+from metacl_run.scoring.matrix_metrics import forgetting_per_task
+from metacl_run.storage.read_run import Run
 
 MOST_CELLS = 25
 """Tasks of which each gets a bar, and cells with their numbers; of more, figures keep their size and have no text a task."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from metacl_run.intervals import FEWEST
-from metacl_run.marks import episode_settings
-from metacl_run.reporting.collect import Run, marks
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.storage.marks import episode_settings
+from metacl_run.storage.read_run import Run, marks
 
 
 class Panel(NamedTuple):

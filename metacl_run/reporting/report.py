@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from metacl_run.files import write_atomically
-from metacl_run.metric_table import metrics_of
+from metacl_run.core.files import write_atomically
+from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reporting.captions import panels
-from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.matrices import MOST_CELLS, WIDEST_NAME
-from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
-from metacl_run.reporting.page import inline_svg, stylesheet, template
+from metacl_run.reporting.number_text import apart, number, spread_heading, spread_text
 from metacl_run.reporting.panel import subtitle
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.sequence_tables import (
@@ -25,6 +23,8 @@ from metacl_run.reporting.sequence_tables import (
     sentence,
     unmeasured,
 )
+from metacl_run.scoring.metric_table import metrics_of
+from metacl_run.storage.read_run import Run, load
 
 STATUS_WORDS = {
     "completed": "The run completed.",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from metacl_run.files import regular_file
+from metacl_run.core.files import regular_file
 
 HEAD_BYTES = 65536
 """It stands within as many bytes from the start of a report."""

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from metacl_run.marks import TUNED_ON
-from metacl_run.scores import ACCURACY, Score
+from metacl_run.scoring.scores import ACCURACY, Score
+from metacl_run.storage.marks import TUNED_ON
 
 
 def shown(value: float, objective: Score, signed: bool = False) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.intervals import FEWEST
-from metacl_run.reporting.collect import Run
+from metacl_run.layout.seed_lines import smoothing
 from metacl_run.reporting.curves import training_loss_panel
-from metacl_run.reporting.lines import smoothing
 from metacl_run.reporting.panel import Panel, spread_words
-from metacl_run.reporting.sequence_records import MetaTest, Representation, Sequences, interval_is_over
 from metacl_run.reporting.words import words
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.storage.read_run import Run
+from metacl_run.storage.sequence_records import MetaTest, Representation, Sequences, interval_is_over
 
 
 def sequence_panels(run: Run, found: Sequences) -> list[Panel]:

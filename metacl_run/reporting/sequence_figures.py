@@ -12,12 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metacl_run.reporting.collect import Run
-from metacl_run.reporting.curves import SIZE
-from metacl_run.reporting.lines import extent, running_mean, seeds_line, smoothing
-from metacl_run.reporting.panel import Panel, subtitle
-from metacl_run.reporting.sequence_records import MetaTest, intervals
-from metacl_run.reporting.style import (
+from metacl_run.layout.seed_lines import extent, running_mean, seeds_line, smoothing
+from metacl_run.layout.style import (
     BLUE,
     GREY,
     INK,
@@ -31,7 +27,11 @@ from metacl_run.reporting.style import (
     page,
     shades,
 )
+from metacl_run.reporting.curves import SIZE
+from metacl_run.reporting.panel import Panel, subtitle
 from metacl_run.reporting.work_axis import work_axis
+from metacl_run.storage.read_run import Run
+from metacl_run.storage.sequence_records import MetaTest, intervals
 
 MAX_LABELS = 12
 MAX_TICKS = 8

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacl_run.marks import ON_VALIDATION
-from metacl_run.metric_table import metrics_of, worst_name
-from metacl_run.reporting.collect import Run, marks
-from metacl_run.reporting.numbers import interval, number
+from metacl_run.reporting.number_text import interval, number
 from metacl_run.reporting.sentences import reading, reading_in_sequence, shown
-from metacl_run.reporting.sequence_records import MetaTest, Sequences, interval_is_over, intervals
-from metacl_run.scores import Score
+from metacl_run.scoring.metric_table import metrics_of, worst_name
+from metacl_run.scoring.scores import Score
+from metacl_run.storage.marks import ON_VALIDATION
+from metacl_run.storage.read_run import Run, marks
+from metacl_run.storage.sequence_records import MetaTest, Sequences, interval_is_over, intervals
 
 
 class Length(NamedTuple):

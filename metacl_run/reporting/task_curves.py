@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metacl_run.metric_table import worst_name
-from metacl_run.reporting.collect import Run
+from metacl_run.layout.seed_lines import seeds_line, spread
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, VERMILLION, end_labels, page, parts, task_colours
 from metacl_run.reporting.curves import SIZE, mean_seen, score_axis
-from metacl_run.reporting.lines import seeds_line, spread
 from metacl_run.reporting.panel import Panel, spread_words, subtitle
 from metacl_run.reporting.sentences import shown
-from metacl_run.reporting.style import BLUE, GREY, INK, ORANGE, VERMILLION, end_labels, page, parts, task_colours
 from metacl_run.reporting.words import words
 from metacl_run.reporting.work_axis import units_axis, work_axis
+from metacl_run.scoring.metric_table import worst_name
+from metacl_run.storage.read_run import Run
 
 MOST_LINES, MOST_SMALL = 6, 25
 """Tasks whose lines share one plot, and tasks that get a small plot each; of more, the mean and the ends are drawn."""

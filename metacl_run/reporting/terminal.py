@@ -9,10 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from metacl_run.intervals import FEWEST
-from metacl_run.reporting.collect import load, marks
-from metacl_run.reporting.numbers import apart, number, spread_heading, spread_text
-from metacl_run.reporting.sequence_records import MetaTest
+from metacl_run.reporting.number_text import apart, number, spread_heading, spread_text
 from metacl_run.reporting.sequence_tables import (
     length_heading,
     lengths_table,
@@ -21,7 +18,10 @@ from metacl_run.reporting.sequence_tables import (
     sentence,
     unmeasured,
 )
-from metacl_run.scores import Score
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.scores import Score
+from metacl_run.storage.read_run import load, marks
+from metacl_run.storage.sequence_records import MetaTest
 
 MAX_SEEDS = 5
 COLOURS = {"completed": "green", "interrupted": "yellow", "diverged": "red", "failed": "red"}

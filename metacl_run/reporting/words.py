@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from metacl_run.scores import Score
+from metacl_run.scoring.scores import Score
 
 
 class Words(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from metacl_run.reporting.collect import Run
-from metacl_run.reporting.style import GREY, SHADE, VERMILLION, ink_on, integer_ticks, task_colours, task_image
+from metacl_run.layout.style import GREY, SHADE, VERMILLION, ink_on, integer_ticks, task_colours, task_image
+from metacl_run.storage.read_run import Run
 
 MOST_PATCHES = 25
 """Tasks that are each drawn and numbered; of more, the strip is one image and has some of the numbers."""

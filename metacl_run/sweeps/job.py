@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from metacl_run.compose import experiment_of
-from metacl_run.errors import ConfigError, UserError
+from metacl_run.config.compose import experiment_of
+from metacl_run.core.errors import ConfigError, UserError
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
 """How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""

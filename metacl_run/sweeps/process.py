@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from metacl_run.compose import experiment_of
-from metacl_run.errors import DataError, RunIsLockedError, UserError
+from metacl_run.config.compose import experiment_of
+from metacl_run.core.errors import DataError, RunIsLockedError, UserError
 from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended
 
 LOOK_EVERY = 0.3

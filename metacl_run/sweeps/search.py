@@ -12,12 +12,12 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from metacl_run.bounds import Seed
-from metacl_run.compose import experiment_of
-from metacl_run.config import ConfigError, Experiment
-from metacl_run.errors import UserError, nearest
-from metacl_run.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
-from metacl_run.overrides import Parts
+from metacl_run.config.compose import experiment_of
+from metacl_run.config.load import ConfigError, Experiment
+from metacl_run.config.overrides import Parts
+from metacl_run.core.bounds import Seed
+from metacl_run.core.errors import UserError, nearest
+from metacl_run.scoring.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.sweeps.job import refusal_of_all
 from metacl_run.sweeps.space import Dimension, space
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import filelock
 
-from metacl_run.compose import experiment_of
-from metacl_run.config import ConfigError, fill
-from metacl_run.errors import StorageError, UserError
-from metacl_run.files import remove_unfinished, storage_errors
-from metacl_run.overrides import Parts
+from metacl_run.config.compose import experiment_of
+from metacl_run.config.load import ConfigError, fill
+from metacl_run.config.overrides import Parts
+from metacl_run.core.errors import StorageError, UserError
+from metacl_run.core.files import remove_unfinished, storage_errors
+from metacl_run.storage.archive import read
 from metacl_run.sweeps import sweep
-from metacl_run.sweeps.command import check_launcher, wants_status
+from metacl_run.sweeps.grid_command import check_launcher, wants_status
 from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
-from metacl_run.tracking.archive import read
 
 
 def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:

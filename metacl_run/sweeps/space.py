@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from metacl_run.errors import ConfigError
-from metacl_run.overrides import MOST_JOBS, points
+from metacl_run.config.overrides import MOST_JOBS, points
+from metacl_run.core.errors import ConfigError
 
 
 class Dimension(NamedTuple):

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from metacl_run.config import command_line
-from metacl_run.files import write_atomically
+from metacl_run.config.load import command_line
+from metacl_run.core.files import write_atomically
+from metacl_run.storage.archive import METRICS
 from metacl_run.sweeps.pruning import falls_behind, share_done
 from metacl_run.sweeps.search import Search
 from metacl_run.sweeps.space import Dimension
-from metacl_run.tracking.archive import METRICS
 
 JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
 ATTEMPTS = 10

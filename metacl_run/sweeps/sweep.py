@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from metacl_run.compose import job_number, launcher
-from metacl_run.errors import StorageError, UserError
-from metacl_run.files import storage_errors
+from metacl_run.config.compose import job_number, launcher
+from metacl_run.core.errors import StorageError, UserError
+from metacl_run.core.files import storage_errors
 from metacl_run.reporting.report_stamp import is_drawn
+from metacl_run.storage.archive import ENDED, read, state
+from metacl_run.storage.lock import is_locked
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (
@@ -32,8 +34,6 @@ from metacl_run.sweeps.job import (
     own_text,
     shared,
 )
-from metacl_run.tracking.archive import ENDED, read, state
-from metacl_run.tracking.lock import is_locked
 
 STATUS_OF_STATE = {
     "completed": COMPLETED,

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metacl_run.metrics import summarise
-from metacl_run.scores import SCORES
+from metacl_run.scoring.matrix_metrics import summarise
+from metacl_run.scoring.scores import SCORES
 
 CONFIG: dict[str, Any] = {
     "insight": "none",

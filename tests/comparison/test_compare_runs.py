@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from metacl_run.comparison import document
-from metacl_run.comparison.cli import compare, main
 from metacl_run.comparison.entries import read
-from metacl_run.config import Experiment
+from metacl_run.comparison.report_cli import compare, main
+from metacl_run.config.load import Experiment
 from metacl_run.experiment import run as run_experiment
-from metacl_run.tracking import archive
+from metacl_run.storage import archive
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> tuple[str, str]:
@@ -164,9 +164,8 @@ def test_where_nothing_can_be_written(run: Callable[..., Path], tmp_path: Path, 
 
 
 def test_it_starts_without_what_is_slow_to_load(run: Callable[..., Path], tmp_path: Path) -> None:
-    script = (
-        "import sys\nfrom metacl_run.comparison.cli import main\ntry:\n    main()\nfinally:\n    print({} & sys.modules.keys())"
-    )
+    imports = "import sys\nfrom metacl_run.comparison.report_cli import main"
+    script = imports + "\ntry:\n    main()\nfinally:\n    print({} & sys.modules.keys())"
     heavy = {"torch", "hydra", "omegaconf", "wandb"}
     command = [sys.executable, "-c", script.format(heavy), str(run("a", 0.7)), "--output", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.comparison.cli import compare
 from metacl_run.comparison.groups import Section, telling
-from metacl_run.errors import UserError
+from metacl_run.comparison.report_cli import compare
+from metacl_run.core.errors import UserError
 
 
 def sections(runs: Path, *by: str) -> list[Section]:

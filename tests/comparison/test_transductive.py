@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from metacl_run.comparison.cli import compare
-from metacl_run.comparison.tables import metrics_grid
-from metacl_run.marks import was_transductive
+from metacl_run.comparison.metric_tables import metrics_grid
+from metacl_run.comparison.report_cli import compare
+from metacl_run.storage.marks import was_transductive
 
 
 def test_a_transductive_run_has_a_section_of_its_own_that_says_so(run: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from metacl_run.config import component_class, fill
+from metacl_run.config.load import component_class, fill
 
 PROJECT = Path(__file__).parents[2]
 

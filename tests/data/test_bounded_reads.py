@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from metacl_run.data import mnist_files, omniglot_files
-from metacl_run.data.cifar_files import Cifar, read_cifar
-from metacl_run.data.mnist_files import read_mnist
-from metacl_run.data.omniglot_files import read_omniglot
-from metacl_run.errors import DataError
-from metacl_run.files import read_at_most, regular_file
+from metacl_run.core.errors import DataError
+from metacl_run.core.files import read_at_most, regular_file
+from metacl_run.data.files import mnist_files, omniglot_files
+from metacl_run.data.files.cifar_files import Cifar, read_cifar
+from metacl_run.data.files.mnist_files import read_mnist
+from metacl_run.data.files.omniglot_files import read_omniglot
 
 MIB = 2**20
 BOMB = 16 * MIB

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.data.cache import cached
+from metacl_run.data.files.cache import cached
 
 ARRAY = np.arange(7 * 64 * 64, dtype=np.uint8).reshape(7, 1, 64, 64)
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.data import cifar_files, split_cifar
-from metacl_run.data.cifar_files import Cifar, read_cifar
-from metacl_run.errors import DataError
+from metacl_run.core.errors import DataError
+from metacl_run.data.files import cifar_files
+from metacl_run.data.files.cifar_files import Cifar, read_cifar
+from metacl_run.data.sources import split_cifar
 
 SMALL = Cifar(
     name="CIFAR10",

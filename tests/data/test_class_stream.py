@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.config import fill
-from metacl_run.data.base import SampleStream
-from metacl_run.data.catalogue import Catalogue, Images
-from metacl_run.data.class_stream import ClassStream
-from metacl_run.data.class_tables import Outputs, draw_evenly
-from metacl_run.data.dealing import Dealing
-from metacl_run.data.image_data import ImageData
-from metacl_run.errors import ConfigError, SettingError, keyed
+from metacl_run.config.load import fill
+from metacl_run.core.errors import ConfigError, SettingError, keyed
+from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.streams.base import SampleStream
+from metacl_run.data.streams.class_stream import ClassStream
+from metacl_run.data.streams.class_tables import Outputs, draw_evenly
+from metacl_run.data.streams.dealing import Dealing
+from metacl_run.data.streams.image_data import ImageData
 from metacl_run.models.base import Network
 
 SIDE = 8

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from metacl_run.cli import check
-from metacl_run.compose import compose_job
-from metacl_run.config import load
-from metacl_run.errors import DataError, UserError
+from metacl_run.config.compose import compose_job
+from metacl_run.config.load import load
+from metacl_run.core.errors import DataError, UserError
 from metacl_run.models.base import Network
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from metacl_run.data.torchvision_guard import torchvision_datasets
-from metacl_run.errors import ConfigError, SettingError
+from metacl_run.core.errors import ConfigError, SettingError
+from metacl_run.data.files.torchvision_guard import torchvision_datasets
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml"))
 IDS = [path.stem for path in CONFIGS]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.errors import ConfigError, DataError, SettingError
+from metacl_run.core.errors import ConfigError, DataError, SettingError
 
 
 @pytest.fixture

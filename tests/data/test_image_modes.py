@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.pngs import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, chunk, numbers, oriented, png
+from tests.support.pngs import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, chunk, numbers, oriented, png
 
 SIDE = 8
 RAMP = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)

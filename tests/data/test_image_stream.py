@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.data.image_stream import ImageStream, Members
-from metacl_run.data.shift import Shift, make_shift
+from metacl_run.data.streams.image_stream import ImageStream, Members
+from metacl_run.data.streams.shift import Shift, make_shift
 
 COUNTS = np.array([4, 9, 6, 5, 7, 4, 12, 5])
 SIDE = 8

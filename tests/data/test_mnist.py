@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.data import mnist_files
-from metacl_run.data.mnist_files import SHAPES, read_mnist
-from metacl_run.errors import DataError
+from metacl_run.core.errors import DataError
+from metacl_run.data.files import mnist_files
+from metacl_run.data.files.mnist_files import SHAPES, read_mnist
 
 
 @pytest.fixture

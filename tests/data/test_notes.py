@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metacl_run.config import Experiment
-from metacl_run.data import notes
-from metacl_run.data.catalogue import Catalogue, Images
+from metacl_run.config.load import Experiment
+from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.streams import notes
 from metacl_run.experiment import run
 from metacl_run.protocols.loop import Loop
 from metacl_run.reporting import figures, report
-from tests.data.pngs import GREY, png
 from tests.data.test_class_stream import toy
+from tests.support.pngs import GREY, png
 
 NOISE = np.random.default_rng(0)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.data import omniglot_files
-from metacl_run.data.omniglot_files import ALPHABETS, HALVES, omniglot_catalogue, read_omniglot
-from metacl_run.errors import DataError
+from metacl_run.core.errors import DataError
+from metacl_run.data.files import omniglot_files
+from metacl_run.data.files.omniglot_files import ALPHABETS, HALVES, omniglot_catalogue, read_omniglot
 
 
 def read(root: Path, *, download: bool = False) -> np.ndarray:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.errors import ConfigError, DataError, SettingError
-from tests.data.pngs import COLOUR, GREY, chunk, numbers, png
+from metacl_run.core.errors import ConfigError, DataError, SettingError
 from tests.data.test_image_modes import LEVEL, PROTOCOLS, RGB, SETTINGS, folder_of
+from tests.support.pngs import COLOUR, GREY, chunk, numbers, png
 
 GOOD = png(LEVEL, GREY, 8)
 
@@ -160,7 +160,7 @@ def test_a_root_that_cannot_be_looked_into(
 def test_an_image_that_goes_while_it_is_read_is_named(
     make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacl_run.data import image_folder
+    from metacl_run.data.sources import image_folder
 
     root, stamp = folder_of(tmp_path / "images", GOOD), image_folder.stamp
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import numpy as np
 
-from metacl_run.data.sampling import draw_batches, draw_distinct
+from metacl_run.data.streams.sampling import draw_batches, draw_distinct
 
 
 def test_draws_are_those_of_a_shrinking_list():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.data.sinusoid import SineStream
-from metacl_run.errors import ConfigError
-from metacl_run.objectives import REGRESSION
-from metacl_run.types import Episode
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Episode
+from metacl_run.data.sources.sinusoid import SineStream
+from metacl_run.scoring.objectives import REGRESSION
 
 
 def drawn(stream: SineStream, tasks: list[int], *, seeds: tuple[int, ...] = (0,), split: str = "train", **asked) -> Episode:

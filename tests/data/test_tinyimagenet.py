@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from metacl_run.data import tinyimagenet_files
-from metacl_run.data.tinyimagenet_files import read_tinyimagenet
-from metacl_run.errors import DataError
+from metacl_run.core.errors import DataError
+from metacl_run.data.files import tinyimagenet_files
+from metacl_run.data.files.tinyimagenet_files import read_tinyimagenet
 
 
 def fifo(path: Path) -> None:

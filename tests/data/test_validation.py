@@ -11,19 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from metacl_run.config import options_that_are
-from metacl_run.data import validation
-from metacl_run.data.base import ConceptData, SampleData, SampleStream
-from metacl_run.data.catalogue import Images
-from metacl_run.data.class_pool import ClassPool
-from metacl_run.data.class_stream import ClassStream
-from metacl_run.data.image_data import ImageData
-from metacl_run.data.incremental_sine import SinePool
-from metacl_run.data.shift import make_shift
-from metacl_run.data.shifted_images import LabelledImages, ShiftedImages
-from metacl_run.data.validation import ValidationConcepts, ValidationSamples, held_out
-from metacl_run.errors import DataError
-from metacl_run.types import Samples
+from metacl_run.config.load import options_that_are
+from metacl_run.core.errors import DataError
+from metacl_run.core.types import Samples
+from metacl_run.data.sources.catalogue import Images
+from metacl_run.data.sources.incremental_sine import SinePool
+from metacl_run.data.streams import validation
+from metacl_run.data.streams.base import ConceptData, SampleData, SampleStream
+from metacl_run.data.streams.class_pool import ClassPool
+from metacl_run.data.streams.class_stream import ClassStream
+from metacl_run.data.streams.image_data import ImageData
+from metacl_run.data.streams.shift import make_shift
+from metacl_run.data.streams.shifted_images import LabelledImages, ShiftedImages
+from metacl_run.data.streams.validation import ValidationConcepts, ValidationSamples, held_out
 
 SMALLER: dict[type, dict[str, Any]] = {
     ClassStream: {"train_per_task": 60, "test_per_task": 60, "image_size": 8},

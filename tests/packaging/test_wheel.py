@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
-from tests.reporting.conftest import build_run
+from tests.support.settings import TINY
+from tests.support.stored_runs import build_run
 
 REPOSITORY = Path(__file__).parent.parent.parent
 CONFIGS = sorted(path.relative_to(REPOSITORY / "configs").as_posix() for path in (REPOSITORY / "configs").rglob("*.yaml"))
@@ -97,7 +97,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built: Path) -> None:
 
 
 def test_an_installed_run_from_another_folder_completes(installed: Path, tmp_path: Path) -> None:
-    where = "import metacl_run, metacl_run.config; print(metacl_run.__file__); print(metacl_run.config.config_dir())"
+    where = "import metacl_run, metacl_run.config.load; print(metacl_run.__file__); print(metacl_run.config.load.config_dir())"
     for line in call(installed / "python", "-c", where, cwd=tmp_path).splitlines():
         assert Path(line).is_relative_to(installed.parent), line  # not this checkout
 
@@ -113,7 +113,7 @@ def test_an_installed_run_from_another_folder_completes(installed: Path, tmp_pat
 def test_installed_a_mistake_is_told_and_help_helps(installed: Path, tmp_path: Path) -> None:
     call(installed / "metacl-run", "algo=mamll", cwd=tmp_path, status=1)
     assert "split_omniglot" in call(installed / "metacl-run", "--help", cwd=tmp_path)
-    assert "_target_: metacl_run.algorithms.reptile.Reptile" in call(
+    assert "_target_: metacl_run.algorithms.continual_meta.reptile.Reptile" in call(
         installed / "python", "-m", "metacl_run", "algo=reptile", "--cfg", "job", cwd=tmp_path
     )
     assert not list(tmp_path.iterdir())
@@ -130,14 +130,14 @@ def test_installed_runs_are_compared(installed: Path, tmp_path: Path) -> None:
 def test_a_component_of_the_users_own_works_beside_the_installed_package(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "my_methods.py").write_text(
         "from dataclasses import dataclass\n"
-        "from metacl_run.algorithms.protonet import ProtoNet\n\n"
+        "from metacl_run.algorithms.continual_meta.protonet import ProtoNet\n\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Mine(ProtoNet):\n"
         "    pass\n"
     )
     protonet = (REPOSITORY / "configs" / "algo" / "protonet.yaml").read_text()
     (tmp_path / "my_configs" / "algo").mkdir(parents=True)
-    mine = protonet.replace("metacl_run.algorithms.protonet.ProtoNet", "my_methods.Mine")
+    mine = protonet.replace("metacl_run.algorithms.continual_meta.protonet.ProtoNet", "my_methods.Mine")
     (tmp_path / "my_configs" / "algo" / "mine.yaml").write_text(mine)
 
     call(

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metacl_run.layout.style import RC, ink_on, spread_out, task_colours
 from metacl_run.reporting import curves, matrices, task_curves
 from metacl_run.reporting.captions import panels
-from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.figures import DRAWN, draw
-from metacl_run.reporting.style import RC, ink_on, spread_out, task_colours
-from metacl_run.scores import ACCURACY
-from tests.reporting.sequences import ONLY_SEQUENCES
+from metacl_run.scoring.scores import ACCURACY
+from metacl_run.storage.read_run import Run, load
+from tests.support.stored_sequences import ONLY_SEQUENCES
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
 ALL = set(DRAWN) - INSIGHT - ONLY_SEQUENCES

@@ -14,11 +14,11 @@ import pytest
 import yaml
 from rich.console import Console
 
+from metacl_run.layout.style import RC
 from metacl_run.reporting import curves, figures, insight_figures, report, task_curves, terminal
 from metacl_run.reporting.captions import pairs, panels
-from metacl_run.reporting.collect import Run, load
-from metacl_run.reporting.style import RC
-from tests.reporting.conftest import UNITS
+from metacl_run.storage.read_run import Run, load
+from tests.support.stored_runs import UNITS
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
 

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from metacl_run.layout.style import RC, integer_ticks
 from metacl_run.reporting import curves, figures, matrices, report, task_curves
 from metacl_run.reporting.captions import panels
-from metacl_run.reporting.collect import Run, load
-from metacl_run.reporting.style import RC, integer_ticks
 from metacl_run.reporting.work_axis import round_step
+from metacl_run.storage.read_run import Run, load
 
 
 def drawn(run: Run, name: str) -> Figure:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metacl_run.errors import StorageError
+from metacl_run.core.errors import StorageError
 from metacl_run.reporting import figures, report, terminal
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metacl_run.metrics import summarise
-from metacl_run.objectives import REGRESSION
 from metacl_run.reporting.sentences import reading, reading_in_sequence
+from metacl_run.scoring.matrix_metrics import summarise
+from metacl_run.scoring.objectives import REGRESSION
 
 NAN = float("nan")
 ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.85, 0.75, 0.60]])

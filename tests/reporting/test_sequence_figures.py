@@ -13,14 +13,14 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from metacl_run.intervals import interval95
+from metacl_run.layout.style import RC
 from metacl_run.reporting import curves, figures, matrices, sequence_figures
 from metacl_run.reporting.captions import panels
-from metacl_run.reporting.collect import Run, load
 from metacl_run.reporting.panel import subtitle
 from metacl_run.reporting.sequence_figures import apart, rectangle
-from metacl_run.reporting.style import RC
-from tests.reporting.sequences import RATES, build_sequences
+from metacl_run.scoring.intervals import interval95
+from metacl_run.storage.read_run import Run, load
+from tests.support.stored_sequences import RATES, build_sequences
 
 META_TEST = {"sequence_accuracy", "forgetting_curve", "accuracy_matrix", "choice_of_rate", "representation"}
 TRAINING = {"probes", "training_loss"}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from metacl_run.intervals import interval95
 from metacl_run.reporting import figures, report, terminal
-from tests.reporting.sequences import build_sequences
+from metacl_run.scoring.intervals import interval95
+from tests.support.stored_sequences import build_sequences
 
 
 def page_of(directory: Path, **settings: Any) -> str:

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.compose import experiment_of
+from metacl_run.config.compose import experiment_of
+from metacl_run.storage.archive import state
+from metacl_run.storage.lock import is_locked
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
 from metacl_run.sweeps.job import COMPLETED, FAILED, Ended
-from metacl_run.tracking.archive import state
-from metacl_run.tracking.lock import is_locked
-from tests.conftest import TINY
-from tests.test_run import ENVIRONMENT, metacl
+from tests.support.runs import ENVIRONMENT, metacl
+from tests.support.settings import TINY
 
 LONGER = ["protocol.updates_per_task=30", "protocol.checkpoint_every=0", "protocol.eval_every=0"]
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from metacl_run.cli import command
-from metacl_run.compose import split
-from metacl_run.errors import ConfigError, StorageError
+from metacl_run.config.compose import split
+from metacl_run.core.errors import ConfigError, StorageError
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from metacl_run.sweeps.space import Dimension, space
-from tests.conftest import TINY
+from tests.support.settings import TINY
 
 optuna = pytest.importorskip("optuna")
 

@@ -10,8 +10,10 @@ import filelock
 import pytest
 
 from metacl_run.cli import command
-from metacl_run.errors import ConfigError, StorageError
+from metacl_run.core.errors import ConfigError, StorageError
 from metacl_run.reporting.report_stamp import stamp
+from metacl_run.storage.archive import CONFIG, SCHEMA, SUMMARY
+from metacl_run.storage.lock import LOCK
 from metacl_run.sweeps import gpus, sweep
 from metacl_run.sweeps.job import (
     BUSY,
@@ -25,9 +27,7 @@ from metacl_run.sweeps.job import (
     plan,
 )
 from metacl_run.sweeps.listing import listing
-from metacl_run.tracking.archive import CONFIG, SCHEMA, SUMMARY
-from metacl_run.tracking.lock import LOCK
-from tests.conftest import TINY
+from tests.support.settings import TINY
 
 
 def jobs(root: Path, count: int) -> list[Job]:

@@ -1,0 +1,70 @@
+"""Prototypical networks: classify a query by its distance to the mean feature of each class.
+
+Snell, Swersky, Zemel 2017 (arXiv 1703.05175, equations 1 and 2): the prototype of a class is the mean of its support examples'
+features, the logits are minus the squared Euclidean distances, the loss is cross-entropy on the query set. Nothing adapts by
+gradient; the meta-gradient is an ordinary gradient.
+
+Differences from the paper:
+ 1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
+ 2. Batch statistics are of the support set for the prototypes, and of the query set while meta-learning; none run on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.core.bounds import Examples, Hint
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Episode, Params, Pytree
+from metacl_run.models.base import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtoNet(EpisodeLearner):
+    """Metric learning; `ways` is read off the episode's support set, in which every class has as many examples."""
+
+    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
+
+    def num_outputs(self, ways: int) -> int | None:
+        return None
+
+    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
+        return None
+
+    def check(self, network: Network, params: Params) -> None:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(
+                f"algo: {type(self).__name__} answers with a class, but data asks for real values. Use algo=maml, algo=reptile "
+                "or another that adapts by gradient."
+            )
+        super().check(network, params)
+
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
+        return {"params": params}, {}
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
+        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
+            logits = self.predict(network, meta, self.learn(network, meta, carry, episode), episode.query_x)
+            return network.objective.loss(logits, episode.query_y), logits
+
+        gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
+        return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
+
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        """The prototypes, [ways, features]."""
+        support = network(meta["params"], episode.support_x).flatten(1)
+        labels = torch.arange(network.ways, device=support.device)
+        member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
+        return member.T @ support / member.sum(0).unsqueeze(1)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        features = network(meta["params"], x).flatten(1)
+        return -(features.unsqueeze(1) - fast.unsqueeze(0)).square().sum(-1)

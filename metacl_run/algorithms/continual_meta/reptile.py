@@ -1,0 +1,93 @@
+"""Reptile: move the initialisation towards where ordinary training on a task ends.
+
+Nichol, Achiam, Schulman 2018 (arXiv 1803.02999, algorithm 2): theta <- theta + epsilon * mean over tasks of (phi - theta), phi
+after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set is used while meta-learning.
+
+With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=linear lets it fall to 0 as in the paper.
+
+Differences from the paper:
+ 1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
+    of a meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
+ 2. Adam's epsilon is added after the correction of its moments' bias, as torch has it; TensorFlow's Adam, which the released
+    code calls, adds it before.
+ 3. An episode never holds one character under two rotations; in the released code it may, whose rotated copies
+    are classes of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner, take_batches
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.core.bounds import Examples, Positive, Steps, StepsFromZero
+from metacl_run.core.types import Episode, Params, Pytree
+from metacl_run.inner.adapt import adapt
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
+from metacl_run.models.base import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reptile(EpisodeLearner):
+    """First-order meta-learning by averaging the ends of ordinary training.
+
+    Attributes:
+        inner_optimizer: "adam" (beta1 = 0) or "sgd".
+        inner_lr: its rate, for a mean loss.
+        inner_steps, inner_batch: steps and size of the mini-batches while meta-learning.
+        eval_inner_steps, eval_inner_batch: the same at evaluation; batches are no larger than the support set.
+        carry_moments: keep the inner Adam's second moments from one meta-update to the next.
+    """
+
+    inner_optimizer: Literal["adam", "sgd"]
+    inner_lr: Positive
+    inner_steps: Steps
+    inner_batch: Examples
+    eval_inner_steps: StepsFromZero
+    eval_inner_batch: Examples
+    carry_moments: bool
+
+    def num_outputs(self, ways: int) -> int | None:
+        return ways
+
+    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
+        steps, batch = (self.inner_steps, self.inner_batch) if training else (self.eval_inner_steps, self.eval_inner_batch)
+        return None if batch >= support or steps == 0 else (steps, batch)
+
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
+        return {"params": params}, self._inner.init(params) if self.carry_moments else {}
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
+        params = meta["params"]
+        adapted, moments = self._adapt(network, params, carry, episode, self.inner_steps)
+        outputs = network(adapted, episode.support_x)
+        direction = {"params": {name: params[name] - adapted[name] for name in params}}
+        metrics = metrics_of(network, network.objective.loss(outputs, episode.support_y), outputs, episode.support_y)
+        return Update(direction, moments if self.carry_moments else carry, metrics)
+
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
+        adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
+        return adapted
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        return network(fast, x)
+
+    @property
+    def _inner(self) -> Optimizer:
+        return Adam(beta1=0.0) if self.inner_optimizer == "adam" else Sgd()
+
+    def _adapt(self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int) -> tuple[Params, Pytree]:
+        with torch.no_grad():
+            return adapt(
+                lambda moving, batch: network.objective.loss(network(moving, batch[0]), batch[1]),
+                params,
+                take_batches(episode, steps),
+                optimizer=self._inner,
+                rate=self.inner_lr,
+                state=carry if self.carry_moments else None,
+                first_order=True,
+            )

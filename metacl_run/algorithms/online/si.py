@@ -1,0 +1,76 @@
+"""Synaptic intelligence: what each parameter contributed to lowering the loss, summed up along the way, decides how it is held.
+
+Zenke, Poole, Ganguli 2017 (arXiv 1703.04200, equations 3 to 5). For every parameter element, with g the gradient of the task's
+loss alone and d the step that was taken:
+
+    path     <- path - g * d                                                               at every update
+    omega    <- max(0, omega + path / ((theta - theta~)^2 + damping)), theta~ <- theta, path <- 0      at the end of a task
+    loss = L + strength * sum of omega * (theta - theta~)^2
+
+Differences from the paper:
+ 1. Plain SGD; the paper takes Adam.
+ 2. The maximum with 0 is not in the paper but in its released code: a parameter whose path raised the loss is not driven away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.online.stream_learner import Recall, State, StreamLearner, loss_on
+from metacl_run.core.bounds import Hint, Positive
+from metacl_run.core.types import Observation, Params, Samples
+from metacl_run.inner.optimizers import Sgd
+from metacl_run.models.base import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynapticIntelligence(StreamLearner):
+    """SGD with a quadratic penalty, weighted by a path integral.
+
+    State: "omega", "path" as above; "reference" is theta~, the parameters at the end of the last task (at first: the initial
+    ones, which omega = 0 does not hold).
+
+    Attributes:
+        lr: rate.
+        strength: factor of the penalty (c).
+        damping: keeps omega finite where a parameter hardly moved (xi).
+    """
+
+    lr: Positive
+    strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
+    damping: Positive
+
+    def recall(self, num_tasks: int) -> Recall:
+        return Recall(keep="reservoir", capacity=0, draws=1, size=0)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+        zeros = {name: tree_map(torch.zeros_like, params) for name in ("omega", "path")}
+        return {"params": params, "reference": params, **zeros}
+
+    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
+        params = state["params"]
+        gradient, loss = grad_and_value(lambda params: loss_on(network, params, observed.batch))(params)
+
+        def penalised(g: Tensor, p: Tensor, omega: Tensor, reference: Tensor) -> Tensor:
+            return torch.addcmul(g, omega, p - reference, value=2 * self.strength)
+
+        direction = tree_map(penalised, gradient, params, state["omega"], state["reference"])
+        new, _ = Sgd().update(direction, {}, params, self.lr)
+        path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
+        return {**state, "params": new, "path": path}, {"loss": loss}
+
+    def end_task(self, network: Network, state: State, samples: Samples) -> State:
+        params = state["params"]
+
+        def consolidated(omega: Tensor, path: Tensor, p: Tensor, reference: Tensor) -> Tensor:
+            return (omega + path / ((p - reference).square() + self.damping)).clamp(min=0)
+
+        omega = tree_map(consolidated, state["omega"], state["path"], params, state["reference"])
+        path = tree_map(torch.zeros_like, params)
+        return {"params": params, "reference": params, "omega": omega, "path": path}

@@ -1,0 +1,171 @@
+"""Uses Hydra to expand a command line into jobs, to compose each job's config, and to start launchers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import MissingConfigException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from metacl_run.config.load import Experiment, config_dir, load
+from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
+from metacl_run.config.overrides import split as split_overrides
+from metacl_run.core.errors import ConfigError, UserError, nearest, shown
+
+CONFIG_NAME = "config"
+
+
+def split(overrides: Sequence[str], user_folder: str | None = None) -> Parts:
+    """Reads overrides and sorts them. Raises ConfigError."""
+    with _hydra(user_folder) as loader:
+        return split_overrides(overrides, loader)
+
+
+def expand(overrides: Sequence[str], user_folder: str | None = None, *, multirun: bool) -> list[list[str]]:
+    """The overrides of every job of a command: one list, or one for every point of a sweep's grid. Raises ConfigError."""
+    return grid(split(overrides, user_folder).run, multirun=multirun)
+
+
+def experiment_of(overrides: Sequence[str], user_folder: str | None = None) -> Experiment:
+    """Composes, builds and checks the experiment of one job.
+
+    Raises:
+        UserError: every mistake, in one message.
+    """
+    return load(*compose_job(overrides, user_folder), overrides, user_folder)
+
+
+def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tuple[DictConfig, dict[str, str]]:
+    """The composed config of one job and the option chosen in each group."""
+    config = _composed(overrides, user_folder)
+    choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
+    with open_dict(config):
+        for key in ("hydra", *COMMAND_NODES):
+            config.pop(key, None)
+    return config, choices
+
+
+def compose_command(overrides: Sequence[str], user_folder: str | None = None) -> dict[str, Any]:
+    """The nodes of `COMMAND_NODES`, and under "name" which table was chosen, if one was."""
+    config = _composed(overrides, user_folder)
+    with hydra_errors():
+        nodes = {key: _plain(config[key]) for key in COMMAND_NODES if config.get(key) is not None}
+    return {**dict.fromkeys(COMMAND_NODES), **nodes, "name": config.hydra.runtime.choices.get("table")}
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _composed(overrides: Sequence[str], user_folder: str | None) -> DictConfig:
+    with _hydra(user_folder) as loader:
+        groups = [*loader.list_groups(""), *_folders(user_folder)]
+        lines = [forced(read(line, loader), groups) for line in overrides]
+        with hydra_errors(user_folder, overrides):
+            config = compose(CONFIG_NAME, overrides=lines, return_hydra_config=True)
+    OmegaConf.set_struct(config, False)
+    for group, option in config.hydra.runtime.choices.items():
+        if option is not None and not group.startswith("hydra") and not is_plain_name(str(option)):
+            raise ConfigError(f"{group}={shown(option)}: must be the plain name of an option, without folders or ending")
+    return config
+
+
+def _folders(user_folder: str | None) -> list[str]:
+    return [path.name for path in Path(user_folder).iterdir() if path.is_dir()] if user_folder else []
+
+
+@contextmanager
+def launcher(
+    task: Callable[[DictConfig], Any], hydra: Sequence[str], output_dir: Path, user_folder: str | None
+) -> Iterator[Launcher]:
+    """The launcher that `hydra/launcher=` chooses among Hydra's plugins, ready to call `task` with the config of each job.
+
+    Args:
+        task: a function of a job's composed config.
+        hydra: the command's overrides of Hydra's own config.
+        output_dir: where the launcher keeps its own files.
+        user_folder: of --config-dir.
+    """
+    with _hydra(user_folder) as loader:
+        if any(re.fullmatch(r"[+~]*hydra/launcher(=null|=)?", line) for line in hydra):
+            raise ConfigError("hydra/launcher=null: a sweep needs a launcher; hydra/launcher=basic runs job after job")
+        with hydra_errors(user_folder):
+            config = loader.load_configuration(config_name=CONFIG_NAME, overrides=list(hydra), run_mode=RunMode.MULTIRUN)
+            with open_dict(config):
+                config.hydra.sweep.dir = str(output_dir / ".launcher").replace("${", r"\${")
+            HydraConfig.instance().set_config(config)
+            context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
+            chosen = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+        yield chosen
+
+
+def job_number() -> int:
+    """Which job a launcher's task has been called for, from 0."""
+    return HydraConfig.get().job.num
+
+
+@contextmanager
+def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
+    """Hydra ready to compose, from the shipped options and those of the user's folder."""
+    GlobalHydra.instance().clear()
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(config_dir()))
+    if user_folder is not None:
+        # As Hydra does it for --config-dir. An override of hydra.searchpath could not have every letter.
+        path = f"file://{Path(user_folder).resolve()}"
+        search_path.prepend(provider="command-line", path=path, anchor=SearchPathQuery(provider="schema"))
+    Hydra.create_main_hydra2(task_name="metacl-run", config_search_path=search_path)
+    try:
+        yield GlobalHydra.instance().config_loader()
+    finally:
+        GlobalHydra.instance().clear()
+
+
+@contextmanager
+def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Says in one message of ours what Hydra, OmegaConf or YAML raise about a config. Raises ConfigError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except MissingConfigException as error:
+        raise ConfigError(_no_such_option(error, user_folder)) from None
+    except RecursionError:
+        words = f"{shown(' '.join(overrides))}: " if overrides else ""
+        raise ConfigError(f"{words}a defaults list names its own file, or a value its own key") from None
+    except Exception as error:  # they raise ValueErrors, KeyErrors and assertions of many kinds as well
+        raise ConfigError(_first_lines(error)) from None
+
+
+def _no_such_option(error: MissingConfigException, user_folder: str | None) -> str:
+    group, _, option = str(error.missing_cfg_file or "").rpartition("/")
+    options = list(error.options or [])
+    if not group:
+        return _first_lines(error)
+    extra = " More come with an extra: pip install 'metacl-run[joblib]', [slurm] or [ray]." if group == "hydra/launcher" else ""
+    if not extra and user_folder is None:
+        extra = " Options of one's own come with --config-dir FOLDER."
+    return f"{group}={shown(option)}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}.{extra}"
+
+
+def _first_lines(error: Exception) -> str:
+    if unknown := re.match(r"Could not override '([^']*)'", str(error)):
+        return f"{unknown[1]}: there is no such setting in this config"
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
+    return "; ".join(map(shown, said[:4])) or type(error).__name__

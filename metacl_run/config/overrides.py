@@ -1,0 +1,168 @@
+"""Overrides, `key=value`: read by Hydra's grammar, bounded before they are, and sorted by what they are about."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
+
+from metacl_run.core.errors import ConfigError, shown
+
+COMMAND_NODES = ("sweep", "search", "table")
+"""Nodes of the config that are about the command, not about a run: no run's config has them."""
+MAY_BE_NONE = ("experiment", "table")
+LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
+"""Characters of an override and of its key, and levels of brackets or dots in it."""
+MOST_JOBS = 10_000
+MOST_OVERRIDES = 1000
+
+
+class Parts(NamedTuple):
+    """The overrides of a command line by what they are about."""
+
+    hydra: list[str]
+    command: list[str]
+    """Of `COMMAND_NODES`."""
+    run: list[Override]
+
+
+def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
+    """Reads overrides and sorts them. Raises ConfigError."""
+    if len(overrides) > MOST_OVERRIDES:
+        raise ConfigError(
+            f"{shown(overrides[0])} ...: more than {MOST_OVERRIDES} settings; put them into a file of --config-dir"
+        )
+    parts = Parts([], [], [])
+    for line in overrides:
+        override = read(line, loader)
+        line, first = str(override.input_line), first_of(override)
+        if override.key_or_group in MAY_BE_NONE and override.type == OverrideType.CHANGE and override.value() is None:
+            _undo(parts, override.key_or_group)
+            continue
+        if first == "hydra":
+            parts.hydra.append(line)
+        elif first in COMMAND_NODES:
+            if override.type == OverrideType.DEL:
+                raise ConfigError(f"{line}: {first} cannot be left out; its settings have no effect on a single run")
+            if override.is_sweep_override():
+                raise ConfigError(f"{line}: takes one value; it is about the command, not about its runs")
+            parts.command.append(line)
+        else:
+            parts.run.append(override)
+    return parts
+
+
+def _undo(parts: Parts, key: str) -> None:
+    """Takes back an earlier choice: the last one counts."""
+    parts.command[:] = [line for line in parts.command if line.partition("=")[0] != key]
+    parts.run[:] = [override for override in parts.run if override.key_or_group != key]
+
+
+def first_of(override: Override) -> str:
+    """The group or node that an override is about."""
+    return str(re.split(r"[./@]", override.key_or_group, maxsplit=1)[0])
+
+
+def read(line: str, loader: ConfigLoader) -> Override:
+    """One override by Hydra's grammar; a plain value with letters that the grammar does not know is taken as if quoted.
+
+    Raises:
+        ConfigError: it cannot be read, or is too long or too deep.
+    """
+    _refuse_monsters(line)
+    if not re.match(r"[^=]+=|~", line):
+        raise ConfigError(
+            f"{shown(line) or repr(line)}: settings are given as key=value, as in algo=maml data.shots=5; "
+            "`metacl-run --help` lists the groups and their choices"
+        )
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        return parser.parse_overrides([line])[0]
+    except Exception as error:  # antlr and Hydra raise many kinds for a line that they cannot read
+        key, _, value = line.partition("=")
+        if value and not re.search(r"[\[\]{}()'\",$\\\s]", value):
+            try:
+                return parser.parse_overrides([f"{key}='{value}'"])[0]
+            except Exception:  # the key is at fault; the first error says so
+                pass
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{shown(line)}: cannot be read as key=value: {shown(said[0])}") from None
+
+
+def _refuse_monsters(line: str) -> None:
+    key = line.partition("=")[0]
+    depth, deepest = 0, key.count(".") + key.count("/")
+    for letter in line[: LONGEST + 1]:
+        depth += (letter in "[{(") - (letter in "]})")
+        deepest = max(deepest, depth)
+    for found, most, words in (
+        (len(key), LONGEST_KEY, "a key has at most {} characters"),
+        (len(line), LONGEST, "has more than {} characters; put it into a file of --config-dir"),
+        (deepest, DEEPEST, "is nested more than {} levels deep"),
+    ):
+        if found > most:
+            raise ConfigError(f"{shown(line)}: {words.format(most)}")
+
+
+def points(override: Override) -> int:
+    """How many values an override of several gives, counted without listing them. Raises ConfigError where it gives none."""
+    value: Any = override.value()
+    try:
+        if isinstance(value, RangeSweep):
+            start, stop, step = value.start or 0, value.stop or 0, value.step
+            count = math.ceil((stop - start) / step) if math.isfinite(stop - start) else MOST_JOBS + 1
+        else:
+            count = sum(1 for _ in itertools.islice(override.sweep_iterator(), MOST_JOBS + 1))
+    except Exception as error:  # a step of 0, a glob over what is no group, numbers too large to be counted
+        raise ConfigError(f"{override.input_line}: gives no values to sweep over: {shown(error)}") from None
+    if count < 1:
+        raise ConfigError(f"{override.input_line}: gives no values to sweep over")
+    return count
+
+
+def grid(overrides: Sequence[Override], *, multirun: bool) -> list[list[str]]:
+    """The overrides of every job: one list, or one for every point of a sweep's grid. Raises ConfigError."""
+    jobs = 1
+    for override in overrides:
+        if not override.is_sweep_override():
+            continue
+        if not multirun:
+            raise ConfigError(f"{override.input_line}: several values are a sweep; start it with metacl-run -m")
+        if not override.is_discrete_sweep():
+            raise ConfigError(f"{override.input_line}: an interval has no end of values; search.trials=N searches it")
+        jobs *= points(override)
+        if jobs > MOST_JOBS:
+            raise ConfigError(f"{override.input_line}: makes more than {MOST_JOBS} jobs; split the sweep up")
+    if not multirun:
+        return [[str(override.input_line) for override in overrides]]
+    return [list(job) for batch in BasicSweeper.split_arguments(list(overrides), max_batch_size=None) for job in batch]
+
+
+def is_plain_name(option: str) -> bool:
+    """Whether an option may be called so: its name is the name of its file, and a part of the run's directory."""
+    return re.fullmatch(r"\w[\w+.-]*", option) is not None and not option.endswith((".yaml", ".yml"))
+
+
+def forced(override: Override, groups: Sequence[str]) -> str:
+    """key=value as ++key=value, so that a misspelt key composes and is reported with all other mistakes by `config.load`."""
+    line, key = str(override.input_line), override.key_or_group
+    is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
+    if first_of(override) == "pair":
+        raise ConfigError(f"{line}: follows from algo and data; its settings can be given one by one")
+    if is_choice and override.type == OverrideType.DEL:
+        raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
+    if is_choice:
+        value = override.value()
+        if isinstance(value, str) and not is_plain_name(value):
+            raise ConfigError(f"{line}: must be the plain name of an option, without folders or ending")
+        if not isinstance(value, str) and (value is not None or key not in MAY_BE_NONE):
+            raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
+    is_setting = override.type in (OverrideType.CHANGE, OverrideType.ADD) and not is_choice and not key.startswith("hydra")
+    return f"++{line.lstrip('+')}" if is_setting else line

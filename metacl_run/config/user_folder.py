@@ -1,0 +1,73 @@
+"""The folder of --config-dir: that it is there, and that no YAML file in it unfolds to more than a machine can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from metacl_run.core.errors import ConfigError
+
+LARGEST_FILE = 2**20
+MOST_NODES = 100_000
+"""Values of a file, each alias counted as all that it stands for."""
+DEEPEST = 50
+
+
+def check_folder(folder: str | None) -> None:
+    """Refuses a folder that is not there, and YAML files in its groups that are too large.
+
+    Raises:
+        ConfigError: naming the folder or the file.
+    """
+    if folder is None:
+        return
+    if not Path(folder).is_dir():
+        raise ConfigError(f"--config-dir={folder}: there is no such folder")
+    try:
+        for path in sorted(Path(folder).glob("*/*.y*ml")):
+            _check_file(path)
+    except OSError as error:
+        raise ConfigError(f"--config-dir={folder}: cannot be read: {error.strerror}") from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{path}: is not a file")
+    if path.stat().st_size > LARGEST_FILE:
+        raise ConfigError(f"{path}: is larger than the 1 MB that a config file may have")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be written in UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        for nodes, depth in _unfolding(text):
+            if nodes > MOST_NODES:
+                raise ConfigError(f"{path}: unfolds to more than {MOST_NODES} values by its anchors")
+            if depth > DEEPEST:
+                raise ConfigError(f"{path}: is nested more than {DEEPEST} levels deep")
+    except yaml.YAMLError:
+        return  # said by whoever reads it, if it is chosen
+
+
+def _unfolding(text: str) -> Iterator[tuple[int, int]]:
+    """After every event: how many values there are so far, each alias counted in full, and how deep the next one lies."""
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    nodes = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor, MOST_NODES + 1)  # of a node that is still open: it holds itself
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before
+        yield nodes, len(open_nodes)

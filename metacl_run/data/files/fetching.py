@@ -1,0 +1,106 @@
+"""Finds a data set below the data root or downloads it there, once, however many processes start together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from metacl_run.core.errors import DataError
+from metacl_run.data.files.reading import data_root, reading
+
+Found = TypeVar("Found")
+
+STALLED = 30.0
+"""Seconds without a byte after which a connection counts as failed."""
+WITHOUT = "What runs now without it: metacl-run data=split_glyphs"
+
+
+def find_or_fetch(
+    root: str,
+    *,
+    name: str,
+    looked_for: Sequence[str],
+    find: Callable[[Path], Found | None],
+    download: Callable[[Path], object],
+    verify: Callable[[Found], object],
+    place: str,
+    allowed: bool,
+) -> Found:
+    """What `find(root)` finds, after a download where it finds nothing.
+
+    The download goes to a folder of its own beside its place, is verified and then renamed: what lies in its place is
+    complete, and a second process waits for the first.
+
+    Args:
+        root: the data root, which need not exist.
+        name: what the data set is called in messages.
+        looked_for: the paths below the root that `find` tries, for messages.
+        find: returns None unless everything is there.
+        download: fills the folder it is given, so that `find` finds the data in it.
+        verify: raises DataError unless the data are what they should be.
+        place: the folder below the root that the download makes.
+        allowed: whether to download at all.
+
+    Raises:
+        DataError: what was looked for, where, why the download failed, and what works without it.
+    """
+    base = data_root(root)
+    with reading(base):
+        found = find(base)
+    if found is not None:
+        return found
+    why = "data.download is false"
+    if allowed:
+        try:
+            return _fetch(base, name=name, find=find, download=download, verify=verify, place=place)
+        except Exception as error:  # whatever a network, a disk or a foreign library comes up with
+            why = f"the download failed ({error or type(error).__name__})"
+    tried = "".join(f"\n  {base / path}" for path in looked_for)
+    raise DataError(
+        f"{name} was not found, and {why}. Looked for:{tried}\n"
+        f"Put the files there, or say where they are with data.root=FOLDER or the variable METACL_DATA. {WITHOUT}"
+    )
+
+
+def _fetch(
+    base: Path,
+    *,
+    name: str,
+    find: Callable[[Path], Found | None],
+    download: Callable[[Path], object],
+    verify: Callable[[Found], object],
+    place: str,
+) -> Found:
+    base.mkdir(exist_ok=True)  # not its parents: a mistyped folder would be made
+    if not os.access(base, os.W_OK):
+        raise DataError(f"{base} cannot be written to")
+    with FileLock(base / f".{name.lower()}.lock"):
+        found = find(base)
+        if found is not None:  # another process was first
+            return found
+        if (base / place).exists():
+            raise DataError(f"{base / place} is there already but not complete: remove it")
+        work = Path(tempfile.mkdtemp(dir=base, prefix=f".{name.lower()}-"))
+        waited = socket.getdefaulttimeout()
+        try:
+            socket.setdefaulttimeout(STALLED)  # urllib, which torchvision uses, would wait for ever
+            download(work)
+            found = find(work)
+            if found is None:
+                raise DataError("it brought other files than expected")
+            verify(found)
+            (base / place).parent.mkdir(parents=True, exist_ok=True)
+            (work / place).rename(base / place)
+        finally:
+            socket.setdefaulttimeout(waited)
+            shutil.rmtree(work, ignore_errors=True)
+    found = find(base)
+    assert found is not None
+    return found

@@ -1,0 +1,155 @@
+"""Any folder with a sub-folder of PNG or JPEG images for each class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metacl_run.core.bounds import Classes, Tasks
+from metacl_run.core.errors import DataError, require_all, shown
+from metacl_run.data.files.cache import cached
+from metacl_run.data.files.decoding import decode, stacked
+from metacl_run.data.files.reading import data_root, listed, printed, stamp, sub_folders
+from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.streams.base import FewShotData, SampleData, seen_by
+from metacl_run.data.streams.dealing import Dealing
+from metacl_run.data.streams.image_data import ImageData
+from metacl_run.data.streams.notes import counted
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+MOST_ENDINGS = 6
+"""Other endings that a note counts one by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolder(ImageData):
+    """Classes may hold different numbers of images of different sizes; all are resized to one square."""
+
+    root: str
+    """The folder of the class folders."""
+    channels: int
+    """1: grey, 3: red, green, blue."""
+    num_tasks: Tasks | None = seen_by(FewShotData, SampleData)
+    """Tasks that the classes are dealt to, or null."""
+    classes_per_task: Classes | None = seen_by(FewShotData, SampleData)
+    """Classes dealt to each task, or null; classes that do not fill a task stay unused."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one = (self.num_tasks is None) != (self.classes_per_task is None)
+        allowed = f"give either this or classes_per_task (which is {shown(self.classes_per_task)}), and null for the other"
+        require_all(
+            (self.channels in (1, 3), "channels", self.channels, "must be 1 or 3"),
+            (one, "num_tasks", self.num_tasks, allowed),
+        )
+
+    def catalogue(self) -> Catalogue:
+        return _catalogue(list_images(self.root))
+
+    def dealing(self) -> Dealing:
+        return Dealing(num_tasks=self.num_tasks, classes_per_task=self.classes_per_task, whole_groups=False, shuffled=True)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.channels, self.image_size, self.image_size
+
+    def read(self) -> Images:
+        listing = list_images(self.root)
+        files = [file for held in listing.files.values() for file in held]
+
+        def make() -> np.ndarray:
+            images = (decode(file, name=printed(file), channels=self.channels, image_size=self.image_size) for file in files)
+            return stacked(images, count=len(files), channels=self.channels, image_size=self.image_size)
+
+        key = ["image_folder", self.image_size, self.channels, *map(stamp, files)]
+        return Images(catalogue=_catalogue(listing), pixels=cached(key, make), notes=listing.left_out())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What lies in a folder of class folders."""
+
+    root: Path
+    files: dict[Path, list[Path]]
+    """The image files of every class folder, all sorted by name."""
+    others: Counter[str]
+    """What else lies in class folders, by its ending, in small letters; "/" for folders."""
+    loose: int
+    """Image files beside the class folders."""
+
+    def left_out(self) -> list[str]:
+        """A note for each kind of file that is not read."""
+        inner = self.others["/"]
+        endings = sorted((-count, ending) for ending, count in self.others.items() if ending != "/")
+        notes = []
+        if endings:
+            each = [f"{-count} {ending or 'without one'}" for count, ending in endings[:MOST_ENDINGS]]
+            each += [f"{len(endings) - MOST_ENDINGS} more endings"] if len(endings) > MOST_ENDINGS else []
+            files = counted(-sum(count for count, _ in endings), "file")
+            notes.append(f"left out by the ending: {files} in class folders ({', '.join(each)}); {' '.join(ENDINGS)} are read")
+        if inner:
+            notes.append(f"not looked into: {counted(inner, 'folder')} within class folders")
+        if self.loose:
+            notes.append(f"left out, since no class has them: {counted(self.loose, 'image')} beside the class folders")
+        return [f"{printed(self.root)}: {note}" for note in notes]
+
+
+def list_images(root: str) -> Listing:
+    """Names that begin with a dot, and `__MACOSX`, are passed over.
+
+    Raises:
+        DataError: there is no such folder, something in it cannot be read, or a class has no image.
+    """
+    base = data_root(root)
+    if not base.is_dir():
+        raise DataError(
+            f"{printed(base)} is not a folder: data.root must be one with a sub-folder of images for each class. "
+            "What runs now without it: metacl-run data=split_glyphs"
+        )
+    folders = sub_folders(base)
+    if not folders:
+        raise DataError(f"{printed(base)} has no sub-folders: one for each class was expected.")
+    files: dict[Path, list[Path]] = {}
+    others: Counter[str] = Counter()
+    for folder in folders:
+        held = listed(folder)
+        files[folder] = [path for path in held if _is_image(path)]
+        rest = Counter(_ending(path) for path in held if not _is_image(path))
+        if not files[folder]:
+            raise DataError(f"{printed(folder)}: {_nothing(folder, rest)}")
+        others += rest
+    loose = sum(_is_image(path) for path in listed(base)) - sum(_is_image(folder) for folder in folders)
+    return Listing(root=base, files=files, others=others, loose=loose)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS
+
+
+def _ending(path: Path) -> str:
+    return "/" if os.path.isdir(path) else path.suffix.lower()
+
+
+def _nothing(folder: Path, rest: Counter[str]) -> str:
+    """Why a class has no image."""
+    if not rest:
+        return "this class has 0 images: the folder is empty. Remove it, or put images there."
+    if set(rest) == {"/"}:
+        return (
+            f"this class has 0 images, but {counted(rest['/'], 'sub-folder')}: data.root must be the folder that holds one "
+            f"folder of images for each class. data.root={printed(folder)}?"
+        )
+    found = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
+    return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {found}."
+
+
+def _catalogue(listing: Listing) -> Catalogue:
+    return Catalogue(
+        names=[printed(folder) for folder in listing.files],
+        counts=np.array([len(files) for files in listing.files.values()]),
+        groups=[printed(Path(folder.name)) for folder in listing.files],
+    )

@@ -1,0 +1,56 @@
+"""What pages have in common that open anywhere, without a network: their look, figures within them, their templates."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+
+def inline_svg(path: Path, title: str) -> Markup | None:
+    """An SVG file as an element of the page, named for screen readers; None where there is no such file.
+
+    Several SVGs share one page, so every id gets the file's name in front; the XML prologue and metadata go.
+    """
+    if not path.exists():
+        return None
+    name, text = path.stem, path.read_text(encoding="utf-8")
+    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    label = Markup('<svg role="img" aria-label="{}" ').format(title)
+    return Markup(body.replace("<svg ", label, 1))
+
+
+def report_link(run_dir: Path, folder: Path) -> str | None:
+    """The address of a run's report on a page that lies in `folder`; None where the run has no report."""
+    report = run_dir / "report.html"
+    return quote(os.path.relpath(report.resolve(), folder.resolve()).replace(os.sep, "/")) if report.exists() else None
+
+
+def stylesheet() -> Markup:
+    """page.css, to stand in a <style> element."""
+    return Markup(_text("metacl_run.layout", "page.css"))
+
+
+@functools.cache
+def template(package: str, name: str, *filters: Callable[..., Any]) -> jinja2.Template:
+    """A template that lies in a package, with functions that it may use as filters under their own names.
+
+    What it is given is escaped, and a name it is not given is an error.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update({function.__name__: function for function in filters})
+    return environment.from_string(_text(package, name))
+
+
+def _text(package: str, name: str) -> str:
+    return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")

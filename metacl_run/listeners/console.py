@@ -1,0 +1,118 @@
+"""The terminal: progress while a run lasts (live, or plain lines with a rate limit), its results when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console as Terminal
+
+from metacl_run.listeners.live import LiveDisplay
+from metacl_run.listeners.plain_lines import Lines
+from metacl_run.listeners.view import SHOWN, View
+from metacl_run.reporting.terminal import show
+from metacl_run.storage.listener import Listener, RunInfo
+
+log = logging.getLogger("metacl_run")
+
+
+class LastingTerminal(Terminal):
+    """One whose reader may go (`metacl-run ... | head`): rich would end the process, a run goes on and prints nothing more."""
+
+    def on_broken_pipe(self) -> None:
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+
+
+class Console(Listener):
+    """Shows the run in the way `progress` asks for; a context manager, which gives the terminal back whatever happens.
+
+    `auto` is `rich` on a terminal that can draw, else `plain`; `none` says nothing until the results. Whichever it is, the
+    lines of `plain` are logged, and so stand in run.log with the date and time.
+    """
+
+    def __init__(self, progress: str, directory: Path, terminal: Terminal | None = None) -> None:
+        self._terminal = terminal or LastingTerminal()
+        if progress == "auto":
+            able = self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
+            progress = "rich" if able else "plain"
+        self._progress, self._directory = progress, directory
+        self._view: View | None = None
+        self._lines: Lines | None = None
+        self._live: LiveDisplay | None = None
+        self._computing = False
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._computing = False
+        if self._live is not None:
+            self._live.message = None
+            self._live.stop()
+            self._live = None
+
+    def started(self, info: RunInfo) -> None:
+        self._view, self._computing = View(info), True
+        self._lines = Lines(self._view)
+        for line in self._lines.start():
+            self._line(line)
+        if self._progress == "rich":
+            self._live = LiveDisplay(self._terminal, self._view)
+            self._live.start()
+
+    def record(self, record: dict[str, Any]) -> None:
+        assert self._lines is not None
+        if record["kind"] in SHOWN and (line := self._lines.after(record)) is not None:
+            self._line(line)
+
+    def heard(self) -> None:
+        """Says at once that the run has been asked to stop. Comes from a signal's handler: a live display draws in a thread of
+        its own, and where there is none the text goes past Python's buffers."""
+        work = "finishing what is at hand"
+        if self._computing and self._view is not None:
+            work = f"stopping after this {self._view.info.unit_name}"
+        text = f"{work}; once more to stop at once"
+        if self._live is not None:
+            self._live.message = text
+        else:
+            with contextlib.suppress(OSError, ValueError):  # no stderr, or one that is no file
+                os.write(sys.stderr.fileno(), f"{text}\n".encode())
+
+    def finished(self, summary: dict[str, Any]) -> None:
+        """Prints the results from the run's files, so after the report has been written."""
+        self.__exit__()
+        show(self._directory, self._terminal)
+        log.info("%s", summary["status"])
+        if summary["status"] == "interrupted":
+            self.say(f"the same command goes on from {self._place(summary)}", style="bold")
+
+    def shown(self, summary: dict[str, Any]) -> None:
+        """The same for a run that had ended before."""
+        self.say(f"{summary['run_id']}: this run has been computed before; rerun=true repeats it")
+        show(self._directory, self._terminal)
+
+    def say(self, text: str, style: str = "dim") -> None:
+        """A remark about the run."""
+        log.info("%s", text)
+        self._terminal.print(text, style=style, highlight=False, markup=False)
+
+    def _line(self, line: str) -> None:
+        log.info("%s", line)
+        if self._progress == "plain":
+            text = f"{time.strftime('%H:%M:%S')}  {line}"
+            encoded = text.encode(self._terminal.encoding, "replace").decode(self._terminal.encoding)
+            self._terminal.print(encoded, markup=False, highlight=False, soft_wrap=True)
+
+    def _place(self, summary: dict[str, Any]) -> str:
+        """Where a run that was interrupted is: a unit of training, or a step of the meta-test."""
+        view = self._view
+        assert view is not None
+        if view.meta_test is not None:
+            return f"step {view.done}/{view.of} of the meta-test"
+        return f"{view.info.unit_name} {summary['timing']['units']}/{view.total}"

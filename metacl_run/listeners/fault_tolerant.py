@@ -1,0 +1,45 @@
+"""Keeps a run alive when one of its listeners fails: the files hold everything, so losing a listener loses nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from metacl_run.storage.listener import Listener, RunInfo
+
+log = logging.getLogger(__name__)
+
+
+class Forgiving(Listener):
+    """Passes everything to `listener` until it fails once after its start; then says so and leaves it out.
+
+    A failure in `started` passes through: nothing has been computed yet, and the setting can still be mended.
+    """
+
+    def __init__(self, listener: Listener, name: str) -> None:
+        self._listener, self._name = listener, name
+        self._lost = False
+
+    def started(self, info: RunInfo) -> None:
+        self._listener.started(info)
+
+    def record(self, record: dict[str, Any]) -> None:
+        self._attempt(lambda: self._listener.record(record))
+
+    def finished(self, summary: dict[str, Any]) -> None:
+        self._attempt(lambda: self._listener.finished(summary))
+
+    def _attempt(self, deliver: Callable[[], None]) -> None:
+        if self._lost:
+            return
+        try:
+            deliver()
+        except Exception as error:
+            self._lost = True
+            log.warning(
+                "%s failed and is left out from here on; the run goes on and its files are complete. %s: %s",
+                self._name,
+                type(error).__name__,
+                error,
+            )

@@ -1,0 +1,83 @@
+"""The progress of a run in lines of text: for run.log always, for the terminal where it is no live one.
+
+Scores are means over replicates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metacl_run.listeners.view import View
+from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.listener import RunInfo
+from metacl_run.storage.marks import ON_VALIDATION
+
+
+class Lines:
+    """Lines at the start, after each task or probe, and at most every `interval_s` in between, one a unit of work."""
+
+    def __init__(self, view: View, interval_s: float = 10.0) -> None:
+        self._view, self._interval_s = view, interval_s
+        self._next_s = 0.0
+        self._said: tuple[str, int] | None = None
+        """Where the run was at the last line that came in between."""
+
+    def start(self) -> list[str]:
+        view, info = self._view, self._view.info
+        work = f"{view.num_tasks} task{'s' if view.num_tasks > 1 else ''} of {info.units_per_task} {info.unit_name}s"
+        if view.in_sequence:
+            concepts = SCORES[info.score].concepts
+            work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
+        lines = [f"{title(info)}: {work}", f"run directory {info.directory}"]
+        if info.first_unit:
+            lines.append(f"continuing after {info.unit_name} {info.first_unit}/{view.total}")
+        return lines
+
+    def after(self, record: dict[str, Any]) -> str | None:
+        """What is to be said of a record, which the view has not seen before; the view takes it."""
+        view = self._view
+        step = view.position()
+        view.take(record)
+        line = self._line(record, step)
+        if line is not None:
+            self._next_s = view.wall_s + self._interval_s
+        return line
+
+    def _line(self, record: dict[str, Any], step: str) -> str | None:
+        view, info = self._view, self._view.info
+        due = view.wall_s >= self._next_s
+        if record["kind"] == "eval" and record["row"] is not None:
+            after = f"after task {view.seen}/{view.num_tasks}" if view.seen else "before learning"
+            name = view.task_name(view.seen - 1) if view.seen else ""
+            if record.get("tasks", [0])[0] > 0:  # the task just learned alone: see protocols/evaluation_rows.py
+                return f"{after} {name}: {info.score} on it {view.now[view.seen - 1]:.3f}"
+            return f"{after} {name}".rstrip() + f": {info.score} {view.score():.3f}{self._earlier()}"
+        if record["kind"] == "probe":
+            return f"after {view.unit}/{view.total} {info.unit_name}s: {view.probe}"
+        if view.meta_test is not None:
+            if due or view.position() != step or view.done == view.of:
+                return f"meta-test {view.done}/{view.of}: {view.position()}, {view.time_left()} left"
+            return None
+        where = view.position(), view.unit
+        if not due or where == self._said:
+            return None
+        self._said = where
+        loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
+        score = "" if view.in_sequence else f"{info.score} so far {view.score():.3f}, "
+        return f"{where[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
+
+    def _earlier(self) -> str:
+        view = self._view
+        if view.seen < 2:
+            return ""
+        change = (view.now - view.learned)[: view.seen - 1].mean()
+        return f" (mean of {view.seen}), earlier tasks {change:+.3f} since learned"
+
+
+def title(info: RunInfo) -> str:
+    """The run in half a line: what learns what, and whether that is judged on validation data."""
+    seeds = " ".join(map(str, info.seeds))
+    protocol = info.config.get("protocol")
+    split = protocol.get("eval_split") if isinstance(protocol, dict) else None
+    mark = f" ({ON_VALIDATION})" if split == "validation" else ""
+    return f"{info.algo}, {info.model}, {info.data}, seed{'s' if len(info.seeds) > 1 else ''} {seeds}{mark}"

@@ -1,0 +1,109 @@
+"""What a display of a run shows: the latest state, worked out from the records. R replicates, T tasks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metacl_run.listeners.scalars import evaluated, num_seen
+from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.listener import RunInfo
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+SHOWN = ("train", "eval", "probe", "meta_test_progress")
+"""Kinds of records that change what is shown."""
+
+
+class View:
+    """What the records so far amount to."""
+
+    def __init__(self, info: RunInfo) -> None:
+        self.info = info
+        self.num_tasks = len(info.task_names[0])
+        self.total = info.units_per_task * self.num_tasks
+        self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
+        self.now = np.full(self.num_tasks, np.nan)
+        """[T] latest score of each task, as of when it was evaluated."""
+        self.learned = np.full(self.num_tasks, np.nan)
+        """[T] score right after a task was learned."""
+        self.losses: list[float] = []
+        self.in_sequence = info.protocol_kind == "meta_continual"
+        """Whether one phase of training is followed by a meta-test on sequences of classes."""
+        self.probe = ""
+        """What the last probe gave."""
+        self.meta_test: tuple[int, int, str] | None = None
+        """Steps of the meta-test done and of how many, and what is being done."""
+        self._began: tuple[int, float] | None = None
+        for record in info.earlier:
+            if record["kind"] in SHOWN:
+                self.take(record)
+        self._began = None
+
+    def take(self, record: dict[str, Any]) -> None:
+        self.unit, self.task, self.wall_s = record["unit"], record["task"], record["wall_s"]
+        if record["kind"] == "meta_test_progress":
+            if self.meta_test is None:
+                self._began = None
+            self.meta_test = record["done"], record["of"], record["text"]
+        self._began = self._began or (self.done, self.wall_s)
+        if record["kind"] == "train" and "loss" in record["metrics"]:
+            self.losses.append(float(np.mean(np.array(record["metrics"]["loss"], dtype=float))))
+        if record["kind"] == "eval":
+            self.now[list(evaluated(record, self.info.score))] = np.array(record[self.info.score], dtype=float).mean(axis=0)
+            self.seen = num_seen(record)
+            if record["row"]:
+                self.learned[record["row"] - 1] = self.now[record["row"] - 1]
+        if record["kind"] == "probe":
+            score, concepts = self.info.score, SCORES[self.info.score].concepts
+            held_out, memory = (float(np.mean(np.array(record[name], dtype=float))) for name in (score, "memory"))
+            self.probe = f"{record['length']} unseen {concepts} in sequence: {score} {held_out:.2f} (memory {memory:.2f})"
+
+    @property
+    def done(self) -> int:
+        """Units of work done; once the meta-test has begun, steps of it."""
+        return self.unit if self.meta_test is None else self.meta_test[0]
+
+    @property
+    def of(self) -> int:
+        """Of how many."""
+        return self.total if self.meta_test is None else self.meta_test[1]
+
+    def task_name(self, task: int) -> str:
+        """The task's name, or nothing where replicates order the tasks differently."""
+        names = {replicate[task] for replicate in self.info.task_names}
+        return names.pop() if len(names) == 1 else ""
+
+    def position(self) -> str:
+        if self.in_sequence:
+            return "meta-training" if self.meta_test is None else self.meta_test[2]
+        return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
+
+    def score(self) -> float:
+        """Mean over the tasks seen so far; over all before any learning."""
+        return float(self.now[: self.seen or None].mean())
+
+    def time_left(self) -> str:
+        """By the mean pace since this process began, evaluations included; '-' before there is one."""
+        if self._began is None or self.done <= self._began[0] or self.wall_s <= self._began[1]:
+            return "-"
+        pace = (self.wall_s - self._began[1]) / (self.done - self._began[0])
+        return clock(pace * max(self.of - self.done, 0))
+
+
+def clock(seconds: float) -> str:
+    """75 -> '1:15', 4000 -> '1:06:40'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def sparkline(values: list[float], width: int) -> str:
+    """At most `width` blocks, each the mean of its share of `values`, from the lowest to the highest; NaN is '!'."""
+    shares = np.array_split(np.array(values), min(width, len(values)))
+    means = [float(share.mean()) for share in shares]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((mean - low) * scale)] if math.isfinite(mean) else "!" for mean in means)

@@ -1,0 +1,102 @@
+"""Weights & Biases: the same numbers as the run directory, by unit of work. `logger.mode=offline` needs no account."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import MaxLen, MinLen
+
+from metacl_run.core.errors import ConfigError
+from metacl_run.listeners.fault_tolerant import Forgiving
+from metacl_run.listeners.scalars import meta_test_curves, scalars
+from metacl_run.storage.listener import Listener, Logger, RunInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class WandbLogger(Logger):
+    mode: Literal["online", "offline", "disabled"]
+    """online, offline (files under the run directory, for `wandb sync`) or disabled."""
+    project: Annotated[str, MinLen(1)]
+    entity: str | None
+    """User or team; None: the account's default."""
+    group: str | None
+    """Runs shown together, for instance the jobs of a sweep."""
+    tags: list[Annotated[str, MinLen(1), MaxLen(64)]]
+    name: str | None
+    """Shown name; None: W&B makes one up."""
+
+    def listeners(self) -> list[Listener]:
+        return [Forgiving(WandbListener(self), "W&B")]
+
+
+class WandbListener(Listener):
+    """One W&B run under the run's own id, so that a run continued here is continued there. Records from before that W&B does
+    not have, all of them where it writes a folder anew, are logged first: its newest state is whole."""
+
+    def __init__(self, settings: WandbLogger) -> None:
+        self._settings = settings
+        self._run: Any = None
+        self._info: RunInfo
+
+    def started(self, info: RunInfo) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise ConfigError(f"logger=wandb: {error}; pip install wandb, or choose logger=none") from error
+        self._info = info
+        try:
+            self._run = wandb.init(
+                **asdict(self._settings),
+                id=info.run_id,
+                resume="allow" if self._settings.mode == "online" else None,
+                dir=str(info.directory),
+                config=info.config,
+                job_type=info.algo,
+                settings=wandb.Settings(console="off", silent=True),
+            )
+        except Exception as error:
+            # wandb raises its own errors, pydantic's and the network's, for the one cause: it cannot be had as set.
+            reason = f"{type(error).__name__}: {error}"
+            offline = "" if self._settings.mode == "offline" else "logger.mode=offline needs neither account nor network, "
+            raise ConfigError(
+                f"logger.mode={self._settings.mode}: W&B did not start ({reason}); {offline}logger=none goes without"
+            ) from error
+        # Against "unit", not W&B's own step, which would refuse the records a continued run writes a second time.
+        self._run.define_metric("unit", hidden=True)
+        self._run.define_metric("*", step_metric="unit")
+        known = self._run.summary.get("unit", -1) if self._run.resumed else -1
+        for record in info.earlier:
+            if record["unit"] > known:
+                self.record(record)
+
+    def record(self, record: dict[str, Any]) -> None:
+        if named := scalars(record, self._info.seeds, self._info.score):
+            self._run.log({"unit": record["unit"], **named})
+
+    def finished(self, summary: dict[str, Any]) -> None:
+        import wandb
+
+        for name, metric in summary["metrics"].items():
+            self._run.summary[name] = metric["mean"]
+            self._run.summary[f"{name}_std"] = metric["std"]
+        self._log_meta_test(summary)
+        self._run.summary["status"] = summary["status"]
+        self._run.summary["eval_split"] = summary.get("eval_split")
+        self._run.summary["wall_s"] = summary["timing"].get("wall_s")
+        folder = self._info.directory
+        pictures: dict[str, Any] = {
+            f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))
+        }
+        if (report := folder / "report.html").exists():
+            pictures["report"] = wandb.Html(report.read_text(encoding="utf-8"), inject=False)
+        if pictures:
+            self._run.log(pictures)
+        self._run.finish(exit_code=0 if summary["status"] == "completed" else 1)
+
+    def _log_meta_test(self, summary: dict[str, Any]) -> None:
+        """Its curves are against classes learned, not units of work."""
+        for classes, named in meta_test_curves(summary, self._info.seeds).items():
+            for name in named:
+                self._run.define_metric(name, step_metric="meta_test/classes")
+            self._run.log({"meta_test/classes": classes, **named})

@@ -1,0 +1,35 @@
+"""From the cells of a table's page to the reports of the runs that filled them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metacl_run.layout.grid import Cell, Grid
+from metacl_run.layout.page import report_link
+from metacl_run.reproduction.results import Result
+
+
+def linked_overview(grid: Grid, results: Sequence[Result], folder: Path) -> Grid:
+    """The overview, whose rows and columns are named as those of the results, for a page in `folder`."""
+    at = {(result.row, result.cell.column): result for result in results}
+    rows = []
+    for name, *cells in grid.rows:
+        found = [at.get((name.text, column)) for column in grid.headings[1:]]
+        rows.append([name, *(_linked(cell, result, folder) for cell, result in zip(cells, found, strict=True))])
+    return replace(grid, rows=rows)
+
+
+def linked_cells(grid: Grid, results: Sequence[Result], folder: Path) -> Grid:
+    """The table of every cell, a row a result, whose last column names the run."""
+    pairs = zip(grid.rows, results, strict=True)
+    return replace(grid, rows=[[*row[:-1], _linked(row[-1], result, folder)] for row, result in pairs])
+
+
+def _linked(cell: Cell, result: Result | None, folder: Path) -> Cell:
+    if result is None or result.run is None:
+        return cell
+    output_dir = folder.parents[2]  # the page is in output_dir/tables/name/size
+    address = report_link(output_dir / result.run, folder)
+    return cell if address is None else replace(cell, links=[(result.run, address)])

@@ -1,0 +1,146 @@
+"""A paper's table as its YAML file has it: which runs give which cells, and what was published."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from metacl_run.config.load import ConfigError, fill
+
+Size = Literal["paper", "reduced", "smoke"]
+Unit = Literal["percent", "fraction", "mse"]
+SpreadIs = Literal["std", "ci95", "not over seeds"]
+Confidence = Literal["verbatim-source", "secondary", "memory"]
+CONFIDENCE_WORDS: dict[Confidence, str] = {
+    "verbatim-source": "seen in the paper, its code or its figures",
+    "secondary": "seen in somebody else's text quoting the paper",
+    "memory": "written down from memory; nothing at hand confirms it",
+}
+SMOKE_SEEDS = [0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperCell:
+    """One published number and where ours comes from.
+
+    Attributes:
+        column: its column.
+        metric: a name among the metrics of summary.json; with `at`, one of "accuracy", "memory", "joint_accuracy" (or mse).
+        at: the number of classes after which it is taken, under `meta_continual`; None: at the end.
+        published, spread: in the table's unit; None: nothing is printed.
+        published_seeds: in place of the table's.
+        confidence: how sure the published number is.
+        source: where it was read.
+        tolerance: in place of the table's.
+        digitised: read off a figure.
+        note: what else there is to say.
+    """
+
+    column: str
+    metric: str
+    at: int | None = None
+    published: float | None = None
+    spread: float | None = None
+    published_seeds: int | None = None
+    confidence: Confidence | None = None
+    source: str | None = None
+    tolerance: float | None = None
+    digitised: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRun:
+    """One run of ours, which computes all its seeds, and the cells it fills.
+
+    Attributes:
+        row: its row.
+        experiment: an option of configs/experiment; None: there is none that could compute it, as a departure says.
+        overrides: on top of the preset.
+        smoke, reduced: further overrides at that size, after the table's.
+        seeds: in place of the table's, at size paper.
+        departures: known differences of this run from the paper.
+        cells: what it gives.
+    """
+
+    row: str
+    experiment: str | None
+    cells: list[Any]
+    overrides: list[str] = dataclasses.field(default_factory=list)
+    smoke: list[str] = dataclasses.field(default_factory=list)
+    reduced: list[str] = dataclasses.field(default_factory=list)
+    seeds: list[int] | None = None
+    departures: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """A table of a paper.
+
+    Attributes:
+        title, paper, arxiv, where: what is reproduced.
+        unit: what published numbers, spreads and tolerances are in.
+        spread: what the published spreads are, in words; None: none are printed.
+        spread_is: the same for the verdict: a standard deviation over seeds ("std"), half of a 95% interval over seeds
+            ("ci95"), or what says nothing of seeds, such as an interval over the test episodes of one model.
+        published_seeds: of how many seeds a published mean is; 1 where the paper does not say.
+        seeds, reduced_seeds: of every run at size paper and at size reduced.
+        tolerance: how far two means may lie apart and still be called the same; see `results.verdict`.
+        departures: known differences from the paper that all cells share.
+        smoke, reduced: overrides of every run at that size.
+        runs: ours.
+    """
+
+    title: str
+    paper: str
+    arxiv: str | None
+    where: str
+    unit: Unit
+    spread: str | None
+    spread_is: SpreadIs
+    published_seeds: int
+    seeds: list[int]
+    reduced_seeds: list[int]
+    tolerance: float
+    departures: list[str]
+    smoke: list[str]
+    reduced: list[str]
+    runs: list[Any]
+
+    def overrides_of(self, run: PaperRun, size: Size) -> list[str]:
+        """What starts a run at a size."""
+        at_size = {"paper": [], "reduced": [*self.reduced, *run.reduced], "smoke": [*self.smoke, *run.smoke]}[size]
+        seeds = {"paper": run.seeds or self.seeds, "reduced": self.reduced_seeds, "smoke": SMOKE_SEEDS}[size]
+        return [f"experiment={run.experiment}", *run.overrides, *at_size, f"seeds={str(seeds).replace(' ', '')}"]
+
+
+def parse(node: Mapping[str, Any]) -> PaperTable:
+    """The table of a YAML file.
+
+    Raises:
+        ConfigError: the full key of what is missing, unknown or of the wrong type.
+    """
+    table = _filled(PaperTable, node, "table")
+    runs = []
+    for i, entry in enumerate(table.runs):
+        run = _filled(PaperRun, entry, f"table.runs[{i}]")
+        cells = [_filled(PaperCell, cell, f"table.runs[{i}].cells[{j}]") for j, cell in enumerate(run.cells)]
+        runs.append(dataclasses.replace(run, cells=cells))
+    places = [(run.row, cell.column) for run in runs for cell in run.cells]
+    twice = [f"{row}, {column}" for row, column in dict.fromkeys(places) if places.count((row, column)) > 1]
+    if twice:
+        raise ConfigError(f"table: has two cells at {'; '.join(twice)}")
+    return dataclasses.replace(table, runs=runs)
+
+
+def _filled(cls: type, node: Any, where: str) -> Any:
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{where}: must have the settings {', '.join(field.name for field in dataclasses.fields(cls))}")
+    defaults = {
+        field.name: field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+        for field in dataclasses.fields(cls)
+        if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+    }
+    return fill(cls, {**defaults, **node}, where)

@@ -1,0 +1,150 @@
+"""What stored runs give for the cells of a paper's table, and how it stands beside what was published."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
+from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
+from metacl_run.storage.archive import StorageError, read, state
+
+Verdict = Literal[
+    "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
+    "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
+]  # fmt: skip
+"""Of a cell. The first three are for runs of full size only: a reduced number proves nothing."""
+
+
+class RunOfTable(NamedTuple):
+    """A run of the table and where it is kept."""
+
+    run: PaperRun
+    directory: Path | None
+    """None: it cannot be run."""
+    refusal: str | None = None
+    """Why its data are missing; without a directory: why it cannot be planned for want of them."""
+
+
+class Ours(NamedTuple):
+    """Our number for a cell, in the table's unit."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """95% interval: over seeds; for one seed, over what it was evaluated on; None of two seeds."""
+    values: tuple[float, ...]
+    """One a seed."""
+
+
+class Result(NamedTuple):
+    """A cell of the table, filled as far as it can be."""
+
+    row: str
+    cell: PaperCell
+    verdict: Verdict
+    ours: Ours | None
+    why: str | None
+    """What went wrong with the run, where something did."""
+    run: str | None
+    """data/algo/run id."""
+
+
+def results(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
+    """All cells, in the order of the table's file; from the runs' directories alone."""
+    return [result for each in runs for result in _of_run(table, each, size)]
+
+
+def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
+    def nothing(verdict: Verdict, why: str | None = None) -> list[Result]:
+        return [Result(each.run.row, cell, verdict, None, why, name) for cell in each.run.cells]
+
+    name = None if each.directory is None else "/".join(each.directory.parts[-3:])
+    if each.directory is None:
+        return nothing("not offered") if each.refusal is None else nothing("data missing", each.refusal)
+    found = state(each.directory)
+    if each.refusal is not None and found != "completed":
+        return nothing("data missing", each.refusal)
+    if found in ("missing", "running", "interrupted"):
+        return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
+    try:
+        summary = read(each.directory).summary
+        if summary.get("data_missing") and found == "failed":  # a run of version 0.1
+            return nothing("data missing", summary.get("error"))
+        if found != "completed":
+            return nothing(found, summary.get("error"))  # type: ignore[arg-type]
+        return [of_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
+    except StorageError as error:
+        return nothing("unreadable", str(error))
+
+
+def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
+    """A cell filled from the summary of a completed run; `name` says which run it is."""
+    if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
+        return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
+    try:
+        ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
+    except (KeyError, ValueError, TypeError) as error:
+        return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
+    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name)
+
+
+def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
+    """Raises KeyError, ValueError or TypeError where the summary does not have it."""
+    half, interval = None, None
+    if cell.at is not None:
+        test = summary["meta_test"]
+        name = cell.metric.removesuffix(f"_{test['score']}")
+        by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
+        values = by_order.mean(-1)
+        interval = interval95(by_order[0]) if len(values) == 1 else None
+    else:
+        values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
+        score = summary["score"]
+        kept = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
+        widths = np.array(summary.get(kept) or [], dtype=float)
+        if len(values) == 1 and widths.size:
+            half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
+    mean = float(values.mean())
+    if len(values) > 1:
+        half = float(half_width95(values))
+    if half is not None:
+        interval = np.array([mean - half, mean + half])
+    low, high = (None, None) if interval is None or not np.isfinite(interval).all() else (scale * interval).tolist()
+    return Ours(scale * mean, low, high, tuple((scale * values).tolist()))
+
+
+def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdict:
+    """An equivalence test: what the 95% interval of the difference, ours minus the paper's, says of a difference of at most the
+    tolerance.
+
+    "agrees" where the interval lies within the tolerance, "differs" where it lies outside, "inconclusive" where it reaches
+    across: failing to tell two numbers apart is no agreement. The interval is Welch's, of both sides' spreads and numbers of
+    seeds. A paper that prints no spread over seeds is given ours.
+    """
+    if size != "paper":
+        return size
+    if cell.published is None:
+        return "no published number"
+    if len(ours.values) < FEWEST:
+        return "too few seeds"
+    spread = float(np.std(ours.values, ddof=1))
+    low, high = difference_interval(Estimate(ours.mean, spread, len(ours.values)), _published(table, cell))
+    tolerance = table.tolerance if cell.tolerance is None else cell.tolerance
+    if -tolerance <= low and high <= tolerance:
+        return "agrees"
+    return "differs" if low > tolerance or high < -tolerance else "inconclusive"
+
+
+def _published(table: PaperTable, cell: PaperCell) -> Estimate:
+    """The paper's side of a verdict."""
+    assert cell.published is not None
+    num = table.published_seeds if cell.published_seeds is None else cell.published_seeds
+    if cell.spread is None or num == 1 or table.spread_is == "not over seeds":
+        return Estimate(cell.published, None, num)
+    std = cell.spread if table.spread_is == "std" else cell.spread * math.sqrt(num) / student_t(num - 1)
+    return Estimate(cell.published, std, num)

@@ -1,0 +1,124 @@
+"""Where and how a run computes: device, engine, precision, memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Le
+
+from metacl_run.core.bounds import Examples, Positive
+from metacl_run.core.errors import require, require_all
+from metacl_run.inner.engine import Kind
+
+CPU_MEMORY_GB = 0.8
+CUDA_MEMORY_SHARE = 0.6
+DEFAULT_THREADS = torch.get_num_threads()
+"""Torch's own choice: an earlier job of the same sweep may have set another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """Settings of the group `gpu`.
+
+    Attributes:
+        device: "auto" takes CUDA when there is some.
+        engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; no CUDA measurement stands yet.
+        precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
+            parameters: in second-order meta-learning its gradients can be far off, so the run measures the error and says it.
+        chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
+        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU, 60% of the card on CUDA. A fixed number, not what
+            happens to be free, since the chunk decides the order of summation and so the last bits.
+        deterministic: take operations that give the same bits from run to run; torch warns where there is none.
+        threads: CPU threads; None: torch's choice.
+    """
+
+    device: Literal["auto", "cpu", "cuda"]
+    engine: Literal["auto", "loop", "vmap", "compile", "cuda_graph"]
+    precision: Literal["float32", "tf32", "bf16", "float64"]
+    chunk: Examples | None
+    memory_gb: Annotated[Positive, Le(10**6)] | None
+    deterministic: bool
+    threads: Annotated[int, Ge(1), Le(1024)] | None
+
+    def __post_init__(self) -> None:
+        cuda, one_by_one, on_cpu = torch.cuda.is_available(), self.engine == "loop", self.torch_device.type == "cpu"
+        graph = self.engine == "cuda_graph"
+        require_all(
+            (self.device != "cuda" or cuda, "device", self.device, "there is no CUDA device here; use gpu=cpu or gpu=auto"),
+            (
+                self.chunk is None or not one_by_one,
+                "chunk",
+                self.chunk,
+                "must be null with engine=loop, which takes one episode at a time",
+            ),
+            (not (graph and on_cpu), "engine", self.engine, "needs CUDA; on the CPU use loop, vmap, compile or auto"),
+            (
+                not (self.precision == "tf32" and on_cpu),
+                "precision",
+                self.precision,
+                "needs CUDA; on the CPU use float32, bf16 or float64",
+            ),
+            (
+                not (self.precision == "bf16" and graph),
+                "precision",
+                self.precision,
+                "is not offered with engine=cuda_graph; use engine=vmap",
+            ),
+        )
+
+    @property
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    @property
+    def engine_kind(self) -> Kind:
+        return "vmap" if self.engine == "auto" else self.engine
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of parameters and data."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Of the network's own arithmetic."""
+        return torch.bfloat16 if self.precision == "bf16" else self.dtype
+
+    @property
+    def memory_bytes(self) -> int:
+        if self.memory_gb is not None:
+            return int(self.memory_gb * 1e9)
+        if self.torch_device.type == "cuda":
+            return int(CUDA_MEMORY_SHARE * torch.cuda.get_device_properties(self.torch_device).total_memory)
+        return int(CPU_MEMORY_GB * 1e9)
+
+    def check_ranks(self, local_count: int) -> None:
+        """Refuses what several processes, `local_count` of them on this machine, cannot compute with. Raises SettingError."""
+        graph = (
+            "captures a step whole, and capturing the sum over processes in it has not been tried; use engine=vmap or compile"
+        )
+        require(self.engine != "cuda_graph", "engine", self.engine, graph)
+        if self.torch_device.type == "cuda":
+            most = torch.cuda.device_count()
+            allowed = f"of {local_count} processes on one machine each needs a device of its own, but there are {most}; gpu=cpu"
+            require(local_count <= most, "device", self.device, allowed + " shares out the processor instead")
+
+    def apply(self, local_rank: int) -> None:
+        """Sets torch's process-wide switches, and the CUDA device of this one among the processes on this machine."""
+        torch.set_num_threads(self.threads or DEFAULT_THREADS)
+        if self.engine_kind == "compile":
+            torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        else:  # the same, but for the compiler's own switch, whose import takes seconds
+            torch.set_deterministic_debug_mode("warn" if self.deterministic else "default")
+        if self.torch_device.type == "cuda":
+            torch.cuda.set_device(local_rank)
+            if self.deterministic:
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+            torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+            torch.backends.cudnn.benchmark = not self.deterministic

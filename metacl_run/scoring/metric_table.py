@@ -1,0 +1,126 @@
+"""Every metric a run can report: its name, what it means, which way it is good, what it can be. The one place that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from metacl_run.scoring.intervals import Bounds
+from metacl_run.scoring.scores import SCORES, Score
+
+DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
+"""Differences of scores, taken so that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
+TRANSDUCTIVE = "transductive_"
+"""Begins the name of a metric of answers that were given to all queries of an episode together. Batch norm then sees the other
+queries; without it in the network there are no such metrics. Every other metric is of each query alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One number of a run.
+
+    Attributes:
+        name: its name in summary.json.
+        meaning: what it is, in words.
+        higher_is_better: which way it is good.
+        possible: the least and the largest value that it can have.
+        needs_equal_probes: whether it depends on when and on what the run was evaluated within tasks: it is comparable only
+            between runs that probe alike.
+    """
+
+    name: str
+    meaning: str
+    higher_is_better: bool
+    possible: Bounds
+    needs_equal_probes: bool = False
+
+
+def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
+    """By name, in the order of a table: every metric that runs with this score can report.
+
+    Args:
+        score: what learning is judged by.
+        in_sequence: under protocol `meta_continual`, whose tasks are the segments of one sequence of concepts.
+    """
+    meanings = dict((_in_sequence if in_sequence else _of_tasks)(score))
+    if not in_sequence:
+        together = "the same with all queries of an episode together, each of which helps to normalise the others"
+        meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
+    return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
+
+
+def higher_is_better(name: str, score: Score) -> bool:
+    """Which way a metric is good."""
+    return _metric(name, "", score).higher_is_better
+
+
+def possible_values(name: str, score: Score) -> Bounds:
+    """The least and the largest value that a metric can have."""
+    return _metric(name, "", score).possible
+
+
+def worst_name(score: Score) -> str:
+    """What the lowest score an earlier task had at any time is called: of an error it is the largest."""
+    return f"{'min' if score.higher_is_better else 'max'}_{score.score_name}"
+
+
+def needs_equal_probes(name: str) -> bool:
+    """Whether a metric is comparable only between runs that evaluate at the same moments on as many samples."""
+    own = name.removeprefix(TRANSDUCTIVE)
+    return own in {word for score in SCORES.values() for word in (worst_name(score), f"worst_case_{score.score_name}")}
+
+
+def _metric(name: str, meaning: str, score: Score) -> Metric:
+    kind = name.removeprefix(TRANSDUCTIVE)
+    if kind in DIFFERENCES:
+        largest = score.largest - score.least
+        return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
+    return Metric(
+        name=name,
+        meaning=meaning,
+        higher_is_better=score.higher_is_better,
+        possible=(score.least, score.largest),
+        needs_equal_probes=needs_equal_probes(name),
+    )
+
+
+def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
+    name, words = score.score_name, score.score_words
+    yield name, f"mean {words} over all tasks at the end (RA)"
+    yield f"learning_{name}", f"mean {words} on each task right after learning it (LA)"
+    yield "bti", _bti(score, "tasks")
+    yield "bwt", f"backward transfer: {_gain(score)} on earlier tasks since each was learned"
+    yield "fwt", f"forward transfer: {_gain(score)} on a task before learning it, over the untrained learner"
+    yield "forgetting", f"{_loss(score)} on earlier tasks from their best {words} to the end: above 0 is lost"
+    yield f"anytime_{name}", f"mean {words} on the tasks seen so far, averaged over all task ends"
+    extreme = "lowest" if score.higher_is_better else "largest"
+    yield worst_name(score), f"{extreme} {words} an earlier task had at any evaluation after it was learned, averaged"
+    yield f"worst_case_{name}", f"{words} of the last task, and {worst_name(score)}, weighted by number of tasks"
+
+
+def _in_sequence(score: Score) -> Iterator[tuple[str, str]]:
+    """All at the learning rate chosen for the whole sequence."""
+    name, words, concepts = score.score_name, score.score_words, score.concepts
+    yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
+    yield "memory", f"{words} on the {score.examples} just learned, at the same moment"
+    yield f"joint_{name}", f"held-out {words} after training on the same {concepts} shuffled: the difference is due to order"
+    yield f"learning_{name}", f"mean {words} on each segment of {concepts} right after learning it (LA)"
+    yield "bti", _bti(score, concepts)
+    yield "bwt", f"backward transfer: {_gain(score)} on earlier segments since each was learned"
+    yield "fwt", f"forward transfer: {_gain(score)} on a segment before its {concepts} were learned"
+    yield "forgetting", f"{_loss(score)} on earlier segments from their best {words} to the end: above 0 is lost"
+    yield f"anytime_{name}", f"mean {words} on the segments seen so far, averaged over the sequence"
+
+
+def _bti(score: Score, later: str) -> str:
+    name = score.score_name
+    terms = f"{name} minus learning_{name}" if score.higher_is_better else f"learning_{name} minus {name}"
+    return f"{terms}: below 0, later {later} interfered"
+
+
+def _gain(score: Score) -> str:
+    return "gain" if score.higher_is_better else "fall of the error"
+
+
+def _loss(score: Score) -> str:
+    return "drop" if score.higher_is_better else "rise of the error"

@@ -1,0 +1,71 @@
+"""What outputs are judged by: class labels by cross-entropy and accuracy, real targets by mean squared error."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from metacl_run.scoring.scores import ACCURACY, MSE, Score
+
+
+@dataclass(frozen=True)
+class Objective(Score, abc.ABC):
+    """A loss to learn by and a score to report."""
+
+    @abc.abstractmethod
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The loss of each sample, [N]."""
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean loss, a scalar."""
+        return self.losses(outputs, y).mean()
+
+    @abc.abstractmethod
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The derivative of each sample's loss by its outputs, [N, outputs]."""
+
+    @abc.abstractmethod
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The score of each sample, [..., N] of the outputs' dtype."""
+
+    def score(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean score over the last axis of `y`."""
+        return self.scores(outputs, y).mean(-1)
+
+
+class Classification(Objective):
+    """Outputs [..., N, classes], labels [..., N] int64."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(outputs, y, reduction="none")
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(outputs, y)  # in one kernel
+
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        classes = torch.arange(outputs.shape[-1], device=y.device)
+        return outputs.softmax(-1) - (y.unsqueeze(-1) == classes).to(outputs.dtype)
+
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return (outputs.argmax(-1) == y).to(outputs.dtype)
+
+
+class Regression(Objective):
+    """Outputs and targets [..., N, dimensions]; squared errors are averaged over dimensions."""
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return (outputs - y).square().mean(-1)
+
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return 2 * (outputs - y) / outputs.shape[-1]
+
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return self.losses(outputs, y)
+
+
+CLASSIFICATION: Objective = Classification(**vars(ACCURACY))
+REGRESSION: Objective = Regression(**vars(MSE))

@@ -1,0 +1,77 @@
+"""The lock of a run's directory, and why it could not be had. Loads no torch."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import filelock
+
+from metacl_run.core.errors import RunIsLockedError, StorageError
+from metacl_run.core.files import storage_errors
+
+LOCK = ".lock"
+LOOK_S = 0.5
+"""Seconds to wait for the lock: `is_locked` takes it for a moment to look."""
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+
+
+def lock(directory: Path) -> filelock.BaseFileLock:
+    """Takes the lock of a run's directory; the caller releases it.
+
+    Raises:
+        RunIsLockedError: another process has it.
+        StorageError: the file system has no locks, or refuses this one.
+    """
+    path = directory / LOCK
+    taken = filelock.FileLock(path, timeout=LOOK_S)
+    with storage_errors(directory):
+        try:
+            taken.acquire()
+        except filelock.Timeout:
+            if _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
+                raise StorageError(_without_locks(directory, os.strerror(errno.EACCES))) from None
+            raise RunIsLockedError(directory) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                raise StorageError(_without_locks(directory, str(error.strerror))) from None
+            raise
+    return taken
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether some process is computing the run; false as well where one may not look, or the file system has no locks."""
+    path = directory / LOCK
+    if not os.path.exists(path):
+        return False
+    look = filelock.FileLock(path, blocking=False)
+    try:
+        look.acquire()
+    except filelock.Timeout:
+        return _refusal(path) != errno.EACCES
+    except OSError:
+        return False
+    look.release()
+    return False
+
+
+def _refusal(path: Path) -> int | None:
+    """The number of the error that taking the lock gives, if it gives one."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where filelock needs no such file system
+        return None
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def _without_locks(directory: Path, why: str) -> str:
+    return (
+        f"{directory}: the file system refuses the lock that keeps a second process out of a run ({why}). Choose a folder on "
+        "another one with output_dir=..., or mount this one with locks (for NFS: local_lock=flock, or a running lockd)"
+    )

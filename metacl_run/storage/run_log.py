@@ -1,0 +1,54 @@
+"""What is logged while a run lasts: into run.log, with times, and warnings to the terminal as well."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from metacl_run.core.files import storage_errors
+
+LOG = "run.log"
+log = logging.getLogger("metacl_run")
+
+
+@contextlib.contextmanager
+def to_terminal() -> Iterator[None]:
+    """Prints warnings and errors while inside."""
+    with _handled(_Terminal(logging.WARNING)):
+        yield
+
+
+@contextlib.contextmanager
+def to_file(directory: Path) -> Iterator[None]:
+    """Appends everything to run.log of a run's directory while inside."""
+    with storage_errors(directory):
+        handler = logging.FileHandler(directory / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    with _handled(handler):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: logging.Handler) -> Iterator[None]:
+    level, propagates = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+        log.setLevel(level)
+        log.propagate = propagates
+
+
+class _Terminal(logging.Handler):
+    """To what is stderr at that moment: a live display puts something in its place that prints above the panel."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # whoever read it is gone
+            print(self.format(record), file=sys.stderr, flush=True)

@@ -1,0 +1,146 @@
+"""What a run under `meta_continual` leaves beyond what every run does, as plain arrays: probes and the meta-test.
+
+Shapes: R replicates, S lengths of the schedule, L candidate learning rates, O orders of the classes, N classes of the longest
+sequence, P probes. What JSON holds as null is NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metacl_run.scoring.intervals import Bounds, interval95
+from metacl_run.storage.marks import TUNED_ON
+
+
+class Representation(NamedTuple):
+    """What the learner computes of images before its last layer, for D units."""
+
+    active: np.ndarray
+    """[R] mean share of units above 0 for an image."""
+    dead: np.ndarray
+    """[R] share of units that are 0 for every image."""
+    mean: np.ndarray
+    """[R, D] average activation of each unit over many images."""
+    examples: np.ndarray
+    """[R, E, D] activations for E images."""
+
+
+class MetaTest(NamedTuple):
+    """Sequences of unseen classes, learned one after another at meta-test."""
+
+    lengths: np.ndarray
+    """[S] classes learned, increasing."""
+    rates: np.ndarray
+    """[L] candidate learning rates; none where the learner needs none."""
+    tuned_on: str | None
+    """What the rate was chosen on, "train" or "test" classes; None where there was no choice."""
+    chosen: np.ndarray | None
+    """[R, S] the rates used."""
+    selection: np.ndarray | None
+    """[R, S, L] mean score of each candidate on the classes it was chosen on."""
+    held_out: np.ndarray
+    """[R, S, O] score on held-out images."""
+    memory: np.ndarray
+    """[R, S, O] on the images just learned."""
+    joint: np.ndarray | None
+    """[R, S, O'] on held-out images after training on the same classes shuffled, for several epochs: the upper bound."""
+    place_held_out: np.ndarray
+    """[R, N] held-out score by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
+    place_memory: np.ndarray
+    """[R, N] the same on the images just learned."""
+    representation: Representation | None
+    gate: np.ndarray | None
+    """[R, K, U] mean activity of U gate units for K classes."""
+
+    @property
+    def longest(self) -> int:
+        return int(self.lengths[-1])
+
+    rate_of_matrix: np.ndarray | None
+    """[R] the one rate of the accuracy matrix and of all differences of scores; None where there is no rate, and of runs of
+    version 0.1, whose rows are at the rates of `chosen`."""
+    eval_split: str
+    """Of which split the classes were, "test" or "validation"."""
+
+    @property
+    def tuned_on_test(self) -> bool:
+        """On the very classes that are reported."""
+        return self.tuned_on == "test"
+
+    @property
+    def tuned_mark(self) -> str:
+        """What has to be said of numbers that were."""
+        return TUNED_ON[self.eval_split] if self.tuned_on_test else ""
+
+
+class Sequences(NamedTuple):
+    """Probes are small meta-tests taken while the learner is meta-trained."""
+
+    probe_units: np.ndarray
+    """[P], increasing."""
+    probe_length: int
+    """Classes a probe learns; 0 where there was none."""
+    probe_held_out: np.ndarray
+    """[R, P]"""
+    probe_memory: np.ndarray
+    """[R, P]"""
+    meta_test: MetaTest | None
+    """None where the run did not get that far."""
+
+
+def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
+    """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
+    if summary["protocol_kind"] != "meta_continual":
+        return None
+    by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
+    probes = [by_unit[unit] for unit in sorted(by_unit)]
+    shape = len(probes), len(summary["seeds"])
+    held_out, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in (summary["score"], "memory"))
+    units = np.array([probe["unit"] for probe in probes], dtype=int)
+    content = summary["meta_test"]
+    test = _meta_test(content, summary["eval_split"]) if content else None
+    return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, test)
+
+
+def intervals(values: np.ndarray, possible: Bounds) -> np.ndarray:
+    """The 95% interval of the mean at every length, [R, S, O] -> [S, 2].
+
+    Orders of one seed share what it has meta-learned, so they are averaged first and the interval is over seeds. Of a single
+    seed it is over orders, and says nothing about another seed: `interval_is_over` has the words. NaN of two seeds.
+    """
+    return interval95(values[0].T if len(values) == 1 else values.mean(axis=-1), possible)
+
+
+def interval_is_over(replicates: int) -> str:
+    """What `intervals` are over."""
+    return "orders, one seed" if replicates == 1 else "seeds"
+
+
+def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
+    inside = content["representation"]
+    return MetaTest(
+        lengths=np.array(content["lengths"], dtype=int),
+        rates=_array(content["rates"] or []),
+        tuned_on=content["tuned_on"],
+        chosen=_optional(content["chosen"]),
+        selection=_optional(content["selection"]),
+        held_out=_array(content[content["score"]]),
+        memory=_array(content["memory"]),
+        joint=_optional(content["joint"]),
+        place_held_out=_array(content["by_place"][content["score"]]),
+        place_memory=_array(content["by_place"]["memory"]),
+        representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
+        gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
+        rate_of_matrix=_optional(content.get("rate_of_matrix")),
+        eval_split=eval_split,
+    )
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.array(values, dtype=float)
+
+
+def _optional(values: Any) -> np.ndarray | None:
+    return None if values is None else _array(values)

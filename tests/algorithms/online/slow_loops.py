@@ -1,0 +1,257 @@
+"""A small stream in float64, and each online baseline as a loop of plain autograd that holds its own memory."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from metacl_run.algorithms.online.stream_learner import StreamLearner
+from metacl_run.core.types import Observation, Samples
+from metacl_run.models.base import Network
+from metacl_run.protocols.replay_schedule import Memory
+
+TASKS, PER_TASK, BATCH, INPUTS, OUTPUTS = 3, 12, 3, 5, 6
+
+
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(INPUTS, 7), nn.Linear(7, OUTPUTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).relu())
+
+
+class Toy(NamedTuple):
+    """A stream of TASKS * PER_TASK samples, initial parameters and the outputs of each task, if they are known."""
+
+    stream: Samples
+    params: dict[str, Tensor]
+    masks: Tensor | None
+    seed: int
+
+    @property
+    def network(self) -> Network:
+        return Network(TwoLayers().double(), OUTPUTS, masks=self.masks)
+
+    def observations(self, algorithm: StreamLearner) -> list[Observation]:
+        sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
+        drawn = Memory(algorithm.recall(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
+        order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
+        batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
+        rows = zip(batches, order, number, weight.double(), slot, write, strict=True)
+        return [Observation(batch, o, self.at(n), w, s, p) for batch, o, n, w, s, p in rows]
+
+    def at(self, number: Tensor) -> Samples:
+        return Samples(*(part[number] for part in self.stream))
+
+    def of_task(self, task: int, count: int) -> Samples:
+        return self.at(task * PER_TASK + torch.arange(0, count) * 5 % PER_TASK)
+
+
+def toy(seed: int = 0, *, masked: bool = False, growing: bool = False) -> Toy:
+    """Inputs of a class lie elsewhere in every task, so that tasks disagree. With outputs `masked` by task, or `growing`, two
+    classes come with every task."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    task = torch.arange(TASKS).repeat_interleave(PER_TASK)
+    y = torch.randint(OUTPUTS, (TASKS * PER_TASK,), generator=generator)
+    y = 2 * task + y % 2 if masked or growing else y
+    x = normal(TASKS, OUTPUTS, INPUTS)[task, y] + 0.3 * normal(len(y), INPUTS)
+    params = {name: 0.5 * normal(*value.shape) for name, value in TwoLayers().named_parameters()}
+    masks = torch.eye(TASKS, dtype=torch.bool).repeat_interleave(2, 1) if masked else None
+    return Toy(Samples(x, y, task), params, masks, seed)
+
+
+class Slow:
+    """A learner in plain autograd: the network written out, gradients by `backward`, steps by `torch.optim`."""
+
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        self.algorithm, self.data = algorithm, data
+        self.params = {name: value.clone().requires_grad_() for name, value in data.params.items()}
+        self.optimizer = torch.optim.SGD(self.params.values(), lr=algorithm.lr)
+        self.corrected = 0
+
+    def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
+        hidden = (x @ params["body.weight"].T + params["body.bias"]).clamp(min=0)
+        return hidden @ params["head.weight"].T + params["head.bias"]
+
+    def logits(self, samples: Samples) -> Tensor:
+        raw = self.raw(self.params, samples.x)
+        return raw if self.data.masks is None else torch.where(self.data.masks[samples.task], raw, -1e9)
+
+    def loss(self, samples: Samples) -> Tensor:
+        return cross_entropy(self.logits(samples), samples.y)
+
+    def gradient(self, samples: Samples) -> dict[str, Tensor]:
+        return dict(zip(self.params, torch.autograd.grad(self.loss(samples), list(self.params.values())), strict=True))
+
+    def step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def now(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.params.items()}
+
+    def flat(self, gradient: dict[str, Tensor]) -> Tensor:
+        return torch.cat([gradient[name].reshape(-1) for name in self.params])
+
+    def step_along(self, flat: Tensor) -> None:
+        for value, part in zip(self.params.values(), flat.split([p.numel() for p in self.params.values()]), strict=True):
+            value.grad = part.view_as(value)
+        self.optimizer.step()
+
+    def observe(self, observed: Observation) -> None:
+        raise NotImplementedError
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        """Default: nothing."""
+
+
+class SlowEwc(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.past: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+
+    def observe(self, observed: Observation) -> None:
+        loss = self.loss(observed.batch)
+        for fisher, there in self.past:
+            for name, value in self.params.items():
+                loss = loss + self.algorithm.strength * (fisher[name] * (value - there[name]) ** 2).sum()
+        self.step(loss)
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        single = [self.gradient(Samples(*(part[i : i + 1] for part in samples))) for i in range(len(samples.y))]
+        stacked = {name: torch.stack([each[name] for each in single]) for name in self.params}
+        if self.algorithm.fisher == "square_of_mean":
+            fisher = {name: each.mean(0) ** 2 for name, each in stacked.items()}
+        else:
+            fisher = {name: (each**2).mean(0) for name, each in stacked.items()}
+        self.past.append((fisher, self.now()))
+
+
+class SlowSi(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.reference = self.now()
+        self.omega = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        self.path = {name: torch.zeros_like(value) for name, value in self.params.items()}
+
+    def observe(self, observed: Observation) -> None:
+        own, before = self.gradient(observed.batch), self.now()
+        loss = self.loss(observed.batch)
+        for name, value in self.params.items():
+            loss = loss + self.algorithm.strength * (self.omega[name] * (value - self.reference[name]) ** 2).sum()
+        self.step(loss)
+        for name, value in self.now().items():
+            self.path[name] -= own[name] * (value - before[name])
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        for name, value in self.now().items():
+            gained = self.path[name] / ((value - self.reference[name]) ** 2 + self.algorithm.damping)
+            self.omega[name] += gained
+            self.path[name] = torch.zeros_like(value)
+        self.reference = self.now()
+
+
+class SlowLwf(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.old: dict[str, Tensor] | None = None
+        self.held: list[int] = []
+
+    def observe(self, observed: Observation) -> None:
+        loss, size = self.loss(observed.batch), len(observed.batch.y)
+        for x, task in zip(observed.batch.x, observed.batch.task.tolist(), strict=True):
+            if self.old is None:
+                continue
+            heads = [self.held] if self.data.masks is None else [[2 * t, 2 * t + 1] for t in range(task)]
+            for head in heads:
+                there, here = ((self.raw(p, x)[head]).exp() for p in (self.old, self.params))
+                power = 1 / self.algorithm.temperature
+                target, output = there**power / (there**power).sum(), here**power / (here**power).sum()
+                loss = loss - self.algorithm.strength * (target * output.log()).sum() / size
+        self.step(loss)
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        self.old = self.now()
+        self.held = self.data.stream.y[: (task + 1) * PER_TASK].unique().tolist()
+
+
+class SlowAGem(Slow):
+    def observe(self, observed: Observation) -> None:
+        flat, held = self.flat(self.gradient(observed.batch)), observed.weight[0] == 1
+        if held.any():
+            assert (observed.replay.task[0][held] < observed.batch.task[0]).all()
+            reference = self.flat(self.gradient(Samples(*(part[0][held] for part in observed.replay))))
+            product = flat @ reference
+            if product < 0:
+                self.corrected += 1
+                flat = flat - product / (reference @ reference) * reference
+                assert abs(flat @ reference) < 1e-12
+        self.step_along(flat)
+
+
+class SlowGem(Slow):
+    def observe(self, observed: Observation) -> None:
+        flat, kept = self.flat(self.gradient(observed.batch)), self.algorithm.memories_per_task
+        ends = [(task + 1) * PER_TASK for task in range(int(observed.batch.task[0]))]
+        rows = [self.flat(self.gradient(self.data.at(torch.arange(end - kept, end)))) for end in ends]
+        if rows and any(row @ flat < 0 for row in rows):
+            self.corrected += 1
+            # |v G + g|^2 + damping |v|^2 is a sum of squares of as many more terms as there are tasks.
+            past, size = torch.stack(rows), len(rows)
+            wider = torch.cat([past, self.algorithm.damping**0.5 * torch.eye(size, dtype=past.dtype)], 1)
+            v = brute_force(wider, torch.cat([flat, flat.new_zeros(size)]), self.algorithm.margin)
+            flat = flat + v @ past
+        self.step_along(flat)
+
+
+class SlowDerPp(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.memory: dict[int, tuple[Samples, Tensor]] = {}
+
+    def observe(self, observed: Observation) -> None:
+        outputs = self.logits(observed.batch)
+        loss = cross_entropy(outputs, observed.batch.y)
+        for draw in range(2):
+            held = [self.memory[place] for place in observed.slot[draw][observed.weight[draw] == 1].tolist()]
+            if not held:
+                continue
+            samples = Samples(*(torch.stack(parts) for parts in zip(*(sample for sample, _ in held), strict=True)))
+            if draw == 0:
+                for x, task, (_, stored) in zip(samples.x, samples.task.tolist(), held, strict=True):
+                    own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
+                    distance = nn.functional.mse_loss(self.raw(self.params, x)[own], stored[own])
+                    loss = loss + self.algorithm.alpha * distance / len(held)
+            else:
+                loss = loss + self.algorithm.beta * self.loss(samples)
+        self.step(loss)
+        for i, place in enumerate(observed.write.tolist()):
+            if place < self.algorithm.memory:
+                self.corrected += place in self.memory
+                self.memory[place] = (Samples(*(part[i] for part in observed.batch)), outputs[i].detach())
+
+
+def brute_force(rows: Tensor, g: Tensor, margin: float = 0.0) -> Tensor:
+    """The best v >= margin over every choice of which v are at the margin; least squares on the others."""
+    best, least = None, torch.inf
+    for free in itertools.product([False, True], repeat=len(rows)):
+        mask = torch.tensor(free)
+        v = torch.full((len(rows),), margin, dtype=rows.dtype)
+        if mask.any():
+            v[mask] = torch.linalg.lstsq(rows[mask].T, -(g + v[~mask] @ rows[~mask]), driver="gelsd").solution
+        objective = (v @ rows + g).square().sum()
+        if (v >= margin).all() and objective < least:
+            best, least = v, objective
+    assert best is not None
+    return best

@@ -1,0 +1,244 @@
+"""The online baselines without meta-learning: each against a loop of plain autograd that holds its own memory.
+
+Streams of three small tasks in float64, with outputs that tasks share (domain-incremental) or that are known by task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.online import ewc
+from metacl_run.algorithms.online.a_gem import AGem
+from metacl_run.algorithms.online.der_pp import DerPlusPlus
+from metacl_run.algorithms.online.ewc import Ewc
+from metacl_run.algorithms.online.gem import Gem
+from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
+from metacl_run.algorithms.online.si import SynapticIntelligence
+from metacl_run.algorithms.online.stream_learner import StreamLearner
+from metacl_run.config.load import fill
+from metacl_run.core.errors import ConfigError, keyed
+from tests.algorithms.online.slow_loops import (
+    BATCH,
+    OUTPUTS,
+    PER_TASK,
+    TASKS,
+    Slow,
+    SlowAGem,
+    SlowDerPp,
+    SlowEwc,
+    SlowGem,
+    SlowLwf,
+    SlowSi,
+    Toy,
+    toy,
+)
+
+EWC = Ewc(batch_size=BATCH, lr=0.1, strength=3.0, fisher_samples=7, fisher="mean_of_squares")
+SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, strength=0.7, damping=0.01)
+LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, strength=1.5, temperature=2.0)
+A_GEM = AGem(batch_size=BATCH, lr=0.4, memories_per_task=4, replay=6)
+GEM = Gem(batch_size=BATCH, lr=0.4, memories_per_task=4, margin=0.0, damping=0.0)
+DER_PP = DerPlusPlus(batch_size=BATCH, lr=0.2, alpha=0.6, beta=0.8, memory=5, replay=4)
+ALGORITHMS: dict[str, StreamLearner] = {
+    "ewc": EWC,
+    "ewc_square_of_mean": dataclasses.replace(EWC, fisher="square_of_mean"),
+    "si": SI,
+    "lwf": LWF,
+    "a_gem": A_GEM,
+    "gem": GEM,
+    "gem_margin": dataclasses.replace(GEM, margin=0.3),
+    "gem_damped": dataclasses.replace(GEM, margin=0.1, damping=0.2),
+    "der_pp": DER_PP,
+}
+SLOW: dict[type, type[Slow]] = {
+    Ewc: SlowEwc,
+    SynapticIntelligence: SlowSi,
+    LearningWithoutForgetting: SlowLwf,
+    AGem: SlowAGem,
+    Gem: SlowGem,
+    DerPlusPlus: SlowDerPp,
+}
+
+
+def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict], None]) -> None:
+    """Learns the stream, ends of tasks included; `seen` is called after every observation with its number, state, metrics."""
+    network, state = data.network, algorithm.init(data.network, data.params, TASKS)
+    for unit, observed in enumerate(data.observations(algorithm)):
+        state, metrics = algorithm.observe(network, state, observed)
+        seen(unit, state, metrics)
+        if (unit + 1) * BATCH % PER_TASK == 0:
+            samples = data.of_task(unit * BATCH // PER_TASK, algorithm.samples_at_end)
+            state = algorithm.end_task(network, state, samples)
+
+
+STREAMS = {"domains": {}, "classes": {"growing": True}, "outputs_by_task": {"masked": True}}
+CASES = [*itertools.product(ALGORITHMS, ["domains", "outputs_by_task"]), ("lwf", "classes")]
+
+
+@pytest.mark.parametrize(("name", "stream"), CASES)
+def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
+    algorithm, data = ALGORITHMS[name], toy(**STREAMS[stream])
+    slow, observations = SLOW[type(algorithm)](algorithm, data), data.observations(algorithm)
+
+    def compare(unit: int, state: dict, metrics: dict) -> None:
+        expected = slow.loss(observations[unit].batch)
+        torch.testing.assert_close(metrics["loss"], expected.detach(), rtol=1e-9, atol=1e-12)
+        slow.observe(observations[unit])
+        for key, value in slow.now().items():
+            torch.testing.assert_close(
+                state["params"][key],
+                value,
+                rtol=1e-6 if name.startswith("gem") else 1e-9,
+                atol=1e-7 if name.startswith("gem") else 1e-10,
+            )
+        if (unit + 1) * BATCH % PER_TASK == 0:
+            task = unit * BATCH // PER_TASK
+            slow.end_task(task, data.of_task(task, algorithm.samples_at_end))
+
+    follow(algorithm, data, compare)
+    if isinstance(algorithm, (AGem, Gem)):
+        assert 0 < slow.corrected < len(observations) * (TASKS - 1) / TASKS  # some gradients were projected and some not
+    if isinstance(algorithm, DerPlusPlus):
+        assert slow.corrected > 0  # some place was written again
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["shared_outputs", "outputs_by_task"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_two_replicates_at_once_equal_each_alone(name: str, masked: bool) -> None:
+    algorithm, both = ALGORITHMS[name], [toy(seed, masked=masked) for seed in (3, 4)]
+    network = both[0].network
+    states = [algorithm.init(network, data.params, TASKS) for data in both]
+    together = tree_map(lambda *leaves: torch.stack(leaves), *states)
+    rows = zip(*(data.observations(algorithm) for data in both), strict=True)
+    for unit, pair in enumerate(rows):
+        stacked = tree_map(lambda *leaves: torch.stack(leaves), *pair)
+        together, metrics = torch.vmap(lambda state, observed: algorithm.observe(network, state, observed))(together, stacked)
+        for i, observed in enumerate(pair):
+            states[i], alone = algorithm.observe(network, states[i], observed)
+            torch.testing.assert_close(metrics["loss"][i], alone["loss"], rtol=1e-12, atol=1e-12)
+        if (unit + 1) * BATCH % PER_TASK == 0:
+            task = unit * BATCH // PER_TASK
+            ends = [data.of_task(task, algorithm.samples_at_end) for data in both]
+            stacked = tree_map(lambda *leaves: torch.stack(leaves), *ends)
+            together = torch.vmap(lambda state, samples: algorithm.end_task(network, state, samples))(together, stacked)
+            states = [algorithm.end_task(network, state, samples) for state, samples in zip(states, ends, strict=True)]
+    for i, state in enumerate(states):
+        tree_map(lambda a, b: torch.testing.assert_close(a[i], b, rtol=1e-12, atol=1e-12), together, state)  # noqa: B023
+
+
+# --------------------------------------------------------------------------------------------------- EWC, LwF: by themselves
+
+
+def test_fisher_is_the_same_however_many_gradients_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = toy()
+    state, samples = EWC.init(data.network, data.params, TASKS), data.of_task(0, 7)
+    at_once = EWC.end_task(data.network, state, samples)
+    monkeypatch.setattr(ewc, "GRADIENTS_AT_ONCE", 3)
+    in_parts = EWC.end_task(data.network, state, samples)
+    tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15), in_parts, at_once)
+
+
+@pytest.mark.parametrize("algorithm", [EWC, SI, LWF], ids=["ewc", "si", "lwf"])
+def test_the_first_task_is_plain_sgd(algorithm: Any) -> None:
+    data = toy()
+    slow, observations = Slow(algorithm, data), data.observations(algorithm)
+    differences = []
+
+    def compare(unit: int, state: dict, metrics: dict) -> None:
+        slow.step(slow.loss(observations[unit].batch))
+        pairs = [(state["params"][name], value) for name, value in slow.now().items()]
+        differences.append(max((a - b).abs().max().item() for a, b in pairs))
+
+    follow(algorithm, data, compare)
+    first = PER_TASK // BATCH
+    assert max(differences[:first]) < 1e-12
+    assert min(differences[first + 1 :]) > 1e-4
+
+
+def test_omega_by_hand_and_never_negative() -> None:
+    def one(value: list[float]) -> dict[str, Tensor]:
+        return {"w": torch.tensor(value, dtype=torch.float64)}
+
+    state = {
+        "params": one([1.2, 1.2, 0.5]),
+        "reference": one([1.0, 1.0, 0.5]),
+        "omega": one([0.0, 3.0, 1.0]),
+        "path": one([0.1, -0.1, -0.02]),
+    }
+    after = SI.end_task(toy().network, state, toy().of_task(0, 1))
+    # 0.1 / (0.2^2 + 0.01) = 2; 3 - 2 = 1; 1 - 0.02 / 0.01 = -1, cut off
+    torch.testing.assert_close(after["omega"], one([2.0, 1.0, 0.0]))
+    assert after["reference"] == after["params"] == state["params"]
+    assert not after["path"]["w"].any()
+
+
+# ------------------------------------------------------------------------------------------------------------------ DER++
+
+
+def test_stored_logits_are_those_of_the_time_of_writing() -> None:
+    data = toy()
+    observations = data.observations(DER_PP)
+    network, state = data.network, DER_PP.init(data.network, data.params, TASKS)
+    expected = torch.zeros(DER_PP.memory + 1, OUTPUTS, dtype=torch.float64)
+    twice = 0
+    for observed in observations:
+        before = network(state["params"], observed.batch.x, observed.batch.task)
+        state, _ = DER_PP.observe(network, state, observed)
+        kept = [place for place in observed.write.tolist() if place < DER_PP.memory]
+        twice += len(kept) - len(set(kept))
+        for row, place in zip(before, observed.write.tolist(), strict=True):
+            if place < DER_PP.memory:
+                expected[place] = row
+        torch.testing.assert_close(state["logits"], expected, rtol=1e-12, atol=1e-12)
+    now = network(state["params"], data.stream.x, data.stream.task)
+    assert not any(torch.isclose(now, row).all(1).any() for row in expected[:-1])
+
+
+def test_of_two_samples_at_one_place_the_later_stays() -> None:
+    stored, logits = torch.zeros(6, 2), torch.tensor([[1.0, 1], [2, 2], [3, 3], [4, 4], [5, 5]])
+    written = DER_PP._written(stored, torch.tensor([4, 5, 1, 4, 5]), logits)
+    assert written.tolist() == [[0, 0], [3, 3], [0, 0], [0, 0], [4, 4], [0, 0]]
+
+
+# --------------------------------------------------------------------------------------------------------------- settings
+
+MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
+    (EWC, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (EWC, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
+    (EWC, {"fisher_samples": 0}, "fisher_samples=0: must be at least 1"),
+    (SI, {"lr": -1.0}, "lr=-1.0: must be greater than 0"),
+    (SI, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
+    (SI, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
+    (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (LWF, {"strength": 0.0}, "strength=0.0: must be greater than 0; without distillation, algo=sgd"),
+    (LWF, {"temperature": 0.0}, "temperature=0.0: must be greater than 0"),
+    (A_GEM, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (A_GEM, {"memories_per_task": 0}, "memories_per_task=0: must be at least 1"),
+    (A_GEM, {"replay": 0}, "replay=0: must be at least 1"),
+    (A_GEM, {"replay": 9}, "replay=9: must be at most the 8 that memories_per_task=4 ever holds of past tasks"),
+    (GEM, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (GEM, {"memories_per_task": 0}, "memories_per_task=0: must be at least 1"),
+    (GEM, {"margin": -0.1}, "margin=-0.1: must be at least 0"),
+    (GEM, {"damping": -0.1}, "damping=-0.1: must be at least 0"),
+    (DER_PP, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (DER_PP, {"alpha": 0.0}, "alpha=0.0: must be greater than 0; without stored logits, algo=er"),
+    (DER_PP, {"beta": -1.0}, "beta=-1.0: must be at least 0"),
+    (DER_PP, {"memory": 0}, "memory=0: must be at least 1"),
+    (DER_PP, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
+    (DER_PP, {"batch_size": 0}, "batch_size=0: must be at least 1"),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "change", "message"), MISTAKES, ids=[message.split(":")[0] for *_, message in MISTAKES])
+def test_a_setting_that_cannot_be_is_refused(algorithm: StreamLearner, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught, keyed("algo"):
+        fill(type(algorithm), {**vars(algorithm), **change}, "algo").recall(TASKS)
+    assert str(caught.value) == f"algo.{message}"

@@ -1,0 +1,240 @@
+"""Replay, MER and the La-MAML family against loops written from the papers, in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from metacl_run.algorithms.online.er import Replay
+from metacl_run.algorithms.online.la_maml import LaMaml
+from metacl_run.algorithms.online.mer import Mer
+from metacl_run.algorithms.online.stream_learner import State, StreamLearner
+from metacl_run.core.types import Observation, Params, Samples
+from metacl_run.kernels import build
+from metacl_run.models.base import Network
+from metacl_run.models.layers import Perceptron
+
+INPUTS, OUTPUTS, CAPACITY = 6, 4, 8
+LA_MAML = LaMaml(
+    batch_size=4,
+    inner_lr=0.1,
+    inner_batch=1,
+    rate_lr=0.2,
+    outer_lr=None,
+    glances=2,
+    first_order=True,
+    meta=True,
+    clip_norm=0.5,
+    memory=CAPACITY,
+    replay=3,
+)
+MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, replay=3)
+ER = Replay(batch_size=4, lr=0.1, updates=2, memory=CAPACITY, replay=3, source="stream")
+VARIANTS = {
+    "la_maml": LA_MAML,
+    "second order": dataclasses.replace(LA_MAML, first_order=False),
+    "two in a step": dataclasses.replace(LA_MAML, inner_batch=2),
+    "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
+    "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
+    "la_er": dataclasses.replace(LA_MAML, meta=False),
+    "la_er, two in a step": dataclasses.replace(LA_MAML, meta=False, inner_batch=2, first_order=False),
+}
+
+
+def perceptron(smooth: bool = False) -> Network:
+    """Two hidden layers; with a smooth non-linearity it is none that the compiled kernel takes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        active = nn.Softplus if smooth else nn.ReLU
+        body = nn.Sequential(nn.Linear(INPUTS, 5), active(), nn.Linear(5, 5), active())
+        return Network(Perceptron(body, nn.Linear(5, OUTPUTS)).double(), OUTPUTS)
+
+
+def params_of(network: Network) -> Params:
+    return {name: p.detach().clone() for name, p in network.module.named_parameters()}
+
+
+def observation(learner: StreamLearner, seed: int, held: int = 3) -> Observation:
+    """Random samples; the memory held only `held` of the replayed ones."""
+    generator = torch.Generator().manual_seed(seed)
+    recall, batch = learner.recall(2), learner.batch_size
+
+    def samples(*shape: int) -> Samples:
+        x = torch.randn(*shape, INPUTS, dtype=torch.float64, generator=generator).relu()
+        y = torch.randint(0, OUTPUTS, shape, generator=generator)
+        return Samples(x, y, torch.zeros_like(y))
+
+    draws, size = recall.draws, recall.size
+    weight = (torch.arange(size) < held).double().expand(draws, size).contiguous()
+    order = torch.stack([torch.randperm(batch, generator=generator) for _ in range(draws)])
+    slot = torch.zeros(draws, size, dtype=torch.int64)
+    return Observation(samples(batch), order, samples(draws, size), weight, slot, torch.full((batch,), CAPACITY))
+
+
+def loss(network: Network, params: Params, x: Tensor, y: Tensor) -> Tensor:
+    return cross_entropy(network(params, x), y)
+
+
+def joint(observed: Observation, draw: int) -> tuple[Tensor, Tensor]:
+    real = observed.weight[draw] > 0
+    x = torch.cat([observed.batch.x, observed.replay.x[draw][real]])
+    return x, torch.cat([observed.batch.y, observed.replay.y[draw][real]])
+
+
+def clipped(grads: dict[str, Tensor], norm: float | None) -> dict[str, Tensor]:
+    if norm is None:
+        return grads
+    copies = [nn.Parameter(g) for g in grads.values()]
+    for copy, g in zip(copies, grads.values(), strict=True):
+        copy.grad = g.clone()
+    torch.nn.utils.clip_grad_norm_(copies, norm)
+    return {name: copy.grad for name, copy in zip(grads, copies, strict=True)}  # type: ignore[misc]
+
+
+def la_maml_by_hand(network: Network, algo: LaMaml, state: State, observed: Observation) -> State:
+    """Algorithm 1 of the paper with autograd, one sample, one tensor at a time."""
+    theta = {name: p.clone() for name, p in state["params"].items()}
+    alpha = {
+        name: state["rates"][name].clone() if "rates" in state else torch.full_like(p, algo.inner_lr)
+        for name, p in theta.items()
+    }
+    for glance in range(algo.glances):
+        for leaf in (*theta.values(), *alpha.values()):
+            leaf.requires_grad_()
+        order = observed.order[glance]
+        x, y = observed.batch.x[order], observed.batch.y[order]
+        joint_x, joint_y = joint(observed, glance)
+        moving, losses = dict(theta), []
+        for begin in range(0, algo.batch_size, algo.inner_batch):
+            chunk = slice(begin, begin + algo.inner_batch)
+            inner = loss(network, moving, x[chunk], y[chunk])
+            if algo.first_order:
+                constants = {name: p.detach().requires_grad_() for name, p in moving.items()}
+                grads = torch.autograd.grad(loss(network, constants, x[chunk], y[chunk]), list(constants.values()))
+            else:
+                grads = torch.autograd.grad(inner, list(moving.values()), create_graph=True)
+            steps = zip(moving.items(), grads, strict=True)
+            moving = {name: p - alpha[name].clamp(min=0) * g for (name, p), g in steps}
+            losses.append(loss(network, moving, joint_x, joint_y))
+        objective = torch.stack(losses).mean() if algo.meta else losses[-1]
+        names = list(theta)
+        along = dict(zip(names, torch.autograd.grad(objective, [theta[n] for n in names], retain_graph=True), strict=True))
+        by_rate = dict(zip(names, torch.autograd.grad(objective, [alpha[n] for n in names]), strict=True))
+        if not algo.meta:
+            at = {name: p.detach().requires_grad_() for name, p in theta.items()}
+            grads = torch.autograd.grad(loss(network, at, joint_x, joint_y), list(at.values()))
+            along = dict(zip(names, grads, strict=True))
+        along, by_rate = clipped(along, algo.clip_norm), clipped(by_rate, algo.clip_norm)
+        if algo.rate_lr is not None:
+            alpha = {n: a.detach() - algo.rate_lr * by_rate[n] for n, a in alpha.items()}
+        rate = {n: alpha[n].detach().clamp(min=0) if algo.outer_lr is None else algo.outer_lr for n in names}
+        theta = {n: p.detach() - rate[n] * along[n] for n, p in theta.items()}
+    return {"params": theta} if algo.rate_lr is None else {"params": theta, "rates": alpha}
+
+
+def assert_states_agree(found: State, expected: State, tolerance: float = 1e-10) -> None:
+    assert found.keys() == expected.keys()
+    for part in expected:
+        for name, value in expected[part].items():
+            torch.testing.assert_close(found[part][name], value.detach(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
+    algo, network = VARIANTS[name], perceptron(smooth)
+    found = expected = algo.init(network, params_of(network), 2)
+    if "rates" in found:  # some rates are negative: cut off at 0
+        generator = torch.Generator().manual_seed(9)
+        drawn = {n: 0.2 * torch.randn(r.shape, dtype=torch.float64, generator=generator) for n, r in found["rates"].items()}
+        found = expected = {**found, "rates": drawn}
+    for seed, held in ((1, 0), (2, 2), (3, 3)):
+        observed = observation(algo, seed, held)
+        found, metrics = algo.observe(network, found, observed)
+        expected = la_maml_by_hand(network, algo, expected, observed)
+        assert metrics["loss"].isfinite()
+    assert_states_agree(found, expected)
+
+
+@pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
+@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml", "la_er"])
+def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    algo, network = VARIANTS[name], perceptron()
+    state = algo.init(network, params_of(network), 2)
+    observed = observation(algo, 1)
+    fast, _ = algo.observe(network, state, observed)
+    monkeypatch.setattr(network, "plain_layers", None)
+    slow, _ = algo.observe(network, state, observed)
+    assert_states_agree(fast, slow)
+
+
+def test_the_second_order_meta_gradient_equals_finite_differences() -> None:
+    algo, network = VARIANTS["second order"], perceptron(smooth=True)
+    observed = observation(algo, 4)
+    state = algo.init(network, params_of(network), 2)
+    joint_x, joint_y = joint(observed, 0)
+    weight = torch.ones(len(joint_y), dtype=torch.float64)
+    batch, both = observed.batch, Samples(joint_x, joint_y, torch.zeros_like(joint_y))
+    point = state["params"], state["rates"]
+    *gradients, _ = algo._differentiated(network, *point, batch, both, weight)
+    step = 1e-6
+    for which, gradient in enumerate(gradients):
+        for name in ("body.0.weight", "head.bias"):
+            moved = []
+            for sign in (1, -1):
+                shifted = [dict(part) for part in point]
+                shifted[which][name] = shifted[which][name].clone()
+                shifted[which][name].view(-1)[1] += sign * step
+                moved.append(algo._differentiated(network, *shifted, batch, both, weight)[2].item())
+            assert gradient[name].view(-1)[1].item() == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-5)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_mer_follows_algorithm_1(smooth: bool) -> None:
+    network = perceptron(smooth)
+    found: State = MER.init(network, params_of(network), 2)
+    theta = [nn.Parameter(p) for p in params_of(network).values()]
+    names = list(params_of(network))
+    for seed, held in ((1, 0), (2, 2), (3, 3)):
+        observed = observation(MER, seed, held)
+        found, _ = MER.observe(network, found, observed)
+        start = [p.detach().clone() for p in theta]
+        optimizer = torch.optim.SGD(theta, lr=MER.lr)
+        for draw in range(MER.batches):
+            before = [p.detach().clone() for p in theta]
+            real = int(observed.weight[draw].sum())
+            x = torch.cat([observed.batch.x, observed.replay.x[draw, :real]])
+            y = torch.cat([observed.batch.y, observed.replay.y[draw, :real]])
+            for i in range(len(y)):
+                optimizer.zero_grad()
+                loss(network, dict(zip(names, theta, strict=True)), x[i : i + 1], y[i : i + 1]).backward()
+                optimizer.step()
+            with torch.no_grad():
+                for p, b in zip(theta, before, strict=True):
+                    p.copy_(b + MER.beta * (p - b))
+        with torch.no_grad():
+            for p, s in zip(theta, start, strict=True):
+                p.copy_(s + MER.gamma * (p - s))
+    assert_states_agree(found, {"params": dict(zip(names, theta, strict=True))})
+
+
+@pytest.mark.parametrize("source", ["stream", "seen"])
+def test_replay_is_torch_optims_sgd_on_batch_and_draw(source: str) -> None:
+    algo = ER if source == "stream" else dataclasses.replace(ER, source=source, memory=0, replay=0)
+    network = perceptron()
+    found: State = algo.init(network, params_of(network), 2)
+    names, theta = list(params_of(network)), [nn.Parameter(p) for p in params_of(network).values()]
+    optimizer = torch.optim.SGD(theta, lr=algo.lr)
+    for seed, held in ((1, 0), (2, 2)) if source == "stream" else ((1, 4), (2, 4)):
+        observed = observation(algo, seed, held)
+        found, _ = algo.observe(network, found, observed)
+        for draw in range(algo.updates):
+            x, y = joint(observed, draw) if source == "stream" else (observed.replay.x[draw], observed.replay.y[draw])
+            optimizer.zero_grad()
+            loss(network, dict(zip(names, theta, strict=True)), x, y).backward()
+            optimizer.step()
+    assert_states_agree(found, {"params": dict(zip(names, theta, strict=True))})

@@ -1,0 +1,50 @@
+"""What a meta-test amounts to, by hand: rates are chosen for each length, differences are of one learner."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from metacl_run.protocols.meta_continual.meta_test_results import Findings
+from metacl_run.scoring.matrix_metrics import summarise
+from metacl_run.scoring.objectives import CLASSIFICATION, REGRESSION
+
+HELD_OUT = torch.tensor(
+    [
+        [[0.0, 0.0], [0.9, 0.0], [0.2, 0.3]],  # rate .1: best after one concept
+        [[0.0, 0.0], [0.6, 0.1], [0.5, 0.5]],  # rate .01: best after two
+    ]
+)
+"""[rates, points of testing, concepts], of one order and two concepts learned one at a time."""
+
+
+def findings(held_out: torch.Tensor = HELD_OUT, objective: object = CLASSIFICATION) -> Findings:
+    part = held_out[None], held_out[None] / 2
+    results = {"select": [[]], "test": [[part]], "joint": [[]]}
+    return Findings(results=results, schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", objective=objective)  # type: ignore[arg-type]
+
+
+def test_each_length_has_its_own_rate_and_the_matrix_one() -> None:
+    found = findings()
+    assert found.chosen(0) == [0.1, 0.01]
+    content = found.content(uses_rate=True)
+    assert content["rate_of_matrix"] == [0.01]
+    np.testing.assert_allclose(content["accuracy"], [[[0.9], [0.5]]])  # at the best rate for 1, and for 2
+    np.testing.assert_allclose(content["memory"], [[[0.45], [0.25]]])
+    matrix = found.along_one_rate().held_out.mean(1).numpy()
+    np.testing.assert_allclose(matrix, [[[0.0, 0.0], [0.6, 0.1], [0.5, 0.5]]])
+    metrics = summarise(matrix, sizes=[1, 1])
+    assert metrics["accuracy"]["mean"] == pytest.approx(0.5)
+    assert metrics["forgetting"]["mean"] == pytest.approx(0.1)  # .6 to .5; across rates it would be .9 to .5
+    assert metrics["learning_accuracy"]["mean"] == pytest.approx(0.55)
+    assert metrics["bwt"]["mean"] == pytest.approx(-0.1)
+    assert metrics["bti"]["mean"] == pytest.approx(-0.05)
+    assert metrics["fwt"]["mean"] == pytest.approx(0.1)
+    assert metrics["anytime_accuracy"]["mean"] == pytest.approx((0.6 + 0.5) / 2)
+
+
+def test_of_an_error_the_lowest_is_chosen() -> None:
+    found = findings(1 - HELD_OUT, REGRESSION)
+    assert found.chosen(0) == [0.1, 0.01]
+    np.testing.assert_allclose(found.along_one_rate().held_out[0, 0, 1:].numpy(), [[0.4, 0.9], [0.5, 0.5]])

@@ -1,0 +1,105 @@
+"""What a memory holds and draws: algorithm R by hand, chances, limits, the same answer from wherever one starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metacl_run.algorithms.online.stream_learner import Recall
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.protocols.replay_schedule import Memory
+
+SIZES = {"num_tasks": 4, "samples_per_task": 30, "batch_size": 5}
+
+
+def reservoir(capacity: int, seed: int = 0, draws: int = 2, size: int = 3) -> Memory:
+    return Memory(Recall(keep="reservoir", capacity=capacity, draws=draws, size=size), seed, **SIZES)
+
+
+def held_by_hand(capacity: int, until: int, seed: int) -> list[int]:
+    """Vitter's algorithm R on samples 0 .. until - 1 with the same uniform numbers."""
+    uniforms = generator(Purpose.RESERVOIR, seed).random(120)
+    held: list[int] = []
+    for number in range(until):
+        if len(held) < capacity:
+            held.append(number)
+        elif (place := int(uniforms[number] * (number + 1))) < capacity:
+            held[place] = number
+    return held
+
+
+@pytest.mark.parametrize("capacity", [1, 7, 200])
+def test_draws_come_from_what_algorithm_r_has_kept(capacity: int) -> None:
+    drawn = reservoir(capacity, size=3 if capacity > 1 else 1).draw(0, 24)
+    for unit in range(24):
+        held = held_by_hand(capacity, unit * 5, seed=0)
+        for numbers, weight, slots in zip(drawn.number[unit], drawn.weight[unit], drawn.slot[unit], strict=True):
+            real = weight > 0
+            assert real.sum() == min(len(held), len(numbers))
+            assert [held[slot] for slot in slots[real]] == numbers[real].tolist()
+            assert len(set(slots[real].tolist())) == real.sum()  # without replacement
+            assert not numbers[~real].any()
+
+
+def test_the_places_written_to_rebuild_the_memory() -> None:
+    memory, places = reservoir(7), [-1] * 8
+    write = memory.draw(0, 24).write.reshape(-1)
+    for number, place in enumerate(write):
+        places[place] = number
+    assert places[:7] == held_by_hand(7, 120, seed=0)
+
+
+def test_every_sample_is_as_likely_to_be_kept() -> None:
+    counts = np.zeros(120)
+    for seed in range(3000):
+        counts[held_by_hand(12, 120, seed)] += 1
+        if seed < 20:
+            content = reservoir(12, seed)._reservoir_content(24)
+            assert content.tolist() == held_by_hand(12, 120, seed)
+    expected = 3000 * 12 / 120
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_draws_do_not_depend_on_where_one_starts() -> None:
+    whole = reservoir(7).draw(0, 24)
+    memory = reservoir(7)
+    for first, count in ((20, 4), (0, 3), (3, 17)):  # later, then back
+        part = memory.draw(first, count)
+        for a, b in zip(part, whole, strict=True):
+            np.testing.assert_array_equal(a, b[first : first + count])
+
+
+def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
+    memory = Memory(Recall(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
+    drawn = memory.draw(0, 24)
+    assert not drawn.weight[:6].any()  # the first task is not over
+    assert set(drawn.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
+    third = set(drawn.number[12:18].reshape(-1).tolist())
+    assert third <= set(range(25, 30)) | set(range(55, 60))
+
+
+def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
+    memory = Memory(Recall(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
+    drawn = memory.draw(0, 24)
+    for unit in range(24):
+        for task in range(4):
+            expected = list(range(30 * task + 27, 30 * task + 30)) if task < unit // 6 else []
+            real = drawn.weight[unit, task] > 0
+            assert sorted(drawn.number[unit, task][real].tolist()) == expected
+            assert sorted(drawn.slot[unit, task][real].tolist()) == ([3 * task, 3 * task + 1, 3 * task + 2] if expected else [])
+
+
+@pytest.mark.parametrize(("keep", "most"), [("seen", 60), ("all", 120)])
+def test_seen_and_all_reach_as_far_as_they_say(keep: str, most: int) -> None:
+    memory = Memory(Recall(keep=keep, capacity=0, draws=4, size=25), 0, **SIZES)  # type: ignore[arg-type]
+    numbers = memory.draw(6, 6).number  # the second task
+    assert numbers.max() < most
+    assert numbers.max() > most - 10
+    assert len(np.unique(numbers)) > 0.9 * most
+
+
+def test_orders_are_permutations_of_the_batch() -> None:
+    orders = reservoir(7).draw(3, 5).order
+    assert orders.shape == (5, 2, 5)
+    assert (np.sort(orders, -1) == np.arange(5)).all()
+    assert len(np.unique(orders.reshape(-1, 5), axis=0)) > 5

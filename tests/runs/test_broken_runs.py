@@ -1,0 +1,403 @@
+"""Run directories that something has happened to: what is repaired, what is said, and that no number changes in silence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metacl_run.config.load import Experiment
+from metacl_run.core.errors import ConfigError, DataError, StorageError
+from metacl_run.experiment import run
+from metacl_run.kernels import build
+from metacl_run.protocols.loop import Loop
+from metacl_run.reporting.report_stamp import is_drawn
+from metacl_run.storage.store import _digest
+from tests.support.runs import assert_same_run, stop_after
+from tests.support.settings import SMALL_STREAM
+
+SMALL = ["data.num_tasks=1", "protocol.eval_every=0", "protocol.checkpoint_every=0", "protocol.log_every=1"]
+
+
+@pytest.fixture
+def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
+    return lambda *overrides: experiment(*SMALL, *overrides)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without figures and report, which take longer than the run."""
+    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
+    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+
+
+def summary(built: Experiment) -> dict[str, Any]:
+    return json.loads((built.directory / "summary.json").read_text())
+
+
+# ------------------------------------------------------------------------------------------------------------- the report
+
+
+def test_what_is_missing_of_a_report_is_drawn_again(
+    small: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = small()
+    assert run(built) == 0
+    drawn = {path: path.read_bytes() for path in built.directory.glob("figures/*")} | {
+        built.directory / "report.html": (built.directory / "report.html").read_bytes()
+    }
+    assert len(drawn) >= 5
+    capsys.readouterr()
+    for lost in (built.directory / "report.html", min(drawn), max(drawn)):
+        lost.unlink()
+        assert not is_drawn(built.directory)
+        assert run(small()) == 0
+        assert "drawing them again" in capsys.readouterr().out
+        assert {path: path.read_bytes() for path in drawn} == drawn
+    assert run(small()) == 0
+    assert "drawing" not in capsys.readouterr().out
+    path = built.directory / "summary.json"
+    path.write_text(path.read_text().replace('"peak_memory_mb"', '"peak_memory_mb" '))  # the report is of another summary
+    assert not is_drawn(built.directory)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_between_summary_and_report(
+    number: int, small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from metacl_run.reporting import figures
+
+    original, signals = figures.draw, 1
+
+    def told(directory: Path) -> Any:
+        for _ in range(signals):
+            os.kill(os.getpid(), number)
+        return original(directory)
+
+    monkeypatch.setattr("metacl_run.finished_run.figures.draw", told)
+    built = small()
+    assert run(built) == 0  # one signal: it finishes what it is doing
+    assert is_drawn(built.directory)
+    signals = 2
+    with pytest.raises(KeyboardInterrupt):
+        run(small("rerun=true"))
+    assert not is_drawn(built.directory)
+    signals = 0
+    assert run(small()) == 0
+    assert is_drawn(built.directory)
+
+
+def test_a_finished_run_is_shown_where_nothing_can_be_written(
+    small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = small()
+    run(built)
+    (built.directory / "report.html").unlink()
+
+    def refuse(_: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("metacl_run.finished_run.figures.draw", refuse)
+    assert run(small()) == 0
+    out, err = capsys.readouterr()
+    assert "not drawn again: " in err
+    assert "Read-only file system" in err
+    assert "accuracy  0." in out
+
+
+# ------------------------------------------------------------------------------------------------------------ before it starts
+
+
+def test_missing_data_are_said_before_there_is_a_directory(
+    experiment: Callable[..., Experiment], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["data=split_omniglot", f"data.root={tmp_path}", "data.download=false", "logger=wandb", "progress=plain"]
+    with pytest.raises(DataError, match=r"(?s)^Omniglot was not found, and data\.download is false.*metacl-run data="):
+        run(experiment(f"output_dir={tmp_path / 'runs'}", *given, tiny=[]))
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")  # whoever called says it, once
+
+
+class Late:
+    """A logger whose second listener cannot start."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def listeners(self) -> list[Any]:
+        return [self, Refusing(), Refusing()]
+
+    def started(self, _: Any) -> None:
+        self.heard.append("started")
+
+    def record(self, _: Any) -> None:
+        self.heard.append("record")
+
+    def finished(self, found: dict[str, Any]) -> None:
+        self.heard.append(found["status"])
+
+
+class Refusing:
+    def started(self, _: Any) -> None:
+        raise ConfigError("no key")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_only_listeners_that_started_hear_of_the_end(
+    small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    built, logger = small(), Late()
+    object.__setattr__(built, "logger", logger)
+    with pytest.raises(ConfigError, match="no key"):
+        run(built)
+    assert logger.heard == ["started", "failed"]
+    assert "no key" not in "".join(capfd.readouterr())
+
+
+# -------------------------------------------------------------------------------------------------------- while it goes on
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_progress_stands_in_the_log_with_times(small: Callable[..., Experiment]) -> None:
+    built = small("progress=none")
+    stop_after(built, 2)
+    run(built)
+    lines = (built.directory / "run.log").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO ", line) for line in lines)
+    said = [line.split(" INFO ")[1] for line in lines]
+    assert said[1] == f"run directory {built.directory}"
+    assert said[2].startswith("before learning: accuracy ")
+    assert said.index("the same command goes on from meta-update 2/4") < said.index("continuing after meta-update 2/4")
+    assert said[-2].startswith("after task 1/1 task 1: accuracy ")
+    assert said[-1] == "completed"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_a_killed_process_left_half_written_goes(small: Callable[..., Experiment], tmp_path: Path) -> None:
+    built = small()
+    (built.directory / "figures").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    left = [built.directory / name for name in (".config.yaml.1.new", ".checkpoint.pt.new", "figures/.forgetting.png.7.new")]
+    for path in left:
+        path.write_bytes(b"half")
+    (built.directory / f".checkpoint.pt.{os.getpid()}.new").symlink_to(elsewhere)
+    assert run(built) == 0
+    assert not list(built.directory.rglob("*.new"))
+    assert elsewhere.read_text() == "mine"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    from metacl_run.core.files import write_atomically
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    (tmp_path / f".file.{os.getpid()}.new").symlink_to(elsewhere)
+    write_atomically(tmp_path / "file", b"new")
+    assert (elsewhere.read_text(), (tmp_path / "file").read_bytes()) == ("mine", b"new")
+    assert not (tmp_path / "file").is_symlink()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_directory_that_is_removed_meanwhile(small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> None:
+    built, original = small(), Loop.look_around
+
+    def remove(self: Any) -> None:
+        shutil.rmtree(built.directory)
+        original(self)
+
+    monkeypatch.setattr(Loop, "look_around", remove)
+    with pytest.raises(StorageError, match="somebody removed this folder while it was written to"):
+        run(built)
+
+
+# ------------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def forge(path: Path, change: Callable[[Any], Any]) -> None:
+    """Changes what a checkpoint holds and gives it the right digest."""
+    content = torch.load(path, weights_only=True)["content"]
+    content = change(content)
+    torch.save({"content": content, "digest": _digest(content)}, path)
+
+
+def without(name: str) -> Callable[[Any], Any]:
+    return lambda content: {key: value for key, value in content.items() if key != name}
+
+
+def with_(**changes: Any) -> Callable[[Any], Any]:
+    return lambda content: {**content, **changes}
+
+
+def wider(content: Any) -> Any:
+    params = content["state"]["meta"]["params"]
+    name = next(iter(params))
+    params[name] = torch.cat([params[name], params[name]], 1)
+    return content
+
+
+FORGED = {
+    "a list": lambda _: [1, 2],
+    "no unit": without("unit"),
+    "no state": without("state"),
+    "a field of nobody's": with_(nope=1),
+    "a unit that is no number": with_(unit="3"),
+    "a negative unit": with_(unit=-1),
+    "a learner's state of another kind": with_(state={"params": torch.zeros(1)}),
+    "wider weights": wider,
+    "a matrix of another shape": with_(matrix=torch.zeros(1, 5, 4, dtype=torch.float64)),
+    "a matrix of another type": with_(matrix=torch.zeros(1, 2, 1)),
+    "probes of another shape": with_(probes=[{"task": 0, "accuracy": [[0.1, 0.2]]}]),
+    "sums of another shape": with_(sums={"loss": torch.zeros(3)}),
+}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_checkpoint_that_is_not_of_this_run_is_said_and_the_one_before_is_used(small: Callable[..., Experiment]) -> None:
+    unbroken = small("output_dir=" + str(small().output_dir / "unbroken"))
+    run(unbroken)
+    built = small()
+    stop_after(built, 3)
+    kept = built.directory.with_name("kept")
+    shutil.copytree(built.directory, kept)
+    for name, change in FORGED.items():
+        shutil.rmtree(built.directory)
+        shutil.copytree(kept, built.directory)
+        forge(built.directory / "checkpoint.pt", change)  # type: ignore[arg-type]
+        assert run(built) == 0, name
+        (warning,) = summary(built)["warnings"]
+        assert "checkpoint.pt is truncated or corrupted: " in warning, name
+        assert warning.endswith("; the one before it is used"), name
+        assert_same_run(built.directory, unbroken.directory)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: forge(d / "checkpoint.pt", with_(unit=10**6)), r"metrics.jsonl ends at unit 2, but .* are not of one run"),
+        (lambda d: forge(d / "checkpoint.pt", with_(unit=1)), r"metrics.jsonl ends at unit 2, but .* are not of one run"),
+        (lambda d: (d / "metrics.jsonl").write_bytes(b""), r"metrics.jsonl holds 0 bytes, but .*: somebody changed it"),
+        (lambda d: damaged_line(d / "metrics.jsonl", b"\xff"), r"metrics.jsonl: line 1 is no record: somebody changed it"),
+        (lambda d: damaged_line(d / "metrics.jsonl", b"]"), r"metrics.jsonl: line 1 is no record: somebody changed it"),
+        (lambda d: instead(d / "checkpoint.pt", Path.mkdir), r"checkpoint.pt: is no file. Remove it"),
+        (lambda d: instead(d / "checkpoint.pt", os.mkfifo), r"checkpoint.pt: is no file. Remove it"),
+        (lambda d: instead(d / "summary.json", os.mkfifo), r"summary.json: is no file. Remove it"),
+        (lambda d: instead(d / "metrics.jsonl", Path.mkdir), r"metrics.jsonl: is no file. Remove it"),
+    ],
+)
+def test_files_that_do_not_go_together_are_one_message(
+    damage: Callable[[Path], None], message: str, small: Callable[..., Experiment]
+) -> None:
+    built = small()
+    stop_after(built, 2)
+    damage(built.directory)
+    for _ in range(2):  # and at every start after it
+        with pytest.raises(StorageError, match=message):
+            run(small())
+
+
+def damaged_line(path: Path, byte: bytes) -> None:
+    content = path.read_bytes()
+    path.write_bytes(byte + content[1:])
+
+
+def instead(path: Path, make: Callable[[Path], Any]) -> None:
+    path.unlink()
+    make(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: change_summary(d, score="nope"),
+        lambda d: change_summary(d, task_names=5),
+        lambda d: np.save(d / "accuracy_matrix.npy", np.zeros((1, 9, 9))),
+    ],
+)
+def test_a_finished_run_whose_files_do_not_go_together_is_one_message(
+    damage: Callable[[Path], None], small: Callable[..., Experiment]
+) -> None:
+    built = small()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
+        patch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+        run(built)
+    damage(built.directory)
+    with pytest.raises(StorageError, match=str(built.directory)) as caught:
+        run(small())
+    assert "\n" not in str(caught.value)
+
+
+def change_summary(directory: Path, **changes: Any) -> None:
+    path = directory / "summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_summary_that_is_nested_too_deep_is_computed_again(small: Callable[..., Experiment]) -> None:
+    built = small()
+    run(built)
+    (built.directory / "summary.json").write_text('{"a":' * 100_000)
+    assert run(small()) == 0
+    assert summary(built)["status"] == "completed"
+
+
+# ----------------------------------------------------------------------------------------------------------------- kernels
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
+def test_a_run_keeps_to_the_kernels_that_it_was_begun_with(
+    experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online = ["algo=la_maml", *SMALL_STREAM, "data.train_per_task=20"]
+
+    def here(name: str) -> Experiment:
+        folder = experiment(*online, tiny=[]).output_dir / name
+        return experiment(f"output_dir={folder}", *online, tiny=[])
+
+    used: list[bool] = []
+    original = build.load
+    monkeypatch.setattr(build, "load", lambda: (used.append(original() is not None), original())[1])
+    with build.without():
+        unbroken = here("unbroken")
+        run(unbroken)
+    assert summary(unbroken)["environment"]["kernels"] == "off"
+    begun = here("begun")
+    with build.without():
+        stop_after(begun, 5)
+    used.clear()
+    assert run(begun) == 0
+    assert used
+    assert not any(used)
+    assert_same_run(begun.directory, unbroken.directory)
+    assert summary(begun)["environment"]["kernels"] == "off"
+
+    begun = here("with")
+    stop_after(begun, 5)
+    with build.without():
+        assert run(begun) == 0
+    (warning,) = summary(begun)["warnings"]
+    assert re.match(r"the run was begun with the compiled kernels kernels-[0-9a-f]{16}-[0-9a-f]{16} and", warning)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.log", "checkpoint.pt"])
+def test_no_file_of_a_run_is_written_through_a_link(name: str, small: Callable[..., Experiment], tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    built = small()
+    built.directory.mkdir(parents=True)
+    (built.directory / name).symlink_to(elsewhere)
+    with pytest.raises(StorageError, match=f"{name}: is a link"):
+        run(built)
+    assert elsewhere.read_text() == "mine"

@@ -1,0 +1,72 @@
+"""Whole runs: started as a process or in this one, stopped, and compared with each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from metacl_run.config.load import Experiment
+from metacl_run.experiment import run
+from tests.support.commands import run_command
+from tests.support.settings import TINY
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": "200"}
+
+
+def metacl(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run_command(*TINY, *overrides, cwd=cwd)
+
+
+def only_run(root: Path) -> Path:
+    (summary,) = root.rglob("summary.json")
+    return summary.parent
+
+
+def parameters(directory: Path) -> list[torch.Tensor]:
+    content = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]
+    return tree_leaves(content["state"])
+
+
+def records(directory: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["wall_s"]
+    return lines
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert json.loads((a / "summary.json").read_text())["metrics"] == json.loads((b / "summary.json").read_text())["metrics"]
+    assert (a / "accuracy_matrix.npy").read_bytes() == (b / "accuracy_matrix.npy").read_bytes()
+    assert records(a) == records(b)
+    assert all(torch.equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
+
+
+def stop_after(built: Experiment, units: int) -> None:
+    """Runs until `units` units of the run are done, as if the process had been told to stop."""
+    from metacl_run.protocols.loop import Loop
+
+    told: list[int] = []
+
+    def stopping(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
+        def advance(self: Any) -> bool:
+            if self.position.unit == units - 1 and not told:
+                told.append(units)
+                os.kill(os.getpid(), signal.SIGTERM)
+            return original(self)
+
+        return advance
+
+    with pytest.MonkeyPatch.context() as patch:
+        for each in (Loop, *Loop.__subclasses__()):
+            if "advance" in vars(each):
+                patch.setattr(each, "advance", stopping(vars(each)["advance"]))
+        assert run(built) == 130

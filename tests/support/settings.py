@@ -1,0 +1,78 @@
+"""Overrides of complete runs that take about a second, for every protocol."""
+
+from __future__ import annotations
+
+from metacl_run.config.load import options_that_are
+
+TINY = [
+    "data.num_classes=40",
+    "data.num_scripts=2",
+    "data.num_tasks=2",
+    "data.ways=3",
+    "model.channels=4",
+    "algo.meta_batch_size=3",
+    "protocol.updates_per_task=4",
+    "protocol.eval_episodes=4",
+    "protocol.eval_every=2",
+    "protocol.log_every=2",
+    "gpu.threads=1",
+]
+"""Overrides of a complete run that takes about a second."""
+
+SMALL_STREAM = [
+    "data.num_tasks=3",
+    "data.train_per_task=40",
+    "data.test_per_task=60",
+    "data.train_hands=8",
+    "data.test_hands=8",
+    "data.image_size=8",
+    "model.hidden=[12]",
+    "protocol.log_every=2",
+    "gpu.threads=1",
+]
+
+
+def stream_learners() -> list[str]:
+    from metacl_run.algorithms.online.stream_learner import StreamLearner
+
+    return options_that_are("algo", StreamLearner)
+
+
+STREAM_LEARNERS = stream_learners()
+
+
+SMALL_SEQUENCES = [
+    "data.num_classes=30",
+    "data.num_scripts=2",
+    "data.images_per_class=6",
+    "data.test_images=2",
+    "protocol.updates=4",
+    "protocol.schedule=[2,5]",
+    "protocol.orders=3",
+    "protocol.selection_orders=2",
+    "protocol.rates=[0.1,0.01]",
+    "protocol.eval_every=2",
+    "protocol.log_every=2",
+    "gpu.threads=1",
+]
+
+
+SEQUENCE_LEARNERS = {
+    "oml": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "maml_rep": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "oml_reptile": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "anml": ["model.channels=4", "model.gate_channels=2", "algo.class_steps=5", "algo.remember=6"],
+    "pretrain": ["model.channels=4"],
+    "scratch": ["model.channels=4"],
+    "gemcl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "protonet_cl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
+}
+
+
+FUNCTIONS = [
+    "data=incremental_sine",
+    *("data.meta_train_functions=12", "data.meta_test_functions=8", "data.together=4", "data.learn_examples=8"),
+    *("data.test_examples=5", "model=mlp_incremental_sine", "model.hidden=[6,6]", "gpu.precision=float64"),
+    *("algo.classes=3", "algo.class_steps=2", "algo.step_examples=4", "algo.query_examples=2"),
+    *("protocol.updates=3", "protocol.schedule=[2,4]", "protocol.orders=2", "protocol.eval_every=2", "gpu.threads=1"),
+]
