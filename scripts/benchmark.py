@@ -202,7 +202,7 @@ def convolution_job(problem: Problem, device: torch.device) -> Job:
 
 
 def glyph_pixels() -> torch.Tensor:
-    from metacl_run.data.files.glyph_drawing import draw_glyphs
+    from metacl_run.data.images.glyph_drawing import draw_glyphs
 
     drawn = draw_glyphs(num_classes=200, num_scripts=10, hands=20, image_size=28, seed=0)
     pixels = torch.as_tensor(drawn)

@@ -16,9 +16,9 @@ import pytest
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most, regular_file
 from metacl_run.data.files import mnist_files, omniglot_files
-from metacl_run.data.files.cifar_files import Cifar, read_cifar
-from metacl_run.data.files.mnist_files import read_mnist
-from metacl_run.data.files.omniglot_files import read_omniglot
+from metacl_run.data.images.cifar_files import Cifar, read_cifar
+from metacl_run.data.images.mnist_files import read_mnist
+from metacl_run.data.images.omniglot_files import read_omniglot
 
 MIB = 2**20
 BOMB = 16 * MIB

@@ -14,7 +14,7 @@ import torch
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.files import cifar_files
-from metacl_run.data.files.cifar_files import Cifar, read_cifar
+from metacl_run.data.images.cifar_files import Cifar, read_cifar
 from metacl_run.data.sources import split_cifar
 
 SMALL = Cifar(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.data.files.glyph_drawing import _ink, draw_glyphs, script_sizes
+from metacl_run.data.images.glyph_drawing import _ink, draw_glyphs, script_sizes
 
 
 def draw(**changes: int) -> np.ndarray:

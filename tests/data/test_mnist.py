@@ -9,7 +9,7 @@ import pytest
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.files import mnist_files
-from metacl_run.data.files.mnist_files import SHAPES, read_mnist
+from metacl_run.data.images.mnist_files import SHAPES, read_mnist
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.files import omniglot_files
-from metacl_run.data.files.omniglot_files import ALPHABETS, HALVES, omniglot_catalogue, read_omniglot
+from metacl_run.data.images.omniglot_files import ALPHABETS, HALVES, omniglot_catalogue, read_omniglot
 
 
 def read(root: Path, *, download: bool = False) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.files import tinyimagenet_files
-from metacl_run.data.files.tinyimagenet_files import read_tinyimagenet
+from metacl_run.data.images.tinyimagenet_files import read_tinyimagenet
 
 
 def fifo(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A stream whose tasks are different data sets, brought to one shape, so that tasks really differ."""
+"""Several data sets of characters as one source, brought to one shape: a task for each, so that tasks really differ."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from annotated_types import Ge
 
 from metacl_run.core.bounds import Classes, Examples, Seed
 from metacl_run.core.errors import nearest, require_all
-from metacl_run.data.files.glyph_drawing import draw_glyphs
-from metacl_run.data.files.mnist_files import mnist_catalogue, read_mnist
-from metacl_run.data.files.omniglot_files import DRAWINGS, omniglot_catalogue, read_omniglot
-from metacl_run.data.sources.catalogue import Catalogue, Images
-from metacl_run.data.streams.dealing import Dealing
-from metacl_run.data.streams.image_data import ImageData
+from metacl_run.data.images.glyph_drawing import draw_glyphs
+from metacl_run.data.images.image_notes import on_pixels
+from metacl_run.data.images.image_source import ImageSource
+from metacl_run.data.images.mnist_files import mnist_catalogue, read_mnist
+from metacl_run.data.images.omniglot_files import DRAWINGS, omniglot_catalogue, read_omniglot
+from metacl_run.data.sources.base import Catalogue, LabelledExamples
 
 KNOWN = ("glyphs", "omniglot", "mnist")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Domains(ImageData):
-    """One task for each domain, in the order given; the run's seeds decide which classes are held out."""
+class Domains(ImageSource):
+    """The classes of all domains; every domain is a group."""
 
     domains: list[str]
-    """The tasks, of: glyphs (generated characters), omniglot, mnist."""
+    """Of: glyphs (generated characters), omniglot, mnist; in the order of the tasks."""
     glyph_classes: Classes
     """Characters that are generated."""
     glyph_scripts: Classes
@@ -40,8 +40,9 @@ class Domains(ImageData):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
+    channels = 1
+
     def __post_init__(self) -> None:
-        super().__post_init__()
         unknown = next((domain for domain in self.domains if domain not in KNOWN), None)
         allowed = f"{unknown} is not one of {', '.join(KNOWN)}.{nearest(unknown or '', KNOWN)}"
         enough = f"must be at least glyph_scripts={self.glyph_scripts}"
@@ -55,17 +56,11 @@ class Domains(ImageData):
     def catalogue(self) -> Catalogue:
         return _joined([self._catalogue(domain) for domain in self.domains], self.domains)
 
-    def dealing(self) -> Dealing:
-        return Dealing(num_tasks=len(self.domains), classes_per_task=None, whole_groups=True, shuffled=False)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return 1, self.image_size, self.image_size
-
-    def read(self) -> Images:
+    def read(self) -> LabelledExamples:
         parts = [self._read(domain) for domain in self.domains]
         catalogue = _joined([part.catalogue for part in parts], self.domains)
-        return Images(catalogue=catalogue, pixels=np.concatenate([part.pixels for part in parts]))
+        pixels = np.concatenate([part.x for part in parts])
+        return LabelledExamples(catalogue=catalogue, x=pixels, notes=on_pixels(catalogue, pixels))
 
     def _catalogue(self, domain: str) -> Catalogue:
         if domain == "omniglot":
@@ -75,7 +70,7 @@ class Domains(ImageData):
         names = [f"glyph {number + 1}" for number in range(self.glyph_classes)]
         return Catalogue(names=names, counts=np.full(self.glyph_classes, DRAWINGS), groups=names)
 
-    def _read(self, domain: str) -> Images:
+    def _read(self, domain: str) -> LabelledExamples:
         if domain == "omniglot":
             return read_omniglot(self.root, image_size=self.image_size, download=self.download)
         if domain == "mnist":
@@ -83,17 +78,18 @@ class Domains(ImageData):
         pixels = draw_glyphs(
             num_classes=self.glyph_classes,
             num_scripts=self.glyph_scripts,
-            hands=DRAWINGS,
+            writers=DRAWINGS,
             image_size=self.image_size,
             seed=self.generator_seed,
         )
-        return Images(catalogue=self._catalogue(domain), pixels=pixels)
+        return LabelledExamples(catalogue=self._catalogue(domain), x=pixels)
 
 
 def _joined(parts: list[Catalogue], groups: list[str]) -> Catalogue:
-    """One catalogue, each part a group."""
+    """One catalogue, every part a group."""
     return Catalogue(
         names=[name for part in parts for name in part.names],
         counts=np.concatenate([part.counts for part in parts]),
         groups=[group for part, group in zip(parts, groups, strict=True) for _ in part.names],
+        group_word="domains",
     )

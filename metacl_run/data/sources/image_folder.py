@@ -6,19 +6,18 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from metacl_run.core.bounds import Classes, Tasks
-from metacl_run.core.errors import DataError, require_all, shown
+from metacl_run.core.errors import DataError
 from metacl_run.data.files.cache import cached
-from metacl_run.data.files.decoding import decode, stacked
+from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.files.reading import data_root, listed, printed, stamp, sub_folders
-from metacl_run.data.sources.catalogue import Catalogue, Images
-from metacl_run.data.streams.base import FewShotData, SampleData, seen_by
-from metacl_run.data.streams.dealing import Dealing
-from metacl_run.data.streams.image_data import ImageData
-from metacl_run.data.streams.notes import counted
+from metacl_run.data.images.image_notes import on_pixels
+from metacl_run.data.images.image_source import ImageSource
+from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.phrases import counted
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 MOST_ENDINGS = 6
@@ -26,47 +25,28 @@ MOST_ENDINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFolder(ImageData):
+class ImageFolder(ImageSource):
     """Classes may hold different numbers of images of different sizes; all are resized to one square."""
 
     root: str
     """The folder of the class folders."""
-    channels: int
+    channels: Literal[1, 3]  # type: ignore[assignment]
     """1: grey, 3: red, green, blue."""
-    num_tasks: Tasks | None = seen_by(FewShotData, SampleData)
-    """Tasks that the classes are dealt to, or null."""
-    classes_per_task: Classes | None = seen_by(FewShotData, SampleData)
-    """Classes dealt to each task, or null; classes that do not fill a task stay unused."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one = (self.num_tasks is None) != (self.classes_per_task is None)
-        allowed = f"give either this or classes_per_task (which is {shown(self.classes_per_task)}), and null for the other"
-        require_all(
-            (self.channels in (1, 3), "channels", self.channels, "must be 1 or 3"),
-            (one, "num_tasks", self.num_tasks, allowed),
-        )
 
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))
 
-    def dealing(self) -> Dealing:
-        return Dealing(num_tasks=self.num_tasks, classes_per_task=self.classes_per_task, whole_groups=False, shuffled=True)
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return self.channels, self.image_size, self.image_size
-
-    def read(self) -> Images:
+    def read(self) -> LabelledExamples:
         listing = list_images(self.root)
-        files = [file for held in listing.files.values() for file in held]
+        files = [file for class_files in listing.files.values() for file in class_files]
 
         def make() -> np.ndarray:
             images = (decode(file, name=printed(file), channels=self.channels, image_size=self.image_size) for file in files)
             return stacked(images, count=len(files), channels=self.channels, image_size=self.image_size)
 
         key = ["image_folder", self.image_size, self.channels, *map(stamp, files)]
-        return Images(catalogue=_catalogue(listing), pixels=cached(key, make), notes=listing.left_out())
+        catalogue, pixels = _catalogue(listing), cached(key, make)
+        return LabelledExamples(catalogue=catalogue, x=pixels, notes=[*listing.left_out(), *on_pixels(catalogue, pixels)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,14 @@
-"""What a data stream is, seen from the protocols: the contracts that the files in this folder fulfil, one or both."""
+"""The interfaces of a stream: how a source is dealt out to the tasks of a protocol, one interface for each protocol.
+
+A stream is settings and a source. Loading it gives a pool: the examples on one device, of which batches are gathered by index.
+Neither says anything about what an example is. Shapes: R seeds (replicates), T tasks, E episodes.
+"""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from dataclasses import field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,26 +20,39 @@ from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 Split = Literal["train", "validation", "test"]
 
 
-def seen_by(*contracts: type) -> Any:
-    """A field that matters only to protocols that use the data by one of these contracts. Under another it is refused when
-    given, and does not enter the run's id."""
-    return field(metadata={"seen_by": contracts})
+class Stream(abc.ABC):
+    """Any stream. A leaf is a frozen keyword-only dataclass with the field `source`; the other fields are its settings."""
+
+    @property
+    @abc.abstractmethod
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example, as the network receives it."""
+
+    @property
+    def objective(self) -> Objective:
+        """The loss to learn by and the score to report. Default: classification."""
+        return CLASSIFICATION
+
+
+class Pool(abc.ABC):
+    """Any loaded stream."""
+
+    notes: Sequence[str] = ()
+    """What the user should know about what was read and what was left out; a run says each note once, with its warnings."""
 
 
 # ------------------------------------------------------------------------------------------ protocol `continual_meta`
 
 
-class FewShotStream(abc.ABC):
-    """The loaded stream of R replicates and T tasks, on one device. Drawing images is an index gather."""
+class EpisodePool(Pool):
+    """The loaded tasks of R seeds, of which episodes are drawn."""
 
     task_names: list[list[str]]
-    """[R][T]; the names differ between replicates where the seed decides what a task is."""
-    notes: Sequence[str] = ()
-    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
+    """[R][T]; the names differ between seeds where the seed decides what a task is."""
 
     @abc.abstractmethod
-    def to(self, device: torch.device) -> FewShotStream:
-        """The same stream with its tensors on `device`."""
+    def to(self, device: torch.device) -> EpisodePool:
+        """The same pool with its tensors on `device`."""
 
     @abc.abstractmethod
     def sample(
@@ -53,51 +69,41 @@ class FewShotStream(abc.ABC):
         """Draws episodes.
 
         Args:
-            tasks: [R, E] int, the task each episode comes from.
-            split: which of the task's classes; of functions that are drawn afresh each time, which draws.
+            tasks: [R, E] int, the task of every episode.
+            split: the split of the task's classes; of functions that are drawn afresh each time, which draws.
             shots, queries: examples per class in the support and the query set (queries may be 0), all different.
-            rngs: one generator a replicate; a replicate's episodes depend on its own generator only.
-            classes: [R, E] int, how many leading classes of the task may be drawn (a bounded replay memory); None: all.
+            rngs: [R] generators; a seed's episodes depend on its own generator only.
+            classes: [R, E] int, how many leading classes of the task may be drawn (a bounded replay buffer); None: all.
             batches: (inner steps, batch size): fill `Episode.batches` with draws without replacement from the support,
                 reshuffled when exhausted; None: leave it empty.
 
         Returns:
-            An Episode with leading axes [R, E] on the stream's device. Images are float32 in [0, 1], support and query lie
-            class by class: labels 0, 0, .., 1, 1, .. Targets of a regression are float32.
+            An Episode with leading axes [R, E] on the pool's device. Support and query lie class by class: labels
+            0, 0, .., 1, 1, .. Targets of a regression are float32.
         """
 
 
-class FewShotData(abc.ABC):
-    """A data component: settings only. `load` gives the stream."""
+class EpisodeStream(Stream):
+    """A stream for protocol `continual_meta`."""
 
     ways: int
     """Outputs of a network: the classes of an episode; 1 where an episode is a function of one real value."""
     shots: int
-    """Support examples of each of them."""
+    """Support examples of each class."""
     queries: int
-    """Query examples of each of them."""
-
-    @property
-    def objective(self) -> Objective:
-        """What outputs are judged by; it names the score of a run."""
-        return CLASSIFICATION
-
-    @property
-    @abc.abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example, as the model sees it."""
+    """Query examples of each class."""
 
     @abc.abstractmethod
     def count_tasks(self) -> int:
-        """Number of tasks in the stream; may look at file names, reads no pixels."""
+        """Number of tasks in the stream; may list files, reads no example."""
 
     @abc.abstractmethod
-    def check(self, *, images_per_class: int, replay_classes: int | None, split: Split) -> None:
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
         """Refuses, before anything is loaded, what the data cannot give.
 
         Args:
-            images_per_class: most images of one class that an episode will ask for (support and query together).
-            replay_classes: classes of replay memory each earlier task keeps, or None; always None for a regression.
+            examples_per_class: most examples of one class that an episode will need (support and query together).
+            replay_classes: classes in the replay buffer of each earlier task, or None; always None for a regression.
             split: the split that will be evaluated.
 
         Raises:
@@ -106,8 +112,8 @@ class FewShotData(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load(self, seeds: Sequence[int]) -> FewShotStream:
-        """Reads the pixels and deals out the tasks; seed i decides replicate i's tasks, splits and shifts.
+    def load(self, seeds: Sequence[int]) -> EpisodePool:
+        """Reads the examples and assigns classes to tasks; seed i decides the tasks, splits and shifts of replicate i.
 
         Raises:
             DataError: what was looked for, where, why it failed, and what works without it.
@@ -122,10 +128,10 @@ inputs change and the outputs stay; class-incremental, new outputs come; task-in
 known, so that the outputs of other tasks are masked in training and at test."""
 
 
-class SampleStream(abc.ABC):
-    """The loaded stream of R replicates and T tasks: N training samples a task, in the order in which they come.
+class SamplePool(Pool):
+    """The loaded stream of R seeds and T tasks: N training samples a task, in the order in which they come.
 
-    A replicate's training samples are numbered 0 .. T * N - 1 in that order; sample i belongs to task i // N.
+    The training samples of a seed are numbered 0 .. T * N - 1 in that order; sample i belongs to task i // N.
     """
 
     task_names: list[list[str]]
@@ -133,51 +139,44 @@ class SampleStream(abc.ABC):
     samples_per_task: int
     """N."""
     masks: Tensor | None
-    """[T, outputs] bool, the outputs of each task where they are known (task-incremental); None: all outputs always."""
-    notes: Sequence[str] = ()
-    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
+    """[T, outputs] bool, the outputs of each task where the task is known (task-incremental); None: all outputs always."""
 
     @abc.abstractmethod
-    def to(self, device: torch.device) -> SampleStream:
-        """The same stream with its tensors on `device`."""
+    def to(self, device: torch.device) -> SamplePool:
+        """The same pool with its tensors on `device`."""
 
     @abc.abstractmethod
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
-        """Training samples of one replicate by number, with the axes of `index`; float32 inputs in [0, 1]."""
+        """Gathers training samples of one replicate by number, with the axes of `index`."""
 
-    def images(self, replicate: int) -> np.ndarray:
-        """[T * N] int, which image each training sample shows: equal where tasks show one image, each in its own way.
-        Default: all differ."""
+    def origins(self, replicate: int) -> np.ndarray:
+        """[T * N] int, the example of the source that each training sample shows: equal where several tasks show one example,
+        each under its own shift. Default: all differ."""
         return np.arange(len(self.task_names[replicate]) * self.samples_per_task)
 
     @abc.abstractmethod
     def test(self, task: int, limit: int | None) -> list[Samples]:
-        """[R] the test samples of a task, or their first `limit`, in an order that is random within the task.
+        """[R] the test samples of a task, or the first `limit` of them, in an order that is random within the task.
 
         Replicates whose test samples are the same share one object.
         """
 
 
-class SampleData(abc.ABC):
-    """A data component for protocol `online`: settings only. `load_samples` gives the stream."""
-
-    @property
-    @abc.abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example, as the model sees it."""
+class SampleStream(Stream):
+    """A stream for protocol `online`."""
 
     @abc.abstractmethod
     def count_tasks(self) -> int:
-        """Number of tasks in the stream; may look at file names, reads no pixels."""
+        """Number of tasks in the stream; may list files, reads no example."""
 
     @abc.abstractmethod
     def count_outputs(self) -> int:
-        """Outputs the network needs for all tasks together."""
+        """Outputs that the network needs for all tasks together."""
 
     @property
     def new_outputs(self) -> bool:
-        """Whether every task brings outputs of its own that are not told apart by the task (class-incremental): before it is
-        learned, its score then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
+        """Whether every task brings outputs of its own and the task is not known (class-incremental): the score of a task that
+        is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
         return False
 
     @abc.abstractmethod
@@ -185,7 +184,7 @@ class SampleData(abc.ABC):
         """Training samples of every task."""
 
     @abc.abstractmethod
-    def check_samples(self) -> None:
+    def check(self) -> None:
         """Refuses, before anything is loaded, what the data cannot give.
 
         Raises:
@@ -194,8 +193,8 @@ class SampleData(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load_samples(self, seeds: Sequence[int]) -> SampleStream:
-        """Reads the pixels; seed i decides replicate i's tasks, samples, their order and shifts.
+    def load(self, seeds: Sequence[int]) -> SamplePool:
+        """Reads the examples; seed i decides the tasks, samples, their order and shifts of replicate i.
 
         Raises:
             DataError: what was looked for, where, why it failed, and what works without it.
@@ -204,54 +203,44 @@ class SampleData(abc.ABC):
 
 # ------------------------------------------------------------------------------------------ protocol `meta_continual`
 
-Half = Literal["meta_train", "meta_test"]
+MetaSplit = Literal["meta_train", "meta_test"]
 
 
-class ConceptPool(abc.ABC):
-    """The loaded concepts, classes or functions, that are learned one after another; the same for all replicates."""
+class ConceptPool(Pool):
+    """The loaded concepts, classes or functions, that are learned one after another; the same for all seeds."""
 
     place_matters = False
     """Whether inputs and targets of a concept depend on its place; if not, the place is the target."""
-    notes: Sequence[str] = ()
-    """What the user should know about what was read and what was left out; a run says each once, with its warnings."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> ConceptPool:
         """The same pool with its tensors on `device`."""
 
     @abc.abstractmethod
-    def gather(self, half: Half, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Examples of concepts by number.
+    def gather(
+        self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Gathers examples of concepts by number.
 
         Args:
-            half: meta-train or meta-test.
-            concepts: [...] int, numbered from 0 in each half.
+            split: meta-train or meta-test.
+            concepts: [...] int, numbered from 0 in each split.
             examples: [...] int, numbered from 0 in each concept, in the order in which a file or generator gives them.
-            places: [...] int, what each concept goes by: the output of a class, the place of a function among those learned
-                together.
+            places: [...] int, what each concept is known by: the output of a class, the place of a function among those that
+                are learned together.
 
         Returns:
-            float32 inputs [..., *input shape] and targets: the places themselves [...] int64 for classes, real values
+            Inputs [..., *input shape] and targets: the places themselves [...] int64 for classes, real values
             [..., dimensions] for functions.
         """
 
 
-class ConceptData(abc.ABC):
-    """A data component for protocol `meta_continual`: settings only. `load_concepts` gives the pool."""
-
-    @property
-    def objective(self) -> Objective:
-        """What is learned about a concept."""
-        return CLASSIFICATION
-
-    @property
-    @abc.abstractmethod
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example, as the model sees it."""
+class ConceptStream(Stream):
+    """A stream for protocol `meta_continual`."""
 
     @abc.abstractmethod
-    def count_concepts(self, half: Half) -> int:
-        """How many there are; may look at file names, reads no pixels."""
+    def count_concepts(self, split: MetaSplit) -> int:
+        """Number of concepts; may list files, reads no example."""
 
     @abc.abstractmethod
     def count_examples(self) -> tuple[int, int]:
@@ -259,10 +248,10 @@ class ConceptData(abc.ABC):
 
     @abc.abstractmethod
     def outputs_for(self, most: int) -> int:
-        """Outputs the network needs where places go up to `most` - 1."""
+        """Outputs that the network needs where places go up to `most` - 1."""
 
     @abc.abstractmethod
-    def check_concepts(self, together: int) -> None:
+    def check(self, together: int) -> None:
         """Refuses, before anything is loaded, what the data cannot give.
 
         Args:
@@ -274,8 +263,8 @@ class ConceptData(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load_concepts(self) -> ConceptPool:
-        """Reads them.
+    def load(self, seeds: Sequence[int]) -> ConceptPool:
+        """Reads the concepts, which are the same for all seeds.
 
         Raises:
             DataError: what was looked for, where, why it failed, and what works without it.

@@ -1,14 +1,14 @@
-"""Data as seen by a run that is judged on validation: the test half is out of reach, part of the training half stands for it.
+"""Streams for a run that is evaluated on validation: test data are out of reach, a part of the training data stands for them.
 
-Every stream of samples and every pool of concepts can be seen so, whatever its source; each holds out one in `ONE_IN`:
+Any stream of samples or concepts can be wrapped so, whatever its source; one in `ONE_IN` is held out:
 
- - `ValidationSamples`, protocol `online`: of each task's training samples, drawn by the replicate's seed. Where tasks show
-   the same images, each in a way of its own, images are drawn and not samples: no task learns from what another is judged on.
+ - `ValidationSamples`, protocol `online`: of each task's training samples, drawn by the seed. Where several tasks show the same
+   example, each under its own shift, examples are drawn and not samples: no task learns from what another is evaluated on.
  - `ValidationConcepts`, protocol `meta_continual`: of the meta-train concepts, the last ones, as the last of all are for
-   meta-test; no fewer than the longest sequence takes. They are the same for all replicates.
+   meta-test; no fewer than the longest sequence takes. They are the same for all seeds.
 
-Protocol `continual_meta` has a split of its own, see `FewShotStream.sample`.
-Shapes: R replicates, T tasks, N training samples of a task, H of them held out.
+Protocol `continual_meta` has a split of its own, see `EpisodePool.sample`.
+Shapes: R seeds (replicates), T tasks, N training samples of a task, H of them held out.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from torch import Tensor
 from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Samples
-from metacl_run.data.streams.base import ConceptData, ConceptPool, Half, SampleData, SampleStream
+from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
 
 ONE_IN = 5
 """One training sample, or meta-train concept, in so many is held out; at least one."""
 
 
-def held_out(count: int) -> int:
-    """How many of so many."""
+def count_held_out(count: int) -> int:
+    """How many of `count` samples or concepts are held out."""
     return max(1, count // ONE_IN)
 
 
@@ -40,10 +40,10 @@ def held_out(count: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationSamples(SampleData):
+class ValidationSamples(SampleStream):
     """A stream whose tasks are shorter by what is held out."""
 
-    inner: SampleData
+    inner: SampleStream
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -61,26 +61,26 @@ class ValidationSamples(SampleData):
 
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
-        return self.inner.count_samples() - held_out(self.inner.count_samples())
+        return self.inner.count_samples() - count_held_out(self.inner.count_samples())
 
-    def check_samples(self) -> None:
-        self.inner.check_samples()
+    def check(self) -> None:
+        self.inner.check()
 
-    def load_samples(self, seeds: Sequence[int]) -> ValidationStream:
-        stream = self.inner.load_samples(seeds)
-        divided = [_divided(stream, replicate, seed) for replicate, seed in enumerate(seeds)]
-        learned, judged_on = (list(part) for part in zip(*divided, strict=True))
-        return ValidationStream(inner=stream, learned=learned, judged_on=judged_on)
+    def load(self, seeds: Sequence[int]) -> ValidationSamplePool:
+        pool = self.inner.load(seeds)
+        parts = [_divided(pool, replicate, seed) for replicate, seed in enumerate(seeds)]
+        learned, evaluated = (list(part) for part in zip(*parts, strict=True))
+        return ValidationSamplePool(inner=pool, learned=learned, evaluated=evaluated)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationStream(SampleStream):
+class ValidationSamplePool(SamplePool):
     """Both parts are training samples of the stream inside, and keep their order, shift and task."""
 
-    inner: SampleStream
+    inner: SamplePool
     learned: list[np.ndarray]
     """[R][T, N - H] numbers of the samples that are learned from."""
-    judged_on: list[list[np.ndarray]]
+    evaluated: list[list[np.ndarray]]
     """[R][T][at most H] numbers of those that stand for test samples, in random order."""
 
     @property
@@ -99,49 +99,49 @@ class ValidationStream(SampleStream):
     def masks(self) -> Tensor | None:  # type: ignore[override]
         return self.inner.masks
 
-    def to(self, device: torch.device) -> ValidationStream:
+    def to(self, device: torch.device) -> ValidationSamplePool:
         return dataclasses.replace(self, inner=self.inner.to(device))
 
-    def images(self, replicate: int) -> np.ndarray:
-        return self.inner.images(replicate)[self.learned[replicate].reshape(-1)]
+    def origins(self, replicate: int) -> np.ndarray:
+        return self.inner.origins(replicate)[self.learned[replicate].reshape(-1)]
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         return self.inner.gather(replicate, self.learned[replicate].reshape(-1)[index])
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
-        return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.judged_on)]
+        return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
 
 
-def _divided(stream: SampleStream, replicate: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """[T, N - H] and [T][at most H] numbers of the samples to learn from and to judge by.
+def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """[T, N - H] and [T][at most H] numbers of the samples to learn from and to evaluate on.
 
-    All images are put in one random order, and each task holds out its first ones. Where tasks share images, they so hold
-    out nearly the same ones; those few that another task does learn from are dropped from both.
+    All examples are put in one random order, and every task holds out its first ones. Tasks that share examples so hold out
+    nearly the same ones; those few that another task does learn from are dropped from both.
     """
-    per_task, tasks = stream.samples_per_task, len(stream.task_names[replicate])
-    _, image = np.unique(stream.images(replicate), return_inverse=True)
-    rank = generator(Purpose.VALIDATION, seed).permutation(image.max() + 1)[image].reshape(tasks, per_task)
+    per_task, tasks = pool.samples_per_task, len(pool.task_names[replicate])
+    _, example = np.unique(pool.origins(replicate), return_inverse=True)
+    rank = generator(Purpose.VALIDATION, seed).permutation(example.max() + 1)[example].reshape(tasks, per_task)
     order, first = rank.argsort(1), np.arange(tasks)[:, None] * per_task
-    held, left = np.split(first + order, [held_out(per_task)], axis=1)
+    first_ones, left = np.split(first + order, [count_held_out(per_task)], axis=1)
     learned = np.sort(left, axis=1)
-    judged_on = [each[~np.isin(image[each], image[learned])] for each in held]
-    for task, each in enumerate(judged_on):
-        if not len(each):
+    evaluated = [own[~np.isin(example[own], example[learned])] for own in first_ones]
+    for task, own in enumerate(evaluated):
+        if not len(own):
             raise DataError(
-                f"protocol.eval_split=validation: with seed {seed} every image held out of task {task + 1} is learned from in "
+                f"protocol.eval_split=validation: with seed {seed} every example held out of task {task + 1} is learned from in "
                 "another task. Take more training samples of a task, or protocol.eval_split=test."
             )
-    return learned, judged_on
+    return learned, evaluated
 
 
 # ------------------------------------------------------------------------------------------ protocol `meta_continual`
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationConcepts(ConceptData):
-    """Concepts whose meta-test half is held out of the meta-train half."""
+class ValidationConcepts(ConceptStream):
+    """Concepts whose meta-test part is held out of the meta-train part."""
 
-    inner: ConceptData
+    inner: ConceptStream
     least: int
     """Concepts that are held out at least."""
 
@@ -153,11 +153,11 @@ class ValidationConcepts(ConceptData):
     def input_shape(self) -> tuple[int, ...]:
         return self.inner.input_shape
 
-    def count_concepts(self, half: Half) -> int:
+    def count_concepts(self, split: MetaSplit) -> int:
         """What is left to meta-train on may be less than none: `least` is asked for all the same."""
         total = self.inner.count_concepts("meta_train")
-        held = max(held_out(total), self.least)
-        return held if half == "meta_test" else total - held
+        fewer = max(count_held_out(total), self.least)
+        return fewer if split == "meta_test" else total - fewer
 
     def count_examples(self) -> tuple[int, int]:
         return self.inner.count_examples()
@@ -165,16 +165,16 @@ class ValidationConcepts(ConceptData):
     def outputs_for(self, most: int) -> int:
         return self.inner.outputs_for(most)
 
-    def check_concepts(self, together: int) -> None:
-        self.inner.check_concepts(together)
+    def check(self, together: int) -> None:
+        self.inner.check(together)
 
-    def load_concepts(self) -> ValidationPool:
-        return ValidationPool(inner=self.inner.load_concepts(), meta_train=self.count_concepts("meta_train"))
+    def load(self, seeds: Sequence[int]) -> ValidationConceptPool:
+        return ValidationConceptPool(inner=self.inner.load(seeds), meta_train=self.count_concepts("meta_train"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationPool(ConceptPool):
-    """The meta-train half of the pool inside, cut in two."""
+class ValidationConceptPool(ConceptPool):
+    """The meta-train part of the pool inside, cut in two."""
 
     inner: ConceptPool
     meta_train: int
@@ -188,10 +188,10 @@ class ValidationPool(ConceptPool):
     def place_matters(self) -> bool:  # type: ignore[override]
         return self.inner.place_matters
 
-    def to(self, device: torch.device) -> ValidationPool:
+    def to(self, device: torch.device) -> ValidationConceptPool:
         return dataclasses.replace(self, inner=self.inner.to(device))
 
-    def gather(self, half: Half, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
-        assert half == "meta_test" or (np.asarray(concepts) < self.meta_train).all(), "a held-out concept in meta-training"
-        first = 0 if half == "meta_train" else self.meta_train
+    def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
+        assert split == "meta_test" or (np.asarray(concepts) < self.meta_train).all(), "a held-out concept in meta-training"
+        first = 0 if split == "meta_train" else self.meta_train
         return self.inner.gather("meta_train", first + concepts, examples, places)

@@ -6,6 +6,7 @@ they are, nothing is unpacked. The content is checked by counts, not by checksum
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import zipfile
 import zlib
@@ -17,16 +18,17 @@ import numpy as np
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import regular_file
 from metacl_run.data.files.cache import cached
-from metacl_run.data.files.decoding import decode, stacked
+from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import reading, stamp
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
-from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.images.image_notes import on_pixels
+from metacl_run.data.sources.base import Catalogue, LabelledExamples
 
 DRAWINGS = 20
 ARCHIVE_BYTES, DRAWING_BYTES = 2**28, 2**20
 """More than this no archive takes on disk and no drawing takes unpacked; the real ones take a small part of it."""
-HALVES = {"images_background": 964, "images_evaluation": 659}
+SUBSETS = {"images_background": 964, "images_evaluation": 659}
 """The two archives and how many characters each holds."""
 FOLDERS = ("", "omniglot", "omniglot-py")
 """Where below the data root the archives may be; the last is torchvision's."""
@@ -46,7 +48,7 @@ ALPHABETS = {
 """Characters of each alphabet, background then evaluation: settings are checked before any file is looked at."""
 
 Characters = dict[tuple[str, str], list[str]]
-"""Sorted file names by (alphabet, character), below the half's parent folder."""
+"""Sorted file names by (alphabet, character), below the subset's parent folder."""
 
 
 def omniglot_catalogue() -> Catalogue:
@@ -54,48 +56,46 @@ def omniglot_catalogue() -> Catalogue:
     sizes = ALPHABETS.items()
     names = [f"{alphabet}/character{number + 1:02d}" for alphabet, size in sizes for number in range(size)]
     groups = [alphabet for alphabet, size in sizes for _ in range(size)]
-    return Catalogue(names=names, counts=np.full(len(names), DRAWINGS), groups=groups)
+    counts = np.full(len(names), DRAWINGS)
+    return Catalogue(names=names, counts=counts, groups=groups, group_word="alphabets", class_word="characters")
 
 
-def read_omniglot(root: str, *, image_size: int, download: bool) -> Images:
+def read_omniglot(root: str, *, image_size: int, download: bool) -> LabelledExamples:
     """All drawings as [1623 * 20, 1, image_size, image_size] uint8, ink bright.
 
     Raises:
         DataError: Omniglot is missing, incomplete or broken.
     """
-    halves = find_or_fetch(
+    subsets = find_or_fetch(
         root,
         name="Omniglot",
-        looked_for=[f"{Path(folder, half)}{end}" for folder in FOLDERS for half in HALVES for end in (".zip", "/")],
+        looked_for=[f"{Path(folder, subset)}{end}" for folder in FOLDERS for subset in SUBSETS for end in (".zip", "/")],
         find=_find,
         download=_download,
-        verify=lambda found: [_characters(half) for half in found],
+        verify=lambda found: [_characters(subset) for subset in found],
         place=FOLDERS[-1],
         allowed=download,
     )
-    listings = [_characters(half) for half in halves]
+    listings = [_characters(subset) for subset in subsets]
     classes = [character for listing in listings for character in listing]
-    catalogue = Catalogue(
-        names=["/".join(character) for character in classes],
-        counts=np.full(len(classes), DRAWINGS),
-        groups=[alphabet for alphabet, _ in classes],
-    )
+    names, groups = ["/".join(character) for character in classes], [alphabet for alphabet, _ in classes]
+    catalogue = dataclasses.replace(omniglot_catalogue(), names=names, groups=groups)
 
     def make() -> np.ndarray:
         drawings = (
-            drawing for half, names in zip(halves, listings, strict=True) for drawing in _decode(half, names, image_size)
+            drawing for subset, names in zip(subsets, listings, strict=True) for drawing in _decode(subset, names, image_size)
         )
         count = DRAWINGS * len(classes)
         return 255 - stacked(drawings, count=count, channels=1, image_size=image_size)  # on file ink is 0 and paper 1
 
-    pixels = cached(["omniglot", image_size, *(_stamps(*pair) for pair in zip(halves, listings, strict=True))], make)
-    return Images(catalogue=catalogue, pixels=pixels)
+    pixels = cached(["omniglot", image_size, *(_stamps(*pair) for pair in zip(subsets, listings, strict=True))], make)
+    return LabelledExamples(catalogue=catalogue, x=pixels, notes=on_pixels(catalogue, pixels))
 
 
 def _find(root: Path) -> list[Path] | None:
-    """The archive, or else the folder, of each half; both lie in the same folder."""
+    """The archive, or else the folder, of each subset; both lie in the same folder."""
     for folder in FOLDERS:
-        candidates = [(root / folder / f"{half}.zip", root / folder / half) for half in HALVES]
+        candidates = [(root / folder / f"{subset}.zip", root / folder / subset) for subset in SUBSETS]
         if all(archive.is_file() or unpacked.is_dir() for archive, unpacked in candidates):
             return [archive if archive.is_file() else unpacked for archive, unpacked in candidates]
     return None
@@ -107,71 +107,71 @@ def _download(folder: Path) -> None:
         omniglot(str(folder), background=background, download=True)
 
 
-def _characters(half: Path) -> Characters:
-    """Lists a half and checks its counts.
+def _characters(subset: Path) -> Characters:
+    """Lists a subset and checks its counts.
 
     Raises:
         DataError: naming the file and what was expected.
     """
-    name = half.name.removesuffix(".zip")
-    expected = f"expected {HALVES[name]} characters of {DRAWINGS} drawings as {name}/ALPHABET/CHARACTER/DRAWING.png"
+    name = subset.name.removesuffix(".zip")
+    expected = f"expected {SUBSETS[name]} characters of {DRAWINGS} drawings as {name}/ALPHABET/CHARACTER/DRAWING.png"
     listing: Characters = {}
     pattern = re.compile(rf"{name}/([^/.][^/]*)/([^/.][^/]*)/[^/.][^/]*\.png")  # no dot files, which macOS adds
-    for path in sorted(_names(half, expected)):
+    for path in sorted(_names(subset, expected)):
         if match := pattern.fullmatch(path):
             listing.setdefault((match[1], match[2]), []).append(path)
-    if len(listing) != HALVES[name]:
-        raise DataError(f"{half}: {expected}, found {len(listing)} characters. Half-written or not Omniglot.")
+    if len(listing) != SUBSETS[name]:
+        raise DataError(f"{subset}: {expected}, found {len(listing)} characters. Half-written or not Omniglot.")
     for character, drawings in listing.items():
         if len(drawings) != DRAWINGS:
-            raise DataError(f"{half}: {expected}, but {'/'.join(character)} has {len(drawings)} drawings.")
+            raise DataError(f"{subset}: {expected}, but {'/'.join(character)} has {len(drawings)} drawings.")
     return listing
 
 
-def _names(half: Path, expected: str) -> list[str]:
-    if half.is_dir():
-        with reading(half):
-            return [path.relative_to(half.parent).as_posix() for path in half.glob("*/*/*.png")]
+def _names(subset: Path, expected: str) -> list[str]:
+    if subset.is_dir():
+        with reading(subset):
+            return [path.relative_to(subset.parent).as_posix() for path in subset.glob("*/*/*.png")]
     try:
-        with _archive(half) as archive:
+        with _archive(subset) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, MemoryError) as error:
-        raise DataError(f"{half}: not a whole zip archive ({error}); {expected}. Half-written? Remove it.") from None
+        raise DataError(f"{subset}: not a whole zip archive ({error}); {expected}. Half-written? Remove it.") from None
     for name in names:
         if ".." in re.split(r"[/\\]", name) or name.startswith(("/", "\\")) or name[1:2] == ":":
-            raise DataError(f"{half}: refused, it names a file outside its folder: {name}")
+            raise DataError(f"{subset}: refused, it names a file outside its folder: {name}")
     return names
 
 
-def _archive(half: Path) -> zipfile.ZipFile:
+def _archive(subset: Path) -> zipfile.ZipFile:
     """The archive, opened. Raises OSError where it is no regular file, or larger than any Omniglot."""
-    if regular_file(half).st_size > ARCHIVE_BYTES:
+    if regular_file(subset).st_size > ARCHIVE_BYTES:
         raise OSError(f"more than {ARCHIVE_BYTES} bytes")
-    return zipfile.ZipFile(half)
+    return zipfile.ZipFile(subset)
 
 
-def _decode(half: Path, listing: Characters, image_size: int) -> Iterator[np.ndarray]:
-    for name, content in _contents(half, [name for drawings in listing.values() for name in drawings]):
-        yield decode(content, name=f"{half}: {name}", channels=1, image_size=image_size)
+def _decode(subset: Path, listing: Characters, image_size: int) -> Iterator[np.ndarray]:
+    for name, content in _contents(subset, [name for drawings in listing.values() for name in drawings]):
+        yield decode(content, name=f"{subset}: {name}", channels=1, image_size=image_size)
 
 
-def _contents(half: Path, names: list[str]) -> Iterator[tuple[str, bytes | Path]]:
-    if half.is_dir():
+def _contents(subset: Path, names: list[str]) -> Iterator[tuple[str, bytes | Path]]:
+    if subset.is_dir():
         for name in names:
-            yield name, half.parent / name
+            yield name, subset.parent / name
         return
-    with _archive(half) as archive:
+    with _archive(subset) as archive:
         for name in names:
             try:
                 if archive.getinfo(name).file_size > DRAWING_BYTES:  # no more than this is unpacked, whatever follows
                     raise OSError(f"more than {DRAWING_BYTES} bytes")
                 content = archive.read(name)
             except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-                raise DataError(f"{half}: {name} is damaged in the archive ({error}). Replace the archive.") from None
+                raise DataError(f"{subset}: {name} is damaged in the archive ({error}). Replace the archive.") from None
             yield name, content
 
 
-def _stamps(half: Path, listing: Characters) -> list[tuple[str, int, int]]:
-    if half.is_dir():
-        return [stamp(half.parent / name) for drawings in listing.values() for name in drawings]
-    return [stamp(half)]
+def _stamps(subset: Path, listing: Characters) -> list[tuple[str, int, int]]:
+    if subset.is_dir():
+        return [stamp(subset.parent / name) for drawings in listing.values() for name in drawings]
+    return [stamp(subset)]

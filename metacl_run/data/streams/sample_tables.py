@@ -1,13 +1,13 @@
-"""From classes dealt to tasks to the samples of a stream: which outputs the classes have, which images are shown, and when.
+"""From classes assigned to tasks to the samples of a stream: which outputs the classes have, which examples come, and when.
 
-Shapes: R replicates, T tasks, N training samples of a task, M most test samples of a task.
+Shapes: R seeds (replicates), T tasks, N training samples of a task, M most test samples of a task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,17 +16,26 @@ from torch import Tensor
 from metacl_run.core.errors import SettingError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.streams.base import Scenario
-from metacl_run.data.streams.pixel_stream import Table
+from metacl_run.data.streams.sample_pool import SampleTable
 
-Halves: TypeAlias = tuple[np.ndarray, np.ndarray]
-"""Rows of the pixels: one class's training images and its test images."""
-Drawn: TypeAlias = tuple[np.ndarray, np.ndarray]
-"""Rows of the pixels and their labels."""
+
+class ClassRows(NamedTuple):
+    """The rows of one class among the stored examples."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+class _TaskSamples(NamedTuple):
+    """The samples of one task in one part, training or test."""
+
+    rows: np.ndarray
+    labels: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """The outputs of a stream of classes, the same for every seed, since all replicates share one network and its masks.
+    """The outputs of a stream of classes, the same for every seed, since all seeds share one network and its masks.
 
     domain: a class has the output of its place within its task. class: one output for each class, task after task, however
     the sizes of the tasks fall out. task: every task has outputs of its own, as many as it can get classes under any seed.
@@ -43,12 +52,12 @@ class Outputs:
         return {"domain": max(self.most), "class": self.total, "task": sum(self.most)}[self.scenario]
 
     def first(self, sizes: Sequence[int]) -> np.ndarray:
-        """[T] the output of each task's first class, from the sizes of one replicate's tasks."""
+        """[T] the output of each task's first class, from the sizes of one seed's tasks."""
         blocks = {"domain": [0] * len(sizes), "class": sizes, "task": self.most}[self.scenario]
         return np.cumsum([0, *blocks[:-1]])
 
     def masks(self) -> Tensor | None:
-        """[T, outputs] for a task-incremental stream, as `SampleStream.masks`."""
+        """[T, outputs] for a task-incremental stream, as `SamplePool.masks`."""
         if self.scenario != "task":
             return None
         owner = torch.arange(len(self.most)).repeat_interleave(torch.tensor(self.most))
@@ -64,52 +73,53 @@ def check_sizes(scenario: Scenario, smallest: int) -> None:
 
 
 def sample_tables(
-    dealt: Sequence[Sequence[np.ndarray]],
+    tasks: Sequence[Sequence[np.ndarray]],
     *,
     seeds: Sequence[int],
     outputs: Outputs,
-    halves: Callable[[int, np.random.Generator], Halves],
+    rows_of: Callable[[int, np.random.Generator], ClassRows],
     train_per_task: int,
     test_per_task: int | None,
-) -> tuple[Table, Table]:
+) -> tuple[SampleTable, SampleTable]:
     """The training and the test samples of every task, both in random order.
 
     Args:
-        dealt: [R][T] arrays of classes, in the order of their outputs.
+        tasks: [R][T] arrays of classes, in the order of their outputs.
         seeds: [R].
         outputs: whose outputs are the labels.
-        halves: the images of a class in their two halves, where they are cut at random by the generator given.
-        train_per_task, test_per_task: samples of each task, taken as evenly from its classes as they have images; None: all.
+        rows_of: gives the rows of a class; the generator divides them at random where the source does not.
+        train_per_task, test_per_task: samples of each task, taken from its classes as evenly as they have examples; None: all.
     """
-    drawn: tuple[list[Drawn], list[Drawn]] = ([], [])
-    for seed, tasks in zip(seeds, dealt, strict=True):
-        first = outputs.first([len(classes) for classes in tasks])
-        for task, classes in enumerate(tasks):
+    train: list[_TaskSamples] = []
+    test: list[_TaskSamples] = []
+    for seed, of_seed in zip(seeds, tasks, strict=True):
+        first = outputs.first([len(classes) for classes in of_seed])
+        for task, classes in enumerate(of_seed):
             rng = generator(Purpose.SAMPLES, seed, task)
-            pools = [halves(int(each), rng) for each in classes]
-            for half, count in enumerate((train_per_task, test_per_task)):
-                rows, place = draw_evenly([pool[half] for pool in pools], count, rng)
-                drawn[half].append((rows, first[task] + place))
-    train, test = (_table(samples, len(seeds)) for samples in drawn)
-    return train, test
+            rows = [rows_of(int(index), rng) for index in classes]
+            for samples, part, count in ((train, 0, train_per_task), (test, 1, test_per_task)):
+                drawn, place = draw_evenly([class_rows[part] for class_rows in rows], count, rng)
+                samples.append(_TaskSamples(drawn, first[task] + place))
+    return _table(train, len(seeds)), _table(test, len(seeds))
 
 
 def draw_evenly(pools: Sequence[np.ndarray], count: int | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """`count` rows drawn from the pools in turn, passing over those that are used up, and the pool of each; in random order.
 
-    Who comes first is random in every round, so the rows of two pools that are not used up differ in number by at most 1.
+    The order of the pools is random in every round, so the rows of two pools that are not used up differ in number by at
+    most 1.
     """
     sizes = [len(pool) for pool in pools]
     rows = np.concatenate([rng.permutation(pool) for pool in pools])
     origin, turn = np.repeat(np.arange(len(pools)), sizes), np.concatenate([np.arange(size) for size in sizes])
-    taken = rng.permutation(np.lexsort((rng.random(len(rows)), turn))[:count])
-    return rows[taken], origin[taken]
+    order = rng.permutation(np.lexsort((rng.random(len(rows)), turn))[:count])
+    return rows[order], origin[order]
 
 
-def _table(samples: list[Drawn], replicates: int) -> Table:
-    sizes = np.array([len(rows) for rows, _ in samples])
+def _table(samples: Sequence[_TaskSamples], replicates: int) -> SampleTable:
+    sizes = np.array([len(task.rows) for task in samples])
     table = np.zeros((2, len(samples), sizes.max()), np.int64)
-    for index, each in enumerate(samples):
-        table[:, index, : sizes[index]] = each
+    for index, task in enumerate(samples):
+        table[:, index, : sizes[index]] = task
     rows, labels = table.reshape(2, replicates, -1, table.shape[2])
-    return Table(rows=rows, labels=labels, sizes=sizes.reshape(replicates, -1))
+    return SampleTable(rows=rows, labels=labels, sizes=sizes.reshape(replicates, -1))

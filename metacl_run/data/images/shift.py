@@ -1,14 +1,14 @@
-"""Transformations that make the tasks of a stream differ: each task has its own, the first task has none.
+"""Shifts of images: every task has a transformation of its own, the first task has none.
 
-Shapes: B images, R replicates, T tasks, P = H * W pixels. Tables have a row for each replicate and task: row r * T + t.
+Shapes: B images, R seeds, T tasks, P = H * W pixels. Tables have a row for each seed and task: row r * T + t.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 
-ShiftKind = Literal["none", "rotate", "permute", "invert", "background"]
+KINDS = ("none", "rotate", "permute", "invert", "background")
+"""The values of a stream's setting `shift`, for images."""
 
 CELLS = 4
 """`invert` cuts the image into CELLS x CELLS cells and inverts half of them."""
@@ -28,8 +30,8 @@ BRIGHTEST = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shift:
-    """Moves pixels (`order` or `grid`), then blends them: x * scale + offset. What is None is left out."""
+class ImageShift(TaskShift):
+    """Moves pixels (`order` or `grid`), then blends them: x * scale + offset. A table that is None is not applied."""
 
     order: Tensor | None = None
     """[R * T, P] int64: pixel p of the result is pixel order[p] of the image."""
@@ -39,49 +41,54 @@ class Shift:
     """[R * T, 1, H, W] float32."""
     offset: Tensor | None = None
     """[R * T, 1, H, W] float32."""
+    task_names: Sequence[str] = ()
+    same_for_seeds: bool = False
 
-    def to(self, device: torch.device) -> Shift:
-        """The same shift with its tables on `device`."""
-        return Shift(**{name: None if table is None else table.to(device) for name, table in vars(self).items()})
+    @property
+    def is_gather(self) -> bool:  # type: ignore[override]
+        return self.order is not None
 
-    def apply(self, images: Tensor, rows: Tensor) -> Tensor:
-        """Shifts each image by its row of the tables.
+    def to(self, device: torch.device) -> ImageShift:
+        tables = {name: None if table is None else table.to(device) for name, table in self._tables().items()}
+        return dataclasses.replace(self, **tables)
 
-        Args:
-            images: [B, C, H, W] float in [0, 1].
-            rows: [B] int64.
-
-        Returns:
-            [B, C, H, W] in [0, 1].
-        """
+    def apply(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Shifts images [B, C, H, W] in [0, 1], each by its row [B], or all by one row [1]."""
         if self.order is not None:
-            order = self.order[rows][:, None].expand(-1, images.shape[1], -1)
-            images = images.flatten(2).gather(2, order).view_as(images)
+            order = self.order[rows].unsqueeze(1).expand(len(x), x.shape[1], -1)
+            x = x.flatten(2).gather(2, order).view_as(x)
         if self.grid is not None:
-            images = F.grid_sample(images, self.grid[rows], mode="bilinear", padding_mode="zeros", align_corners=False)
+            grid = self.grid[rows].expand(len(x), -1, -1, -1)
+            x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         if self.scale is not None and self.offset is not None:
-            images = torch.addcmul(self.offset[rows].to(images.dtype), images, self.scale[rows])
-        return images
+            x = torch.addcmul(self.offset[rows].to(x.dtype), x, self.scale[rows])
+        return x
+
+    def _tables(self) -> dict[str, Tensor | None]:
+        return {"order": self.order, "grid": self.grid, "scale": self.scale, "offset": self.offset}
 
 
-def make_shift(kind: ShiftKind, *, seeds: Sequence[int], num_tasks: int, image_size: int) -> Shift:
-    """The shifts of a stream.
+def image_shift(kind: str, *, seeds: Sequence[int], num_tasks: int, image_size: int) -> TaskShift:
+    """The shifts of a stream of images; `kind` is one of `KINDS`.
 
     rotate: by angles spread evenly over [0, 180) degrees, bilinear, the same for every seed;
     permute: a fixed random order of the pixels;
     invert: half of the cells of a grid, drawn at random, turned from x to 1 - x;
     background: a smooth random texture of grey, painted over with the image's ink.
     """
+    if kind == "none":
+        return NO_SHIFT
     if kind == "rotate":
-        return Shift(grid=_rotations(num_tasks, image_size).repeat(len(seeds), 1, 1, 1))
-    make = {"none": None, "permute": _permute, "invert": _invert, "background": _background}[kind]
-    if make is None:
-        return Shift()
+        names = [f"{180 * task / num_tasks:g} degrees" for task in range(num_tasks)]
+        grid = _rotations(num_tasks, image_size).repeat(len(seeds), 1, 1, 1)
+        return ImageShift(grid=grid, task_names=names, same_for_seeds=True)
+    draw = {"permute": _permute, "invert": _invert, "background": _background}[kind]
     tables: list[dict[str, Tensor]] = []
     for seed in seeds:
         rngs = [generator(Purpose.SHIFT, seed, task) for task in range(num_tasks)]
-        tables += [make(rng, image_size, first=task == 0) for task, rng in enumerate(rngs)]
-    return Shift(**{name: torch.stack([table[name] for table in tables]) for name in tables[0]})
+        tables += [draw(rng, image_size, first=task == 0) for task, rng in enumerate(rngs)]
+    stacked = {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
+    return ImageShift(**stacked, task_names=[f"{kind} {task + 1}" for task in range(num_tasks)])
 
 
 def _rotations(num_tasks: int, image_size: int) -> Tensor:

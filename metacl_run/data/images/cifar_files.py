@@ -20,16 +20,16 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most, regular_file
-from metacl_run.data.files.decoding import resized, stacked
+from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
-from metacl_run.data.sources.catalogue import Catalogue
+from metacl_run.data.sources.base import Catalogue
 
 SIDE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar:
+class CifarFiles:
     """One of the two.
 
     Attributes:
@@ -53,15 +53,15 @@ class Cifar:
         """Where below the data root the folder or the archive may be; torchvision's is directly below."""
         return "", "cifar", self.name.lower()
 
-    def halves(self) -> tuple[Catalogue, Catalogue]:
-        """The training half and the test half; the classes have equally many images."""
+    def parts(self) -> tuple[Catalogue, Catalogue]:
+        """The training part and the test part; the classes have equally many images."""
         groups = [self.name] * len(self.classes)
-        each = [np.full(len(groups), sum(half.values()) // len(groups)) for half in (self.train, self.test)]
-        train, test = (Catalogue(names=self.classes, counts=counts, groups=groups) for counts in each)
+        counts = [np.full(len(groups), sum(files.values()) // len(groups)) for files in (self.train, self.test)]
+        train, test = (Catalogue(names=self.classes, counts=part_counts, groups=groups) for part_counts in counts)
         return train, test
 
 
-CIFAR10 = Cifar(
+CIFAR10 = CifarFiles(
     name="CIFAR10",
     folder="cifar-10-batches-py",
     archive="cifar-10-python.tar.gz",
@@ -70,7 +70,7 @@ CIFAR10 = Cifar(
     labels="labels",
     classes=["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 )
-CIFAR100 = Cifar(
+CIFAR100 = CifarFiles(
     name="CIFAR100",
     folder="cifar-100-python",
     archive="cifar-100-python.tar.gz",
@@ -81,8 +81,8 @@ CIFAR100 = Cifar(
 )
 
 
-def read_cifar(cifar: Cifar, root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [60000, 3, image_size, image_size] uint8 and classes [60000] int64, the training half first.
+def read_cifar(cifar: CifarFiles, root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [60000, 3, image_size, image_size] uint8 and classes [60000] int64, the training part first.
 
     Raises:
         DataError: the files are missing, incomplete or broken.
@@ -105,7 +105,7 @@ def read_cifar(cifar: Cifar, root: str, *, image_size: int, download: bool) -> t
     return pixels, labels
 
 
-def _find(cifar: Cifar, root: Path) -> Path | None:
+def _find(cifar: CifarFiles, root: Path) -> Path | None:
     """The folder, else the archive."""
     for below in cifar.below:
         folder, archive = root / below / cifar.folder, root / below / cifar.archive
@@ -116,7 +116,7 @@ def _find(cifar: Cifar, root: Path) -> Path | None:
     return None
 
 
-def _read(cifar: Cifar, place: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read(cifar: CifarFiles, place: Path) -> tuple[np.ndarray, np.ndarray]:
     """Pixels as they are on file, and classes.
 
     Raises:
@@ -129,14 +129,14 @@ def _read(cifar: Cifar, place: Path) -> tuple[np.ndarray, np.ndarray]:
         pixels.append(x)
         labels.append(y)
     joined, classes = np.concatenate(pixels), np.concatenate(labels)
-    for half, part in zip(cifar.halves(), np.split(classes, [sum(cifar.train.values())]), strict=True):
-        found = np.bincount(part, minlength=len(cifar.classes))
-        if found.tolist() != half.counts.tolist():
-            raise DataError(f"{place}: expected {half.counts[0]} images of every class, found {found.min()} to {found.max()}.")
+    for catalogue, labels in zip(cifar.parts(), np.split(classes, [sum(cifar.train.values())]), strict=True):
+        counts, expected = np.bincount(labels, minlength=len(cifar.classes)), catalogue.counts
+        if counts.tolist() != expected.tolist():
+            raise DataError(f"{place}: expected {expected[0]} images of every class, found {counts.min()} to {counts.max()}.")
     return joined.reshape(-1, 3, SIDE, SIDE), classes
 
 
-def _contents(cifar: Cifar, place: Path, expected: dict[str, int]) -> dict[str, bytes]:
+def _contents(cifar: CifarFiles, place: Path, expected: dict[str, int]) -> dict[str, bytes]:
     """The bytes of every file, from the folder or, without unpacking it, from the archive.
 
     Args:
@@ -156,7 +156,7 @@ def _contents(cifar: Cifar, place: Path, expected: dict[str, int]) -> dict[str, 
     return {name: found[name] for name in expected}
 
 
-def _members(cifar: Cifar, place: Path, most: dict[str, int]) -> dict[str, bytes]:
+def _members(cifar: CifarFiles, place: Path, most: dict[str, int]) -> dict[str, bytes]:
     """The files of the archive that are asked for."""
     whole, found = sum(most.values()), dict[str, bytes]()
     regular_file(place)
@@ -174,7 +174,7 @@ def _members(cifar: Cifar, place: Path, most: dict[str, int]) -> dict[str, bytes
     return found
 
 
-def _unpacked(content: bytes, cifar: Cifar, name: str, images: int) -> tuple[np.ndarray, np.ndarray]:
+def _unpacked(content: bytes, cifar: CifarFiles, name: str, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [images, 3072] uint8 and labels [images] int64 of one file."""
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import regular_file
 from metacl_run.data.files.reading import reading
-from metacl_run.data.files.signatures import LENGTH, likely_kind
+from metacl_run.data.images.signatures import LENGTH, likely_kind
 
 FORMATS = ("PNG", "JPEG")
 MOST_PIXELS = 10**8

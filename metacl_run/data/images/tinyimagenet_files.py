@@ -1,6 +1,6 @@
 """Reads Tiny ImageNet (Le and Yang 2015): 200 classes of ImageNet at 64 x 64, from the folder that its archive unpacks to.
 
-500 training images of each class; the validation images, 50 of each, are the test half here, since the test images have no
+500 training images of each class; the validation images, 50 of each, are the test part here, since the test images have no
 labels. The content is checked by counts, not by checksums.
 """
 
@@ -13,18 +13,18 @@ import numpy as np
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most
 from metacl_run.data.files.cache import cached
-from metacl_run.data.files.decoding import decode, stacked
+from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import listed, reading, stamp, sub_folders
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
-from metacl_run.data.sources.catalogue import Catalogue
+from metacl_run.data.sources.base import Catalogue
 
 FOLDER = "tiny-imagenet-200"
 BELOW = ("", "tiny-imagenet", "tinyimagenet")
 """Where below the data root the folder may be."""
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
 CLASSES, TRAIN_IMAGES, TEST_IMAGES = 200, 500, 50
-"""Classes, and images of each in the two halves."""
+"""Classes, and images of each in the two parts."""
 
 ANNOTATIONS_BYTES = 2**24
 """More than this the file of validation labels does not take; it takes half a MiB."""
@@ -33,7 +33,7 @@ Listing = list[list[Path]]
 """[C] the sorted image files of each class, classes sorted by name."""
 
 
-def tinyimagenet_halves() -> tuple[Catalogue, Catalogue]:
+def tinyimagenet_parts() -> tuple[Catalogue, Catalogue]:
     """What the training and the validation images are of."""
     names, groups = [f"class {number}" for number in range(CLASSES)], [FOLDER] * CLASSES
     each = (np.full(CLASSES, count) for count in (TRAIN_IMAGES, TEST_IMAGES))
@@ -42,7 +42,7 @@ def tinyimagenet_halves() -> tuple[Catalogue, Catalogue]:
 
 
 def read_tinyimagenet(root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [110000, 3, image_size, image_size] uint8 and classes [110000] int64, the training half first, class by class.
+    """Pixels [110000, 3, image_size, image_size] uint8 and classes [110000] int64, the training part first, class by class.
 
     Raises:
         DataError: the folder is missing, incomplete or broken.
@@ -53,18 +53,18 @@ def read_tinyimagenet(root: str, *, image_size: int, download: bool) -> tuple[np
         looked_for=[str(Path(below, FOLDER, what)) for below in BELOW for what in ("train/", "val/val_annotations.txt")],
         find=_find,
         download=_download,
-        verify=_halves,
+        verify=_parts,
         place=FOLDER,
         allowed=download,
     )
-    halves = _halves(folder)
-    files = [file for listing in halves for held in listing for file in held]
+    parts = _parts(folder)
+    files = [file for listing in parts for held in listing for file in held]
 
     def make() -> np.ndarray:
         images = (decode(file, name=str(file), channels=3, image_size=image_size) for file in files)
         return stacked(images, count=len(files), channels=3, image_size=image_size)
 
-    labels = np.concatenate([np.repeat(np.arange(CLASSES), [len(held) for held in listing]) for listing in halves])
+    labels = np.concatenate([np.repeat(np.arange(CLASSES), [len(held) for held in listing]) for listing in parts])
     return cached(["tinyimagenet", image_size, *map(stamp, files)], make), labels
 
 
@@ -80,7 +80,7 @@ def _download(folder: Path) -> None:
     torchvision_datasets().utils.download_and_extract_archive(URL, str(folder), md5=MD5)
 
 
-def _halves(folder: Path) -> tuple[Listing, Listing]:
+def _parts(folder: Path) -> tuple[Listing, Listing]:
     """The training and the validation images, checked by counts.
 
     Raises:
@@ -105,10 +105,10 @@ def _halves(folder: Path) -> tuple[Listing, Listing]:
     if lacking:
         raise DataError(f"{folder / 'val' / 'images' / lacking[0]}: is not there. Half-unpacked?")
     test = [[there[file] for file in sorted(held)] for held in classes.values()]
-    for half, listing, count in ((folder / "train", train, TRAIN_IMAGES), (annotations, test, TEST_IMAGES)):
+    for part, listing, count in ((folder / "train", train, TRAIN_IMAGES), (annotations, test, TEST_IMAGES)):
         for name, held in zip(names, listing, strict=True):
             if len(held) != count:
-                raise DataError(f"{half}: expected {count} images of class {name}, found {len(held)}. Half-unpacked?")
+                raise DataError(f"{part}: expected {count} images of class {name}, found {len(held)}. Half-unpacked?")
     return train, test
 
 

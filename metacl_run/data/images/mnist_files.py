@@ -1,4 +1,4 @@
-"""Reads MNIST from its four IDX files, compressed or not: 70,000 digits of 28 x 28, here with both halves together."""
+"""Reads MNIST from its four IDX files, compressed or not: 70,000 digits of 28 x 28, here with both parts together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import regular_file
-from metacl_run.data.files.decoding import resized, stacked
+from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
-from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.sources.base import Catalogue, LabelledExamples
 
 FOLDERS = ("mnist/MNIST/raw", "MNIST/raw", "mnist", "")
 """Where below the data root the files may be; `MNIST/raw` is torchvision's."""
@@ -28,11 +28,11 @@ SHAPES = {
 DIGITS = np.array([6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958])
 """Images of each digit, train and test together."""
 TRAIN_DIGITS = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
-"""Images of each digit in the training half."""
+"""Images of each digit in the training part."""
 
 
-def mnist_halves() -> tuple[Catalogue, Catalogue]:
-    """The ten digits in the training half and in the test half."""
+def mnist_parts() -> tuple[Catalogue, Catalogue]:
+    """The ten digits in the training part and in the test part."""
     names, groups = [str(digit) for digit in range(10)], ["mnist"] * 10
     train, test = (Catalogue(names=names, counts=each, groups=groups) for each in (TRAIN_DIGITS, DIGITS - TRAIN_DIGITS))
     return train, test
@@ -44,8 +44,8 @@ def mnist_catalogue(most: int) -> Catalogue:
     return Catalogue(names=names, counts=np.minimum(DIGITS, most), groups=["mnist"] * 10)
 
 
-def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Images:
-    """The first `most` images of each digit, training half first, as [N, 1, image_size, image_size] uint8.
+def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> LabelledExamples:
+    """The first `most` images of each digit, training part first, as [N, 1, image_size, image_size] uint8.
 
     Raises:
         DataError: MNIST is missing, incomplete or broken.
@@ -53,11 +53,11 @@ def read_mnist(root: str, *, most: int, image_size: int, download: bool) -> Imag
     train_x, train_y, test_x, test_y = _read(root, download)
     images, labels = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
     chosen = images[np.concatenate([np.flatnonzero(labels == digit)[:most] for digit in range(10)])]
-    return Images(catalogue=mnist_catalogue(most), pixels=_at_size(chosen, image_size))
+    return LabelledExamples(catalogue=mnist_catalogue(most), x=_at_size(chosen, image_size))
 
 
-def read_mnist_halves(root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images [60000, 1, image_size, image_size] uint8 and labels [60000] int64, then the 10,000 of the test half.
+def read_mnist_parts(root: str, *, image_size: int, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images [60000, 1, image_size, image_size] uint8 and labels [60000] int64, then the 10,000 of the test part.
 
     Raises:
         DataError: MNIST is missing, incomplete or broken.
@@ -74,7 +74,7 @@ def _at_size(images: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images and labels of the training half, then of the test half, checked by counts."""
+    """Images and labels of the training part, then of the test part, checked by counts."""
     files = find_or_fetch(
         root,
         name="MNIST",
@@ -86,10 +86,10 @@ def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray
         allowed=download,
     )
     train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
-    for path, labels, half in ((files[1], train_y, TRAIN_DIGITS), (files[3], test_y, DIGITS - TRAIN_DIGITS)):
+    for path, labels, counts in ((files[1], train_y, TRAIN_DIGITS), (files[3], test_y, DIGITS - TRAIN_DIGITS)):
         found = np.bincount(labels, minlength=10)
-        if found.tolist() != half.tolist():
-            raise DataError(f"{path}: expected {half.tolist()} images of the ten digits, found {found.tolist()}.")
+        if found.tolist() != counts.tolist():
+            raise DataError(f"{path}: expected {counts.tolist()} images of the ten digits, found {found.tolist()}.")
     return train_x, train_y, test_x, test_y
 
 

@@ -1,15 +1,15 @@
-"""Draws characters of scripts that do not exist: smooth strokes, written by many hands, anti-aliased.
+"""Draws characters of scripts that do not exist: smooth strokes, written by many writers, anti-aliased.
 
 A script is a style: how many strokes, how they bend, how straight, upright and wide its characters are. A character is
 up to four strokes; each is a walk of control points whose heading turns steadily, which gives hooks, arcs, loops and
-zigzags, and most strokes start on one that is already there. A hand has its own slant, pen and care, and every drawing
+zigzags, and most strokes start on one that is already there. Every writer has a slant, pen and care, and every drawing
 has control points and a pose of its own.
 
 Ink is the line integral of a Gaussian pen along the strokes. A Gaussian factorises into rows and columns, so an image
 is one matrix product [H, points] x [points, W] and needs no distance field. All in float64: results agree between
 machines to far below one grey level, so the uint8 pixels are the same everywhere.
 
-Shapes: G scripts, C characters, H hands, S strokes, K control points of a stroke, P points of all strokes.
+Shapes: G scripts, C characters, H writers, S strokes, K control points of a stroke, P points of all strokes.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def script_sizes(num_classes: int, num_scripts: int) -> np.ndarray:
     return np.full(num_scripts, num_classes // num_scripts) + (np.arange(num_scripts) < num_classes % num_scripts)
 
 
-def draw_glyphs(*, num_classes: int, num_scripts: int, hands: int, image_size: int, seed: int) -> np.ndarray:
+def draw_glyphs(*, num_classes: int, num_scripts: int, writers: int, image_size: int, seed: int) -> np.ndarray:
     """[C * H, 1, image_size, image_size] uint8 drawings, character by character; ink is 255, paper 0."""
-    rng = np.random.default_rng([seed, num_classes, num_scripts, hands])
+    rng = np.random.default_rng([seed, num_classes, num_scripts, writers])
     script = np.repeat(np.arange(num_scripts), script_sizes(num_classes, num_scripts))
     controls, count, straight = _characters(rng, _styles(rng, num_scripts), script)
-    controls, pen = _write(rng, controls, script, hands)
-    count, straight = np.repeat(count, hands), np.repeat(straight, hands)
-    pixels = np.empty((num_classes * hands, 1, image_size, image_size), np.uint8)
+    controls, pen = _write(rng, controls, script, writers)
+    count, straight = np.repeat(count, writers), np.repeat(straight, writers)
+    pixels = np.empty((num_classes * writers, 1, image_size, image_size), np.uint8)
     for strokes in range(1, STROKES + 1):
         alike = np.flatnonzero(count == strokes)
         for part in (alike[i : i + CHUNK] for i in range(0, len(alike), CHUNK)):
@@ -126,8 +126,8 @@ def _characters(rng: np.random.Generator, style: _Style, script: np.ndarray) -> 
     return fitted, count, style.straight[script]
 
 
-def _write(rng: np.random.Generator, controls: np.ndarray, script: np.ndarray, hands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lets every hand write every character.
+def _write(rng: np.random.Generator, controls: np.ndarray, script: np.ndarray, writers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lets every writer write every character.
 
     Args:
         controls: [C, S, K, 2]; script: [C].
@@ -137,24 +137,24 @@ def _write(rng: np.random.Generator, controls: np.ndarray, script: np.ndarray, h
         pen: [C * H] standard deviation of the pen, in the same units.
     """
     num, num_scripts = len(controls), int(script.max()) + 1
-    slant = rng.normal(0, 0.13, (num_scripts, hands))[script]
-    pen = 0.053 * np.exp(rng.normal(0, 0.16, (num_scripts, hands))[script] + rng.normal(0, 0.06, (num, hands)))
-    care = 0.07 * np.exp(rng.normal(0, 0.3, (num_scripts, hands))[script])
+    slant = rng.normal(0, 0.13, (num_scripts, writers))[script]
+    pen = 0.053 * np.exp(rng.normal(0, 0.16, (num_scripts, writers))[script] + rng.normal(0, 0.06, (num, writers)))
+    care = 0.07 * np.exp(rng.normal(0, 0.3, (num_scripts, writers))[script])
 
-    points = np.repeat(controls[:, None], hands, axis=1)  # [C, H, S, K, 2]
+    points = np.repeat(controls[:, None], writers, axis=1)  # [C, H, S, K, 2]
     loose = care[..., None, None, None]
     points = points + 0.8 * loose * rng.normal(size=points.shape)
-    points = points + 1.3 * loose * rng.normal(size=(num, hands, STROKES, 1, 2))  # a stroke moves as a whole, too
-    angle = rng.normal(0, 0.15, (num, hands))
-    scale = 0.7 * np.exp(rng.normal(0, 0.12, (num, hands, 1)) + rng.normal(0, 0.09, (num, hands, 2)))
-    cos, sin, shear = np.cos(angle), np.sin(angle), slant + rng.normal(0, 0.09, (num, hands))
+    points = points + 1.3 * loose * rng.normal(size=(num, writers, STROKES, 1, 2))  # a stroke moves as a whole, too
+    angle = rng.normal(0, 0.15, (num, writers))
+    scale = 0.7 * np.exp(rng.normal(0, 0.12, (num, writers, 1)) + rng.normal(0, 0.09, (num, writers, 2)))
+    cos, sin, shear = np.cos(angle), np.sin(angle), slant + rng.normal(0, 0.09, (num, writers))
     pose = np.stack([np.stack([cos, -sin - shear * cos], -1), np.stack([sin, cos - shear * sin], -1)], -2)
     points = np.einsum("chij,chskj->chski", pose * scale[:, :, None], points)
     points = np.clip(points, -0.95, 0.95)
-    reach = points.reshape(num, hands, -1, 2)
+    reach = points.reshape(num, writers, -1, 2)
     room = np.maximum(0.0, 0.9 - np.abs(reach).max(2))
-    points += (np.clip(rng.normal(0, 0.14, (num, hands, 2)), -room, room))[:, :, None, None]
-    return points.reshape(num * hands, STROKES, CONTROLS, 2), pen.reshape(-1)
+    points += (np.clip(rng.normal(0, 0.14, (num, writers, 2)), -room, room))[:, :, None, None]
+    return points.reshape(num * writers, STROKES, CONTROLS, 2), pen.reshape(-1)
 
 
 def _curves(controls: np.ndarray, straight: np.ndarray) -> np.ndarray:

@@ -1,0 +1,124 @@
+"""Builds components: the dataclass that an option's `_target_` names, filled with the option's settings, all checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metacl_run.config.conversion import convert
+from metacl_run.core.errors import ConfigError, described, faults, keyed, nearest, shown
+
+GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
+RETIRED = {
+    "protocol.transductive": "there is no such setting any more. Where the network has batch norm both are reported: accuracy, "
+    "each query alone with the support set, and transductive_accuracy, all queries together. Leave it out",
+    "data.test_images": "is now called data.test_examples",
+}
+"""Full keys of settings that earlier versions had, and what there is in their place."""
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside the installed package, else beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    packaged = package / "_configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+def build(node: Any, group: str) -> Any:
+    """Builds the component that a node describes: its `_target_` names a dataclass, the other keys are the dataclass's fields.
+
+    Raises:
+        ConfigError: with every mistake in the node.
+    """
+    target = target_of(node, group)
+    return fill(component_class(target, group), {key: value for key, value in node.items() if key != "_target_"}, group)
+
+
+def target_of(node: Any, group: str) -> Any:
+    """The class path of a node. Raises ConfigError where there is none."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ConfigError(f"{group}: has no _target_, the class to build. Choose one: {group}=<option>; `--help` lists them.")
+    return node["_target_"]
+
+
+def fill(cls: type, settings: Any, group: str) -> Any:
+    """Makes a dataclass from settings that have a value for each of its fields.
+
+    Raises:
+        ConfigError: every mistake in the settings: unknown and missing ones, types and bounds; where there is none of these,
+            what the class says of its settings together.
+    """
+    if not isinstance(settings, Mapping):
+        names = ", ".join(field.name for field in dataclasses.fields(cls))
+        first = names.split(",")[0]
+        raise ConfigError(f"{group}={shown(settings)}: must have the settings {names}, as in {group}.{first}=...")
+    values, mistakes = converted(cls, settings, group)
+    fields = setting_types(cls, group)
+    unknown = [unknown_setting(key, settings[key], cls.__name__, list(fields), group) for key in settings if key not in fields]
+    if unknown or mistakes:
+        raise ConfigError("\n".join([*unknown, *mistakes]))
+    return make(cls, values, group)
+
+
+def make(cls: type, values: Mapping[str, Any], group: str) -> Any:
+    """Calls the class with values that are converted already. Raises ConfigError."""
+    with faults(f"{group}: {cls.__name__} cannot be made"), keyed(group):
+        return cls(**values)
+
+
+def setting_types(cls: type, group: str) -> dict[str, Any]:
+    """The types of a dataclass's fields by name, bounds included. Raises ConfigError where they cannot be read."""
+    with faults(f"{group}: the types of {cls.__name__} cannot be read"):
+        types = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: types[field.name] for field in dataclasses.fields(cls)}
+
+
+def converted(cls: type, settings: Mapping[str, Any], group: str, *, but: str = "") -> tuple[dict[str, Any], list[str]]:
+    """The values of a dataclass's fields (all `but` one) in their types, and a message for each that is missing or wrong."""
+    values: dict[str, Any] = {}
+    mistakes = []
+    for name, kind in setting_types(cls, group).items():
+        if name == but:
+            continue
+        if name not in settings:
+            mistakes.append(f"{group}.{name}: is missing; {cls.__name__} needs it")
+            continue
+        try:
+            values[name] = convert(settings[name], kind)
+        except ValueError as error:
+            mistakes.append(f"{group}.{name}={shown(settings[name])}: {error}")
+    return values, mistakes
+
+
+def unknown_setting(name: Any, value: Any, owner: str, known: list[str], group: str) -> str:
+    """What is said of a setting that nothing reads."""
+    if f"{group}.{name}" in RETIRED:
+        return f"{group}.{name}={shown(value)}: {RETIRED[f'{group}.{name}']}"
+    hint = nearest(str(name), known).replace("Did you mean ", f"Did you mean {group}.")
+    return f"{group}.{shown(name)}={shown(value)}: {owner} has no such setting.{hint} It has: {', '.join(known)}"
+
+
+def component_class(target: object, group: str) -> type:
+    """Imports the class at a dotted path and makes sure that it is a component. Raises ConfigError."""
+    where = f"{group}._target_={shown(target)}"
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", str(target)):
+        raise ConfigError(f"{where}: must be a dotted path, package.module.Class")
+    module_name, _, class_name = str(target).rpartition(".")
+    try:
+        with faults(f"{where}: importing {module_name} failed", but=ModuleNotFoundError):
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(f"{where}: importing {module_name} failed: {described(error)}") from None
+        raise ConfigError(f"{where}: there is no module {module_name} to import") from None
+    component = getattr(module, class_name, None)
+    if not (inspect.isclass(component) and dataclasses.is_dataclass(component)):
+        names = [name for name in dir(module) if name != class_name and dataclasses.is_dataclass(getattr(module, name))]
+        raise ConfigError(f"{where}: must name a dataclass in {module_name}.{nearest(class_name, names)}")
+    return component

@@ -1,0 +1,161 @@
+"""The interfaces of a source: what there is, before a stream deals it out to the tasks of a protocol.
+
+A source is settings only. Reading gives plain arrays; an example may be anything that a network takes: an image (uint8), a
+vector of features (float32), token numbers (int64).
+Shapes: C classes, N examples, K points.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+
+
+class Source(abc.ABC):
+    """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
+
+    @property
+    @abc.abstractmethod
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example, as the network receives it."""
+
+
+# ------------------------------------------------------------------------------------------------- labelled examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """The classes of a source, known before an example is read."""
+
+    names: list[str]
+    """[C] names of the classes, for messages."""
+    counts: np.ndarray
+    """[C] int64, examples of each class."""
+    groups: list[str]
+    """[C] the group of each class: an alphabet, a script, a domain."""
+    group_word: str = "groups"
+    """What the groups are called, in the plural."""
+    class_word: str = "classes"
+    """What the classes are called, in the plural."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledExamples:
+    """Examples in memory, with the catalogue of what was really read."""
+
+    catalogue: Catalogue
+    x: np.ndarray
+    """[N, ...] class by class in the order of the catalogue, N = sum of its counts. uint8 stands for numbers in [0, 1]."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read: files that were left out."""
+
+
+class LabelledSource(Source):
+    """Labelled examples by class."""
+
+    shifts: Sequence[str] = ("none",)
+    """The kinds of `task_shift` that this source knows: the values of a stream's setting `shift`."""
+
+    @abc.abstractmethod
+    def catalogue(self) -> Catalogue:
+        """The classes and how many examples each has; may list files, reads no example.
+
+        Raises:
+            DataError: files are missing or not what they should be.
+        """
+
+    @abc.abstractmethod
+    def read(self) -> LabelledExamples:
+        """Reads all examples.
+
+        Raises:
+            DataError: what was looked for, where, why it failed, and what works without it.
+        """
+
+    def task_shift(self, kind: str, *, seeds: Sequence[int], num_tasks: int) -> TaskShift:
+        """The transformation of `kind`, one of `shifts`, that each task of each seed has for itself."""
+        assert kind == "none", f"{type(self).__name__} has no shift {kind}"
+        return NO_SHIFT
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitExamples:
+    """Examples in memory in two parts, the training part first."""
+
+    x: np.ndarray
+    """[N, ...] uint8 (for numbers in [0, 1]), float32 or int64."""
+    y: np.ndarray
+    """[N] int64 classes."""
+    num_train: int
+    """Examples of the training part."""
+
+
+class SplitSource(LabelledSource):
+    """Labelled examples that come in a training part and a test part, both with the same classes."""
+
+    @abc.abstractmethod
+    def parts(self) -> tuple[Catalogue, Catalogue]:
+        """The catalogues of the training part and of the test part. Raises as `catalogue` does."""
+
+    @abc.abstractmethod
+    def read_parts(self) -> SplitExamples:
+        """Reads both parts. Raises as `read` does."""
+
+    def catalogue(self) -> Catalogue:
+        train, test = self.parts()
+        return Catalogue(names=train.names, counts=train.counts + test.counts, groups=train.groups)
+
+    def read(self) -> LabelledExamples:
+        examples = self.read_parts()
+        return LabelledExamples(catalogue=self.catalogue(), x=examples.x[np.argsort(examples.y, kind="stable")])
+
+
+def inputs_of(stored: Tensor) -> Tensor:
+    """Examples as a network receives them: uint8 as float32 in [0, 1], every other type as it is."""
+    return stored.float().div_(255) if stored.dtype == torch.uint8 else stored
+
+
+# --------------------------------------------------------------------------------------------------------- functions
+
+
+class FunctionFamily(Source):
+    """Functions to regress on that are drawn afresh whenever one is needed; nothing is read and nothing is stored."""
+
+    num_parameters: int
+    """Uniform numbers that decide one function."""
+
+    @abc.abstractmethod
+    def check_tasks(self, num_tasks: int) -> None:
+        """Refuses a number of tasks that the family cannot be divided into. Raises SettingError."""
+
+    @abc.abstractmethod
+    def task_names(self, num_tasks: int) -> list[str]:
+        """[num_tasks] names of the tasks, each of which has a part of the family."""
+
+    @abc.abstractmethod
+    def draw(self, tasks: np.ndarray, num_tasks: int, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluates one function for every entry of `tasks`.
+
+        Args:
+            tasks: [...] int, the task that a function belongs to.
+            num_tasks: tasks that the family is divided into.
+            uniforms: [..., num_parameters + K] in [0, 1).
+
+        Returns:
+            Inputs [..., K, *example_shape] and targets [..., K, dimensions], both float64.
+        """
+
+
+class FunctionSource(Source):
+    """Functions to regress on, each with a fixed set of examples."""
+
+    @abc.abstractmethod
+    def draw(self, functions: int, examples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs [functions, examples, *example_shape] and targets [functions, examples, dimensions], both float64."""

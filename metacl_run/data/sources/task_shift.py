@@ -1,0 +1,48 @@
+"""The interface of a shift: a transformation that every task has for itself, so that the tasks of a stream differ.
+
+Shapes: B examples, R seeds, T tasks. Tables have a row for each seed and task: row r * T + t.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class TaskShift(abc.ABC):
+    """The shifts of all tasks of all seeds."""
+
+    changes: bool = True
+    """Whether it changes anything."""
+    is_gather: bool = False
+    """Whether it only reorders numbers: cheap enough to be applied whenever examples are gathered."""
+    same_for_seeds: bool = False
+    """Whether a task has the same shift for every seed."""
+    task_names: Sequence[str] = ()
+    """[T] names of the tasks after their shifts; empty where there is no shift."""
+
+    @abc.abstractmethod
+    def to(self, device: torch.device) -> TaskShift:
+        """The same shift with its tables on `device`."""
+
+    @abc.abstractmethod
+    def apply(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Shifts examples [B, ...], float in [0, 1] or as the source has them, each by its row [B] of the tables."""
+
+
+class NoShift(TaskShift):
+    """Leaves every example as it is."""
+
+    changes = False
+
+    def to(self, device: torch.device) -> NoShift:
+        return self
+
+    def apply(self, x: Tensor, rows: Tensor) -> Tensor:
+        return x
+
+
+NO_SHIFT = NoShift()

@@ -1,0 +1,105 @@
+"""Few-shot episodes of classes, task after task: the stream of labelled examples for protocol `continual_meta`."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, get_args
+
+import numpy as np
+import torch
+from annotated_types import Ge
+
+from metacl_run.core.bounds import Classes, Examples, NonNegative
+from metacl_run.core.errors import SettingError, require, require_all
+from metacl_run.data.streams import notes
+from metacl_run.data.streams.base import EpisodeStream, Split
+from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
+from metacl_run.data.streams.episode_pool import ClassEpisodePool, ClassVariants, Members
+from metacl_run.data.streams.task_assignment import split_sizes, task_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassEpisodeStream(ClassTasks, EpisodeStream):
+    """Episodes of classes; leaves differ in how a class can be varied so that it counts as another one."""
+
+    ways: Annotated[Classes, Ge(2)]
+    """Classes in an episode."""
+    shots: Examples
+    """Support examples of each class."""
+    queries: Examples
+    """Query examples of each class."""
+    validation_classes: NonNegative
+    """Classes of each task kept for validation: a number, or a fraction when below 1."""
+    test_classes: NonNegative
+    """Classes of each task kept for test: a number, or a fraction when below 1."""
+    shift: str
+    """A transformation of its own for each task but the first, one of the source's."""
+
+    @abc.abstractmethod
+    def variants(self, split: Split) -> ClassVariants | None:
+        """The ways in which a class may be varied in episodes of a split; None: it is taken as it is."""
+
+    def __post_init__(self) -> None:
+        check_shift(self.shift, self.source)
+        shares = {name: getattr(self, name) for name in ("validation_classes", "test_classes")}
+        allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
+        require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
+
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        catalogue = self.source.catalogue()
+        assignment = self.assignment(catalogue)
+        smallest = assignment.smallest_task(catalogue)
+        sizes = split_sizes(smallest, validation=self.validation_classes, test=self.test_classes)
+        total = f"the smallest task of any seed has {smallest} classes"
+        if sizes["train"] < 1:
+            allowed = f"leaves no class to train on: {total}, and validation_classes={self.validation_classes:g}"
+            raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
+        if split != "train" and sizes[split] == 0:
+            allowed = f"leaves no class to evaluate on: {total}, and the {split} split is evaluated; 0.2 takes a fifth of them"
+            raise SettingError(f"{split}_classes", f"{getattr(self, f'{split}_classes'):g}", allowed)
+        for part in dict.fromkeys(("train", split)):
+            most = f"must be at most {sizes[part]}: {total}, {sizes[part]} of them for {part}"
+            require(self.ways <= sizes[part], "ways", self.ways, most)
+        if replay_classes is not None:
+            most = f"must be at most the {replay_classes} classes of each earlier task in the replay buffer"
+            require(self.ways <= replay_classes, "ways", self.ways, most)
+        fewest = int(np.argmin(catalogue.counts))
+        has = f"class {catalogue.names[fewest]} has {catalogue.counts[fewest]}"
+        most = f"with queries={self.queries} an episode takes up to {examples_per_class} examples of a class, but {has}"
+        require(examples_per_class <= catalogue.counts[fewest], "shots", self.shots, most)
+
+    def load(self, seeds: Sequence[int]) -> ClassEpisodePool:
+        examples = self.source.read()
+        catalogue = examples.catalogue
+        tasks = [self.assign(catalogue, seed) for seed in seeds]
+        used = self.assignment(catalogue).count_classes(catalogue)
+        return ClassEpisodePool(
+            notes=[*examples.notes, *notes.on_unused_classes(catalogue, used)],
+            task_names=[task_names(catalogue, classes) for classes in tasks],
+            ways=self.ways,
+            examples=torch.from_numpy(examples.x),
+            counts=catalogue.counts,
+            members={
+                split: Members.of([[self._splits(classes)[split] for classes in of_seed] for of_seed in tasks])
+                for split in get_args(Split)
+            },
+            variants={split: self.variants(split) for split in get_args(Split)},
+            shift=self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
+        )
+
+    def _splits(self, classes: np.ndarray) -> dict[Split, np.ndarray]:
+        """Cuts a task's classes, which are in random order, into its splits."""
+        sizes = split_sizes(len(classes), validation=self.validation_classes, test=self.test_classes)
+        train, rest = np.split(classes, [sizes["train"]])
+        validation, test = np.split(rest, [sizes["validation"]])
+        return {"train": train, "validation": validation, "test": test}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassEpisodes(ClassEpisodeStream):
+    """Episodes of any labelled examples."""
+
+    def variants(self, split: Split) -> None:
+        return None

@@ -1,0 +1,200 @@
+"""Streams that bring new classes with every task: the streams of labelled examples for protocol `online`.
+
+Split MNIST and split CIFAR are `SplitClassSamples` (Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv
+1904.07734; La-MAML, Gupta et al. 2020, arXiv 2007.13904): a task learns from training examples of its classes and is tested on
+test examples of them. `HeldOutClassSamples` keeps test examples of each class itself, where the source has no test part.
+
+Differences from the published streams:
+ 1. Every task has the same number of training samples, at most as many as any seed's smallest task has, taken evenly from its
+    classes. It matters for MNIST alone, whose digits differ in number; in the other sources a task's examples are all taken.
+ 2. Pixels are scaled to [0, 1] and that is all. La-MAML crops, flips and brightens at random, and normalises the channels.
+ 3. La-MAML keeps a tenth of the training images to choose settings by; here all are there to learn from unless
+    `train_per_task` says less or the protocol's eval_split=validation holds some out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from metacl_run.core.bounds import Count, Examples
+from metacl_run.core.errors import require
+from metacl_run.data.sources.base import Catalogue, SplitSource
+from metacl_run.data.streams import notes
+from metacl_run.data.streams.base import SampleStream, Scenario
+from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
+from metacl_run.data.streams.sample_pool import TableSamplePool
+from metacl_run.data.streams.sample_tables import ClassRows, Outputs, check_sizes, sample_tables
+from metacl_run.data.streams.shifted_pool import shifted_pool
+from metacl_run.data.streams.task_assignment import task_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutClassSamples(ClassTasks, SampleStream):
+    """All classes of every task, learned from all examples but those kept for test.
+
+    Every task gives as many training examples, evenly from its classes, as the smallest task of any seed has.
+    """
+
+    test_examples: Examples
+    """Examples of each class kept for test, drawn by the seed."""
+    scenario: Scenario
+    """Which outputs the classes have, see `sample_tables.Outputs`."""
+    shift: str
+    """A transformation of its own for each task but the first, one of the source's."""
+
+    def __post_init__(self) -> None:
+        check_shift(self.shift, self.source)
+
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
+
+    def count_outputs(self) -> int:
+        return self._outputs(self.source.catalogue()).count()
+
+    def count_samples(self) -> int:
+        catalogue = self.source.catalogue()
+        return min(self.assignment(catalogue).bounds(catalogue, catalogue.counts - self.test_examples)[0])
+
+    def check(self) -> None:
+        catalogue = self.source.catalogue()
+        check_test_examples(self.test_examples, catalogue)
+        check_sizes(self.scenario, self.assignment(catalogue).smallest_task(catalogue))
+        left, most = self.count_samples(), max(self._outputs(catalogue).most)
+        enough = f"leaves {left} examples to learn from to the smallest task, hence to every task; one may have {most} classes"
+        require(left >= most, "test_examples", self.test_examples, enough)
+
+    def load(self, seeds: Sequence[int]) -> TableSamplePool:
+        examples = self.source.read()
+        catalogue = examples.catalogue
+        ends = np.cumsum(catalogue.counts)
+
+        def rows_of(index: int, rng: np.random.Generator) -> ClassRows:
+            rows = rng.permutation(np.arange(ends[index] - catalogue.counts[index], ends[index]))
+            return ClassRows(train=rows[self.test_examples :], test=rows[: self.test_examples])
+
+        tasks = [self.assign(catalogue, seed) for seed in seeds]
+        train, test = sample_tables(
+            tasks,
+            seeds=seeds,
+            outputs=self._outputs(catalogue),
+            rows_of=rows_of,
+            train_per_task=self.count_samples(),
+            test_per_task=None,
+        )
+        available = [[(catalogue.counts[classes] - self.test_examples).sum() for classes in of_seed] for of_seed in tasks]
+        used = self.assignment(catalogue).count_classes(catalogue)
+        return shifted_pool(
+            self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
+            task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
+            masks=self._outputs(catalogue).masks(),
+            examples=torch.from_numpy(examples.x),
+            train=train,
+            test=test,
+            notes=[
+                *examples.notes,
+                *notes.on_unused_classes(catalogue, used),
+                *notes.on_smallest_task(np.array(available), self.count_samples()),
+            ],
+        )
+
+    def _outputs(self, catalogue: Catalogue) -> Outputs:
+        return _outputs(self, self.scenario, catalogue)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitClassSamples(ClassTasks, SampleStream):
+    """A source with a training part and a test part, whose classes are assigned to tasks."""
+
+    source: SplitSource
+    train_per_task: Count | None
+    """Training samples of each task; null: as many as the smallest task of any seed has."""
+    test_per_task: Count | None
+    """Test samples of each task, taken evenly from its classes; null: all."""
+    scenario: Scenario
+    """Which outputs the classes have, see `sample_tables.Outputs`."""
+
+    @property
+    def new_outputs(self) -> bool:
+        return self.scenario == "class"
+
+    def count_outputs(self) -> int:
+        return self._outputs().count()
+
+    def count_samples(self) -> int:
+        return self._fewest()[0] if self.train_per_task is None else self.train_per_task
+
+    def check(self) -> None:
+        outputs = self._outputs()
+        train, _ = self.source.parts()
+        check_sizes(self.scenario, self.assignment(train).smallest_task(train))
+        for name, most in zip(("train_per_task", "test_per_task"), self._fewest(), strict=True):
+            value, least = getattr(self, name), max(outputs.most)
+            allowed = f"must be null, or {least} (the classes of a task) to {most} (examples of the smallest task of any seed)"
+            require(value is None or least <= value <= most, name, value, allowed)
+
+    def load(self, seeds: Sequence[int]) -> TableSamplePool:
+        examples = self.source.read_parts()
+        train_part, test_part = self.source.parts()
+        train_rows = _rows_by_class(examples.y[: examples.num_train], train_part, first=0)
+        test_rows = _rows_by_class(examples.y[examples.num_train :], test_part, first=examples.num_train)
+        tasks = [self.assign(train_part, seed) for seed in seeds]
+        if not self.shuffled:
+            tasks = [[np.sort(classes) for classes in of_seed] for of_seed in tasks]
+        train, test = sample_tables(
+            tasks,
+            seeds=seeds,
+            outputs=self._outputs(),
+            rows_of=lambda index, _: ClassRows(train=train_rows[index], test=test_rows[index]),
+            train_per_task=self.count_samples(),
+            test_per_task=self.test_per_task,
+        )
+        messages = notes.on_unused_classes(train_part, self.assignment(train_part).count_classes(train_part))
+        if self.train_per_task is None:
+            available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
+            messages += notes.on_smallest_task(np.array(available), self.count_samples())
+        return TableSamplePool(
+            task_names=[[_task_name(train_part, classes, number) for number, classes in enumerate(seed)] for seed in tasks],
+            masks=self._outputs().masks(),
+            examples=torch.from_numpy(examples.x),
+            train=train,
+            test_=test,
+            notes=messages,
+        )
+
+    def _outputs(self) -> Outputs:
+        return _outputs(self, self.scenario, self.source.parts()[0])
+
+    def _fewest(self) -> tuple[int, int]:
+        """The fewest training and test examples that a task can get, whatever the seed."""
+        train, test = (min(self.assignment(part).bounds(part, part.counts)[0]) for part in self.source.parts())
+        return train, test
+
+
+def check_test_examples(test_examples: int, catalogue: Catalogue) -> None:
+    """Refuses to keep all examples of a class for test."""
+    fewest = int(np.argmin(catalogue.counts))
+    least = f"must be less than the {catalogue.counts[fewest]} examples of class {catalogue.names[fewest]}"
+    require(test_examples < catalogue.counts[fewest], "test_examples", test_examples, least)
+
+
+def _outputs(stream: ClassTasks, scenario: Scenario, catalogue: Catalogue) -> Outputs:
+    assignment = stream.assignment(catalogue)
+    _, most = assignment.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
+    return Outputs(scenario=scenario, most=most, total=assignment.count_classes(catalogue))
+
+
+def _rows_by_class(labels: np.ndarray, part: Catalogue, *, first: int) -> list[np.ndarray]:
+    """[C] the rows of each class in the part that begins at row `first`."""
+    assert np.bincount(labels, minlength=len(part.names)).tolist() == part.counts.tolist()
+    return np.split(first + np.argsort(labels, kind="stable"), np.cumsum(part.counts)[:-1])
+
+
+def _task_name(catalogue: Catalogue, classes: np.ndarray, number: int) -> str:
+    """The task's classes where they are few, else its number."""
+    names = [catalogue.names[index] for index in classes]
+    return " + ".join(names) if len(names) <= 2 else f"task {number + 1}"

@@ -1,0 +1,97 @@
+"""Few-shot regression, task after task: the stream of a family of functions for protocol `continual_meta`.
+
+An episode is one function, seen at `shots` points. Every episode draws its own, so that every function met is a new one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.core.bounds import Examples, Tasks
+from metacl_run.core.types import Episode
+from metacl_run.data.sources.base import FunctionFamily
+from metacl_run.data.streams.base import EpisodePool, EpisodeStream, Split
+from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.scoring.objectives import REGRESSION, Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionEpisodes(EpisodeStream):
+    """Episodes of functions; nothing is read and nothing is stored."""
+
+    ways = 1
+
+    source: FunctionFamily
+    shots: Examples
+    """Support points of a function."""
+    queries: Examples
+    """Query points of a function."""
+    num_tasks: Tasks
+    """Tasks in the stream."""
+
+    def __post_init__(self) -> None:
+        self.source.check_tasks(self.num_tasks)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
+    @property
+    def objective(self) -> Objective:
+        return REGRESSION
+
+    def count_tasks(self) -> int:
+        return self.num_tasks
+
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        """A function has as many points as are needed, and every split as many functions."""
+
+    def load(self, seeds: Sequence[int]) -> FunctionEpisodePool:
+        names = self.source.task_names(self.num_tasks)
+        return FunctionEpisodePool(
+            task_names=[names] * len(seeds), source=self.source, num_tasks=self.num_tasks, device=torch.device("cpu")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionEpisodePool(EpisodePool):
+    """Draws functions and points. Shapes: R seeds (replicates), E episodes, K points."""
+
+    task_names: list[list[str]]
+    source: FunctionFamily
+    num_tasks: int
+    device: torch.device
+
+    def to(self, device: torch.device) -> FunctionEpisodePool:
+        return dataclasses.replace(self, device=device)
+
+    def sample(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        classes: np.ndarray | None = None,
+        batches: tuple[int, int] | None = None,
+    ) -> Episode:
+        uniforms = np.empty((*tasks.shape, self.source.num_parameters + shots + queries))
+        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
+        for replicate, own in enumerate(rngs):
+            rng = own.spawn(1)[0] if split == "validation" else own  # else it would be the same draws as test
+            rng.random(out=uniforms[replicate])
+            if batches:
+                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
+        x, y = (self._points(values) for values in self.source.draw(tasks, self.num_tasks, uniforms))
+        index = torch.from_numpy(inner).to(self.device)
+        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
+
+    def _points(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self.device, torch.float32)

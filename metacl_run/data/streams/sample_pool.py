@@ -1,0 +1,91 @@
+"""The loaded samples of protocol `online`: one tensor of examples shared by all seeds, and tables of every task's samples.
+
+Shapes: R seeds (replicates), T tasks, N training samples of a task, M most test samples of a task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.core.types import Samples
+from metacl_run.data.sources.base import inputs_of
+from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+from metacl_run.data.streams.base import SamplePool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleTable:
+    """Which stored examples are the samples of every task in one part, training or test."""
+
+    rows: np.ndarray
+    """[R, T, N or M] int64 rows of the examples; beyond `sizes` unused."""
+    labels: np.ndarray
+    """[R, T, N or M] int64."""
+    sizes: np.ndarray
+    """[R, T] int64."""
+    origins: np.ndarray | None = None
+    """[R, T, N or M] int64, the example of the source that each sample shows; None: the same as `rows`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSamplePool(SamplePool):
+    """Gathers samples by index from examples in memory."""
+
+    task_names: list[list[str]]
+    masks: Tensor | None
+    examples: Tensor
+    """[rows, ...] as the source stores them, shifted already where `shift` is not a gather."""
+    train: SampleTable
+    test_: SampleTable
+    shift: TaskShift = NO_SHIFT
+    """Applied whenever samples are gathered."""
+    notes: Sequence[str] = ()
+
+    @property
+    def samples_per_task(self) -> int:  # type: ignore[override]
+        return self.train.rows.shape[2]
+
+    def to(self, device: torch.device) -> TableSamplePool:
+        masks = None if self.masks is None else self.masks.to(device)
+        return dataclasses.replace(self, examples=self.examples.to(device), masks=masks, shift=self.shift.to(device))
+
+    def gather(self, replicate: int, index: np.ndarray) -> Samples:
+        flat = index.reshape(-1)
+        x = self._inputs(self.train.rows[replicate].reshape(-1)[flat])
+        task = torch.from_numpy(flat // self.samples_per_task).to(x.device)
+        x = self.shift.apply(x, replicate * self._num_tasks + task)
+        y = torch.from_numpy(self.train.labels[replicate].reshape(-1)[flat]).to(x.device)
+        return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
+
+    def origins(self, replicate: int) -> np.ndarray:
+        origins = self.train.rows if self.train.origins is None else self.train.origins
+        return origins[replicate].reshape(-1)
+
+    def test(self, task: int, limit: int | None) -> list[Samples]:
+        shared: dict[tuple[bytes, bytes, int], Samples] = {}
+        samples = []
+        for replicate in range(len(self.task_names)):
+            size = int(self.test_.sizes[replicate, task])
+            size = size if limit is None else min(size, limit)
+            rows, labels = self.test_.rows[replicate, task, :size], self.test_.labels[replicate, task, :size]
+            key = (rows.tobytes(), labels.tobytes(), replicate if self.shift.changes else -1)
+            if key not in shared:
+                x = self._inputs(rows)
+                x = self.shift.apply(x, torch.tensor([replicate * self._num_tasks + task], device=x.device))
+                y = torch.from_numpy(labels).to(x.device)
+                shared[key] = Samples(x, y, torch.full_like(y, task))
+            samples.append(shared[key])
+        return samples
+
+    @property
+    def _num_tasks(self) -> int:
+        return len(self.task_names[0])
+
+    def _inputs(self, rows: np.ndarray) -> Tensor:
+        return inputs_of(self.examples.index_select(0, torch.from_numpy(rows).to(self.examples.device)))

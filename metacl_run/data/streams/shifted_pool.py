@@ -1,0 +1,78 @@
+"""A pool of samples whose tasks are seen under their shifts.
+
+A shift that only reorders numbers is applied when samples are gathered; any other once and for all, before the stream starts.
+Shapes: R seeds (replicates), T tasks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.data.sources.base import inputs_of
+from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+from metacl_run.data.streams.sample_pool import SampleTable, TableSamplePool
+
+SHIFTED_AT_ONCE = 1000
+"""Examples shifted at a time; changes no number."""
+
+
+def shifted_pool(
+    shift: TaskShift,
+    *,
+    task_names: list[list[str]],
+    masks: Tensor | None,
+    examples: Tensor,
+    train: SampleTable,
+    test: SampleTable,
+    notes: Sequence[str] = (),
+) -> TableSamplePool:
+    """The samples of both tables, each under the shift of its seed and task.
+
+    Args:
+        shift: of all seeds and tasks.
+        task_names, masks, notes: as `SamplePool` has them.
+        examples: [rows, ...] as the source stores them.
+        train, test: rows of `examples`.
+    """
+    if shift.changes and not shift.is_gather:
+        (shifted, train), (tested, test) = (_shifted_rows(examples, table, shift) for table in (train, test))
+        test = dataclasses.replace(test, rows=test.rows + len(shifted))
+        examples, shift = torch.cat([shifted, tested]), NO_SHIFT
+    return TableSamplePool(
+        task_names=task_names, masks=masks, examples=examples, train=train, test_=test, shift=shift, notes=notes
+    )
+
+
+def _shifted_rows(examples: Tensor, table: SampleTable, shift: TaskShift) -> tuple[Tensor, SampleTable]:
+    """New examples, and the table of their rows. A task's samples that seeds share are stored once."""
+    replicates, tasks, _ = table.rows.shape
+    first_row: dict[tuple[int, bytes], int] = {}
+    parts: list[Tensor] = []
+    rows, length = np.zeros_like(table.rows), 0
+    for replicate in range(replicates):
+        for task in range(tasks):
+            size = table.sizes[replicate, task]
+            wanted = table.rows[replicate, task, :size]
+            key = (task if shift.same_for_seeds else replicate * tasks + task, wanted.tobytes())
+            if key not in first_row:
+                first_row[key] = length
+                parts.append(_shifted(examples, wanted, shift, replicate * tasks + task))
+                length += size
+            rows[replicate, task, :size] = first_row[key] + np.arange(size)
+    return torch.cat(parts), dataclasses.replace(table, rows=rows, origins=table.rows)
+
+
+def _shifted(examples: Tensor, rows: np.ndarray, shift: TaskShift, shift_row: int) -> Tensor:
+    parts = []
+    for index in torch.from_numpy(rows).split(SHIFTED_AT_ONCE):
+        stored = examples.index_select(0, index)
+        shifted = shift.apply(inputs_of(stored), torch.full((len(index),), shift_row))
+        if stored.dtype == torch.uint8:
+            shifted = shifted.mul_(255).round_().clamp_(0, 255)
+        parts.append(shifted.to(stored.dtype))
+    return torch.cat(parts)

@@ -1,0 +1,96 @@
+"""Domain-incremental streams for protocol `online`: the same classes in every task, each task under a shift of its own.
+
+Rotated, permuted and inverted MNIST are these (Lopez-Paz and Ranzato 2017, arXiv 1706.08840; Riemer et al. 2019, arXiv
+1810.11910). Every task takes training examples of its own from the source's training part, and is tested on the same examples
+of its test part.
+
+Differences from the published streams:
+ 1. Angles lie evenly over [0, 180) degrees, task t at 180 * t / T; GEM draws one at random from each of T equal slots, and the
+    files that MER distributes hold one such draw. Training images and permutations are drawn anew for every seed, where those
+    files give all seeds the same.
+ 2. The first task is shown as it is: not permuted, not inverted. To an MLP with exchangeable inputs it is all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from metacl_run.core.bounds import Count, Tasks
+from metacl_run.core.errors import require
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.data.sources.base import SplitExamples, SplitSource
+from metacl_run.data.streams.base import SampleStream
+from metacl_run.data.streams.class_tasks import check_shift
+from metacl_run.data.streams.sample_pool import SampleTable, TableSamplePool
+from metacl_run.data.streams.shifted_pool import shifted_pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftedSamples(SampleStream):
+    """A source whose examples every task shows in its own way."""
+
+    source: SplitSource
+    num_tasks: Tasks
+    """Tasks in the stream."""
+    train_per_task: Count
+    """Training samples of each task."""
+    test_per_task: Count | None
+    """Test samples of each task; null: all of the source's test part."""
+    shift: str
+    """What differs between tasks, one of the source's shifts but none."""
+
+    def __post_init__(self) -> None:
+        check_shift(self.shift, self.source)
+        require(self.shift != "none", "shift", self.shift, "must not be none: all tasks would be the same")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
+    def count_tasks(self) -> int:
+        return self.num_tasks
+
+    def count_outputs(self) -> int:
+        return len(self.source.parts()[0].names)
+
+    def count_samples(self) -> int:
+        return self.train_per_task
+
+    def check(self) -> None:
+        names = "train_per_task", "test_per_task"
+        for name, part in zip(names, self.source.parts(), strict=True):
+            value, most = getattr(self, name), int(part.counts.sum())
+            require(value is None or value <= most, name, value, f"must be at most the {most} examples of that part")
+
+    def load(self, seeds: Sequence[int]) -> TableSamplePool:
+        examples = self.source.read_parts()
+        rows = [self._draw_rows(examples, seed) for seed in seeds]
+        train, test = (np.stack(part) for part in zip(*rows, strict=True))
+        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=self.num_tasks)
+        return shifted_pool(
+            shift,
+            task_names=[list(shift.task_names) for _ in seeds],
+            masks=None,
+            examples=torch.from_numpy(examples.x),
+            train=_table(train, examples.y),
+            test=_table(test, examples.y),
+        )
+
+    def _draw_rows(self, examples: SplitExamples, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """[T, N] training rows of each task, in the order they come, and [T, M] test rows, the same for every task."""
+        num_train, num_test = examples.num_train, len(examples.y) - examples.num_train
+        train = [
+            generator(Purpose.SAMPLES, seed, task).choice(num_train, self.train_per_task, replace=False)
+            for task in range(self.num_tasks)
+        ]
+        count = num_test if self.test_per_task is None else self.test_per_task
+        order = generator(Purpose.SAMPLES, 0, self.num_tasks).permutation(num_test)  # the same for every seed
+        return np.stack(train), num_train + np.tile(order[:count], (self.num_tasks, 1))
+
+
+def _table(rows: np.ndarray, labels: np.ndarray) -> SampleTable:
+    return SampleTable(rows=rows, labels=labels[rows].astype(np.int64), sizes=np.full(rows.shape[:2], rows.shape[2]))
