@@ -13,8 +13,19 @@ from hydra._internal.utils import _run_hydra
 
 from metacl_run import __version__
 from metacl_run.config import arguments, help
-from metacl_run.config.compose import CONFIG_NAME, compose_command, compose_job, expand, experiment_of, hydra_errors, split
-from metacl_run.config.load import Experiment, config_dir
+from metacl_run.config.components import config_dir
+from metacl_run.config.compose import (
+    CONFIG_NAME,
+    composable,
+    compose_command,
+    compose_job,
+    config_text,
+    expand,
+    experiment_of,
+    hydra_errors,
+    split,
+)
+from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
@@ -123,8 +134,13 @@ def inform(given: argparse.Namespace) -> int:
         (job,) = expand(given.overrides, given.config_dir, multirun=False)
         print(help.text(compose_job(job, given.config_dir)[1], given.config_dir))
         return 0
+    if given.cfg == "job":
+        (job,) = expand(given.overrides, given.config_dir, multirun=False)
+        print(config_text(job, given.config_dir, package=given.package, resolve=given.resolve))
+        return 0
     if not given.shell_completion:
         expand(given.overrides, given.config_dir, multirun=False)
+        given.overrides = composable(given.overrides, given.config_dir)
     with hydra_errors(given.config_dir), _errors_from_hydra():
         try:
             _run_hydra(

@@ -214,7 +214,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "score": experiment.protocol.objective(experiment.data).score_name,
         "command": experiment.command,
         "config": experiment.resolved,
-        "without_effect": experiment.without_effect,
+        "without_effect": experiment.ignored_by_run_id,
     }
 
 

@@ -44,7 +44,7 @@ def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any
     from metacl_run.config.load import load
     from metacl_run.models.base import Network, initial_params
 
-    experiment = load(*compose_job(["data=split_glyphs", "data.images_per_class=20", *STEPS[name]["overrides"], *more]))
+    experiment = load(*compose_job(["data=split_glyphs", "data.examples_per_class=20", *STEPS[name]["overrides"], *more]))
     shape = experiment.data.input_shape
     module, params = initial_params(experiment.model, shape, OUTPUTS, 0, dtype)
     return experiment.algo, Network(module, OUTPUTS), params, shape
@@ -176,10 +176,10 @@ def released_step_job(name: str) -> tuple[Callable[[], float], Callable[[], list
 
 
 def pool_of(shape: tuple[int, ...]) -> Any:
-    from metacl_run.data.streams.class_pool import ClassPool
+    from metacl_run.data.streams.class_concepts import ClassConceptPool
 
     pixels = torch.randint(256, (POOL * 20, *shape), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
-    return ClassPool(pixels=pixels, starts=np.arange(POOL) * 20, meta_train=0)
+    return ClassConceptPool(pixels=pixels, starts=np.arange(POOL) * 20, meta_train=0)
 
 
 def our_test_job() -> Callable[[], float]:

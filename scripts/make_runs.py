@@ -48,7 +48,7 @@ def make(folder: Path, count: int) -> None:
             "score": "accuracy",
             "command": "made up",
             "config": config,
-            "without_effect": base.without_effect,
+            "without_effect": base.ignored_by_run_id,
             "metrics": summarise(matrix),
             "task_names": [[f"task {task + 1}" for task in range(matrix.shape[2])]],
             "warnings": [],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from metacl_run.config.load import config_dir
+from metacl_run.config.components import config_dir
 from metacl_run.layout.grid import to_markdown
 from metacl_run.reproduction.pages import counts, detailed_grid
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, parse

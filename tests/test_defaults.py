@@ -12,7 +12,8 @@ from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load, options_that_are
+from metacl_run.config.load import Experiment, load
+from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
 
 STREAM, EPISODES, SEQUENCES = (options_that_are("algo", kind) for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.config.conversion import convert
-from metacl_run.core.errors import ConfigError, described, faults, keyed, nearest, shown
+from metacl_run.core.errors import ConfigError, described, faults, nearest, prefix_field_errors, shown
 
 GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
 RETIRED = {
@@ -68,7 +68,7 @@ def fill(cls: type, settings: Any, group: str) -> Any:
 
 def make(cls: type, values: Mapping[str, Any], group: str) -> Any:
     """Calls the class with values that are converted already. Raises ConfigError."""
-    with faults(f"{group}: {cls.__name__} cannot be made"), keyed(group):
+    with faults(f"{group}: {cls.__name__} cannot be made"), prefix_field_errors(group):
         return cls(**values)
 
 

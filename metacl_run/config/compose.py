@@ -22,7 +22,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from metacl_run.config.load import Experiment, config_dir, load
+from metacl_run.config.components import config_dir
+from metacl_run.config.load import Experiment, load, run_config
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
 from metacl_run.config.overrides import split as split_overrides
 from metacl_run.core.errors import ConfigError, UserError, nearest, shown
@@ -60,6 +61,25 @@ def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tup
     return config, choices
 
 
+def config_text(overrides: Sequence[str], user_folder: str | None, *, package: str | None, resolve: bool) -> str:
+    """The config of one job as YAML, checked as far as it can be without data.
+
+    Args:
+        package: the part to show, as in "algo"; None: all.
+        resolve: whether references are replaced by what they refer to.
+
+    Raises:
+        ConfigError: every mistake in the settings, or there is no such part.
+    """
+    config: Any = run_config(compose_job(overrides, user_folder)[0])
+    if package is not None:
+        config = OmegaConf.select(config, package)
+        if not OmegaConf.is_config(config):
+            raise ConfigError(f"--package={shown(package)}: the config has no such part; algo, model, data, protocol are parts")
+    with hydra_errors(user_folder):
+        return OmegaConf.to_yaml(config, resolve=resolve).rstrip()
+
+
 def compose_command(overrides: Sequence[str], user_folder: str | None = None) -> dict[str, Any]:
     """The nodes of `COMMAND_NODES`, and under "name" which table was chosen, if one was."""
     config = _composed(overrides, user_folder)
@@ -72,10 +92,20 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
+def composable(overrides: Sequence[str], user_folder: str | None) -> list[str]:
+    """The overrides in the form in which Hydra composes them, unknown settings included. Raises ConfigError."""
+    with _hydra(user_folder) as loader:
+        return _lines(overrides, user_folder, loader)
+
+
+def _lines(overrides: Sequence[str], user_folder: str | None, loader: ConfigLoader) -> list[str]:
+    groups = [*loader.list_groups(""), *_folders(user_folder)]
+    return [forced(read(line, loader), groups) for line in overrides]
+
+
 def _composed(overrides: Sequence[str], user_folder: str | None) -> DictConfig:
     with _hydra(user_folder) as loader:
-        groups = [*loader.list_groups(""), *_folders(user_folder)]
-        lines = [forced(read(line, loader), groups) for line in overrides]
+        lines = _lines(overrides, user_folder, loader)
         with hydra_errors(user_folder, overrides):
             config = compose(CONFIG_NAME, overrides=lines, return_hydra_config=True)
     OmegaConf.set_struct(config, False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from metacl_run.config import arguments
-from metacl_run.config.load import GROUPS, config_dir
+from metacl_run.config.components import GROUPS, config_dir
 
 CHOSEN = (*GROUPS, "experiment", "table")
 """Groups that a user chooses from; `pair` follows from algo and data."""

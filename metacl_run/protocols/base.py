@@ -76,7 +76,7 @@ class Outcome:
         warnings: what the user should know about these numbers.
         forecast: what the memory forecast said.
         chance: the accuracy of a guess; None where it is not one number.
-        forward_transfer: whether `fwt` says something; see `data.streams.base.SampleData.new_outputs`.
+        forward_transfer: whether `fwt` says something; see `data.streams.base.SampleStream.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
         also: further metrics, [R] each by name.

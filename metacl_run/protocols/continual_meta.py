@@ -29,7 +29,7 @@ from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Episode, Params
-from metacl_run.data.streams.base import FewShotData, FewShotStream
+from metacl_run.data.streams.base import EpisodePool, EpisodeStream
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for
 from metacl_run.inner.shards import WHOLE
@@ -64,7 +64,7 @@ class ContinualMeta(Protocol):
 
     kind: ClassVar[ProtocolKind] = "continual_meta"
     learner: ClassVar[type] = EpisodeLearner
-    data: ClassVar[type] = FewShotData
+    data: ClassVar[type] = EpisodeStream
     unit_name: ClassVar[str] = "meta-update"
 
     updates_per_task: Count
@@ -76,10 +76,10 @@ class ContinualMeta(Protocol):
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
-    def objective(self, data: FewShotData) -> Objective:
+    def objective(self, data: EpisodeStream) -> Objective:
         return data.objective
 
-    def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
+    def check(self, algo: EpisodeLearner, model: Model, data: EpisodeStream) -> None:
         shots, queries = training_examples(algo, data)
         with prefix_field_errors("data"):
             earlier = data.count_tasks() - 1
@@ -103,13 +103,13 @@ class ContinualMeta(Protocol):
                 )
         most = max(shots + queries, data.shots + data.queries)
         with prefix_field_errors("data"):
-            data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
+            data.check(examples_per_class=most, replay_classes=kept, split=self.eval_split)
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
 
-    def _check_memory(self, algo: EpisodeLearner, data: FewShotData, examples: int) -> None:
+    def _check_memory(self, algo: EpisodeLearner, data: EpisodeStream, examples: int) -> None:
         pixels, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
         refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * pixels, setting, "a meta-batch of episodes")
         for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
@@ -117,10 +117,10 @@ class ContinualMeta(Protocol):
             key = "algo.inner_steps" if training else "algo.eval_inner_steps"
             refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
 
-    def count_units(self, algo: EpisodeLearner, data: FewShotData) -> int:
+    def count_units(self, algo: EpisodeLearner, data: EpisodeStream) -> int:
         return self.updates_per_task * data.count_tasks()
 
-    def load(self, data: FewShotData, seeds: Sequence[int]) -> FewShotStream:
+    def load(self, data: EpisodeStream, seeds: Sequence[int]) -> EpisodePool:
         return data.load(seeds)
 
     def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
@@ -130,7 +130,7 @@ class ContinualMeta(Protocol):
         return _MetaLoop(self, run).run()
 
 
-def training_examples(algo: EpisodeLearner, data: FewShotData) -> tuple[int, int]:
+def training_examples(algo: EpisodeLearner, data: EpisodeStream) -> tuple[int, int]:
     """(shots, queries) per class of a training episode."""
     shots = data.shots if algo.train_shots is None else algo.train_shots
     return shots, data.queries if algo.train_queries is None else algo.train_queries
@@ -173,7 +173,7 @@ class _MetaLoop(Loop):
 
     def __init__(self, settings: ContinualMeta, run: Run) -> None:
         self.settings, self.algo, self.data = settings, run.algo, run.data
-        self.stream: FewShotStream = run.stream
+        self.stream: EpisodePool = run.stream
         self.objective = run.data.objective
         super().__init__(
             run,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Samples
-from metacl_run.data.streams.base import SampleStream
+from metacl_run.data.streams.base import SamplePool
 
 AT_ONCE = 2000
 """Samples that pass the network together."""
@@ -32,7 +32,7 @@ class HeldOut:
         dtype: of the inputs.
     """
 
-    def __init__(self, stream: SampleStream, num_tasks: int, limit: int | None, dtype: torch.dtype) -> None:
+    def __init__(self, stream: SamplePool, num_tasks: int, limit: int | None, dtype: torch.dtype) -> None:
         self._stream, self._num_tasks, self._limit, self._dtype = stream, num_tasks, limit, dtype
         first = stream.test(0, limit)
         self._largest = max(1, max(len(each.y) for each in first))

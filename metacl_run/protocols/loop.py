@@ -104,7 +104,7 @@ class Loop(abc.ABC):
     """The accuracy of a guess, for whoever reads the scores; None where it is not one number."""
 
     forward_transfer = True
-    """Whether a task's score before it is learned says something; see `data.streams.base.SampleData.new_outputs`."""
+    """Whether a task's score before it is learned says something; see `data.streams.base.SampleStream.new_outputs`."""
 
     probes_look_at_less = False
     """Whether it does. Then, where there are probes within tasks, one is taken at the end of each task as well, for others to

@@ -22,7 +22,7 @@ from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Observation, Params, Samples
-from metacl_run.data.streams.base import SampleData, SampleStream
+from metacl_run.data.streams.base import SamplePool, SampleStream
 from metacl_run.data.streams.validation import ValidationSamples
 from metacl_run.inner.engine import Engine
 from metacl_run.models.base import Model, Network, initial_params
@@ -57,7 +57,7 @@ class Online(Protocol):
 
     kind: ClassVar[ProtocolKind] = "online"
     learner: ClassVar[type] = StreamLearner
-    data: ClassVar[type] = SampleData
+    data: ClassVar[type] = SampleStream
     unit_name: ClassVar[str] = "observation"
 
     eval_split: EvalSplit
@@ -68,13 +68,13 @@ class Online(Protocol):
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
-    def seen(self, data: SampleData) -> SampleData:
+    def seen(self, data: SampleStream) -> SampleStream:
         """The data as the run sees them: without their test half where it is judged on validation."""
         return data if self.eval_split == "test" else ValidationSamples(inner=data)
 
-    def check(self, algo: StreamLearner, model: Model, data: SampleData) -> None:
+    def check(self, algo: StreamLearner, model: Model, data: SampleStream) -> None:
         with prefix_field_errors("data"):
-            data.check_samples()
+            data.check()
             tasks, whole, samples = data.count_tasks(), data.count_samples(), self.seen(data).count_samples()
         if samples < 1:
             raise ConfigError(
@@ -104,11 +104,11 @@ class Online(Protocol):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)
 
-    def count_units(self, algo: StreamLearner, data: SampleData) -> int:
+    def count_units(self, algo: StreamLearner, data: SampleStream) -> int:
         return data.count_tasks() * (self.seen(data).count_samples() // algo.batch_size)
 
-    def load(self, data: SampleData, seeds: Sequence[int]) -> SampleStream:
-        return self.seen(data).load_samples(seeds)
+    def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
+        return self.seen(data).load(seeds)
 
     def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
         if ranks > 1:
@@ -128,7 +128,7 @@ class StreamLoop(Loop):
 
     def __init__(self, settings: Online, run: Run) -> None:
         self.settings, self.algo = settings, run.algo
-        self.stream: SampleStream = run.stream
+        self.stream: SamplePool = run.stream
         self.features_on = f"up to {FEATURE_SAMPLES} {settings.eval_split} samples of each task"
         batch = self.algo.batch_size
         super().__init__(

@@ -1,7 +1,7 @@
 """Which samples of the stream a memory holds at any time, and what is drawn from it: decided by the seed alone.
 
 Neither depends on what is learned, so nothing of it needs a checkpoint: the content before observation u is worked out again
-from the seed. A memory holds numbers of samples (see `data.streams.base.SampleStream`), a learner is handed the
+from the seed. A memory holds numbers of samples (see `data.streams.base.SamplePool`), a learner is handed the
 samples themselves.
 Shapes: M places, B samples of an observation, T tasks, N samples of a task, G draws of K samples.
 """

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from metacl_run.config.load import ConfigError, fill
+from metacl_run.config.components import fill
+from metacl_run.core.errors import ConfigError
 
 Size = Literal["paper", "reduced", "smoke"]
 Unit = Literal["percent", "fraction", "mse"]

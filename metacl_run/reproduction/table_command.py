@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from metacl_run.config.load import ConfigError, fill
+from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts
-from metacl_run.core.errors import DataError, UserError
+from metacl_run.core.errors import ConfigError, DataError, UserError
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
 from metacl_run.reproduction.results import RunOfTable, results

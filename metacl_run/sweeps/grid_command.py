@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacl_run.config.load import ConfigError, fill
+from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts, grid
+from metacl_run.core.errors import ConfigError
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.job import COMPLETED, Job, plan
 from metacl_run.sweeps.listing import listing

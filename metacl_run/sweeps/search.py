@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le
 
 from metacl_run.config.compose import experiment_of
-from metacl_run.config.load import ConfigError, Experiment
+from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts
 from metacl_run.core.bounds import Seed
-from metacl_run.core.errors import UserError, nearest
+from metacl_run.core.errors import ConfigError, UserError, nearest
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.sweeps.job import refusal_of_all
 from metacl_run.sweeps.space import Dimension, space

@@ -16,10 +16,10 @@ from typing import Any
 
 import filelock
 
+from metacl_run.config.components import fill
 from metacl_run.config.compose import experiment_of
-from metacl_run.config.load import ConfigError, fill
 from metacl_run.config.overrides import Parts
-from metacl_run.core.errors import StorageError, UserError
+from metacl_run.core.errors import ConfigError, StorageError, UserError
 from metacl_run.core.files import remove_unfinished, storage_errors
 from metacl_run.storage.archive import read
 from metacl_run.sweeps import sweep

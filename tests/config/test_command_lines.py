@@ -19,7 +19,7 @@ import yaml
 
 from metacl_run import experiment
 from metacl_run.cli import check, exit_status
-from metacl_run.config.load import config_dir
+from metacl_run.config.components import config_dir
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.job import COMPLETED, Ended
 

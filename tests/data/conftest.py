@@ -10,7 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from metacl_run.config.load import component_class, fill
+from metacl_run.config.options import merged
+from metacl_run.config.streams import build_stream, with_stream
 
 PROJECT = Path(__file__).parents[2]
 
@@ -24,17 +25,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make() -> Callable[..., Any]:
-    """Builds a shipped data component with some settings changed: `make("split_glyphs", ways=3)`."""
+    """Builds a shipped stream with some settings changed: `make("split_glyphs", ways=3)`, by default for the first protocol that
+    the option has a stream for: `make("split_glyphs", protocol="online")`."""
 
-    def settings(name: str) -> dict[str, Any]:
-        config = OmegaConf.to_container(OmegaConf.load(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)
-        parents = [parent for parent in config.pop("defaults", []) if isinstance(parent, str) and parent != "_self_"]
-        return {key: value for each in (*map(settings, parents), config) for key, value in each.items()}
-
-    def build(name: str, **changes: object) -> Any:
-        config = settings(name)
-        cls = component_class(config.pop("_target_"), "data")
-        return fill(cls, {**config, **changes}, "data")
+    def build(name: str, protocol: str | None = None, **changes: object) -> Any:
+        config: Any = OmegaConf.to_container(merged(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)
+        kind = protocol or next(iter(config["streams"]))
+        return build_stream(with_stream({**config, **changes}, kind), kind, elsewhere=config["streams"])
 
     return build
 

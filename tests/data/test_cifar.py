@@ -90,8 +90,8 @@ def test_cifar_files_are_colour_planes_in_order(cifar: Path, packed: bool) -> No
 
 def test_split_cifar_keeps_the_halves_and_the_colours(make: Callable[..., Any], cifar: Path) -> None:
     data = make("split_cifar10", root=str(cifar), num_tasks=3, classes_per_task=1)
-    data.check_samples()
-    stream = data.load_samples([0])
+    data.check()
+    stream = data.load([0])
     assert stream.task_names == [["cat", "dog", "frog"]]
     assert data.input_shape == (3, 32, 32)
     samples = stream.gather(0, np.arange(12))

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.config.load import fill
+from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors
-from metacl_run.data.sources.catalogue import Catalogue, Images
-from metacl_run.data.streams.base import SampleStream
-from metacl_run.data.streams.class_stream import ClassStream
-from metacl_run.data.streams.class_tables import Outputs, draw_evenly
-from metacl_run.data.streams.dealing import Dealing
+from metacl_run.data.sources.base import Catalogue, Images
+from metacl_run.data.streams.base import SamplePool
+from metacl_run.data.streams.class_samples import ClassStream
+from metacl_run.data.streams.sample_tables import Outputs, draw_evenly
+from metacl_run.data.streams.task_assignment import Dealing
 from metacl_run.data.streams.image_data import ImageData
 from metacl_run.models.base import Network
 
@@ -68,7 +68,7 @@ def toy(**changes: Any) -> Toy:
     return fill(Toy, {**SETTINGS, **changes}, "data")
 
 
-def shown(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
+def shown(stream: SamplePool, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and labels of a task's training images, in the order they come."""
     count = stream.samples_per_task
     samples = stream.gather(replicate, np.arange(task * count, (task + 1) * count))
@@ -76,7 +76,7 @@ def shown(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, 
     return numbers(samples.x), samples.y.numpy()
 
 
-def examined(stream: SampleStream, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
+def examined(stream: SamplePool, replicate: int, task: int) -> tuple[np.ndarray, np.ndarray]:
     samples = stream.test(task, None)[replicate]
     assert (samples.task == task).all()
     return numbers(samples.x), samples.y.numpy()
@@ -121,8 +121,8 @@ def test_outputs_by_hand() -> None:
 @pytest.mark.parametrize("shuffled", [True, False])
 def test_labels_are_those_of_the_dealt_classes(scenario: str, shuffled: bool) -> None:
     data, seeds = toy(scenario=scenario, shuffled=shuffled), [0, 1, 2]
-    data.check_samples()
-    stream, classes = data.load_samples(seeds), data.read()[1]
+    data.check()
+    stream, classes = data.load(seeds), data.read()[1]
     assert stream.samples_per_task == data.count_samples() == 12 + 13  # of the two smallest classes
     dealt = []
     for replicate in range(3):
@@ -157,9 +157,9 @@ def test_labels_are_those_of_the_dealt_classes(scenario: str, shuffled: bool) ->
 
 def test_a_replicate_is_what_its_seed_loads_alone() -> None:
     data = toy(train_per_task=9, test_per_task=5)
-    together = data.load_samples([4, 7])
+    together = data.load([4, 7])
     for replicate, seed in enumerate((4, 7)):
-        alone = data.load_samples([seed])
+        alone = data.load([seed])
         assert alone.task_names == [together.task_names[replicate]]
         for task in range(3):
             for find in (shown, examined):
@@ -171,7 +171,7 @@ def test_a_replicate_is_what_its_seed_loads_alone() -> None:
 
 def test_all_classes_as_evenly_as_can_be_and_as_many_tasks_as_fill() -> None:
     data = toy(classes_per_task=None, scenario="task")
-    stream = data.load_samples([0])
+    stream = data.load([0])
     assert [len(set(examined(stream, 0, task)[1])) for task in range(3)] == [3, 2, 2]
     assert stream.masks.sum(1).tolist() == [3, 2, 2]
     assert data.count_samples() == 12 + 13  # of a task of two; a task of three gives as many
@@ -182,7 +182,7 @@ def test_all_classes_as_evenly_as_can_be_and_as_many_tasks_as_fill() -> None:
 @pytest.mark.parametrize("limit", [None, 3])
 def test_masked_outputs_cannot_win(limit: int | None) -> None:
     data = toy(scenario="task")
-    stream = data.load_samples([0])
+    stream = data.load([0])
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIDE * SIDE, 6))
     params = {name: 100 * value.detach() for name, value in module.named_parameters()}
@@ -213,7 +213,7 @@ def test_masked_outputs_cannot_win(limit: int | None) -> None:
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^data\.{message}"), prefix_field_errors("data"):
-        toy(**changes).check_samples()
+        toy(**changes).check()
 
 
 # ------------------------------------------------------------------------------------------- few-shot sources as a stream
@@ -245,7 +245,7 @@ def toy_images(**changes: Any) -> ToyImages:
             "test_rotations": False,
             "shift": "none",
             "image_size": SIDE,
-            "test_images": 2,
+            "test_examples": 2,
             "scenario": "class",
             "meta_test_classes": 0.3,
         },
@@ -254,10 +254,10 @@ def toy_images(**changes: Any) -> ToyImages:
 
 
 @pytest.mark.parametrize("scenario", ["domain", "class", "task"])
-def test_images_of_groups_become_a_stream(scenario: str) -> None:
+def test_examples_of_groups_become_a_stream(scenario: str) -> None:
     data, seeds = toy_images(scenario=scenario), range(12)
-    data.check_samples()
-    stream, classes = data.load_samples(seeds), np.repeat(np.arange(9), 6 + np.arange(9))
+    data.check()
+    stream, classes = data.load(seeds), np.repeat(np.arange(9), 6 + np.arange(9))
     assert data.count_samples() == stream.samples_per_task == 4 + (5 + 6)  # groups a and b, two images of each class for test
     assert data.count_outputs() == {"domain": 6, "class": 9, "task": 12}[scenario]
     sizes, kept = set(), []
@@ -290,11 +290,11 @@ def test_images_of_groups_become_a_stream(scenario: str) -> None:
 @pytest.mark.parametrize("shift", ["invert", "permute"])
 def test_a_replicate_of_images_is_what_its_seed_loads_alone(make: Callable[..., Any], shift: str) -> None:
     data = make("split_glyphs", num_classes=24, num_scripts=4, num_tasks=2, images_per_class=7, shift=shift)
-    together = data.load_samples([3, 9])
+    together = data.load([3, 9])
     if shift == "permute":
         assert not torch.equal(together.order[0, 1], together.order[1, 1])
     for replicate, seed in enumerate((3, 9)):
-        alone, index = data.load_samples([seed]), np.arange(2 * 12 * 2)
+        alone, index = data.load([seed]), np.arange(2 * 12 * 2)
         for a, b in zip(together.gather(replicate, index), alone.gather(0, index), strict=True):
             assert torch.equal(a, b)
         for task in range(2):
@@ -304,8 +304,8 @@ def test_a_replicate_of_images_is_what_its_seed_loads_alone(make: Callable[..., 
 
 @pytest.mark.parametrize("shift", ["permute", "rotate"])
 def test_the_shift_of_a_task_is_seen(make: Callable[..., Any], shift: str) -> None:
-    small = {"num_classes": 12, "num_scripts": 2, "num_tasks": 2, "images_per_class": 8, "test_images": 3, "image_size": 12}
-    plain, moved = (make("split_glyphs", **small, shift=kind).load_samples([0]) for kind in ("none", shift))
+    small = {"num_classes": 12, "num_scripts": 2, "num_tasks": 2, "images_per_class": 8, "test_examples": 3, "image_size": 12}
+    plain, moved = (make("split_glyphs", **small, shift=kind).load([0]) for kind in ("none", shift))
     for task in range(2):
         index = np.arange(30 * task, 30 * (task + 1))
         for a, b in ((plain.gather(0, index), moved.gather(0, index)), (plain.test(task, None)[0], moved.test(task, None)[0])):
@@ -322,18 +322,18 @@ def test_the_shift_of_a_task_is_seen(make: Callable[..., Any], shift: str) -> No
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_images": 6}, "test_images=6: must be less than the 6 images of class class 0"),
+        ({"test_examples": 6}, "test_examples=6: must be less than the 6 images of class class 0"),
         ({"scenario": "domian"}, "scenario=domian: must be one of domain, class, task"),
     ],
 )
-def test_images_that_cannot_be_kept(changes: dict[str, Any], message: str) -> None:
+def test_examples_that_cannot_be_kept(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^data\.{message}"), prefix_field_errors("data"):
-        toy_images(**changes).check_samples()
+        toy_images(**changes).check()
 
 
 def test_every_class_of_the_largest_task_needs_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy_images(test_images=5).check_samples()  # groups a and b are left 1 + 2 + 3 images, and d with another has 6 classes
+    toy_images(test_examples=5).check()  # groups a and b are left 1 + 2 + 3 images, and d with another has 6 classes
     few = Catalogue(names=[str(number) for number in range(9)], counts=np.full(9, 6), groups=list("abbccdddd"))
     monkeypatch.setattr(ToyImages, "catalogue", lambda self: few)
-    with pytest.raises(SettingError, match=r"test_images=5: leaves 3 images .* to every task, and one may have 6 classes"):
-        toy_images(test_images=5).check_samples()
+    with pytest.raises(SettingError, match=r"test_examples=5: leaves 3 images .* to every task, and one may have 6 classes"):
+        toy_images(test_examples=5).check()

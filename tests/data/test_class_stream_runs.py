@@ -26,7 +26,7 @@ def mistake(*overrides: str) -> str:
 def test_a_stream_that_does_not_fit_the_algorithm_is_refused() -> None:
     for data in ("rotated_mnist", "split_mnist"):
         text = mistake("algo=maml", f"data={data}")
-        assert f"data={data}: does not fit protocol=continual_meta, which needs a FewShotData; " in text
+        assert f"data={data}: does not fit protocol=continual_meta, which needs a EpisodeStream; " in text
         fitting = "domains, glyphs, image_folder, omniglot, sinusoid, split_glyphs, split_image_folder, split_omniglot"
         assert f"Works with: {fitting}" in text
     check(["algo=er", "data=omniglot"], None)  # one task of all characters
@@ -47,9 +47,9 @@ def test_mistakes_are_one_message(override: str, message: str) -> None:
     assert message in mistake("algo=er", "data=split_mnist", "data.shuffled=true", override)
 
 
-def test_too_many_test_images_are_one_message() -> None:
-    text = mistake("algo=er", "data=split_glyphs", "data.test_images=20")
-    assert "data.test_images=20: must be less than the 20 images of class script 1 character 1" in text
+def test_too_many_test_examples_are_one_message() -> None:
+    text = mistake("algo=er", "data=split_glyphs", "data.test_examples=20")
+    assert "data.test_examples=20: must be less than the 20 images of class script 1 character 1" in text
 
 
 def test_missing_files_are_one_message(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_missing_files_are_one_message(tmp_path: Path) -> None:
         with pytest.raises(
             DataError, match=rf"(?s)^{name} was not found, and data.download is false. Looked for:.*split_glyphs"
         ):
-            built.data.load_samples([0])
+            built.data.load([0])
 
 
 @pytest.mark.parametrize(("scenario", "low", "high"), [("class", 0.0, 0.15), ("task", 0.8, 1.0)])
@@ -67,7 +67,7 @@ def test_digits_are_forgotten_unless_the_task_is_known(
     make: Callable[..., Any], real_data: str, scenario: str, low: float, high: float
 ) -> None:
     data = make("split_mnist", root=real_data, scenario=scenario, train_per_task=400, test_per_task=100)
-    stream = data.load_samples([0])
+    stream = data.load([0])
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
     network, params = Network(module, 10, masks=stream.masks), dict(module.named_parameters())
@@ -94,7 +94,7 @@ def test_real_digits_are_dealt_in_order(make: Callable[..., Any], real_data: str
     assert (
         make("split_mnist", shuffled=True, num_tasks=2, classes_per_task=5).count_samples() == 5421 + 5842 + 5851 + 5918 + 5923
     )
-    stream = data.load_samples([0])
+    stream = data.load([0])
     assert stream.task_names == [["0 + 1", "2 + 3", "4 + 5", "6 + 7", "8 + 9"]]
     sizes = [len(stream.test(task, None)[0].y) for task in range(5)]
     assert sizes == [980 + 1135, 1032 + 1010, 982 + 892, 958 + 1028, 974 + 1009]

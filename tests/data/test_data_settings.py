@@ -41,7 +41,7 @@ def test_only_places_are_left_out_of_the_identity(make: Callable):
 @pytest.mark.parametrize("name", ["glyphs", "split_glyphs"])
 def test_glyph_streams_are_disjoint_complete_and_repeatable(make: Callable, name: str):
     data = make(name, num_classes=200, validation_classes=5)
-    data.check(images_per_class=20, replay_classes=8, split="validation")
+    data.check(examples_per_class=20, replay_classes=8, split="validation")
     one, two = data.load([4, 5]), data.load([5])
     for replicate in range(2):
         held = [
@@ -72,7 +72,7 @@ def test_glyph_streams_are_disjoint_complete_and_repeatable(make: Callable, name
         ({"validation_classes": -1}, "validation_classes=-1: must be at least 0"),
         ({"image_size": 4}, "image_size=4: must be at least 8"),
         ({"num_tasks": 0}, "num_tasks=0: must be at least 1"),
-        ({"test_images": 0}, "test_images=0: must be at least 1"),
+        ({"test_examples": 0}, "test_examples=0: must be at least 1"),
         ({"scenario": "domian"}, "scenario=domian: must be one of domain, class, task"),
         ({"tasks_from": "alphabets"}, "tasks_from=alphabets: must be one of scripts, characters"),
         ({"num_classes": 5}, "num_classes=5: must be at least num_scripts=10"),
@@ -96,7 +96,7 @@ def test_fields_out_of_range(make: Callable, changes: dict[str, object], message
         (
             "split_omniglot",
             {"shots": 19, "queries": 2},
-            {"images_per_class": 21},
+            {"examples_per_class": 21},
             "shots=19: .*21 images .* has 20 images",
         ),
         ("split_omniglot", {}, {"split": "validation"}, "validation_classes=0: leaves no class to evaluate on"),
@@ -109,7 +109,7 @@ def test_what_the_data_cannot_give(make: Callable, name: str, changes: dict, ask
     where = {"root": str(tmp_path / "nowhere")} if name != "split_glyphs" else {}
     data = make(name, **where, **changes)
     with pytest.raises(SettingError, match=message):
-        data.check(**{"images_per_class": 2, "replay_classes": None, "split": "test", **asked})
+        data.check(**{"examples_per_class": 2, "replay_classes": None, "split": "test", **asked})
     assert not (tmp_path / "nowhere").exists()
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import SettingError
-from metacl_run.data.sources.catalogue import Catalogue
-from metacl_run.data.streams.dealing import Dealing, split_sizes
+from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.streams.task_assignment import Dealing, split_sizes
 
 GROUPS = ["a"] * 3 + ["b"] * 8 + ["c"] * 2 + ["d"] * 6 + ["e"] * 5
 CATALOGUE = Catalogue(names=[str(i) for i in range(24)], counts=np.full(24, 20), groups=GROUPS)

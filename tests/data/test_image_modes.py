@@ -103,25 +103,25 @@ CASES: dict[str, tuple[bytes, np.ndarray]] = {
 }
 SETTINGS: dict[str, Any] = {
     **{"image_size": SIDE, "ways": 2, "shots": 1, "queries": 1, "num_tasks": 1, "test_classes": 0.5},
-    **{"test_images": 1, "meta_test_classes": 0.5},
+    **{"test_examples": 1, "meta_test_classes": 0.5},
 }
 
 
 def few_shot(data: Any) -> np.ndarray:
-    data.check(images_per_class=2, replay_classes=None, split="test")
+    data.check(examples_per_class=2, replay_classes=None, split="test")
     episode = data.load([0]).sample(np.array([[0, 0]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
     return episode.support_x.numpy()
 
 
 def online(data: Any) -> np.ndarray:
-    data.check_samples()
-    stream = data.load_samples([0])
+    data.check()
+    stream = data.load([0])
     return np.concatenate([stream.gather(0, np.arange(stream.samples_per_task)).x, stream.test(0, None)[0].x])
 
 
 def sequences(data: Any) -> np.ndarray:
-    data.check_concepts(2)
-    pool = data.load_concepts()
+    data.check(2)
+    pool = data.load([0])
     return np.concatenate(
         [pool.gather(half, np.arange(2), np.arange(2), np.arange(2))[0] for half in ("meta_train", "meta_test")]
     )

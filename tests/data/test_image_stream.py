@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.data.streams.image_stream import ImageStream, Members
-from metacl_run.data.streams.shift import Shift, make_shift
+from metacl_run.data.streams.episode_pool import ClassEpisodePool, Members
+from metacl_run.data.images.shift import Shift, make_shift
 
 COUNTS = np.array([4, 9, 6, 5, 7, 4, 12, 5])
 SIDE = 8
 
 
-def stream(*, turned: bool = False, shift: Shift | None = None, replicates: tuple[int, ...] = (0, 1, 2)) -> ImageStream:
+def stream(*, turned: bool = False, shift: Shift | None = None, replicates: tuple[int, ...] = (0, 1, 2)) -> ClassEpisodePool:
     """Image i of class c is grey level 10 * c + i in its first pixel, and the turn shows in where that pixel lies.
 
     Two tasks; replicate r's classes are those of replicate 0 in an order of its own.
@@ -21,7 +21,7 @@ def stream(*, turned: bool = False, shift: Shift | None = None, replicates: tupl
     classes = [[np.roll([0, 1, 2, 3, 4], r), np.array([5, 6, 7])] for r in replicates]
     members = Members.of(classes, turned=turned)
     shift = shift or Shift()
-    return ImageStream(
+    return ClassEpisodePool(
         task_names=[["a", "b"] for _ in replicates],
         ways=3,
         pixels=pixels,

@@ -30,7 +30,7 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_images_lie_by_digit(small_mnist: Path):
+def test_examples_lie_by_digit(small_mnist: Path):
     images = read_mnist(str(small_mnist), most=3, image_size=28, download=False)
     assert images.pixels.shape == (30, 1, 28, 28)
     assert images.pixels[:, 0, 5, 5].tolist() == [digit + 10 * i for digit in range(10) for i in range(3)]
@@ -68,7 +68,7 @@ def test_missing_mnist_is_one_message(tmp_path: Path):
 def test_real_domains(make: Callable, real_data: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("METACL_CACHE")
     data = make("domains", root=real_data, glyph_classes=60)
-    data.check(images_per_class=2, replay_classes=None, split="test")
+    data.check(examples_per_class=2, replay_classes=None, split="test")
     stream = data.load([0])
     assert stream.task_names == [["glyphs", "omniglot", "mnist"]]
     assert [stream.num_classes(0, task, "test") for task in range(3)] == [30, 812, 5]

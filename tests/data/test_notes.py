@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from metacl_run.config.load import Experiment
-from metacl_run.data.sources.catalogue import Catalogue, Images
+from metacl_run.data.sources.base import Catalogue, Images
 from metacl_run.data.streams import notes
 from metacl_run.experiment import run
 from metacl_run.protocols.loop import Loop
@@ -58,7 +58,7 @@ PLAIN, WHITE, BLACK = NOISE.integers(0, 256, (1, 4, 4)), np.full((1, 4, 4), 255)
         ),
     ],
 )
-def test_images_in_which_nothing_can_be_seen(classes: list[list[np.ndarray]], said: list[str]) -> None:
+def test_examples_in_which_nothing_can_be_seen(classes: list[list[np.ndarray]], said: list[str]) -> None:
     found = notes.on_pixels(images(*classes))
     assert len(found) == len(said)
     assert all(expected in note for expected, note in zip(said, found, strict=True))
@@ -83,21 +83,21 @@ def test_files_that_are_not_read(make: Callable[..., Any], tmp_path: Path) -> No
 
 def test_samples_beyond_the_smallest_task() -> None:
     """Of the toy's seven classes, which have 12 to 18 training images, three tasks of two: 25, 29 and 33."""
-    stream = toy(shuffled=False).load_samples([0])
+    stream = toy(shuffled=False).load([0])
     assert stream.samples_per_task == 25
     assert stream.notes == [
         "1 of 7 classes fill no task and are left out",
         "12 of 87 training samples are left out: every task takes 25, as many as the smallest task that a seed can deal, while "
         "the largest here has 33",
     ]
-    assert not toy(num_tasks=1, classes_per_task=None, train_per_task=9).load_samples([0]).notes  # as was asked
+    assert not toy(num_tasks=1, classes_per_task=None, train_per_task=9).load([0]).notes  # as was asked
 
 
-def test_images_beyond_the_smallest_class(make: Callable[..., Any], tmp_path: Path) -> None:
+def test_examples_beyond_the_smallest_class(make: Callable[..., Any], tmp_path: Path) -> None:
     data = make(
-        "image_folder", root=str(fill(tmp_path / "images", [4, 6, 9])), image_size=8, test_images=1, meta_test_classes=1
+        "image_folder", root=str(fill(tmp_path / "images", [4, 6, 9])), image_size=8, test_examples=1, meta_test_classes=1
     )
-    (note,) = data.load_concepts().notes
+    (note,) = data.load([0]).notes
     assert note == "7 of 19 images are left out: every class gives 4, as many as the one with the fewest has"
     assert not make("image_folder", root=data.root, image_size=8, channels=1, test_classes=1, ways=2).load([0]).notes
 
@@ -107,7 +107,7 @@ def test_a_run_says_each_once(
 ) -> None:
     root = fill(tmp_path / "images", [4, 6, 9, 5])
     (root / "class0" / "a.webp").write_bytes(b"")
-    settings = ["data.num_tasks=2", "data.image_size=8", "data.test_images=2", "algo.batch_size=2", f"data.root={root}"]
+    settings = ["data.num_tasks=2", "data.image_size=8", "data.test_examples=2", "algo.batch_size=2", f"data.root={root}"]
     monkeypatch.delenv("METACL_CACHE")  # compiling the kernels takes seconds: share the user's cache
     monkeypatch.setattr(figures, "draw", lambda directory: None)  # they take seconds, and say nothing on the terminal
     monkeypatch.setattr(report, "write", lambda directory: None)

@@ -211,12 +211,12 @@ def test_what_systems_leave_behind_is_passed_over(make: Callable[..., Any], tmp_
     assert not images.notes
 
 
-def test_a_class_too_small_for_its_test_images_is_named(make: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_class_too_small_for_its_test_examples_is_named(make: Callable[..., Any], tmp_path: Path) -> None:
     root = folder_of(tmp_path / "images", GOOD)
-    data = make("image_folder", root=str(root), **{**SETTINGS, "test_images": 3})
-    for check in (data.check_samples, lambda: data.check_concepts(2)):
+    data = make("image_folder", root=str(root), **{**SETTINGS, "test_examples": 3})
+    for check in (data.check_samples, lambda: data.check(2)):
         with pytest.raises(
-            (SettingError, ConfigError), match=r"test_images=3: must be less than the 3 images of class .*class0"
+            (SettingError, ConfigError), match=r"test_examples=3: must be less than the 3 images of class .*class0"
         ):
             check()
 

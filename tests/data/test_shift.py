@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from metacl_run.data.streams.shift import BRIGHTEST, Shift, make_shift
+from metacl_run.data.images.shift import BRIGHTEST, Shift, make_shift
 
 KINDS = ["none", "rotate", "permute", "invert", "background"]
 IMAGES = torch.rand(6, 3, 28, 28, generator=torch.Generator().manual_seed(0))

@@ -10,11 +10,11 @@ import torch
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode
-from metacl_run.data.sources.sinusoid import SineStream
+from metacl_run.data.streams.function_episodes import FunctionEpisodePool
 from metacl_run.scoring.objectives import REGRESSION
 
 
-def drawn(stream: SineStream, tasks: list[int], *, seeds: tuple[int, ...] = (0,), split: str = "train", **asked) -> Episode:
+def drawn(stream: FunctionEpisodePool, tasks: list[int], *, seeds: tuple[int, ...] = (0,), split: str = "train", **asked) -> Episode:
     """[R, E] episodes; the same tasks for every replicate."""
     rngs = [np.random.default_rng(seed) for seed in seeds]
     return stream.sample(np.array([tasks] * len(seeds)), split, **{"shots": 4, "queries": 6, "rngs": rngs, **asked})

@@ -47,8 +47,8 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_tinyimagenet_halves_and_colours(make: Callable[..., Any], tiny: Path) -> None:
     data = make("split_tinyimagenet", root=str(tiny), num_tasks=1, classes_per_task=2, shuffled=False)
-    data.check_samples()
-    stream = data.load_samples([0])
+    data.check()
+    stream = data.load([0])
     assert stream.pixels.shape == (10, 3, 64, 64)
     assert stream.samples_per_task == 6
     for samples in (stream.gather(0, np.arange(6)), stream.test(0, None)[0]):

@@ -11,18 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
-from metacl_run.config.load import options_that_are
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import DataError
 from metacl_run.core.types import Samples
-from metacl_run.data.sources.catalogue import Images
-from metacl_run.data.sources.incremental_sine import SinePool
+from metacl_run.data.sources.base import Images
+from metacl_run.data.streams.function_concepts import FunctionConceptPool
 from metacl_run.data.streams import validation
-from metacl_run.data.streams.base import ConceptData, SampleData, SampleStream
-from metacl_run.data.streams.class_pool import ClassPool
-from metacl_run.data.streams.class_stream import ClassStream
+from metacl_run.data.streams.base import ConceptStream, SampleStream, SamplePool
+from metacl_run.data.streams.class_concepts import ClassConceptPool
+from metacl_run.data.streams.class_samples import ClassStream
 from metacl_run.data.streams.image_data import ImageData
-from metacl_run.data.streams.shift import make_shift
-from metacl_run.data.streams.shifted_images import LabelledImages, ShiftedImages
+from metacl_run.data.images.shift import make_shift
+from metacl_run.data.streams.shifted_samples import LabelledImages, ShiftedImages
 from metacl_run.data.streams.validation import ValidationConcepts, ValidationSamples, held_out
 
 SMALLER: dict[type, dict[str, Any]] = {
@@ -33,7 +33,7 @@ SMALLER: dict[type, dict[str, Any]] = {
 """By what an option is: settings that make it small, and leave an image's pixels to be told from each other."""
 
 
-class Stub(SampleStream):
+class Stub(SamplePool):
     """Two tasks; only the images are asked for."""
 
     def __init__(self, tasks: Sequence[Sequence[int]]) -> None:
@@ -124,7 +124,7 @@ def marked_data(make: Callable[..., Any], folder: Path, monkeypatch: pytest.Monk
     def build(name: str) -> Any:
         data = make(name, **({"root": str(folder)} if "image_folder" in name else {}))
         changes = next(settings for kind, settings in SMALLER.items() if isinstance(data, kind))
-        own = {"root": str(folder), "test_images": 1} if "image_folder" in name else {}
+        own = {"root": str(folder), "test_examples": 1} if "image_folder" in name else {}
         data = make(name, **changes, **own)
         if isinstance(data, ClassStream):
             labels = np.concatenate([np.repeat(np.arange(len(half.counts)), half.counts) for half in data.halves()])
@@ -142,13 +142,13 @@ def marked_data(make: Callable[..., Any], folder: Path, monkeypatch: pytest.Monk
     return build
 
 
-@pytest.mark.parametrize("name", options_that_are("data", SampleData))
+@pytest.mark.parametrize("name", options_that_are("data", SampleStream))
 def test_no_image_is_both_learned_from_and_judged_on_and_none_is_of_test(
     name: str, marked_data: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = marked_data(name)
     seen = ValidationSamples(inner=data)
-    whole, stream = data.load_samples([3, 5]), seen.load_samples([3, 5])
+    whole, stream = data.load([3, 5]), seen.load([3, 5])
     tasks, each = len(whole.task_names[0]), seen.count_samples()
     assert stream.samples_per_task == each == whole.samples_per_task - held_out(whole.samples_per_task)
     assert (stream.task_names, seen.count_tasks(), seen.count_outputs()) == (whole.task_names, tasks, data.count_outputs())
@@ -175,13 +175,13 @@ def test_no_image_is_both_learned_from_and_judged_on_and_none_is_of_test(
             part = stream.test(task, 3)[replicate]
             assert torch.equal(part.x, samples.x[:3])
             assert torch.equal(part.y, samples.y[:3])
-    alone = seen.load_samples([5])
+    alone = seen.load([5])
     assert torch.equal(alone.gather(0, np.arange(each)).x, stream.gather(1, np.arange(each)).x)
     assert torch.equal(alone.test(tasks - 1, None)[0].x, stream.test(tasks - 1, None)[1].x)
 
 
 def test_tasks_that_share_most_images_keep_most_of_what_is_held_out(make: Callable[..., Any]) -> None:
-    stream = ValidationSamples(inner=make("rotated_digits", image_size=8)).load_samples(
+    stream = ValidationSamples(inner=make("rotated_digits", image_size=8)).load(
         [0]
     )  # 400 of 1000 for each of ten tasks
     sizes = [len(stream.test(task, None)[0].y) for task in range(10)]
@@ -191,7 +191,7 @@ def test_tasks_that_share_most_images_keep_most_of_what_is_held_out(make: Callab
 
 def test_held_out_images_are_seen_under_the_shift_of_their_task(make: Callable[..., Any]) -> None:
     data = make("rotated_digits", num_tasks=3, train_per_task=50, image_size=14)
-    stream, images = ValidationSamples(inner=data).load_samples([4]), data.read()
+    stream, images = ValidationSamples(inner=data).load([4]), data.read()
     shift = make_shift("rotate", seeds=[4], num_tasks=3, image_size=14)
     for task in range(3):
         found = stream.test(task, 5)[0]
@@ -204,22 +204,22 @@ def test_held_out_images_are_seen_under_the_shift_of_their_task(make: Callable[.
 # -------------------------------------------------------------------------------------------------------- shipped pools
 
 
-@pytest.mark.parametrize("name", options_that_are("data", ConceptData))
+@pytest.mark.parametrize("name", options_that_are("data", ConceptStream))
 def test_the_last_meta_train_concepts_are_held_out_and_those_of_meta_test_out_of_reach(
     name: str, make: Callable[..., Any], marked_data: Callable[[str], Any]
 ) -> None:
     """As if the meta-test concepts had never been there."""
     data = make(name) if name == "incremental_sine" else marked_data(name)
-    total, whole = data.count_concepts("meta_train"), data.load_concepts()
+    total, whole = data.count_concepts("meta_train"), data.load([0])
     seen = ValidationConcepts(inner=data, least=2)
     left, held = seen.count_concepts("meta_train"), seen.count_concepts("meta_test")
     assert (held, left) == (max(2, total // 5), total - max(2, total // 5))
     cut: Any = (
-        SinePool(x=whole.x[:total], y=whole.y[:total], meta_train=left, together=whole.together)
-        if isinstance(whole, SinePool)
-        else ClassPool(pixels=whole.pixels[: whole.starts[total]], starts=whole.starts[:total], meta_train=left)
+        FunctionConceptPool(x=whole.x[:total], y=whole.y[:total], meta_train=left, together=whole.together)
+        if isinstance(whole, FunctionConceptPool)
+        else ClassConceptPool(pixels=whole.pixels[: whole.starts[total]], starts=whole.starts[:total], meta_train=left)
     )
-    pool = seen.load_concepts()
+    pool = seen.load([0])
     assert pool.place_matters == whole.place_matters
     for half, count in (("meta_train", left), ("meta_test", held)):
         concepts = np.array([0, count // 2, count - 1])

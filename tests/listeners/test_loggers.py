@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metacl_run.config.load import fill
+from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError
 from metacl_run.listeners.fault_tolerant import Forgiving
 from metacl_run.listeners.tensorboard_listener import TensorBoardLogger

@@ -254,7 +254,7 @@ def test_the_last_record_of_a_stream_follows_from_the_checkpoint(experiment: Cal
     last, content = insights(built.directory)[-1], checkpoint(built.directory)
     params = grown({name: value[0] for name, value in content["state"]["params"].items()})
     module, _ = initial_params(built.model, built.data.input_shape, 10, 0, torch.float64)
-    stream = built.data.load_samples([0])
+    stream = built.data.load([0])
 
     def gradient(task: int) -> tuple[Tensor, ...]:
         order = randomness.generator(Purpose.INSIGHT, 0, task).permutation(40)
@@ -346,7 +346,7 @@ def test_where_probes_look_at_less_one_is_taken_at_the_end_of_a_task_too(experim
     assert [("probe" in record) for record in evaluations] == [record["row"] is not None for record in evaluations]
     params = {name: value[0] for name, value in checkpoint(built.directory)["state"]["params"].items()}
     module, _ = initial_params(built.model, built.data.input_shape, 10, 0, torch.float32)
-    for task, samples in enumerate(each[0] for each in (built.data.load_samples([0]).test(task, None) for task in range(3))):
+    for task, samples in enumerate(each[0] for each in (built.data.load([0]).test(task, None) for task in range(3))):
         right = (torch.func.functional_call(module, params, (samples.x,)).argmax(1) == samples.y).double()
         assert evaluations[-1]["accuracy"][0][task] == pytest.approx(float(right.mean()))
         assert evaluations[-1]["probe"][0][task] == pytest.approx(float(right[:7].mean()))

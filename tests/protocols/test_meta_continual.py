@@ -14,7 +14,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.config.load import Experiment, options_that_are
+from metacl_run.config.load import Experiment
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
@@ -73,7 +74,7 @@ def test_meta_test_equals_the_slow_loop(algo: str, selection: str, sequences: Ca
     built = sequences(algo, "gpu.precision=float64", f"protocol.lr_selection={selection}", "protocol.joint_epochs=2")
     assert run(built) == 0
     state, matrix, summary, _ = final(built)
-    found, pool, schedule = summary["meta_test"], built.data.load_concepts(), [2, 5]
+    found, pool, schedule = summary["meta_test"], built.data.load([0]), [2, 5]
     network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
     params = tree_map(lambda leaf: leaf[0], state["meta"]["params"])
     plastic = {"oml": ["head"], "anml": ["head"], "scratch": ["body", "head"]}[algo]
@@ -171,7 +172,7 @@ def test_how_many_orders_are_learned_at_once_changes_nothing(sequences: Callable
 
 
 def test_sequences_use_the_images_that_were_not_held_out(sequences: Callable[..., Experiment]) -> None:
-    pool = sequences("oml").data.load_concepts()
+    pool = sequences("oml").data.load([0])
     concepts, examples = np.array([0, 11]), np.array([5, 0])
     x, y = pool.gather("meta_test", concepts, examples, np.array([3, 4]))
     images = sequences("oml").data.read().pixels  # 30 classes of 6; the last 12 are for meta-test
@@ -204,7 +205,7 @@ def test_halves_draw_trajectories_and_what_to_remember_apart(sequences: Callable
 
 def test_each_trajectory_draws_which_place_names_which_function(experiment: Callable[..., Experiment]) -> None:
     built = experiment("algo=oml", "algo.remember=0", "algo.redraw=false", "algo.meta_batch_size=2", tiny=FUNCTIONS)
-    pool, named = built.data.load_concepts(), set()
+    pool, named = built.data.load([0]), set()
     for unit in range(20):
         sizes = {"concepts": 12, "examples": 13, "width": 0, "places": 4, "dtype": torch.float64}
         drawn = draw(built.algo, pool, [0], unit, **sizes)
@@ -227,7 +228,7 @@ def test_functions_are_judged_by_their_error(experiment: Callable[..., Experimen
     assert run(built) == 0
     state, matrix, summary, _ = final(built)
     assert json.loads((built.directory / "summary.json").read_text())["score"] == "mse"
-    pool = built.data.load_concepts()
+    pool = built.data.load([0])
     network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
     params = tree_map(lambda leaf: leaf[0], state["meta"]["params"])
     errors = np.zeros((2, 4))
@@ -255,7 +256,7 @@ def test_alpaca_learns_functions_in_closed_form(experiment: Callable[..., Experi
     built = experiment("algo=alpaca", tiny=FUNCTIONS)
     assert run(built) == 0
     state, _, summary, _ = final(built)
-    pool = built.data.load_concepts()
+    pool = built.data.load([0])
     network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
     meta = tree_map(lambda leaf: leaf[0], state["meta"])
     module = copy.deepcopy(network.module).double()
@@ -313,7 +314,7 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
         ("data.meta_test_classes=20", r"schedule=\[2,11\].*chosen on meta-train ones, of which there are 10"),
         ("algo.classes=19", r"^algo\.classes=19: must be at most the 18 meta-train concepts"),
         ("algo.class_steps=5", r"^algo\.class_steps=5: .* takes 7 examples of a concept, but each has 6$"),
-        ("data.test_images=6", r"^data\.test_images=6: must be less than the 6 images"),
+        ("data.test_examples=6", r"^data\.test_examples=6: must be less than the 6 images"),
         ("data.meta_test_classes=30", r"^data\.meta_test_classes=30.*: must leave at least one"),
         ("algo.plastic=[headd]", r"^algo\.plastic=\[headd\]: .* has no such group of parameters\. Groups: body, head$"),
         ("model=conv4_small", r"^model: Conv4 has batch norm"),

@@ -13,7 +13,8 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.algorithms.online.gem import Gem
-from metacl_run.config.load import GROUPS, Experiment, run_id
+from metacl_run.config.components import GROUPS
+from metacl_run.config.load import Experiment, run_id
 from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.experiment import run
 from metacl_run.protocols.online import StreamLoop
@@ -212,13 +213,13 @@ def test_an_algorithm_that_does_not_fit_the_stream_is_told_what_does(experiment:
 def test_settings_of_another_protocol_are_refused_and_do_not_name_the_run(experiment: Callable[..., Experiment]) -> None:
     with pytest.raises(ConfigError, match=r"^data\.ways=7: has no effect under protocol=online\ndata\.shots=2: has no effect"):
         experiment("algo=er", "data=split_glyphs", "data.ways=7", "data.shots=2", tiny=[])
-    with pytest.raises(ConfigError, match=r"^data\.test_images=3: has no effect under protocol=continual_meta$"):
-        experiment("algo=maml", "data=split_glyphs", "data.test_images=3", tiny=[])
+    with pytest.raises(ConfigError, match=r"^data\.test_examples=3: has no effect under protocol=continual_meta$"):
+        experiment("algo=maml", "data=split_glyphs", "data.test_examples=3", tiny=[])
     plain, other = (experiment("algo=er", "data=split_glyphs", tiny=[]) for _ in range(2))
     resolved = {**other.resolved, "data": {**other.resolved["data"], "ways": 7}}
     parts = {group: getattr(other, group) for group in GROUPS}
     assert run_id(resolved, parts) == plain.run_id  # as where a preset sets it
-    resolved["data"]["test_images"] = 3
+    resolved["data"]["test_examples"] = 3
     assert run_id(resolved, parts) != plain.run_id
 
 

@@ -21,7 +21,8 @@ from torch.func import functional_call
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.continual_meta.maml import Maml
-from metacl_run.config.load import Experiment, options_that_are
+from metacl_run.config.load import Experiment
+from metacl_run.config.options import options_that_are
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode
 from metacl_run.experiment import run

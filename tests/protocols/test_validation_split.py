@@ -16,15 +16,16 @@ from rich.console import Console
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load, options_that_are
+from metacl_run.config.load import Experiment, load
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
-from metacl_run.data.sources.incremental_sine import SinePool
-from metacl_run.data.sources.sinusoid import SineStream
-from metacl_run.data.streams.base import ConceptData, FewShotData, SampleData
-from metacl_run.data.streams.class_pool import ClassPool
-from metacl_run.data.streams.image_stream import ImageStream
-from metacl_run.data.streams.pixel_stream import PixelStream
-from metacl_run.data.streams.validation import ValidationPool, ValidationStream
+from metacl_run.data.streams.function_concepts import FunctionConceptPool
+from metacl_run.data.streams.function_episodes import FunctionEpisodePool
+from metacl_run.data.streams.base import ConceptStream, EpisodeStream, SampleStream
+from metacl_run.data.streams.class_concepts import ClassConceptPool
+from metacl_run.data.streams.episode_pool import ClassEpisodePool
+from metacl_run.data.streams.sample_pool import TableSamplePool
+from metacl_run.data.streams.validation import ValidationConceptPool, ValidationSamplePool
 from metacl_run.experiment import run
 from metacl_run.reporting import report, terminal
 from tests.support.runs import stop_after
@@ -78,13 +79,13 @@ def test_online_learns_from_nothing_that_is_held_out_and_never_sees_a_test_sampl
     learned: list[set[int]] = [set(), set()]
     judged_on: list[set[int]] = [set(), set()]
     now = learned
-    gather, test = PixelStream.gather, ValidationStream.test
+    gather, test = TableSamplePool.gather, ValidationSamplePool.test
 
-    def watched(self: PixelStream, replicate: int, index: np.ndarray) -> Any:
+    def watched(self: TableSamplePool, replicate: int, index: np.ndarray) -> Any:
         now[replicate].update(self.images(replicate)[index.reshape(-1)].tolist())
         return gather(self, replicate, index)
 
-    def judging(self: ValidationStream, task: int, limit: int | None) -> Any:
+    def judging(self: ValidationSamplePool, task: int, limit: int | None) -> Any:
         nonlocal now
         now = judged_on
         try:
@@ -92,9 +93,9 @@ def test_online_learns_from_nothing_that_is_held_out_and_never_sees_a_test_sampl
         finally:
             now = learned
 
-    monkeypatch.setattr(PixelStream, "gather", watched)
-    monkeypatch.setattr(ValidationStream, "test", judging)
-    monkeypatch.setattr(PixelStream, "test", lambda *_: pytest.fail("test data"))
+    monkeypatch.setattr(TableSamplePool, "gather", watched)
+    monkeypatch.setattr(ValidationSamplePool, "test", judging)
+    monkeypatch.setattr(TableSamplePool, "test", lambda *_: pytest.fail("test data"))
     built = build(algo, "seeds=[0,1]", "insight=full", "protocol.eval_every=2", "protocol.probe_samples=3")
     assert run(built) == 0
     for replicate in range(2):
@@ -116,14 +117,14 @@ def test_meta_continual_never_sees_a_meta_test_concept_and_keeps_the_held_out_on
     learned: set[int] = set()
     judged_on: set[int] = set()
     now = learned
-    outer = ValidationPool.gather
+    outer = ValidationConceptPool.gather
 
-    def phase(self: ValidationPool, half: str, *index: Any) -> Any:
+    def phase(self: ValidationConceptPool, half: str, *index: Any) -> Any:
         nonlocal now
         now = learned if half == "meta_train" else judged_on
         return outer(self, half, *index)
 
-    for kind in (ClassPool, SinePool):
+    for kind in (ClassConceptPool, FunctionConceptPool):
 
         def inner(self: Any, half: str, concepts: np.ndarray, *index: Any, original: Any = kind.gather) -> Any:
             assert half == "meta_train", "test data"
@@ -131,7 +132,7 @@ def test_meta_continual_never_sees_a_meta_test_concept_and_keeps_the_held_out_on
             return original(self, half, concepts, *index)
 
         monkeypatch.setattr(kind, "gather", inner)
-    monkeypatch.setattr(ValidationPool, "gather", phase)
+    monkeypatch.setattr(ValidationConceptPool, "gather", phase)
     changes = "protocol.joint_epochs=1", f"protocol.lr_selection={selection}"
     if algo == "functions":
         own = "algo.remember=0", "algo.redraw=false", "protocol.rates=[0.05,0.01]", ON_VALIDATION, *changes
@@ -150,7 +151,7 @@ def test_continual_meta_never_samples_a_test_episode(
     algo: str, build: Callable[..., Experiment], experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits: list[str] = []
-    for kind in (ImageStream, SineStream):
+    for kind in (ClassEpisodePool, FunctionEpisodePool):
 
         def sample(self: Any, tasks: Any, split: str, *, original: Any = kind.sample, **settings: Any) -> Any:
             splits.append(split)
@@ -239,9 +240,9 @@ def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     return load(*compose_job([f"data={name}", ON_VALIDATION, *own, *overrides]))
 
 
-@pytest.mark.parametrize("name", options_that_are("data", SampleData))
+@pytest.mark.parametrize("name", options_that_are("data", SampleStream))
 def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
-    own = ["data.test_images=1"] if "image_folder" in name else []
+    own = ["data.test_examples=1"] if "image_folder" in name else []
     whole = composed(name, folder, "algo=er", *own).data.count_samples()
     left = whole - whole // 5
     composed(name, folder, "algo=er", f"algo.batch_size={left}", *own)
@@ -250,10 +251,10 @@ def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, f
         composed(name, folder, "algo=er", f"algo.batch_size={left + 1}", *own)
 
 
-@pytest.mark.parametrize("name", options_that_are("data", ConceptData))
+@pytest.mark.parametrize("name", options_that_are("data", ConceptStream))
 def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
     own = ["protocol.schedule=[2,4]"]
-    own += ["data.test_images=1", "algo.class_steps=1", "algo.query_examples=1"] if "image_folder" in name else []
+    own += ["data.test_examples=1", "algo.class_steps=1", "algo.query_examples=1"] if "image_folder" in name else []
     own += ["algo.remember=0", "algo.redraw=false", "algo.step_examples=32"] if name == "incremental_sine" else []
     own += ["data.together=320"] if name == "incremental_sine" else []
     own += ["model=mlp_incremental_sine"] if name == "incremental_sine" else []
@@ -265,7 +266,7 @@ def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, fo
             composed(name, folder, "algo=oml", f"algo.classes={left + 1}", *own)
 
 
-@pytest.mark.parametrize("name", sorted(set(options_that_are("data", FewShotData)) - {"sinusoid"}))
+@pytest.mark.parametrize("name", sorted(set(options_that_are("data", EpisodeStream)) - {"sinusoid"}))
 def test_episodes_without_validation_classes_are_one_message(name: str, folder: Path) -> None:
     said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* split was asked for; 0\.2 takes a fifth of them$"
     own = ["data.shots=1", "data.queries=1"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metacl_run.config.load import options_that_are
+from metacl_run.config.options import options_that_are
 
 TINY = [
     "data.num_classes=40",
@@ -45,7 +45,7 @@ SMALL_SEQUENCES = [
     "data.num_classes=30",
     "data.num_scripts=2",
     "data.images_per_class=6",
-    "data.test_images=2",
+    "data.test_examples=2",
     "protocol.updates=4",
     "protocol.schedule=[2,5]",
     "protocol.orders=3",

@@ -20,9 +20,9 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most, regular_file
-from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.sources.base import Catalogue
 
 SIDE = 32
@@ -129,10 +129,10 @@ def _read(cifar: CifarFiles, place: Path) -> tuple[np.ndarray, np.ndarray]:
         pixels.append(x)
         labels.append(y)
     joined, classes = np.concatenate(pixels), np.concatenate(labels)
-    for catalogue, labels in zip(cifar.parts(), np.split(classes, [sum(cifar.train.values())]), strict=True):
-        counts, expected = np.bincount(labels, minlength=len(cifar.classes)), catalogue.counts
-        if counts.tolist() != expected.tolist():
-            raise DataError(f"{place}: expected {expected[0]} images of every class, found {counts.min()} to {counts.max()}.")
+    for catalogue, part in zip(cifar.parts(), np.split(classes, [sum(cifar.train.values())]), strict=True):
+        counts, full = np.bincount(part, minlength=len(cifar.classes)), catalogue.counts
+        if counts.tolist() != full.tolist():
+            raise DataError(f"{place}: expected {full[0]} images of every class, found {counts.min()} to {counts.max()}.")
     return joined.reshape(-1, 3, SIDE, SIDE), classes
 
 

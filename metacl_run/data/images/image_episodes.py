@@ -1,4 +1,4 @@
-"""Few-shot episodes of images, in which a class turned by 90, 180 or 270 degrees counts as another class (as in MAML's code)."""
+"""Few-shot episodes of images, in which a class turned by 90, 180 or 270 degrees counts as another one (as in MAML's code)."""
 
 from __future__ import annotations
 

@@ -23,12 +23,12 @@ class ImageSource(LabelledSource):
 
     @property
     @abc.abstractmethod
-    def channels(self) -> int:
+    def num_channels(self) -> int:
         """1: grey, 3: red, green, blue."""
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        return self.channels, self.image_size, self.image_size
+        return self.num_channels, self.image_size, self.image_size
 
     def task_shift(self, kind: str, *, seeds: Sequence[int], num_tasks: int) -> TaskShift:
         return image_shift(kind, seeds=seeds, num_tasks=num_tasks, image_size=self.image_size)
@@ -45,12 +45,12 @@ class SplitImageSource(SplitSource):
 
     @property
     @abc.abstractmethod
-    def channels(self) -> int:
+    def num_channels(self) -> int:
         """1: grey, 3: red, green, blue."""
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        return self.channels, self.image_size, self.image_size
+        return self.num_channels, self.image_size, self.image_size
 
     def task_shift(self, kind: str, *, seeds: Sequence[int], num_tasks: int) -> TaskShift:
         return image_shift(kind, seeds=seeds, num_tasks=num_tasks, image_size=self.image_size)

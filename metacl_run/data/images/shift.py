@@ -49,8 +49,10 @@ class ImageShift(TaskShift):
         return self.order is not None
 
     def to(self, device: torch.device) -> ImageShift:
-        tables = {name: None if table is None else table.to(device) for name, table in self._tables().items()}
-        return dataclasses.replace(self, **tables)
+        order, grid, scale, offset = (
+            None if table is None else table.to(device) for table in (self.order, self.grid, self.scale, self.offset)
+        )
+        return dataclasses.replace(self, order=order, grid=grid, scale=scale, offset=offset)
 
     def apply(self, x: Tensor, rows: Tensor) -> Tensor:
         """Shifts images [B, C, H, W] in [0, 1], each by its row [B], or all by one row [1]."""
@@ -63,9 +65,6 @@ class ImageShift(TaskShift):
         if self.scale is not None and self.offset is not None:
             x = torch.addcmul(self.offset[rows].to(x.dtype), x, self.scale[rows])
         return x
-
-    def _tables(self) -> dict[str, Tensor | None]:
-        return {"order": self.order, "grid": self.grid, "scale": self.scale, "offset": self.offset}
 
 
 def image_shift(kind: str, *, seeds: Sequence[int], num_tasks: int, image_size: int) -> TaskShift:
@@ -88,7 +87,12 @@ def image_shift(kind: str, *, seeds: Sequence[int], num_tasks: int, image_size: 
         rngs = [generator(Purpose.SHIFT, seed, task) for task in range(num_tasks)]
         tables += [draw(rng, image_size, first=task == 0) for task, rng in enumerate(rngs)]
     stacked = {name: torch.stack([table[name] for table in tables]) for name in tables[0]}
-    return ImageShift(**stacked, task_names=[f"{kind} {task + 1}" for task in range(num_tasks)])
+    return ImageShift(
+        order=stacked.get("order"),
+        scale=stacked.get("scale"),
+        offset=stacked.get("offset"),
+        task_names=[f"{kind} {task + 1}" for task in range(num_tasks)],
+    )
 
 
 def _rotations(num_tasks: int, image_size: int) -> Tensor:

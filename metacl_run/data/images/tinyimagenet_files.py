@@ -13,10 +13,10 @@ import numpy as np
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most
 from metacl_run.data.files.cache import cached
-from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import listed, reading, stamp, sub_folders
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.sources.base import Catalogue
 
 FOLDER = "tiny-imagenet-200"

@@ -22,7 +22,7 @@ class Cifar(SplitImageSource):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
-    channels = 3
+    num_channels = 3
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return self._files.parts()

@@ -28,7 +28,7 @@ class GeneratedDigits(SplitImageSource):
     test_hands: Examples
     generator_seed: Seed
 
-    channels = 1
+    num_channels = 1
 
     def __post_init__(self) -> None:
         pixels = DIGITS * (self.train_hands + self.test_hands) * self.image_size**2

@@ -40,7 +40,7 @@ class Domains(ImageSource):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
-    channels = 1
+    num_channels = 1
 
     def __post_init__(self) -> None:
         unknown = next((domain for domain in self.domains if domain not in KNOWN), None)

@@ -29,7 +29,7 @@ class Glyphs(ImageSource):
     generator_seed: Seed
     """Decides what the scripts look like."""
 
-    channels = 1
+    num_channels = 1
 
     def __post_init__(self) -> None:
         enough = f"must be at least num_scripts={self.num_scripts}"

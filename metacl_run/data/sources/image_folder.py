@@ -12,12 +12,12 @@ import numpy as np
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.files.cache import cached
-from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.files.reading import data_root, listed, printed, stamp, sub_folders
+from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
 from metacl_run.data.phrases import counted
+from metacl_run.data.sources.base import Catalogue, LabelledExamples
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 MOST_ENDINGS = 6
@@ -30,8 +30,12 @@ class ImageFolder(ImageSource):
 
     root: str
     """The folder of the class folders."""
-    channels: Literal[1, 3]  # type: ignore[assignment]
+    channels: Literal[1, 3]
     """1: grey, 3: red, green, blue."""
+
+    @property
+    def num_channels(self) -> int:
+        return self.channels
 
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))

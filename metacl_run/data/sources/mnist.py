@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metacl_run.data.images.mnist_files import mnist_parts, read_mnist_parts
 from metacl_run.data.images.image_source import SplitImageSource
+from metacl_run.data.images.mnist_files import mnist_parts, read_mnist_parts
 from metacl_run.data.sources.base import Catalogue, SplitExamples
 
 
@@ -21,7 +21,7 @@ class Mnist(SplitImageSource):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
-    channels = 1
+    num_channels = 1
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return mnist_parts()

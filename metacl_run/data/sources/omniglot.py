@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from metacl_run.data.images.omniglot_files import omniglot_catalogue, read_omniglot
 from metacl_run.data.images.image_source import ImageSource
+from metacl_run.data.images.omniglot_files import omniglot_catalogue, read_omniglot
 from metacl_run.data.sources.base import Catalogue, LabelledExamples
 
 
@@ -19,7 +19,7 @@ class Omniglot(ImageSource):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
-    channels = 1
+    num_channels = 1
 
     def catalogue(self) -> Catalogue:
         return omniglot_catalogue()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from metacl_run.data.images.tinyimagenet_files import read_tinyimagenet, tinyimagenet_parts
 from metacl_run.data.images.image_source import SplitImageSource
+from metacl_run.data.images.tinyimagenet_files import read_tinyimagenet, tinyimagenet_parts
 from metacl_run.data.sources.base import Catalogue, SplitExamples
 
 
@@ -19,7 +19,7 @@ class TinyImageNet(SplitImageSource):
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download what is not there."""
 
-    channels = 3
+    num_channels = 3
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return tinyimagenet_parts()

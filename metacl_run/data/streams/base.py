@@ -40,6 +40,10 @@ class Pool(abc.ABC):
     notes: Sequence[str] = ()
     """What the user should know about what was read and what was left out; a run says each note once, with its warnings."""
 
+    @abc.abstractmethod
+    def to(self, device: torch.device) -> Pool:
+        """The same pool with its tensors on `device`."""
+
 
 # ------------------------------------------------------------------------------------------ protocol `continual_meta`
 
@@ -217,9 +221,7 @@ class ConceptPool(Pool):
         """The same pool with its tensors on `device`."""
 
     @abc.abstractmethod
-    def gather(
-        self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
         """Gathers examples of concepts by number.
 
         Args:

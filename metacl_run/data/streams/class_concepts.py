@@ -80,9 +80,7 @@ class ClassConceptPool(ConceptPool):
     def to(self, device: torch.device) -> ClassConceptPool:
         return dataclasses.replace(self, examples=self.examples.to(device))
 
-    def gather(
-        self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
         classes = concepts if split == "meta_train" else self.meta_train + concepts
         rows = torch.from_numpy(self.starts[classes] + examples).to(self.examples.device)
         x = inputs_of(self.examples.index_select(0, rows.flatten()))

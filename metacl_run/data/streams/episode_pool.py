@@ -1,4 +1,4 @@
-"""The loaded classes of protocol `continual_meta`: one tensor of examples shared by all seeds, and tables of the tasks' classes.
+"""The loaded classes of protocol `continual_meta`: one tensor of examples shared by all seeds, and tables of tasks' classes.
 
 Shapes: R seeds (replicates), T tasks, E episodes, W ways, K examples of a class in an episode, N examples.
 """

@@ -88,9 +88,7 @@ class FunctionConceptPool(ConceptPool):
     def to(self, device: torch.device) -> FunctionConceptPool:
         return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device))
 
-    def gather(
-        self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
         numbers = concepts if split == "meta_train" else self.meta_train + concepts
         function, example = (torch.from_numpy(np.array(index)).to(self.x.device) for index in (numbers, examples))
         place = one_hot(torch.from_numpy(np.array(places)), self.together).to(self.x)

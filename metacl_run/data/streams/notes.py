@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from metacl_run.data.sources.base import Catalogue
-
 
 
 def on_unused_classes(catalogue: Catalogue, used: int) -> list[str]:

@@ -128,8 +128,8 @@ def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, l
     for task, own in enumerate(evaluated):
         if not len(own):
             raise DataError(
-                f"protocol.eval_split=validation: with seed {seed} every example held out of task {task + 1} is learned from in "
-                "another task. Take more training samples of a task, or protocol.eval_split=test."
+                f"protocol.eval_split=validation: with seed {seed} every example held out of task {task + 1} is learned from "
+                "in another task. Take more training samples of a task, or protocol.eval_split=test."
             )
     return learned, evaluated
 

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Pytree
-from metacl_run.data.streams.base import ConceptPool, Half
+from metacl_run.data.streams.base import ConceptPool, MetaSplit
 from metacl_run.inner.engine import Engine
 from metacl_run.models.base import Network
 
@@ -66,7 +66,7 @@ class MetaTest:
         pool: ConceptPool,
         engine: Engine,
         *,
-        counts: dict[Half, int],
+        counts: dict[MetaSplit, int],
         learned: int,
         held_out: int,
         outputs: int,
@@ -90,7 +90,7 @@ class MetaTest:
     def run(
         self,
         meta: Pytree,
-        half: Half,
+        half: MetaSplit,
         seed: int,
         orders: Sequence[int],
         rates: Tensor,
@@ -147,7 +147,7 @@ class MetaTest:
 
     # ----------------------------------------------------------------------------------------------------------- parts
 
-    def draw(self, half: Half, seed: int, orders: Sequence[int], longest: int, width: int) -> Sequences:
+    def draw(self, half: MetaSplit, seed: int, orders: Sequence[int], longest: int, width: int) -> Sequences:
         """The concepts of each order, the first `longest` of a permutation of all, and new weights for it."""
         concepts, fresh = [], []
         for order in orders:
@@ -156,7 +156,7 @@ class MetaTest:
             fresh.append(torch.from_numpy(rng.standard_normal((self.outputs, width))))
         return Sequences(np.stack(concepts), torch.stack(fresh).to(self.device, self.dtype))
 
-    def _table(self, meta: Pytree, half: Half, seed: int, orders: Sequence[int], longest: int, key: Any) -> _Table:
+    def _table(self, meta: Pytree, half: MetaSplit, seed: int, orders: Sequence[int], longest: int, key: Any) -> _Table:
         wanted = (key, half, seed, tuple(orders), longest)
         if self._kept is None or self._kept[0] != wanted:
             self._kept = None  # makes room
@@ -214,7 +214,7 @@ class _Table:
     """What the frozen part gives for every example of the sequences: once for each concept, or, where a concept looks different
     at different places, once for each order."""
 
-    def __init__(self, test: MetaTest, meta: Pytree, half: Half, sequences: Sequences) -> None:
+    def __init__(self, test: MetaTest, meta: Pytree, half: MetaSplit, sequences: Sequences) -> None:
         self.sequences, self._test = sequences, test
         pool, examples = test.pool, np.arange(test.learned + test.held_out)
         orders, longest = sequences.concepts.shape

@@ -36,7 +36,7 @@ from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NonN
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Params, Trajectory
-from metacl_run.data.streams.base import ConceptData, ConceptPool, Half
+from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.data.streams.validation import ValidationConcepts
 from metacl_run.inner.engine import Engine
 from metacl_run.models.base import Model, Network, initial_params
@@ -82,7 +82,7 @@ class MetaContinual(Protocol):
 
     kind: ClassVar[ProtocolKind] = "meta_continual"
     learner: ClassVar[type] = TrajectoryLearner
-    data: ClassVar[type] = ConceptData
+    data: ClassVar[type] = ConceptStream
     unit_name: ClassVar[str] = "meta-update"
     looks_inside: ClassVar[bool] = False
 
@@ -105,20 +105,20 @@ class MetaContinual(Protocol):
             (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
         )
 
-    def objective(self, data: ConceptData) -> Objective:
+    def objective(self, data: ConceptStream) -> Objective:
         return data.objective
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
         """Whether there is a rate to choose."""
         return algo.uses_rate and len(self.rates) > 1
 
-    def seen(self, data: ConceptData) -> ConceptData:
+    def seen(self, data: ConceptStream) -> ConceptStream:
         """The data as the run sees them: where it is judged on validation, without those for meta-test."""
         return data if self.eval_split == "test" else ValidationConcepts(inner=data, least=self.schedule[-1])
 
-    def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
+    def check(self, algo: TrajectoryLearner, model: Model, data: ConceptStream) -> None:
         with prefix_field_errors("data"):
-            data.check_concepts(max(algo.classes, self.schedule[-1]))
+            data.check(max(algo.classes, self.schedule[-1]))
             whole, data = data.count_concepts("meta_train"), self.seen(data)
             counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
             learned, held_out = data.count_examples()
@@ -165,7 +165,7 @@ class MetaContinual(Protocol):
         self,
         algo: TrajectoryLearner,
         model: Model,
-        data: ConceptData,
+        data: ConceptStream,
         seed: int,
         dtype: torch.dtype,
         compute_dtype: torch.dtype | None,
@@ -176,11 +176,11 @@ class MetaContinual(Protocol):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 
-    def count_units(self, algo: TrajectoryLearner, data: ConceptData) -> int:
+    def count_units(self, algo: TrajectoryLearner, data: ConceptStream) -> int:
         return self.updates
 
-    def load(self, data: ConceptData, seeds: Sequence[int]) -> ConceptPool:
-        return self.seen(data).load_concepts()
+    def load(self, data: ConceptStream, seeds: Sequence[int]) -> ConceptPool:
+        return self.seen(data).load(seeds)
 
     def check_ranks(self, algo: TrajectoryLearner, ranks: int) -> None:
         if algo.trains and self.updates:
@@ -221,8 +221,8 @@ class _TrajectoryLoop(Loop):
         self.network.module.to(self.device)
         self.initial = [params for _, params in drawn]
         self.engine = Engine(kind=run.gpu.engine_kind, chunk=run.gpu.chunk, shards=run.ranks.shards)
-        halves: tuple[Half, Half] = "meta_train", "meta_test"
-        self.counts: dict[Half, int] = {half: self.data.count_concepts(half) for half in halves}
+        halves: tuple[MetaSplit, MetaSplit] = "meta_train", "meta_test"
+        self.counts: dict[MetaSplit, int] = {half: self.data.count_concepts(half) for half in halves}
         self.learned, self.held_out = self.data.count_examples()
         self.meta_test = MetaTest(
             self.algo,
@@ -361,12 +361,14 @@ class _TrajectoryLoop(Loop):
     def _meta(self, replicate: int) -> Any:
         return tree_map(lambda leaf: leaf[replicate], self.position.state["meta"])
 
-    def _scores(self, half: Half, replicate: int, orders: Any, rates: list[float], points: list[int], of: Any = None) -> Scores:
+    def _scores(
+        self, split: MetaSplit, replicate: int, orders: Any, rates: list[float], points: list[int], of: Any = None
+    ) -> Scores:
         given = torch.tensor(rates, dtype=self.dtype, device=self.device)
         seed, meta = self.run_.seeds[replicate], self._meta(replicate)
         every, shards = list(orders if of is None else of), self.engine.shards.of(len(orders))
         own, key = orders[shards.own(len(orders))], min(self.position.unit, self.updates)
-        scores = self.meta_test.run(meta, half, seed, own, given, points, of=every, key=key)
+        scores = self.meta_test.run(meta, split, seed, own, given, points, of=every, key=key)
         return shards.joined(scores, len(orders))
 
     def _do(self, work: Work) -> None:

@@ -19,7 +19,7 @@ from metacl_run.algorithms.meta_continual.closed_form import GeMCL, Prototypes
 from metacl_run.algorithms.meta_continual.oml import Oml
 from metacl_run.algorithms.meta_continual.oml_reptile import OmlReptile
 from metacl_run.algorithms.meta_continual.pretrain import Pretrain
-from metacl_run.config.load import fill
+from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Trajectory
 from metacl_run.inner import implicit_head

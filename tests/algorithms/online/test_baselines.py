@@ -23,7 +23,7 @@ from metacl_run.algorithms.online.gem import Gem
 from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
-from metacl_run.config.load import fill
+from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError, prefix_field_errors
 from tests.algorithms.online.slow_loops import (
     BATCH,
