@@ -81,7 +81,7 @@ def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
 
 
 def _unknown(key: Any, value: Any, source: type, known: list[str], kind: str, elsewhere: Mapping[str, Any]) -> str:
-    others = [name for name, section in elsewhere.items() if isinstance(section, Mapping) and key in section]
+    others = [name for name, section in elsewhere.items() if name != kind and isinstance(section, Mapping) and key in section]
     if others:
         return f"data.{key}={shown(value)}: has no effect under protocol={kind}; it is a setting of {', '.join(others)}"
     return unknown_setting(key, value, source.__name__, known, "data")

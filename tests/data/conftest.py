@@ -25,8 +25,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make() -> Callable[..., Any]:
-    """Builds a shipped stream with some settings changed: `make("split_glyphs", ways=3)`, by default for the first protocol that
-    the option has a stream for: `make("split_glyphs", protocol="online")`."""
+    """Builds a shipped stream with some settings changed: `make("split_glyphs", "online", scenario="task")`.
+
+    Without a protocol, it is the first one that the option has a stream for.
+    """
 
     def build(name: str, protocol: str | None = None, **changes: object) -> Any:
         config: Any = OmegaConf.to_container(merged(PROJECT / "configs" / "data" / f"{name}.yaml"), resolve=True)

@@ -79,7 +79,8 @@ def read_omniglot(root: str, *, image_size: int, download: bool) -> LabelledExam
     listings = [_characters(subset) for subset in subsets]
     classes = [character for listing in listings for character in listing]
     names, groups = ["/".join(character) for character in classes], [alphabet for alphabet, _ in classes]
-    catalogue = dataclasses.replace(omniglot_catalogue(), names=names, groups=groups)
+    counts = np.full(len(classes), DRAWINGS)
+    catalogue = dataclasses.replace(omniglot_catalogue(), names=names, counts=counts, groups=groups)
 
     def make() -> np.ndarray:
         drawings = (

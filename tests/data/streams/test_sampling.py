@@ -1,3 +1,5 @@
+"""Draws without replacement: equally likely, and the same as from a shrinking list."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -8,7 +10,7 @@ import numpy as np
 from metacl_run.data.streams.sampling import draw_batches, draw_distinct
 
 
-def test_draws_are_those_of_a_shrinking_list():
+def test_draws_are_those_of_a_shrinking_list() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(6, 40, (7, 5))
     uniforms = rng.random((7, 5, 6))
@@ -19,14 +21,14 @@ def test_draws_are_those_of_a_shrinking_list():
         assert drawn[place].tolist() == expected
 
 
-def test_every_order_is_equally_likely():
+def test_every_order_is_equally_likely() -> None:
     drawn = draw_distinct(np.random.default_rng(0).random((24000, 3)), np.full(24000, 4))
     counts = Counter(map(tuple, drawn.tolist()))
     assert set(counts) == set(permutations(range(4), 3))
     assert max(abs(count - 1000) for count in counts.values()) < 150  # five standard deviations
 
 
-def test_batches_use_up_a_pack_before_the_next():
+def test_batches_use_up_a_pack_before_the_next() -> None:
     batches = draw_batches(np.random.default_rng(0), episodes=8, steps=5, batch=4, support=10)
     assert batches.shape == (8, 5, 4)
     for episode in batches.reshape(8, 20):

@@ -1,4 +1,4 @@
-"""Every kind of PNG and JPEG image under every protocol, against what was put into the file."""
+"""Every kind of PNG and JPEG image under every protocol, compared with what was put into the file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metacl_run.core.errors import DataError
+from metacl_run.data.images.decoding import decode, stacked
+from tests.support.image_folders import LEVEL, RAMP, RGB, SETTINGS, SIDE, equal_images, images_under
 from tests.support.pngs import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, chunk, numbers, oriented, png
 
-SIDE = 8
-RAMP = np.arange(SIDE * SIDE).reshape(SIDE, SIDE)
-LEVEL = RAMP * 4
-"""[8, 8] from 0 to 252."""
 ALPHA = 255 - RAMP * 3
-RGB = np.stack([LEVEL, 255 - LEVEL, LEVEL.T], -1)
 COLOURS = np.random.default_rng(0).integers(0, 256, (64, 3))
 """A palette."""
 
@@ -101,53 +99,24 @@ CASES: dict[str, tuple[bytes, np.ndarray]] = {
     "broken EXIF": (png(LEVEL, GREY, 8, chunk(b"eXIf", b"MM\0*\0\0\0\x09zz")), LEVEL),
     "colour of 16 bits, turned": (png(RGB * 257, COLOUR, 16, oriented(6)), RGB.transpose(1, 0, 2)[:, ::-1]),
 }
-SETTINGS: dict[str, Any] = {
-    **{"image_size": SIDE, "ways": 2, "shots": 1, "queries": 1, "num_tasks": 1, "test_classes": 0.5},
-    **{"test_examples": 1, "meta_test_classes": 0.5},
-}
-
-
-def few_shot(data: Any) -> np.ndarray:
-    data.check(examples_per_class=2, replay_classes=None, split="test")
-    episode = data.load([0]).sample(np.array([[0, 0]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
-    return episode.support_x.numpy()
-
-
-def online(data: Any) -> np.ndarray:
-    data.check()
-    stream = data.load([0])
-    return np.concatenate([stream.gather(0, np.arange(stream.samples_per_task)).x, stream.test(0, None)[0].x])
-
-
-def sequences(data: Any) -> np.ndarray:
-    data.check(2)
-    pool = data.load([0])
-    return np.concatenate(
-        [pool.gather(half, np.arange(2), np.arange(2), np.arange(2))[0] for half in ("meta_train", "meta_test")]
-    )
-
-
-PROTOCOLS: dict[str, Callable[[Any], np.ndarray]] = {"continual_meta": few_shot, "online": online, "meta_continual": sequences}
-
-
-def folder_of(root: Path, content: bytes, name: str = "image{}.png") -> Path:
-    """Four classes of three images, all the same."""
-    for number in range(4):
-        (root / f"class{number}").mkdir(parents=True)
-        for index in range(3):
-            (root / f"class{number}" / name.format(index)).write_bytes(content)
-    return root
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_image_is_what_was_drawn(make: Callable[..., Any], tmp_path: Path, case: str) -> None:
-    content, drawn = CASES[case]
-    root = folder_of(tmp_path / "images", content)
-    colour = np.broadcast_to(drawn[..., None] if drawn.ndim == 2 else drawn, (SIDE, SIDE, 3))
+def test_an_image_is_read_as_it_is_in_the_file(make: Callable[..., Any], tmp_path: Path, case: str) -> None:
+    content, pixels = CASES[case]
+    root = equal_images(tmp_path / "images", content)
+    colour = np.broadcast_to(pixels[..., None] if pixels.ndim == 2 else pixels, (SIDE, SIDE, 3))
     for channels, expected in ((1, (colour @ [0.299, 0.587, 0.114])[None]), (3, colour.transpose(2, 0, 1))):
-        data = make("image_folder", root=str(root), channels=channels, **SETTINGS)
-        for protocol, images_of in PROTOCOLS.items():
-            images = images_of(data).reshape(-1, channels, SIDE, SIDE) * 255
+        for protocol in SETTINGS:
+            images = images_under(protocol, make, root, channels=channels) * 255
             assert len(images) >= 2
-            wanted, off = np.broadcast_to(expected, images.shape), 3 if "JPEG" in case else 1
-            np.testing.assert_allclose(images, wanted, atol=off, rtol=0, err_msg=f"{channels} channels, {protocol}")
+            assert np.abs(images - expected).max() <= (3 if "JPEG" in case else 1), (channels, protocol)
+
+
+def test_a_wide_image_becomes_a_square() -> None:
+    assert (decode(png(np.full((1, 300), 90), GREY, 8), name="wide.png", channels=1, image_size=8) == 90).all()
+
+
+def test_too_little_memory_is_one_message() -> None:
+    with pytest.raises(DataError, match=r"data.image_size=30000000: 12 images of 3 x .* more memory than there is"):
+        stacked(iter([]), count=12, channels=3, image_size=30_000_000)
