@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from hydra._internal.utils import _run_hydra
 
 from metacl_run import __version__
-from metacl_run.config import arguments, help
+from metacl_run.config import arguments, help_text
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import (
     CONFIG_NAME,
@@ -132,7 +132,7 @@ def inform(given: argparse.Namespace) -> int:
         return 0
     if given.help:
         (job,) = expand(given.overrides, given.config_dir, multirun=False)
-        print(help.text(compose_job(job, given.config_dir)[1], given.config_dir))
+        print(help_text.text(compose_job(job, given.config_dir)[1], given.config_dir))
         return 0
     if given.cfg == "job":
         (job,) = expand(given.overrides, given.config_dir, multirun=False)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from metacl_run.config import arguments
-from metacl_run.config.compose import compose_command, compose_job, expand, split
 from metacl_run.config.components import fill
+from metacl_run.config.compose import compose_command, compose_job, expand, split
 from metacl_run.config.load import load
 from metacl_run.core.errors import DataError
 from metacl_run.reproduction.paper_table import parse

@@ -1,4 +1,4 @@
-"""The flags of `metacl-run`, which are Hydra's where both have them, and the overrides before, between and after them."""
+"""Parses the flags of `metacl-run`, which are Hydra's where both have them, and the overrides around them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INFORMATION = ("help", "hydra_help", "cfg", "info", "shell_completion", "version
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{shown(message)}; `metacl-run --help` says what can be given")
+        raise ConfigError(f"{shown(message)}; `metacl-run --help` lists what there is")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,15 +47,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The flags given and, as `overrides`, all other words in their order. Raises ConfigError."""
-    given = parser().parse_intermixed_args(list(arguments))
+    """Parses the flags; `overrides` are all other words in their order. Raises ConfigError."""
+    flags = parser().parse_intermixed_args(list(arguments))
     for name, words in REFUSED.items():
-        if getattr(given, name) is not None:
+        if getattr(flags, name) is not None:
             raise ConfigError(words)
-    several = [f"--{name.replace('_', '-')}" for name in (*INFORMATION, "multirun") if getattr(given, name)]
+    several = [f"--{name.replace('_', '-')}" for name in (*INFORMATION, "multirun") if getattr(flags, name)]
     if len(several) > 1:
         raise ConfigError(f"{several[0]}: does not go with {several[1]}")
     for name in ("resolve", "package"):
-        if getattr(given, name) and not given.cfg:
+        if getattr(flags, name) and not flags.cfg:
             raise ConfigError(f"--{name}: only goes with --cfg, as in metacl-run --cfg job --{name}")
-    return given
+    return flags

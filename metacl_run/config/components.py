@@ -97,7 +97,7 @@ def converted(cls: type, settings: Mapping[str, Any], group: str, *, but: str = 
 
 
 def unknown_setting(name: Any, value: Any, owner: str, known: list[str], group: str) -> str:
-    """What is said of a setting that nothing reads."""
+    """The message for a setting that nothing reads."""
     if f"{group}.{name}" in RETIRED:
         return f"{group}.{name}={shown(value)}: {RETIRED[f'{group}.{name}']}"
     hint = nearest(str(name), known).replace("Did you mean ", f"Did you mean {group}.")

@@ -197,5 +197,5 @@ def _first_lines(error: Exception) -> str:
     if unknown := re.match(r"Could not override '([^']*)'", str(error)):
         return f"{unknown[1]}: there is no such setting in this config"
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
-    return "; ".join(map(shown, said[:4])) or type(error).__name__
+    messages = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
+    return "; ".join(map(shown, messages[:4])) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A value from a config file or command line as the type of a setting, within its bounds."""
+"""Converts a value from a config file or the command line to the type of a setting, within its bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a composed config to a checked `Experiment`: every mistake is told before any work, and the run gets its id.
+"""Turns a composed config into a checked `Experiment`: reports every mistake before any work, and gives the run its id.
 
 Knows OmegaConf; Hydra is known to `cli`, `compose`, `overrides` and `sweeps/space.py`.
 """
@@ -192,7 +192,7 @@ def _resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def _kind(resolved: Mapping[str, Any]) -> str | None:
-    """The kind of the protocol; None where its class cannot be told, which building it will say."""
+    """The kind of the protocol; None where its class cannot be imported, which `build` reports."""
     try:
         return str(component_class(target_of(resolved.get("protocol"), "protocol"), "protocol").kind)  # type: ignore[attr-defined]
     except (ConfigError, AttributeError):
@@ -239,9 +239,9 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
 
 
 def _bad_path(key: str, value: Any) -> list[str]:
-    """What keeps a text from being a path, whatever there is on the disk."""
+    """The message for a text that cannot be a path, whatever is on the disk."""
     if not isinstance(value, str):
-        return []  # told by its type
+        return []  # `convert` reports it
     try:
         parts = Path(value).expanduser().parts
     except RuntimeError:
@@ -278,7 +278,7 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
 
 
 def _data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """What is said of data that have no stream for the protocol: what has, and which algorithms can use these data."""
+    """The message for data that have no stream for the protocol: which data have one, which algorithms fit these data."""
     learners = [cls.learner for cls in options("protocol").values() if cls.kind in sections]  # type: ignore[attr-defined]
     algos = [name for learner in learners for name in options_that_are("algo", learner)]
     message = (

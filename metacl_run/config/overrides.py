@@ -1,4 +1,4 @@
-"""Overrides, `key=value`: read by Hydra's grammar, bounded before they are, and sorted by what they are about."""
+"""Reads overrides, `key=value`, by Hydra's grammar, within bounds, and sorts them by what they set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override, OverrideType, RangeSweep
 from metacl_run.core.errors import ConfigError, shown
 
 COMMAND_NODES = ("sweep", "search", "table")
-"""Nodes of the config that are about the command, not about a run: no run's config has them."""
+"""Nodes of the config that belong to the command, not to a run."""
 MAY_BE_NONE = ("experiment", "table")
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
 """Characters of an override and of its key, and levels of brackets or dots in it."""
@@ -25,7 +25,7 @@ MOST_OVERRIDES = 1000
 
 
 class Parts(NamedTuple):
-    """The overrides of a command line by what they are about."""
+    """The overrides of a command line, sorted by what they set."""
 
     hydra: list[str]
     command: list[str]
@@ -52,7 +52,7 @@ def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
             if override.type == OverrideType.DEL:
                 raise ConfigError(f"{line}: {first} cannot be left out; its settings have no effect on a single run")
             if override.is_sweep_override():
-                raise ConfigError(f"{line}: takes one value; it is about the command, not about its runs")
+                raise ConfigError(f"{line}: takes one value; it belongs to the command, not to its runs")
             parts.command.append(line)
         else:
             parts.run.append(override)
@@ -60,13 +60,13 @@ def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
 
 
 def _undo(parts: Parts, key: str) -> None:
-    """Takes back an earlier choice: the last one counts."""
+    """Removes an earlier choice: the last one counts."""
     parts.command[:] = [line for line in parts.command if line.partition("=")[0] != key]
     parts.run[:] = [override for override in parts.run if override.key_or_group != key]
 
 
 def first_of(override: Override) -> str:
-    """The group or node that an override is about."""
+    """The group or node that an override sets."""
     return str(re.split(r"[./@]", override.key_or_group, maxsplit=1)[0])
 
 
@@ -79,7 +79,7 @@ def read(line: str, loader: ConfigLoader) -> Override:
     _refuse_monsters(line)
     if not re.match(r"[^=]+=|~", line):
         raise ConfigError(
-            f"{shown(line) or repr(line)}: settings are given as key=value, as in algo=maml data.shots=5; "
+            f"{shown(line) or repr(line)}: settings have the form key=value, as in algo=maml data.shots=5; "
             "`metacl-run --help` lists the groups and their choices"
         )
     parser = OverridesParser.create(config_loader=loader)
@@ -92,8 +92,8 @@ def read(line: str, loader: ConfigLoader) -> Override:
                 return parser.parse_overrides([f"{key}='{value}'"])[0]
             except Exception:  # the key is at fault; the first error says so
                 pass
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"{shown(line)}: cannot be read as key=value: {shown(said[0])}") from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{shown(line)}: cannot be read as key=value: {shown(lines[0])}") from None
 
 
 def _refuse_monsters(line: str) -> None:
@@ -102,17 +102,17 @@ def _refuse_monsters(line: str) -> None:
     for letter in line[: LONGEST + 1]:
         depth += (letter in "[{(") - (letter in "]})")
         deepest = max(deepest, depth)
-    for found, most, words in (
+    for length, most, words in (
         (len(key), LONGEST_KEY, "a key has at most {} characters"),
         (len(line), LONGEST, "has more than {} characters; put it into a file of --config-dir"),
         (deepest, DEEPEST, "is nested more than {} levels deep"),
     ):
-        if found > most:
+        if length > most:
             raise ConfigError(f"{shown(line)}: {words.format(most)}")
 
 
 def points(override: Override) -> int:
-    """How many values an override of several gives, counted without listing them. Raises ConfigError where it gives none."""
+    """Counts the values of an override of several without listing them. Raises ConfigError where there are none."""
     value: Any = override.value()
     try:
         if isinstance(value, RangeSweep):
@@ -146,16 +146,16 @@ def grid(overrides: Sequence[Override], *, multirun: bool) -> list[list[str]]:
 
 
 def is_plain_name(option: str) -> bool:
-    """Whether an option may be called so: its name is the name of its file, and a part of the run's directory."""
+    """Whether a text can be the name of an option, which is the name of its file and a part of the run's directory."""
     return re.fullmatch(r"\w[\w+.-]*", option) is not None and not option.endswith((".yaml", ".yml"))
 
 
 def forced(override: Override, groups: Sequence[str]) -> str:
-    """key=value as ++key=value, so that a misspelt key composes and is reported with all other mistakes by `config.load`."""
+    """Returns key=value as ++key=value, so that a misspelt key composes and `load` reports it with all other mistakes."""
     line, key = str(override.input_line), override.key_or_group
     is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
     if first_of(override) == "pair":
-        raise ConfigError(f"{line}: follows from algo and data; its settings can be given one by one")
+        raise ConfigError(f"{line}: follows from algo and data; set its keys one by one")
     if is_choice and override.type == OverrideType.DEL:
         raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
     if is_choice:

@@ -5,7 +5,7 @@ An option of the group `data` names a source, and in its section `streams` a str
     _target_: package.module.Source       # what there is
     image_size: 28                        # the source's settings
     streams:
-      online:                             # how protocol online deals it out
+      online:                             # how protocol online divides it into tasks
         _target_: package.module.Stream
         num_tasks: 5                      # the stream's settings
 
@@ -70,11 +70,11 @@ def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     source = make(source_class, source_values, "data")
-    wanted = setting_types(stream_class, "data").get("source")
-    if not (isinstance(wanted, type) and isinstance(source, wanted)):
-        needed = getattr(wanted, "__name__", "source")
+    interface = setting_types(stream_class, "data").get("source")
+    if not (isinstance(interface, type) and isinstance(source, interface)):
+        needed = getattr(interface, "__name__", "source")
         raise ConfigError(
-            f"data.streams.{kind}._target_={node[STREAM]}: {stream_class.__name__} deals out a {needed}, which "
+            f"data.streams.{kind}._target_={node[STREAM]}: {stream_class.__name__} needs a {needed}, which "
             f"{source_class.__name__} is not"
         )
     return make(stream_class, {**stream_values, "source": source}, "data")

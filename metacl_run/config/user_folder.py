@@ -1,4 +1,4 @@
-"""The folder of --config-dir: that it is there, and that no YAML file in it unfolds to more than a machine can hold."""
+"""Checks the folder of --config-dir: it exists, and no YAML file in it unfolds to more than a machine can hold."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_folder(folder: str | None) -> None:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe would wait for ever
         raise ConfigError(f"{path}: is not a file")
     if path.stat().st_size > LARGEST_FILE:
         raise ConfigError(f"{path}: is larger than the 1 MB that a config file may have")
@@ -48,11 +48,11 @@ def _check_file(path: Path) -> None:
             if depth > DEEPEST:
                 raise ConfigError(f"{path}: is nested more than {DEEPEST} levels deep")
     except yaml.YAMLError:
-        return  # said by whoever reads it, if it is chosen
+        return  # Hydra reports it if the file is chosen
 
 
 def _unfolding(text: str) -> Iterator[tuple[int, int]]:
-    """After every event: how many values there are so far, each alias counted in full, and how deep the next one lies."""
+    """Yields after every event the number of values so far, every alias counted in full, and the depth of the next value."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
     nodes = 0

@@ -140,7 +140,7 @@ def mistakes(words: Sequence[str], ask: Answer) -> list[str]:
 
 ZEROS = "1" + "0" * 400
 NAMED = [
-    (["list"], "list: settings are given as key=value"),
+    (["list"], "list: settings have the form key=value"),
     (["--nope"], "unrecognized arguments: --nope"),
     (["--config-dir"], "argument --config-dir/-cd: expected one argument"),
     (["--config-dir", "/nowhere"], "--config-dir=/nowhere: there is no such folder"),
@@ -150,7 +150,7 @@ NAMED = [
     (["-m", "--cfg", "job"], "--cfg: does not go with --multirun"),
     (["--cfg", "job", "algo=nope"], "algo=nope: there is no such option."),
     (["--help", "algo=nope"], "algo=nope: there is no such option."),
-    (["--help", "algo.nope"], "algo.nope: settings are given as key=value"),
+    (["--help", "algo.nope"], "algo.nope: settings have the form key=value"),
     (["--cfg", "job", "algo.nope=1"], "algo.nope=1: Maml has no such setting."),
     (["--cfg", "job", "--resolve", "output_dir=${nope}"], "Interpolation key 'nope' not found"),
     (["--shell-completion", "nope"], "Expecting one subcommand"),
@@ -164,7 +164,7 @@ NAMED = [
         ["-m", "hydra.job.chdir=true"],
         "hydra.job.chdir=true: has no effect; of Hydra's settings a sweep looks at",
     ),
-    (["=1"], "=1: settings are given as key=value"),
+    (["=1"], "=1: settings have the form key=value"),
     (["a=1"] * 1001, "more than 1000 settings"),
     (["~algo"], "~algo: every run has one option of a group"),
     (["experiment=../experiment/oml"], "experiment=../experiment/oml: must be the plain name of an option"),
@@ -188,7 +188,10 @@ NAMED = [
     ([f"protocol.checkpoint_every={ZEROS}"], "(401 characters): must be from -"),
     (["algo.inner_steps=" + "9" * 5000], "algo.inner_steps=999"),
     (["output_dir=" + "d" * 300], "a folder's name has at most 255 bytes"),
-    (["algo=er", "data=split_mnist", "data.root=~nosuchuser/x"], "data.root=~nosuchuser/x: there is no home folder of that user"),
+    (
+        ["algo=er", "data=split_mnist", "data.root=~nosuchuser/x"],
+        "data.root=~nosuchuser/x: there is no home folder of that user",
+    ),
     (["output_dir=${output_dir}"], "output_dir: Recursive interpolation detected"),
     (["seeds=[" + ",".join(map(str, range(1001))) + "]"], "must have at most 1000 entries"),
     (["data.num_classes=1000000000000000000"], "data.num_classes=1000000000000000000: must be at most 100000"),

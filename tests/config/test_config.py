@@ -12,10 +12,10 @@ import yaml
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.cli import check, command
+from metacl_run.config.components import component_class, config_dir
 from metacl_run.config.compose import compose_job, expand
 from metacl_run.config.conversion import convert
 from metacl_run.config.load import Experiment, load
-from metacl_run.config.components import component_class, config_dir
 from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine

@@ -19,11 +19,11 @@ from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, load
 from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
-from metacl_run.data.streams.function_concepts import FunctionConceptPool
-from metacl_run.data.streams.function_episodes import FunctionEpisodePool
 from metacl_run.data.streams.base import ConceptStream, EpisodeStream, SampleStream
 from metacl_run.data.streams.class_concepts import ClassConceptPool
 from metacl_run.data.streams.episode_pool import ClassEpisodePool
+from metacl_run.data.streams.function_concepts import FunctionConceptPool
+from metacl_run.data.streams.function_episodes import FunctionEpisodePool
 from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.validation import ValidationConceptPool, ValidationSamplePool
 from metacl_run.experiment import run

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from metacl_run.config.components import config_dir
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, load
-from metacl_run.config.components import config_dir
 from metacl_run.protocols.continual_meta import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST

@@ -1,7 +1,7 @@
 """Keeps decoded pixels in the user's cache folder, so that a second run starts at once. Losing them loses nothing.
 
-An entry is an .npy file with a digest behind it, of the file and of the key it was kept under: what was cut short, changed or
-put there by another name is made anew.
+An entry is an .npy file followed by a digest of the file and its key. An entry that was cut short, changed or put there under
+another key is made anew.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LENGTH = DIGEST().digest_size
 
 
 def cached(key: Iterable[object], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of an earlier call with the same key, or `make()`, kept for the next call.
+    """Returns the array of an earlier call with the same key, or `make()`, which it stores for the next call.
 
-    A cache that cannot be read or written is passed over. Entries are renamed into place, so processes may share them.
+    A cache that cannot be read or written is ignored. Entries are renamed into place, so processes may share them.
     """
     name = DIGEST("\n".join(map(repr, (VERSION, *key))).encode()).hexdigest()
     try:
@@ -41,25 +41,25 @@ def cached(key: Iterable[object], make: Callable[[], np.ndarray]) -> np.ndarray:
     with contextlib.suppress(OSError, RuntimeError):
         path = cache_dir() / "images" / f"{name[:24]}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _keep(array, path, name)
+        _store(array, path, name)
     return array
 
 
 def _load(path: Path, name: str) -> np.ndarray:
-    """Raises ValueError unless the entry is what was kept under this name, byte for byte."""
+    """Reads an entry. Raises ValueError unless it is what was stored under this name, byte for byte."""
     content = bytearray(regular_file(path).st_size)
     with open(path, "rb") as file:
         length = file.readinto(content)
     body = memoryview(content)[: max(0, length - LENGTH)]
     if _digest(name, body) != content[len(body) :]:
-        raise ValueError("changed since it was kept")
+        raise ValueError("changed since it was stored")
     header = io.BytesIO(body[:1024])  # bytes of the array follow it
     assert np.lib.format.read_magic(header) == (1, 0)
     shape, _, kind = np.lib.format.read_array_header_1_0(header)
     return np.frombuffer(content, kind, int(np.prod(shape)), header.tell()).reshape(shape)
 
 
-def _keep(array: np.ndarray, path: Path, name: str) -> None:
+def _store(array: np.ndarray, path: Path, name: str) -> None:
     array, header = np.ascontiguousarray(array), io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
     handle, work = tempfile.mkstemp(dir=path.parent, suffix=".part")

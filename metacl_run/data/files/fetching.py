@@ -15,7 +15,8 @@ from filelock import FileLock
 from metacl_run.core.errors import DataError
 from metacl_run.data.files.reading import data_root, reading
 
-Found = TypeVar("Found")
+Place = TypeVar("Place")
+"""Where a data set lies: a folder, an archive, or several files."""
 
 STALLED = 30.0
 """Seconds without a byte after which a connection counts as failed."""
@@ -27,13 +28,13 @@ def find_or_fetch(
     *,
     name: str,
     looked_for: Sequence[str],
-    find: Callable[[Path], Found | None],
+    find: Callable[[Path], Place | None],
     download: Callable[[Path], object],
-    verify: Callable[[Found], object],
+    verify: Callable[[Place], object],
     place: str,
     allowed: bool,
-) -> Found:
-    """What `find(root)` finds, after a download where it finds nothing.
+) -> Place:
+    """Finds a data set below the data root; downloads it where it is not there.
 
     The download goes to a folder of its own beside its place, is verified and then renamed: what lies in its place is
     complete, and a second process waits for the first.
@@ -43,7 +44,7 @@ def find_or_fetch(
         name: what the data set is called in messages.
         looked_for: the paths below the root that `find` tries, for messages.
         find: returns None unless everything is there.
-        download: fills the folder it is given, so that `find` finds the data in it.
+        download: fills a folder so that `find` finds the data in it.
         verify: raises DataError unless the data are what they should be.
         place: the folder below the root that the download makes.
         allowed: whether to download at all.
@@ -53,9 +54,9 @@ def find_or_fetch(
     """
     base = data_root(root)
     with reading(base):
-        found = find(base)
-    if found is not None:
-        return found
+        data = find(base)
+    if data is not None:
+        return data
     why = "data.download is false"
     if allowed:
         try:
@@ -65,7 +66,7 @@ def find_or_fetch(
     tried = "".join(f"\n  {base / path}" for path in looked_for)
     raise DataError(
         f"{name} was not found, and {why}. Looked for:{tried}\n"
-        f"Put the files there, or say where they are with data.root=FOLDER or the variable METACL_DATA. {WITHOUT}"
+        f"Put the files there, or name their folder with data.root=FOLDER or the variable METACL_DATA. {WITHOUT}"
     )
 
 
@@ -73,18 +74,18 @@ def _fetch(
     base: Path,
     *,
     name: str,
-    find: Callable[[Path], Found | None],
+    find: Callable[[Path], Place | None],
     download: Callable[[Path], object],
-    verify: Callable[[Found], object],
+    verify: Callable[[Place], object],
     place: str,
-) -> Found:
+) -> Place:
     base.mkdir(exist_ok=True)  # not its parents: a mistyped folder would be made
     if not os.access(base, os.W_OK):
         raise DataError(f"{base} cannot be written to")
     with FileLock(base / f".{name.lower()}.lock"):
-        found = find(base)
-        if found is not None:  # another process was first
-            return found
+        data = find(base)
+        if data is not None:  # another process was first
+            return data
         if (base / place).exists():
             raise DataError(f"{base / place} is there already but not complete: remove it")
         work = Path(tempfile.mkdtemp(dir=base, prefix=f".{name.lower()}-"))
@@ -92,15 +93,15 @@ def _fetch(
         try:
             socket.setdefaulttimeout(STALLED)  # urllib, which torchvision uses, would wait for ever
             download(work)
-            found = find(work)
-            if found is None:
+            data = find(work)
+            if data is None:
                 raise DataError("it brought other files than expected")
-            verify(found)
+            verify(data)
             (base / place).parent.mkdir(parents=True, exist_ok=True)
             (work / place).rename(base / place)
         finally:
             socket.setdefaulttimeout(waited)
             shutil.rmtree(work, ignore_errors=True)
-    found = find(base)
-    assert found is not None
-    return found
+    data = find(base)
+    assert data is not None
+    return data

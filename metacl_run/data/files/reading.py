@@ -1,4 +1,4 @@
-"""Folders and files of data as they are on disk: what a file system may refuse is told in one message with the path."""
+"""Reads folders and files of data. What a file system refuses becomes one message with the path."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def data_root(root: str) -> Path:
     try:
         status(base)
     except (FileNotFoundError, NotADirectoryError):
-        pass  # said by whoever looks for something there
+        pass  # who looks for a file there reports it
     except OSError as error:
         raise DataError(f"data.root={root}: cannot be looked into ({error.strerror}).") from None
     return base
 
 
 def listed(folder: Path) -> list[Path]:
-    """What a folder holds, sorted by name, but for what systems leave there: names that begin with a dot, and `__MACOSX`.
+    """The content of a folder, sorted by name, without names that begin with a dot and `__MACOSX`, which systems leave there.
 
     Raises:
         DataError: the folder cannot be read.
@@ -77,5 +77,5 @@ def stamp(path: Path) -> tuple[str, int, int]:
         DataError: it is no regular file, or a link that leads to none.
     """
     with reading(path):
-        found = regular_file(path)
-    return os.path.abspath(path), found.st_size, found.st_mtime_ns
+        file = regular_file(path)
+    return os.path.abspath(path), file.st_size, file.st_mtime_ns

@@ -35,7 +35,7 @@ def torchvision_datasets() -> ModuleType:
 
 @functools.cache
 def _declare_operators() -> torch.library.Library:
-    """Cached to be kept: a Library takes its operators along when it is collected."""
+    """Declares the operators. The cache keeps the Library alive: its operators vanish with it."""
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name, schema in SCHEMAS.items():
         if not hasattr(torch.ops.torchvision, name):

@@ -93,7 +93,7 @@ def read_cifar(cifar: CifarFiles, root: str, *, image_size: int, download: bool)
         looked_for=[str(Path(below, what)) for below in cifar.below for what in (f"{cifar.folder}/", cifar.archive)],
         find=lambda base: _find(cifar, base),
         download=lambda folder: getattr(torchvision_datasets(), cifar.name)(str(folder), download=True),
-        verify=lambda found: _read(cifar, found),
+        verify=lambda place: _read(cifar, place),
         place=cifar.folder,
         allowed=download,
     )
@@ -128,12 +128,12 @@ def _read(cifar: CifarFiles, place: Path) -> tuple[np.ndarray, np.ndarray]:
         x, y = _unpacked(content, cifar, f"{place}: {name}" if place.is_file() else str(place / name), expected[name])
         pixels.append(x)
         labels.append(y)
-    joined, classes = np.concatenate(pixels), np.concatenate(labels)
+    flat, classes = np.concatenate(pixels), np.concatenate(labels)
     for catalogue, part in zip(cifar.parts(), np.split(classes, [sum(cifar.train.values())]), strict=True):
         counts, full = np.bincount(part, minlength=len(cifar.classes)), catalogue.counts
         if counts.tolist() != full.tolist():
             raise DataError(f"{place}: expected {full[0]} images of every class, found {counts.min()} to {counts.max()}.")
-    return joined.reshape(-1, 3, SIDE, SIDE), classes
+    return flat.reshape(-1, 3, SIDE, SIDE), classes
 
 
 def _contents(cifar: CifarFiles, place: Path, expected: dict[str, int]) -> dict[str, bytes]:
@@ -146,19 +146,19 @@ def _contents(cifar: CifarFiles, place: Path, expected: dict[str, int]) -> dict[
     try:
         if place.is_dir():
             return {name: read_at_most(place / name, most[name]) for name in expected}
-        found = _members(cifar, place, most)
+        contents = _members(cifar, place, most)
     except (OSError, EOFError, tarfile.TarError, zlib.error, MemoryError) as error:
         reason = str(error) or type(error).__name__
         raise DataError(f"{place}: cannot be read ({reason}). Half-written, or not {cifar.name}? Remove it.") from None
-    lacking = [name for name in expected if name not in found]
+    lacking = [name for name in expected if name not in contents]
     if lacking:
         raise DataError(f"{place}: {cifar.folder}/{lacking[0]} is not in the archive. Half-written or not {cifar.name}.")
-    return {name: found[name] for name in expected}
+    return {name: contents[name] for name in expected}
 
 
 def _members(cifar: CifarFiles, place: Path, most: dict[str, int]) -> dict[str, bytes]:
-    """The files of the archive that are asked for."""
-    whole, found = sum(most.values()), dict[str, bytes]()
+    """The contents of the files named in `most`, from the archive."""
+    whole, contents = sum(most.values()), dict[str, bytes]()
     regular_file(place)
     with gzip.open(place) as packed:
         content = packed.read(whole + 1)
@@ -170,8 +170,8 @@ def _members(cifar: CifarFiles, place: Path, most: dict[str, int]) -> dict[str, 
             if folder == cifar.folder and name in most and member.isreg():
                 if member.size > most[name]:  # a sparse file may say that it is longer than the archive
                     raise OSError(f"{member.name} has more than {most[name]} bytes")
-                found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-    return found
+                contents[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+    return contents
 
 
 def _unpacked(content: bytes, cifar: CifarFiles, name: str, images: int) -> tuple[np.ndarray, np.ndarray]:

@@ -114,9 +114,9 @@ def _characters(rng: np.random.Generator, style: _Style, script: np.ndarray) -> 
         move = np.where(attached, onto - own, rng.uniform(-0.9, 0.9, (num, 2)))
         walks[:, stroke] += move[:, None]
 
-    shown = (np.arange(STROKES) < count[:, None])[:, :, None, None]
-    low = np.where(shown, walks, np.inf).min((1, 2))[:, None, None]
-    high = np.where(shown, walks, -np.inf).max((1, 2))[:, None, None]
+    visible = (np.arange(STROKES) < count[:, None])[:, :, None, None]
+    low = np.where(visible, walks, np.inf).min((1, 2))[:, None, None]
+    high = np.where(visible, walks, -np.inf).max((1, 2))[:, None, None]
     centred = walks - (low + high) / 2
     largest = (high - low).max(-1, keepdims=True)
     fitted = centred * 2 / np.maximum(largest, 0.8)

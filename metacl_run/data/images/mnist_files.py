@@ -34,7 +34,7 @@ TRAIN_DIGITS = np.array([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5
 def mnist_parts() -> tuple[Catalogue, Catalogue]:
     """The ten digits in the training part and in the test part."""
     names, groups = [str(digit) for digit in range(10)], ["mnist"] * 10
-    train, test = (Catalogue(names=names, counts=each, groups=groups) for each in (TRAIN_DIGITS, DIGITS - TRAIN_DIGITS))
+    train, test = (Catalogue(names=names, counts=counts, groups=groups) for counts in (TRAIN_DIGITS, DIGITS - TRAIN_DIGITS))
     return train, test
 
 
@@ -81,15 +81,15 @@ def _read(root: str, download: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray
         looked_for=[str(Path(folder, f"{name}[.gz]")) for folder in FOLDERS for name in SHAPES],
         find=_find,
         download=_download,
-        verify=lambda found: [_read_idx(path) for path in found],
+        verify=lambda files: [_read_idx(path) for path in files],
         place="MNIST",
         allowed=download,
     )
     train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
     for path, labels, counts in ((files[1], train_y, TRAIN_DIGITS), (files[3], test_y, DIGITS - TRAIN_DIGITS)):
-        found = np.bincount(labels, minlength=10)
-        if found.tolist() != counts.tolist():
-            raise DataError(f"{path}: expected {counts.tolist()} images of the ten digits, found {found.tolist()}.")
+        digits = np.bincount(labels, minlength=10)
+        if digits.tolist() != counts.tolist():
+            raise DataError(f"{path}: expected {counts.tolist()} images of the ten digits, found {digits.tolist()}.")
     return train_x, train_y, test_x, test_y
 
 

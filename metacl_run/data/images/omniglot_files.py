@@ -72,7 +72,7 @@ def read_omniglot(root: str, *, image_size: int, download: bool) -> LabelledExam
         looked_for=[f"{Path(folder, subset)}{end}" for folder in FOLDERS for subset in SUBSETS for end in (".zip", "/")],
         find=_find,
         download=_download,
-        verify=lambda found: [_characters(subset) for subset in found],
+        verify=lambda subsets: [_characters(subset) for subset in subsets],
         place=FOLDERS[-1],
         allowed=download,
     )

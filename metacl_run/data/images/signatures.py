@@ -1,4 +1,4 @@
-"""What a file that is no PNG or JPEG image most likely is, told by its first bytes: nothing is decoded."""
+"""Guesses the kind of a file that is no PNG or JPEG image from its first bytes; decodes nothing."""
 
 from __future__ import annotations
 

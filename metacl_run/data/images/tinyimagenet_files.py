@@ -36,8 +36,8 @@ Listing = list[list[Path]]
 def tinyimagenet_parts() -> tuple[Catalogue, Catalogue]:
     """What the training and the validation images are of."""
     names, groups = [f"class {number}" for number in range(CLASSES)], [FOLDER] * CLASSES
-    each = (np.full(CLASSES, count) for count in (TRAIN_IMAGES, TEST_IMAGES))
-    train, test = (Catalogue(names=names, counts=counts, groups=groups) for counts in each)
+    of_parts = (np.full(CLASSES, count) for count in (TRAIN_IMAGES, TEST_IMAGES))
+    train, test = (Catalogue(names=names, counts=counts, groups=groups) for counts in of_parts)
     return train, test
 
 
@@ -58,13 +58,13 @@ def read_tinyimagenet(root: str, *, image_size: int, download: bool) -> tuple[np
         allowed=download,
     )
     parts = _parts(folder)
-    files = [file for listing in parts for held in listing for file in held]
+    files = [file for listing in parts for class_files in listing for file in class_files]
 
     def make() -> np.ndarray:
         images = (decode(file, name=str(file), channels=3, image_size=image_size) for file in files)
         return stacked(images, count=len(files), channels=3, image_size=image_size)
 
-    labels = np.concatenate([np.repeat(np.arange(CLASSES), [len(held) for held in listing]) for listing in parts])
+    labels = np.concatenate([np.repeat(np.arange(CLASSES), [len(class_files) for class_files in listing]) for listing in parts])
     return cached(["tinyimagenet", image_size, *map(stamp, files)], make), labels
 
 
@@ -101,14 +101,14 @@ def _parts(folder: Path) -> tuple[Listing, Listing]:
             raise DataError(f"{annotations}: line {number} is not a file name, a tab and one of the classes of train.")
         classes[name].append(file)
     there = {path.name: path for path in _images(folder / "val" / "images")}
-    lacking = [file for held in classes.values() for file in held if file not in there]
+    lacking = [file for class_files in classes.values() for file in class_files if file not in there]
     if lacking:
         raise DataError(f"{folder / 'val' / 'images' / lacking[0]}: is not there. Half-unpacked?")
-    test = [[there[file] for file in sorted(held)] for held in classes.values()]
+    test = [[there[file] for file in sorted(class_files)] for class_files in classes.values()]
     for part, listing, count in ((folder / "train", train, TRAIN_IMAGES), (annotations, test, TEST_IMAGES)):
-        for name, held in zip(names, listing, strict=True):
-            if len(held) != count:
-                raise DataError(f"{part}: expected {count} images of class {name}, found {len(held)}. Half-unpacked?")
+        for name, class_files in zip(names, listing, strict=True):
+            if len(class_files) != count:
+                raise DataError(f"{part}: expected {count} images of class {name}, found {len(class_files)}. Half-unpacked?")
     return train, test
 
 

@@ -1,4 +1,4 @@
-"""The interfaces of a source: what there is, before a stream deals it out to the tasks of a protocol.
+"""The interfaces of a source: what there is, before a stream divides it into the tasks of a protocol.
 
 A source is settings only. Reading gives plain arrays; an example may be anything that a network takes: an image (uint8), a
 vector of features (float32), token numbers (int64).

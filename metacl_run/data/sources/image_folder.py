@@ -71,10 +71,10 @@ class Listing:
         endings = sorted((-count, ending) for ending, count in self.others.items() if ending != "/")
         notes = []
         if endings:
-            each = [f"{-count} {ending or 'without one'}" for count, ending in endings[:MOST_ENDINGS]]
-            each += [f"{len(endings) - MOST_ENDINGS} more endings"] if len(endings) > MOST_ENDINGS else []
+            kinds = [f"{-count} {ending or 'without one'}" for count, ending in endings[:MOST_ENDINGS]]
+            kinds += [f"{len(endings) - MOST_ENDINGS} more endings"] if len(endings) > MOST_ENDINGS else []
             files = counted(-sum(count for count, _ in endings), "file")
-            notes.append(f"left out by the ending: {files} in class folders ({', '.join(each)}); {' '.join(ENDINGS)} are read")
+            notes.append(f"left out by the ending: {files} in class folders ({', '.join(kinds)}); {' '.join(ENDINGS)} are read")
         if inner:
             notes.append(f"not looked into: {counted(inner, 'folder')} within class folders")
         if self.loose:
@@ -100,9 +100,9 @@ def list_images(root: str) -> Listing:
     files: dict[Path, list[Path]] = {}
     others: Counter[str] = Counter()
     for folder in folders:
-        held = listed(folder)
-        files[folder] = [path for path in held if _is_image(path)]
-        rest = Counter(_ending(path) for path in held if not _is_image(path))
+        content = listed(folder)
+        files[folder] = [path for path in content if _is_image(path)]
+        rest = Counter(_ending(path) for path in content if not _is_image(path))
         if not files[folder]:
             raise DataError(f"{printed(folder)}: {_nothing(folder, rest)}")
         others += rest
@@ -127,8 +127,8 @@ def _nothing(folder: Path, rest: Counter[str]) -> str:
             f"this class has 0 images, but {counted(rest['/'], 'sub-folder')}: data.root must be the folder that holds one "
             f"folder of images for each class. data.root={printed(folder)}?"
         )
-    found = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
-    return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {found}."
+    others = ", ".join(f"{count} {'folders' if ending == '/' else ending or 'without one'}" for ending, count in rest.items())
+    return f"this class has 0 images with one of the endings that are read ({' '.join(ENDINGS)}); it holds others: {others}."
 
 
 def _catalogue(listing: Listing) -> Catalogue:

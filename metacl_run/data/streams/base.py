@@ -1,4 +1,4 @@
-"""The interfaces of a stream: how a source is dealt out to the tasks of a protocol, one interface for each protocol.
+"""The interfaces of a stream: how a source is divided into the tasks of a protocol; one interface for each protocol.
 
 A stream is settings and a source. Loading it gives a pool: the examples on one device, of which batches are gathered by index.
 Neither says anything about what an example is. Shapes: R seeds (replicates), T tasks, E episodes.

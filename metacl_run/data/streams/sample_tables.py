@@ -98,8 +98,8 @@ def sample_tables(
             rng = generator(Purpose.SAMPLES, seed, task)
             rows = [rows_of(int(index), rng) for index in classes]
             for samples, part, count in ((train, 0, train_per_task), (test, 1, test_per_task)):
-                drawn, place = draw_evenly([class_rows[part] for class_rows in rows], count, rng)
-                samples.append(_TaskSamples(drawn, first[task] + place))
+                task_rows, place = draw_evenly([class_rows[part] for class_rows in rows], count, rng)
+                samples.append(_TaskSamples(task_rows, first[task] + place))
     return _table(train, len(seeds)), _table(test, len(seeds))
 
 

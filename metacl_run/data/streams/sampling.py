@@ -8,7 +8,7 @@ import numpy as np
 def draw_distinct(uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Draws k different integers below `sizes`; all such sequences are equally likely.
 
-    The i-th draw is one of the size - i numbers still free: the r-th free number is r plus the number of taken ones at
+    The i-th draw is one of the size - i numbers still free: the r-th free number is r plus the number of those drawn at
     or below it. Takes k rounds whatever the sizes are, and the draw of a row depends on that row alone.
 
     Args:
@@ -18,14 +18,14 @@ def draw_distinct(uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     Returns:
         [..., k] int64.
     """
-    drawn = np.empty(uniforms.shape, np.int64)
+    draws = np.empty(uniforms.shape, np.int64)
     for i in range(uniforms.shape[-1]):
         rank = (uniforms[..., i] * (sizes - i)).astype(np.int64)
         if i:
-            taken = np.sort(drawn[..., :i], axis=-1)
-            rank += (taken - np.arange(i) <= rank[..., None]).sum(-1)
-        drawn[..., i] = rank
-    return drawn
+            earlier = np.sort(draws[..., :i], axis=-1)
+            rank += (earlier - np.arange(i) <= rank[..., None]).sum(-1)
+        draws[..., i] = rank
+    return draws
 
 
 def draw_batches(rng: np.random.Generator, episodes: int, steps: int, batch: int, support: int) -> np.ndarray:

@@ -57,11 +57,11 @@ def _shifted_rows(examples: Tensor, table: SampleTable, shift: TaskShift) -> tup
     for replicate in range(replicates):
         for task in range(tasks):
             size = table.sizes[replicate, task]
-            wanted = table.rows[replicate, task, :size]
-            key = (task if shift.same_for_seeds else replicate * tasks + task, wanted.tobytes())
+            task_rows = table.rows[replicate, task, :size]
+            key = (task if shift.same_for_seeds else replicate * tasks + task, task_rows.tobytes())
             if key not in first_row:
                 first_row[key] = length
-                parts.append(_shifted(examples, wanted, shift, replicate * tasks + task))
+                parts.append(_shifted(examples, task_rows, shift, replicate * tasks + task))
                 length += size
             rows[replicate, task, :size] = first_row[key] + np.arange(size)
     return torch.cat(parts), dataclasses.replace(table, rows=rows, origins=table.rows)

@@ -154,7 +154,7 @@ class ValidationConcepts(ConceptStream):
         return self.inner.input_shape
 
     def count_concepts(self, split: MetaSplit) -> int:
-        """What is left to meta-train on may be less than none: `least` is asked for all the same."""
+        """Counts the concepts of a split; negative for meta-training where `least` exceeds what there is."""
         total = self.inner.count_concepts("meta_train")
         fewer = max(count_held_out(total), self.least)
         return fewer if split == "meta_test" else total - fewer

@@ -1,4 +1,4 @@
-"""`metacl-run --help`: how it is called, what can be chosen, and the settings of what is chosen with their comments."""
+"""The text of `metacl-run --help`: usage, choices of every group, and the settings of what is chosen with their comments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Usage:  metacl-run [group=choice ...] [key=value ...] [flags]
 """
 END = """\
 Runs are kept in output_dir/<data>/<algo>/<run id>. The same config is the same run: finished, it is shown;
-interrupted, it goes on; rerun=true computes it again. Exit status: 0 completed, 1 a mistake in what was asked,
+interrupted, it goes on; rerun=true computes it again. Exit status: 0 completed, 1 a mistake in the command,
 3 diverged, 130 interrupted."""
 
 
@@ -78,12 +78,14 @@ def _top_level() -> str:
 
 def _settings(group: str, option: str, folders: list[Path], protocol: str) -> list[str]:
     """The file of an option as it is written, after those that it builds on; of its streams, the one for the protocol."""
-    path = next((found for folder in folders if (found := folder / group / f"{option}.yaml").is_file()), None)
+    path = next((file for folder in folders if (file := folder / group / f"{option}.yaml").is_file()), None)
     if path is None:
         return []
     content = path.read_text(encoding="utf-8")
     parents = [item for item in yaml.safe_load(content).get("defaults", []) if isinstance(item, str) and item != "_self_"]
-    inherited = [line for parent in parents for line in (f"  # {group}={parent}:", *_settings(group, parent, folders, protocol))]
+    inherited = [
+        line for parent in parents for line in (f"  # {group}={parent}:", *_settings(group, parent, folders, protocol))
+    ]
     own = re.sub(r"^(defaults:\n( +.*\n)*|_target_: .*\n)", "", f"{content.strip()}\n", flags=re.MULTILINE).rstrip()
     own = _one_stream(own, protocol)
     return [*inherited, *([f"  # what {group}={option} changes:"] if inherited else []), textwrap.indent(own, "  ")]
