@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
 
 CONFINED = {
     "hydra": {"cli", "config.compose", "config.overrides", "sweeps.space"},
-    "omegaconf": {"config.compose", "config.load"},
+    "omegaconf": {"config.compose", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name

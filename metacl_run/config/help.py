@@ -46,7 +46,7 @@ def text(choices: Mapping[str, str], user_folder: str | None) -> str:
     parts = [USAGE, "Groups and their choices", *(_group(group, folders, width) for group in CHOSEN), ""]
     parts += ["Flags", _flags(), "", "Settings outside the groups", _top_level()]
     for group in GROUPS:
-        parts += ["", f"{group}={choices[group]}", *_settings(group, choices[group], folders)]
+        parts += ["", f"{group}={choices[group]}", *_settings(group, choices[group], folders, choices["protocol"])]
     return "\n".join([*parts, "", END])
 
 
@@ -76,13 +76,24 @@ def _top_level() -> str:
     return textwrap.indent("\n".join(lines[first:last]).strip(), "  ")
 
 
-def _settings(group: str, option: str, folders: list[Path]) -> list[str]:
-    """The file of an option as it is written, after those that it builds on."""
+def _settings(group: str, option: str, folders: list[Path], protocol: str) -> list[str]:
+    """The file of an option as it is written, after those that it builds on; of its streams, the one for the protocol."""
     path = next((found for folder in folders if (found := folder / group / f"{option}.yaml").is_file()), None)
     if path is None:
         return []
     content = path.read_text(encoding="utf-8")
     parents = [item for item in yaml.safe_load(content).get("defaults", []) if isinstance(item, str) and item != "_self_"]
-    inherited = [line for parent in parents for line in (f"  # {group}={parent}:", *_settings(group, parent, folders))]
+    inherited = [line for parent in parents for line in (f"  # {group}={parent}:", *_settings(group, parent, folders, protocol))]
     own = re.sub(r"^(defaults:\n( +.*\n)*|_target_: .*\n)", "", f"{content.strip()}\n", flags=re.MULTILINE).rstrip()
+    own = _one_stream(own, protocol)
     return [*inherited, *([f"  # what {group}={option} changes:"] if inherited else []), textwrap.indent(own, "  ")]
+
+
+def _one_stream(text: str, protocol: str) -> str:
+    """The settings of a data option without its section `streams`, and those of the stream for a protocol in its place."""
+    source, marker, sections = text.partition("\nstreams:")
+    section = re.search(rf"^  {re.escape(protocol)}:\n((?:    .*\n?)*)", sections, flags=re.MULTILINE)
+    if not marker or section is None:
+        return text
+    lines = [line for line in textwrap.dedent(section[1]).splitlines() if not line.startswith("_target_")]
+    return "\n".join([source, f"# under protocol={protocol}:", *lines])

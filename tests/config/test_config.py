@@ -39,16 +39,16 @@ MISTAKES = [
     ("data.ways=600", "data.ways=600: "),
     ("data.shots=30", "data.shots=30: "),
     ("data.num_tasks=0", "data.num_tasks=0: "),
-    ("data.num_tasks=500", "data.num_tasks=500: must be at most the 10 groups"),
+    ("data.num_tasks=500", "data.num_tasks=500: must be at most the 10 scripts"),
     ("algo.replay=3", "algo.replay=3: keeps 0 classes of each of 4 earlier tasks, but an episode needs data.ways=5."),
-    (["data=sinusoid", "data.num_tasks=3", "algo.replay=5"], "algo.replay=5: keeps classes, and Sinusoid has none"),
+    (["data=sinusoid", "data.num_tasks=3", "algo.replay=5"], "algo.replay=5: keeps classes, and FunctionEpisodes has none"),
     (["data=sinusoid", "algo=protonet"], "algo: ProtoNet answers with a class, but data asks for real values. Use algo=maml"),
     (
         ["data=sinusoid", "model=conv4"],
         "model: Conv4 takes images, but the data's inputs have the shape [1]. Use model=mlp_sine",
     ),
     (["data=sinusoid", "model=resnet12"], "model: ResNet12 takes images"),
-    (["data=sinusoid", "data.ways=5"], "data.ways=5: Sinusoid has no such setting."),
+    (["data=sinusoid", "data.ways=5"], "data.ways=5: SineWaves has no such setting."),
     (["data=sinusoid", "algo=la_maml"], "data=sinusoid: does not fit protocol=online"),
     ("algo.train_queries=0", "algo.train_queries=0: must be at least 1"),
     ("gpu.engine=cuda_graph", "gpu.engine=cuda_graph: needs CUDA"),
@@ -150,7 +150,10 @@ def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
     if "_target_" not in node:
         return
     fields = {field.name for field in dataclasses.fields(component_class(node["_target_"], path.parent.name))}
-    assert set(node) - {"_target_", "defaults"} == fields
+    assert set(node) - {"_target_", "defaults", "streams"} == fields
+    for section in node.get("streams", {}).values():
+        own = {field.name for field in dataclasses.fields(component_class(section["_target_"], "data"))}
+        assert set(section) - {"_target_"} == own - {"source"}
 
 
 PAIRS = sorted(path.stem for path in (config_dir() / "pair").glob("*.yaml"))

@@ -175,7 +175,7 @@ def test_sequences_use_the_images_that_were_not_held_out(sequences: Callable[...
     pool = sequences("oml").data.load([0])
     concepts, examples = np.array([0, 11]), np.array([5, 0])
     x, y = pool.gather("meta_test", concepts, examples, np.array([3, 4]))
-    images = sequences("oml").data.read().pixels  # 30 classes of 6; the last 12 are for meta-test
+    images = sequences("oml").data.source.read().x  # 30 classes of 6; the last 12 are for meta-test
     np.testing.assert_allclose(x[0].numpy(), images[18 * 6 + 5] / 255, atol=1e-7)
     np.testing.assert_allclose(x[1].numpy(), images[29 * 6] / 255, atol=1e-7)
     assert y.tolist() == [3, 4]
@@ -217,7 +217,7 @@ def test_each_trajectory_draws_which_place_names_which_function(experiment: Call
             assert len(set(names)) == 3
             named.add(names)
             x, y = drawn.query_x[0, episode, :, 4], drawn.query_y[0, episode, :, 0]
-            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)] == x.float().unsqueeze(1)
+            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)].squeeze(-1) == x.float().unsqueeze(1)
             assert pool.y[drawn.classes[0, episode].repeat_interleave(2)][own].equal(y.float())
     assert len(named) > 12  # of 24
 
@@ -314,12 +314,12 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
         ("data.meta_test_classes=20", r"schedule=\[2,11\].*chosen on meta-train ones, of which there are 10"),
         ("algo.classes=19", r"^algo\.classes=19: must be at most the 18 meta-train concepts"),
         ("algo.class_steps=5", r"^algo\.class_steps=5: .* takes 7 examples of a concept, but each has 6$"),
-        ("data.test_examples=6", r"^data\.test_examples=6: must be less than the 6 images"),
+        ("data.test_examples=6", r"^data\.test_examples=6: must be less than the 6 examples"),
         ("data.meta_test_classes=30", r"^data\.meta_test_classes=30.*: must leave at least one"),
         ("algo.plastic=[headd]", r"^algo\.plastic=\[headd\]: .* has no such group of parameters\. Groups: body, head$"),
         ("model=conv4_small", r"^model: Conv4 has batch norm"),
         ("insight=light", r"^insight=light: has no effect under protocol=meta_continual, whose report always shows"),
-        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual$"),
+        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual; it is a setting of continual_meta$"),
     ],
 )
 def test_one_message_before_any_work(change: str, message: str, sequences: Callable[..., Experiment]) -> None:

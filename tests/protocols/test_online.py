@@ -178,11 +178,11 @@ MISTAKES = [
     ("la_maml", "algo.rate_lr=null", r"algo\.outer_lr=null: must be a number with rate_lr=null"),
     ("la_maml", "algo.batch_size=100", r"algo\.batch_size=100: must be at most the 40 training samples of a task"),
     ("er", "data.num_tasks=0", r"data\.num_tasks=0: must be at least 1"),
-    ("er", "data.train_per_task=100", r"data\.train_per_task=100: must be at most the 80 images that half has"),
+    ("er", "data.train_per_task=100", r"data\.train_per_task=100: must be at most the 80 examples of that part"),
     (
         "er",
         "data.shift=rotat",
-        r"data\.shift=rotat: must be one of rotate, permute, invert, background\. Did you mean rotate\?",
+        r"data\.shift=rotat: must be one of none, rotate, permute, invert, background\. Did you mean rotate\?",
     ),
     ("er", "model=mlp model.hidden=[4]", r"model: Mlp has batch norm, which knows no statistics but"),
     (
@@ -211,9 +211,9 @@ def test_an_algorithm_that_does_not_fit_the_stream_is_told_what_does(experiment:
 
 
 def test_settings_of_another_protocol_are_refused_and_do_not_name_the_run(experiment: Callable[..., Experiment]) -> None:
-    with pytest.raises(ConfigError, match=r"^data\.ways=7: has no effect under protocol=online\ndata\.shots=2: has no effect"):
+    with pytest.raises(ConfigError, match=r"^data\.ways=7: has no effect under protocol=online; it is a setting of continual_meta\ndata\.shots=2: has"):
         experiment("algo=er", "data=split_glyphs", "data.ways=7", "data.shots=2", tiny=[])
-    with pytest.raises(ConfigError, match=r"^data\.test_examples=3: has no effect under protocol=continual_meta$"):
+    with pytest.raises(ConfigError, match=r"^data\.test_examples=3: has no effect under protocol=continual_meta; it is a setting of online"):
         experiment("algo=maml", "data=split_glyphs", "data.test_examples=3", tiny=[])
     plain, other = (experiment("algo=er", "data=split_glyphs", tiny=[]) for _ in range(2))
     resolved = {**other.resolved, "data": {**other.resolved["data"], "ways": 7}}

@@ -82,7 +82,7 @@ def test_online_learns_from_nothing_that_is_held_out_and_never_sees_a_test_sampl
     gather, test = TableSamplePool.gather, ValidationSamplePool.test
 
     def watched(self: TableSamplePool, replicate: int, index: np.ndarray) -> Any:
-        now[replicate].update(self.images(replicate)[index.reshape(-1)].tolist())
+        now[replicate].update(self.origins(replicate)[index.reshape(-1)].tolist())
         return gather(self, replicate, index)
 
     def judging(self: ValidationSamplePool, task: int, limit: int | None) -> Any:

@@ -96,7 +96,7 @@ def list_images(root: str) -> Listing:
         )
     folders = sub_folders(base)
     if not folders:
-        raise DataError(f"{printed(base)} has no sub-folders: one for each class was expected.")
+        raise DataError(f"data.root={printed(base)}: has no sub-folders; one for each class was expected.")
     files: dict[Path, list[Path]] = {}
     others: Counter[str] = Counter()
     for folder in folders:
