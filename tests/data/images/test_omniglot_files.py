@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import zipfile
@@ -16,6 +15,7 @@ import pytest
 from metacl_run.core.errors import DataError
 from metacl_run.data.images import omniglot_files
 from metacl_run.data.images.omniglot_files import ALPHABETS, SUBSETS, omniglot_catalogue, read_omniglot
+from tests.support.commands import FORKSERVER
 
 
 def read(root: Path, *, download: bool = False) -> np.ndarray:
@@ -203,9 +203,8 @@ def _start(root: Path, source: Path, downloads: Path, results: Any) -> None:
 
 
 def test_two_processes_at_once_download_once(copy: Path, tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    results, root, downloads = context.Queue(), tmp_path / "root", tmp_path / "downloads"
-    processes = [context.Process(target=_start, args=(root, copy, downloads, results)) for _ in range(2)]
+    results, root, downloads = FORKSERVER.Queue(), tmp_path / "root", tmp_path / "downloads"
+    processes = [FORKSERVER.Process(target=_start, args=(root, copy, downloads, results)) for _ in range(2)]
     for process in processes:
         process.start()
     assert [results.get(timeout=120) for _ in processes] == [(400, 1, 8, 8)] * 2
