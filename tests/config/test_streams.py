@@ -52,6 +52,7 @@ def test_settings_of_the_stream_stand_beside_those_of_the_source() -> None:
         ),
         ("continual_meta", {"test_images": 5}, "data.test_images=5: is now called data.test_examples"),
         ("continual_meta", {"shot": 5}, r"data.shot=5: SineWaves has no such setting. Did you mean data.shots\?"),
+        ("continual_meta", {STREAM: path_of(SplitClassSamples)}, "data.shots=3: SineWaves has no such setting"),
         ("continual_meta", {"source": 5}, "data.source=5: SineWaves has no such setting"),
         ("continual_meta", {"x_low": "a", "shots": 0}, r"data.x_low=a: .*\ndata.shots=0: must be at least 1"),
         ("continual_meta", {STREAM: "nowhere.X"}, r"data.streams.continual_meta._target_=nowhere.X: there is no module"),

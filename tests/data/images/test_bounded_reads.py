@@ -18,6 +18,7 @@ from metacl_run.data.images import mnist_files, omniglot_files
 from metacl_run.data.images.cifar_files import read_cifar
 from metacl_run.data.images.mnist_files import read_mnist
 from metacl_run.data.images.omniglot_files import read_omniglot
+from tests.support.pngs import WHITE
 from tests.support.small_cifar import SMALL_CIFAR
 
 MIB = 2**20
@@ -99,12 +100,12 @@ def test_cifar_folder(tmp_path: Path) -> None:
         read_cifar(SMALL_CIFAR, str(tmp_path), image_size=32, download=False)
 
 
-def test_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, png: Callable[..., bytes]) -> None:
+def test_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(omniglot_files, "SUBSETS", {"images_background": 1, "images_evaluation": 1})
     for subset in omniglot_files.SUBSETS:
         with zipfile.ZipFile(tmp_path / f"{subset}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for number in range(20):
-                archive.writestr(f"{subset}/A/c/{number:02d}.png", bytes(BOMB) if number == 1 else png())
+                archive.writestr(f"{subset}/A/c/{number:02d}.png", bytes(BOMB) if number == 1 else WHITE)
     message = r"images_background.zip: images_background/A/c/01.png is damaged in the archive \(more than 1048576 bytes\)"
     with at_most(4 * MIB), pytest.raises(DataError, match=message):
         read_omniglot(str(tmp_path), image_size=8, download=False)

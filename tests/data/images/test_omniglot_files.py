@@ -16,6 +16,7 @@ from metacl_run.core.errors import DataError
 from metacl_run.data.images import omniglot_files
 from metacl_run.data.images.omniglot_files import ALPHABETS, SUBSETS, omniglot_catalogue, read_omniglot
 from tests.support.commands import FORKSERVER
+from tests.support.pngs import BLACK, WHITE
 
 
 def read(root: Path, *, download: bool = False) -> np.ndarray:
@@ -37,17 +38,17 @@ SMALL = {"images_background": 12, "images_evaluation": 8}
 
 
 @pytest.fixture
-def copy(tmp_path: Path, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the two archives of a small Omniglot; every drawing is white paper."""
     monkeypatch.setattr(omniglot_files, "SUBSETS", SMALL)
-    folder, drawing = tmp_path / "copy", png()
+    folder = tmp_path / "copy"
     folder.mkdir()
     for subset, characters in SMALL.items():
         with zipfile.ZipFile(folder / f"{subset}.zip", "w") as archive:
             for number in range(characters):
                 for writer in range(20):
                     place = f"{subset}/Alphabet{number // 4:02d}/character{number % 4 + 1:02d}"
-                    archive.writestr(f"{place}/{number:04d}_{writer:02d}.png", drawing)
+                    archive.writestr(f"{place}/{number:04d}_{writer:02d}.png", WHITE)
     return folder
 
 
@@ -76,9 +77,9 @@ def unpack(copy: Path) -> None:
     archive.unlink()
 
 
-def test_unpacked_folders_do_as_well(copy: Path, png: Callable[..., bytes]) -> None:
+def test_unpacked_folders_do_as_well(copy: Path) -> None:
     unpack(copy)
-    (copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png").write_bytes(png(colour=0))
+    (copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png").write_bytes(BLACK)
     pixels = read(copy)
     assert pixels.reshape(400, -1).max(1).nonzero()[0].tolist() == [12 * 20]
 
@@ -113,9 +114,9 @@ def test_files_of_macos_are_passed_over(copy: Path) -> None:
     assert np.array_equal(read(copy), before)
 
 
-def test_a_changed_archive_is_read_again(copy: Path, png: Callable[..., bytes]) -> None:
+def test_a_changed_archive_is_read_again(copy: Path) -> None:
     assert not read(copy).any()
-    rewrite(copy / "images_background.zip", lambda name, _: (name, png(colour=0)))
+    rewrite(copy / "images_background.zip", lambda name, _: (name, BLACK))
     assert read(copy)[: 12 * 20].all()
 
 
