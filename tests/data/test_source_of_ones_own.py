@@ -1,4 +1,4 @@
-"""A source of one's own, of two-dimensional points, is a Python file and a YAML file outside the package, for all protocols."""
+"""A source of one's own, two-dimensional points, is one Python file and one YAML file outside the package, for all protocols."""
 
 from __future__ import annotations
 
