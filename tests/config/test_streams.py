@@ -72,7 +72,7 @@ def test_a_setting_that_a_section_lacks_is_named() -> None:
 
 def test_a_stream_refuses_a_source_of_another_kind() -> None:
     node = {"_target_": path_of(SplitPoints), STREAM: path_of(FunctionEpisodes), "shots": 3, "queries": 2, "num_tasks": 1}
-    message = r"^data.streams.continual_meta._target_=.*: FunctionEpisodes deals out a FunctionFamily, which SplitPoints is not"
+    message = r"^data.streams.continual_meta._target_=.*: FunctionEpisodes .* a FunctionFamily, which SplitPoints is not"
     with pytest.raises(ConfigError, match=message):
         build_stream(node, "continual_meta", elsewhere={})
 
