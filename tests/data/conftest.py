@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
-from PIL import Image
 
 from metacl_run.config.options import merged
 from metacl_run.config.streams import build_stream, with_stream
@@ -45,15 +43,3 @@ def real_data() -> str:
         if root and Path(root, "omniglot", "images_background.zip").is_file():
             return str(root)
     pytest.skip("no real data: set METACL_DATA")
-
-
-@pytest.fixture(scope="session")
-def png() -> Callable[..., bytes]:
-    """The content of a PNG file of one colour: `png(side=4, mode="L", colour=255)`."""
-
-    def content(side: int = 4, mode: str = "L", colour: object = 255) -> bytes:
-        buffer = io.BytesIO()
-        Image.new(mode, (side, side), colour).save(buffer, "PNG")
-        return buffer.getvalue()
-
-    return content

@@ -24,8 +24,8 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "COLUMNS": 
 PROGRAM = "from metacl_run.cli import main; main()"
 TIMEOUT_S = 240.0
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of the server: torch reads it once, when it is loaded
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(list(PRELOADED))
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(list(PRELOADED))
 
 
 class Command:
@@ -48,7 +48,7 @@ class Command:
         self._out.touch()
         self._err.touch()
         given = {**ENVIRONMENT, **(environment or {})}
-        self._process = _context.Process(
+        self._process = FORKSERVER.Process(
             target=_main, args=(program, self.arguments, str(cwd), given, str(self._out), str(self._err))
         )
         self._process.start()

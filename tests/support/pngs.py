@@ -48,3 +48,7 @@ def oriented(orientation: int) -> bytes:
     """An eXIf chunk that says which side is up."""
     entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
     return chunk(b"eXIf", b"MM\0*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0))
+
+
+WHITE, BLACK = (png(np.full((4, 4), level), GREY, 8) for level in (255, 0))
+"""Files of one colour."""

@@ -1,4 +1,4 @@
-"""The cache of decoded pixels: what is not what was kept there is made anew."""
+"""The cache of decoded pixels: an entry that is not exactly as it was written is made anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ARRAY = np.arange(7 * 64 * 64, dtype=np.uint8).reshape(7, 1, 64, 64)
 
 
 class Maker:
-    """Counts how often it is asked."""
+    """Counts its calls."""
 
     def __init__(self, array: np.ndarray = ARRAY) -> None:
         self.array, self.calls = array, 0
@@ -27,7 +27,7 @@ class Maker:
 
 @pytest.fixture
 def entry(cache: Path) -> Path:
-    """The file of ARRAY, kept under the key "mine"."""
+    """The file of ARRAY, written under the key "mine"."""
     make = Maker()
     assert np.array_equal(cached(["mine"], make), ARRAY)
     (path,) = cache.glob("images/*")
@@ -65,7 +65,7 @@ def _other_shape(path: Path) -> None:
 
 def _another_entry(path: Path) -> None:
     cached(["other"], Maker(255 - ARRAY))
-    (other,) = (found for found in path.parent.iterdir() if found != path)
+    (other,) = (file for file in path.parent.iterdir() if file != path)
     os.replace(other, path)
 
 
@@ -80,11 +80,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a flipped bit in the digest": flipped(-1),
     "cut to nothing": lambda path: os.truncate(path, 0),
     "cut short": lambda path: os.truncate(path, 3000),
-    "its second half is zeros": lambda path: (os.truncate(path, 15000), os.truncate(path, 28832)),
+    "zeros from the middle on": lambda path: (os.truncate(path, 15000), os.truncate(path, 28832)),
     "a byte too many": lambda path: path.write_bytes(path.read_bytes() + b"\0"),
     "another type of file": replaced(_npz),
     "another shape, without a digest": replaced(_other_shape),
-    "what was kept under another key": _another_entry,
+    "the entry of another key": _another_entry,
     "a header of 2**50 numbers": _huge_header,
     "a FIFO": replaced(os.mkfifo),
     "a folder": replaced(Path.mkdir),
@@ -99,7 +99,7 @@ def test_a_damaged_entry_is_made_anew(entry: Path, damage: str) -> None:
     assert np.array_equal(cached(["mine"], make), ARRAY)
     assert make.calls == 1
     assert np.array_equal(cached(["mine"], make), ARRAY)
-    assert make.calls == (2 if damage == "a folder" else 1)  # which nothing can be renamed over
+    assert make.calls == (2 if damage == "a folder" else 1)  # nothing can be renamed over a folder
 
 
 def test_an_entry_is_an_array_of_its_own_that_may_be_written_to(entry: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that unpack to far more than they should are refused before that is in memory."""
+"""Files that unpack to far more bytes than they should are refused before these are in memory."""
 
 from __future__ import annotations
 
@@ -14,24 +14,21 @@ from pathlib import Path
 import pytest
 
 from metacl_run.core.errors import DataError
-from metacl_run.core.files import read_at_most, regular_file
-from metacl_run.data.files import mnist_files, omniglot_files
-from metacl_run.data.images.cifar_files import Cifar, read_cifar
+from metacl_run.data.images import mnist_files, omniglot_files
+from metacl_run.data.images.cifar_files import read_cifar
 from metacl_run.data.images.mnist_files import read_mnist
 from metacl_run.data.images.omniglot_files import read_omniglot
+from tests.support.pngs import WHITE
+from tests.support.small_cifar import SMALL_CIFAR
 
 MIB = 2**20
 BOMB = 16 * MIB
 """Bytes of the unpacked content, all zeros."""
-SMALL = Cifar(
-    **{"name": "CIFAR10", "folder": "cifar-10-batches-py", "archive": "cifar-10-python.tar.gz", "labels": "labels"},
-    **{"train": {"data_batch_1": 6}, "test": {"test_batch": 3}, "classes": ["cat", "dog", "frog"]},
-)
 
 
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
-    """Of memory that Python and numpy take within."""
+    """Checks that Python and numpy take less than `size` bytes within."""
     tracemalloc.start()
     try:
         yield
@@ -71,7 +68,7 @@ def _long_name(archive: tarfile.TarFile) -> None:
 
 
 def _sparse(archive: tarfile.TarFile) -> None:
-    """A member of no bytes that says it is BOMB long."""
+    """A member without content whose header says that it has BOMB bytes."""
     info = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
     info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": "0,0", "GNU.sparse.size": str(BOMB)}
     archive.addfile(info)
@@ -87,42 +84,31 @@ def _sparse(archive: tarfile.TarFile) -> None:
     ],
 )
 def test_cifar_archive(tmp_path: Path, fill: Callable[[tarfile.TarFile], object], message: str) -> None:
-    with tarfile.open(tmp_path / SMALL.archive, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(tmp_path / SMALL_CIFAR.archive, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as archive:
         fill(archive)
-    with at_most(8 * MIB), pytest.raises(DataError, match=rf"cifar-10-python.tar.gz: cannot be read \({message}"):
-        read_cifar(SMALL, str(tmp_path), image_size=32, download=False)
+    with at_most(10 * MIB), pytest.raises(DataError, match=rf"cifar-10-python.tar.gz: cannot be read \({message}"):
+        read_cifar(SMALL_CIFAR, str(tmp_path), image_size=32, download=False)
 
 
 def test_cifar_folder(tmp_path: Path) -> None:
-    folder = tmp_path / SMALL.folder
+    folder = tmp_path / SMALL_CIFAR.folder
     folder.mkdir()
-    for name in ("data_batch_1", "test_batch"):
+    for name in (*SMALL_CIFAR.train, *SMALL_CIFAR.test):
         with open(folder / name, "wb") as file:
             file.truncate(BOMB)
     with at_most(MIB), pytest.raises(DataError, match=r"cifar-10-batches-py: cannot be read \(.*more than \d+ bytes"):
-        read_cifar(SMALL, str(tmp_path), image_size=32, download=False)
+        read_cifar(SMALL_CIFAR, str(tmp_path), image_size=32, download=False)
 
 
-def test_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, png: Callable[..., bytes]) -> None:
-    monkeypatch.setattr(omniglot_files, "HALVES", {"images_background": 1, "images_evaluation": 1})
-    for half in omniglot_files.HALVES:
-        with zipfile.ZipFile(tmp_path / f"{half}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for hand in range(20):
-                archive.writestr(f"{half}/A/c/{hand:02d}.png", bytes(BOMB) if hand == 1 else png())
+def test_omniglot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(omniglot_files, "SUBSETS", {"images_background": 1, "images_evaluation": 1})
+    for subset in omniglot_files.SUBSETS:
+        with zipfile.ZipFile(tmp_path / f"{subset}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(20):
+                archive.writestr(f"{subset}/A/c/{number:02d}.png", bytes(BOMB) if number == 1 else WHITE)
     message = r"images_background.zip: images_background/A/c/01.png is damaged in the archive \(more than 1048576 bytes\)"
     with at_most(4 * MIB), pytest.raises(DataError, match=message):
         read_omniglot(str(tmp_path), image_size=8, download=False)
     monkeypatch.setattr(omniglot_files, "ARCHIVE_BYTES", 1000)
     with pytest.raises(DataError, match=r"images_background.zip: not a whole zip archive \(more than 1000 bytes\)"):
         read_omniglot(str(tmp_path), image_size=8, download=False)
-
-
-def test_a_file_that_grows_is_read_to_its_bound(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"12345")
-    assert regular_file(path).st_size == 5
-    assert read_at_most(path, 5) == b"12345"
-    with pytest.raises(OSError, match="more than 4 bytes"):
-        read_at_most(path, 4)
-    with pytest.raises(OSError, match="more than 100 bytes"):  # of no size, as the system says
-        read_at_most(Path("/proc/self/smaps"), 100)

@@ -13,19 +13,11 @@ import pytest
 import torch
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.files import cifar_files
-from metacl_run.data.images.cifar_files import Cifar, read_cifar
-from metacl_run.data.sources import split_cifar
+from metacl_run.data.images import cifar_files
+from metacl_run.data.images.cifar_files import read_cifar
+from metacl_run.data.sources import cifar as cifar_source
+from tests.support.small_cifar import SMALL_CIFAR
 
-SMALL = Cifar(
-    name="CIFAR10",
-    folder="cifar-10-batches-py",
-    archive="cifar-10-python.tar.gz",
-    train={"data_batch_1": 6, "data_batch_2": 6},
-    test={"test_batch": 3},
-    labels="labels",
-    classes=["cat", "dog", "frog"],
-)
 NUMPY_1 = b"cnumpy.core.multiarray\n_reconstruct\n"
 
 
@@ -50,7 +42,7 @@ def python2_pickle(pixels: np.ndarray, labels: Sequence[int], key: str = "labels
 def cifar_content() -> dict[str, bytes]:
     """Three small files; byte b of image i is (i + 7 * b) modulo 251, its class i modulo 3."""
     files, first = {}, 0
-    for name, count in {**SMALL.train, **SMALL.test}.items():
+    for name, count in {**SMALL_CIFAR.train, **SMALL_CIFAR.test}.items():
         images = first + np.arange(count)
         pixels = ((images[:, None] + 7 * np.arange(3072)) % 251).astype(np.uint8)
         files[name] = python2_pickle(pixels, (images % 3).tolist())
@@ -61,8 +53,8 @@ def cifar_content() -> dict[str, bytes]:
 @pytest.fixture
 def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data root with the unpacked small CIFAR."""
-    monkeypatch.setattr(split_cifar, "CIFAR10", SMALL)
-    folder = tmp_path / "root" / SMALL.folder
+    monkeypatch.setattr(cifar_source, "CIFAR10", SMALL_CIFAR)
+    folder = tmp_path / "root" / SMALL_CIFAR.folder
     folder.mkdir(parents=True)
     for name, content in cifar_content().items():
         (folder / name).write_bytes(content)
@@ -70,15 +62,15 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def read_small(root: Path, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
-    return read_cifar(SMALL, str(root), **{"image_size": 32, "download": False, **changes})
+    return read_cifar(SMALL_CIFAR, str(root), **{"image_size": 32, "download": False, **changes})
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_cifar_files_are_colour_planes_in_order(cifar: Path, packed: bool) -> None:
     if packed:
-        with tarfile.open(cifar / SMALL.archive, "w:gz") as archive:
-            archive.add(cifar / SMALL.folder, SMALL.folder)
-        for file in (cifar / SMALL.folder).iterdir():
+        with tarfile.open(cifar / SMALL_CIFAR.archive, "w:gz") as archive:
+            archive.add(cifar / SMALL_CIFAR.folder, SMALL_CIFAR.folder)
+        for file in (cifar / SMALL_CIFAR.folder).iterdir():
             file.unlink()
     pixels, labels = read_small(cifar)
     assert pixels.shape == (15, 3, 32, 32)
@@ -88,19 +80,19 @@ def test_cifar_files_are_colour_planes_in_order(cifar: Path, packed: bool) -> No
     assert read_small(cifar, image_size=16)[0].shape == (15, 3, 16, 16)
 
 
-def test_split_cifar_keeps_the_halves_and_the_colours(make: Callable[..., Any], cifar: Path) -> None:
-    data = make("split_cifar10", root=str(cifar), num_tasks=3, classes_per_task=1)
-    data.check()
-    stream = data.load([0])
-    assert stream.task_names == [["cat", "dog", "frog"]]
-    assert data.input_shape == (3, 32, 32)
-    samples = stream.gather(0, np.arange(12))
-    images = (samples.x[:, 0, 0, 0] * 255).round().int()
-    assert sorted(images.tolist()) == list(range(12))
-    assert (images % 3 == samples.y).all()
-    assert (samples.x[:, 2, 0, 0] * 255).round().int().tolist() == [(int(i) + 7 * 2048) % 251 for i in images]
-    held = torch.cat([stream.test(task, None)[0].x[:, 0, 0, 0] * 255 for task in range(3)]).round().int()
-    assert held.tolist() == [12, 13, 14]
+def test_a_stream_keeps_the_parts_and_the_colours(make: Callable[..., Any], cifar: Path) -> None:
+    stream = make("split_cifar10", root=str(cifar), num_tasks=3, classes_per_task=1)
+    stream.check()
+    pool = stream.load([0])
+    assert pool.task_names == [["cat", "dog", "frog"]]
+    assert stream.input_shape == (3, 32, 32)
+    samples = pool.gather(0, np.arange(12))
+    numbers = (samples.x[:, 0, 0, 0] * 255).round().int()
+    assert sorted(numbers.tolist()) == list(range(12))
+    assert (numbers % 3 == samples.y).all()
+    assert (samples.x[:, 2, 0, 0] * 255).round().int().tolist() == [(int(i) + 7 * 2048) % 251 for i in numbers]
+    test_numbers = torch.cat([pool.test(task, None)[0].x[:, 0, 0, 0] * 255 for task in range(3)]).round().int()
+    assert test_numbers.tolist() == [12, 13, 14]
 
 
 BUILDS = {
@@ -116,17 +108,17 @@ BUILDS = {
 def test_a_pickle_changes_nothing_of_ours(cifar: Path, what: str) -> None:
     names = b"T\x0c\0\0\0__defaults__"
     state = b"(N}" + names + b"(J\1\0\0\0tst"  # (None, {"__defaults__": (1,)}): set by setattr
-    (cifar / SMALL.folder / "data_batch_1").write_bytes(b"\x80\x02" + BUILDS[what] + state + b"b.")
-    before = [sorted(vars(each)) for each in (cifar_files, cifar_files._Bytes, np)]
+    (cifar / SMALL_CIFAR.folder / "data_batch_1").write_bytes(b"\x80\x02" + BUILDS[what] + state + b"b.")
+    names_before = [sorted(vars(owner)) for owner in (cifar_files, cifar_files._Bytes, np)]
     with pytest.raises(DataError, match="data_batch_1: not a pickle of arrays"):
         read_small(cifar)
-    assert [sorted(vars(each)) for each in (cifar_files, cifar_files._Bytes, np)] == before
+    assert [sorted(vars(owner)) for owner in (cifar_files, cifar_files._Bytes, np)] == names_before
     with pytest.raises(AttributeError):
         cifar_files._Bytes().anything = 1  # type: ignore[attr-defined]
 
 
 def test_pixels_are_bytes(cifar: Path) -> None:
-    path = cifar / SMALL.folder / "data_batch_2"
+    path = cifar / SMALL_CIFAR.folder / "data_batch_2"
     path.write_bytes(path.read_bytes().replace(b"T\2\0\0\0u1", b"T\2\0\0\0O8"))
     with pytest.raises(DataError, match=r"data_batch_2: not a pickle of arrays \(it asks for numbers of type O8"):
         read_small(cifar)
@@ -158,7 +150,7 @@ def test_a_wrong_cifar_file_is_refused(
     cifar: Path, change: Callable[[bytes], bytes], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(cifar)
-    path = cifar / SMALL.folder / "data_batch_2"
+    path = cifar / SMALL_CIFAR.folder / "data_batch_2"
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=message):
         read_small(cifar)
@@ -166,10 +158,10 @@ def test_a_wrong_cifar_file_is_refused(
 
 
 def test_a_wrong_cifar_archive_is_refused(cifar: Path) -> None:
-    archive = cifar / SMALL.archive
+    archive = cifar / SMALL_CIFAR.archive
     with tarfile.open(archive, "w:gz") as packed:
-        packed.add(cifar / SMALL.folder / "data_batch_1", f"{SMALL.folder}/data_batch_1")
-    (cifar / SMALL.folder / "test_batch").unlink()
+        packed.add(cifar / SMALL_CIFAR.folder / "data_batch_1", f"{SMALL_CIFAR.folder}/data_batch_1")
+    (cifar / SMALL_CIFAR.folder / "test_batch").unlink()
     with pytest.raises(DataError, match=r"cifar-10-python.tar.gz: cifar-10-batches-py/data_batch_2 is not in the archive"):
         read_small(cifar)
     archive.write_bytes(archive.read_bytes()[:300])
@@ -183,10 +175,10 @@ def test_cifar_is_fetched_whole_or_not_at_all(cifar: Path, tmp_path: Path, monke
     class Datasets:
         @staticmethod
         def CIFAR10(root: str, download: bool) -> None:  # noqa: N802
-            place = Path(root) / SMALL.folder
+            place = Path(root) / SMALL_CIFAR.folder
             place.mkdir()
-            for name, each in content.items():
-                (place / name).write_bytes(each)
+            for name, file_content in content.items():
+                (place / name).write_bytes(file_content)
 
     monkeypatch.setattr(cifar_files, "torchvision_datasets", lambda: Datasets)
     root = tmp_path / "empty"
@@ -198,4 +190,4 @@ def test_cifar_is_fetched_whole_or_not_at_all(cifar: Path, tmp_path: Path, monke
     assert not [path for path in root.iterdir() if path.is_dir()]
     content["test_batch"] = good
     assert (read_small(root, download=True)[0] == read_small(cifar)[0]).all()
-    assert [path.name for path in root.iterdir() if path.is_dir()] == [SMALL.folder]
+    assert [path.name for path in root.iterdir() if path.is_dir()] == [SMALL_CIFAR.folder]

@@ -27,7 +27,7 @@ def over_white(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def clear(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """White there."""
+    """The values, white where `where` is true."""
     return np.where(where if values.ndim == where.ndim else where[..., None], 255, values)
 
 

@@ -1,22 +1,23 @@
+"""MNIST's IDX files, and what is refused of them."""
+
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.files import mnist_files
+from metacl_run.data.images import mnist_files
 from metacl_run.data.images.mnist_files import SHAPES, read_mnist
 
 
 @pytest.fixture
 def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of IDX files with 30 + 10 images; image i has grey level i."""
-    halves = {"train": 30, "t10k": 10}
-    shapes = {name: (halves[name.split("-")[0]], *shape[1:]) for name, shape in SHAPES.items()}
+    parts = {"train": 30, "t10k": 10}
+    shapes = {name: (parts[name.split("-")[0]], *shape[1:]) for name, shape in SHAPES.items()}
     monkeypatch.setattr(mnist_files, "SHAPES", shapes)
     monkeypatch.setattr(mnist_files, "DIGITS", np.full(10, 4))
     monkeypatch.setattr(mnist_files, "TRAIN_DIGITS", np.full(10, 3))
@@ -30,48 +31,36 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_examples_lie_by_digit(small_mnist: Path):
-    images = read_mnist(str(small_mnist), most=3, image_size=28, download=False)
-    assert images.pixels.shape == (30, 1, 28, 28)
-    assert images.pixels[:, 0, 5, 5].tolist() == [digit + 10 * i for digit in range(10) for i in range(3)]
-    assert images.catalogue.counts.tolist() == [3] * 10
-    assert read_mnist(str(small_mnist), most=99, image_size=20, download=False).pixels.shape == (40, 1, 20, 20)
+def test_examples_lie_by_digit(small_mnist: Path) -> None:
+    examples = read_mnist(str(small_mnist), most=3, image_size=28, download=False)
+    assert examples.x.shape == (30, 1, 28, 28)
+    assert examples.x[:, 0, 5, 5].tolist() == [digit + 10 * i for digit in range(10) for i in range(3)]
+    assert examples.catalogue.counts.tolist() == [3] * 10
+    assert read_mnist(str(small_mnist), most=99, image_size=20, download=False).x.shape == (40, 1, 20, 20)
 
 
-def test_unpacked_files_are_read_too(small_mnist: Path):
+def test_unpacked_files_are_read_too(small_mnist: Path) -> None:
     for packed in (small_mnist / "MNIST" / "raw").iterdir():
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()
-    assert read_mnist(str(small_mnist), most=4, image_size=28, download=False).pixels.shape == (40, 1, 28, 28)
+    assert read_mnist(str(small_mnist), most=4, image_size=28, download=False).x.shape == (40, 1, 28, 28)
 
 
 @pytest.mark.parametrize("keep", [0, 20, -10])
-def test_a_half_written_file_is_refused(small_mnist: Path, keep: int):
+def test_a_half_written_file_is_refused(small_mnist: Path, keep: int) -> None:
     path = small_mnist / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: .*expected 30 x 28 x 28 bytes"):
         read_mnist(str(small_mnist), most=4, image_size=28, download=False)
 
 
-def test_a_wrong_file_is_refused(small_mnist: Path):
+def test_a_wrong_file_is_refused(small_mnist: Path) -> None:
     folder = small_mnist / "MNIST" / "raw"
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes((folder / "train-images-idx3-ubyte.gz").read_bytes())
     with pytest.raises(DataError, match="expected 10 x 28 x 28 bytes in IDX format, found something else"):
         read_mnist(str(small_mnist), most=4, image_size=28, download=False)
 
 
-def test_missing_mnist_is_one_message(tmp_path: Path):
+def test_missing_mnist_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)MNIST was not found.*MNIST/raw/train-images.*split_glyphs"):
         read_mnist(str(tmp_path), most=4, image_size=28, download=False)
-
-
-def test_real_domains(make: Callable, real_data: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("METACL_CACHE")
-    data = make("domains", root=real_data, glyph_classes=60)
-    data.check(examples_per_class=2, replay_classes=None, split="test")
-    stream = data.load([0])
-    assert stream.task_names == [["glyphs", "omniglot", "mnist"]]
-    assert [stream.num_classes(0, task, "test") for task in range(3)] == [30, 812, 5]
-    episode = stream.sample(np.array([[0, 1, 2]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
-    ink = episode.query_x.mean((0, 2, 3, 4, 5))
-    assert ((ink > 0.03) & (ink < 0.3)).all()

@@ -1,22 +1,26 @@
+"""Omniglot's archives and folders, what is refused of them, and their download."""
+
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.files import omniglot_files
-from metacl_run.data.images.omniglot_files import ALPHABETS, HALVES, omniglot_catalogue, read_omniglot
+from metacl_run.data.images import omniglot_files
+from metacl_run.data.images.omniglot_files import ALPHABETS, SUBSETS, omniglot_catalogue, read_omniglot
+from tests.support.commands import FORKSERVER
+from tests.support.pngs import BLACK, WHITE
 
 
 def read(root: Path, *, download: bool = False) -> np.ndarray:
-    return read_omniglot(str(root), image_size=8, download=download).pixels
+    return read_omniglot(str(root), image_size=8, download=download).x
 
 
 def rewrite(archive: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> None:
@@ -30,39 +34,39 @@ def rewrite(archive: Path, change: Callable[[str, bytes], tuple[str, bytes] | No
 
 
 SMALL = {"images_background": 12, "images_evaluation": 8}
-"""Characters in each half of the small Omniglot of most tests."""
+"""Characters in each subset of the small Omniglot of most tests."""
 
 
 @pytest.fixture
-def copy(tmp_path: Path, png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the two archives of a small Omniglot; every drawing is white paper."""
-    monkeypatch.setattr(omniglot_files, "HALVES", SMALL)
-    folder, drawing = tmp_path / "copy", png()
+    monkeypatch.setattr(omniglot_files, "SUBSETS", SMALL)
+    folder = tmp_path / "copy"
     folder.mkdir()
-    for half, characters in SMALL.items():
-        with zipfile.ZipFile(folder / f"{half}.zip", "w") as archive:
+    for subset, characters in SMALL.items():
+        with zipfile.ZipFile(folder / f"{subset}.zip", "w") as archive:
             for number in range(characters):
-                for hand in range(20):
-                    place = f"{half}/Alphabet{number // 4:02d}/character{number % 4 + 1:02d}"
-                    archive.writestr(f"{place}/{number:04d}_{hand:02d}.png", drawing)
+                for writer in range(20):
+                    place = f"{subset}/Alphabet{number // 4:02d}/character{number % 4 + 1:02d}"
+                    archive.writestr(f"{place}/{number:04d}_{writer:02d}.png", WHITE)
     return folder
 
 
-def test_static_table_is_complete():
-    assert sum(list(ALPHABETS.values())[:30]) == HALVES["images_background"]
-    assert sum(list(ALPHABETS.values())[30:]) == HALVES["images_evaluation"]
+def test_static_table_is_complete() -> None:
+    assert sum(list(ALPHABETS.values())[:30]) == SUBSETS["images_background"]
+    assert sum(list(ALPHABETS.values())[30:]) == SUBSETS["images_evaluation"]
     assert len(ALPHABETS) == 50
 
 
 @pytest.mark.parametrize("below", ["", "omniglot", "omniglot-py"])
-def test_archives_are_found_and_ink_is_bright(copy: Path, tmp_path: Path, below: str):
+def test_archives_are_found_and_ink_is_bright(copy: Path, tmp_path: Path, below: str) -> None:
     place = tmp_path / "root" / below
     place.parent.mkdir(parents=True, exist_ok=True)
     copy.rename(place)
     pixels = read(tmp_path / "root")
     assert pixels.shape == (400, 1, 8, 8)
     assert not pixels.any()  # the fake drawings are white paper
-    assert {path.name for path in place.iterdir()} == {f"{half}.zip" for half in HALVES}  # nothing was unpacked
+    assert {path.name for path in place.iterdir()} == {f"{subset}.zip" for subset in SUBSETS}  # nothing was unpacked
 
 
 def unpack(copy: Path) -> None:
@@ -73,31 +77,31 @@ def unpack(copy: Path) -> None:
     archive.unlink()
 
 
-def test_unpacked_folders_do_as_well(copy: Path, png: Callable[..., bytes]):
+def test_unpacked_folders_do_as_well(copy: Path) -> None:
     unpack(copy)
-    (copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png").write_bytes(png(colour=0))
+    (copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png").write_bytes(BLACK)
     pixels = read(copy)
     assert pixels.reshape(400, -1).max(1).nonzero()[0].tolist() == [12 * 20]
 
 
 @pytest.mark.parametrize(
-    ("lay", "message"),
+    ("create", "message"),
     [
         (lambda path: path.symlink_to("nowhere"), "a link to what is not there"),
         (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
         (os.mkfifo, "a FIFO, not a file"),
     ],
 )
-def test_what_is_no_file_in_a_folder_is_named(copy: Path, lay: Callable[[Path], object], message: str):
+def test_a_path_in_a_folder_that_is_no_file_is_named(copy: Path, create: Callable[[Path], object], message: str) -> None:
     unpack(copy)
     drawing = copy / "images_evaluation" / "Alphabet00" / "character01" / "0000_00.png"
     drawing.unlink()
-    lay(drawing)
+    create(drawing)
     with pytest.raises(DataError, match=rf"character01/0000_00.png: cannot be read \({message}\)"):
         read(copy)
 
 
-def test_what_a_mac_leaves_in_archives_and_folders_is_passed_over(copy: Path):
+def test_files_of_macos_are_passed_over(copy: Path) -> None:
     before = read(copy)
     with zipfile.ZipFile(copy / "images_background.zip", "a") as archive:
         for name in (
@@ -110,9 +114,9 @@ def test_what_a_mac_leaves_in_archives_and_folders_is_passed_over(copy: Path):
     assert np.array_equal(read(copy), before)
 
 
-def test_a_changed_archive_is_read_again(copy: Path, png: Callable[..., bytes]):
+def test_a_changed_archive_is_read_again(copy: Path) -> None:
     assert not read(copy).any()
-    rewrite(copy / "images_background.zip", lambda name, _: (name, png(colour=0)))
+    rewrite(copy / "images_background.zip", lambda name, _: (name, BLACK))
     assert read(copy)[: 12 * 20].all()
 
 
@@ -129,7 +133,9 @@ def test_a_changed_archive_is_read_again(copy: Path, png: Callable[..., bytes]):
         (lambda n, c: ("/" + n, c) if n.endswith("0003_07.png") else (n, c), "refused, it names a file outside"),
     ],
 )
-def test_a_wrong_archive_is_refused(copy: Path, cache: Path, change: Callable, message: str):
+def test_a_wrong_archive_is_refused(
+    copy: Path, cache: Path, change: Callable[[str, bytes], tuple[str, bytes] | None], message: str
+) -> None:
     rewrite(copy / "images_background.zip", change)
     with pytest.raises(DataError, match=message) as caught:
         read(copy)
@@ -137,14 +143,14 @@ def test_a_wrong_archive_is_refused(copy: Path, cache: Path, change: Callable, m
     assert not list(cache.glob("**/*.npy"))
 
 
-def test_a_half_written_archive_is_refused(copy: Path):
+def test_a_half_written_archive_is_refused(copy: Path) -> None:
     archive = copy / "images_evaluation.zip"
     archive.write_bytes(archive.read_bytes()[:10000])
     with pytest.raises(DataError, match=r"images_evaluation.zip: not a whole zip archive .*expected 8 characters of 20"):
         read(copy)
 
 
-def test_a_damaged_archive_is_refused(copy: Path):
+def test_a_damaged_archive_is_refused(copy: Path) -> None:
     archive = copy / "images_background.zip"
     with zipfile.ZipFile(archive) as content:
         place = content.infolist()[1].header_offset
@@ -155,9 +161,9 @@ def test_a_damaged_archive_is_refused(copy: Path):
         read(copy)
 
 
-def test_missing_data_say_where_why_and_what_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_data_say_where_why_and_what_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(folder: Path) -> None:
-        (folder / "half").write_text("x")
+        (folder / "part").write_text("x")
         raise OSError("no route to host")
 
     monkeypatch.setattr(omniglot_files, "_download", offline)
@@ -177,7 +183,7 @@ def test_missing_data_say_where_why_and_what_works(tmp_path: Path, monkeypatch: 
         read(tmp_path / "root", download=False)
 
 
-def test_an_incomplete_place_is_not_overwritten(copy: Path, tmp_path: Path):
+def test_an_incomplete_place_is_not_overwritten(copy: Path, tmp_path: Path) -> None:
     place = tmp_path / "root" / "omniglot-py"
     place.mkdir(parents=True)
     (copy / "images_background.zip").rename(place / "images_background.zip")
@@ -185,22 +191,21 @@ def test_an_incomplete_place_is_not_overwritten(copy: Path, tmp_path: Path):
         read(tmp_path / "root", download=True)
 
 
-def _start(root: Path, source: Path, downloads: Path, results: multiprocessing.Queue) -> None:
+def _start(root: Path, source: Path, downloads: Path, results: Any) -> None:
     def slow(folder: Path) -> None:
         with downloads.open("a") as file:
             file.write("one\n")
         (folder / "omniglot-py").mkdir()
-        for half in HALVES:
-            shutil.copy(source / f"{half}.zip", folder / "omniglot-py")
+        for subset in SUBSETS:
+            shutil.copy(source / f"{subset}.zip", folder / "omniglot-py")
 
-    omniglot_files._download, omniglot_files.HALVES = slow, SMALL
+    omniglot_files._download, omniglot_files.SUBSETS = slow, SMALL
     results.put(read(root, download=True).shape)
 
 
-def test_two_processes_at_once_download_once(copy: Path, tmp_path: Path):
-    context = multiprocessing.get_context("spawn")
-    results, root, downloads = context.Queue(), tmp_path / "root", tmp_path / "downloads"
-    processes = [context.Process(target=_start, args=(root, copy, downloads, results)) for _ in range(2)]
+def test_two_processes_at_once_download_once(copy: Path, tmp_path: Path) -> None:
+    results, root, downloads = FORKSERVER.Queue(), tmp_path / "root", tmp_path / "downloads"
+    processes = [FORKSERVER.Process(target=_start, args=(root, copy, downloads, results)) for _ in range(2)]
     for process in processes:
         process.start()
     assert [results.get(timeout=120) for _ in processes] == [(400, 1, 8, 8)] * 2
@@ -211,14 +216,14 @@ def test_two_processes_at_once_download_once(copy: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["omniglot", "split_omniglot"])
-def test_real_omniglot(make: Callable, real_data: str, name: str, monkeypatch: pytest.MonkeyPatch):
+def test_real_omniglot(make: Callable[..., Any], real_data: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("METACL_CACHE")  # decoding takes ten seconds: share the user's cache
-    data = make(name, root=real_data)
-    images = data.read()
-    assert images.catalogue.groups == omniglot_catalogue().groups
-    stream = data.load([0, 1])
-    sizes = [[stream.num_classes(0, task, split) for split in ("train", "test")] for task in range(data.count_tasks())]
+    stream = make(name, root=real_data)
+    pool = stream.load([0, 1])
+    sizes = [[pool.num_classes(0, task, split) for split in ("train", "test")] for task in range(stream.count_tasks())]
     assert np.sum(sizes) == 1623
     if name == "omniglot":
         assert sizes == [[1200, 423]]
-    assert 0.05 < images.pixels.mean() / 255 < 0.15
+        examples = stream.source.read()
+        assert examples.catalogue.groups == omniglot_catalogue().groups
+        assert 0.05 < examples.x.mean() / 255 < 0.15

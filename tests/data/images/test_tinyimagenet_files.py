@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.files import tinyimagenet_files
+from metacl_run.data.images import tinyimagenet_files
 from metacl_run.data.images.tinyimagenet_files import read_tinyimagenet
 
 
@@ -45,13 +45,13 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "root"
 
 
-def test_tinyimagenet_halves_and_colours(make: Callable[..., Any], tiny: Path) -> None:
-    data = make("split_tinyimagenet", root=str(tiny), num_tasks=1, classes_per_task=2, shuffled=False)
-    data.check()
-    stream = data.load([0])
-    assert stream.pixels.shape == (10, 3, 64, 64)
-    assert stream.samples_per_task == 6
-    for samples in (stream.gather(0, np.arange(6)), stream.test(0, None)[0]):
+def test_a_stream_keeps_the_parts_and_the_colours(make: Callable[..., Any], tiny: Path) -> None:
+    stream = make("split_tinyimagenet", root=str(tiny), num_tasks=1, classes_per_task=2, shuffled=False)
+    stream.check()
+    pool = stream.load([0])
+    assert pool.examples.shape == (10, 3, 64, 64)
+    assert pool.samples_per_task == 6
+    for samples in (pool.gather(0, np.arange(6)), pool.test(0, None)[0]):
         assert np.bincount(samples.y).tolist() == [len(samples.y) // 2] * 2
         red, _, blue = (samples.x[:, channel].mean((1, 2)) * 255 for channel in range(3))
         torch.testing.assert_close(red, 200.0 * samples.y, atol=6, rtol=0)
@@ -65,7 +65,7 @@ def test_grey_photographs_and_other_sizes_are_read(tiny: Path) -> None:
     assert np.abs(pixels[0].astype(int) - 77).max() <= 2
 
 
-def test_what_a_mac_leaves_is_passed_over(tiny: Path) -> None:
+def test_files_of_macos_are_passed_over(tiny: Path) -> None:
     folder = tiny / "tiny-imagenet-200"
     for path in (
         folder / "train/n02124075/images/._n02124075_1.JPEG",

@@ -88,7 +88,7 @@ def test_a_replicate_is_its_own_run() -> None:
             assert torch.equal(a[replicate], b[0])
 
 
-def test_classes_limits_to_the_leading_ones() -> None:
+def test_classes_may_be_limited_to_the_leading_ones() -> None:
     limit = np.full(TASKS.shape, 3)
     tasks = np.zeros_like(TASKS)
     episode = pool_of().sample(tasks, "train", shots=1, queries=1, rngs=rngs(0, 1, 2), classes=limit)
@@ -118,14 +118,14 @@ def test_support_batches_index_the_support() -> None:
     assert (episode.batches[:, :, :2].flatten(2).sort(-1).values == torch.arange(6)).all()
 
 
-def test_more_than_there_is_is_never_drawn() -> None:
+def test_more_than_there_is_cannot_be_drawn() -> None:
     with pytest.raises(AssertionError, match="a class has fewer than 5 examples"):
         pool_of().sample(TASKS, "train", shots=2, queries=3, rngs=rngs(0, 1, 2))
     with pytest.raises(AssertionError, match="fewer than 3 classes in the train split"):
         pool_of().sample(TASKS, "train", shots=1, queries=1, rngs=rngs(0, 1, 2), classes=np.full(TASKS.shape, 2))
 
 
-def test_to_gives_an_equal_pool_of() -> None:
+def test_to_gives_an_equal_pool() -> None:
     moved = pool_of().to(torch.device("cpu"))
     one, two = (pool.sample(TASKS, "test", shots=1, queries=1, rngs=rngs(0, 1, 2)) for pool in (pool_of(), moved))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))

@@ -55,7 +55,7 @@ def test_a_run_says_every_note_once(
     captured = capsys.readouterr()
     terminal, log = " ".join((captured.out + captured.err).split()), (built.directory / "run.log").read_text()
     warnings = json.loads((built.directory / "summary.json").read_text())["warnings"]
-    # 4 + 5 images are the smallest task that a seed can deal, of which two of each class are for test
+    # 4 + 5 images are the smallest task that a seed can deal, two of every class for test
     expected = [
         "left out by the ending: 1 file in class folders (1 .webp)",
         "6 of 16 training samples are left out: every task takes 5, as many as the smallest task that a seed can deal",

@@ -14,16 +14,16 @@ def test_draws_are_those_of_a_shrinking_list() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(6, 40, (7, 5))
     uniforms = rng.random((7, 5, 6))
-    drawn = draw_distinct(uniforms, sizes)
+    draws = draw_distinct(uniforms, sizes)
     for place in np.ndindex(7, 5):
         free = list(range(sizes[place]))
         expected = [free.pop(int(u * len(free))) for u in uniforms[place]]
-        assert drawn[place].tolist() == expected
+        assert draws[place].tolist() == expected
 
 
 def test_every_order_is_equally_likely() -> None:
-    drawn = draw_distinct(np.random.default_rng(0).random((24000, 3)), np.full(24000, 4))
-    counts = Counter(map(tuple, drawn.tolist()))
+    draws = draw_distinct(np.random.default_rng(0).random((24000, 3)), np.full(24000, 4))
+    counts = Counter(map(tuple, draws.tolist()))
     assert set(counts) == set(permutations(range(4), 3))
     assert max(abs(count - 1000) for count in counts.values()) < 150  # five standard deviations
 

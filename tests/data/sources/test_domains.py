@@ -1,0 +1,32 @@
+"""Several data sets as one source, in which every data set is a group of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metacl_run.core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("domains", "message"),
+    [(["glyphs", "omniglott"], "Did you mean omniglot"), ([], "at least one"), (["mnist", "mnist"], "must all differ")],
+)
+def test_domains_are_known(make: Callable[..., Any], domains: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^data\.domains=.*{message}"):
+        make("domains", domains=domains)
+
+
+def test_real_domains(make: Callable[..., Any], real_data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("METACL_CACHE")  # decoding takes ten seconds: share the user's cache
+    stream = make("domains", root=real_data, glyph_classes=60)
+    stream.check(examples_per_class=2, replay_classes=None, split="test")
+    pool = stream.load([0])
+    assert pool.task_names == [["glyphs", "omniglot", "mnist"]]
+    assert [pool.num_classes(0, task, "test") for task in range(3)] == [30, 812, 5]
+    episode = pool.sample(np.array([[0, 1, 2]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
+    ink = episode.query_x.mean((0, 2, 3, 4, 5))
+    assert ((ink > 0.03) & (ink < 0.3)).all()
