@@ -58,6 +58,9 @@ def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
         raise ConfigError(f"data: {source_class.__name__} has no stream for protocol {kind}; it has streams for: {kinds}")
     stream_class = component_class(node[STREAM], f"data.streams.{kind}")
     source_fields, stream_fields = (list(setting_types(cls, "data")) for cls in (source_class, stream_class))
+    if twice := sorted(set(source_fields) & set(stream_fields)):
+        classes = f"{source_class.__name__} and {stream_class.__name__}"
+        raise ConfigError(f"data.{twice[0]}: is a setting of both {classes}; rename one of them")
     known = [*source_fields, *(name for name in stream_fields if name != "source")]
     mistakes = [
         _unknown(key, value, source_class, known, kind, elsewhere)
