@@ -91,8 +91,8 @@ def test_none_has_more_updates_for_a_sample_than_another(algo: str, experiment: 
 @pytest.mark.parametrize("algo", STREAM)
 def test_none_remembers_more_than_another(algo: str, experiment: Build) -> None:
     built = experiment(f"algo={algo}", tiny=[])
-    recall = built.algo.recall(built.data.count_tasks())
-    assert recall.capacity in (0, 200)
+    spec = built.algo.replay_spec(built.data.count_tasks())
+    assert spec.capacity in (0, 200)
 
 
 # ------------------------------------------------------------------------------------ at full length: minutes in all

@@ -75,7 +75,7 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
         state, metrics = algorithm.observe(network, state, observed)
         seen(unit, state, metrics)
         if (unit + 1) * BATCH % PER_TASK == 0:
-            samples = data.of_task(unit * BATCH // PER_TASK, algorithm.samples_at_end)
+            samples = data.of_task(unit * BATCH // PER_TASK, algorithm.num_consolidation_samples)
             state = algorithm.end_task(network, state, samples)
 
 
@@ -101,7 +101,7 @@ def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
             )
         if (unit + 1) * BATCH % PER_TASK == 0:
             task = unit * BATCH // PER_TASK
-            slow.end_task(task, data.of_task(task, algorithm.samples_at_end))
+            slow.end_task(task, data.of_task(task, algorithm.num_consolidation_samples))
 
     follow(algorithm, data, compare)
     if isinstance(algorithm, (AGem, Gem)):
@@ -126,7 +126,7 @@ def test_two_replicates_at_once_equal_each_alone(name: str, masked: bool) -> Non
             torch.testing.assert_close(metrics["loss"][i], alone["loss"], rtol=1e-12, atol=1e-12)
         if (unit + 1) * BATCH % PER_TASK == 0:
             task = unit * BATCH // PER_TASK
-            ends = [data.of_task(task, algorithm.samples_at_end) for data in both]
+            ends = [data.of_task(task, algorithm.num_consolidation_samples) for data in both]
             stacked = tree_map(lambda *leaves: torch.stack(leaves), *ends)
             together = torch.vmap(lambda state, samples: algorithm.end_task(network, state, samples))(together, stacked)
             states = [algorithm.end_task(network, state, samples) for state, samples in zip(states, ends, strict=True)]
@@ -240,5 +240,5 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("algorithm", "change", "message"), MISTAKES, ids=[message.split(":")[0] for *_, message in MISTAKES])
 def test_a_setting_that_cannot_be_is_refused(algorithm: StreamLearner, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught, keyed("algo"):
-        fill(type(algorithm), {**vars(algorithm), **change}, "algo").recall(TASKS)
+        fill(type(algorithm), {**vars(algorithm), **change}, "algo").replay_spec(TASKS)
     assert str(caught.value) == f"algo.{message}"
