@@ -223,7 +223,7 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (A_GEM, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (A_GEM, {"memories_per_task": 0}, "memories_per_task=0: must be at least 1"),
     (A_GEM, {"replay": 0}, "replay=0: must be at least 1"),
-    (A_GEM, {"replay": 9}, "replay=9: must be at most the 8 that memories_per_task=4 ever holds of past tasks"),
+    (A_GEM, {"replay": 9}, "replay=9: must be at most the 8 samples of past tasks that memories_per_task=4 keeps"),
     (GEM, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (GEM, {"memories_per_task": 0}, "memories_per_task=0: must be at least 1"),
     (GEM, {"margin": -0.1}, "margin=-0.1: must be at least 0"),
