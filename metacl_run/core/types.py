@@ -57,7 +57,7 @@ class Trajectory(NamedTuple):
     """
 
     x: Tensor
-    """[S, B, ...] float inputs: S steps on B examples each."""
+    """[S, B, ...] float inputs: S steps, each on B examples."""
     y: Tensor
     """[S, B] int64 outputs, or [S, B, dimensions] float targets."""
     query_x: Tensor
@@ -83,7 +83,7 @@ class Trajectory(NamedTuple):
         return torch.cat([self.x.flatten(0, 1), self.query_x])
 
     def split(self, leaf: Tensor) -> tuple[Tensor, Tensor]:
-        """Splits what was computed of `all_x`, [S * B + Q, ...], into that of the steps [S * B, ...] and of the queries."""
+        """Splits a function of `all_x`, [S * B + Q, ...], into its parts for the steps, [S * B, ...], and for the queries."""
         learned, queries = torch.split(leaf, [self.num_learned, len(leaf) - self.num_learned])
         return learned, queries
 

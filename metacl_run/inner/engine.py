@@ -88,7 +88,7 @@ class Engine:
 class CudaGraph:
     """Captures a function of tensors as a CUDA graph at its first call and replays it afterwards.
 
-    Inputs are copied into the graph's own memory; outputs are copies, so a caller may keep them.
+    Inputs are copied into the graph's own tensors; outputs are copies, which a caller may keep.
     """
 
     WARM_UP_CALLS = 3

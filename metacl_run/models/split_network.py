@@ -73,7 +73,7 @@ class SplitNetwork:
         return x if self._frozen is None else self._frozen(params, x)
 
     def rest(self, params: Params, frozen: Pytree) -> Tensor:
-        """Computes the outputs [N, outputs] from what `frozen` returned."""
+        """Computes the outputs [N, outputs] from the frozen part."""
         outputs: Tensor = self._rest(params, frozen)
         return outputs
 

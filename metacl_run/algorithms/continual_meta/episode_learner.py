@@ -49,8 +49,8 @@ class EpisodeLearner(MetaLearner):
         """Returns the initial (meta, carry) of one replicate.
 
         Args:
-            network, params: as drawn.
-            rates: [number of parameters] uniform in [0, 1), for what else must be drawn.
+            network, params: with fresh parameters.
+            rates: [number of parameters] uniform in [0, 1): learned rates start from them.
 
         Raises:
             ConfigError: the method cannot learn with this network.

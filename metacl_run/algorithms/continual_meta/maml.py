@@ -20,7 +20,8 @@ Differences from the papers:
  2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only, which does not.
  3. Meta-SGD as published takes one inner step; here as many as inner_steps. Its rates start in [0.005, 0.1], for another scale
     of the loss; those of meta_sgd.yaml start around MAML's rate here.
- 4. FTML's outer problem is solved by a number of meta-updates a task, not to convergence; each drawn from all tasks seen.
+ 4. FTML's outer problem is solved by a fixed number of meta-updates a task, not to convergence; every episode is from a task
+ drawn from all tasks seen.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from metacl_run.models.base import Network
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch(TrajectoryLearner):
-    """A network as it was drawn: updates are 0, and protocols make none.
+    """A network with its initial parameters: updates are 0, and protocols make none.
 
     Attributes:
         inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.

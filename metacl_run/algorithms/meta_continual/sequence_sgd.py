@@ -47,7 +47,7 @@ class SequenceSgd(SequenceLearner):
             raise ConfigError("algo.redraw=true: the data are functions, which have no outputs of their own. Use false.")
 
     def split(self, network: Network, params: Params) -> SplitNetwork:
-        """Returns the network, split before what learns at meta-test."""
+        """Returns the network, split before the part that learns at meta-test."""
         return SplitNetwork(network, params, self.test_plastic, "test_plastic")
 
     def fresh_width(self, network: Network, params: Params) -> int:

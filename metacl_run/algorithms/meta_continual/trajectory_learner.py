@@ -2,7 +2,7 @@
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate and ONE trajectory; the axes are added
 from outside. It has two parts: meta-training, here, follows `meta_learner.py` on trajectories; at meta-test its
-`sequence_learner` learns long sequences with what was meta-learned.
+`sequence_learner` learns long sequences with the meta-learned parameters.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TrajectoryLearner(MetaLearner):
 
     @abc.abstractmethod
     def init(self, network: Network, params: Params) -> Meta:
-        """Returns what is meta-learned, of one replicate, before meta-training.
+        """Returns the meta-learned parameters of one replicate before meta-training.
 
         Raises:
             ConfigError: the method cannot learn with this network or objective.

@@ -9,7 +9,7 @@ Buzzega et al. 2020 (arXiv 2004.07211, equation 6). With z the logits of a sampl
 Differences from the paper:
  1. The squared distance is the mean over a sample's own outputs, as in the released code, whose alphas are for it; equation 6
     has the sum. Where tasks are known these are the outputs of the sample's task, whose number does not grow with the tasks.
- 2. Batch and draws go through the network together, which only batch norm can tell. No augmentation.
+ 2. Batch and draws pass through the network together, which makes no difference without batch norm. No augmentation.
  3. As long as the replay buffer has fewer samples than `replay`, all of them are replayed, in both draws.
 """
 
@@ -46,7 +46,7 @@ class DerPlusPlus(StreamLearner[DerState]):
         alpha: factor of the distance to the stored logits.
         beta: factor of the loss on stored labels; 0: DER.
         memory: samples in the replay buffer.
-        replay: samples in each of the two draws.
+        replay: samples in either of the two draws.
     """
 
     lr: Positive

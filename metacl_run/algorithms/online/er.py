@@ -34,7 +34,7 @@ class Replay(StreamLearner[StreamState]):
 
     Attributes:
         lr: rate.
-        updates: SGD steps for each batch, each with a draw of its own ("glances").
+        updates: SGD steps for each batch, every one with a draw of its own ("glances").
         memory: samples in the replay buffer; 0: no buffer.
         replay: samples drawn from the buffer for each step.
         source: "stream": batches come from the stream; "seen", "all": every step's batch is drawn from everything of the tasks
@@ -55,7 +55,7 @@ class Replay(StreamLearner[StreamState]):
             (stream or memory == 0, "memory", memory, f"{without}, which needs none"),
             (stream or replay == 0, "replay", replay, f"{without}: a batch is batch_size draws"),
             (not stream or replay <= memory, "replay", replay, most),
-            (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a memory"),
+            (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a replay buffer"),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:

@@ -2,8 +2,8 @@
 
     metacl-run algo=gem data=rotated_mnist
 
-Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). With g the gradient on the batch and g_k that on the memory of
-past task k, if any g . g_k < 0 the step follows
+Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). With g the gradient on the batch and g_k that on the samples
+of past task k, if any g . g_k < 0 the step follows
 
     g~ = g + sum over k of v_k * g_k,   v = argmin of v' G G' v / 2 + (G g)' v over v_k >= margin,   rows of G: the g_k
 
@@ -17,7 +17,7 @@ two groups whose gradients have a cosine of -0.999, g~ can be wrong by a sixth o
 Differences from the paper:
  1. The margin bounds v from below, as in the released code; the paper adds it to the solution.
  2. The released code, and the copies of it in MER's and La-MAML's, add 0.001 to the diagonal of G G'. `damping` does: with one
-    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is taken away, all of it with 0.
+    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is removed, all of it with 0.
 """
 
 from __future__ import annotations

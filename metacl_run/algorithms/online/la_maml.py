@@ -11,7 +11,7 @@ Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each
 
   la_maml    as above: the updated rates also move the weights
   sync_la_maml   outer_lr: the weights take a plain step of their own rate
-  c_maml     rate_lr=null, outer_lr: the rates stay what they are
+  c_maml     rate_lr=null, outer_lr: the rates stay as they are
   la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead, and J is
              the loss after the last inner step alone, as in the released code
 

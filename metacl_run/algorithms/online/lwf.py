@@ -1,4 +1,4 @@
-"""Learning without forgetting: on the new task's inputs, the outputs for old tasks must stay what they were.
+"""Learning without forgetting: on the new task's inputs, the outputs for old tasks must stay as they were.
 
     metacl-run algo=lwf data=split_mnist
 
@@ -33,7 +33,7 @@ from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 class LwfState(StreamState):
-    """The parameters, and what is distilled from."""
+    """The parameters, and the network and classes to distil."""
 
     old_params: Params
     """The parameters at the end of the previous task; at first the initial ones, which have no weight."""

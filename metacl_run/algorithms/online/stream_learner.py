@@ -18,7 +18,7 @@ from metacl_run.models.base import Network
 
 
 class StreamState(TypedDict):
-    """The state of one replicate. A method with more to remember extends it.
+    """The state of one replicate. A method with more state extends it.
 
     A plain dict of tensors at run time: a checkpoint, which is loaded with `weights_only`, may hold nothing else.
     """
