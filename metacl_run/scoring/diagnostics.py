@@ -23,7 +23,8 @@ def gradient_alignment(gradients: Tensor) -> Tensor:
     Below 0, a step for one task raises the loss of the other, to first order (GEM, Lopez-Paz and Ranzato 2017, arXiv
     1706.08840, equation 7).
     """
-    units = gradients / torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    units = gradients / lengths
     return (units @ units.T).clamp(-1, 1)
 
 
