@@ -11,8 +11,7 @@ import pytest
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load, options_that_are
+from metacl_run.config.load import Experiment, options_that_are
 from metacl_run.experiment import run
 
 STREAM, EPISODES, SEQUENCES = (options_that_are("algo", kind) for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner))
@@ -35,11 +34,6 @@ def rows(built: Experiment) -> np.ndarray:
     """[R, T + 1, T] the accuracy matrix of the run."""
     assert run(built) == 0
     return np.load(built.directory / "accuracy_matrix.npy")
-
-
-@pytest.mark.parametrize("algo", [*STREAM, *EPISODES, *SEQUENCES, "scratch"])
-def test_an_algorithm_alone_is_a_run(algo: str) -> None:
-    load(*compose_job([f"algo={algo}"]))
 
 
 # ------------------------------------------------------------------------------------------- shortened: a second each
