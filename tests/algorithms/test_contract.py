@@ -1,4 +1,4 @@
-"""What every algorithm keeps to, whatever it learns: read this first, before adding one.
+"""The contract of every algorithm, whatever it learns. Read this first, before adding one.
 
 An algorithm is one Python file under `metacl_run/algorithms/`, which implements `EpisodeLearner`, `TrajectoryLearner` or
 `StreamLearner`, and one YAML file in `configs/algo/`. The tests below find it by its YAML file; nothing here need be edited.
@@ -32,12 +32,13 @@ def assert_equal(a: Pytree, b: Pytree, tolerance: float = 0.0) -> None:
 
 
 def test_a_step_returns_finite_metrics_and_a_state_of_the_same_form(learner: TinyLearner) -> None:
-    state = learner.start(seed=0)
-    after, metrics = learner.step(state, learner.batch(seed=1))
+    state, batch = learner.start(seed=0), learner.batch(seed=1)
+    updated, metrics = learner.update(state, batch)
     assert "loss" in metrics
     assert all(value.shape == () and value.isfinite() for value in metrics.values())
-    assert_equal(tree_map(torch.zeros_like, after), tree_map(torch.zeros_like, state))  # keys, shapes, types
-    assert all(leaf.isfinite().all() for leaf in tree_leaves(after))
+    for after in (updated, learner.end_task(updated, batch)):
+        assert_equal(tree_map(torch.zeros_like, after), tree_map(torch.zeros_like, state))  # keys, shapes, types
+        assert all(leaf.isfinite().all() for leaf in tree_leaves(after))
 
 
 def test_a_step_changes_the_state_it_returns_and_not_the_one_it_received(learner: TinyLearner) -> None:

@@ -54,7 +54,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class TinyLearner(abc.ABC):
-    """A learner with a perceptron of one hidden layer. `start` and `batch` draw from a seed; `step` is one unit of work."""
+    """A learner with a perceptron of one hidden layer. `start` and `batch` draw from a seed."""
 
     algo: Any
     objective: Objective
@@ -66,7 +66,17 @@ class TinyLearner(abc.ABC):
     def batch(self, seed: int) -> Pytree: ...
 
     @abc.abstractmethod
-    def step(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]: ...
+    def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+        """One unit of work."""
+
+    def end_task(self, state: Pytree, batch: Pytree) -> Pytree:
+        """What a learner does at the end of a task. Default: nothing."""
+        return state
+
+    def step(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+        """One unit of work, the last of its task."""
+        state, metrics = self.update(state, batch)
+        return self.end_task(state, batch), metrics
 
     @abc.abstractmethod
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
@@ -115,7 +125,7 @@ class TinyEpisodeLearner(TinyLearner):
         parts = (part for labels in (support, query) for part in (draws.inputs(*labels.shape), draws.targets(labels)))
         return Episode(*parts, batches)
 
-    def step(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+    def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
         return self.algo.meta_update(self.network, ENGINE, 10, state, batch)
 
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
@@ -150,7 +160,7 @@ class TinyTrajectoryLearner(TinyLearner):
         fresh = torch.randn(*classes.shape, width, dtype=torch.float64, generator=draws.generator)
         return Trajectory(x, y, query_x, query_y, classes, fresh)
 
-    def step(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+    def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
         return self.algo.meta_update(self.network, ENGINE, 10, state, batch)
 
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
@@ -164,7 +174,7 @@ class TinyTrajectoryLearner(TinyLearner):
 
 
 class TinyStreamLearner(TinyLearner):
-    """Batches of the stream, with draws of which one place is empty; a step observes one, and then ends a task."""
+    """Batches of the stream, with draws of which the last place is empty, and samples for the end of a task."""
 
     def start(self, seed: int) -> Pytree:
         return self.algo.init(self.network, self.params(seed), TASKS)
@@ -179,10 +189,11 @@ class TinyStreamLearner(TinyLearner):
         batch, replay = draws.samples(algo.batch_size), draws.samples(spec.draws, spec.size)
         return Observation(batch, order, replay, weight, slot, write), draws.samples(algo.num_consolidation_samples)
 
-    def step(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
-        observed, samples = batch
-        state, metrics = self.algo.observe(self.network, state, observed)
-        return self.algo.end_task(self.network, state, samples), metrics
+    def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+        return self.algo.observe(self.network, state, batch[0])
+
+    def end_task(self, state: Pytree, batch: Pytree) -> Pytree:
+        return self.algo.end_task(self.network, state, batch[1])
 
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
         return self.network(state["params"], batch[0].batch.x)
