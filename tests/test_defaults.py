@@ -11,8 +11,7 @@ import pytest
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load
+from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
 
@@ -36,11 +35,6 @@ def rows(built: Experiment) -> np.ndarray:
     """[R, T + 1, T] the accuracy matrix of the run."""
     assert run(built) == 0
     return np.load(built.directory / "accuracy_matrix.npy")
-
-
-@pytest.mark.parametrize("algo", [*STREAM, *EPISODES, *SEQUENCES, "scratch"])
-def test_an_algorithm_alone_is_a_run(algo: str) -> None:
-    load(*compose_job([f"algo={algo}"]))
 
 
 # ------------------------------------------------------------------------------------------- shortened: a second each
@@ -92,8 +86,8 @@ def test_none_has_more_updates_for_a_sample_than_another(algo: str, experiment: 
 @pytest.mark.parametrize("algo", STREAM)
 def test_none_remembers_more_than_another(algo: str, experiment: Build) -> None:
     built = experiment(f"algo={algo}", tiny=[])
-    recall = built.algo.recall(built.data.count_tasks())
-    assert recall.capacity in (0, 200)
+    spec = built.algo.replay_spec(built.data.count_tasks())
+    assert spec.capacity in (0, 200)
 
 
 # ------------------------------------------------------------------------------------ at full length: minutes in all

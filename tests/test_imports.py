@@ -32,11 +32,19 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"core", "metacl_run"},
     "protocols": {
         *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
-        *("algorithms.meta_continual.trajectory_learner", "core", "data.streams", "inner", "kernels.build", "models"),
+        *(
+            "algorithms.meta_continual.trajectory_learner",
+            "algorithms.meta_continual.sequence_learner",
+            "core",
+            "data.streams",
+            "inner",
+            "kernels.build",
+            "models",
+        ),
         *("runtime.device", "runtime.ranks", "scoring", "storage.silent_store", "storage.store"),
     },
-    "algorithms": {"core", "inner", "models.base", "scoring.objectives"},
-    "inner": {"core", "kernels", "models.base", "scoring.objectives"},
+    "algorithms": {"core", "inner", "models.base", "models.split_network", "scoring.objectives"},
+    "inner": {"core", "kernels", "models.base", "models.split_network", "scoring.objectives"},
     "models": {"core", "kernels", "scoring.objectives"},
     "data": {"core", "kernels.build", "scoring.objectives"},
     "kernels": set(),
@@ -64,7 +72,8 @@ CONFINED = {
 INTERFACES = {
     *("algorithms", "algorithms.continual_meta", "algorithms.meta_continual", "algorithms.online"),
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
-    "algorithms.meta_continual.trajectory_learner",
+    *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
+    *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
 }
 COMPONENT_GROUPS = ("algo", "data", "model", "protocol")
 

@@ -1,32 +1,31 @@
 """The one inner loop: differentiable adaptation of fast weights.
 
-MAML, FOMAML, ANIL, Meta-SGD and Reptile call it and differ in what they pass: which parameters are plastic, what rate, what
+MAML, FOMAML, ANIL, Meta-SGD and Reptile call it and differ in what they pass: which parameters are plastic, which rate, which
 optimiser, first or second order. It is written for one episode; `inner/engine.py` adds the axes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from torch import Tensor
 from torch.func import grad
-from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.optimizers import Optimizer
+from metacl_run.inner.optimizers import Optimizer, Rate
 
-Loss = Callable[[Params, Any], Tensor]
-"""loss(params, batch) -> scalar."""
+Loss: TypeAlias = Callable[..., Tensor]
+"""loss(params, *batch) -> scalar; `Network.loss` and `Network.weighted_loss` are two."""
 
 
 def adapt(
     loss: Loss,
     params: Params,
-    batches: Iterable[Any],
+    batches: Iterable[Sequence[Any]],
     *,
     optimizer: Optimizer,
-    rate: float | Tensor | Params,
+    rate: Rate,
     state: Pytree | None = None,
     plastic: Iterable[str] | None = None,
     first_order: bool,
@@ -39,7 +38,7 @@ def adapt(
     Args:
         loss: the inner objective, of all parameters and one batch.
         params: where adaptation starts.
-        batches: one batch a step, in order; one sample each for online adaptation.
+        batches: one batch a step, in order, as the arguments of `loss`: (x, y), or `Samples`.
         optimizer: `Sgd` or `Adam`.
         rate: a number, or a dict with a tensor for every plastic parameter (learned rates).
         state: the optimiser's state to go on from; None starts afresh.
@@ -54,14 +53,14 @@ def adapt(
     state = optimizer.init(fast) if state is None else state
     for batch in batches:
 
-        def objective(moving: Params, batch: Any = batch) -> Tensor:
-            return loss({**_constant(slow, first_order), **moving}, batch)
+        def objective(moving: Params, batch: Sequence[Any] = batch) -> Tensor:
+            return loss({**_constant(slow, first_order), **moving}, *batch)
 
-        gradients = grad(objective)(_constant(fast, first_order))
-        fast, state = optimizer.update(gradients, state, fast, rate)
+        gradient = grad(objective)(_constant(fast, first_order))
+        fast, state = optimizer.update(gradient, state, fast, rate)
     return {name: fast.get(name, value) for name, value in params.items()}, state
 
 
-def _constant(tree: Params, detached: bool) -> Params:
+def _constant(params: Params, detached: bool) -> Params:
     # Detaching before the gradient is taken, not after, also spares recording the inner backward pass.
-    return tree_map(lambda t: t.detach(), tree) if detached else tree
+    return {name: value.detach() for name, value in params.items()} if detached else params

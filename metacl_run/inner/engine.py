@@ -1,4 +1,4 @@
-"""Engines: the same function of one episode (or one replicate), mapped over a batch in interchangeable ways.
+"""Engines: interchangeable ways to map a function of one episode (or one replicate) over a batch.
 
     loop        a Python loop, one episode after another: the reference the others are tested against
     vmap        torch.func.vmap over chunks of episodes, and over replicates
@@ -8,7 +8,7 @@
 The gradient is always taken inside the map and averaged outside: `vmap(grad(f))`, then the mean. The other nesting,
 `grad(vmap(f).mean())`, gives wrong second derivatives with torch's batch norm (torch 2.13; tests/kernels shows it).
 
-Any of them may compute a rank's shard of the episodes alone (see `inner/shards.py`); the result is that of all.
+Any of them may compute the episodes of one rank alone (see `inner/shards.py`); the result is that of all ranks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Engine:
     Attributes:
         kind: see the module's docstring.
         chunk: episodes computed at once, for every kind but loop; None: all. Bounds memory (see `inner/forecast.py`).
-        shards: which episodes are computed here; the rest are by other ranks, which must make the same calls.
+        shards: which episodes this rank computes; other ranks, which must make the same calls, compute the rest.
     """
 
     kind: Kind
@@ -41,14 +41,14 @@ class Engine:
     shards: Shards = WHOLE
 
     def map(self, function: Callable[..., Pytree], *batched: Pytree) -> Pytree:
-        """Stacks function(item) over the leading axis of every tensor in `batched`."""
+        """Returns function(item), stacked over the leading axis of every tensor in `batched`."""
         size = _length(batched)
         shards = self.shards.of(size)
         parts = [self._stacked(function, part) for part in self._chunks(shards.take(batched))]
         return shards.joined(parts[0] if len(parts) == 1 else tree_map(lambda *leaves: torch.cat(leaves), *parts), size)
 
     def mean(self, function: Callable[..., Pytree], *batched: Pytree) -> Pytree:
-        """The mean of function(item) over the leading axis, without ever holding more than a chunk of results."""
+        """Returns the mean of function(item) over the leading axis; no more than a chunk of results exists at once."""
         total, size = None, _length(batched)
         if size == 1:  # spares three passes over the result
             return function(*tree_map(lambda leaf: leaf[0], batched))
@@ -59,7 +59,7 @@ class Engine:
         return tree_map(lambda leaf: leaf / size, shards.sum(total))
 
     def over_replicates(self, function: Callable[..., Pytree]) -> Callable[..., Pytree]:
-        """function of one replicate -> function of tensors with a leading replicate axis. Replicates are never chunked."""
+        """Turns a function of one replicate into one of tensors with a leading replicate axis. Replicates are never chunked."""
 
         def mapped(*batched: Pytree) -> Pytree:
             if _length(batched) == 1 or self.kind == "loop":
@@ -69,7 +69,7 @@ class Engine:
         return mapped
 
     def prepare(self, step: Callable[..., Pytree]) -> Callable[..., Pytree]:
-        """The step as it will be called again and again with tensors of the same shapes: compiled or captured if asked."""
+        """Returns the step for repeated calls with tensors of the same shapes, compiled or captured as `kind` says."""
         if self.kind == "compile":
             return torch.compile(step, dynamic=False)
         if self.kind == "cuda_graph":
@@ -88,7 +88,7 @@ class Engine:
 class CudaGraph:
     """Captures a function of tensors as a CUDA graph at its first call and replays it afterwards.
 
-    Inputs are copied into the graph's own memory; outputs are copies, so a caller may keep them.
+    Inputs are copied into the graph's own tensors; outputs are copies, which a caller may keep.
     """
 
     WARM_UP_CALLS = 3
@@ -103,15 +103,15 @@ class CudaGraph:
         leaves, spec = tree_flatten(arguments)
         if self._graph is None:
             self._capture(leaves, spec)
-        for own, given in zip(self._inputs, leaves, strict=True):
-            own.copy_(given)
+        for own, leaf in zip(self._inputs, leaves, strict=True):
+            own.copy_(leaf)
         self._graph.replay()
         return tree_map(torch.clone, self._outputs)
 
     def _capture(self, leaves: list[torch.Tensor], spec: Any) -> None:
         self._inputs = [leaf.clone() for leaf in leaves]
         arguments = tree_unflatten(self._inputs, spec)
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(self.WARM_UP_CALLS):
@@ -128,4 +128,5 @@ def _looped(function: Callable[..., Pytree], batched: tuple[Pytree, ...]) -> Pyt
 
 
 def _length(batched: Pytree) -> int:
-    return tree_leaves(batched)[0].shape[0]
+    leaf: torch.Tensor = tree_leaves(batched)[0]
+    return leaf.shape[0]

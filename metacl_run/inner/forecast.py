@@ -1,4 +1,4 @@
-"""How many episodes fit in memory at once: measured on one and two episodes, not guessed by the user."""
+"""Measures how many episodes fit in memory at once, on one and on two episodes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the storages that operations allocate while the mode is on, and the most alive at once."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._seen: dict[int, Any] = {}
 
@@ -41,15 +41,16 @@ class _LiveBytes(TorchDispatchMode):
 
 
 def peak_bytes(function: Callable[[], object]) -> int:
-    """The most bytes of tensors that `function` has alive at once, beyond those that exist before the call."""
+    """Returns the most bytes of tensors that `function` has alive at once, beyond those that exist before the call."""
     with _LiveBytes() as counter:
         result = function()
     del result
-    return counter.peak
+    peak: int = counter.peak
+    return peak
 
 
 def chunk_for(run: Callable[[int], object], *, episodes: int, budget: int) -> tuple[int, int]:
-    """The largest chunk of episodes whose forecast stays within `budget` bytes.
+    """Finds the largest chunk of episodes whose forecast stays within `budget` bytes.
 
     Memory is a + b * chunk to good accuracy, so a run of one episode and a run of two give a and b.
 
@@ -64,8 +65,8 @@ def chunk_for(run: Callable[[int], object], *, episodes: int, budget: int) -> tu
     one = peak_bytes(lambda: run(1))
     if episodes == 1:
         return 1, one
-    each = max(peak_bytes(lambda: run(2)) - one, 1)
-    most = max(1, min(episodes, 1 + (budget - one) // each))
+    another = max(peak_bytes(lambda: run(2)) - one, 1)
+    most = max(1, min(episodes, 1 + (budget - one) // another))
     parts = -(-episodes // most)
     chunk = -(-episodes // parts)
-    return chunk, one + (chunk - 1) * each
+    return chunk, one + (chunk - 1) * another

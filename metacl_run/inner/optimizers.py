@@ -1,21 +1,34 @@
-"""SGD and Adam as pure functions of explicit state, usable inside a differentiated inner loop and as the outer optimiser.
+"""SGD and Adam as pure functions of explicit state: differentiable for the inner loop, and the outer optimiser.
 
-Same numbers as `torch.optim`, which cannot be differentiated through or mapped over replicates.
+They give the numbers of `torch.optim`, which cannot be differentiated through nor mapped over replicates.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.core.types import Pytree
+from metacl_run.core.types import Params, Pytree
 
-Schedule = Literal["constant", "linear", "cosine"]
+Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
+
+
+Rate: TypeAlias = float | Tensor | Params
+"""One rate, or a dict with a rate for every element of every parameter (Meta-SGD, La-MAML)."""
+
+
+def descend(gradient: Pytree, params: Pytree, rate: Rate) -> Pytree:
+    """params - rate * gradient: one step of plain SGD."""
+    if isinstance(rate, dict):
+        return tree_map(lambda g, p, r: torch.addcmul(p, g, r, value=-1), gradient, params, rate)
+    if isinstance(rate, Tensor):
+        return tree_map(lambda g, p: torch.addcmul(p, g, rate.to(p.dtype), value=-1), gradient, params)
+    return tree_map(lambda g, p: torch.add(p, g, alpha=-rate), gradient, params)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +40,11 @@ class Sgd:
     def init(self, params: Pytree) -> Pytree:
         return {"velocity": tree_map(torch.zeros_like, params)} if self.momentum else {}
 
-    def update(self, grads: Pytree, state: Pytree, params: Pytree, rate: float | Tensor | Pytree) -> tuple[Pytree, Pytree]:
+    def update(self, gradient: Pytree, state: Pytree, params: Pytree, rate: Rate) -> tuple[Pytree, Pytree]:
         if self.momentum:
-            grads = tree_map(lambda v, g: self.momentum * v + g, state["velocity"], grads)
-            state = {"velocity": grads}
-        return _descend(params, grads, rate), state
+            gradient = tree_map(lambda v, g: self.momentum * v + g, state["velocity"], gradient)
+            state = {"velocity": gradient}
+        return descend(gradient, params, rate), state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,35 +63,26 @@ class Adam:
             state["mean"] = tree_map(torch.zeros_like, params)
         return state
 
-    def update(self, grads: Pytree, state: Pytree, params: Pytree, rate: float | Tensor | Pytree) -> tuple[Pytree, Pytree]:
+    def update(self, gradient: Pytree, state: Pytree, params: Pytree, rate: Rate) -> tuple[Pytree, Pytree]:
         steps = state["steps"] + 1
-        square = tree_map(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), state["square"], grads)
+        square = tree_map(lambda s, g: torch.addcmul(self.beta2 * s, g, g, value=1 - self.beta2), state["square"], gradient)
         new = {"square": square, "steps": steps}
-        mean = grads
+        mean = gradient
         if self.beta1:
-            mean = new["mean"] = tree_map(lambda m, g: torch.lerp(m, g, 1 - self.beta1), state["mean"], grads)
+            mean = new["mean"] = tree_map(lambda m, g: torch.lerp(m, g, 1 - self.beta1), state["mean"], gradient)
         first, second = 1 - self.beta1**steps, (1 - self.beta2**steps).sqrt()  # corrections of the bias towards 0
-        # (m / first) / (sqrt(s) / second + eps), with the corrections moved to where they cost no pass over memory
+        # (m / first) / (sqrt(s) / second + eps), with the corrections applied where they cost no pass over memory
         direction = tree_map(lambda m, s: m / (s.sqrt() + (self.eps * second).to(s.dtype)), mean, square)
         scale = second / first
         rates = tree_map(lambda p, r: (scale * r).to(p.dtype), params, rate) if isinstance(rate, dict) else scale * rate
-        return _descend(params, direction, rates), new
+        return descend(direction, params, rates), new
 
 
-Optimizer = Sgd | Adam
-
-
-def _descend(params: Pytree, direction: Pytree, rate: float | Tensor | Pytree) -> Pytree:
-    """params - rate * direction; a rate that is a dict holds one rate for every parameter (Meta-SGD)."""
-    if isinstance(rate, dict):
-        return tree_map(lambda p, d, r: torch.addcmul(p, d, r, value=-1), params, direction, rate)
-    if isinstance(rate, Tensor):
-        return tree_map(lambda p, d: torch.addcmul(p, d, rate.to(p.dtype), value=-1), params, direction)
-    return tree_map(lambda p, d: torch.add(p, d, alpha=-rate), params, direction)
+Optimizer: TypeAlias = Sgd | Adam
 
 
 def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tensor:
-    """The rate for update number `unit` (0-based) of `total`: constant, or falling to 0 linearly or along a half cosine."""
+    """Returns the rate for update number `unit` (0-based) of `total`: constant, falling linearly to 0, or as a half cosine."""
     done = unit / max(total, 1)
     factor = {
         "constant": torch.ones_like(done),
@@ -88,14 +92,14 @@ def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tens
     return rate * factor
 
 
-def clip(grads: Pytree, *, norm: float | None, value: float | None) -> Pytree:
-    """Clips each element to [-value, value], then the global norm to `norm`; None leaves that one out."""
+def clip(gradient: Pytree, *, norm: float | None, value: float | None) -> Pytree:
+    """Clips every element to [-value, value], then the global norm to `norm`; None leaves that step out."""
     if value is not None:
-        grads = tree_map(lambda g: g.clamp(-value, value), grads)
+        gradient = tree_map(lambda g: g.clamp(-value, value), gradient)
     if norm is not None:
         leaves: list[Tensor] = []
-        tree_map(leaves.append, grads)
+        tree_map(leaves.append, gradient)
         total = torch.stack([g.square().sum() for g in leaves]).sum().sqrt()
         factor = (norm / (total + 1e-6)).clamp(max=1.0)
-        grads = tree_map(lambda g: g * factor, grads)
-    return grads
+        gradient = tree_map(lambda g: g * factor, gradient)
+    return gradient

@@ -1,7 +1,7 @@
 """Plain SGD on one small batch after another: `inner.adapt` step by step, or one compiled call where the network allows it.
 
-Both give the same numbers. The compiled call (kernels/perceptron.py) takes perceptrons of linear layers and ReLU on the CPU,
-with cross-entropy, and has no derivative: for methods that need none through these steps.
+Both give the same numbers. The compiled call (kernels/perceptron.py) takes classifiers made of linear layers and ReLU, on the
+CPU, and has no derivative: it is for methods that need none through these steps.
 
 Shapes: G groups of S steps, each on B samples.
 """
@@ -10,32 +10,31 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_map
 
-from metacl_run.core.types import Params, Samples
+from metacl_run.core.types import Params, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.kernels import perceptron
 from metacl_run.models.base import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 def compiled(network: Network, params: Params, x: Tensor) -> bool:
     """Whether these steps can be one compiled call."""
     layers = network.plain_layers
-    return layers is not None and network.masks is None and perceptron.usable(x, [params[name] for name in layers])
+    if layers is None or network.masks is not None or network.objective is not CLASSIFICATION:
+        return False
+    return perceptron.usable(x, [params[name] for name in layers])
 
 
-def sgd(
-    network: Network, params: Params, samples: Samples, weight: Tensor, *, rate: float, beta: float = 1.0
-) -> tuple[Params, Tensor]:
+def sgd(network: Network, params: Params, steps: WeightedSamples, *, rate: float, beta: float = 1.0) -> tuple[Params, Tensor]:
     """Takes a step on each batch in turn; after each group goes back to before + beta * (after - before).
 
     Args:
-        network: with cross-entropy as loss.
+        network: learns by its objective.
         params: where the steps start.
-        samples: [G, S, B].
-        weight: [G, S, B]; a step's loss is the weighted sum over its samples, over the sum of weights or 1 where that is less.
+        steps: [G, S, B]; a step's loss is the weighted sum over its samples, over the sum of weights or 1 where that is less.
         rate: of SGD.
         beta: 1: plain SGD all along.
 
@@ -43,56 +42,44 @@ def sgd(
         The parameters after the last group, constants without a gradient path, and the weighted mean loss of the samples, each
         before its step.
     """
+    samples, weight = steps
     if compiled(network, params, samples.x):
         assert network.plain_layers is not None
-        moved, loss = perceptron.sgd(*_for_kernel(network, params, samples), weight, rate=rate, beta=beta)
+        moved, loss = perceptron.sgd(*_kernel_arguments(network, params, samples), weight, rate=rate, beta=beta)
         return dict(zip(network.plain_layers, moved, strict=True)), loss
     total = torch.zeros_like(weight[0, 0, 0])
     for group in range(weight.shape[0]):
         before = params
         for step in range(weight.shape[1]):
-            one, its = Samples(*(part[group, step] for part in samples)), weight[group, step]
+            batch = steps.at(group).at(step)
             with torch.no_grad():
-                total = total + weighted_loss(network, params, one, its) * its.sum().clamp(min=1)
-                params, _ = adapt(
-                    lambda p, b: weighted_loss(network, p, *b),
-                    params,
-                    [(one, its)],
-                    optimizer=Sgd(),
-                    rate=rate,
-                    first_order=True,
-                )
+                total = total + network.weighted_loss(params, *batch) * batch.weight.sum().clamp(min=1)
+                params, _ = adapt(network.weighted_loss, params, [batch], optimizer=Sgd(), rate=rate, first_order=True)
         params = tree_map(lambda start, end: start + beta * (end - start), before, params)
     return params, total / weight.sum().clamp(min=1)
 
 
 def look_ahead(
-    network: Network, params: Params, rates: Params, samples: Samples, joint: Samples, weight: Tensor
+    network: Network, params: Params, rates: Params, samples: Samples, joint: WeightedSamples
 ) -> tuple[Params, Params, Tensor]:
     """La-MAML's meta-objective along steps with a rate for each element, and its first-order derivatives, where `compiled`.
 
     Args:
         params, rates: alike; rates at least 0.
         samples: [S], an inner step on each.
-        joint, weight: [B], what the loss is measured on after each step.
+        joint: [B], on which the loss is taken after each step.
 
     Returns:
         Derivatives with respect to `params` and to `rates`, and the loss, all of the mean over the steps.
     """
     names = network.plain_layers
     assert names is not None
-    parameters, x, y = _for_kernel(network, params, samples)
-    meta = joint.x.flatten(1), joint.y, weight
-    along, by_rate, loss = perceptron.look_ahead(parameters, [rates[name] for name in names], (x, y), meta)
-    return dict(zip(names, along, strict=True)), dict(zip(names, by_rate, strict=True)), loss
+    parameters, x, y = _kernel_arguments(network, params, samples)
+    meta = joint.samples.x.flatten(1), joint.samples.y, joint.weight
+    by_params, by_rates, loss = perceptron.look_ahead(parameters, [rates[name] for name in names], (x, y), meta)
+    return dict(zip(names, by_params, strict=True)), dict(zip(names, by_rates, strict=True)), loss
 
 
-def _for_kernel(network: Network, params: Params, samples: Samples) -> tuple[list[Tensor], Tensor, Tensor]:
+def _kernel_arguments(network: Network, params: Params, samples: Samples) -> tuple[list[Tensor], Tensor, Tensor]:
     assert network.plain_layers is not None
     return [params[name] for name in network.plain_layers], samples.x.flatten(samples.y.ndim), samples.y
-
-
-def weighted_loss(network: Network, params: Params, samples: Samples, weight: Tensor) -> Tensor:
-    """Cross-entropy averaged with `weight` [samples]; 0 where all weights are."""
-    losses = cross_entropy(network(params, samples.x, samples.task), samples.y, reduction="none")
-    return (losses * weight).sum() / weight.sum().clamp(min=1)

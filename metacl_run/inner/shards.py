@@ -1,7 +1,7 @@
-"""Shards: the leading axis of a batch, shared out among the ranks of a run (see `ranks.py`), and what they found put together.
+"""Shards: the leading axis of a batch, shared out among the ranks of a run (see `runtime/ranks.py`), and the results combined.
 
-Every rank has the whole batch and computes a run of neighbours in it. What is put together lies on every rank alike: sums over
-ranks travel as one flat tensor for each dtype, whatever the number of leaves.
+Every rank has the whole batch and computes neighbouring items of it. Every rank gets the same combined result: sums over ranks
+travel as one flat tensor for each dtype, whatever the number of leaves.
 
 The collective is an operator of torch's with a rule for `torch.vmap`, since a mean over episodes is taken inside the map over
 replicates: there it becomes one collective for all replicates. Gradients do not go through it; they are taken inside the mean.
@@ -23,7 +23,7 @@ from metacl_run.core.types import Pytree
 
 @torch.library.custom_op("metacl_run::sum_over_ranks", mutates_args=())
 def sum_over_ranks(own: Tensor) -> Tensor:
-    """The sum of a tensor over all ranks of torch's default group.
+    """Sums a tensor over all ranks of torch's default group.
 
     Raises:
         LostRankError: another rank is gone.
@@ -61,38 +61,39 @@ class Shards:
     count: int
 
     def of(self, size: int) -> Shards:
-        """These, or where a batch has fewer items than there are ranks none: every rank then computes it all."""
+        """Returns these shards, or `WHOLE` for a batch of fewer items than ranks: every rank then computes it all."""
         return self if size >= self.count else WHOLE
 
     def own(self, size: int) -> slice:
-        """Which of `size` items are this rank's; sizes of shards differ by at most one."""
+        """Returns this rank's part of `size` items; sizes of shards differ by at most one."""
         return slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
 
     def largest(self, size: int) -> int:
-        """Items of the largest shard."""
+        """Number of items in the largest shard."""
         return -(-size // self.of(size).count)
 
     def take(self, batched: Pytree) -> Pytree:
-        """This rank's part of the leading axis of every tensor."""
+        """Returns this rank's part of the leading axis of every tensor."""
         if self.count == 1:
             return batched
         own = self.own(tree_leaves(batched)[0].shape[0])
         return tree_map(lambda leaf: leaf[own], batched)
 
     def sum(self, tree: Pytree) -> Pytree:
-        """Every tensor summed over ranks; all on one device."""
+        """Sums every tensor over ranks; all tensors are on one device."""
         if self.count == 1:
             return tree
         leaves, spec = tree_flatten(tree)
         for dtype in {leaf.dtype: None for leaf in leaves}:  # a set has no order, which ranks must share
             which = [index for index, leaf in enumerate(leaves) if leaf.dtype == dtype]
             summed = sum_over_ranks(torch.cat([leaves[index].flatten() for index in which]))
-            for index, part in zip(which, summed.split([leaves[index].numel() for index in which]), strict=True):
+            parts = torch.split(summed, [leaves[index].numel() for index in which])
+            for index, part in zip(which, parts, strict=True):
                 leaves[index] = part.reshape(leaves[index].shape)
         return tree_unflatten(leaves, spec)
 
     def joined(self, tree: Pytree, size: int) -> Pytree:
-        """The parts [own size, ...] of all ranks as [size, ...]: exactly theirs, since each is added to zeros."""
+        """Combines the parts [own size, ...] of all ranks into [size, ...], exactly: every part is added to zeros."""
         if self.count == 1:
             return tree
         own = self.own(size)

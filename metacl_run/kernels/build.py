@@ -2,7 +2,7 @@
 
 The kernels are plain C on raw pointers: no torch headers, about a second to compile, called through ctypes. Without a
 compiler the callers fall back to torch operations, which are slower and round differently: equal to float rounding, not bit for
-bit. So a run notes which it was begun with (`name`) and keeps to it. `METACL_KERNELS=off` forces torch operations.
+bit. A run therefore records which it began with (`name`) and keeps to it. `METACL_KERNELS=off` forces torch operations.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLAGS = [
 
 
 def cache_dir() -> Path:
-    """Where compiled kernels are kept: METACL_CACHE, else the user's cache folder."""
+    """Returns the folder of compiled kernels: METACL_CACHE, else the user's cache folder."""
     if chosen := os.environ.get("METACL_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacl_run"
@@ -55,7 +55,7 @@ def _processor() -> str:
 
 
 def _openmp() -> list[str]:
-    """Link against the OpenMP runtime torch has already loaded, so that one pool of threads serves both."""
+    """Flags that link against the OpenMP runtime torch has already loaded, so that one pool of threads serves both."""
     import torch
 
     bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
@@ -64,30 +64,30 @@ def _openmp() -> list[str]:
 
 
 OFF = "off"
-"""What `name` says where torch operations are used."""
-_wanted: ContextVar[bool] = ContextVar("compiled kernels are wanted", default=True)
+"""Value of `name` where torch operations are used."""
+_enabled: ContextVar[bool] = ContextVar("compiled kernels are enabled", default=True)
 
 
 def load() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where they cannot be had (no compiler, macOS or Windows, METACL_KERNELS=off, `without`)."""
-    found = _library() if _wanted.get() else None
-    return None if found is None else found[1]
+    """Returns the compiled kernels; None without a compiler, on macOS or Windows, with METACL_KERNELS=off, inside `without`."""
+    library = _library() if _enabled.get() else None
+    return None if library is None else library[1]
 
 
 def name() -> str:
-    """Which library `load` gives, with a digest of its bytes, or "off": equal names give equal bits on one machine."""
-    found = _library() if _wanted.get() else None
-    return OFF if found is None else found[0].stem
+    """Names the library of `load` with a digest of its bytes, or "off": equal names give equal bits on one machine."""
+    library = _library() if _enabled.get() else None
+    return OFF if library is None else library[0].stem
 
 
 @contextmanager
 def without() -> Iterator[None]:
-    """Inside, torch operations are used whether there are compiled kernels or not."""
-    before = _wanted.set(False)
+    """Uses torch operations inside, even where there are compiled kernels."""
+    before = _enabled.set(False)
     try:
         yield
     finally:
-        _wanted.reset(before)
+        _enabled.reset(before)
 
 
 @functools.cache
@@ -103,21 +103,21 @@ def _library() -> tuple[Path, ctypes.CDLL] | None:
     try:
         folder = cache_dir()
         folder.mkdir(parents=True, exist_ok=True)
-        for kept in (_kept(folder, stem), None):
-            library = kept or _compiled(folder, stem, compiler, runtime)
+        for stored in (_stored(folder, stem), None):
+            library = stored or _compiled(folder, stem, compiler, runtime)
             try:
                 return library, ctypes.CDLL(str(library))
-            except OSError:  # whole, and all the same it does not load
+            except OSError:  # its bytes are right, but it does not load
                 library.unlink(missing_ok=True)
-                if kept is None:
+                if stored is None:
                     raise
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("no compiled kernels (%s): torch operations are used, which are slower and round differently", error)
     return None
 
 
-def _kept(folder: Path, stem: str) -> Path | None:
-    """The library that an earlier process has compiled. One that is not whole, which to load could end the process, goes."""
+def _stored(folder: Path, stem: str) -> Path | None:
+    """Finds the library of an earlier process. Deletes one with other bytes than its name says: loading it could crash."""
     for path in sorted(folder.glob(f"{stem}*.so")):
         if path.stem == f"{stem}-{_digest(path)}":
             return path
@@ -126,7 +126,7 @@ def _kept(folder: Path, stem: str) -> Path | None:
 
 
 def _compiled(folder: Path, stem: str, compiler: str, runtime: list[str]) -> Path:
-    """Compiles, and names the library after its own bytes."""
+    """Compiles the library, and names it after its own bytes."""
     with tempfile.TemporaryDirectory(dir=folder) as work:  # renamed into place: two processes may compile at once
         built, linked = [str(Path(work, f"{source.stem}.o")) for source in SOURCES], Path(work, f"{stem}.so")
         commands = [

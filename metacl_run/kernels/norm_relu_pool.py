@@ -2,7 +2,7 @@
 
 In second-order meta-learning the double backward of batch norm costs about as much as the convolutions. Here one block has
 hand-written first and second derivatives, each one pass over memory, and a vmap rule that folds the mapped axis into the
-statistics' own axis, so that `vmap` over episodes and replicates calls one kernel. Nothing but the inputs is kept.
+statistics' own axis, so that `vmap` over episodes and replicates calls one kernel. Only the inputs are kept.
 
 With x of shape [N, C, H, W], M = N*H*W, r = 1/sqrt(var + eps), xhat = (x - mean) * r and gz the gradient at the winning
 elements of the pool where the ReLU is on:
@@ -30,7 +30,7 @@ from metacl_run.kernels import build
 
 EPS = 1e-5
 SMALLEST = 16384
-"""Elements of x for one problem below which torch operations are as fast: a call costs 0.5 ms under `vmap` of `grad`."""
+"""For fewer elements of x in a problem torch operations are as fast: a call costs 0.5 ms under `vmap` of `grad`."""
 
 
 def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
@@ -44,19 +44,19 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
     Returns:
         [N, C, H // pool, W // pool].
     """
-    worth_it = x.numel() >= SMALLEST and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    usable = worth_it and not torch.compiler.is_compiling() and build.load() is not None
+    suitable = x.numel() >= SMALLEST and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    usable = suitable and not torch.compiler.is_compiling() and build.load() is not None
     kernel = fused if usable else reference
     return kernel(x, scale, offset, pool, eps)
 
 
 def fused(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
-    """The same by the compiled kernel (`build.load()` must give one): float32 or float64 on the CPU."""
+    """`norm_relu_pool` by the compiled kernel, which `build.load()` must find: float32 or float64 on the CPU."""
     return _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps).squeeze(0)
 
 
 def reference(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
-    """The same from torch operations: used off the CPU and for small inputs, and the answer the kernel is tested against."""
+    """`norm_relu_pool` from torch operations: off the CPU, for small inputs, and as the answer the kernel is tested against."""
     y = torch.relu(batch_norm(x, scale, offset, eps))
     return torch.nn.functional.max_pool2d(y, pool) if pool > 1 else y
 
@@ -77,7 +77,7 @@ def batch_norm(x: Tensor, scale: Tensor, offset: Tensor, eps: float = EPS) -> Te
 
 
 def _dense(x: Tensor) -> Tensor:
-    """x with each H x W image contiguous and no overlap, in whatever order of B, N, C it already has."""
+    """Returns x with every H x W image contiguous and no overlap, in its own order of B, N, C."""
     dense = x.stride(4) == 1 and x.stride(3) == x.shape[4] and torch.empty_like(x).stride() == x.stride()
     return x if dense else x.contiguous()
 
@@ -87,7 +87,7 @@ def _like(x: Tensor, reference_: Tensor) -> Tensor:
 
 
 def _pooled(x: Tensor, pool: int) -> Tensor:
-    """An empty tensor of pooled shape whose B, N, C lie in memory in the order they have in x."""
+    """Returns an empty tensor of pooled shape, with B, N, C in the order in memory that they have in x."""
     height, width = x.shape[3] // pool, x.shape[4] // pool
     inner, strides = height * width, [0, 0, 0]
     for axis in sorted(range(3), key=lambda d: (x.stride(d), -d)):
@@ -106,7 +106,7 @@ def _call(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tens
 
 
 def _fold(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    """Moves the mapped axis to the front of each tensor and merges it with axis B; what is not mapped is repeated."""
+    """Moves the mapped axis to the front of each tensor and merges it with axis B; repeats tensors that are not mapped."""
     folded = []
     for dim, tensor in zip(dims, tensors, strict=False):
         moved = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
@@ -115,7 +115,7 @@ def _fold(info: Any, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...]) 
 
 
 def _unfold(info: Any, outputs: Any) -> Any:
-    """The outputs with the mapped axis in front, and where it is: what a vmap rule returns."""
+    """Returns the outputs with the mapped axis in front, and its place, as a vmap rule must."""
     size = info.batch_size
     if isinstance(outputs, Tensor):
         return outputs.unflatten(0, (size, -1)), 0
@@ -123,7 +123,7 @@ def _unfold(info: Any, outputs: Any) -> Any:
 
 
 class _Block(torch.autograd.Function):
-    """(x, scale, offset) -> y. Statistics and winners are cheap to find again: only the inputs are kept for the derivatives."""
+    """(x, scale, offset) -> y. Only the inputs are kept; the derivatives compute statistics and winners again."""
 
     @staticmethod
     def forward(x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> Tensor:

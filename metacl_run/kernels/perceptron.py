@@ -1,4 +1,4 @@
-"""SGD in small steps on a perceptron, for many problems in one call; see perceptron.cpp for what is computed.
+"""SGD in small steps on a perceptron, for many problems in one call; perceptron.cpp has the computation.
 
 A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
 operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
@@ -22,31 +22,31 @@ MOST_LAYERS = 16
 
 
 def usable(x: Tensor, parameters: Sequence[Tensor]) -> bool:
-    """Whether the compiled kernel can take these: on the CPU, float32 or float64, all of one type."""
-    alike = all(each.dtype == x.dtype and each.device.type == "cpu" for each in (x, *parameters))
+    """Whether the compiled kernel can compute these: on the CPU, float32 or float64, all of one type."""
+    alike = all(tensor.dtype == x.dtype and tensor.device.type == "cpu" for tensor in (x, *parameters))
     small = 2 <= len(parameters) <= 2 * MOST_LAYERS
-    right = alike and small and x.dtype in (torch.float32, torch.float64)
-    return right and not torch.compiler.is_compiling() and build.load() is not None
+    fits = alike and small and x.dtype in (torch.float32, torch.float64)
+    return fits and not torch.compiler.is_compiling() and build.load() is not None
 
 
 def sgd(
     parameters: Sequence[Tensor], x: Tensor, y: Tensor, weight: Tensor, *, rate: float, beta: float
 ) -> tuple[list[Tensor], Tensor]:
-    """Where G * S steps of SGD end.
+    """Takes G * S steps of SGD.
 
     Args:
         parameters: weight [out, in] and offset [out] of every layer, in order.
-        x: [G, S, B, D]; y: [G, S, B] int64; weight: [G, S, B]. A step's loss is the weighted sum over its samples over the
-            sum of the weights, or by 1 where that is less.
+        x: [G, S, B, D]; y: [G, S, B] int64; weight: [G, S, B]. A step's loss is the weighted sum over its samples,
+            divided by the sum of the weights, or by 1 where that is less.
         rate: of SGD.
-        beta: after each group, back to before + beta * (after - before) (MER's within-batch Reptile); 1: not.
+        beta: after each group, back to before + beta * (after - before) (MER's within-batch Reptile); 1: plain SGD.
 
     Returns:
-        The parameters, and the weighted mean loss over all samples, each before its step.
+        The parameters after them, and the weighted mean loss over all samples, each before its step.
     """
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
-        moved, losses = [each.clone() for each in parameters], x.new_empty(len(x))
+        moved, losses = [parameter.clone() for parameter in parameters], x.new_empty(len(x))
         shape = _shape(y.shape[1], y.shape[2], x, moved)
         numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
         _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
@@ -67,7 +67,7 @@ def look_ahead(
     Args:
         parameters, rates: weight [out, in] and offset [out] of every layer, in order; rates at least 0.
         steps: x [S, D], y [S]: an inner step on each.
-        meta: x [B, D], y [B], weight [B]: what the loss is measured on after each step.
+        meta: x [B, D], y [B], weight [B]: the loss is measured on it after each step.
 
     Returns:
         Derivatives with respect to the parameters, to the rates (0 where a rate is 0), and the mean loss over the steps.
@@ -75,16 +75,16 @@ def look_ahead(
 
     def call(x: Tensor, y: Tensor, u: Tensor, v: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
         parameters, rates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        along, by_rate = ([torch.empty_like(each) for each in parameters] for _ in range(2))
+        by_parameter, by_rate = ([torch.empty_like(parameter) for parameter in parameters] for _ in range(2))
         losses = x.new_empty(len(x))
         size = ctypes.c_int64(u.shape[1])
-        pairs = (pointers for group in (parameters, rates, along, by_rate) for pointers in _pairs(group))
+        pairs = (pointers for group in (parameters, rates, by_parameter, by_rate) for pointers in _pairs(group))
         shape = _shape(1, y.shape[1], x, parameters)
         _kernel("look_ahead", x)(shape, size, *pairs, *_pointers(x, y, u, v, weight, losses))
-        return [*along, *by_rate, losses]
+        return [*by_parameter, *by_rate, losses]
 
-    *found, loss = _Mapped.apply(call, *steps, *meta, *parameters, *rates)
-    return found[: len(parameters)], found[len(parameters) :], loss
+    *derivatives, loss = _Mapped.apply(call, *steps, *meta, *parameters, *rates)
+    return derivatives[: len(parameters)], derivatives[len(parameters) :], loss
 
 
 class _Mapped(torch.autograd.Function):
@@ -92,7 +92,7 @@ class _Mapped(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Callable[..., list[Tensor]], *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(each.squeeze(0) for each in call(*(each.unsqueeze(0).contiguous() for each in tensors)))
+        return tuple(result.squeeze(0) for result in call(*(tensor.unsqueeze(0).contiguous() for tensor in tensors)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -106,8 +106,8 @@ class _Mapped(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], call: Callable[..., list[Tensor]], *tensors: Tensor) -> Any:
         mapped = [
-            (each.expand(info.batch_size, *each.shape) if dim is None else each.movedim(dim, 0)).contiguous()
-            for dim, each in zip(in_dims[1:], tensors, strict=True)
+            (tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)).contiguous()
+            for dim, tensor in zip(in_dims[1:], tensors, strict=True)
         ]
         outputs = call(*mapped)
         return tuple(outputs), (0,) * len(outputs)
@@ -129,9 +129,9 @@ def _shape(groups: int, steps: int, x: Tensor, parameters: Sequence[Tensor]) -> 
 
 
 def _pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
-    return [ctypes.c_void_p(each.data_ptr()) for each in tensors]
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]
 
 
 def _pairs(tensors: Sequence[Tensor]) -> list[Any]:
     """Two arrays of addresses: of the weights, and of the offsets."""
-    return [(ctypes.c_void_p * len(each))(*(t.data_ptr() for t in each)) for each in (tensors[0::2], tensors[1::2])]
+    return [(ctypes.c_void_p * len(half))(*(tensor.data_ptr() for tensor in half)) for half in (tensors[0::2], tensors[1::2])]

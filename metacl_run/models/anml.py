@@ -1,10 +1,10 @@
-"""ANML's network: one branch of convolutions gates, feature by feature, what the other has found (Beaulieu et al. 2020, arXiv
+"""ANML's network: one branch of convolutions gates, feature by feature, the features of the other (Beaulieu et al. 2020, arXiv
 2002.09571).
 
 For 28x28 images: three 3x3 convolutions without padding, each with normalisation and ReLU, 2x2 max pooling after the first two.
 The prediction branch (`body`, 256 filters) gives 2304 features, the neuromodulatory one (`gate`, 112 filters, then a linear
 layer and a sigmoid) as many numbers between 0 and 1, with which they are multiplied before the last layer (`head`). Every image
-is normalised by its own statistics, as the released code does by showing one image at a time.
+is normalised by its own statistics, as in the released code, which learns one image at a time.
 
 Differences from the released code:
  1. Images have one grey channel, not three copies of it, and lie in [0, 1], not in [-0.043, 0.003]. The first normalisation
@@ -15,7 +15,6 @@ Differences from the released code:
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +24,7 @@ from metacl_run.core.bounds import Width
 from metacl_run.core.errors import require
 from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
+from metacl_run.models.split_network import Splittable
 
 
 class _Gate(nn.Module):
@@ -38,8 +38,8 @@ class _Gate(nn.Module):
         return torch.sigmoid(self.last(self.body(x)))
 
 
-class _Before(nn.Module):
-    """x -> (x, gate(x)): what no plastic parameter of the prediction branch enters."""
+class _Frozen(nn.Module):
+    """x -> (x, gate(x)): no plastic parameter of the prediction branch enters."""
 
     def __init__(self, gate: nn.Module) -> None:
         super().__init__()
@@ -49,27 +49,30 @@ class _Before(nn.Module):
         return x, self.gate(x)
 
 
-class _After(nn.Module):
+class _Rest(nn.Module):
+    """(x, gate(x)) -> outputs."""
+
     def __init__(self, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.body, self.head = body, head
 
     def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:
         x, gate = gated
-        return self.head(self.body(x) * gate)
+        outputs: Tensor = self.head(self.body(x) * gate)
+        return outputs
 
 
-class _Anml(nn.Module):
+class _Anml(nn.Module, Splittable):
     def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.gate, self.body, self.head = gate, body, head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x) * self.gate(x))
+        outputs: Tensor = self.head(self.body(x) * self.gate(x))
+        return outputs
 
-    def cut(self, plastic: Collection[str]) -> tuple[nn.Module, nn.Module] | None:
-        """See `models.base.Cut`."""
-        return (_Before(self.gate), _After(self.body, self.head)) if set(plastic) == {"body", "head"} else None
+    def split(self, plastic: set[str]) -> tuple[nn.Module, nn.Module] | None:
+        return (_Frozen(self.gate), _Rest(self.body, self.head)) if plastic == {"body", "head"} else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,7 @@ class Anml(Model):
 
 
 def _convolutions(input_shape: tuple[int, ...], wide: int) -> tuple[nn.Sequential, int]:
-    """The three blocks, and how many features they give."""
+    """Builds the three blocks; returns them and their number of features."""
     channels, *sides = input_shape
     layers: list[nn.Module] = []
     for pool in (2, 2, 1):

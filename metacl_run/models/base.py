@@ -1,23 +1,20 @@
-"""Models: settings that build an ordinary `nn.Module`, and the network a learner sees: that module as a pure function.
+"""Models, which are settings that build an ordinary `nn.Module`, and the network of a learner: that module as a pure function.
 
-A model needs no meta-learning twin: `torch.func.functional_call` runs any module on given parameters. Two conventions: the
-last layer is the attribute `head` (what ANIL adapts and prototypical networks leave out), and normalisation keeps no running
+A model needs no meta-learning twin: `torch.func.functional_call` runs any module on any parameters. Two conventions: the last
+layer is the attribute `head` (ANIL adapts it alone, prototypical networks leave it out), and normalisation keeps no running
 averages, since a learner's state is explicit.
 """
 
 from __future__ import annotations
 
 import abc
-import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_map
 
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Params, Pytree
+from metacl_run.core.types import Params, Samples
 from metacl_run.models.layers import Perceptron
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
@@ -30,7 +27,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        """The module for inputs of `input_shape`; its `head` gives `num_outputs`, or is `nn.Identity` for None.
+        """Builds the module for inputs of `input_shape`; its `head` gives `num_outputs`, or is `nn.Identity` for None.
 
         Raises:
             SettingError: the settings do not fit the input.
@@ -42,11 +39,11 @@ class Network:
     known.
 
     Args:
-        module: any, without buffers.
+        module: any module without buffers.
         ways: its number of outputs.
-        compute_dtype: what inputs and parameters are cast to inside; outputs come back in the parameters' own dtype.
-        masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` where `task` is given.
-        objective: what its outputs are judged by.
+        compute_dtype: inputs and parameters are cast to it inside; outputs come back in the parameters' own dtype.
+        masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` in a call with `task`.
+        objective: the loss to learn by and the score to report.
     """
 
     MASKED = -1e9
@@ -69,7 +66,7 @@ class Network:
         self.compute_dtype = compute_dtype
         exact = compute_dtype in (None, next(module.parameters()).dtype)
         self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None
-        """Parameter names, layer by layer, of a plain perceptron: what `kernels/perceptron.py` can take; None for any other."""
+        """Parameter names, layer by layer, of a perceptron that `kernels/perceptron.py` can compute; None for any other."""
 
     def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:
         outputs = self._outputs(params, x)
@@ -77,16 +74,27 @@ class Network:
             return outputs
         return outputs.masked_fill(~self.masks[task], self.MASKED)
 
+    def loss(self, params: Params, x: Tensor, y: Tensor, task: Tensor | None = None) -> Tensor:
+        """The mean loss of a batch, a scalar; `network.loss(params, *samples)` for `Samples`."""
+        return self.objective.loss(self(params, x, task), y)
+
+    def weighted_loss(self, params: Params, samples: Samples, weight: Tensor) -> Tensor:
+        """The weighted mean loss of a batch; 0 where all weights are. `network.weighted_loss(params, *weighted_samples)`."""
+        losses = self.objective.losses(self(params, samples.x, samples.task), samples.y)
+        return (losses * weight).sum() / weight.sum().clamp(min=1)
+
     def _outputs(self, params: Params, x: Tensor) -> Tensor:
-        own = next(iter(params.values())).dtype
-        if self.compute_dtype in (None, own):
-            return functional_call(self.module, params, (x,))
+        exact = next(iter(params.values())).dtype
+        if self.compute_dtype in (None, exact):
+            outputs: Tensor = functional_call(self.module, params, (x,))
+            return outputs
         cast = {name: value.to(self.compute_dtype) for name, value in params.items()}
-        return functional_call(self.module, cast, (x.to(self.compute_dtype),)).to(own)
+        reduced: Tensor = functional_call(self.module, cast, (x.to(self.compute_dtype),))
+        return reduced.to(exact)
 
     @staticmethod
     def head_names(params: Params) -> list[str]:
-        """Names of the last layer's parameters."""
+        """Returns the names of the last layer's parameters. Raises ConfigError where there are none."""
         names = [name for name in params if name.split(".")[0] == HEAD]
         if not names:
             groups = ", ".join(sorted({name.split(".")[0] for name in params}))
@@ -94,112 +102,8 @@ class Network:
         return names
 
 
-class Cut:
-    """A network in two parts, of which the first has no plastic parameter: what it gives need be computed only once.
-
-    A module may say itself where it can be cut, by a method `cut(plastic groups)` that returns two modules whose parameters
-    have the names they have in the whole, or None. Any other is cut before its head where only that is plastic, else nowhere.
-
-    Args:
-        network: whose last layer is the attribute `head`.
-        params: its parameters.
-        plastic: the groups, attributes of the module, that adapt.
-
-    Attributes:
-        names: the plastic parameters.
-        last: weight and offset of the last linear layer; the first is [outputs, width].
-        linear: whether the head is that layer alone, and plastic.
-    """
-
-    def __init__(self, network: Network, params: Params, plastic: Sequence[str]) -> None:
-        module, groups = network.module, list(dict.fromkeys(name.split(".")[0] for name in params))
-        unknown = [group for group in plastic if group not in groups]
-        if unknown or not plastic:
-            given = f"[{','.join(plastic)}]"
-            raise ConfigError(
-                f"algo.plastic={given}: {type(module).__name__} has no such group of parameters. Groups: {', '.join(groups)}"
-                if unknown
-                else f"algo.plastic={given}: names no parameter. Groups: {', '.join(groups)}"
-            )
-        self.network, self.objective = network, network.objective
-        self.names = [name for name in params if name.split(".")[0] in plastic]
-        self.last = self._last_layer(network, params)
-        before, after = self._parts(module, set(plastic))
-        self.linear = HEAD in plastic and isinstance(module._modules[HEAD], nn.Linear)
-        features = None if not self.linear or isinstance(after, _Head) else _without_head(after)
-        self._before, self._after, self._features = (part and _Part(network, part) for part in (before, after, features))
-
-    @staticmethod
-    def _last_layer(network: Network, params: Params) -> tuple[str, str]:
-        layers = [name.rpartition(".")[0] for name in network.head_names(params) if params[name].dim() == 2]
-        names = (f"{layers[-1]}.weight", f"{layers[-1]}.bias") if layers else ("", "")
-        if any(name not in params for name in names) or len(params[names[0]]) != network.ways:
-            raise ConfigError(
-                f"model: the last layer of {type(network.module).__name__}, in `head`, must be linear, with offsets"
-            )
-        return names
-
-    @staticmethod
-    def _parts(module: nn.Module, plastic: set[str]) -> tuple[nn.Module | None, nn.Module]:
-        if own := getattr(module, "cut", lambda _: None)(plastic):
-            return own
-        if plastic != {HEAD}:
-            return None, module
-        head = module._modules[HEAD]
-        assert head is not None
-        return _without_head(module), _Head(head)
-
-    def before(self, params: Params, x: Tensor) -> Pytree:
-        """What the second part is given for inputs [N, ...]: tensors [N, ...]; the inputs where nothing is frozen."""
-        return x if self._before is None else self._before(params, x)
-
-    def after(self, params: Params, given: Pytree) -> Tensor:
-        """Outputs [N, outputs]."""
-        assert self._after is not None
-        return self._after(params, given)
-
-    def features(self, params: Params, given: Pytree) -> Tensor:
-        """What the last layer is given, [N, width]; where `linear`."""
-        return given if self._features is None else self._features(params, given)
-
-    def plastic(self, params: Params) -> Params:
-        """The plastic ones of `params`."""
-        return {name: params[name] for name in self.names}
-
-
-def _without_head(module: nn.Module) -> nn.Module:
-    body = copy.copy(module)
-    body._modules = {**module._modules, HEAD: nn.Identity()}
-    return body
-
-
-class _Head(nn.Module):
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.head(features)
-
-
-class _Part:
-    """Some of a network's modules as a pure function of all its parameters, with its precision."""
-
-    def __init__(self, network: Network, module: nn.Module) -> None:
-        self._module, self._names = module, [name for name, _ in module.named_parameters()]
-        self._dtype = network.compute_dtype
-
-    def __call__(self, params: Params, x: Pytree) -> Pytree:
-        own = {name: params[name] for name in self._names}
-        exact = next(iter(params.values())).dtype
-        if self._dtype in (None, exact):
-            return functional_call(self._module, own, (x,))
-        reduced, given = tree_map(lambda leaf: leaf.to(self._dtype), (own, x))
-        return tree_map(lambda leaf: leaf.to(exact), functional_call(self._module, reduced, (given,)))
-
-
 def image_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(channels, height, width) of inputs that must be images. Raises ConfigError."""
+    """Returns (channels, height, width) of inputs that must be images. Raises ConfigError."""
     if len(input_shape) != 3:
         raise ConfigError(
             f"model: {type(model).__name__} takes images, but the data's inputs have the shape {list(input_shape)}. Use "
@@ -212,7 +116,7 @@ def image_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, int, i
 def initial_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:
-    """The module, and fresh parameters drawn as its layers draw them, from `seed` alone."""
+    """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         _refuse_large(model, input_shape, num_outputs)
         torch.manual_seed(seed)
@@ -221,11 +125,11 @@ def initial_params(
 
 
 def _refuse_large(model: Model, input_shape: tuple[int, ...], num_outputs: int | None) -> None:
-    """Counts the parameters without making any. Raises ConfigError."""
+    """Counts the parameters without making any. Raises ConfigError for too many."""
     try:
         with torch.device("meta"):
             parameters = sum(weight.numel() for weight in model.build(input_shape, num_outputs).parameters())
-    except (NotImplementedError, RuntimeError):  # a module that looks at its weights while it is made: it has to be made
+    except (NotImplementedError, RuntimeError):  # a module that reads its weights while it is built
         return
     if parameters > MOST_PARAMETERS:
         raise ConfigError(f"model: {type(model).__name__} would have {parameters:.1e} parameters; at most 1e9 are learned")

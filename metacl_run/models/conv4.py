@@ -30,7 +30,8 @@ class _Conv4(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.body(x)
-        return self.head(features.mean((2, 3)) if self.mean else features.flatten(1))
+        outputs: Tensor = self.head(features.mean((2, 3)) if self.mean else features.flatten(1))
+        return outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Conv4(Model):
         blocks: number of blocks.
         down: how a block halves the image: "maxpool" 2x2 after it, or "stride" 2 in its convolution.
         features: "flatten" the last positions, or take their "mean".
-        norm: by the statistics of the "batch", or of each "image" alone, as where images come one by one.
+        norm: by the statistics of the "batch", or of each "image" alone, for images that come one by one.
     """
 
     channels: Width

@@ -1,4 +1,4 @@
-"""Layers shared by the models: batch norm on batch statistics that can be differentiated twice under vmap."""
+"""Layers shared by the models; batch norm is on batch statistics, and can be differentiated twice under vmap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BatchNorm(_Affine):
 
 
 class NormReluPool(BatchNorm):
-    """max_pool(relu(batch_norm(x))) in one fused operation; input [N, C, H, W], pool 1 leaves the pooling out."""
+    """max_pool(relu(batch_norm(x))) in one fused operation; input [N, C, H, W], pool=1 leaves the pooling out."""
 
     def __init__(self, num_features: int, pool: int = 1) -> None:
         super().__init__(num_features)
@@ -36,7 +36,7 @@ class NormReluPool(BatchNorm):
 
 
 class NormReluPoolEach(_Affine):
-    """The same with the statistics of every image alone: for images that are learned one at a time."""
+    """`NormReluPool` with the statistics of every image alone: for images that are learned one at a time."""
 
     def __init__(self, num_features: int, pool: int = 1) -> None:
         super().__init__(num_features)
@@ -45,12 +45,12 @@ class NormReluPoolEach(_Affine):
     def forward(self, x: Tensor) -> Tensor:
         images, _, *sides = x.shape
         side_by_side = x.reshape(1, -1, *sides)
-        found = norm_relu_pool(side_by_side, self.weight.repeat(images), self.bias.repeat(images), self.pool)
-        return found.reshape(images, -1, *found.shape[2:])
+        pooled = norm_relu_pool(side_by_side, self.weight.repeat(images), self.bias.repeat(images), self.pool)
+        return pooled.reshape(images, -1, *pooled.shape[2:])
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether a module normalises by the statistics of the batch, so that an output depends on what passes with its input."""
+    """Whether a module normalises by the statistics of the batch, so that an output depends on other inputs."""
     return any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 
@@ -62,7 +62,8 @@ class BodyHead(nn.Module):
         self.body, self.head = body, head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x))
+        outputs: Tensor = self.head(self.body(x))
+        return outputs
 
 
 def draw_kaiming(module: nn.Module) -> None:
@@ -82,10 +83,11 @@ class Perceptron(nn.Module):
         self.body, self.head = body, head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x.flatten(1)))
+        outputs: Tensor = self.head(self.body(x.flatten(1)))
+        return outputs
 
     def plain_layers(self) -> list[str] | None:
-        """Names of weight and offset of every layer, in order, when it is linear layers with ReLU between and nothing else."""
+        """Names of weight and offset of every layer, in order; None unless it is linear layers with ReLU between."""
         names: list[str] = []
         for i, layer in enumerate(self.body):
             if not isinstance(layer, nn.Linear if i % 2 == 0 else nn.ReLU):

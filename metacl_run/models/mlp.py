@@ -34,9 +34,9 @@ class Mlp(Model):
     Attributes:
         hidden: width of every hidden layer; MAML's Omniglot network is [256, 128, 64, 64].
         batch_norm: normalise after every hidden layer, by batch statistics.
-        initial: how weights are drawn: "torch" as nn.Linear does; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
+        initial: how weights are drawn: "torch" as nn.Linear draws them; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
             uniform, both with biases at 0; "truncated" normal of deviation 0.1 cut at two deviations, biases at 0.1 (the
-            released code of A-GEM, arXiv 1812.00420, and of ER on tiny memories, arXiv 1902.10486).
+            released code of A-GEM, arXiv 1812.00420, and of ER on tiny episodic memories, arXiv 1902.10486).
     """
 
     hidden: Widths

@@ -3,7 +3,7 @@
 
 Differences from the papers:
  1. No DropBlock: an episode's update is a function of its data alone.
- 2. Batch norm uses batch statistics, as everywhere here.
+ 2. Batch norm uses batch statistics, as in all models here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class _ResNet12(nn.Module):
         self.body, self.head = body, head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x).mean((2, 3)))
+        outputs: Tensor = self.head(self.body(x).mean((2, 3)))
+        return outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class ResNet12(Model):
     """Residual network.
 
     Attributes:
-        channels: filters of each block; one block for each entry. [64, 128, 256, 512] or [64, 160, 320, 640].
+        channels: filters of every block, one entry for a block: [64, 128, 256, 512] or [64, 160, 320, 640].
     """
 
     channels: Annotated[Widths, MinLen(1)]

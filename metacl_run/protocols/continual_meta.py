@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.algorithms.meta_learner import State
+from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core import randomness
 from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors
@@ -198,7 +198,7 @@ class _MetaLoop(Loop):
         what = "images" if len(self.data.input_shape) == 3 else "points"
         self.features_on = f"{FEATURE_SAMPLES} query {what} of each task, before adaptation"
 
-    def fresh_states(self) -> list[State]:
+    def fresh_states(self) -> list[MetaState]:
         starts = []
         for seed, params in zip(self.run_.seeds, self.initial, strict=True):
             drawn = torch.from_numpy(randomness.generator(Purpose.RATES, seed).random(sum(p.numel() for p in params.values())))
@@ -259,7 +259,7 @@ class _MetaLoop(Loop):
         )
         return alone._replace(transductive=together[0] if together else None)
 
-    def _scores(self, engine: Engine, state: State, task: int) -> Tensor:
+    def _scores(self, engine: Engine, state: MetaState, task: int) -> Tensor:
         """The scores of every evaluation episode of a task, [R, eval_episodes, ...] as `_judge` gives them."""
         total = self.settings.eval_episodes
         parts = []
@@ -268,10 +268,10 @@ class _MetaLoop(Loop):
             parts.append(self._judge(engine, state, episodes))
         return torch.cat(parts, 1)
 
-    def _judge(self, engine: Engine, state: State, episodes: Episode) -> Tensor:
+    def _judge(self, engine: Engine, state: MetaState, episodes: Episode) -> Tensor:
         """The scores of every episode, [R, E, 1], or where there is batch norm [R, E, 2], the transductive one second."""
 
-        def one(state: State, episode: Episode) -> Tensor:
+        def one(state: MetaState, episode: Episode) -> Tensor:
             meta, fast = state["meta"], self.algo.learn(self.network, state["meta"], state["carry"], episode)
 
             def outputs(x: Tensor) -> Tensor:
@@ -350,7 +350,7 @@ class _MetaLoop(Loop):
         episodes = self._training_episodes(0, limit=self.engine.chunk)
 
         def direction(network: Network) -> Tensor:
-            def one(state: State, episodes: Episode) -> Any:
+            def one(state: MetaState, episodes: Episode) -> Any:
                 meta, carry = state["meta"], state["carry"]
                 return self.engine.mean(lambda e: self.algo.episode_update(network, meta, carry, e).direction, episodes)
 
@@ -363,8 +363,8 @@ class _MetaLoop(Loop):
             f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
         )
 
-    def _one_update(self, engine: Engine, state: State, episodes: int) -> object:
+    def _one_update(self, engine: Engine, state: MetaState, episodes: int) -> object:
         return self._meta_update(engine)(state, self._training_episodes(0, limit=episodes))
 
-    def _one_evaluation(self, engine: Engine, state: State, episodes: int) -> object:
+    def _one_evaluation(self, engine: Engine, state: MetaState, episodes: int) -> object:
         return self._judge(engine, state, self._evaluation_episodes(0, 0, episodes))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.stream_learner import State, StreamLearner, loss_on
+from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.bounds import Count, CountFromZero, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
@@ -85,7 +85,7 @@ class Online(Protocol):
         with prefix_field_errors("algo"):
             most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
-            recall = algo.recall(tasks)
+            recall = algo.replay_spec(tasks)
         shown, pixels = recall.draws * recall.size, math.prod(data.input_shape)
         refuse_beyond_memory(shown * pixels, f"algo: {type(algo).__name__} replays {shown} samples at once", "their images")
         usable = samples // algo.batch_size * algo.batch_size
@@ -94,10 +94,10 @@ class Online(Protocol):
                 f"algo: {type(algo).__name__} keeps {recall.capacity // tasks} samples of each task, but a task has {usable} "
                 "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
             )
-        if algo.samples_at_end > usable:
+        if algo.num_consolidation_samples > usable:
             raise ConfigError(
-                f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data "
-                f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
+                f"algo: {type(algo).__name__} needs {algo.num_consolidation_samples} samples of a task again when it ends, but "
+                f"data gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
             )
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
@@ -157,7 +157,7 @@ class StreamLoop(Loop):
         self.chance = float((1 / own).mean())
         self.forward_transfer = not run.data.new_outputs
         self.engine = Engine(kind=run.gpu.engine_kind)
-        recall = self.algo.recall(self.num_tasks)
+        recall = self.algo.replay_spec(self.num_tasks)
         sizes: dict[str, Any] = {"samples_per_task": self.units_per_task * batch, "batch_size": batch}
         self.memories = [Memory(recall, seed, num_tasks=self.num_tasks, **sizes) for seed in run.seeds]
         shown = len(run.seeds) * (batch + recall.draws * recall.size) * math.prod(run.data.input_shape)
@@ -170,7 +170,7 @@ class StreamLoop(Loop):
 
     # ----------------------------------------------------------------------------------------------------------- learning
 
-    def fresh_states(self) -> list[State]:
+    def fresh_states(self) -> list[StreamState]:
         return [self.algo.init(self.network, params, self.num_tasks) for params in self.initial]
 
     def prepare(self) -> None:
@@ -183,7 +183,8 @@ class StreamLoop(Loop):
 
     def task_ended(self, task: int) -> None:
         learn = self.engine.over_replicates(lambda state, samples: self.algo.end_task(self.network, state, samples))
-        self.position.state = learn(self.position.state, self._samples_at_end(task, self.algo.samples_at_end))
+        samples = self._samples_at_end(task, self.algo.num_consolidation_samples)
+        self.position.state = learn(self.position.state, samples)
 
     def _samples_at_end(self, task: int, count: int) -> Samples:
         """[R, count] training samples of a task, drawn at random."""
@@ -267,7 +268,7 @@ class StreamLoop(Loop):
 
     def gradient(self, replicate: int, task: int) -> Tensor:
         samples = self._samples_for(replicate, task, GRADIENT_SAMPLES, Purpose.INSIGHT)
-        gradients = grad(lambda params: loss_on(self.network, params, samples))(self._params_of(replicate))
+        gradients = grad(self.network.loss)(self._params_of(replicate), *samples)
         return torch.cat([gradient.flatten() for gradient in gradients.values()])
 
     def features(self, replicate: int, task: int) -> dict[str, Tensor]:

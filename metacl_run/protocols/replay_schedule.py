@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metacl_run.algorithms.online.stream_learner import Recall
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.streams.sampling import draw_distinct
 
@@ -41,7 +41,7 @@ class Memory:
         num_tasks, samples_per_task, batch_size: T, N, B; N is a multiple of B here.
     """
 
-    def __init__(self, recall: Recall, seed: int, *, num_tasks: int, samples_per_task: int, batch_size: int) -> None:
+    def __init__(self, recall: ReplaySpec, seed: int, *, num_tasks: int, samples_per_task: int, batch_size: int) -> None:
         self.recall, self.seed = recall, seed
         self.num_tasks, self.per_task, self.batch_size = num_tasks, samples_per_task, batch_size
         self._places = np.full(recall.capacity, -1)

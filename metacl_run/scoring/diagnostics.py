@@ -1,6 +1,6 @@
-"""What can be seen inside a learner: how tasks' gradients agree, how far features have drifted, what rates were learned.
+"""Measures inside a learner: agreement of tasks' gradients, drift of features, learned rates by layer.
 
-Pure functions; protocols decide when to look and at which samples.
+Pure functions; protocols decide when to call them and on which samples.
 """
 
 from __future__ import annotations
@@ -18,76 +18,85 @@ QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 
 def gradient_alignment(gradients: Tensor) -> Tensor:
-    """Cosines between the rows of [K, P] -> [K, K]: below 0, a step for one task raises the loss of the other, to first order
-    (GEM, Lopez-Paz and Ranzato 2017, arXiv 1706.08840, equation 7). NaN where a gradient is 0, which has no direction."""
-    units = gradients / gradients.norm(dim=1, keepdim=True)
+    """Returns the cosines [K, K] between the rows of [K, P]; NaN where a gradient is 0, which has no direction.
+
+    Below 0, a step for one task raises the loss of the other, to first order (GEM, Lopez-Paz and Ranzato 2017, arXiv
+    1706.08840, equation 7).
+    """
+    lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+    units = gradients / lengths
     return (units @ units.T).clamp(-1, 1)
 
 
 def linear_cka(x: Tensor, y: Tensor) -> Tensor:
-    """Similarity of two sets of features [N, p] and [N, q] of the same N samples, in [0, 1], a scalar in float64.
+    """Returns the similarity of two sets of features [N, p] and [N, q] of the same N samples, in [0, 1], a float64 scalar.
 
     Linear centred kernel alignment, |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms with centred columns (Kornblith et al. 2019,
     arXiv 1905.00414, section 3). 1: the same up to rotation, reflection and one scale. NaN where features do not vary.
     """
-    x, y = (each.double() - each.double().mean(0) for each in (x, y))
-    return (y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+    x, y = (features.double() - features.double().mean(0) for features in (x, y))
+    similarity: Tensor = (y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+    return similarity
 
 
 def rates_by_layer(rates: Params) -> dict[str, dict[str, list[float]]]:
-    """Learned rates [R, ...] by parameter -> {layer: {"mean", "low", "median", "high": [R]}} over a layer's weights and biases
-    together; low and high are the 10% and 90% quantiles. A layer is named as its module, "body.0" of "body.0.weight"."""
+    """Summarises learned rates [R, ...] by parameter as {layer: {"mean", "low", "median", "high": [R]}}.
+
+    A layer's weights and biases count together; low and high are the 10% and 90% quantiles. A layer has the name of its module:
+    "body.0" for "body.0.weight".
+    """
     layers: dict[str, list[np.ndarray]] = {}
     for name, values in rates.items():
         layers.setdefault(name.rpartition(".")[0] or name, []).append(values.detach().double().flatten(1).cpu().numpy())
-    found = {}
+    summary = {}
     for layer, parts in layers.items():
-        joined = np.concatenate(parts, axis=1)  # [R, elements]
-        quantiles = np.quantile(joined, list(QUANTILES.values()), axis=1).tolist()
-        found[layer] = {"mean": joined.mean(axis=1).tolist(), **dict(zip(QUANTILES, quantiles, strict=True))}
-    return found
+        elements = np.concatenate(parts, axis=1)  # [R, elements]
+        quantiles = np.quantile(elements, list(QUANTILES.values()), axis=1).tolist()
+        summary[layer] = {"mean": elements.mean(axis=1).tolist(), **dict(zip(QUANTILES, quantiles, strict=True))}
+    return summary
 
 
 def features_by_layer(module: nn.Module, forward: Callable[[], Tensor], columns: int) -> dict[str, Tensor]:
-    """What each layer with weights hands on to the next one, {layer: [N, at most `columns`]} float32 on the CPU.
+    """Returns the features of every layer with weights, {layer: [N, at most `columns`]} float32 on the CPU.
 
-    A layer is a module that itself holds a parameter of two dimensions or more: a linear map, a convolution. It hands on what
-    the next such module is given, so after normalisation, nonlinearity and pooling, however these are written; the last one,
-    the output. Of [N, C, ...] the mean over positions is taken; of more than `columns` units, so many spread evenly. An input
-    that several modules share, as at the start of a residual block, counts once.
+    A layer is a module with a parameter of its own of two dimensions or more: a linear map, a convolution. Its features are the
+    input of the next such module, that is after normalisation, nonlinearity and pooling, however these are written; the
+    features of the last layer are the output. [N, C, ...] is averaged over positions; of more than `columns` units, so many are
+    taken, spread evenly. An input that several modules share, as at the start of a residual block, counts once.
 
     Args:
         module: any module that `forward` calls.
         forward: one pass of N samples.
-        columns: see above.
+        columns: most units of a layer.
     """
-    found: dict[str, Tensor] = {}
-    given: list[Tensor] = []
-    last: list[str] = []
+    features: dict[str, Tensor] = {}
+    inputs: list[Tensor] = []
+    layers: list[str] = []
 
-    def hand_on(x: Tensor) -> None:
-        if last and not any(x is earlier for earlier in given):
-            some = torch.linspace(0, x.shape[1] - 1, min(x.shape[1], columns), device=x.device).round().long()
-            kept = x.index_select(1, some).to(torch.float32)
-            found[last[-1]] = (kept.flatten(2).mean(2) if kept.dim() > 2 else kept).cpu()
-        given.append(x)  # kept, so that no later tensor can take its place in memory
+    def record(x: Tensor) -> None:
+        """Records the input of a layer as the features of the layer before."""
+        if layers and not any(x is earlier for earlier in inputs):
+            units = torch.linspace(0, x.shape[1] - 1, min(x.shape[1], columns), device=x.device).round().long()
+            chosen = x.index_select(1, units).to(torch.float32)
+            features[layers[-1]] = (chosen.flatten(2).mean(2) if chosen.dim() > 2 else chosen).cpu()
+        inputs.append(x)  # a reference, so that no later tensor can take its place in memory
 
     def before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            hand_on(inputs[0])
-            last.append(name)
+        def hook(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+            record(arguments[0])
+            layers.append(name)
 
         return hook
 
     hooks = [
-        each.register_forward_pre_hook(before(name or "network"))
-        for name, each in module.named_modules()
-        if any(parameter.dim() > 1 for parameter in each.parameters(recurse=False))
+        layer.register_forward_pre_hook(before(name or "network"))
+        for name, layer in module.named_modules()
+        if any(parameter.dim() > 1 for parameter in layer.parameters(recurse=False))
     ]
     try:
         with torch.no_grad():
-            hand_on(forward())
+            record(forward())
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return features

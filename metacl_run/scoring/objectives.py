@@ -1,4 +1,4 @@
-"""What outputs are judged by: class labels by cross-entropy and accuracy, real targets by mean squared error."""
+"""Losses and scores of outputs: cross-entropy and accuracy for class labels, mean squared error for real targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Objective(Score, abc.ABC):
 
     @abc.abstractmethod
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The loss of each sample, [N]."""
+        """The loss of every sample, [N]."""
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean loss, a scalar."""
@@ -26,11 +26,11 @@ class Objective(Score, abc.ABC):
 
     @abc.abstractmethod
     def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The derivative of each sample's loss by its outputs, [N, outputs]."""
+        """The derivative of every sample's loss by its outputs, [N, outputs]."""
 
     @abc.abstractmethod
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """The score of each sample, [..., N] of the outputs' dtype."""
+        """The score of every sample, [..., N] of the outputs' dtype."""
 
     def score(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The mean score over the last axis of `y`."""

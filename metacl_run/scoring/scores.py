@@ -1,4 +1,4 @@
-"""What the scores of a run are called and which way they are good, for whoever reads them. Loads no torch."""
+"""Names of the scores of a run, and which way they are good. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Score:
-    """What learning is judged by.
+    """A measure of learning.
 
     Attributes:
-        score_name: "accuracy" or "mse"; it stands in for "accuracy" in the names of metrics.
+        score_name: "accuracy" or "mse"; it takes the place of "accuracy" in the names of metrics.
         score_words: the same in full, for a sentence.
         higher_is_better: which way the score is good.
-        concepts, examples: what is learned about, and from what: "classes" from "images", "functions" from "points".
-        least, largest: what the score can be.
+        concepts, examples: words for the things learned and their examples: "classes" and "examples", "functions" and "points".
+        least, largest: bounds of the score.
     """
 
     score_name: str
@@ -28,11 +28,11 @@ class Score:
 
     @property
     def sign(self) -> int:
-        """What makes higher better: 1, or -1 for an error."""
+        """Factor that makes higher better: 1, or -1 for an error."""
         return 1 if self.higher_is_better else -1
 
 
-ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="images", largest=1.0)
+ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="examples", largest=1.0)
 MSE = Score("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
-SCORES = {each.score_name: each for each in (ACCURACY, MSE)}
+SCORES = {score.score_name: score for score in (ACCURACY, MSE)}
 """By their names."""

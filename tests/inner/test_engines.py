@@ -59,12 +59,11 @@ def test_every_model_has_the_same_meta_gradient_mapped_and_looped(model: str, ex
     assert_equal(updates(built.algo, network, Engine(kind="vmap"), state, episodes, count=1), reference)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_replicate_equals_its_single_run(name: str, experiment: Callable[..., Experiment]) -> None:
-    algo = experiment(f"algo={name}").algo
-    network, _ = prepare(experiment(f"algo={name}"))
+def test_replicates_of_a_network_with_batch_norm_equal_single_runs(experiment: Callable[..., Experiment]) -> None:
+    algo = experiment().algo
+    network, _ = prepare(experiment())
     engine = Engine(kind="vmap", chunk=2)
-    states = [prepare(experiment(f"algo={name}"), seed)[1] for seed in range(3)]
+    states = [prepare(experiment(), seed)[1] for seed in range(3)]
     episodes = [toy_episode(episodes=3, size=28, seed=seed) for seed in range(3)]
     step = engine.over_replicates(lambda s, e: algo.meta_update(network, engine, 10, s, e))
     together, _ = step(

@@ -18,7 +18,7 @@ def loss(params: dict[str, torch.Tensor], batch: torch.Tensor) -> torch.Tensor:
     return (torch.tanh(batch @ params["w"] + params["b"]) - 0.3).square().mean()
 
 
-BATCHES = [torch.randn(5, 3, dtype=torch.float64) for _ in range(6)]
+BATCHES = [(torch.randn(5, 3, dtype=torch.float64),) for _ in range(6)]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_inner_updates_equal_torch_optim(ours: Optimizer, theirs: object) -> Non
     optimizer = theirs(list(params.values()))  # type: ignore[operator]
     for batch in BATCHES:
         optimizer.zero_grad()
-        loss(params, batch).backward()
+        loss(params, *batch).backward()
         optimizer.step()
     for name in params:
         torch.testing.assert_close(adapted[name], params[name].detach(), rtol=1e-12, atol=1e-14)
@@ -62,12 +62,12 @@ def test_one_step_on_a_quadratic_has_the_derivative_worked_by_hand() -> None:
     # a w (1 - rate a)^2, first order a w (1 - rate a).
     a, rate, w = 3.0, 0.1, torch.tensor(2.0, dtype=torch.float64)
 
-    def quadratic(params: dict[str, torch.Tensor], batch: None) -> torch.Tensor:
+    def quadratic(params: dict[str, torch.Tensor]) -> torch.Tensor:
         return a * params["w"] ** 2 / 2
 
     def after(w: torch.Tensor, first_order: bool) -> torch.Tensor:
-        adapted, _ = adapt(quadratic, {"w": w}, [None], optimizer=Sgd(), rate=rate, first_order=first_order)
-        return quadratic(adapted, None)
+        adapted, _ = adapt(quadratic, {"w": w}, [()], optimizer=Sgd(), rate=rate, first_order=first_order)
+        return quadratic(adapted)
 
     assert grad(after)(w, False).item() == pytest.approx(a * 2 * (1 - rate * a) ** 2)
     assert grad(after)(w, True).item() == pytest.approx(a * 2 * (1 - rate * a))
@@ -77,14 +77,14 @@ def test_learned_rates_receive_their_gradient() -> None:
     # adapted = w - r a w, so d L(adapted) / dr = a adapted * (-a w), in first order too.
     a, w = 3.0, torch.tensor(2.0, dtype=torch.float64)
 
-    def quadratic(params: dict[str, torch.Tensor], batch: None) -> torch.Tensor:
+    def quadratic(params: dict[str, torch.Tensor]) -> torch.Tensor:
         return a * params["w"] ** 2 / 2
 
     for first_order in (False, True):
 
         def after(rate: torch.Tensor, first_order: bool = first_order) -> torch.Tensor:
-            adapted, _ = adapt(quadratic, {"w": w}, [None], optimizer=Sgd(), rate={"w": rate}, first_order=first_order)
-            return quadratic(adapted, None)
+            adapted, _ = adapt(quadratic, {"w": w}, [()], optimizer=Sgd(), rate={"w": rate}, first_order=first_order)
+            return quadratic(adapted)
 
         rate = torch.tensor(0.1, dtype=torch.float64)
         assert grad(after)(rate).item() == pytest.approx(a * 2 * (1 - 0.1 * a) * (-a * 2))

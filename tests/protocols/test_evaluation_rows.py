@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.algorithms.online.stream_learner import Recall
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Samples
@@ -216,7 +216,7 @@ def test_tasks_pass_together_and_are_counted_apart(
 
 @pytest.mark.parametrize(("keep", "held"), [("all", 120), ("seen", 60)])
 def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: Any, held: int) -> None:
-    memory = Memory(Recall(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5)
+    memory = Memory(ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5)
     drawn = memory.draw(7, 2)  # in the second task
     for number, weight in zip(drawn.number.reshape(-1, 200), drawn.weight.reshape(-1, 200), strict=True):
         assert sorted(number[weight > 0]) == list(range(held))

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.online.stream_learner import loss_on
 from metacl_run.config.load import Experiment
 from metacl_run.core import randomness
 from metacl_run.core.randomness import Purpose
@@ -118,7 +117,7 @@ def test_gradient_alignment_of_a_network_worked_by_hand() -> None:
 
     def gradient(x: list[float], y: int) -> Tensor:
         samples = Samples(torch.tensor([x]), torch.tensor([y]), torch.tensor([0]))
-        return torch.func.grad(lambda p: loss_on(network, p, samples))(params)["weight"].flatten()
+        return torch.func.grad(network.loss)(params, *samples)["weight"].flatten()
 
     torch.testing.assert_close(gradient([2.0, 0.0], 1), torch.tensor([1.0, 0.0, -1.0, 0.0]))
     half = 0.5**0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metacl_run.algorithms.online.stream_learner import Recall
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.protocols.replay_schedule import Memory
 
@@ -13,7 +13,7 @@ SIZES = {"num_tasks": 4, "samples_per_task": 30, "batch_size": 5}
 
 
 def reservoir(capacity: int, seed: int = 0, draws: int = 2, size: int = 3) -> Memory:
-    return Memory(Recall(keep="reservoir", capacity=capacity, draws=draws, size=size), seed, **SIZES)
+    return Memory(ReplaySpec(keep="reservoir", capacity=capacity, draws=draws, size=size), seed, **SIZES)
 
 
 def held_by_hand(capacity: int, until: int, seed: int) -> list[int]:
@@ -70,7 +70,7 @@ def test_draws_do_not_depend_on_where_one_starts() -> None:
 
 
 def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
-    memory = Memory(Recall(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
+    memory = Memory(ReplaySpec(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
     drawn = memory.draw(0, 24)
     assert not drawn.weight[:6].any()  # the first task is not over
     assert set(drawn.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
@@ -79,7 +79,7 @@ def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
 
 
 def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
-    memory = Memory(Recall(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
+    memory = Memory(ReplaySpec(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
     drawn = memory.draw(0, 24)
     for unit in range(24):
         for task in range(4):
@@ -91,7 +91,7 @@ def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
 
 @pytest.mark.parametrize(("keep", "most"), [("seen", 60), ("all", 120)])
 def test_seen_and_all_reach_as_far_as_they_say(keep: str, most: int) -> None:
-    memory = Memory(Recall(keep=keep, capacity=0, draws=4, size=25), 0, **SIZES)  # type: ignore[arg-type]
+    memory = Memory(ReplaySpec(keep=keep, capacity=0, draws=4, size=25), 0, **SIZES)  # type: ignore[arg-type]
     numbers = memory.draw(6, 6).number  # the second task
     assert numbers.max() < most
     assert numbers.max() > most - 10

@@ -1,4 +1,6 @@
-"""MAML and what differs from it by a setting: FOMAML, ANIL, Meta-SGD, FTML.
+"""MAML and its variants by a setting: FOMAML, ANIL, Meta-SGD, FTML.
+
+    metacl-run algo=maml data=split_omniglot            # or algo=fomaml, anil, meta_sgd, ftml
 
 MAML learns an initialisation from which a few gradient steps on a task's support set do well on its query set (Finn, Abbeel,
 Levine 2017, arXiv 1703.03400, algorithm 2):
@@ -18,19 +20,20 @@ Differences from the papers:
  2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only, which does not.
  3. Meta-SGD as published takes one inner step; here as many as inner_steps. Its rates start in [0.005, 0.1], for another scale
     of the loss; those of meta_sgd.yaml start around MAML's rate here.
- 4. FTML's outer problem is solved by a number of meta-updates a task, not to convergence; each drawn from all tasks seen.
+ 4. FTML's outer problem is solved by a fixed number of meta-updates a task, not to convergence; every episode is from a task
+ drawn from all tasks seen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner, take_batches
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import Examples, Hint, Positive, Steps, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
@@ -39,17 +42,24 @@ from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.base import Network
 
 
+class MamlMeta(Meta, total=False):
+    """The meta-learned parameters of MAML and its variants."""
+
+    rates: Params
+    """Learned rates of the plastic parameters (Meta-SGD); absent with a fixed inner_lr."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Maml(EpisodeLearner):
     """Meta-learns an initialisation by differentiating through the inner loop.
 
     Attributes:
-        inner_lr: rate of the inner loop for a mean loss; null: a rate for each element of every plastic one is learned.
+        inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
         inner_steps: gradient steps on the support set while meta-learning.
-        eval_inner_steps: the same at evaluation.
+        eval_inner_steps: gradient steps at evaluation.
         first_order: drop second derivatives.
-        plastic: "all" or "head", the parameters that adapt.
-        rate_low, rate_high: learned rates start uniform in this range; null where none are.
+        plastic: the parameters that adapt, "all" or "head".
+        rate_low, rate_high: learned rates start uniform in this range; null where none are learned.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
@@ -80,20 +90,20 @@ class Maml(EpisodeLearner):
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
         return None
 
-    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
-        meta: dict[str, Any] = {"params": params}
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[MamlMeta, Pytree]:
         plastic = self._plastic(network, params)
-        if self.rate_low is not None and self.rate_high is not None:
-            meta["rates"], start = {}, 0
-            for name in plastic:
-                size = params[name].numel()
-                drawn = rates[start : start + size].view_as(params[name]).to(params[name])
-                meta["rates"][name] = self.rate_low + (self.rate_high - self.rate_low) * drawn
-                start += size
-        return meta, {}
+        if self.rate_low is None or self.rate_high is None:
+            return {"params": params}, {}
+        learned, start = {}, 0
+        for name in plastic:
+            size = params[name].numel()
+            uniform = rates[start : start + size].view_as(params[name]).to(params[name])
+            learned[name] = self.rate_low + (self.rate_high - self.rate_low) * uniform
+            start += size
+        return {"params": params, "rates": learned}, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
+        def query_loss(meta: MamlMeta) -> tuple[Tensor, Tensor]:
             adapted = self._adapt(network, meta, episode, self.inner_steps, self.first_order)
             outputs = network(adapted, episode.query_x)
             return network.objective.loss(outputs, episode.query_y), outputs
@@ -107,11 +117,11 @@ class Maml(EpisodeLearner):
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)
 
-    def _adapt(self, network: Network, meta: Pytree, episode: Episode, steps: int, first_order: bool) -> Params:
+    def _adapt(self, network: Network, meta: MamlMeta, episode: Episode, steps: int, first_order: bool) -> Params:
         adapted, _ = adapt(
-            lambda params, batch: network.objective.loss(network(params, batch[0]), batch[1]),
+            network.loss,
             meta["params"],
-            take_batches(episode, steps),
+            episode.inner_batches(steps),
             optimizer=Sgd(),
             rate=meta["rates"] if self.inner_lr is None else self.inner_lr,
             plastic=self._plastic(network, meta["params"]),

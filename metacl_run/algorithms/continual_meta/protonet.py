@@ -1,12 +1,15 @@
 """Prototypical networks: classify a query by its distance to the mean feature of each class.
 
+    metacl-run algo=protonet data=split_omniglot
+
 Snell, Swersky, Zemel 2017 (arXiv 1703.05175, equations 1 and 2): the prototype of a class is the mean of its support examples'
 features, the logits are minus the squared Euclidean distances, the loss is cross-entropy on the query set. Nothing adapts by
 gradient; the meta-gradient is an ordinary gradient.
 
 Differences from the paper:
  1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
- 2. Batch statistics are of the support set for the prototypes, and of the query set while meta-learning; none run on.
+ 2. Batch norm uses the statistics of the support set for the prototypes, and of the query set while meta-learning; there are
+    no running averages.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import Examples, Hint
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
@@ -29,7 +32,7 @@ from metacl_run.scoring.objectives import CLASSIFICATION
 
 @dataclass(frozen=True, kw_only=True)
 class ProtoNet(EpisodeLearner):
-    """Metric learning; `ways` is read off the episode's support set, in which every class has as many examples."""
+    """Metric learning; every class of a support set has as many examples."""
 
     train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
 
@@ -39,15 +42,12 @@ class ProtoNet(EpisodeLearner):
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
         return None
 
-    def check(self, network: Network, params: Params) -> None:
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Meta, Pytree]:
         if network.objective is not CLASSIFICATION:
             raise ConfigError(
-                f"algo: {type(self).__name__} answers with a class, but data asks for real values. Use algo=maml, algo=reptile "
-                "or another that adapts by gradient."
+                f"algo: {type(self).__name__} predicts classes, but the data have real targets. Use algo=maml, algo=reptile or "
+                "another that adapts by gradient."
             )
-        super().check(network, params)
-
-    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
         return {"params": params}, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
@@ -59,7 +59,7 @@ class ProtoNet(EpisodeLearner):
         return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
-        """The prototypes, [ways, features]."""
+        """Returns the prototypes, [ways, features]."""
         support = network(meta["params"], episode.support_x).flatten(1)
         labels = torch.arange(network.ways, device=support.device)
         member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
@@ -67,4 +67,5 @@ class ProtoNet(EpisodeLearner):
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         features = network(meta["params"], x).flatten(1)
-        return -(features.unsqueeze(1) - fast.unsqueeze(0)).square().sum(-1)
+        prototypes: Tensor = fast
+        return -(features.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)

@@ -1,4 +1,6 @@
-"""Reptile: move the initialisation towards where ordinary training on a task ends.
+"""Reptile: moves the initialisation towards where ordinary training on a task ends.
+
+    metacl-run algo=reptile data=split_omniglot
 
 Nichol, Achiam, Schulman 2018 (arXiv 1803.02999, algorithm 2): theta <- theta + epsilon * mean over tasks of (phi - theta), phi
 after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set is used while meta-learning.
@@ -6,8 +8,8 @@ after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set 
 With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=linear lets it fall to 0 as in the paper.
 
 Differences from the paper:
- 1. The released code hands the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
-    of a meta-batch run side by side: all start from the same moments, and the mean of where they end is carried on.
+ 1. The released code passes the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
+    of a meta-batch run side by side: all start from the same moments, and the mean of the moments at their ends is carried on.
  2. Adam's epsilon is added after the correction of its moments' bias, as torch has it; TensorFlow's Adam, which the released
     code calls, adds it before.
  3. An episode never holds one character under two rotations; in the released code it may, whose rotated copies
@@ -22,8 +24,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner, take_batches
-from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import Examples, Positive, Steps, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
@@ -38,8 +40,8 @@ class Reptile(EpisodeLearner):
     Attributes:
         inner_optimizer: "adam" (beta1 = 0) or "sgd".
         inner_lr: its rate, for a mean loss.
-        inner_steps, inner_batch: steps and size of the mini-batches while meta-learning.
-        eval_inner_steps, eval_inner_batch: the same at evaluation; batches are no larger than the support set.
+        inner_steps, inner_batch: number of steps and examples of a mini-batch while meta-learning.
+        eval_inner_steps, eval_inner_batch: at evaluation; batches are no larger than the support set.
         carry_moments: keep the inner Adam's second moments from one meta-update to the next.
     """
 
@@ -58,7 +60,7 @@ class Reptile(EpisodeLearner):
         steps, batch = (self.inner_steps, self.inner_batch) if training else (self.eval_inner_steps, self.eval_inner_batch)
         return None if batch >= support or steps == 0 else (steps, batch)
 
-    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Pytree, Pytree]:
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Meta, Pytree]:
         return {"params": params}, self._inner.init(params) if self.carry_moments else {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
@@ -83,9 +85,9 @@ class Reptile(EpisodeLearner):
     def _adapt(self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int) -> tuple[Params, Pytree]:
         with torch.no_grad():
             return adapt(
-                lambda moving, batch: network.objective.loss(network(moving, batch[0]), batch[1]),
+                network.loss,
                 params,
-                take_batches(episode, steps),
+                episode.inner_batches(steps),
                 optimizer=self._inner,
                 rate=self.inner_lr,
                 state=carry if self.carry_moments else None,

@@ -1,5 +1,7 @@
 """OML, ANML, MAML-Rep: representations meta-learned so that plain SGD on them learns a long sequence without forgetting.
 
+    metacl-run algo=oml data=omniglot                   # or algo=anml, maml_rep
+
 OML (Javed and White 2019, arXiv 1905.12588, algorithm 2): the head learns a trajectory, one example at a time, on a
 representation that does not move; the loss afterwards, on that trajectory's classes and on random others, is differentiated
 through those steps and updates the representation and where the head starts.
@@ -10,17 +12,17 @@ through those steps and updates the representation and where the head starts.
   oml       plastic=[head]
   anml      a neuromodulatory branch that does not move gates the other, which does: plastic=[body, head] in meta-training, the
             last layer alone at meta-test (Beaulieu et al. 2020, arXiv 2002.09571)
-  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once. Nothing need be remembered where a
-            trajectory has several classes, which the outer loss has to tell apart
+  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once. With several classes in a
+            trajectory, which the outer loss tells apart, `remember` may be 0
 
 Differences from the papers:
  1. oml.yaml has values that learn within minutes. experiment=omniglot_oml_paper has the paper's (two layers to learn, one class
     of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps,
-    5 further images of each in the outer loss, trajectories from one half of the meta-train classes and what to remember from
-    the other). ANML's code draws both from all classes, as `halves=false` does.
- 2. The gradient is the one of the equations. `first_order=true` gives what the released code computed: OML's before July 2020
-    and ANML's, which take the inner gradients as constants.
- 3. New weights of the outputs that a trajectory is about stay in the network and are updated with it, as in the released code.
+    5 further examples of each in the outer loss, trajectories from one half of the meta-train classes and `remember` from the
+    other). ANML's code draws both from all classes, as `halves=false` does.
+ 2. The gradient is the one of the equations. `first_order=true` takes the inner gradients as constants, as OML's code before
+    July 2020 and ANML's do.
+ 3. New weights of the outputs of a trajectory's classes stay in the network and are updated with it, as in the released code.
     (Forgetting them after the update gave an accuracy of .424 after 50 unseen glyphs where keeping them gives .444: 500 updates
     of a network of 24 filters, 3 seeds, each of which gained.)
  4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
@@ -30,26 +32,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_continual.trajectory_learner import SgdLearner, cut_at, redrawn
-from metacl_run.algorithms.meta_learner import State, Update, metrics_of
-from metacl_run.core.bounds import Steps
+from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, redraw_outputs, require_several_classes
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
+from metacl_run.core.bounds import Positive, Steps
 from metacl_run.core.errors import require
-from metacl_run.core.types import Params, Pytree, Trajectory
+from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.implicit_head import outputs_after
-from metacl_run.models.base import Cut, Network
+from metacl_run.models.base import Network
+from metacl_run.models.split_network import SplitNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oml(SgdLearner):
+class Oml(TrajectoryLearner):
     """Differentiates through learning a trajectory.
 
     Attributes:
+        inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.
         plastic: groups of parameters, attributes of the network, that learn a training trajectory.
         first_order: drop second derivatives.
         online: learn one step after another; false: `inner_steps` steps on the whole trajectory.
@@ -57,6 +61,9 @@ class Oml(SgdLearner):
     """
 
     class_steps: Steps
+    inner_lr: Positive
+    test_plastic: list[str]
+    redraw: bool
     plastic: list[str]
     first_order: bool
     online: bool
@@ -64,49 +71,60 @@ class Oml(SgdLearner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_several_classes(self.classes, self.remember)
         steps, allowed = self.inner_steps, "must be null with online=true: a step is taken on each batch of the trajectory"
         if self.online:
             require(steps is None, "inner_steps", steps, allowed)
         else:
             require(steps is not None, "inner_steps", steps, "must be at least 1 with online=false")
 
-    def init(self, network: Network, params: Params) -> Pytree:
-        cut_at(network, params, self.plastic, "plastic")
-        return super().init(network, params)
+    @property
+    def sequence_learner(self) -> SequenceSgd:
+        return SequenceSgd(self.inner_lr, self.test_plastic, self.redraw, self.step_examples)
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return outputs
+
+    def init(self, network: Network, params: Params) -> Meta:
+        SplitNetwork(network, params, self.plastic)
+        self.sequence_learner.check(network, params)
+        return {"params": params}
 
     def meta_update(
-        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
-    ) -> tuple[State, dict[str, Tensor]]:
-        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
+    ) -> tuple[MetaState, Metrics]:
+        """As for every meta-learner, from a network in which the outputs of the trajectories' classes start afresh."""
         if self.redraw:
-            state = redrawn(cut_at(network, state["meta"]["params"], self.plastic, "plastic").last[0], state, episodes)
+            split = SplitNetwork(network, state["meta"]["params"], self.plastic)
+            state = redraw_outputs(split.last[0], state, episodes)
         return super().meta_update(network, engine, total_units, state, episodes)
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        cut = cut_at(network, meta["params"], self.plastic, "plastic")
+        split = SplitNetwork(network, meta["params"], self.plastic)
 
-        def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
-            params = meta["params"]
-            learned, queries = self._prepared(cut, params, episode)
-            y = episode.y
+        def objective(meta: Meta) -> tuple[Tensor, Tensor]:
+            params, y = meta["params"], episode.y
+            learned, queries = self._frozen_parts(split, params, episode)
             if not self.online:
-                assert self.inner_steps is not None
-                learned, y = tree_map(
-                    lambda leaf: leaf.flatten(0, 1).expand(self.inner_steps, *[-1] * (leaf.dim() - 1)), (learned, y)
-                )
-            outputs = outputs_after(cut, params, learned, y, queries, rate=self.inner_lr, first_order=self.first_order)
+                learned, y = tree_map(self._as_inner_steps, (learned, y))
+            outputs = outputs_after(split, params, learned, y, queries, rate=self.inner_lr, first_order=self.first_order)
             return network.objective.loss(outputs, episode.query_y), outputs
 
         gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
         return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
 
-    def _prepared(self, cut: Cut, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
-        """What is frozen, for the trajectory [S, B, ...] and the queries [Q, ...], in one pass; queries that are the trajectory
-        itself come first among all."""
-        steps, size = episode.x.shape[:2]
-        given = cut.before(params, self._all_inputs(episode))
-        learned = tree_map(lambda leaf: leaf[: steps * size].unflatten(0, (steps, size)), given)
-        return learned, given if self.query_examples is None else tree_map(lambda leaf: leaf[steps * size :], given)
+    def _frozen_parts(self, split: SplitNetwork, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
+        """The frozen part of the trajectory, [S, B, ...], and of the queries, [Q, ...], in one pass.
 
-    def _all_inputs(self, episode: Trajectory) -> Tensor:
-        return episode.query_x if self.query_examples is None else torch.cat([episode.x.flatten(0, 1), episode.query_x])
+        Where queries are not drawn apart, the trajectory is the first of them.
+        """
+        apart = self.query_examples is not None
+        frozen = split.frozen(params, episode.all_x() if apart else episode.query_x)
+        learned = tree_map(lambda leaf: leaf[: episode.num_learned].unflatten(0, tuple(episode.y.shape[:2])), frozen)
+        return learned, tree_map(lambda leaf: leaf[episode.num_learned :], frozen) if apart else frozen
+
+    def _as_inner_steps(self, leaf: Tensor) -> Tensor:
+        """[S, B, ...] -> [inner_steps, S * B, ...]: the whole trajectory at every step."""
+        assert self.inner_steps is not None
+        whole = leaf.flatten(0, 1)
+        return whole.expand(self.inner_steps, *whole.shape)

@@ -1,16 +1,18 @@
-"""Reptile on trajectories: where learning starts moves towards where learning a trajectory ended.
+"""Reptile on trajectories: the initial parameters move towards those at which learning a trajectory ended.
+
+    metacl-run algo=oml_reptile data=omniglot
 
     phi_0 = theta;  phi_k = phi_{k-1} - inner_lr * grad loss(x_k, y_k)          k = 1 .. steps, every parameter moves
     theta <- theta + outer_lr * (mean over trajectories of phi_steps - theta)
 
-theta has the new weights of `redraw` in it.
+theta includes the new weights of `redraw`.
 
 Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
 tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
 
 Differences from the papers:
  1. The whole network moves in meta-training, not OML's head alone; `test_plastic` learns at meta-test.
- 2. The last step is on what other methods take their outer loss on: queries and examples to remember, in one batch.
+ 2. The last step is on the batch that other methods take their outer loss on: queries and examples to remember.
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_continual.trajectory_learner import SgdLearner, redrawn
-from metacl_run.algorithms.meta_learner import State, Update, metrics_of
-from metacl_run.core.bounds import Steps
-from metacl_run.core.types import Pytree, Trajectory
+from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, redraw_outputs, require_several_classes
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
+from metacl_run.core.bounds import Positive, Steps
+from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Sgd
@@ -32,31 +34,47 @@ from metacl_run.models.base import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class OmlReptile(SgdLearner):
-    """First-order meta-learning whose outer update is a displacement."""
+class OmlReptile(TrajectoryLearner):
+    """First-order meta-learning whose outer update is a displacement.
+
+    Attributes:
+        inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.
+    """
 
     class_steps: Steps
+    inner_lr: Positive
+    test_plastic: list[str]
+    redraw: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_several_classes(self.classes, self.remember)
+
+    @property
+    def sequence_learner(self) -> SequenceSgd:
+        return SequenceSgd(self.inner_lr, self.test_plastic, self.redraw, self.step_examples)
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return outputs
+
+    def init(self, network: Network, params: Params) -> Meta:
+        self.sequence_learner.check(network, params)
+        return {"params": params}
 
     def meta_update(
-        self, network: Network, engine: Engine, total_units: int, state: State, episodes: Pytree
-    ) -> tuple[State, dict[str, Tensor]]:
-        """As ever, from a network in which the outputs that the trajectories are about start afresh."""
+        self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
+    ) -> tuple[MetaState, Metrics]:
+        """As for every meta-learner, from a network in which the outputs of the trajectories' classes start afresh."""
         if self.redraw:
-            state = redrawn(self._test_cut(network, state["meta"]["params"]).last[0], state, episodes)
+            split = self.sequence_learner.split(network, state["meta"]["params"])
+            state = redraw_outputs(split.last[0], state, episodes)
         return super().meta_update(network, engine, total_units, state, episodes)
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         start = meta["params"]
-        steps = [*zip(episode.x.unbind(0), episode.y.unbind(0), strict=True), (episode.query_x, episode.query_y)]
+        steps = [*episode.steps(), (episode.query_x, episode.query_y)]
         with torch.no_grad():
-            end, _ = adapt(
-                lambda params, batch: network.objective.loss(network(params, batch[0]), batch[1]),
-                start,
-                steps,
-                optimizer=Sgd(),
-                rate=self.inner_lr,
-                first_order=True,
-            )
+            end, _ = adapt(network.loss, start, steps, optimizer=Sgd(), rate=self.inner_lr, first_order=True)
             outputs = network(end, episode.query_x)
         direction = {"params": tree_map(torch.sub, start, end)}
         loss = network.objective.loss(outputs, episode.query_y)

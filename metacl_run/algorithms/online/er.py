@@ -1,16 +1,18 @@
-"""Plain SGD on the stream, with or without a memory to replay: `sgd`, `er`, `multitask`, `joint`.
+"""Plain SGD on the stream, with or without experience replay: `sgd`, `er`, `multitask`, `joint`.
 
-  sgd        one pass over the stream, nothing remembered: the lower bound ("online")
-  er         each batch is joined by a draw from a reservoir (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1)
-  multitask  every batch drawn from all tasks together: an upper bound that no stream allows
-  joint      every batch drawn from all data of the tasks seen so far: the upper bound that a memory without limit gives
+    metacl-run algo=er data=rotated_mnist               # or algo=sgd, multitask, joint
+
+  sgd        one pass over the stream without a replay buffer: the lower bound ("online")
+  er         a draw from a reservoir joins each batch (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1)
+  multitask  every batch is drawn from all tasks together: an upper bound that no stream allows
+  joint      every batch is drawn from all data of the tasks seen so far: the upper bound of a buffer without limit
 
 Differences from the paper:
  1. The reservoir takes sample n + 1 with probability M / (n + 1) as Vitter's algorithm R has it; the released code of MER and
     La-MAML, whose ER this follows, draws from one number more.
- 2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the memory holds less
-    than `replay`, all it holds is replayed.
- 3. A draw is without replacement, as in the code of Chaudhry et al.; that of MER and La-MAML draws each sample anew.
+ 2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the buffer has
+    fewer samples than `replay`, all of them are replayed.
+ 3. A draw is without replacement, as in the code of Chaudhry et al.; that of MER and La-MAML draws with replacement.
 """
 
 from __future__ import annotations
@@ -18,27 +20,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
-from metacl_run.algorithms.online.stream_learner import Recall, State, StreamLearner
+from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import ExamplesFromZero, Positive, Steps
 from metacl_run.core.errors import require_all
-from metacl_run.core.types import Observation, Params, Samples
+from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.inner.perceptron_sgd import sgd
 from metacl_run.models.base import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(StreamLearner):
-    """SGD on batches of the stream and what is replayed with them.
+class Replay(StreamLearner[StreamState]):
+    """SGD on batches of the stream and samples replayed with them.
 
     Attributes:
         lr: rate.
-        updates: SGD steps for each batch, each with a draw of its own ("glances").
-        memory: samples kept; 0: none.
-        replay: samples drawn for each step.
-        source: "stream": batches come from the stream; "seen", "all": each step's batch is drawn from everything of the tasks
+        updates: SGD steps for each batch, every one with a draw of its own ("glances").
+        memory: samples in the replay buffer; 0: no buffer.
+        replay: samples drawn from the buffer for each step.
+        source: "stream": batches come from the stream; "seen", "all": every step's batch is drawn from everything of the tasks
             so far, or of all tasks.
     """
 
@@ -56,23 +55,18 @@ class Replay(StreamLearner):
             (stream or memory == 0, "memory", memory, f"{without}, which needs none"),
             (stream or replay == 0, "replay", replay, f"{without}: a batch is batch_size draws"),
             (not stream or replay <= memory, "replay", replay, most),
-            (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a memory"),
+            (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a replay buffer"),
         )
 
-    def recall(self, num_tasks: int) -> Recall:
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
         if self.source == "stream":
-            return Recall(keep="reservoir", capacity=self.memory, draws=self.updates, size=self.replay)
-        return Recall(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
+            return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.updates, size=self.replay)
+        return ReplaySpec(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+    def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
         return {"params": params}
 
-    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
-        samples, weight = observed.replay, observed.weight
-        if self.source == "stream":
-            batch = Samples(*(part.expand(self.updates, *part.shape) for part in observed.batch))
-            samples = Samples(*(torch.cat(parts, 1) for parts in zip(batch, samples, strict=True)))
-            weight = torch.cat([weight.new_ones(self.updates, self.batch_size), weight], 1)
-        steps = Samples(*(each.unsqueeze(0) for each in samples))
-        params, loss = sgd(network, state["params"], steps, weight.unsqueeze(0), rate=self.lr)
+    def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+        batches = observed.batch_with_draws() if self.source == "stream" else observed.draws()
+        params, loss = sgd(network, state["params"], batches.unsqueeze(0), rate=self.lr)
         return {"params": params}, {"loss": loss}

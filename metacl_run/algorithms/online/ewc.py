@@ -1,4 +1,6 @@
-"""Elastic weight consolidation: parameters that mattered to earlier tasks are held near where those tasks left them.
+"""Elastic weight consolidation: a penalty keeps parameters that mattered to earlier tasks near the values those tasks left.
+
+    metacl-run algo=ewc data=rotated_mnist
 
 Kirkpatrick et al. 2017 (arXiv 1612.00796, equation 3), with one penalty for each task that is over:
 
@@ -9,9 +11,9 @@ The penalty's gradient, 2 * strength * (theta * sum F_t - sum F_t * theta_t), ne
 
 Differences from the paper:
  1. The factor of the penalty is strength, as in the code of GEM and MER; the paper writes lambda / 2.
- 2. F_t takes the true labels (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate that the definition
-    asks for; `square_of_mean` squares the gradient of the mean loss, which is what that code does and its strengths are for.
-    The latter is smaller, about by the number of samples where their gradients do not agree.
+ 2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition;
+    `square_of_mean` squares the gradient of the mean loss, as that code does, and its strengths are for it. The latter is
+    smaller, about by the number of samples where their gradients do not agree.
  3. The samples are drawn from the whole task; that code takes the first ones.
 """
 
@@ -25,26 +27,33 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.stream_learner import Recall, State, StreamLearner, loss_on
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Examples, Hint, Positive
-from metacl_run.core.types import Observation, Params, Samples
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.inner.optimizers import descend
 from metacl_run.models.base import Network
 
 GRADIENTS_AT_ONCE = 50
-"""Gradients of single samples that are held together."""
+"""Gradients of single samples that are computed together."""
+
+
+class EwcState(StreamState):
+    """The parameters and the two sums of the penalty."""
+
+    fisher: Params
+    """sum of F_t over the tasks that are over."""
+    anchor: Params
+    """sum of F_t * theta_t."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ewc(StreamLearner):
+class Ewc(StreamLearner[EwcState]):
     """SGD with a quadratic penalty, weighted by the Fisher information of the tasks that are over.
-
-    State: "fisher" is sum F_t, "anchor" is sum F_t * theta_t.
 
     Attributes:
         lr: rate.
         strength: factor of the penalty.
-        fisher_samples: samples of a task that its Fisher information is estimated on.
+        fisher_samples: samples of a task on which its Fisher information is estimated.
         fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients; see the module's docstring.
     """
 
@@ -53,43 +62,44 @@ class Ewc(StreamLearner):
     fisher_samples: Examples
     fisher: Literal["mean_of_squares", "square_of_mean"]
 
-    def recall(self, num_tasks: int) -> Recall:
-        return Recall(keep="reservoir", capacity=0, draws=1, size=0)
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> State:
-        return {"params": params, **{name: tree_map(torch.zeros_like, params) for name in ("fisher", "anchor")}}
+    def init(self, network: Network, params: Params, num_tasks: int) -> EwcState:
+        zeros = tree_map(torch.zeros_like, params)
+        return {"params": params, "fisher": zeros, "anchor": zeros}
 
-    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
+    def observe(self, network: Network, state: EwcState, observed: Observation) -> tuple[EwcState, Metrics]:
         params = state["params"]
-        gradient, loss = grad_and_value(lambda params: loss_on(network, params, observed.batch))(params)
+        gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
 
         def penalised(g: Tensor, p: Tensor, fisher: Tensor, anchor: Tensor) -> Tensor:
             return torch.add(g, fisher * p - anchor, alpha=2 * self.strength)
 
         gradient = tree_map(penalised, gradient, params, state["fisher"], state["anchor"])
-        params, _ = Sgd().update(gradient, {}, params, self.lr)
-        return {**state, "params": params}, {"loss": loss}
+        return {**state, "params": descend(gradient, params, self.lr)}, {"loss": loss}
 
     @property
-    def samples_at_end(self) -> int:
+    def num_consolidation_samples(self) -> int:
         return self.fisher_samples
 
-    def end_task(self, network: Network, state: State, samples: Samples) -> State:
+    def end_task(self, network: Network, state: EwcState, samples: Samples) -> EwcState:
         params = state["params"]
         fisher = self._fisher(network, params, samples)
         anchor = tree_map(torch.addcmul, state["anchor"], fisher, params)
         return {"params": params, "fisher": tree_map(torch.add, state["fisher"], fisher), "anchor": anchor}
 
     def _fisher(self, network: Network, params: Params, samples: Samples) -> Params:
-        """The diagonal of the Fisher information, shaped like the parameters."""
+        """Estimates the diagonal of the Fisher information, shaped like the parameters."""
 
         def squared(samples: Samples) -> Params:
-            return tree_map(torch.square, grad(lambda params: loss_on(network, params, samples))(params))
+            gradient = grad(network.loss)(params, *samples)
+            return {name: leaf.square() for name, leaf in gradient.items()}
 
         if self.fisher == "square_of_mean":
             return squared(samples)
-        total = tree_map(torch.zeros_like, params)
-        for part in zip(*(each.unsqueeze(1).split(GRADIENTS_AT_ONCE) for each in samples), strict=True):
-            squares = torch.vmap(squared)(Samples(*part))
-            total = tree_map(lambda sum_, square: sum_ + square.sum(0), total, squares)
-        return tree_map(lambda leaf: leaf / len(samples.y), total)
+        total: Params = tree_map(torch.zeros_like, params)
+        for single_samples in samples.unsqueeze(1).chunks(GRADIENTS_AT_ONCE):
+            squares = torch.vmap(squared)(single_samples)
+            total = {name: leaf + squares[name].sum(0) for name, leaf in total.items()}
+        return {name: leaf / len(samples.y) for name, leaf in total.items()}

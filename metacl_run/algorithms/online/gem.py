@@ -1,21 +1,23 @@
-"""Gradient episodic memory: a step must not, to first order, raise the loss on what is remembered of any task that is over.
+"""Gradient episodic memory: a step must not, to first order, raise the loss on the stored samples of any task that is over.
 
-Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). With g the gradient on the batch and g_k that on the memory of
-past task k, if any g . g_k < 0 the step follows
+    metacl-run algo=gem data=rotated_mnist
+
+Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). With g the gradient on the batch and g_k that on the samples
+of past task k, if any g . g_k < 0 the step follows
 
     g~ = g + sum over k of v_k * g_k,   v = argmin of v' G G' v / 2 + (G g)' v over v_k >= margin,   rows of G: the g_k
 
 which for margin = 0 is the nearest to g that has g~ . g_k >= 0 for every k. A larger margin favours the past tasks.
 
-The dual problem, of as many unknowns as tasks, is solved by an interior point method with a fixed number of Newton steps, at
-the same cost whatever the gradients are and however many tasks are over. On the gradients of networks the constraints hold to
-rounding, and g~ to five digits or more. They do not where memories all but contradict each other: with 60 tasks in two groups
-whose gradients have a cosine of -0.999, g~ can be wrong by a sixth of its length.
+The dual problem has as many unknowns as there are tasks. An interior point method with a fixed number of Newton steps solves
+it, at the same cost whatever the gradients are and however many tasks are over. On the gradients of networks the constraints
+hold to rounding, and g~ is exact to five digits or more. Both fail where tasks all but contradict each other: with 60 tasks in
+two groups whose gradients have a cosine of -0.999, g~ can be wrong by a sixth of its length.
 
 Differences from the paper:
  1. The margin bounds v from below, as in the released code; the paper adds it to the solution.
  2. The released code, and the copies of it in MER's and La-MAML's, add 0.001 to the diagonal of G G'. `damping` does: with one
-    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is taken away, all of it with 0.
+    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is removed, all of it with 0.
 """
 
 from __future__ import annotations
@@ -26,28 +28,27 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from metacl_run.algorithms.online.stream_learner import Recall, State, StreamLearner, loss_on
+from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Examples, NonNegative, Positive
-from metacl_run.core.types import Observation, Params, Samples
-from metacl_run.inner.optimizers import Sgd
-from metacl_run.inner.perceptron_sgd import weighted_loss
+from metacl_run.core.types import Metrics, Observation, Params
+from metacl_run.inner.optimizers import descend
 from metacl_run.models.base import Network
 
 NEWTON_STEPS = 18
 CENTRING = 0.1
-"""What each Newton step aims to reduce the duality gap to."""
+"""Each Newton step aims to reduce the duality gap to this share."""
 TO_THE_BOUNDARY = 0.99
 SMALLEST_GAP = 1e-13
-"""Where the gap, in units of the largest product, may stop falling: beyond, the Newton equations lose their digits."""
+"""The duality gap, in units of the largest product, need not fall further: the Newton equations would lose their digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gem(StreamLearner):
-    """SGD on the stream, its gradient projected to agree with the remembered gradient of every past task.
+class Gem(StreamLearner[StreamState]):
+    """SGD on the stream, its gradient projected to agree with the gradient on the stored samples of every past task.
 
     Attributes:
         lr: rate.
-        memories_per_task: last samples kept of each task.
+        memories_per_task: last samples of each task in the replay buffer.
         margin: smallest weight that a past task's gradient gets when there is anything to correct.
         damping: added to the diagonal of G G'; 0: none.
     """
@@ -57,42 +58,38 @@ class Gem(StreamLearner):
     margin: NonNegative
     damping: NonNegative
 
-    def recall(self, num_tasks: int) -> Recall:
-        kept = self.memories_per_task
-        return Recall(keep="ring", capacity=kept * num_tasks, draws=num_tasks, size=kept, by_task=True)
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        size = self.memories_per_task
+        return ReplaySpec(keep="ring", capacity=size * num_tasks, draws=num_tasks, size=size, by_task=True)
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+    def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
         return {"params": params}
 
-    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
+    def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
         params = state["params"]
-        gradient, loss = grad_and_value(lambda params: loss_on(network, params, observed.batch))(params)
-
-        def remembered(samples: Samples, weight: Tensor) -> Params:
-            return grad(lambda params: weighted_loss(network, params, samples, weight))(params)
-
-        past = torch.vmap(remembered)(observed.replay, observed.weight)
-        params, _ = Sgd().update(project(gradient, past, self.margin, self.damping), {}, params, self.lr)
-        return {"params": params}, {"loss": loss}
+        gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
+        past = torch.vmap(lambda samples, weight: grad(network.weighted_loss)(params, samples, weight))(*observed.draws())
+        gradient = project(gradient, past, self.margin, self.damping)
+        return {"params": descend(gradient, params, self.lr)}, {"loss": loss}
 
 
 def project(gradient: Params, past: Params, margin: float, damping: float) -> Params:
-    """g~ of a gradient and those of the past tasks [T, ...]; gradients of 0 constrain nothing."""
+    """Returns g~ for a gradient and those of the past tasks [T, ...]; gradients of 0 constrain nothing."""
     g = torch.cat([leaf.flatten() for leaf in gradient.values()])
     rows = torch.cat([leaf.flatten(1) for leaf in past.values()], 1)
     products = rows @ g
     weights = solve_dual(rows @ rows.T, products, margin, damping)
     projected = torch.where((products < 0).any(), g + weights @ rows, g)
-    parts = projected.split([leaf.numel() for leaf in gradient.values()])
+    parts = torch.split(projected, [leaf.numel() for leaf in gradient.values()])
     return {name: part.view_as(leaf) for (name, leaf), part in zip(gradient.items(), parts, strict=True)}
 
 
 def solve_dual(gram: Tensor, products: Tensor, margin: float, damping: float) -> Tensor:
-    """The v >= margin, [T], that minimises v' (gram + damping) v / 2 + products' v, damping along the diagonal."""
+    """Returns the v >= margin, [T], that minimises v' (gram + damping) v / 2 + products' v, damping along the diagonal."""
     squares = gram.diagonal().double()
     lengths = torch.where(squares > 0, squares, 1.0).sqrt()
-    # In units where every row of G has length 1. What rounding may have taken from the eigenvalues is given back, and rows of
-    # 0 get a curvature.
+    # In units where every row of G has length 1. The ridge restores eigenvalues that rounding may have made negative, and gives
+    # rows of 0 a curvature.
     ridge = torch.where(squares > 0, 10 * torch.finfo(gram.dtype).eps, 1.0)
     matrix = gram.double() / (lengths * lengths.unsqueeze(1)) + torch.diag_embed(ridge + damping / lengths.square())
     vector = products.double() / lengths + margin * (matrix @ lengths)
@@ -103,7 +100,7 @@ def solve_dual(gram: Tensor, products: Tensor, margin: float, damping: float) ->
 
 
 def minimise_over_orthant(matrix: Tensor, vector: Tensor) -> Tensor:
-    """The u >= 0, [T], that minimises u' matrix u / 2 + vector' u; both of order 1.
+    """Returns the u >= 0, [T], that minimises u' matrix u / 2 + vector' u; both of order 1.
 
     Newton steps on u * z = gap, z = matrix u + vector, from u = z = 1 and with gap going to 0; u and z stay positive
     (Nocedal and Wright, Numerical Optimization, 2nd edition, section 16.6).
@@ -111,7 +108,7 @@ def minimise_over_orthant(matrix: Tensor, vector: Tensor) -> Tensor:
     size = len(vector)
     state = torch.ones_like(vector).repeat(2)
     for _ in range(NEWTON_STEPS):
-        u, z = state.split(size)
+        u, z = torch.split(state, size)
         aim = (CENTRING * (u @ z) / size).clamp(min=SMALLEST_GAP) / u
         ratio = z / u
         du = torch.linalg.solve_ex(matrix + torch.diag_embed(ratio), aim - vector - matrix @ u).result

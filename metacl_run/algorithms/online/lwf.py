@@ -1,4 +1,6 @@
-"""Learning without forgetting: on the new task's inputs, the outputs for old tasks are held to what they were.
+"""Learning without forgetting: on the new task's inputs, the outputs for old tasks must stay as they were.
+
+    metacl-run algo=lwf data=split_mnist
 
 Li and Hoiem 2016 (arXiv 1606.09282, equations 1 to 4). With z the logits and z~ those of the network as it was at the end of
 the previous task, on the same inputs:
@@ -20,21 +22,30 @@ from typing import Annotated
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.nn.functional import cross_entropy
 
-from metacl_run.algorithms.online.stream_learner import Recall, State, StreamLearner
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Hint, Positive
-from metacl_run.core.types import Observation, Params, Samples
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.inner.optimizers import descend
 from metacl_run.models.base import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+
+class LwfState(StreamState):
+    """The parameters, and the network and classes to distil."""
+
+    old_params: Params
+    """The parameters at the end of the previous task; at first the initial ones, which have no weight."""
+    classes: Tensor
+    """[outputs] bool: classes of which samples came so far."""
+    old_classes: Tensor
+    """[outputs] bool: those of which samples came before the current task."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningWithoutForgetting(StreamLearner):
-    """SGD with distillation from the network of the previous task.
-
-    State: "old" are the parameters at the end of the previous task (at first: the initial ones, which have no weight); "seen"
-    [outputs] says of which classes samples came so far, "held" of which before the current task.
+class LearningWithoutForgetting(StreamLearner[LwfState]):
+    """SGD with distillation from the network of the previous task. For classes alone.
 
     Attributes:
         lr: rate.
@@ -46,32 +57,39 @@ class LearningWithoutForgetting(StreamLearner):
     strength: Annotated[Positive, Hint("without distillation, algo=sgd")]
     temperature: Positive
 
-    def recall(self, num_tasks: int) -> Recall:
-        return Recall(keep="reservoir", capacity=0, draws=1, size=0)
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+    def init(self, network: Network, params: Params, num_tasks: int) -> LwfState:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(
+                f"algo: {type(self).__name__} learns classes, but the data have real targets. Use algo=ewc, algo=er or another."
+            )
         none = torch.zeros(network.ways, dtype=torch.bool, device=next(iter(params.values())).device)
-        return {"params": params, "old": params, "seen": none, "held": none}
+        return {"params": params, "old_params": params, "classes": none, "old_classes": none}
 
-    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
-        batch, held = observed.batch, state["held"]
-        target = _tempered(network, _heads(network, state["old"], batch), held, self.temperature).softmax(-1)
-        old = torch.arange(target.shape[1], device=target.device) < batch.task.unsqueeze(1)
+    def observe(self, network: Network, state: LwfState, observed: Observation) -> tuple[LwfState, Metrics]:
+        batch, params = observed.batch, state["params"]
+        target = self._tempered(_heads(network, state["old_params"], batch), state).softmax(-1)
+        old_tasks = torch.arange(target.shape[1], device=target.device) < batch.task.unsqueeze(1)
 
         def objective(params: Params) -> tuple[Tensor, Tensor]:
             logits = _heads(network, params, batch)
-            loss = cross_entropy(_own_head(network, logits, batch), batch.y)
-            outputs = _tempered(network, logits, held, self.temperature)
-            distances = -(target * outputs.log_softmax(-1)).sum(-1)
-            return loss + self.strength * (distances * old).sum(1).mean(), loss
+            loss = network.objective.loss(_own_head(network, logits, batch), batch.y)
+            distances = -(target * self._tempered(logits, state).log_softmax(-1)).sum(-1)
+            return loss + self.strength * (distances * old_tasks).sum(1).mean(), loss
 
-        gradient, (_, loss) = grad_and_value(objective, has_aux=True)(state["params"])
-        params, _ = Sgd().update(gradient, {}, state["params"], self.lr)
-        here = (batch.y == torch.arange(network.ways, device=held.device).unsqueeze(1)).any(1)
-        return {**state, "params": params, "seen": state["seen"] | here}, {"loss": loss}
+        gradient, (_, loss) = grad_and_value(objective, has_aux=True)(params)
+        in_batch = (batch.y == torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).any(1)
+        classes = state["classes"] | in_batch
+        return {**state, "params": descend(gradient, params, self.lr), "classes": classes}, {"loss": loss}
 
-    def end_task(self, network: Network, state: State, samples: Samples) -> State:
-        return {**state, "old": state["params"], "held": state["seen"]}
+    def end_task(self, network: Network, state: LwfState, samples: Samples) -> LwfState:
+        return {**state, "old_params": state["params"], "old_classes": state["classes"]}
+
+    def _tempered(self, logits: Tensor, state: LwfState) -> Tensor:
+        """The logits of `_heads` at the softmax's temperature, without the outputs of classes that no earlier task had."""
+        return (logits / self.temperature).masked_fill(~state["old_classes"], Network.MASKED)
 
 
 def _heads(network: Network, params: Params, samples: Samples) -> Tensor:
@@ -80,13 +98,8 @@ def _heads(network: Network, params: Params, samples: Samples) -> Tensor:
     return logits if network.masks is None else logits.masked_fill(~network.masks, network.MASKED)
 
 
-def _tempered(network: Network, logits: Tensor, held: Tensor, temperature: float) -> Tensor:
-    """Of `_heads`, what the softmax is taken of: without the outputs that stand for no earlier class."""
-    return (logits / temperature).masked_fill(~held, network.MASKED)
-
-
 def _own_head(network: Network, logits: Tensor, samples: Samples) -> Tensor:
-    """Of `_heads`, [B, outputs] for the task that each sample belongs to."""
+    """The logits [B, outputs], out of `_heads`, for the task that each sample belongs to."""
     if network.masks is None:
         return logits.squeeze(1)
     return logits.take_along_dim(samples.task.view(-1, 1, 1), 1).squeeze(1)

@@ -1,40 +1,48 @@
-"""The interface of a learner under protocol `online`, and what such learners share.
+"""The interface of a learner under protocol `online`.
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate. The replicate axis is added from
-outside by `inner/engine.py`. It draws no random numbers and holds no samples: the protocol keeps the memory as numbers of
-samples, draws from it, and hands over what was drawn (`types.Observation`).
+outside by `inner/engine.py`. It draws no random numbers and stores no samples: the protocol keeps the replay buffer, as numbers
+of samples, draws from it, and passes the samples (`types.Observation`). A loss is always `network.loss`, which follows the
+data's objective: a method that works for classes alone refuses another objective in `init`.
 """
 
 from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from typing import Generic, Literal, TypedDict, TypeVar
 
 from metacl_run.core.bounds import Examples
-from metacl_run.core.types import Observation, Params, Pytree, Samples
+from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.models.base import Network
 
-State: TypeAlias = dict[str, Pytree]
+
+class StreamState(TypedDict):
+    """The state of one replicate. A method with more state extends it.
+
+    A plain dict of tensors at run time: a checkpoint, which is loaded with `weights_only`, may hold nothing else.
+    """
+
+    params: Params
+    """The network predicts with them."""
+
+
+State = TypeVar("State", bound=StreamState)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recall:
-    """What the protocol is to keep of the stream and draw for every observation.
+class ReplaySpec:
+    """The replay buffer that a method needs, and the draws from it for every observation.
 
     Attributes:
         keep: "reservoir": `capacity` samples, uniform over all that came (Vitter 1985, algorithm R); "ring": the last
             capacity // T samples of each of the tasks that are over; "seen": everything of the tasks so far, the current one
             whole; "all": everything of all tasks.
-        capacity: samples; 0: nothing is kept.
+        capacity: samples in the buffer; 0: no buffer.
         draws: independent draws for each observation (G).
         size: samples in a draw (K), without replacement.
-        by_task: the draws are one for each task, draw t from what is kept of task t, instead of from everything.
-            Those of tasks to come are empty, and may be left out.
+        by_task: draw t is from the samples of task t, instead of from the whole buffer. Those of tasks to come are empty, and
+            may be left out.
     """
 
     keep: Literal["reservoir", "ring", "seen", "all"]
@@ -44,9 +52,12 @@ class Recall:
     by_task: bool = False
 
 
+NO_REPLAY = ReplaySpec(keep="reservoir", capacity=0, draws=1, size=0)
+
+
 @dataclass(frozen=True, kw_only=True)
-class StreamLearner(abc.ABC):
-    """A learner whose unit of work is an observation of a small batch. These fields are common to all.
+class StreamLearner(abc.ABC, Generic[State]):
+    """A learner whose unit of work is an observation of a small batch. Settings common to all:
 
     Attributes:
         batch_size: samples of the stream in an observation.
@@ -55,8 +66,8 @@ class StreamLearner(abc.ABC):
     batch_size: Examples
 
     @abc.abstractmethod
-    def recall(self, num_tasks: int) -> Recall:
-        """What is kept and drawn.
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        """The replay buffer and the draws from it.
 
         Raises:
             SettingError: a setting does not fit the number of tasks.
@@ -64,32 +75,25 @@ class StreamLearner(abc.ABC):
 
     @abc.abstractmethod
     def init(self, network: Network, params: Params, num_tasks: int) -> State:
-        """The state of one replicate before its first observation; "params" is what the network predicts with."""
+        """Returns the state of one replicate before its first observation.
+
+        Raises:
+            ConfigError: the method cannot learn with this network or objective.
+        """
 
     @abc.abstractmethod
-    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, dict[str, Tensor]]:
-        """Learns from one observation; the metrics are scalars, "loss" among them."""
+    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, Metrics]:
+        """Learns from one observation."""
 
     @property
-    def samples_at_end(self) -> int:
-        """How many samples of a task `end_task` is shown, drawn at random from it."""
+    def num_consolidation_samples(self) -> int:
+        """Samples that `end_task` needs, drawn at random from the task."""
         return 0
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
-        """What happens when a task is over; `samples` is [samples_at_end]. Default: nothing."""
+        """Consolidates a task that is over, from `samples` [num_consolidation_samples] of it. Default: nothing to do."""
         return state
 
     def rates(self, state: State) -> Params | None:
-        """The learned rate of every element of every parameter, for a method that learns them."""
+        """Returns the learned rate of every element of every parameter, for a method that learns them."""
         return None
-
-
-def loss_on(network: Network, params: Params, samples: Samples) -> Tensor:
-    """Mean cross-entropy, a scalar."""
-    return cross_entropy(network(params, samples.x, samples.task), samples.y)
-
-
-def joined(batch: Samples, replay: Samples, weight: Tensor) -> tuple[Samples, Tensor]:
-    """The batch [B] and one draw [K] as one batch [B + K], and the weights of its samples."""
-    both = Samples(*(torch.cat(parts) for parts in zip(batch, replay, strict=True)))
-    return both, torch.cat([weight.new_ones(len(batch.y)), weight])

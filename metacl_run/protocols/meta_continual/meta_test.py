@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.base import ConceptPool, MetaSplit
@@ -61,7 +61,7 @@ class MetaTest:
 
     def __init__(
         self,
-        algo: TrajectoryLearner,
+        algo: SequenceLearner,
         network: Network,
         pool: ConceptPool,
         engine: Engine,

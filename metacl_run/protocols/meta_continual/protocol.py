@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
-from metacl_run.algorithms.meta_learner import State
+from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
@@ -110,7 +110,7 @@ class MetaContinual(Protocol):
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
         """Whether there is a rate to choose."""
-        return algo.uses_rate and len(self.rates) > 1
+        return algo.sequence_learner.own_rate is not None and len(self.rates) > 1
 
     def seen(self, data: ConceptStream) -> ConceptStream:
         """The data as the run sees them: where it is judged on validation, without those for meta-test."""
@@ -225,7 +225,7 @@ class _TrajectoryLoop(Loop):
         self.counts: dict[MetaSplit, int] = {half: self.data.count_concepts(half) for half in halves}
         self.learned, self.held_out = self.data.count_examples()
         self.meta_test = MetaTest(
-            self.algo,
+            self.algo.sequence_learner,
             self.network,
             self.pool,
             Engine(kind="loop" if run.gpu.engine_kind == "loop" else "vmap"),
@@ -236,15 +236,15 @@ class _TrajectoryLoop(Loop):
             device=self.device,
             dtype=self.dtype,
         )
-        self.rates = settings.rates if self.algo.uses_rate else [0.0]
+        self.rates = settings.rates if self.algo.sequence_learner.own_rate is not None else [0.0]
 
     # --------------------------------------------------------------------------------------------------- meta-training
 
-    def fresh_states(self) -> list[State]:
+    def fresh_states(self) -> list[MetaState]:
         return [self.algo.start(self.network, params) for params in self.initial]
 
     def prepare(self) -> None:
-        self.width = self.algo.fresh_width(self.network, self.initial[0])
+        self.width = self.algo.sequence_learner.fresh_width(self.network, self.initial[0])
         self._step = self.engine.prepare(
             self.engine.over_replicates(lambda s, e: self.algo.meta_update(self.network, self.engine, self.updates, s, e))
         )
@@ -313,7 +313,7 @@ class _TrajectoryLoop(Loop):
         if not self.eval_every or not self.updates:
             return
         begun = time.monotonic()
-        length, rate = self.settings.schedule[0], getattr(self.algo, "inner_lr", 0.0)
+        length, rate = self.settings.schedule[0], self.algo.sequence_learner.own_rate or 0.0
         found = [self._scores("meta_test", r, range(self.settings.orders), [rate], [length]) for r in range(self._replicates)]
         self.position.evaluate_s += time.monotonic() - begun
         held_out, memory = (torch.stack(part).mean((1, 2, 3, 4)).tolist() for part in zip(*found, strict=True))
@@ -397,7 +397,7 @@ class _TrajectoryLoop(Loop):
         self.run_.store.write_matrix(self.position.matrix.numpy())
         metas = [self._meta(replicate) for replicate in range(self._replicates)]
         content = {
-            **self._findings.content(uses_rate=self.algo.uses_rate),
+            **self._findings.content(uses_rate=self.algo.sequence_learner.own_rate is not None),
             "representation": describe(self.network, metas, self._images(LOOKED_AT, self.held_out)),
             "gate": gate_activity(self.network, metas, self._images(GATED_CONCEPTS * self.held_out, self.held_out)),
         }

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Pytree
-from metacl_run.models.base import HEAD, Cut, Network
+from metacl_run.models.base import HEAD, Network
+from metacl_run.models.split_network import SplitNetwork
 
 LOOKED_AT = 400
 """Examples that the representation is described on."""
@@ -47,7 +48,7 @@ def gate_activity(network: Network, metas: Sequence[Pytree], x: Tensor) -> dict[
     activity = []
     for meta in metas:
         with torch.no_grad():
-            _, gate = Cut(network, meta["params"], ["body", HEAD]).before(meta["params"], x.flatten(0, 1))
+            _, gate = SplitNetwork(network, meta["params"], ["body", HEAD]).frozen(meta["params"], x.flatten(0, 1))
         by_concept = gate.unflatten(0, x.shape[:2]).mean(1).cpu()
         units = torch.linspace(0, by_concept.shape[1] - 1, min(by_concept.shape[1], GATE_UNITS)).round().long()
         activity.append([_short(row) for row in by_concept[:, units]])
@@ -57,7 +58,7 @@ def gate_activity(network: Network, metas: Sequence[Pytree], x: Tensor) -> dict[
 def _features(network: Network, params: Any, x: Tensor) -> Tensor:
     has_head = any(name.split(".")[0] == HEAD for name in params)
     with torch.no_grad():
-        return Cut(network, params, [HEAD]).before(params, x) if has_head else network(params, x)
+        return SplitNetwork(network, params, [HEAD]).frozen(params, x) if has_head else network(params, x)
 
 
 def _short(values: Tensor) -> list[float]:

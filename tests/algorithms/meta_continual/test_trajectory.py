@@ -15,19 +15,21 @@ from torch.distributions import StudentT
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_continual.closed_form import GeMCL, Prototypes
+from metacl_run.algorithms.meta_continual.gemcl import GeMCL
 from metacl_run.algorithms.meta_continual.oml import Oml
 from metacl_run.algorithms.meta_continual.oml_reptile import OmlReptile
 from metacl_run.algorithms.meta_continual.pretrain import Pretrain
+from metacl_run.algorithms.meta_continual.protonet_cl import Prototypes
 from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Trajectory
 from metacl_run.inner import implicit_head
 from metacl_run.inner.engine import Engine
 from metacl_run.models.anml import Anml
-from metacl_run.models.base import Cut, Network, initial_params
+from metacl_run.models.base import Network, initial_params
 from metacl_run.models.mlp import Mlp
 from metacl_run.models.oml import Oml as OmlModel
+from metacl_run.models.split_network import SplitNetwork
 from metacl_run.scoring.objectives import REGRESSION
 
 DOUBLE = torch.float64
@@ -163,9 +165,9 @@ def test_rows_of_the_classes_start_afresh_and_are_then_learned(learner: Any) -> 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_learning_a_sequence_equals_torch_optim(kind: str, plastic: list[str], batch: int) -> None:
     (net, params), episode = network(kind), problem(kind, steps=6, batch=batch)
-    cut = Cut(net, params, plastic)
-    given = tree_map(lambda leaf: leaf.unflatten(0, (6, batch)), cut.before(params, episode.x.flatten(0, 1)))
-    found = implicit_head.learn(cut, params, given, episode.y, rate=torch.tensor(0.3, dtype=DOUBLE))
+    split = SplitNetwork(net, params, plastic)
+    given = tree_map(lambda leaf: leaf.unflatten(0, (6, batch)), split.frozen(params, episode.x.flatten(0, 1)))
+    found = implicit_head.learn(split, params, given, episode.y, rate=torch.tensor(0.3, dtype=DOUBLE))
     module = copy.deepcopy(net.module).double()
     module.load_state_dict(params)
     moving = [value for name, value in module.named_parameters() if name.split(".")[0] in plastic]
@@ -184,8 +186,8 @@ def test_a_linear_layer_learns_functions_too() -> None:
     module, params = initial_params(Mlp(hidden=[5], batch_norm=False, initial="torch"), (3,), 2, 0, DOUBLE)
     net = Network(module, 2, objective=REGRESSION)
     x, y = torch.randn(4, 3, 3, dtype=DOUBLE), torch.randn(4, 3, 2, dtype=DOUBLE)
-    cut = Cut(net, params, ["head"])
-    found = implicit_head.learn(cut, params, cut.before(params, x.flatten(0, 1)).unflatten(0, (4, 3)), y, rate=0.3)
+    split = SplitNetwork(net, params, ["head"])
+    found = implicit_head.learn(split, params, split.frozen(params, x.flatten(0, 1)).unflatten(0, (4, 3)), y, rate=0.3)
     weight, bias = (params[f"head.{name}"].clone().requires_grad_() for name in ("weight", "bias"))
     optimizer = torch.optim.SGD([weight, bias], lr=0.3)
     for features, target in zip(net.module.double().body(x), y, strict=True):  # type: ignore[operator, union-attr]
@@ -207,10 +209,10 @@ def test_a_linear_layer_learns_functions_too() -> None:
 )
 def test_the_two_parts_of_a_cut_make_the_whole(kind: str, groups: list[str], has_before: bool) -> None:
     (net, params), x = network(kind), problem(kind).query_x
-    cut = Cut(net, params, groups)
-    given = cut.before(params, x)
+    split = SplitNetwork(net, params, groups)
+    given = split.frozen(params, x)
     assert (given is x) is not has_before
-    torch.testing.assert_close(cut.after(params, given), net(params, x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(split.rest(params, given), net(params, x), rtol=1e-12, atol=1e-12)
 
 
 def test_reptile_moves_towards_where_sgd_ends() -> None:
@@ -252,19 +254,23 @@ def features_and_labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return draw.normal(size=(len(y), 4)) + y[:, None], y, draw.normal(size=(5, 4))
 
 
-def kept(learner: Any, x: np.ndarray, y: np.ndarray, classes: int) -> Any:
-    features = torch.from_numpy(x)
+def after(learner: Any, x: np.ndarray, y: np.ndarray, classes: int) -> Any:
+    features, learner = torch.from_numpy(x), learner.sequence_learner
     fast = learner.begin(None, {}, torch.zeros(classes, 0), features)
     for one in range(len(y)):
         fast = learner.learn(None, {}, fast, features[one : one + 1], torch.from_numpy(y[one : one + 1]), None)
     return fast
 
 
+def scores_of(learner: Any, meta: Any, fast: Any, queries: Tensor) -> Tensor:
+    return learner.sequence_learner.predict(None, meta, fast, queries)
+
+
 def test_gemcl_scores_are_student_t_densities() -> None:
     x, y, queries = features_and_labels()
     learner = GeMCL(**CLOSED, prior_a=3.0, prior_b=2.0)
     meta = {"prior": {"log_a": torch.tensor(math.log(3.0), dtype=DOUBLE), "log_b": torch.tensor(math.log(2.0), dtype=DOUBLE)}}
-    scores = learner.predict(None, meta, kept(learner, x, y, 4), torch.from_numpy(queries))  # type: ignore[arg-type]
+    scores = scores_of(learner, meta, after(learner, x, y, 4), torch.from_numpy(queries))
     for label in range(3):
         mine = x[y == label]
         n, mean = len(mine), mine.mean(0)
@@ -280,12 +286,12 @@ def test_gemcl_scores_are_student_t_densities() -> None:
 def test_prototypes_score_by_distance_to_the_mean_in_any_order() -> None:
     x, y, queries = features_and_labels()
     learner = Prototypes(**CLOSED)
-    scores = learner.predict(None, {}, kept(learner, x, y, 3), torch.from_numpy(queries))  # type: ignore[arg-type]
+    scores = scores_of(learner, {}, after(learner, x, y, 3), torch.from_numpy(queries))
     for label in range(3):
         expected = -((queries - x[y == label].mean(0)) ** 2).sum(1)
         np.testing.assert_allclose(scores[:, label].numpy(), expected, rtol=1e-10)
-    again = kept(learner, x[::-1].copy(), y[::-1].copy(), 3)
-    torch.testing.assert_close(learner.predict(None, {}, again, torch.from_numpy(queries)), scores)  # type: ignore[arg-type]
+    again = after(learner, x[::-1].copy(), y[::-1].copy(), 3)
+    torch.testing.assert_close(scores_of(learner, {}, again, torch.from_numpy(queries)), scores)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +301,7 @@ def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any)
     x, y, queries = (torch.from_numpy(part) for part in features_and_labels())
     meta = {"prior": {"log_a": torch.tensor(0.0), "log_b": torch.tensor(math.log(0.001))}}
     near, far = (
-        learner.predict(None, meta, kept(learner, (x.float() + away).numpy(), y.numpy(), 3), queries.float() + away)
+        scores_of(learner, meta, after(learner, (x.float() + away).numpy(), y.numpy(), 3), queries.float() + away)
         for away in (0, 1024)  # a power of two takes few digits from the features themselves
     )
     assert far.dtype == torch.float32

@@ -40,7 +40,7 @@ class Toy(NamedTuple):
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
-        drawn = Memory(algorithm.recall(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
+        drawn = Memory(algorithm.replay_spec(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
         order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
         batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
         rows = zip(batches, order, number, weight.double(), slot, write, strict=True)

@@ -1,0 +1,107 @@
+"""Learning a sequence without a gradient, by sums over the examples of each class: nothing is forgotten, in any order.
+
+Shapes: C classes, D features, N examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
+from metacl_run.algorithms.meta_learner import Update, metrics_of
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Params, Pytree, Trajectory
+from metacl_run.models.base import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+UNKNOWN = -1e9
+"""Score of a class without examples."""
+
+
+class ClassSums(NamedTuple):
+    """Sums over the examples of each class, in float64: their small differences matter where features are far from 0."""
+
+    number: Tensor
+    """[C] examples, in the features' own type."""
+    total: Tensor
+    """[C, D] sum of their features."""
+    squares: Tensor
+    """[C, D] sum of the squares."""
+
+    @staticmethod
+    def empty(classes: int, features: Tensor) -> ClassSums:
+        """Returns the sums over no examples, for features [N, D]."""
+        zeros = features.new_zeros(classes, features.shape[1], dtype=torch.float64)
+        return ClassSums(features.new_zeros(classes), zeros, zeros)
+
+    def including(self, features: Tensor, y: Tensor) -> ClassSums:
+        """Returns the sums with further examples [N, D] of classes [N]."""
+        classes = torch.arange(len(self.number), device=y.device)
+        member, exact = (y == classes.unsqueeze(1)).double(), features.double()  # [C, N], [N, D]
+        return ClassSums(
+            self.number + member.sum(1).to(self.number.dtype),
+            self.total + member @ exact,
+            self.squares + member @ exact.square(),
+        )
+
+
+Scores: TypeAlias = Callable[[Pytree, ClassSums, Tensor], Tensor]
+"""scores(meta, sums, features [N, D]) -> [N, C]; `UNKNOWN` for a class without examples."""
+
+
+@dataclass(frozen=True)
+class ClassSumsLearner(SequenceLearner):
+    """Adds every example to the sums of its class; predicts by `scores`."""
+
+    scores: Scores
+
+    @property
+    def own_rate(self) -> None:
+        return None
+
+    def fresh_width(self, network: Network, params: Params) -> int:
+        return 0
+
+    def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Tensor:
+        return network(meta["params"], x).flatten(1)
+
+    def begin(self, network: Network, meta: Pytree, fresh: Tensor, prepared: Tensor) -> ClassSums:
+        return ClassSums.empty(len(fresh), prepared)
+
+    def learn(self, network: Network, meta: Pytree, fast: ClassSums, prepared: Tensor, y: Tensor, rate: Tensor) -> ClassSums:
+        return fast.including(prepared, y)
+
+    def predict(self, network: Network, meta: Pytree, fast: ClassSums, prepared: Tensor) -> Tensor:
+        return self.scores(meta, fast, prepared)
+
+
+def trajectory_update(network: Network, meta: Pytree, carry: Pytree, episode: Trajectory, scores: Scores) -> Update:
+    """The ordinary gradient of the loss on a trajectory's queries, after the sums over its examples."""
+
+    def places(y: Tensor) -> Tensor:
+        """Outputs of the network -> positions among the trajectory's classes."""
+        return (y.unsqueeze(-1) == episode.classes).to(torch.int64).argmax(-1)
+
+    learned_y, query_y = places(episode.y.flatten(0, 1)), places(episode.query_y)
+
+    def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
+        features = network(meta["params"], episode.all_x()).flatten(1)
+        learned, queries = episode.split(features)
+        sums = ClassSums.empty(len(episode.classes), features).including(learned, learned_y)
+        outputs = scores(meta, sums, queries)
+        return network.objective.loss(outputs, query_y), outputs
+
+    gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
+    return Update(gradient, carry, metrics_of(network, loss, outputs, query_y))
+
+
+def refuse_functions(name: str, network: Network) -> None:
+    """Raises ConfigError where the targets are not classes."""
+    if network.objective is not CLASSIFICATION:
+        raise ConfigError(f"algo: {name} learns classes, but the data are functions. Use algo=alpaca.")

@@ -1,0 +1,65 @@
+"""Prototypical networks on long sequences: the distance to the mean feature of each class.
+
+    metacl-run algo=protonet_cl data=omniglot
+
+Snell et al. 2017 (arXiv 1703.05175). The means are kept as sums over the examples, so that nothing is forgotten and the order
+does not matter. Meta-training minimises the cross-entropy of minus the squared distances on the queries of a trajectory, by an
+ordinary gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from metacl_run.algorithms.meta_continual.class_sums import (
+    UNKNOWN,
+    ClassSums,
+    ClassSumsLearner,
+    refuse_functions,
+    trajectory_update,
+)
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_learner import Meta, Update
+from metacl_run.core.bounds import Classes, Examples, Hint, Steps
+from metacl_run.core.errors import require
+from metacl_run.core.types import Params, Pytree, Trajectory
+from metacl_run.models.base import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototypes(TrajectoryLearner):
+    """Minus the squared distance to the mean feature of each class."""
+
+    classes: Annotated[Classes, Ge(2), Hint("to tell them apart")]
+    class_steps: Steps
+    query_examples: Annotated[Examples, Hint("the loss is taken on them")]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.remember == 0, "remember", self.remember, "must be 0: the scores are of the trajectory's classes alone")
+
+    @property
+    def sequence_learner(self) -> ClassSumsLearner:
+        return ClassSumsLearner(distance_scores)
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return None
+
+    def init(self, network: Network, params: Params) -> Meta:
+        refuse_functions("Prototypes", network)
+        return {"params": params}
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
+        return trajectory_update(network, meta, carry, episode, distance_scores)
+
+
+def distance_scores(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:
+    """See `class_sums.Scores`; needs nothing meta-learned beside the features."""
+    means, exact = sums.total / sums.number.clamp(min=1).unsqueeze(1), features.double()
+    distances = exact.square().sum(1, keepdim=True) - 2 * exact @ means.T + means.square().sum(1)
+    return torch.where(sums.number > 0, -distances.to(features.dtype), UNKNOWN)
