@@ -14,10 +14,10 @@ from metacl_run.config.load import Experiment
 from metacl_run.data.sources.catalogue import Catalogue, Images
 from metacl_run.data.streams import notes
 from metacl_run.experiment import run
-from metacl_run.protocols.loop import Loop
 from metacl_run.reporting import figures, report
 from tests.data.test_class_stream import toy
 from tests.support.pngs import GREY, png
+from tests.support.runs import stop_at_once
 
 NOISE = np.random.default_rng(0)
 
@@ -112,9 +112,7 @@ def test_a_run_says_each_once(
     monkeypatch.setattr(figures, "draw", lambda directory: None)  # they take seconds, and say nothing on the terminal
     monkeypatch.setattr(report, "write", lambda directory: None)
     built = experiment("algo=er", "model=mlp_small", "data=split_image_folder", *settings, "gpu.threads=1", tiny=[])
-    with monkeypatch.context() as patched:  # interrupted before the first observation, then given again
-        patched.setattr(Loop, "run", _stopped(Loop.run))
-        assert run(built) == 130
+    stop_at_once(built)
     capsys.readouterr()
     assert run(built) == 0
     captured = capsys.readouterr()
@@ -130,11 +128,3 @@ def test_a_run_says_each_once(
     for text, warning in zip(expected, warnings, strict=True):
         assert text in warning
         assert said.count(text) == shown.count(text) == 1
-
-
-def _stopped(original: Callable[[Loop], Any]) -> Callable[[Loop], Any]:
-    def stopped(self: Loop) -> Any:
-        object.__setattr__(self.run_, "stop_requested", lambda: True)
-        return original(self)
-
-    return stopped

@@ -13,7 +13,7 @@ import yaml
 
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, config_dir, load
-from metacl_run.protocols.continual_meta import ContinualMeta
+from metacl_run.protocols.continual_meta.protocol import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import metrics_of

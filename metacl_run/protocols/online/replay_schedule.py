@@ -107,11 +107,11 @@ class ReplaySchedule:
             return np.stack(
                 [held[places] if len(held) else np.zeros_like(places) for held, places in zip(contents, slot, strict=True)]
             )
+        number: np.ndarray = slot.copy()  # of what is kept whole, the place is the number
         if self.spec.keep == "ring":
             task, place = np.divmod(slot, max(1, self._per_task_kept))
-            number: np.ndarray = (task + 1) * self.per_task - self._per_task_kept + place
-            return number
-        return slot.copy()  # of what is kept whole, the place is the number
+            number = (task + 1) * self.per_task - self._per_task_kept + place
+        return number
 
     @property
     def _per_task_kept(self) -> int:
