@@ -83,7 +83,10 @@ def test_scores_by_acting_fill_the_same_matrix(tmp_path: Path) -> None:
     starts, numbers = PLACES.numpy(), learners()
     matrix = np.array(
         [
-            [np.mean(np.abs((starts - GOAL) * (1 - numbers[UNITS * row] / mass) ** STEPS) < TOLERANCE) for mass in TARGETS.tolist()]
+            [
+                np.mean(np.abs((starts - GOAL) * (1 - numbers[UNITS * row] / mass) ** STEPS) < TOLERANCE)
+                for mass in TARGETS.tolist()
+            ]
             for row in range(4)
         ]
     )

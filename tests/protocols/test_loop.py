@@ -56,9 +56,7 @@ def test_phases_follow_each_other_and_number_their_own_units(tmp_path: Path) -> 
 def test_stopped_after_every_unit_it_ends_as_the_unbroken_run(tmp_path: Path, checkpoint_every: float) -> None:
     _, unbroken = toy_run(tmp_path / "unbroken", more_phases=phases)
     for unit in range(15):
-        status, progress = toy_run(
-            tmp_path / "broken", more_phases=phases, stop_after=unit, checkpoint_every=checkpoint_every
-        )
+        status, progress = toy_run(tmp_path / "broken", more_phases=phases, stop_after=unit, checkpoint_every=checkpoint_every)
         assert (status, progress.state.unit) == ("interrupted", unit)
     status, progress = toy_run(tmp_path / "broken", more_phases=phases)
     assert status == "completed"

@@ -64,7 +64,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any]]:
     summary = json.loads((built.directory / "summary.json").read_text())
     assert summary["status"] == "completed"
     kept = {key: summary[key] for key in ("metrics", "eval_split", "meta_test") if key in summary}
-    return content["state"], np.load(built.directory / "accuracy_matrix.npy"), kept
+    return content["learner"], np.load(built.directory / "accuracy_matrix.npy"), kept
 
 
 # ------------------------------------------------------------------------------------------------ what is never touched

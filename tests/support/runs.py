@@ -18,6 +18,8 @@ from metacl_run.config.load import Experiment
 from metacl_run.experiment import run
 from metacl_run.protocols import loop
 from metacl_run.protocols.run_context import RunContext
+from metacl_run.runtime.ranks import ALONE
+from metacl_run.storage.silent_store import SilentStore
 from tests.support.commands import run_command
 from tests.support.settings import TINY
 
@@ -50,6 +52,14 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert (a / "accuracy_matrix.npy").read_bytes() == (b / "accuracy_matrix.npy").read_bytes()
     assert records(a) == records(b)
     assert all(torch.equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
+
+
+def context_of(built: Experiment) -> RunContext[Any, Any, Any]:
+    """The context of a run that writes nothing."""
+    parts = {name: getattr(built, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
+    stream = built.protocol.load(built.data, built.seeds).to(built.gpu.torch_device)
+    calls = {"stop_requested": lambda: False, "started": lambda *_: None}
+    return RunContext(**parts, stream=stream, store=SilentStore(), ranks=ALONE, **calls)
 
 
 def stop_after(built: Experiment, units: int) -> None:
