@@ -1,4 +1,4 @@
-"""The matrix and the records that an evaluator fills, whether a score is compared or acted, and an evaluator without a matrix."""
+"""The records of evaluators: scores by comparing and by acting in a matrix, and scores without one."""
 
 from __future__ import annotations
 
@@ -81,15 +81,11 @@ class Acting(Scorer):
 def test_scores_by_acting_fill_the_same_matrix(tmp_path: Path) -> None:
     _, progress = toy_run(tmp_path, scorer=Acting())
     starts, numbers = PLACES.numpy(), learners()
-    matrix = np.array(
-        [
-            [
-                np.mean(np.abs((starts - GOAL) * (1 - numbers[UNITS * row] / mass) ** STEPS) < TOLERANCE)
-                for mass in TARGETS.tolist()
-            ]
-            for row in range(4)
-        ]
-    )
+
+    def success(strength: float, mass: float) -> float:
+        return float(np.mean(np.abs((starts - GOAL) * (1 - strength / mass) ** STEPS) < TOLERANCE))
+
+    matrix = np.array([[success(numbers[UNITS * row], mass) for mass in TARGETS.tolist()] for row in range(4)])
     assert 0 < matrix.mean() < 1
     np.testing.assert_allclose(progress.state.scores.matrix[0], matrix)
     last = [record for record in toy_records(tmp_path) if record["kind"] == "eval"][-1]
