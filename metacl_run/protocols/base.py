@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import ClassVar, Generic, Literal
 
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.models.base import Model
 from metacl_run.protocols.protocol_result import ProtocolResult
-from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.run_context import D, L, RunContext, S
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 EvalSplit = Literal["test", "validation"]
 """What a run is evaluated on. Under "validation" no test data are ever read: for choosing settings."""
 
-L = TypeVar("L")
-D = TypeVar("D")
-S = TypeVar("S")
-
 
 class Protocol(abc.ABC, Generic[L, D, S]):
     """A protocol component, for learners L and data D that load as S.
 
-    `learner` and `data` are the same interfaces at run time; the config refuses an algorithm or data that fulfil another.
+    `learner` and `data` are L and D at run time; the config refuses an algorithm or data of another interface.
     """
 
     kind: ClassVar[ProtocolKind]
@@ -57,4 +53,4 @@ class Protocol(abc.ABC, Generic[L, D, S]):
 
     @abc.abstractmethod
     def run(self, context: RunContext[L, D, S]) -> ProtocolResult:
-        """Runs from the last checkpoint, or from the start, to the end or until asked to stop."""
+        """Runs from the last checkpoint, or from the start, to the end or until a stop is requested."""

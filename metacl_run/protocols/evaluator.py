@@ -45,7 +45,7 @@ class MatrixEvaluator(Evaluator):
         scorer: measures the learner.
         rows: which tasks are evaluated when.
         eval_every: units of a task between two probes; 0: none.
-        insight: looks inside the learner after every evaluation.
+        insight: records the inside of the learner after every evaluation; None: nothing does.
     """
 
     progress: Progress
@@ -82,7 +82,7 @@ class MatrixEvaluator(Evaluator):
         if self._has_probes:
             state.probe_tasks.append(progress.task)
         if row is not None:
-            progress.store.write_matrix_row(row, state.scores.matrix[:, row].numpy())
+            progress.context.store.write_matrix_row(row, state.scores.matrix[:, row].numpy())
         name = self.scorer.score.score_name
         content: dict[str, Any] = {} if len(tasks) == num_tasks else {"tasks": list(tasks)}
         content |= {name: evaluation.scores.tolist(), "ci95": _rounded(evaluation.half_width)}
@@ -96,8 +96,8 @@ class MatrixEvaluator(Evaluator):
             self.insight.record(row)
 
     def _probe_at_end(self, tasks: range, row: int | None) -> Tensor | None:
-        """[R, K] at a row, scores over as much as the probes within tasks are, for these to be compared with; None where
-        the row itself will do."""
+        """[R, K] at a row, scores that are as partial as the probes within tasks and so comparable with them; None where the
+        row itself is comparable."""
         if row is None or not (self._has_probes and self.scorer.probes_are_partial):
             return None
         return self.scorer.scores(self.progress.state.learner, tasks, whole=False).scores.cpu()
@@ -117,7 +117,7 @@ class MatrixEvaluator(Evaluator):
             state.transductive = ScoreHistory.empty(len(evaluation.scores), self.progress.num_tasks)
         self._keep(state.transductive, evaluation, tasks, row)
         if row is not None:
-            self.progress.store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
+            self.progress.context.store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
 
 
 def _rounded(values: Tensor | None) -> list[list[float]] | None:

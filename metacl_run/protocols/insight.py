@@ -1,8 +1,8 @@
-"""The records of a run with `insight=light` or `full`: what can be seen inside a learner, whatever the protocol.
+"""The records of a run with `insight=light` or `full` about the inside of its learner, the same under every protocol.
 
     rates       at every evaluation, of a method that learns them: per layer mean, median and 10% and 90% quantiles
     alignment   after each task: cosines between the gradients of all tasks at the current parameters
-    drift       after each task, `full` only: linear CKA of each learned task's features, layer by layer, with what they were
+    drift       after each task, `full` only: linear CKA, layer by layer, of each learned task's features with the same
                 right after that task was learned
 
 Shapes: R replicates, T tasks, K compared tasks.
@@ -22,13 +22,12 @@ from torch import Tensor
 
 from metacl_run.core.types import Params, Pytree
 from metacl_run.protocols.progress import Progress
-from metacl_run.protocols.run_context import InsightLevel
 from metacl_run.scoring.diagnostics import gradient_alignment, linear_cka, rates_by_layer
 
 MOST_TASKS = 30
-"""The most tasks that are compared, spread evenly over a longer stream: a comparison holds a gradient of each task."""
+"""The largest number of tasks compared, spread evenly over a longer stream, since a comparison needs one gradient a task."""
 GRADIENT_SAMPLES = 128
-"""Training samples of a task that its gradient is taken on, always the same."""
+"""Training samples for the gradient of a task, always the same."""
 GRADIENT_EPISODES = 16
 FEATURE_SAMPLES = 256
 FEATURE_COLUMNS = 128
@@ -37,16 +36,16 @@ DIGITS = 4
 """Decimals in the records."""
 
 Features: TypeAlias = dict[int, list[dict[str, Tensor]]]
-"""By task: of each replicate, the features of every layer right after the task was learned."""
+"""{task: [R]{layer: features}} right after the task was learned."""
 
 
 class Subject(abc.ABC):
     """The inside of a protocol's learner; `learner` is its state, leaves [R, ...]."""
 
     gradients_on: ClassVar[str]
-    """What gradients are taken on, for the reader of a figure."""
+    """The data of the gradients, in words, for the reader of a figure."""
     features_on: str
-    """What features are compared on."""
+    """The data of the features, in words."""
 
     @abc.abstractmethod
     def learned_rates(self, learner: Pytree) -> Params | None:
@@ -66,26 +65,22 @@ def compared_tasks(num_tasks: int) -> list[int]:
     return [int(task) for task in np.linspace(0, num_tasks - 1, min(num_tasks, MOST_TASKS)).round()]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Insight:
     """Records the inside of a learner after evaluations.
 
     Attributes:
-        level: "none", "light" or "full".
         subject: the inside.
         progress: of the run.
-        num_replicates: R.
     """
 
-    level: InsightLevel
     subject: Subject
     progress: Progress
-    num_replicates: int
 
     def record(self, row: int | None) -> None:
         """Writes an "insight" record after the evaluation of a row of the matrix, or of a probe (None), where there is
         anything to write."""
-        if self.level == "none":
+        if self.progress.context.insight == "none":
             return
         state, begun, content = self.progress.state, time.monotonic(), {}
         rates = self.subject.learned_rates(state.learner)
@@ -98,20 +93,24 @@ class Insight:
             self.progress.record("insight", row=row, **content)
 
     def _after_task(self, task: int) -> dict[str, Any]:
-        """Alignment and drift when a task has just ended; its features are kept for later comparisons."""
+        """Alignment and drift when a task has just ended; stores its features for later comparisons."""
         state, num_tasks = self.progress.state, self.progress.num_tasks
         content: dict[str, Any] = {}
         tasks = compared_tasks(num_tasks)
         if num_tasks > 1:
-            cosines = [self._alignment(replicate, tasks) for replicate in range(self.num_replicates)]
+            cosines = [self._alignment(replicate, tasks) for replicate in self._replicates]
             content["alignment"] = {"tasks": tasks, "on": self.subject.gradients_on, "cosine": cosines}
-        if self.level == "full":
+        if self.progress.context.insight == "full":
             if state.features:
                 drift = self._drift(state.features)
                 content["drift"] = {"tasks": list(state.features), "on": self.subject.features_on, "cka": drift}
             if task in tasks and task < num_tasks - 1:  # nothing comes after the last
-                state.features[task] = [self._features(replicate, task) for replicate in range(self.num_replicates)]
+                state.features[task] = [self._features(replicate, task) for replicate in self._replicates]
         return content
+
+    @property
+    def _replicates(self) -> range:
+        return range(len(self.progress.context.seeds))
 
     def _features(self, replicate: int, task: int) -> dict[str, Tensor]:
         return self.subject.features(self.progress.state.learner, replicate, task)
@@ -125,7 +124,7 @@ class Insight:
 
     def _drift(self, before: Features) -> dict[str, list[list[float]]]:
         """{layer: [R][tasks]} the CKA of each task's features with those before."""
-        by_task = [[self._similarity(r, task, before) for r in range(self.num_replicates)] for task in before]
+        by_task = [[self._similarity(r, task, before) for r in self._replicates] for task in before]
         by_replicate = list(zip(*by_task, strict=True))
         return {layer: [[task[layer] for task in tasks] for tasks in by_replicate] for layer in by_task[0][0]}
 

@@ -1,6 +1,6 @@
-"""The only run loop: phases one after another, unit by unit, until the end or until the run is asked to stop.
+"""The only run loop: phases one after another, unit by unit, until the end or until a stop is requested.
 
-A phase says what a unit is and what follows it; the loop stops between two units, saves checkpoints, and knows nothing of
+A phase defines its unit and what follows one. The loop stops between two units, saves checkpoints, and knows nothing of
 learning or evaluating. Training is a phase (`training.py`), a meta-test another.
 """
 
@@ -9,12 +9,11 @@ from __future__ import annotations
 import abc
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
+from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_result import Status
-from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.train_state import TrainState
 
 
@@ -26,9 +25,8 @@ class Phase(abc.ABC):
     def length(self) -> int:
         """Number of units."""
 
-    @abc.abstractmethod
-    def begin(self) -> None:
-        """Prepares for the next unit: of a fresh run, or of one that continues in the middle of this phase."""
+    def begin(self) -> None:  # noqa: B027
+        """Prepares for the next unit, in a fresh run or in one that continues in this phase. Default: nothing."""
 
     @abc.abstractmethod
     def step(self, unit: int) -> None:
@@ -39,10 +37,9 @@ class Phase(abc.ABC):
         """Records and evaluates after a unit, which now counts as done. Sets `TrainState.error` where the run diverged."""
 
 
-def run_phases(
-    context: RunContext[Any, Any, Any], state: TrainState, phases: Sequence[Phase], *, checkpoint_every: float
-) -> Status:
+def run_phases(progress: Progress, phases: Sequence[Phase], *, checkpoint_every: float) -> Status:
     """Does the units of all phases that are not yet done, and saves a checkpoint at least every so many seconds."""
+    state = progress.state
     if state.error is not None:  # killed after the checkpoint of a diverged run, before its summary
         return "diverged"
     first, saved = 0, time.monotonic()
@@ -51,18 +48,18 @@ def run_phases(
         if state.unit < last:
             phase.begin()
         while state.unit < last:
-            if context.stop_requested():
-                save(context, state)
+            if progress.context.stop_requested():
+                save(progress)
                 return "interrupted"
             run_unit(phase, state, first)
             if state.error is not None:
-                save(context, state)
+                save(progress)
                 return "diverged"
             if time.monotonic() - saved >= checkpoint_every:
-                save(context, state)
+                save(progress)
                 saved = time.monotonic()
         first = last
-    save(context, state)
+    save(progress)
     return "completed"
 
 
@@ -73,7 +70,8 @@ def run_unit(phase: Phase, state: TrainState, first: int) -> None:
     phase.after_step()
 
 
-def save(context: RunContext[Any, Any, Any], state: TrainState) -> None:
+def save(progress: Progress) -> None:
     """Saves a checkpoint of the run."""
-    state.record_bytes = context.store.position
-    context.store.save_checkpoint(state.to(torch.device("cpu")).content())
+    store = progress.context.store
+    progress.state.record_bytes = store.position
+    store.save_checkpoint(progress.state.to(torch.device("cpu")).content())

@@ -5,23 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.train_state import TrainState
-from metacl_run.storage.silent_store import SilentStore
-from metacl_run.storage.store import RunStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """The state of a run beside the tasks that its units make up. Trainer, evaluators and later phases share one.
+    """A run in progress. Trainer, evaluators and all phases share one.
 
     Attributes:
-        state: everything that changes while the run goes on.
-        store: the run's directory.
+        context: of the run.
+        state: everything that changes during the run.
         num_tasks, units_per_task: tasks that are learned, and units of each.
     """
 
+    context: RunContext[Any, Any, Any]
     state: TrainState
-    store: RunStore | SilentStore
     num_tasks: int
     units_per_task: int
 
@@ -44,4 +43,4 @@ class Progress:
         """Appends a record of this moment to metrics.jsonl."""
         state = self.state
         seconds = round(state.train_s + state.evaluate_s + state.insight_s, 3)
-        self.store.record({"kind": kind, "unit": state.unit, "task": self.task, "wall_s": seconds, **content})
+        self.context.store.record({"kind": kind, "unit": state.unit, "task": self.task, "wall_s": seconds, **content})

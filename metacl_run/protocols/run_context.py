@@ -18,6 +18,7 @@ InsightLevel = Literal["none", "light", "full"]
 L = TypeVar("L")
 D = TypeVar("D")
 S = TypeVar("S")
+"""A learner, data, and the stream or pool that the data load as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class RunContext(Generic[L, D, S]):
         insight: how much to record about the inside of the learner.
         store: the run's directory.
         ranks: the processes that compute the run.
-        stop_requested: whether to stop. It asks all ranks, so every rank must call it at the same points.
+        stop_requested: returns whether to stop. It is a collective of all ranks, so every rank must call it at the same points.
         started: is called before the first unit with the task names [R][T], the number of units already done, the units of
             a task, and the score of a guess or None.
     """

@@ -1,4 +1,4 @@
-"""The state of a run: everything that changes while it goes on, which is what a checkpoint holds.
+"""The state of a run: everything that changes during the run, and so the content of a checkpoint.
 
 Shapes: R replicates, T tasks, P evaluations.
 """
@@ -31,9 +31,9 @@ class TrainState:
         evaluations: number of evaluations so far.
         probe_tasks: [P] the task being learned at each probe.
         train_s, evaluate_s, insight_s: seconds spent.
-        features: the features of tasks right after they were learned, as `insight.py` compares them.
+        features: layer outputs for each task right after it was learned, which `insight.py` compares.
         fixed_choices: chosen at the first start; a resumed run reuses them.
-        results: what phases after training have produced so far, by name.
+        results: the results so far of phases after training, by name.
         kernels: the compiled kernels that the run was begun with (`kernels.build.name`); "" before the first unit.
         error: why the run diverged.
         warnings: what the user should know about the numbers.

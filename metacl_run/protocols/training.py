@@ -24,7 +24,6 @@ class Training(Phase):
         trainer: does the units.
         evaluator: evaluates between them.
         progress: of the run.
-        seeds: [R], for messages.
         unit_name: the name of a unit in messages.
         log_every: units between two records of the training metrics.
     """
@@ -32,7 +31,6 @@ class Training(Phase):
     trainer: Trainer
     evaluator: Evaluator
     progress: Progress
-    seeds: Sequence[int]
     unit_name: str
     log_every: int
 
@@ -75,10 +73,11 @@ class Training(Phase):
         finite = np.isfinite(losses)
         for leaf in tree_leaves(self.progress.state.learner):
             finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
-        diverged = [seed for seed, is_finite in zip(self.seeds, finite, strict=True) if not is_finite]
+        seeds = self.progress.context.seeds
+        diverged = [seed for seed, is_finite in zip(seeds, finite, strict=True) if not is_finite]
         if not diverged:
             return None
-        which = "" if len(self.seeds) == 1 else f" for seeds {diverged}"
+        which = "" if len(seeds) == 1 else f" for seeds {diverged}"
         return (
             f"the training loss or the state is not finite at {self.unit_name} {self.progress.state.unit}{which}. "
             f"{self.trainer.remedy}, usually helps."

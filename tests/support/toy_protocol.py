@@ -84,7 +84,7 @@ def toy_run(
     with RunStore(directory) as store:
         context = toy_context(store, lambda: stop_after is not None and state.unit >= stop_after)
         state = start_or_resume(context, learners or STARTS, len(TARGETS), [])
-        progress = Progress(state=state, store=store, num_tasks=len(TARGETS), units_per_task=UNITS)
+        progress = Progress(context=context, state=state, num_tasks=len(TARGETS), units_per_task=UNITS)
         if evaluator is None:
             own: Evaluator = MatrixEvaluator(
                 progress=progress, scorer=scorer or SquaredDistance(), rows=EvaluationRows(), eval_every=2
@@ -95,12 +95,11 @@ def toy_run(
             trainer=trainer or Halving(),
             evaluator=own,
             progress=progress,
-            seeds=context.seeds,
             unit_name="step",
             log_every=3,
         )
         phases = [training, *more_phases(progress)]
-        return run_phases(context, state, phases, checkpoint_every=checkpoint_every), progress
+        return run_phases(progress, phases, checkpoint_every=checkpoint_every), progress
 
 
 def toy_records(directory: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""How many episodes are computed at once: chosen at the first start from a forecast of memory, and kept when a run resumes,
-since the size of a chunk decides the order of summation."""
+"""The number of episodes computed at once. A forecast of memory decides it at the first start; a resumed run reuses it, since
+the size of a chunk decides the order of summation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ChunkedEngines(NamedTuple):
 
 
 def chunked_engines(setup: FewShotSetup, state: TrainState, gpu: Gpu, eval_episodes: int) -> ChunkedEngines:
-    """The engine of meta-updates and that of evaluations, with the chunks that `state.fixed_choices` has or now receives."""
+    """Returns the engines of meta-updates and of evaluations, with chunks from `state.fixed_choices`, chosen if it has none."""
     if "chunks" not in state.fixed_choices:
         _choose(setup, state, gpu, eval_episodes)
     chunks = state.fixed_choices["chunks"]
@@ -33,7 +33,7 @@ def chunked_engines(setup: FewShotSetup, state: TrainState, gpu: Gpu, eval_episo
 
 
 def _choose(setup: FewShotSetup, state: TrainState, gpu: Gpu, eval_episodes: int) -> None:
-    """Adds "chunks" and "forecast" to the fixed choices; the chunk is of a rank's own episodes."""
+    """Adds "chunks" and "forecast" to the fixed choices. A chunk is a part of one rank's episodes."""
     whole, shards, learner = replace(setup.engine, chunk=None, shards=WHOLE), setup.engine.shards, state.learner
     jobs: dict[str, tuple[int, Callable[[int], object]]] = {
         "train": (

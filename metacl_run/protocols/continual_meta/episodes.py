@@ -1,4 +1,4 @@
-"""The episodes of a run under `continual_meta`: which task each comes from, and how they are drawn.
+"""The episodes of a run under `continual_meta`: the task of each episode, and how episodes are drawn.
 
 Shapes: R replicates, E episodes.
 """
@@ -25,7 +25,7 @@ def training_examples(algo: EpisodeLearner, data: FewShotData) -> tuple[int, int
 
 
 def episode_tasks(algo: EpisodeLearner, task: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Which task each episode of a meta-batch comes from, and how many of its classes may be drawn.
+    """Returns the task of each episode of a meta-batch, and how many classes of that task may be drawn.
 
     Until the first task is over, or without replay, all come from the current task. The replay buffer of n classes is shared
     out evenly: each of the k earlier tasks keeps its first n // k classes, in an order that the replicate's seed has shuffled.

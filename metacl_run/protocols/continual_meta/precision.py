@@ -1,4 +1,4 @@
-"""How much a reduced precision changes the first meta-update, measured before it is made."""
+"""The error of a reduced precision, measured on the first meta-update before it is made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metacl_run.protocols.continual_meta.setup import FewShotSetup
 
 
 def precision_error(setup: FewShotSetup, engine: Engine, learner: State) -> float:
-    """The relative distance of the first meta-update's direction from the same in the full precision of the parameters."""
+    """Relative distance between the first meta-update's direction in reduced and in full precision."""
     episodes = setup.episodes.training(0, 0, limit=engine.chunk)
 
     def direction(network: Network) -> Tensor:

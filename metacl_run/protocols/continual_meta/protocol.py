@@ -132,7 +132,7 @@ class ContinualMeta(Protocol[EpisodeLearner, FewShotData, FewShotStream]):
         num_tasks = len(task_names[0])
         setup = FewShotSetup.of(context, self.eval_split, num_tasks * self.updates_per_task)
         state = start_or_resume(context, setup.initial_learners(), num_tasks, context.stream.notes)
-        progress = Progress(state=state, store=context.store, num_tasks=num_tasks, units_per_task=self.updates_per_task)
+        progress = Progress(context=context, state=state, num_tasks=num_tasks, units_per_task=self.updates_per_task)
         chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
         with same_kernels(state, gpu.torch_device):
             engines = chunked_engines(setup, state, gpu, self.eval_episodes)
@@ -141,27 +141,20 @@ class ContinualMeta(Protocol[EpisodeLearner, FewShotData, FewShotStream]):
                 state.warnings.append(
                     f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
                 )
-            insight = Insight(
-                level=context.insight,
-                subject=FewShotSubject(setup, engines.train),
-                progress=progress,
-                num_replicates=len(context.seeds),
-            )
             evaluator = MatrixEvaluator(
                 progress=progress,
                 scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),
                 rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
                 eval_every=self.eval_every,
-                insight=insight,
+                insight=Insight(FewShotSubject(setup, engines.train), progress),
             )
             training = Training(
                 trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),
                 evaluator=evaluator,
                 progress=progress,
-                seeds=context.seeds,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
             context.started(task_names, state.unit, self.updates_per_task, chance)
-            status = run_phases(context, state, [training], checkpoint_every=self.checkpoint_every)
+            status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         return result_of(progress, status, task_names=task_names, chance=chance)

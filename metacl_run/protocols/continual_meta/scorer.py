@@ -22,7 +22,7 @@ from metacl_run.protocols.scorer import Evaluation, Scorer
 from metacl_run.scoring.scores import Score
 
 EVALUATION_BLOCK = 100
-"""Evaluation episodes are drawn in blocks of this many, so that their number does not decide the memory they take."""
+"""Evaluation episodes are drawn in blocks of this size, so that memory does not grow with their number."""
 
 
 def predict_one_by_one(outputs: Callable[[Tensor], Tensor], episode: Episode) -> Tensor:

@@ -28,7 +28,7 @@ class FewShotSetup:
         module, network: the network, and how it is called.
         initial_params: [R] its parameters before any learning.
         episodes: draws the episodes.
-        engine: how meta-updates are computed, before chunks are chosen.
+        engine: computes meta-updates; its chunk is not chosen yet.
         total_units: meta-updates in the whole run.
     """
 

@@ -47,9 +47,6 @@ class MetaTest(Phase):
     def length(self) -> int:
         return len(self._parts)
 
-    def begin(self) -> None:
-        """Needs nothing: what is prepared for a part is prepared again where a run continues."""
-
     def step(self, unit: int) -> None:
         begun, part = time.monotonic(), self._parts[unit]
         result = {"select": self._select, "test": self._test, "joint": self._joint}[part.stage](part)
@@ -111,7 +108,7 @@ class MetaTest(Phase):
         held_out, _ = self._results.along_one_rate()
         segments = torch.split(held_out, segment_sizes(self._plan.schedule), -1)
         state.scores.matrix = torch.stack([segment.mean((1, -1)) for segment in segments], -1)
-        self._progress.store.write_matrix(state.scores.matrix.numpy())
+        self._progress.context.store.write_matrix(state.scores.matrix.numpy())
         metas = [self._meta(replicate) for replicate in range(len(setup.seeds))]
         content: dict[str, Any] = {
             **self._results.content(uses_rate=setup.algo.uses_rate),

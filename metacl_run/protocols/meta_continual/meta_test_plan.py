@@ -16,7 +16,7 @@ TEXTS: dict[Stage, str] = {
     "test": "learning unseen concepts in sequence",
     "joint": "learning them shuffled, as an upper bound",
 }
-"""What is being done, for the terminal."""
+"""The stages in words, for the terminal."""
 
 
 class Part(NamedTuple):
@@ -35,8 +35,8 @@ class MetaTestPlan:
     Attributes:
         schedule: [S] numbers of concepts learned in sequence, increasing.
         rates: [L] candidates for the rate.
-        chosen_on: whose concepts the rate is chosen on, "train" or "test", the reported ones; None: there is no choice.
-        selection_orders: orders that the rate is chosen on, with "train".
+        chosen_on: the concepts that decide the rate: "train", or "test", the reported ones; None: there is no choice.
+        selection_orders: orders that decide it, with "train".
         orders: orders that are reported.
         joint_epochs: epochs of the upper bound, learned shuffled; 0: there is none.
     """

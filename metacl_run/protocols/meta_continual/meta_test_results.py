@@ -1,8 +1,8 @@
 """Aggregates meta-test results: the rate chosen for each length, and scores at these rates.
 
 A sequence of N concepts is reported at the rate chosen for N. The accuracy matrix, and with it forgetting and every other
-difference, is at a single rate, the one chosen for the longest sequence: rows at different rates would compare learners of
-which none ever was where the other ended.
+difference, is at a single rate, the one chosen for the longest sequence: rows at different rates would be of
+different learners.
 
 Shapes: R replicates, S segments of the schedule, L candidate rates, O orders, P = S + 1 points of testing (0 concepts first), N
 concepts of the longest sequence.
@@ -50,7 +50,7 @@ class MetaTestResults:
         return torch.stack(means, -1)
 
     def selection(self, replicate: int) -> Tensor | None:
-        """[S, L] mean score of each candidate on what the rate is chosen on; None where there is no choice."""
+        """[S, L] mean score of each candidate on the concepts that decide; None where there is no choice."""
         if self.plan.chosen_on == "train":
             scores = torch.cat(self.parts["select"][replicate])
         elif self.plan.chosen_on == "test":

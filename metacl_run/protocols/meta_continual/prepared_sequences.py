@@ -1,4 +1,4 @@
-"""The sequences of one replicate, prepared for learning: which concepts come in which order, and their frozen features.
+"""The sequences of one replicate, prepared for learning: their orders of concepts, and the frozen features of all examples.
 
 Shapes: O orders, N concepts of each, K examples to learn of each, H held out, M examples that are gathered.
 """
@@ -24,12 +24,12 @@ EXAMPLES_AT_ONCE = 256
 class PreparedSequences:
     """Sequences whose every example has passed the part of the network that does not change while they are learned.
 
-    That is done once for each concept, or, where a concept looks different at different places, once for each order.
+    That happens once for each concept, or once for each order where inputs depend on the place of a concept.
 
     Args:
         setup: the learner, and the concepts.
-        meta: what one replicate has meta-learned.
-        half: whose concepts.
+        meta: the meta-learned part of one replicate's state.
+        half: meta-train or meta-test concepts.
         seed: of the replicate.
         orders: O; order o has the first `length` concepts of a permutation of all, and new weights of its own.
         length: N.

@@ -1,17 +1,17 @@
 """Protocol `meta_continual`: meta-learn how to learn continually, then learn long sequences of unseen concepts.
 
 Meta-training is updates on trajectories. Meta-test learns the concepts of a random order one after another, never going back,
-and is tested after each number of concepts in the schedule: on what it learned (memory) and on held-out examples of the same
-concepts (generalisation). Its rate is chosen among candidates on meta-train concepts; accuracy and memory after N concepts are
-at the rate chosen for N.
+and the learner is tested after each number of concepts in the schedule: on the examples that it learned (memory) and on
+held-out examples of the same concepts (generalisation). The rate of SGD is chosen among candidates on meta-train concepts;
+accuracy and memory after N concepts are at the rate chosen for N.
 
-Of the accuracy matrix, a task is a segment of the schedule, and row i is after the first i of them. All rows are at the rate
+A task of the accuracy matrix is a segment of the schedule, and row i is after the first i of them. All rows are at the rate
 chosen for the whole schedule: forgetting and every other difference are of one learner. Means over tasks weigh each by its
 number of concepts, so that `accuracy` is the one after all of them.
 
 Differences from the published evaluations (OML, Javed and White 2019, arXiv 1905.12588, and its code):
  1. The sequences of an order are nested: the first 10 of 200 are those of the sequence of 10.
- 2. A rate is the one with the best mean held-out score over the orders that it is chosen on, not the mode of the orders' bests.
+ 2. The rate chosen has the best mean held-out score over the selection orders; it is not the mode of the orders' best rates.
 
 Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N concepts of the longest sequence.
 """
@@ -64,9 +64,9 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptData, ConceptPool]):
         eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train ones that then has no part
             in meta-training and in the choice of the rate (`data/streams/validation.py`).
         rates: candidates for the rate of SGD at meta-test.
-        lr_selection: whose concepts the rate is chosen on: "train" or "test", the reported ones.
-        selection_orders: orders that it is chosen on, with "train".
-        joint_epochs: also learn the concepts shuffled, so many times over, as an upper bound; 0: not.
+        lr_selection: the concepts that decide the rate: "train", or "test", the reported ones.
+        selection_orders: orders that decide it, with "train".
+        joint_epochs: also learn the concepts shuffled for so many epochs, as an upper bound; 0: not.
         eval_every: meta-updates between probes, each a meta-test of the first number of the schedule at the learner's own rate;
             0: none.
         log_every: meta-updates between two records of the training loss.
@@ -183,7 +183,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptData, ConceptPool]):
         setup = SequenceSetup.of(context, data, self.count_outputs(data))
         updates = self.updates if algo.trains else 0
         state = start_or_resume(context, setup.initial_learners(), len(self.schedule), pool.notes)
-        progress = Progress(state=state, store=context.store, num_tasks=1, units_per_task=updates)
+        progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
         places = None if data.objective is CLASSIFICATION else max(algo.classes, self.schedule[-1])
         with same_kernels(state, setup.device):
             probes = ProbeEvaluator(
@@ -198,13 +198,12 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptData, ConceptPool]):
                 trainer=TrajectoryTrainer(setup, updates, places),
                 evaluator=probes,
                 progress=progress,
-                seeds=context.seeds,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
             meta_test = MetaTest(self._plan(algo), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
-            status = run_phases(context, state, [training, meta_test], checkpoint_every=self.checkpoint_every)
+            status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
         names = [self._segment_names(data.objective) for _ in context.seeds]
         return self._result(result_of(progress, status, task_names=names, chance=None), state.results.get("content"))
 

@@ -1,4 +1,4 @@
-"""How a meta-learned representation responds to unseen concepts: sparsity, dead units, average activations (Javed and White
+"""The response of a meta-learned representation to unseen concepts: sparsity, dead units, average activations (Javed and White
 2019, arXiv 1905.12588, section 5); the activity of a gate by class (Beaulieu et al. 2020, arXiv 2002.09571).
 
 Shapes: R replicates, D features, K concepts, U units of a gate.

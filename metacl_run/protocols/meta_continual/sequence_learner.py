@@ -1,6 +1,6 @@
 """Learning long sequences of concepts, never going back: all orders and all rates as one computation.
 
-Shapes: O orders, L rates, B = O * L sequences, N concepts of each, P points: numbers of concepts after which is tested.
+Shapes: O orders, L rates, B = O * L sequences, N concepts of each, P points of testing, numbers of concepts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metacl_run.protocols.meta_continual.setup import SequenceSetup
 OUTPUTS_AT_ONCE = 2**26
 """Numbers that the outputs of one part of a test may hold."""
 COPIES = 3
-"""How many times the state of a sequence is held while it learns: before, after and a gradient."""
+"""Copies of a sequence's state in memory while it learns: before, after and a gradient."""
 
 
 class SequenceScores(NamedTuple):
@@ -60,8 +60,8 @@ class SequenceLearner:
     def learn_shuffled(
         self, sequences: PreparedSequences, orders: Sequence[int], length: int, rate: float, epochs: int
     ) -> Tensor:
-        """Held-out score [O] after learning the first `length` concepts of each order shuffled, `epochs` times over: what a
-        learner that may go back reaches."""
+        """Learns the first `length` concepts with their examples shuffled, and returns the held-out score [O] after `epochs`: an
+        upper bound for a learner that never goes back."""
         scores: Tensor = self._shared_out(orders, lambda own: self._learn_shuffled(sequences, own, length, rate, epochs))
         return scores
 

@@ -28,9 +28,9 @@ class SequenceSetup:
         fresh_width: random numbers for the new weights of each output.
         seeds: [R].
         counts: concepts for meta-training and for meta-test.
-        learned, held_out: examples of each concept to learn from at meta-test (K), and to test on (H).
-        train_engine, test_engine: how meta-updates and sequences are computed.
-        shards: which part of the orders is computed here.
+        learned, held_out: K and H, examples of each concept to learn from at meta-test, and to test on.
+        train_engine, test_engine: compute meta-updates, and sequences.
+        shards: the part of the orders that this rank computes.
         device, dtype: of inputs and parameters.
     """
 

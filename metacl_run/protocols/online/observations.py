@@ -1,4 +1,4 @@
-"""The observations of a stream: each a batch, and what is drawn for it from the replay buffer.
+"""The observations of a stream: a batch, and the samples drawn for it from the replay buffer.
 
 Shapes: R replicates, U observations in a block.
 """
@@ -16,12 +16,12 @@ from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySched
 from metacl_run.protocols.online.setup import StreamSetup
 
 BLOCK_BYTES = 64e6
-"""Observations are gathered in blocks of about this size, so that gathering costs next to nothing for each of them."""
+"""Observations are gathered in blocks of about this size, so that gathering one costs next to nothing."""
 LONGEST_BLOCK = 200
 
 
 class Observations:
-    """The observations of all replicates, by their number in the stream. Best read in order; any order is right."""
+    """The observations of all replicates, by their number in the stream. Fastest in order; any order is right."""
 
     def __init__(self, setup: StreamSetup) -> None:
         self._setup = setup

@@ -127,19 +127,13 @@ class Online(Protocol[StreamLearner, SampleData, SampleStream]):
             *_probes_that_never_come(self.eval_every, setup.units_per_task),
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
-        progress = Progress(state=state, store=context.store, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
-        insight = Insight(
-            level=context.insight,
-            subject=StreamSubject(setup, self.eval_split),
-            progress=progress,
-            num_replicates=len(context.seeds),
-        )
+        progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
         evaluator = MatrixEvaluator(
             progress=progress,
             scorer=StreamScorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            insight=insight,
+            insight=Insight(StreamSubject(setup, self.eval_split), progress),
         )
         chance = _chance(stream, context.data.count_outputs())
         with same_kernels(state, setup.device):
@@ -147,12 +141,11 @@ class Online(Protocol[StreamLearner, SampleData, SampleStream]):
                 trainer=StreamTrainer(setup),
                 evaluator=evaluator,
                 progress=progress,
-                seeds=context.seeds,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
             context.started(task_names, state.unit, setup.units_per_task, chance)
-            status = run_phases(context, state, [training], checkpoint_every=self.checkpoint_every)
+            status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         result = result_of(progress, status, task_names=task_names, chance=chance)
         return replace(result, forward_transfer=not context.data.new_outputs)
 

@@ -1,4 +1,4 @@
-"""Which samples of the stream a replay buffer holds at any time, and which are drawn from it: decided by the seed alone.
+"""The content of a replay buffer along the stream, and the draws from it: functions of the seed alone.
 
 Neither depends on what is learned, so neither needs a checkpoint: the content before observation u is computed again from the
 seed. A schedule works on numbers of samples (see `data.streams.base.SampleStream`); a learner receives the samples themselves.
@@ -74,10 +74,10 @@ class ReplaySchedule:
         return ReplayDraws(orders.argsort(-1), number, weight, slot, write)
 
     def _slots(self, uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-        """[U, G, K] distinct places among the first `sizes` [U, G] of what a draw is from, by uniform numbers [U, G, K]."""
+        """[U, G, K] distinct places below `sizes` [U, G], drawn by uniform numbers [U, G, K]."""
         size = self.spec.size
         slot = np.zeros(uniforms.shape, np.int64)
-        if self.spec.by_task and size >= self._per_task_kept:  # nothing to choose: all that is kept, in its order
+        if self.spec.by_task and size >= self._per_task_kept:  # nothing to choose: everything, in its order
             slot[:] = np.arange(size)
             return slot
         fitting = np.minimum(sizes, size)
@@ -89,7 +89,7 @@ class ReplaySchedule:
         return slot
 
     def _sizes(self, first: int, finished: np.ndarray) -> np.ndarray:
-        """[U, G] or [U, 1] the number of samples that each draw is from, when `finished` [U, 1] tasks are over."""
+        """[U, G] or [U, 1] the number of samples to draw from, when `finished` [U, 1] tasks are over."""
         keep = self.spec.keep
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
@@ -105,9 +105,12 @@ class ReplaySchedule:
         if self.spec.keep == "reservoir":
             contents = (self._reservoir_content(first + i) for i in range(len(slot)))
             return np.stack(
-                [held[places] if len(held) else np.zeros_like(places) for held, places in zip(contents, slot, strict=True)]
+                [
+                    content[places] if len(content) else np.zeros_like(places)
+                    for content, places in zip(contents, slot, strict=True)
+                ]
             )
-        number: np.ndarray = slot.copy()  # of what is kept whole, the place is the number
+        number: np.ndarray = slot.copy()  # where everything is kept, the place is the number
         if self.spec.keep == "ring":
             task, place = np.divmod(slot, max(1, self._per_task_kept))
             number = (task + 1) * self.per_task - self._per_task_kept + place

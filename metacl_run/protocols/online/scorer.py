@@ -12,7 +12,7 @@ from metacl_run.scoring.scores import Score
 
 
 class StreamScorer(Scorer):
-    """The share of held-out samples that are predicted rightly; probes may look at the first few of each task."""
+    """The share of held-out samples that are predicted rightly; a probe may use only the first few of each task."""
 
     def __init__(self, setup: StreamSetup, probe_samples: int | None) -> None:
         self._setup, self._probe_samples = setup, probe_samples

@@ -31,7 +31,7 @@ class StreamSetup:
         seeds: [R].
         num_tasks, units_per_task: T, and observations of a task.
         input_shape: of one example.
-        engine: how replicates are mapped.
+        engine: maps over replicates.
         device, dtype: of inputs and parameters.
     """
 
