@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -44,14 +45,15 @@ def test_scores_that_compare_fill_matrix_probes_and_records(tmp_path: Path) -> N
     assert evaluations[-1]["mse"] == progress.state.scores.matrix[:, 3].tolist()
 
 
-def test_losses_are_averaged_over_the_units_between_two_records(tmp_path: Path) -> None:
-    toy_run(tmp_path)
+@pytest.mark.parametrize(("log_every", "units"), [(1, list(range(1, 13))), (3, [2, 4, 6, 8, 10, 12])])
+def test_losses_are_averaged_over_the_units_between_two_records(log_every: int, units: list[int], tmp_path: Path) -> None:
+    toy_run(tmp_path, log_every=log_every)
     numbers = learners()
     losses = [(numbers[unit] - float(TARGETS[unit // UNITS])) ** 2 for unit in range(UNITS * len(TARGETS))]
     training = [record for record in toy_records(tmp_path) if record["kind"] == "train"]
-    assert [record["unit"] for record in training] == [2, 4, 6, 8, 10, 12]  # log_every=3, but an evaluation comes first
-    for record in training:
-        np.testing.assert_allclose(record["metrics"]["loss"][0], np.mean(losses[record["unit"] - 2 : record["unit"]]))
+    assert [record["unit"] for record in training] == units  # an evaluation brings a record forward
+    for first, record in zip([0, *units], training, strict=False):
+        np.testing.assert_allclose(record["metrics"]["loss"][0], np.mean(losses[first : record["unit"]]))
 
 
 # ------------------------------------------------------------------------------------------------------ scores by acting

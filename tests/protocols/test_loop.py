@@ -58,6 +58,7 @@ def test_stopped_after_every_unit_it_ends_as_the_unbroken_run(tmp_path: Path, ch
     for unit in range(15):
         status, progress = toy_run(tmp_path / "broken", more_phases=phases, stop_after=unit, checkpoint_every=checkpoint_every)
         assert (status, progress.state.unit) == ("interrupted", unit)
+        assert torch.load(tmp_path / "broken" / "checkpoint.pt", weights_only=True)["content"]["unit"] == unit
     status, progress = toy_run(tmp_path / "broken", more_phases=phases)
     assert status == "completed"
     assert torch.equal(progress.state.learner, unbroken.state.learner)
@@ -82,5 +83,7 @@ def test_a_learner_that_is_not_finite_ends_the_run_before_it_is_evaluated(tmp_pa
     assert progress.state.error == expected
     assert toy_records(tmp_path)[-1]["kind"] == "train"
     assert progress.state.results == {}
-    again, _ = toy_run(tmp_path, more_phases=phases)  # as if killed between the checkpoint and the summary
-    assert again == "diverged"
+    records = toy_records(tmp_path)
+    again, resumed = toy_run(tmp_path, more_phases=phases)  # as if killed between the checkpoint and the summary
+    assert (again, resumed.state.unit) == ("diverged", 6)
+    assert toy_records(tmp_path) == records

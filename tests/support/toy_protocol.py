@@ -77,6 +77,7 @@ def toy_run(
     scorer: Scorer | None = None,
     evaluator: Callable[[Progress], Evaluator] | None = None,
     more_phases: Callable[[Progress], list[Phase]] = lambda _: [],
+    log_every: int = 3,
     stop_after: int | None = None,
     checkpoint_every: float = 1e9,
 ) -> tuple[str, Progress]:
@@ -96,7 +97,7 @@ def toy_run(
             evaluator=own,
             progress=progress,
             unit_name="step",
-            log_every=3,
+            log_every=log_every,
         )
         phases = [training, *more_phases(progress)]
         return run_phases(progress, phases, checkpoint_every=checkpoint_every), progress

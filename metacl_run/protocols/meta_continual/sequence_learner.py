@@ -60,7 +60,7 @@ class SequenceLearner:
     def learn_shuffled(
         self, sequences: PreparedSequences, orders: Sequence[int], length: int, rate: float, epochs: int
     ) -> Tensor:
-        """Learns the first `length` concepts with their examples shuffled, and returns the held-out score [O] after `epochs`: an
+        """Learns the first `length` concepts, examples shuffled, and returns the held-out score [O] after some epochs: an
         upper bound for a learner that never goes back."""
         scores: Tensor = self._shared_out(orders, lambda own: self._learn_shuffled(sequences, own, length, rate, epochs))
         return scores
