@@ -21,7 +21,7 @@ from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.progress import Progress
 
 
-class MetaTest(Phase):
+class MetaTestPhase(Phase):
     """Chooses the rate, learns the reported sequences, and in the end fills the accuracy matrix.
 
     The results so far are in `TrainState.results["meta_test"]`, the conclusion in `results["content"]`.

@@ -36,7 +36,7 @@ from metacl_run.data.streams.validation import ValidationConcepts
 from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import EvalSplit, Protocol
 from metacl_run.protocols.loop import run_phases
-from metacl_run.protocols.meta_continual.meta_test import MetaTest, segment_sizes
+from metacl_run.protocols.meta_continual.meta_test import MetaTestPhase, segment_sizes
 from metacl_run.protocols.meta_continual.meta_test_plan import MetaTestPlan
 from metacl_run.protocols.meta_continual.probes import ProbeEvaluator
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
@@ -201,7 +201,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptData, ConceptPool]):
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
-            meta_test = MetaTest(self._plan(algo), setup, progress, context.gpu.memory_bytes)
+            meta_test = MetaTestPhase(self._plan(algo), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
         names = [self._segment_names(data.objective) for _ in context.seeds]
