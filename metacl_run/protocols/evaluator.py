@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from metacl_run.protocols.evaluation_rows import EvaluationRows
-from metacl_run.protocols.insight import Insight
+from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.score_history import ScoreHistory
 from metacl_run.protocols.scorer import Evaluation, Scorer
@@ -52,7 +52,7 @@ class MatrixEvaluator(Evaluator):
     scorer: Scorer
     rows: EvaluationRows
     eval_every: int
-    insight: Insight | None = None
+    insight: InsightRecorder | None = None
 
     def begin(self) -> None:
         if not self.progress.state.evaluations:

@@ -66,7 +66,7 @@ def compared_tasks(num_tasks: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Insight:
+class InsightRecorder:
     """Records the inside of a learner after evaluations.
 
     Attributes:

@@ -17,7 +17,7 @@ from metacl_run.protocols.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Phase):
+class TrainingPhase(Phase):
     """Trains through all tasks.
 
     Attributes:

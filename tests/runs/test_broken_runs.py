@@ -19,7 +19,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
 from metacl_run.kernels import build
-from metacl_run.protocols.training import Training
+from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.store import _digest
 from tests.support.runs import assert_same_run, stop_after
@@ -209,13 +209,13 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_directory_that_is_removed_meanwhile(small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> None:
-    built, original = small(), Training.after_step
+    built, original = small(), TrainingPhase.after_step
 
     def remove(self: Any) -> None:
         shutil.rmtree(built.directory)
         original(self)
 
-    monkeypatch.setattr(Training, "after_step", remove)
+    monkeypatch.setattr(TrainingPhase, "after_step", remove)
     with pytest.raises(StorageError, match="somebody removed this folder while it was written to"):
         run(built)
 

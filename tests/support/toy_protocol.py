@@ -19,7 +19,7 @@ from metacl_run.protocols.resume import start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.scorer import Evaluation, Scorer
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.training import Training
+from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.scoring.scores import MSE, Score
 from metacl_run.storage.store import RunStore
@@ -92,7 +92,7 @@ def toy_run(
             )
         else:
             own = evaluator(progress)
-        training = Training(
+        training = TrainingPhase(
             trainer=trainer or Halving(),
             evaluator=own,
             progress=progress,

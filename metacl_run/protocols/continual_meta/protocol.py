@@ -29,14 +29,14 @@ from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
-from metacl_run.protocols.insight import Insight
+from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_or_resume
 from metacl_run.protocols.run_context import RunContext
-from metacl_run.protocols.training import Training
+from metacl_run.protocols.training import TrainingPhase
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 Context: TypeAlias = RunContext[EpisodeLearner, FewShotData, FewShotStream]
@@ -146,9 +146,9 @@ class ContinualMeta(Protocol[EpisodeLearner, FewShotData, FewShotStream]):
                 scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),
                 rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
                 eval_every=self.eval_every,
-                insight=Insight(FewShotSubject(setup, engines.train), progress),
+                insight=InsightRecorder(FewShotSubject(setup, engines.train), progress),
             )
-            training = Training(
+            training = TrainingPhase(
                 trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),
                 evaluator=evaluator,
                 progress=progress,

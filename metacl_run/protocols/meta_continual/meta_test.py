@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.base import Half
 from metacl_run.protocols.loop import Phase
-from metacl_run.protocols.meta_continual.meta_test_plan import STAGES, TEXTS, MetaTestPlan, Part
+from metacl_run.protocols.meta_continual.meta_test_plan import STAGES, TEXTS, MetaTestPart, MetaTestPlan
 from metacl_run.protocols.meta_continual.meta_test_results import MetaTestResults
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
 from metacl_run.protocols.meta_continual.representation import describe, gate_activity
@@ -86,16 +86,16 @@ class MetaTestPhase(Phase):
             self._sequences = (half, replicate), prepared
         return self._sequences[1]
 
-    def _select(self, part: Part) -> torch.Tensor:
+    def _select(self, part: MetaTestPart) -> torch.Tensor:
         sequences = self._prepared("meta_train", part.replicate)
         scores = self._learner.learn(sequences, part.orders, self._plan.rates, self._plan.schedule)
         return self._results.at_points(scores.held_out)
 
-    def _test(self, part: Part) -> tuple[torch.Tensor, ...]:
+    def _test(self, part: MetaTestPart) -> tuple[torch.Tensor, ...]:
         sequences, rates = self._prepared("meta_test", part.replicate), self._results.rates_of_test(part.replicate)
         return tuple(self._learner.learn(sequences, part.orders, rates, [0, *self._plan.schedule]))
 
-    def _joint(self, part: Part) -> torch.Tensor:
+    def _joint(self, part: MetaTestPart) -> torch.Tensor:
         length, rate = self._plan.schedule[part.segment], self._results.chosen(part.replicate)[part.segment]
         sequences = self._prepared("meta_test", part.replicate)
         return self._learner.learn_shuffled(sequences, part.orders, length, rate, self._plan.joint_epochs)

@@ -19,7 +19,7 @@ TEXTS: dict[Stage, str] = {
 """The stages in words, for the terminal."""
 
 
-class Part(NamedTuple):
+class MetaTestPart(NamedTuple):
     """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
 
     stage: Stage
@@ -53,13 +53,13 @@ class MetaTestPlan:
         """Concepts of the longest sequence."""
         return self.schedule[-1]
 
-    def parts(self, replicates: int, orders_at_once: int) -> list[Part]:
+    def parts(self, replicates: int, orders_at_once: int) -> list[MetaTestPart]:
         """Every part, in order; a run can stop between two."""
 
-        def chunks(stage: Stage, orders: int) -> list[Part]:
+        def chunks(stage: Stage, orders: int) -> list[MetaTestPart]:
             ranges = [range(first, min(first + orders_at_once, orders)) for first in range(0, orders, orders_at_once)]
-            return [Part(stage, replicate, chunk, 0) for replicate in range(replicates) for chunk in ranges]
+            return [MetaTestPart(stage, replicate, chunk, 0) for replicate in range(replicates) for chunk in ranges]
 
         segments = range(len(self.schedule) if self.joint_epochs else 0)
-        joint = [Part("joint", replicate, range(self.orders), s) for replicate in range(replicates) for s in segments]
+        joint = [MetaTestPart("joint", replicate, range(self.orders), s) for replicate in range(replicates) for s in segments]
         return chunks("select", self.selection_orders if self.chosen_on == "train" else 0) + chunks("test", self.orders) + joint

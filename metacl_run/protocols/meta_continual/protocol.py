@@ -46,7 +46,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_or_resume
 from metacl_run.protocols.run_context import RunContext
-from metacl_run.protocols.training import Training
+from metacl_run.protocols.training import TrainingPhase
 from metacl_run.scoring.matrix_metrics import NO_PROBES
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
@@ -194,7 +194,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptData, ConceptPool]):
                 rate=algo.inner_lr if isinstance(algo, SgdLearner) else 0.0,
                 eval_every=self.eval_every,
             )
-            training = Training(
+            training = TrainingPhase(
                 trainer=TrajectoryTrainer(setup, updates, places),
                 evaluator=probes,
                 progress=progress,

@@ -19,7 +19,7 @@ from metacl_run.models.base import Model, Network, initial_params
 from metacl_run.protocols.base import EvalSplit, Protocol
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
-from metacl_run.protocols.insight import Insight
+from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.online.insight_subject import StreamSubject
 from metacl_run.protocols.online.scorer import StreamScorer
@@ -30,7 +30,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.resume import same_kernels, start_or_resume
 from metacl_run.protocols.run_context import RunContext
-from metacl_run.protocols.training import Training
+from metacl_run.protocols.training import TrainingPhase
 
 Context: TypeAlias = RunContext[StreamLearner, SampleData, SampleStream]
 
@@ -133,11 +133,11 @@ class Online(Protocol[StreamLearner, SampleData, SampleStream]):
             scorer=StreamScorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            insight=Insight(StreamSubject(setup, self.eval_split), progress),
+            insight=InsightRecorder(StreamSubject(setup, self.eval_split), progress),
         )
         chance = _chance(stream, context.data.count_outputs())
         with same_kernels(state, setup.device):
-            training = Training(
+            training = TrainingPhase(
                 trainer=StreamTrainer(setup),
                 evaluator=evaluator,
                 progress=progress,
