@@ -12,7 +12,9 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
 from metacl_run.finished_run import draw, show, warn_of_another_environment
 from metacl_run.listeners.console import Console
-from metacl_run.protocols.base import Evaluations, Outcome, Run
+from metacl_run.protocols.protocol_result import ProtocolResult
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.score_history import Evaluations
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
 from metacl_run.runtime.ranks import ALONE, Ranks
@@ -73,7 +75,7 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        return EXIT[experiment.protocol.run(_run(experiment, SilentStore(), [], stream, ranks, stopped)).status]
+        return EXIT[experiment.protocol.run(_context(experiment, SilentStore(), [], stream, ranks, stopped)).status]
 
 
 def _load(experiment: Experiment, ranks: Ranks) -> Any:
@@ -101,19 +103,19 @@ def _compute(
     with stop_on_signal(console.heard) as stopped:
         try:
             with console, ranks.together(), _faults_logged():
-                outcome = experiment.protocol.run(_run(experiment, store, [console, *loggers], stream, ranks, stopped))
+                result = experiment.protocol.run(_context(experiment, store, [console, *loggers], stream, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
         except Exception as error:
             _failed(store, head, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
             raise
-        if outcome.status == "completed":
+        if result.status == "completed":
             store.drop_previous_checkpoint()
         with _faults_logged():
-            computed = {"environment": {**environment, "kernels": outcome.kernels}}
-            _close(store, {**head, **_results(experiment, outcome), **computed})
-    return EXIT[outcome.status]
+            computed = {"environment": {**environment, "kernels": result.kernels}}
+            _close(store, {**head, **_results(experiment, result), **computed})
+    return EXIT[result.status]
 
 
 def _is_shown(experiment: Experiment, known: dict[str, Any] | None) -> bool:
@@ -149,15 +151,15 @@ def _faults_logged() -> Iterator[None]:
         raise
 
 
-def _run(
+def _context(
     experiment: Experiment,
     store: RunStore | SilentStore,
     listeners: Sequence[Listener],
     stream: Any,
     ranks: Ranks,
     stopped: Callable[[], bool],
-) -> Run:
-    """What the protocol is given. A listener hears of the run, and of its end, once it has started."""
+) -> RunContext[Any, Any, Any]:
+    """The context of the run. A listener hears of the run, and of its end, once it has started."""
 
     def started(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
         if isinstance(store, SilentStore):
@@ -175,7 +177,7 @@ def _run(
             task_names=task_names,
             units_per_task=units_per_task,
             unit_name=experiment.protocol.unit_name,
-            score=experiment.protocol.objective(experiment.data).score_name,
+            score=experiment.data.score.score_name,
             chance=chance,
             config=experiment.resolved,
             first_unit=first_unit,
@@ -185,7 +187,7 @@ def _run(
             listener.started(info)
             store.listeners.append(listener)
 
-    return Run(
+    return RunContext(
         algo=experiment.algo,
         model=experiment.model,
         data=experiment.data,
@@ -211,47 +213,47 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "protocol_kind": experiment.protocol.kind,
         "seeds": experiment.seeds,
         "eval_split": experiment.protocol.eval_split,
-        "score": experiment.protocol.objective(experiment.data).score_name,
+        "score": experiment.data.score.score_name,
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
     }
 
 
-def _results(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
-    seconds = outcome.train_s + outcome.evaluate_s + outcome.insight_s
-    objective = experiment.protocol.objective(experiment.data)
+def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
+    seconds = result.train_s + result.evaluate_s + result.insight_s
+    objective = experiment.data.score
 
     def summarise(found: Evaluations) -> dict[str, dict[str, Any]]:
-        probes = found.probes, outcome.probe_tasks
-        return matrix_metrics.summarise(found.matrix, *probes, objective, outcome.sizes, outcome.forward_transfer)
+        probes = found.probes, result.probe_tasks
+        return matrix_metrics.summarise(found.matrix, *probes, objective, result.sizes, result.forward_transfer)
 
-    reached = summarise(outcome.evaluations)
-    reached |= {name: spread(values, possible_values(name, objective)) for name, values in outcome.also.items()}
-    half_widths = {"evaluation_half_width": outcome.evaluations.half_width.tolist()}
-    if outcome.transductive is not None:
-        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in summarise(outcome.transductive).items()}
-        half_widths[f"{TRANSDUCTIVE}half_width"] = outcome.transductive.half_width.tolist()
+    reached = summarise(result.evaluations)
+    reached |= {name: spread(values, possible_values(name, objective)) for name, values in result.extra_metrics.items()}
+    half_widths = {"evaluation_half_width": result.evaluations.half_width.tolist()}
+    if result.transductive is not None:
+        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in summarise(result.transductive).items()}
+        half_widths[f"{TRANSDUCTIVE}half_width"] = result.transductive.half_width.tolist()
     return {
-        "status": outcome.status,
+        "status": result.status,
         "metrics": reached,
         "timing": {
             "wall_s": seconds,
-            "train_s": outcome.train_s,
-            "evaluate_s": outcome.evaluate_s,
-            "insight_s": outcome.insight_s,
-            "units": outcome.units,
-            "units_per_s": outcome.units / outcome.train_s if outcome.train_s else None,
+            "train_s": result.train_s,
+            "evaluate_s": result.evaluate_s,
+            "insight_s": result.insight_s,
+            "units": result.units,
+            "units_per_s": result.units / result.train_s if result.train_s else None,
         },
         "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
-        "memory_forecast": outcome.forecast,
-        "task_names": outcome.task_names,
-        "units_per_task": outcome.units_per_task,
+        "memory_forecast": result.forecast,
+        "task_names": result.task_names,
+        "units_per_task": result.units_per_task,
         "unit_name": experiment.protocol.unit_name,
-        "chance": outcome.chance,
-        "forward_transfer": outcome.forward_transfer,
+        "chance": result.chance,
+        "forward_transfer": result.forward_transfer,
         **half_widths,
-        "warnings": outcome.warnings,
-        "error": outcome.error,
-        **outcome.details,
+        "warnings": result.warnings,
+        "error": result.error,
+        **result.details,
     }

@@ -184,23 +184,37 @@ def pool_of(shape: tuple[int, ...]) -> Any:
 
 def our_test_job() -> Callable[[], float]:
     """Seconds for each step of each sequence, features, learning and the test at the end together."""
+    from metacl_run.protocols.meta_continual.sequence_learner import SequenceLearner
+
     from metacl_run.inner.engine import Engine
-    from metacl_run.protocols.meta_continual.meta_test import MetaTest
+    from metacl_run.inner.shards import WHOLE
+    from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
+    from metacl_run.protocols.meta_continual.setup import SequenceSetup
     from metacl_run.runtime.process_memory import keep_freed_memory
 
     keep_freed_memory()
     algo, network, params, shape = components("oml", [], torch.float32)
-    counts: Any = {"meta_train": 0, "meta_test": POOL}
-    sizes: dict[str, Any] = {"learned": 15, "held_out": 5, "outputs": OUTPUTS}
-    where: dict[str, Any] = {"device": torch.device("cpu"), "dtype": torch.float32}
-    calls = 0
+    setup = SequenceSetup(
+        algo=algo,
+        pool=pool_of(shape),
+        network=network,
+        initial_params=[params],
+        fresh_width=algo.fresh_width(network, params),
+        seeds=[0],
+        counts={"meta_train": 0, "meta_test": POOL},
+        learned=15,
+        held_out=5,
+        train_engine=Engine(kind="vmap"),
+        test_engine=Engine(kind="vmap"),
+        shards=WHOLE,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+    )
 
     def unit() -> float:
-        nonlocal calls
-        calls += 1
-        test = MetaTest(algo, network, pool_of(shape), Engine(kind="vmap"), counts=counts, **sizes, **where)
         begun = time.perf_counter()
-        test.run({"params": params}, "meta_test", 0, range(ORDERS), torch.tensor(RATES), [CLASSES], of=range(ORDERS), key=calls)
+        sequences = PreparedSequences(setup, {"params": params}, "meta_test", 0, orders=ORDERS, length=CLASSES)
+        SequenceLearner(setup).learn(sequences, range(ORDERS), RATES, [CLASSES])
         return (time.perf_counter() - begun) / (ORDERS * len(RATES) * CLASSES * 15)
 
     return unit

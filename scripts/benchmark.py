@@ -131,7 +131,7 @@ def our_overrides(problem: Problem, device: torch.device) -> list[str]:
 
 
 def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
-    """The step as `protocols/continual_meta.py` takes it: the shipped config, the forecast's chunk, one replicate."""
+    """The step as protocol `continual_meta` takes it: the shipped config, the forecast's chunk, one replicate."""
     from metacl_run.config.compose import compose_job
     from metacl_run.config.load import load
     from metacl_run.core.types import Episode
@@ -269,61 +269,58 @@ def commands_job(overrides: list[str], seed_lists: list[list[int]], threads: int
     return Job(lambda: timed(work, torch.device("cpu")))
 
 
-def online_loop(overrides: list[str], seeds: list[int], root: str | None, threads: int) -> Any:
-    """The program's own loop over the stream, loaded and ready to step; nothing is written."""
+def online_setup(overrides: list[str], seeds: list[int], root: str | None, threads: int) -> Any:
+    """The program's own learner and stream, loaded; nothing is written."""
     from metacl_run.config.compose import compose_job
     from metacl_run.config.load import load
-    from metacl_run.protocols.base import Run
-    from metacl_run.protocols.online import StreamLoop
-    from metacl_run.protocols.train_state import Position
+    from metacl_run.protocols.online.setup import StreamSetup
+    from metacl_run.protocols.run_context import RunContext
     from metacl_run.runtime.process_memory import keep_freed_memory
     from metacl_run.runtime.ranks import ALONE
-    from metacl_run.storage.store import RunStore
+    from metacl_run.storage.silent_store import SilentStore
 
     keep_freed_memory()
     data = ["data=rotated_digits"] if root is None else ["data=rotated_mnist", f"data.root={root}"]
     experiment = load(*compose_job([*overrides, *data, "gpu=cpu", f"gpu.threads={threads}", f"seeds={seeds}"]))
     parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
-    store = RunStore(Path(tempfile.gettempdir(), "benchmark-nothing-is-written"))
-    asked = {"stop_requested": lambda: False, "started": lambda *_: None}
+    calls = {"stop_requested": lambda: False, "started": lambda *_: None}
     stream = experiment.protocol.load(experiment.data, experiment.seeds)
-    loop = StreamLoop(experiment.protocol, Run(**parts, stream=stream, store=store, ranks=ALONE, **asked))
-    states = loop.fresh_states()
-    stacked = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *states)
-    loop.position = Position(state=stacked, matrix=torch.zeros(1))
-    loop.prepare()
-    return loop
+    return StreamSetup.of(RunContext(**parts, stream=stream, store=SilentStore(), ranks=ALONE, **calls))
 
 
 def our_online_job(task: dict[str, Any]) -> Job:
-    """The next observations of the stream; the memory is full before the first is timed."""
-    loop, at = online_loop(ONLINE[task["argument"]], SEEDS, task["root"], task["threads"]), 0
+    """The next observations of the stream; the replay buffer is full before the first is timed."""
+    from metacl_run.protocols.online.trainer import StreamTrainer
 
-    def some(count: int) -> None:
-        nonlocal at
+    setup, at = online_setup(ONLINE[task["argument"]], SEEDS, task["root"], task["threads"]), 0
+    trainer, total = StreamTrainer(setup), setup.num_tasks * setup.units_per_task
+    learner = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *setup.initial_learners())
+
+    def observe(count: int) -> None:
+        nonlocal at, learner
         for _ in range(count):
-            loop.step(at % loop.total)
+            learner, _ = trainer.step(learner, at % total)
             at += 1
 
-    some(-(-loop.algo.memory // loop.algo.batch_size))
-    return Job(lambda: timed(lambda: some(task["updates"]), loop.device) / task["updates"])
+    observe(-(-setup.algo.memory // setup.algo.batch_size))
+    return Job(lambda: timed(lambda: observe(task["updates"]), setup.device) / task["updates"])
 
 
 def peer_online_job(task: dict[str, Any]) -> Job:
     import numpy as np
 
-    loop = online_loop(ONLINE[task["argument"]], [0], task["root"], task["threads"])
-    samples = loop.stream.gather(0, np.arange(loop.stream.samples_per_task * 2))
-    peer = OnlineLoop(samples.x.flatten(1), samples.y, asdict(loop.algo), seed=0)
+    setup = online_setup(ONLINE[task["argument"]], [0], task["root"], task["threads"])
+    samples = setup.stream.gather(0, np.arange(setup.stream.samples_per_task * 2))
+    peer = OnlineLoop(samples.x.flatten(1), samples.y, asdict(setup.algo), seed=0)
     step = getattr(peer, task["argument"])
-    while len(peer.memory) < loop.algo.memory:
+    while len(peer.memory) < setup.algo.memory:
         peer.remember(*peer.next_batch())
 
-    def some() -> None:
+    def observe() -> None:
         for _ in range(task["updates"]):
             step()
 
-    return Job(lambda: timed(some, torch.device("cpu")) / task["updates"])
+    return Job(lambda: timed(observe, torch.device("cpu")) / task["updates"])
 
 
 def work_in_a_process(task: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import load
-from metacl_run.protocols.base import Run
+from metacl_run.protocols.run_context import RunContext
 from metacl_run.runtime.process_memory import keep_freed_memory
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.scoring import matrix_metrics
@@ -91,8 +91,8 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
     keep_freed_memory()
     experiment.gpu.apply(0)
     began = time.process_time()
-    outcome = experiment.protocol.run(
-        Run(
+    result = experiment.protocol.run(
+        RunContext(
             algo=experiment.algo,
             model=experiment.model,
             data=experiment.data,
@@ -106,17 +106,17 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
             started=lambda *_: None,
         )
     )
-    objective = experiment.protocol.objective(experiment.data)
-    found = matrix_metrics.summarise(outcome.evaluations.matrix, objective=objective, sizes=outcome.sizes)
+    objective = experiment.data.score
+    found = matrix_metrics.summarise(result.evaluations.matrix, objective=objective, sizes=result.sizes)
     last = found.get(objective.score_name, {"mean": float("nan"), "values": []})
     learning = found.get(f"learning_{objective.score_name}", {"mean": float("nan")})
     return {
         "score": objective.score_name,
-        "status": outcome.status,
+        "status": result.status,
         "mean": last["mean"],
         "values": last["values"],
         "learning": learning["mean"],
-        "before": float(np.mean(outcome.evaluations.matrix[:, 0])),
+        "before": float(np.mean(result.evaluations.matrix[:, 0])),
         "cpu_s": round(time.process_time() - began, 1),
     }
 

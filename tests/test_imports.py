@@ -21,7 +21,8 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"config", "core", "experiment", "metacl_run", "reproduction", "runtime.ranks", "sweeps"},
     "experiment": {
-        *("config.load", "core", "finished_run", "listeners.console", "protocols.base", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
+        *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
     # many runs
@@ -46,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "algorithms": {"core", "inner", "models.base", "models.split_network", "scoring.objectives"},
     "inner": {"core", "kernels", "models.base", "models.split_network", "scoring.objectives"},
     "models": {"core", "kernels", "scoring.objectives"},
-    "data": {"core", "kernels.build", "scoring.objectives"},
+    "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores"},
     "kernels": set(),
     # what a run leaves, and how it is shown
     "listeners": {"core", "reporting.terminal", "scoring", "storage"},

@@ -123,8 +123,8 @@ class Samples(NamedTuple):
         return Samples(*(torch.cat(parts, axis) for parts in zip(self, others, strict=True)))
 
     def cast(self, dtype: torch.dtype) -> Samples:
-        """Returns the samples with inputs of this floating-point type."""
-        return self._replace(x=self.x.to(dtype))
+        """Returns the samples with inputs and targets of this floating-point type; whole numbers stay what they are."""
+        return self.map(lambda part: part.to(dtype) if part.is_floating_point() else part)
 
 
 class WeightedSamples(NamedTuple):

@@ -1,4 +1,4 @@
-"""Which tasks are evaluated when: everything after every task costs T * T evaluations, which a long stream cannot afford.
+"""Which tasks are evaluated when: evaluating every task after every task costs T * T evaluations, too many in a long stream.
 
 Shapes: T tasks.
 """
@@ -13,13 +13,13 @@ Future = Literal["all", "next", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class EvaluationRows:
     """The plan of a run's evaluations.
 
     Every task is evaluated right after it was learned and at the end of the run, and all are before any learning.
 
     Attributes:
-        every: after every so many tasks, and after the last, all tasks learned so far are evaluated; 0: after 1, 2, 5, 10, 20,
+        every: all tasks learned so far are evaluated after every so many tasks, and after the last; 0: after 1, 2, 5, 10, 20,
             50, 100 ... tasks.
         future: which of the tasks to come are evaluated as well.
     """
@@ -27,8 +27,8 @@ class Rows:
     every: int = 1
     future: Future = "all"
 
-    def has(self, learned: int, num_tasks: int) -> bool:
-        """Whether all tasks learned so far are evaluated when so many are."""
+    def is_whole(self, learned: int, num_tasks: int) -> bool:
+        """Whether all tasks learned so far are evaluated after so many."""
         if learned in (0, num_tasks):
             return True
         if self.every:
@@ -39,14 +39,11 @@ class Rows:
         """The tasks, from 0, that are evaluated when so many have been learned."""
         if learned == 0:
             return range(num_tasks)
-        if self.has(learned, num_tasks):
+        if self.is_whole(learned, num_tasks):
             return self.within(learned - 1, num_tasks)
         return range(learned - 1, min(learned + (self.future != "none"), num_tasks))
 
     def within(self, task: int, num_tasks: int) -> range:
-        """The tasks that a probe looks at while `task`, from 0, is learned."""
+        """The tasks that a probe evaluates while `task`, from 0, is learned."""
         further = {"all": num_tasks, "next": 1, "none": 0}[self.future]
         return range(min(task + 1 + further, num_tasks))
-
-
-EVERYTHING = Rows()

@@ -1,8 +1,8 @@
-"""What a run with `insight=light` or `full` records beside its evaluations: one look at a learner, whatever the protocol.
+"""The records of a run with `insight=light` or `full` about the inside of its learner, the same under every protocol.
 
     rates       at every evaluation, of a method that learns them: per layer mean, median and 10% and 90% quantiles
     alignment   after each task: cosines between the gradients of all tasks at the current parameters
-    drift       after each task, `full` only: linear CKA of each learned task's features, layer by layer, with what they were
+    drift       after each task, `full` only: linear CKA, layer by layer, of each learned task's features with the same
                 right after that task was learned
 
 Shapes: R replicates, T tasks, K compared tasks.
@@ -10,21 +10,24 @@ Shapes: R replicates, T tasks, K compared tasks.
 
 from __future__ import annotations
 
+import abc
+import time
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.types import Params
-from metacl_run.protocols.base import Insight
+from metacl_run.core.types import Params, Pytree
+from metacl_run.protocols.progress import Progress
 from metacl_run.scoring.diagnostics import gradient_alignment, linear_cka, rates_by_layer
 
 MOST_TASKS = 30
-"""Of a longer stream so many tasks are compared, spread evenly: a comparison holds a gradient of each."""
+"""The largest number of tasks compared, spread evenly over a longer stream, since a comparison needs one gradient a task."""
 GRADIENT_SAMPLES = 128
-"""Training samples of a task that its gradient is taken on, always the same."""
+"""Training samples for the gradient of a task, always the same."""
 GRADIENT_EPISODES = 16
 FEATURE_SAMPLES = 256
 FEATURE_COLUMNS = 128
@@ -33,74 +36,98 @@ DIGITS = 4
 """Decimals in the records."""
 
 Features: TypeAlias = dict[int, list[dict[str, Tensor]]]
-"""By task: of each replicate, what `insight.features_by_layer` gave right after it was learned."""
+"""{task: [R]{layer: features}} right after the task was learned."""
 
 
-class Subject(Protocol):
-    """What a training loop shows of its learner."""
+class Subject(abc.ABC):
+    """The inside of a protocol's learner; `learner` is its state, leaves [R, ...]."""
 
-    gradients_on: str
-    """What gradients are taken on, for the reader of a figure."""
+    gradients_on: ClassVar[str]
+    """The data of the gradients, in words, for the reader of a figure."""
     features_on: str
+    """The data of the features, in words."""
 
-    def learned_rates(self) -> Params | None:
+    @abc.abstractmethod
+    def learned_rates(self, learner: Pytree) -> Params | None:
         """[R, ...] learned rates by parameter, or None."""
 
-    def gradient(self, replicate: int, task: int) -> Tensor:
-        """[P] of the objective on fixed training data of a task, at the current parameters."""
+    @abc.abstractmethod
+    def gradient(self, learner: Pytree, replicate: int, task: int) -> Tensor:
+        """[P] the gradient of the objective on fixed training data of a task, at the current parameters."""
 
-    def features(self, replicate: int, task: int) -> dict[str, Tensor]:
-        """What each layer hands on for fixed data of a task, as `insight.features_by_layer` gives it."""
+    @abc.abstractmethod
+    def features(self, learner: Pytree, replicate: int, task: int) -> dict[str, Tensor]:
+        """The outputs of each layer for fixed data of a task, as `diagnostics.features_by_layer` returns them."""
 
 
 def compared_tasks(num_tasks: int) -> list[int]:
-    """Which tasks are compared with each other: all, or `MOST_TASKS` spread evenly from the first to the last."""
-    return np.linspace(0, num_tasks - 1, min(num_tasks, MOST_TASKS)).round().astype(int).tolist()
+    """The tasks that are compared with each other: all, or `MOST_TASKS` spread evenly from the first to the last."""
+    return [int(task) for task in np.linspace(0, num_tasks - 1, min(num_tasks, MOST_TASKS)).round()]
 
 
-def look(
-    subject: Subject, level: Insight, *, ended: int | None, num_tasks: int, num_replicates: int, before: Features
-) -> dict[str, Any] | None:
-    """The content of an "insight" record, or None where there is nothing to say.
+@dataclass(frozen=True)
+class InsightRecorder:
+    """Records the inside of a learner after evaluations.
 
-    Args:
-        subject: the training loop.
-        level: as in the config.
-        ended: the task that has just ended; None: at a probe, or before any learning.
-        num_tasks, num_replicates: T, R.
-        before: the features kept so far; those of `ended` are added.
+    Attributes:
+        subject: the inside.
+        progress: of the run.
     """
-    if level == "none":
-        return None
-    seen: dict[str, Any] = {}
-    rates = subject.learned_rates()
-    if rates is not None:
-        seen["rates"] = rates_by_layer(rates)
-    if ended is not None:
-        tasks, replicates = compared_tasks(num_tasks), range(num_replicates)
+
+    subject: Subject
+    progress: Progress
+
+    def record(self, row: int | None) -> None:
+        """Writes an "insight" record after the evaluation of a row of the matrix, or of a probe (None), where there is
+        anything to write."""
+        if self.progress.context.insight == "none":
+            return
+        state, begun, content = self.progress.state, time.monotonic(), {}
+        rates = self.subject.learned_rates(state.learner)
+        if rates is not None:
+            content["rates"] = rates_by_layer(rates)
+        if row:
+            content |= self._after_task(row - 1)
+        if content:
+            state.insight_s += time.monotonic() - begun
+            self.progress.record("insight", row=row, **content)
+
+    def _after_task(self, task: int) -> dict[str, Any]:
+        """Alignment and drift when a task has just ended; stores its features for later comparisons."""
+        state, num_tasks = self.progress.state, self.progress.num_tasks
+        content: dict[str, Any] = {}
+        tasks = compared_tasks(num_tasks)
         if num_tasks > 1:
-            cosines = [_alignment(subject, replicate, tasks) for replicate in replicates]
-            seen["alignment"] = {"tasks": tasks, "on": subject.gradients_on, "cosine": cosines}
-        if level == "full":
-            if before:
-                drift = [[_drift(subject, replicate, task, before) for replicate in replicates] for task in before]
-                seen["drift"] = {"tasks": list(before), "on": subject.features_on, "cka": _by_layer(drift)}
-            if ended in tasks and ended < num_tasks - 1:  # nothing comes after the last
-                before[ended] = [subject.features(replicate, ended) for replicate in replicates]
-    return seen or None
+            cosines = [self._alignment(replicate, tasks) for replicate in self._replicates]
+            content["alignment"] = {"tasks": tasks, "on": self.subject.gradients_on, "cosine": cosines}
+        if self.progress.context.insight == "full":
+            if state.features:
+                drift = self._drift(state.features)
+                content["drift"] = {"tasks": list(state.features), "on": self.subject.features_on, "cka": drift}
+            if task in tasks and task < num_tasks - 1:  # nothing comes after the last
+                state.features[task] = [self._features(replicate, task) for replicate in self._replicates]
+        return content
 
+    @property
+    def _replicates(self) -> range:
+        return range(len(self.progress.context.seeds))
 
-def _alignment(subject: Subject, replicate: int, tasks: Sequence[int]) -> list[list[float]]:
-    cosines = gradient_alignment(torch.stack([subject.gradient(replicate, task) for task in tasks]))
-    return cosines.double().cpu().numpy().round(DIGITS).tolist()
+    def _features(self, replicate: int, task: int) -> dict[str, Tensor]:
+        return self.subject.features(self.progress.state.learner, replicate, task)
 
+    def _alignment(self, replicate: int, tasks: Sequence[int]) -> list[list[float]]:
+        """[K, K]."""
+        learner = self.progress.state.learner
+        cosines = gradient_alignment(torch.stack([self.subject.gradient(learner, replicate, task) for task in tasks]))
+        rounded: list[list[float]] = cosines.double().cpu().numpy().round(DIGITS).tolist()
+        return rounded
 
-def _drift(subject: Subject, replicate: int, task: int, before: Features) -> dict[str, float]:
-    now = subject.features(replicate, task)
-    return {layer: round(float(linear_cka(x, now[layer])), DIGITS) for layer, x in before[task][replicate].items()}
+    def _drift(self, before: Features) -> dict[str, list[list[float]]]:
+        """{layer: [R][tasks]} the CKA of each task's features with those before."""
+        by_task = [[self._similarity(r, task, before) for r in self._replicates] for task in before]
+        by_replicate = list(zip(*by_task, strict=True))
+        return {layer: [[task[layer] for task in tasks] for tasks in by_replicate] for layer in by_task[0][0]}
 
-
-def _by_layer(values: Sequence[Sequence[dict[str, float]]]) -> dict[str, list[list[float]]]:
-    """[tasks][R]{layer: value} -> {layer: [R][tasks]}."""
-    by_replicate = list(zip(*values, strict=True))
-    return {layer: [[task[layer] for task in tasks] for tasks in by_replicate] for layer in values[0][0]}
+    def _similarity(self, replicate: int, task: int, before: Features) -> dict[str, float]:
+        now = self._features(replicate, task)
+        return {layer: round(float(linear_cka(x, now[layer])), DIGITS) for layer, x in before[task][replicate].items()}

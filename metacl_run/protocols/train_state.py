@@ -1,6 +1,6 @@
-"""Where a run is: what a checkpoint holds, and whether what one holds belongs to this run.
+"""The state of a run: everything that changes during the run, and so the content of a checkpoint.
 
-Shapes: R replicates, T tasks.
+Shapes: R replicates, T tasks, P evaluations.
 """
 
 from __future__ import annotations
@@ -14,110 +14,129 @@ from torch import Tensor
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
 from metacl_run.core.types import Pytree
+from metacl_run.protocols.score_history import ScoreHistory
 
 
 @dataclass(kw_only=True)
-class Position:
-    """Where a run is.
+class TrainState:
+    """The state of a run.
 
     Attributes:
-        state: the learner's state, leaves [R, ...].
-        matrix: [R, T + 1, T] scores, NaN where not reached; row 0 is before any learning.
+        learner: the learner's state, leaves [R, ...].
+        scores: the accuracy matrix and the probes.
+        transductive: the same with all queries of an episode together; None where there were no such evaluations.
         unit: units of work done.
-        bytes: length of metrics.jsonl.
-        sums, summed: training metrics since the last record, and of how many units.
-        evaluations: how many there have been.
-        probes, probe_tasks: [P, R, T] scores of every evaluation on what probes look at, NaN where a task was not evaluated,
-            and [P] the task being learned at each; empty where there are none within tasks, since `matrix` has the others.
-        half_width: [R, T] 95% half-widths of the last evaluation, NaN where a task was not evaluated.
-        transductive: of the evaluations with all queries of an episode together, "matrix", "probes" and "half_width" as above;
-            empty where there were none.
+        record_bytes: length of metrics.jsonl.
+        metric_sums, units_summed: training metrics [R] since the last record, summed, and over how many units.
+        evaluations: number of evaluations so far.
+        probe_tasks: [P] the task being learned at each probe.
         train_s, evaluate_s, insight_s: seconds spent.
-        features: of the tasks learned, as `protocols/insight.py` keeps them.
-        settled: what was decided at the first start and must not change after: sizes of chunks.
-        kernels: the compiled kernels that the run was begun with (`kernels.build.name`); "" where that was not noted.
+        features: layer outputs for each task right after it was learned, which `insight.py` compares.
+        fixed_choices: chosen at the first start; a resumed run reuses them.
+        results: the results so far of phases after training, by name.
+        kernels: the compiled kernels that the run was begun with (`kernels.build.name`); "" before the first unit.
         error: why the run diverged.
         warnings: what the user should know about the numbers.
     """
 
-    state: Pytree
-    matrix: Tensor
+    learner: Pytree
+    scores: ScoreHistory
+    transductive: ScoreHistory | None = None
     unit: int = 0
-    bytes: int = 0
-    sums: dict[str, Tensor] | None = None
-    summed: int = 0
+    record_bytes: int = 0
+    metric_sums: dict[str, Tensor] | None = None
+    units_summed: int = 0
     evaluations: int = 0
-    probes: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     probe_tasks: list[int] = field(default_factory=list)
-    half_width: Tensor | None = None
-    transductive: dict[str, Any] = field(default_factory=dict)
     train_s: float = 0.0
     evaluate_s: float = 0.0
     insight_s: float = 0.0
     features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
-    settled: dict[str, Any] = field(default_factory=dict)
+    fixed_choices: dict[str, Any] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     kernels: str = ""
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
 
-    def to(self, device: torch.device) -> Position:
-        """The same with state and sums on `device`; the matrix stays where it is."""
+    def to(self, device: torch.device) -> TrainState:
+        """The same with learner and metrics on `device`; scores stay on the CPU."""
         moved = {
             name: tree_map(lambda leaf: leaf.to(device), getattr(self, name))
-            for name in ("state", "sums")
+            for name in ("learner", "metric_sums")
             if getattr(self, name) is not None
         }
-        return Position(**{**vars(self), **moved})
+        return TrainState(**{**vars(self), **moved})
+
+    def content(self) -> dict[str, Any]:
+        """The state as a checkpoint holds it: nested dicts, lists, tensors and builtins."""
+        transductive = None if self.transductive is None else vars(self.transductive)
+        return {**vars(self), "scores": vars(self.scores), "transductive": transductive}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> TrainState:
+        """The inverse of `content`."""
+        transductive = content["transductive"] and ScoreHistory(**content["transductive"])
+        return cls(**{**content, "scores": ScoreHistory(**content["scores"]), "transductive": transductive})
 
     def check(self, content: Any) -> None:
-        """Makes sure that a checkpoint holds a position of the run of which this one is the start.
+        """Checks that a checkpoint belongs to the run of which this state is the start.
 
         Raises:
             ValueError: what does not belong to it.
         """
         if not isinstance(content, dict):
-            raise ValueError("it holds no position of a run")
-        names = {each.name for each in dataclasses.fields(Position)}
-        wrong = sorted(map(str, (names - {"kernels"} - content.keys()) | (content.keys() - names)))
-        wrong = wrong or [name for name, kinds in KINDS.items() if name in content and not _is(content[name], kinds)]
+            raise ValueError("it holds no state of a run")
+        names = {field.name for field in dataclasses.fields(TrainState)}
+        wrong = sorted(map(str, names ^ content.keys()))
+        wrong = wrong or [name for name, types in TYPES.items() if not _has_type(content[name], types)]
         if wrong:
             raise ValueError(f"{wrong[0]} is missing, unknown or no such value as belongs there")
-        _check_tensors({"state": self.state, "matrix": self.matrix}, {name: content[name] for name in ("state", "matrix")})
-        replicates, shape = len(self.matrix), (len(self.matrix), self.matrix.shape[2])
-        if any(tuple(each.shape) != (replicates,) for each in (content["sums"] or {}).values()):
-            raise ValueError(f"its sums are not those of {replicates} replicates")
-        if content["transductive"].keys() not in (set(), {"matrix", "probes", "half_width"}):
-            raise ValueError("its transductive evaluations are not those of a run")
-        probes, half = content["probes"], content["half_width"]
-        if len(probes) != len(content["probe_tasks"]) or any(
-            values.shape[-2:] != shape for values in (probes, half) if values is not None and values.numel()
-        ):
-            raise ValueError(f"its probes are not those of {shape[0]} replicates and {shape[1]} tasks")
+        _check_same_tensors({"learner": self.learner}, {"learner": content["learner"]})
+        replicates, _, num_tasks = self.scores.matrix.shape
+        if any(tuple(total.shape) != (replicates,) for total in (content["metric_sums"] or {}).values()):
+            raise ValueError(f"its metric_sums are not those of {replicates} replicates")
+        for name in ("scores", "transductive"):
+            if content[name] is not None:
+                _check_scores(name, content[name], self.scores.matrix)
+        if len(content["scores"]["probes"]) != len(content["probe_tasks"]):
+            raise ValueError(f"its probes are not those of {replicates} replicates and {num_tasks} tasks")
 
 
 NUMBER, COUNT, NOTHING = (int, float), (int,), (type(None),)
-KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("unit", "bytes", "summed", "evaluations"), COUNT),
+TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("unit", "record_bytes", "units_summed", "evaluations"), COUNT),
     **dict.fromkeys(("train_s", "evaluate_s", "insight_s"), NUMBER),
     **dict.fromkeys(("probe_tasks", "warnings"), (list,)),
-    **dict.fromkeys(("features", "settled", "transductive"), (dict,)),
-    **dict.fromkeys(("matrix", "probes"), (Tensor,)),
-    "sums": (dict, *NOTHING),
-    "half_width": (Tensor, *NOTHING),
+    **dict.fromkeys(("scores", "features", "fixed_choices", "results"), (dict,)),
+    **dict.fromkeys(("transductive", "metric_sums"), (dict, *NOTHING)),
     "kernels": (str,),
     "error": (str, *NOTHING),
 }
-"""The types of a checkpoint's values, numbers being at least 0."""
+"""The types of a checkpoint's values; numbers are at least 0."""
 
 
-def _is(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, bool) or not isinstance(value, kinds):
+def _has_type(value: Any, types: tuple[type, ...]) -> bool:
+    if isinstance(value, bool) or not isinstance(value, types):
         return False
     return value >= 0 if isinstance(value, NUMBER) else True
 
 
-def _check_tensors(expected: Pytree, found: Pytree) -> None:
-    own, other = ({keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]} for tree in (expected, found))
+def _check_scores(name: str, content: dict[str, Any], matrix: Tensor) -> None:
+    """Raises ValueError for scores that are not those of a run with such a matrix."""
+    names = {field.name for field in dataclasses.fields(ScoreHistory)}
+    probes, half_width = content.get("probes"), content.get("half_width")
+    if content.keys() != names or not isinstance(probes, Tensor) or not isinstance(half_width, (Tensor, *NOTHING)):
+        raise ValueError(f"its {name} are not those of a run")
+    _check_same_tensors({"matrix": matrix}, {"matrix": content["matrix"]})
+    replicates, _, num_tasks = matrix.shape
+    for values in (probes, half_width):
+        if values is not None and values.numel() and values.shape[-2:] != (replicates, num_tasks):
+            raise ValueError(f"its {name} are not those of {replicates} replicates and {num_tasks} tasks")
+
+
+def _check_same_tensors(expected: Pytree, stored: Pytree) -> None:
+    """Raises ValueError unless both trees have tensors of the same names, shapes and dtypes."""
+    own, other = ({keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]} for tree in (expected, stored))
     if own.keys() != other.keys():
         raise ValueError(f"{min(own.keys() ^ other.keys())} is missing or unknown: it is the state of another learner")
     for path, leaf in own.items():

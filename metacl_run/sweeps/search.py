@@ -90,7 +90,7 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
         raise ConfigError(f"{SPLIT}: cannot be searched; a search never sees test data")
     fixed = [line for line in fixed if not line.lstrip("+").startswith(f"{SPLIT}=")] + [f"{SPLIT}=validation"]
     base = _checked_at_ends(fixed, dimensions, user_folder)
-    objective = base.protocol.objective(base.data)
+    objective = base.data.score
     score = objective.score_name
     metric = settings.metric or score
     kind = base.protocol.kind

@@ -17,7 +17,7 @@ from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
 from metacl_run.models.base import Network
 from metacl_run.models.layers import BatchNorm
-from metacl_run.protocols.continual_meta import each_alone
+from metacl_run.protocols.continual_meta.scorer import predict_one_by_one
 from tests.support.episodes import toy_episode
 
 COMMON = {
@@ -233,7 +233,7 @@ def test_a_query_asked_alone_does_not_see_the_others(algorithm: EpisodeLearner) 
         return algorithm.predict(network, state["meta"], fast, x)
 
     fewer = episode._replace(query_x=episode.query_x[:1], query_y=episode.query_y[:1])
-    alone = [each_alone(outputs, e)[0] for e in (episode, fewer)]
+    alone = [predict_one_by_one(outputs, e)[0] for e in (episode, fewer)]
     torch.testing.assert_close(alone[0], alone[1])
     together = [outputs(e.query_x)[0] for e in (episode, fewer)]
     assert not torch.allclose(together[0], together[1], rtol=1e-3)
@@ -243,7 +243,7 @@ def test_asking_alone_appends_each_query_to_the_support() -> None:
     episode = toy_episode()
     network, state = start(MAML)
     adapted = MAML.learn(network, state["meta"], {}, episode)
-    logits = each_alone(lambda x: MAML.predict(network, state["meta"], adapted, x), episode)
+    logits = predict_one_by_one(lambda x: MAML.predict(network, state["meta"], adapted, x), episode)
     for i, x in enumerate(episode.query_x):
         batch = torch.cat([episode.support_x, x[None]])
         module = Smooth(3).double()

@@ -10,18 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Samples
 from metacl_run.experiment import run
 from metacl_run.listeners.scalars import scalars
-from metacl_run.protocols import held_out
-from metacl_run.protocols.evaluation_rows import Rows
-from metacl_run.protocols.held_out import HeldOut
-from metacl_run.protocols.replay_schedule import Memory
+from metacl_run.protocols.evaluation_rows import EvaluationRows
 from metacl_run.reporting.sequence_tables import sentence, unmeasured
 from metacl_run.storage.read_run import load
 from metacl_run.storage.store import RunStore
@@ -31,7 +25,7 @@ from tests.support.settings import SMALL_STREAM
 
 def test_rows_come_every_so_many_tasks_or_further_and_further_apart() -> None:
     def found(every: int, tasks: int) -> list[int]:
-        return [learned for learned in range(tasks + 1) if Rows(every=every).has(learned, tasks)]
+        return [learned for learned in range(tasks + 1) if EvaluationRows(every=every).is_whole(learned, tasks)]
 
     assert found(1, 4) == [0, 1, 2, 3, 4]
     assert found(3, 10) == [0, 3, 6, 9, 10]
@@ -40,14 +34,14 @@ def test_rows_come_every_so_many_tasks_or_further_and_further_apart() -> None:
 
 
 def test_the_task_just_learned_is_evaluated_whatever_the_plan() -> None:
-    assert Rows().at_end(2, 5) == range(5)
-    assert Rows(future="none").at_end(2, 5) == range(2)
-    assert Rows(future="next").at_end(2, 5) == range(3)
-    assert Rows(every=4, future="none").at_end(2, 9) == range(1, 2)
-    assert Rows(every=4, future="next").at_end(2, 9) == range(1, 3)
-    assert Rows(every=4, future="none").at_end(9, 9) == range(9)
-    assert Rows(every=4, future="none").at_end(0, 9) == range(9)
-    assert Rows(future="next").within(8, 9) == range(9)
+    assert EvaluationRows().at_end(2, 5) == range(5)
+    assert EvaluationRows(future="none").at_end(2, 5) == range(2)
+    assert EvaluationRows(future="next").at_end(2, 5) == range(3)
+    assert EvaluationRows(every=4, future="none").at_end(2, 9) == range(1, 2)
+    assert EvaluationRows(every=4, future="next").at_end(2, 9) == range(1, 3)
+    assert EvaluationRows(every=4, future="none").at_end(9, 9) == range(9)
+    assert EvaluationRows(every=4, future="none").at_end(0, 9) == range(9)
+    assert EvaluationRows(future="next").within(8, 9) == range(9)
 
 
 # --------------------------------------------------------------------------------------------------------------- whole runs
@@ -168,55 +162,3 @@ def test_a_row_is_put_in_its_place(tmp_path: Path) -> None:
             assert (tmp_path / "accuracy_matrix.npy").stat().st_size == size
             np.testing.assert_array_equal(np.load(tmp_path / "accuracy_matrix.npy")[:, row], matrix[:, row])
     np.testing.assert_array_equal(np.load(tmp_path / "accuracy_matrix.npy"), matrix)
-
-
-# ---------------------------------------------------------------------------------------------- held-out samples, the memory
-
-
-class Stream:
-    """Two replicates that share their samples, or do not; task t has t % 3 + 2 of them."""
-
-    def __init__(self, shared: bool) -> None:
-        self.shared = shared
-
-    def test(self, task: int, limit: int | None) -> list[Samples]:
-        size = min(task % 3 + 2, limit or 100)
-
-        def one(replicate: int) -> Samples:
-            x = torch.arange(size, dtype=torch.float32)[:, None] + 10 * task + 100 * replicate
-            return Samples(x, (x[:, 0] % 3).long(), torch.full((size,), task))
-
-        return [one(0)] * 2 if self.shared else [one(0), one(1)]
-
-
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("kept", [0, 1e6])
-@pytest.mark.parametrize("tasks", [range(11), range(4), range(5, 6), range(3, 9)])
-def test_tasks_pass_together_and_are_counted_apart(
-    monkeypatch: pytest.MonkeyPatch, shared: bool, kept: float, tasks: range
-) -> None:
-    monkeypatch.setattr(held_out, "AT_ONCE", 6)
-    monkeypatch.setattr(held_out, "KEPT_BYTES", kept)
-    stream, largest = Stream(shared), []
-
-    def guess(replicate: int, x: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
-        largest.append(len(x))
-        return ((x[:, 0] + replicate) % 2).long()
-
-    tested = HeldOut(stream, 11, None, torch.float64)  # type: ignore[arg-type]
-    for _ in range(2):
-        right, sizes = tested.count(tasks, guess)
-        for replicate in range(2):
-            for place, task in enumerate(tasks):
-                x, y, _ = stream.test(task, None)[replicate]
-                assert sizes[replicate, place] == len(y)
-                assert right[replicate, place] == int((((x[:, 0] + replicate) % 2).long() == y).sum())
-    assert max(largest) <= 6
-
-
-@pytest.mark.parametrize(("keep", "held"), [("all", 120), ("seen", 60)])
-def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: Any, held: int) -> None:
-    memory = Memory(ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5)
-    drawn = memory.draw(7, 2)  # in the second task
-    for number, weight in zip(drawn.number.reshape(-1, 200), drawn.weight.reshape(-1, 200), strict=True):
-        assert sorted(number[weight > 0]) == list(range(held))

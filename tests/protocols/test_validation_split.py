@@ -17,9 +17,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, load
-from metacl_run.config.options import options_that_are
+from metacl_run.config.options import data_for
 from metacl_run.core.errors import ConfigError
-from metacl_run.data.streams.base import ConceptStream, EpisodeStream, SampleStream
 from metacl_run.data.streams.class_concepts import ClassConceptPool
 from metacl_run.data.streams.episode_pool import ClassEpisodePool
 from metacl_run.data.streams.function_concepts import FunctionConceptPool
@@ -65,7 +64,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any]]:
     summary = json.loads((built.directory / "summary.json").read_text())
     assert summary["status"] == "completed"
     kept = {key: summary[key] for key in ("metrics", "eval_split", "meta_test") if key in summary}
-    return content["state"], np.load(built.directory / "accuracy_matrix.npy"), kept
+    return content["learner"], np.load(built.directory / "accuracy_matrix.npy"), kept
 
 
 # ------------------------------------------------------------------------------------------------ what is never touched
@@ -240,7 +239,7 @@ def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     return load(*compose_job([f"data={name}", ON_VALIDATION, *own, *overrides]))
 
 
-@pytest.mark.parametrize("name", options_that_are("data", SampleStream))
+@pytest.mark.parametrize("name", data_for("online"))
 def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
     own = ["data.test_examples=1"] if "image_folder" in name else []
     whole = composed(name, folder, "algo=er", *own).data.count_samples()
@@ -251,7 +250,7 @@ def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, f
         composed(name, folder, "algo=er", f"algo.batch_size={left + 1}", *own)
 
 
-@pytest.mark.parametrize("name", options_that_are("data", ConceptStream))
+@pytest.mark.parametrize("name", data_for("meta_continual"))
 def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
     own = ["protocol.schedule=[2,4]"]
     own += ["data.test_examples=1", "algo.class_steps=1", "algo.query_examples=1"] if "image_folder" in name else []
@@ -266,9 +265,9 @@ def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, fo
             composed(name, folder, "algo=oml", f"algo.classes={left + 1}", *own)
 
 
-@pytest.mark.parametrize("name", sorted(set(options_that_are("data", EpisodeStream)) - {"sinusoid"}))
+@pytest.mark.parametrize("name", sorted(set(data_for("continual_meta")) - {"sinusoid"}))
 def test_episodes_without_validation_classes_are_one_message(name: str, folder: Path) -> None:
-    said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* split was asked for; 0\.2 takes a fifth of them$"
+    said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* split is evaluated; 0\.2 takes a fifth of them$"
     own = ["data.shots=1", "data.queries=1"]
     with pytest.raises(ConfigError, match=said):
         composed(name, folder, "algo=maml", *own)

@@ -14,7 +14,7 @@ import yaml
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, load
-from metacl_run.protocols.continual_meta import ContinualMeta
+from metacl_run.protocols.continual_meta.protocol import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import metrics_of
@@ -231,9 +231,9 @@ def check_cells_can_be_filled(table: dict[str, Any], run: dict[str, Any], size: 
     """Every cell asks for what this run's summary will have."""
     protocol = built.protocol
     sequences = isinstance(protocol, MetaContinual)
-    score = protocol.objective(built.data).score_name
+    score = built.data.score.score_name
     assert (table["unit"] == "mse") == (score == "mse")
-    known = metrics_of(protocol.objective(built.data), in_sequence=sequences)
+    known = metrics_of(built.data.score, in_sequence=sequences)
     for cell in run["cells"]:
         where = f"{size}: {run['row']}, {cell['column']}"
         assert cell["metric"] in known, f"{where}: {cell['metric']}"

@@ -19,7 +19,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
 from metacl_run.kernels import build
-from metacl_run.protocols.loop import Loop
+from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.store import _digest
 from tests.support.runs import assert_same_run, stop_after
@@ -209,13 +209,13 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_directory_that_is_removed_meanwhile(small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> None:
-    built, original = small(), Loop.look_around
+    built, original = small(), TrainingPhase.after_step
 
     def remove(self: Any) -> None:
         shutil.rmtree(built.directory)
         original(self)
 
-    monkeypatch.setattr(Loop, "look_around", remove)
+    monkeypatch.setattr(TrainingPhase, "after_step", remove)
     with pytest.raises(StorageError, match="somebody removed this folder while it was written to"):
         run(built)
 
@@ -238,8 +238,12 @@ def with_(**changes: Any) -> Callable[[Any], Any]:
     return lambda content: {**content, **changes}
 
 
+def with_scores(**changes: Any) -> Callable[[Any], Any]:
+    return lambda content: {**content, "scores": {**content["scores"], **changes}}
+
+
 def wider(content: Any) -> Any:
-    params = content["state"]["meta"]["params"]
+    params = content["learner"]["meta"]["params"]
     name = next(iter(params))
     params[name] = torch.cat([params[name], params[name]], 1)
     return content
@@ -248,16 +252,18 @@ def wider(content: Any) -> Any:
 FORGED = {
     "a list": lambda _: [1, 2],
     "no unit": without("unit"),
-    "no state": without("state"),
+    "no learner": without("learner"),
     "a field of nobody's": with_(nope=1),
     "a unit that is no number": with_(unit="3"),
     "a negative unit": with_(unit=-1),
-    "a learner's state of another kind": with_(state={"params": torch.zeros(1)}),
+    "a learner's state of another kind": with_(learner={"params": torch.zeros(1)}),
     "wider weights": wider,
-    "a matrix of another shape": with_(matrix=torch.zeros(1, 5, 4, dtype=torch.float64)),
-    "a matrix of another type": with_(matrix=torch.zeros(1, 2, 1)),
-    "probes of another shape": with_(probes=[{"task": 0, "accuracy": [[0.1, 0.2]]}]),
-    "sums of another shape": with_(sums={"loss": torch.zeros(3)}),
+    "a matrix of another shape": with_scores(matrix=torch.zeros(1, 5, 4, dtype=torch.float64)),
+    "a matrix of another type": with_scores(matrix=torch.zeros(1, 2, 1)),
+    "probes of another shape": with_scores(probes=[{"task": 0, "accuracy": [[0.1, 0.2]]}]),
+    "half-widths of another shape": with_scores(half_width=torch.zeros(2, 3)),
+    "a history of nobody's": with_(transductive={"matrix": torch.zeros(1, 2, 1)}),
+    "sums of another shape": with_(metric_sums={"loss": torch.zeros(3)}),
 }
 
 

@@ -16,8 +16,9 @@ import torch
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import StorageError
 from metacl_run.experiment import run
+from metacl_run.protocols.evaluator import MatrixEvaluator
 from tests.support.commands import Command
-from tests.support.runs import assert_same_run, metacl, only_run, parameters, records, stop_after
+from tests.support.runs import assert_same_run, metacl, only_run, parameters, records, stop_after, stop_at_once
 from tests.support.settings import TINY
 
 
@@ -132,7 +133,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(damage: str, ex
     if damage == "truncated":
         content = content[: len(content) // 2]
     else:
-        weights = torch.load(path, weights_only=True)["content"]["state"]["meta"]["params"]["body.2.weight"]
+        weights = torch.load(path, weights_only=True)["content"]["learner"]["meta"]["params"]["body.2.weight"]
         where = content.find(weights.numpy().tobytes())
         assert where > 0
         content[where] ^= 0x40
@@ -267,15 +268,13 @@ def test_the_chunk_is_kept_over_a_resume_and_memory_is_forecast(experiment: Call
 def test_what_fails_while_running_leaves_a_summary_and_a_report(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from metacl_run.protocols.loop import Loop
-
     built = experiment("protocol.checkpoint_every=0")
 
     def broken(*_: Any) -> None:
         raise FloatingPointError("something of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Loop, "look_around", broken)
+        patched.setattr(MatrixEvaluator, "evaluate", broken)
         with pytest.raises(FloatingPointError):
             run(built)
     summary = json.loads((built.directory / "summary.json").read_text())
@@ -294,22 +293,10 @@ def test_parameters_that_are_not_finite_are_no_result(experiment: Callable[..., 
     assert run(built) == 3
 
 
-def test_stopped_before_the_first_update_row_0_is_recorded_once(
-    experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from metacl_run.protocols.loop import Loop
-
+def test_stopped_before_the_first_update_row_0_is_recorded_once(experiment: Callable[..., Experiment]) -> None:
     built = experiment()
-    with monkeypatch.context() as patched:
-        original = Loop.run
-
-        def stopped(self: Any) -> Any:
-            object.__setattr__(self.run_, "stop_requested", lambda: True)
-            return original(self)
-
-        patched.setattr(Loop, "run", stopped)
-        assert run(built) == 130
-        assert run(built) == 130
+    stop_at_once(built)
+    stop_at_once(built)
     assert run(built) == 0
     assert [r["row"] for r in records(built.directory) if r["kind"] == "eval" and r["unit"] == 0] == [0]
 

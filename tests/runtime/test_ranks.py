@@ -39,19 +39,19 @@ import os, signal
 from metacl_run import finished_run  # brings torch, so what ranks.py says to it before that is said by `Together`
 from metacl_run.cli import main
 from metacl_run.core.errors import DataError
-from metacl_run.protocols.continual_meta import _MetaLoop
+from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
 finished_run.figures.draw = finished_run.report.write = lambda _: None
 {fault}
 main()
 """
 """The command line without what would take most of the time here and is tested elsewhere: figures and report."""
 FAULT = """
-original = _MetaLoop.step
-def step(self, unit):
+original = EpisodeTrainer.step
+def step(self, learner, unit):
     if os.environ["RANK"] == "{rank}" and unit == 2:
         {statement}
-    return original(self, unit)
-_MetaLoop.step = step
+    return original(self, learner, unit)
+EpisodeTrainer.step = step
 """
 
 

@@ -211,4 +211,4 @@ def tiny_learner(name: str) -> TinyLearner:
     """Composes `algo=<name>` alone, and builds and checks it."""
     experiment = load(*compose_job([f"algo={name}"]))
     (kind,) = (tiny for interface, tiny in KINDS.items() if isinstance(experiment.algo, interface))
-    return kind(experiment.algo, experiment.protocol.objective(experiment.data))
+    return kind(experiment.algo, experiment.data.score)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,13 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
+from metacl_run import experiment
 from metacl_run.config.load import Experiment
 from metacl_run.experiment import run
+from metacl_run.protocols import loop
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.runtime.ranks import ALONE
+from metacl_run.storage.silent_store import SilentStore
 from tests.support.commands import run_command
 from tests.support.settings import TINY
 
@@ -33,7 +37,7 @@ def only_run(root: Path) -> Path:
 
 def parameters(directory: Path) -> list[torch.Tensor]:
     content = torch.load(directory / "checkpoint.pt", weights_only=True)["content"]
-    return tree_leaves(content["state"])
+    return tree_leaves(content["learner"])
 
 
 def records(directory: Path) -> list[dict[str, Any]]:
@@ -50,23 +54,31 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert all(torch.equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
 
 
+def context_of(built: Experiment) -> RunContext[Any, Any, Any]:
+    """The context of a run that writes nothing."""
+    parts = {name: getattr(built, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
+    stream = built.protocol.load(built.data, built.seeds).to(built.gpu.torch_device)
+    calls = {"stop_requested": lambda: False, "started": lambda *_: None}
+    return RunContext(**parts, stream=stream, store=SilentStore(), ranks=ALONE, **calls)
+
+
 def stop_after(built: Experiment, units: int) -> None:
     """Runs until `units` units of the run are done, as if the process had been told to stop."""
-    from metacl_run.protocols.loop import Loop
+    original, signals = loop.run_unit, []
 
-    told: list[int] = []
-
-    def stopping(original: Callable[[Any], bool]) -> Callable[[Any], bool]:
-        def advance(self: Any) -> bool:
-            if self.position.unit == units - 1 and not told:
-                told.append(units)
-                os.kill(os.getpid(), signal.SIGTERM)
-            return original(self)
-
-        return advance
+    def run_unit(phase: Any, state: Any, first: int) -> None:
+        if state.unit == units - 1 and not signals:
+            signals.append(units)
+            os.kill(os.getpid(), signal.SIGTERM)
+        original(phase, state, first)
 
     with pytest.MonkeyPatch.context() as patch:
-        for each in (Loop, *Loop.__subclasses__()):
-            if "advance" in vars(each):
-                patch.setattr(each, "advance", stopping(vars(each)["advance"]))
+        patch.setattr(loop, "run_unit", run_unit)
+        assert run(built) == 130
+
+
+def stop_at_once(built: Experiment) -> None:
+    """Starts a run that is told to stop before its first unit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "RunContext", lambda **parts: RunContext(**{**parts, "stop_requested": lambda: True}))
         assert run(built) == 130

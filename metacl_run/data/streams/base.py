@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+from metacl_run.scoring.scores import Score
 
 Split = Literal["train", "validation", "test"]
 
@@ -30,8 +31,13 @@ class Stream(abc.ABC):
 
     @property
     def objective(self) -> Objective:
-        """The loss to learn by and the score to report. Default: classification."""
+        """The loss to learn by, and the score of outputs beside targets. Default: classification."""
         return CLASSIFICATION
+
+    @property
+    def score(self) -> Score:
+        """The score that the run reports. Default: the objective's; another one where a learner is scored by acting."""
+        return self.objective
 
 
 class Pool(abc.ABC):

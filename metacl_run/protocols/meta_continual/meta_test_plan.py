@@ -1,41 +1,65 @@
-"""The parts that a meta-test under `meta_continual` is done in, one after another; a run can stop between two of them."""
+"""The plan of a meta-test under `meta_continual`: its settings, and the parts that it is done in.
+
+Shapes: S lengths of the schedule, L candidate rates.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
-PHASES: tuple[Literal["select", "test", "joint"], ...] = "select", "test", "joint"
-TEXTS = {
+Stage: TypeAlias = Literal["select", "test", "joint"]
+STAGES: tuple[Stage, ...] = "select", "test", "joint"
+TEXTS: dict[Stage, str] = {
     "select": "choosing the rate on meta-train concepts",
     "test": "learning unseen concepts in sequence",
     "joint": "learning them shuffled, as an upper bound",
 }
-"""What is being done, for the terminal."""
+"""The stages in words, for the terminal."""
 
 
-class Work(NamedTuple):
+class MetaTestPart(NamedTuple):
     """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
 
-    phase: Literal["select", "test", "joint"]
+    stage: Stage
     replicate: int
-    orders: tuple[int, ...]
+    orders: range
     segment: int
 
 
-def planned(*, replicates: int, selection_orders: int, orders: int, joint_segments: int, at_once: int) -> list[Work]:
-    """Every part, in order.
+@dataclass(frozen=True, kw_only=True)
+class MetaTestPlan:
+    """A meta-test.
 
-    Args:
-        replicates: R.
-        selection_orders: orders that the rate is chosen on before the others; 0: it is not.
+    Attributes:
+        schedule: [S] numbers of concepts learned in sequence, increasing.
+        rates: [L] candidates for the rate.
+        chosen_on: the concepts that decide the rate: "train", or "test", the reported ones; None: there is no choice.
+        selection_orders: orders that decide it, with "train".
         orders: orders that are reported.
-        joint_segments: numbers of concepts that are learned shuffled as well; 0: none.
-        at_once: orders that are learned together.
+        joint_epochs: epochs of the upper bound, learned shuffled; 0: there is none.
     """
 
-    def parts(phase: Literal["select", "test"], count: int) -> list[Work]:
-        chunks = [tuple(range(first, min(first + at_once, count))) for first in range(0, count, at_once)]
-        return [Work(phase, replicate, chunk, 0) for replicate in range(replicates) for chunk in chunks]
+    schedule: Sequence[int]
+    rates: Sequence[float]
+    chosen_on: Literal["train", "test"] | None
+    selection_orders: int
+    orders: int
+    joint_epochs: int
 
-    joint = [Work("joint", r, tuple(range(orders)), s) for r in range(replicates) for s in range(joint_segments)]
-    return parts("select", selection_orders) + parts("test", orders) + joint
+    @property
+    def longest(self) -> int:
+        """Concepts of the longest sequence."""
+        return self.schedule[-1]
+
+    def parts(self, replicates: int, orders_at_once: int) -> list[MetaTestPart]:
+        """Every part, in order; a run can stop between two."""
+
+        def chunks(stage: Stage, orders: int) -> list[MetaTestPart]:
+            ranges = [range(first, min(first + orders_at_once, orders)) for first in range(0, orders, orders_at_once)]
+            return [MetaTestPart(stage, replicate, chunk, 0) for replicate in range(replicates) for chunk in ranges]
+
+        segments = range(len(self.schedule) if self.joint_epochs else 0)
+        joint = [MetaTestPart("joint", replicate, range(self.orders), s) for replicate in range(replicates) for s in segments]
+        return chunks("select", self.selection_orders if self.chosen_on == "train" else 0) + chunks("test", self.orders) + joint

@@ -1,77 +1,85 @@
-"""Draws what meta-training learns from under `meta_continual`.
+"""The trajectories of meta-training under `meta_continual`.
 
 Shapes: R replicates, E trajectories, W concepts of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Trajectory
-from metacl_run.data.streams.base import ConceptPool
+from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
 
-def draw(
-    algo: TrajectoryLearner,
-    pool: ConceptPool,
-    seeds: Sequence[int],
-    unit: int,
-    *,
-    concepts: int,
-    examples: int,
-    width: int,
-    places: int | None,
-    dtype: torch.dtype,
-) -> Trajectory:
+def draw_trajectories(setup: SequenceSetup, unit: int, places: int | None) -> Trajectory:
     """The trajectories [R, E, ...] of one meta-update; a replicate's depend on its own seed and the unit alone.
 
     Args:
-        algo: whose trajectories.
-        pool: where the examples lie.
-        seeds: [R].
+        setup: the learner, and the concepts.
         unit: number of the meta-update.
-        concepts, examples: meta-train concepts, and examples of each, that may be drawn.
-        width: random numbers for each concept's new weights.
-        places: None: concepts are classes, known by their number; else functions, of which each is known by one of so many
-            places, drawn anew for every trajectory: what is learned when must not be told by the place.
-        dtype: of the inputs.
+        places: None: concepts are classes, and a class is known by its number; else they are functions, and a function is known
+            by one of so many places, drawn anew for every trajectory, so that the place does not reveal the function.
     """
-    shape = len(seeds), algo.meta_batch_size
+    algo, numbers = setup.algo, _draw_numbers(setup, unit, places)
+    shape = numbers.classes.shape[:2]
+
+    def gathered(examples: np.ndarray, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """[R, E, *axes, ...] the examples [R, E, W, any] of every concept, in the order of the concepts."""
+        parts = np.broadcast_arrays(numbers.classes[..., None], examples, numbers.places[..., None])
+        x, y = setup.pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in parts))
+        return x.to(setup.dtype), y.to(setup.dtype) if y.is_floating_point() else y
+
     steps, queries = algo.class_steps * algo.step_examples, algo.query_examples
-    chosen = np.empty((*shape, algo.classes), np.int64)
-    order = np.empty((*shape, algo.classes, examples), np.int64)
-    recalled = np.empty((2, *shape, algo.remember), np.int64)
-    fresh = np.empty((*shape, algo.classes, width))
-    named = chosen if places is None else np.empty_like(chosen)
+    x, y = gathered(numbers.examples[..., :steps], (algo.classes * algo.class_steps, algo.step_examples))
+    query = numbers.examples[..., :steps] if queries is None else numbers.examples[..., steps : steps + queries]
+    query_x, query_y = (part.flatten(2, 3) for part in gathered(query, (algo.classes, query.shape[-1])))
+    if algo.remember:
+        classes, examples = numbers.to_remember
+        further_x, further_y = setup.pool.gather("meta_train", classes, examples, classes)
+        query_x, query_y = torch.cat([query_x, further_x.to(setup.dtype)], 2), torch.cat([query_y, further_y], 2)
+    fresh = torch.from_numpy(numbers.fresh).to(setup.dtype)
+    trajectories = Trajectory(x, y, query_x, query_y, torch.from_numpy(numbers.classes), fresh)
+    return Trajectory(*(part.to(setup.device) for part in trajectories))
+
+
+class _Numbers(NamedTuple):
+    """The random numbers of one meta-update."""
+
+    classes: np.ndarray
+    """[R, E, W] concepts of a trajectory."""
+    places: np.ndarray
+    """[R, E, W] the places that they are known by."""
+    examples: np.ndarray
+    """[R, E, W, examples] a random order of each concept's examples."""
+    to_remember: np.ndarray
+    """[2, R, E, remember] concepts, and an example of each."""
+    fresh: np.ndarray
+    """[R, E, W, width] standard normal."""
+
+
+def _draw_numbers(setup: SequenceSetup, unit: int, num_places: int | None) -> _Numbers:
+    algo, concepts, num_examples = setup.algo, setup.counts["meta_train"], setup.examples
+    shape = len(setup.seeds), algo.meta_batch_size
+    classes = np.empty((*shape, algo.classes), np.int64)
+    places = classes if num_places is None else np.empty_like(classes)
+    examples = np.empty((*shape, algo.classes, num_examples), np.int64)
+    to_remember = np.empty((2, *shape, algo.remember), np.int64)
+    fresh = np.empty((*shape, algo.classes, setup.fresh_width))
     half = concepts // 2 if algo.halves else 0
-    for replicate, seed in enumerate(seeds):
+    for replicate, seed in enumerate(setup.seeds):
         rng = generator(Purpose.TRAJECTORIES, seed, unit)
         for episode in range(algo.meta_batch_size):
-            chosen[replicate, episode] = half + rng.permutation(concepts - half)[: algo.classes]
-            rng.permuted(np.tile(np.arange(examples), (algo.classes, 1)), axis=1, out=order[replicate, episode])
-        recalled[0, replicate] = rng.integers(half or concepts, size=recalled.shape[2:])
-        recalled[1, replicate] = rng.integers(examples, size=recalled.shape[2:])
+            classes[replicate, episode] = half + rng.permutation(concepts - half)[: algo.classes]
+            rng.permuted(np.tile(np.arange(num_examples), (algo.classes, 1)), axis=1, out=examples[replicate, episode])
+        to_remember[0, replicate] = rng.integers(half or concepts, size=to_remember.shape[2:])
+        to_remember[1, replicate] = rng.integers(num_examples, size=to_remember.shape[2:])
         rng.standard_normal(out=fresh[replicate])
-        if places is not None:
+        if num_places is not None:
             for episode in range(algo.meta_batch_size):
-                named[replicate, episode] = rng.permutation(places)[: algo.classes]
-
-    def gathered(some: np.ndarray, axes: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """[R, E, *axes, ...] of some examples [R, E, W, any] of every concept, in the order of the concepts."""
-        each = np.broadcast_arrays(chosen[..., None], some, named[..., None])
-        x, y = pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in each))
-        return x.to(dtype), y.to(dtype) if y.is_floating_point() else y
-
-    x, y = gathered(order[..., :steps], (algo.classes * algo.class_steps, algo.step_examples))
-    asked = order[..., :steps] if queries is None else order[..., steps : steps + queries]
-    query_x, query_y = (part.flatten(2, 3) for part in gathered(asked, (algo.classes, asked.shape[-1])))
-    if algo.remember:
-        also_x, also_y = pool.gather("meta_train", recalled[0], recalled[1], recalled[0])
-        query_x, query_y = torch.cat([query_x, also_x.to(dtype)], 2), torch.cat([query_y, also_y], 2)
-    return Trajectory(x, y, query_x, query_y, torch.from_numpy(chosen), torch.from_numpy(fresh).to(dtype))
+                places[replicate, episode] = rng.permutation(num_places)[: algo.classes]
+    return _Numbers(classes, places, examples, to_remember, fresh)

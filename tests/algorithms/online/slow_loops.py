@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.core.types import Observation, Samples
 from metacl_run.models.base import Network
-from metacl_run.protocols.replay_schedule import Memory
+from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 
 TASKS, PER_TASK, BATCH, INPUTS, OUTPUTS = 3, 12, 3, 5, 6
 
@@ -40,7 +40,7 @@ class Toy(NamedTuple):
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
-        drawn = Memory(algorithm.replay_spec(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
+        drawn = ReplaySchedule(algorithm.replay_spec(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
         order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
         batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
         rows = zip(batches, order, number, weight.double(), slot, write, strict=True)

@@ -11,10 +11,10 @@ import pytest
 
 from metacl_run.config.load import Experiment
 from metacl_run.experiment import run
-from metacl_run.protocols.loop import Loop
 from metacl_run.reporting import figures, report
 from tests.support.image_folders import noise_images
 from tests.support.point_sources import split_points
+from tests.support.runs import stop_at_once
 
 
 def test_samples_beyond_the_smallest_task_are_noted() -> None:
@@ -47,9 +47,7 @@ def test_a_run_says_every_note_once(
     monkeypatch.setattr(figures, "draw", lambda directory: None)  # they take seconds, and print nothing
     monkeypatch.setattr(report, "write", lambda directory: None)
     built = experiment("algo=er", "model=mlp_small", "data=split_image_folder", *settings, "gpu.threads=1", tiny=[])
-    with monkeypatch.context() as patched:  # interrupted before the first observation, then started again
-        patched.setattr(Loop, "run", _interrupted(Loop.run))
-        assert run(built) == 130
+    stop_at_once(built)
     capsys.readouterr()
     assert run(built) == 0
     captured = capsys.readouterr()
@@ -65,11 +63,3 @@ def test_a_run_says_every_note_once(
     for text, warning in zip(expected, warnings, strict=True):
         assert text in warning
         assert log.count(text) == terminal.count(text) == 1
-
-
-def _interrupted(original: Callable[[Loop], Any]) -> Callable[[Loop], Any]:
-    def interrupted(self: Loop) -> Any:
-        object.__setattr__(self.run_, "stop_requested", lambda: True)
-        return original(self)
-
-    return interrupted

@@ -19,7 +19,7 @@ from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
-from metacl_run.protocols.meta_continual.trajectories import draw
+from metacl_run.models.base import Network, initial_params
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
 
@@ -57,7 +57,15 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]
     for line in lines:
         del line["wall_s"]
     kept = {key: summary[key] for key in ("metrics", "meta_test")}
-    return content["state"], np.load(built.directory / "accuracy_matrix.npy"), kept, lines
+    return content["learner"], np.load(built.directory / "accuracy_matrix.npy"), kept, lines
+
+
+def network_of(built: Experiment) -> Network:
+    """The network of a run before any learning, in float64."""
+    outputs = built.protocol.count_outputs(built.data)
+    size = built.algo.num_outputs(outputs)
+    module, _ = initial_params(built.model, built.data.input_shape, size, 0, torch.float64)
+    return Network(module, outputs, objective=built.data.objective)
 
 
 def test_every_algorithm_of_the_issue_is_there() -> None:
@@ -75,7 +83,7 @@ def test_meta_test_equals_the_slow_loop(algo: str, selection: str, sequences: Ca
     assert run(built) == 0
     state, matrix, summary, _ = final(built)
     found, pool, schedule = summary["meta_test"], built.data.load([0]), [2, 5]
-    network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
+    network = network_of(built)
     params = tree_map(lambda leaf: leaf[0], state["meta"]["params"])
     plastic = {"oml": ["head"], "anml": ["head"], "scratch": ["body", "head"]}[algo]
 
@@ -175,51 +183,10 @@ def test_sequences_use_the_images_that_were_not_held_out(sequences: Callable[...
     pool = sequences("oml").data.load([0])
     concepts, examples = np.array([0, 11]), np.array([5, 0])
     x, y = pool.gather("meta_test", concepts, examples, np.array([3, 4]))
-    images = sequences("oml").data.source.read().x  # 30 classes of 6; the last 12 are for meta-test
+    images = sequences("oml").data.read().pixels  # 30 classes of 6; the last 12 are for meta-test
     np.testing.assert_allclose(x[0].numpy(), images[18 * 6 + 5] / 255, atol=1e-7)
     np.testing.assert_allclose(x[1].numpy(), images[29 * 6] / 255, atol=1e-7)
     assert y.tolist() == [3, 4]
-
-
-def test_halves_draw_trajectories_and_what_to_remember_apart(sequences: Callable[..., Experiment]) -> None:
-    from metacl_run.protocols.meta_continual.protocol import _TrajectoryLoop
-
-    seen: list[tuple[set[int], set[int]]] = []
-    original = _TrajectoryLoop._trajectories
-
-    def spying(self: Any, unit: int) -> Any:
-        drawn = original(self, unit)
-        own = set(drawn.classes.flatten().tolist())
-        seen.append((own, set(drawn.query_y[0, 0, -15:].tolist())))
-        return drawn
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_TrajectoryLoop, "_trajectories", spying)
-        assert run(sequences("oml", "algo.halves=true")) == 0
-    assert len(seen) == 4
-    for own, remembered in seen:
-        assert min(own) >= 9
-        assert max(own) < 18
-        assert max(remembered) < 9
-
-
-def test_each_trajectory_draws_which_place_names_which_function(experiment: Callable[..., Experiment]) -> None:
-    built = experiment("algo=oml", "algo.remember=0", "algo.redraw=false", "algo.meta_batch_size=2", tiny=FUNCTIONS)
-    pool, named = built.data.load([0]), set()
-    for unit in range(20):
-        sizes = {"concepts": 12, "examples": 13, "width": 0, "places": 4, "dtype": torch.float64}
-        drawn = draw(built.algo, pool, [0], unit, **sizes)
-        for episode in range(2):
-            places = drawn.x[0, episode, :, :, :4].argmax(-1).unflatten(0, (3, 2)).flatten(1)  # [functions, examples]
-            assert (places == places[:, :1]).all()
-            assert drawn.query_x[0, episode, :, :4].argmax(-1).view(3, 2).equal(places[:, :2])
-            names = tuple(places[:, 0].tolist())
-            assert len(set(names)) == 3
-            named.add(names)
-            x, y = drawn.query_x[0, episode, :, 4], drawn.query_y[0, episode, :, 0]
-            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)].squeeze(-1) == x.float().unsqueeze(1)
-            assert pool.y[drawn.classes[0, episode].repeat_interleave(2)][own].squeeze(-1).equal(y.float())
-    assert len(named) > 12  # of 24
 
 
 def test_functions_are_judged_by_their_error(experiment: Callable[..., Experiment]) -> None:
@@ -229,7 +196,7 @@ def test_functions_are_judged_by_their_error(experiment: Callable[..., Experimen
     state, matrix, summary, _ = final(built)
     assert json.loads((built.directory / "summary.json").read_text())["score"] == "mse"
     pool = built.data.load([0])
-    network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
+    network = network_of(built)
     params = tree_map(lambda leaf: leaf[0], state["meta"]["params"])
     errors = np.zeros((2, 4))
     for order in range(2):
@@ -257,7 +224,7 @@ def test_alpaca_learns_functions_in_closed_form(experiment: Callable[..., Experi
     assert run(built) == 0
     state, _, summary, _ = final(built)
     pool = built.data.load([0])
-    network, _ = built.protocol.network(built.algo, built.model, built.data, 0, torch.float64, None)
+    network = network_of(built)
     meta = tree_map(lambda leaf: leaf[0], state["meta"])
     module = copy.deepcopy(network.module).double()
     module.load_state_dict(meta["params"])
@@ -314,12 +281,12 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
         ("data.meta_test_classes=20", r"schedule=\[2,11\].*chosen on meta-train ones, of which there are 10"),
         ("algo.classes=19", r"^algo\.classes=19: must be at most the 18 meta-train concepts"),
         ("algo.class_steps=5", r"^algo\.class_steps=5: .* takes 7 examples of a concept, but each has 6$"),
-        ("data.test_examples=6", r"^data\.test_examples=6: must be less than the 6 examples"),
+        ("data.test_images=6", r"^data\.test_images=6: must be less than the 6 images"),
         ("data.meta_test_classes=30", r"^data\.meta_test_classes=30.*: must leave at least one"),
         ("algo.plastic=[headd]", r"^algo\.plastic=\[headd\]: .* has no such group of parameters\. Groups: body, head$"),
         ("model=conv4_small", r"^model: Conv4 has batch norm"),
         ("insight=light", r"^insight=light: has no effect under protocol=meta_continual, whose report always shows"),
-        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual; it is a setting of continual_meta$"),
+        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual$"),
     ],
 )
 def test_one_message_before_any_work(change: str, message: str, sequences: Callable[..., Experiment]) -> None:

@@ -111,7 +111,7 @@ def test_what_is_measured_is_the_mean_squared_error_after_plain_sgd(sine: Callab
     built = sine("gpu.precision=float64", "data.shots=4", "algo.train_shots=6")
     run(built)
     assert isinstance(built.algo, Maml)
-    state = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]["state"]
+    state = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]["learner"]
     errors = []
     for task in range(3):
         rngs = [generator(Purpose.EVALUATE, 0, task, 0)]

@@ -16,7 +16,7 @@ from metacl_run.algorithms.online.gem import Gem
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.experiment import run
-from metacl_run.protocols.online import StreamLoop
+from metacl_run.protocols.online.observations import Observations
 from tests.support.runs import stop_after
 from tests.support.settings import SMALL_STREAM, STREAM_LEARNERS
 
@@ -52,7 +52,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]
     lines = [json.loads(line) for line in (built.directory / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["wall_s"]
-    return content["state"], np.load(built.directory / "accuracy_matrix.npy"), summary["metrics"], lines
+    return content["learner"], np.load(built.directory / "accuracy_matrix.npy"), summary["metrics"], lines
 
 
 @pytest.mark.parametrize("algo", STREAM_LEARNERS)
@@ -104,13 +104,13 @@ def test_leaving_out_the_empty_draws_of_tasks_to_come_changes_nothing(
     for left_out in (True, False):
         draws.append(set())
         if not left_out:
-            gather = StreamLoop._gather
+            made = Observations.__init__
 
-            def whole(self: StreamLoop, first: int, gather: Any = gather) -> Any:
-                self.only_past_draws = False
-                return gather(self, first)
+            def with_empty_draws(self: Observations, setup: Any, made: Any = made) -> None:
+                made(self, setup)
+                self._skips_empty_draws = False
 
-            monkeypatch.setattr(StreamLoop, "_gather", whole)
+            monkeypatch.setattr(Observations, "__init__", with_empty_draws)
         built = online("gem", "algo.margin=0.3", "gpu.precision=float64")
         built = dataclasses.replace(built, output_dir=online("gem").output_dir / str(left_out))
         assert run(built) == 0

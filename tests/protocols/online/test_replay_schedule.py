@@ -1,4 +1,4 @@
-"""What a memory holds and draws: algorithm R by hand, chances, limits, the same answer from wherever one starts."""
+"""What a buffer holds and draws: algorithm R by hand, chances, limits, the same answer from wherever one starts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.protocols.replay_schedule import Memory
+from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 
 SIZES = {"num_tasks": 4, "samples_per_task": 30, "batch_size": 5}
 
 
-def reservoir(capacity: int, seed: int = 0, draws: int = 2, size: int = 3) -> Memory:
-    return Memory(ReplaySpec(keep="reservoir", capacity=capacity, draws=draws, size=size), seed, **SIZES)
+def reservoir(capacity: int, seed: int = 0, draws: int = 2, size: int = 3) -> ReplaySchedule:
+    return ReplaySchedule(ReplaySpec(keep="reservoir", capacity=capacity, draws=draws, size=size), seed, **SIZES)
 
 
 def held_by_hand(capacity: int, until: int, seed: int) -> list[int]:
@@ -41,9 +41,9 @@ def test_draws_come_from_what_algorithm_r_has_kept(capacity: int) -> None:
             assert not numbers[~real].any()
 
 
-def test_the_places_written_to_rebuild_the_memory() -> None:
-    memory, places = reservoir(7), [-1] * 8
-    write = memory.draw(0, 24).write.reshape(-1)
+def test_the_places_written_to_rebuild_the_buffer() -> None:
+    buffer, places = reservoir(7), [-1] * 8
+    write = buffer.draw(0, 24).write.reshape(-1)
     for number, place in enumerate(write):
         places[place] = number
     assert places[:7] == held_by_hand(7, 120, seed=0)
@@ -62,16 +62,16 @@ def test_every_sample_is_as_likely_to_be_kept() -> None:
 
 def test_draws_do_not_depend_on_where_one_starts() -> None:
     whole = reservoir(7).draw(0, 24)
-    memory = reservoir(7)
+    buffer = reservoir(7)
     for first, count in ((20, 4), (0, 3), (3, 17)):  # later, then back
-        part = memory.draw(first, count)
+        part = buffer.draw(first, count)
         for a, b in zip(part, whole, strict=True):
             np.testing.assert_array_equal(a, b[first : first + count])
 
 
 def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
-    memory = Memory(ReplaySpec(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
-    drawn = memory.draw(0, 24)
+    buffer = ReplaySchedule(ReplaySpec(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
+    drawn = buffer.draw(0, 24)
     assert not drawn.weight[:6].any()  # the first task is not over
     assert set(drawn.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
     third = set(drawn.number[12:18].reshape(-1).tolist())
@@ -79,8 +79,8 @@ def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
 
 
 def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
-    memory = Memory(ReplaySpec(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
-    drawn = memory.draw(0, 24)
+    buffer = ReplaySchedule(ReplaySpec(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
+    drawn = buffer.draw(0, 24)
     for unit in range(24):
         for task in range(4):
             expected = list(range(30 * task + 27, 30 * task + 30)) if task < unit // 6 else []
@@ -91,8 +91,8 @@ def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
 
 @pytest.mark.parametrize(("keep", "most"), [("seen", 60), ("all", 120)])
 def test_seen_and_all_reach_as_far_as_they_say(keep: str, most: int) -> None:
-    memory = Memory(ReplaySpec(keep=keep, capacity=0, draws=4, size=25), 0, **SIZES)  # type: ignore[arg-type]
-    numbers = memory.draw(6, 6).number  # the second task
+    buffer = ReplaySchedule(ReplaySpec(keep=keep, capacity=0, draws=4, size=25), 0, **SIZES)  # type: ignore[arg-type]
+    numbers = buffer.draw(6, 6).number  # the second task
     assert numbers.max() < most
     assert numbers.max() > most - 10
     assert len(np.unique(numbers)) > 0.9 * most
@@ -103,3 +103,13 @@ def test_orders_are_permutations_of_the_batch() -> None:
     assert orders.shape == (5, 2, 5)
     assert (np.sort(orders, -1) == np.arange(5)).all()
     assert len(np.unique(orders.reshape(-1, 5), axis=0)) > 5
+
+
+@pytest.mark.parametrize(("keep", "held"), [("all", 120), ("seen", 60)])
+def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: str, held: int) -> None:
+    buffer = ReplaySchedule(
+        ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5
+    )  # type: ignore[arg-type]
+    drawn = buffer.draw(7, 2)  # in the second task
+    for number, weight in zip(drawn.number.reshape(-1, 200), drawn.weight.reshape(-1, 200), strict=True):
+        assert sorted(number[weight > 0]) == list(range(held))

@@ -1,8 +1,7 @@
-"""Protocol `continual_meta`: where episodes come from, memory, learning, forgetting fought."""
+"""Whole runs of protocol `continual_meta`: learning, scores with and without batch norm."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 
@@ -16,44 +15,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
 from metacl_run.models.base import Network, initial_params
-from metacl_run.protocols.continual_meta import episode_tasks
 from tests.support.settings import TINY
-
-EVERYTHING = np.iinfo(np.int64).max
-
-
-def test_without_memory_every_episode_is_of_the_current_task(experiment: Callable[..., Experiment]) -> None:
-    tasks, classes = episode_tasks(experiment().algo, 1, np.random.default_rng(0))
-    assert tasks.tolist() == [1, 1, 1]
-    assert (classes == EVERYTHING).all()
-
-
-def test_memory_gives_its_share_and_divides_its_classes_evenly(experiment: Callable[..., Experiment]) -> None:
-    algo = dataclasses.replace(experiment().algo, replay=20, replay_share=0.25, meta_batch_size=8)
-    seen = set()
-    for seed in range(40):
-        tasks, classes = episode_tasks(algo, 3, np.random.default_rng(seed))
-        assert (tasks[:2] < 3).all()
-        assert (tasks[2:] == 3).all()
-        assert classes[:2].tolist() == [20 // 3] * 2
-        assert (classes[2:] == EVERYTHING).all()
-        seen |= set(tasks[:2].tolist())
-    assert seen == {0, 1, 2}
-
-
-def test_memory_never_takes_the_whole_meta_batch(experiment: Callable[..., Experiment]) -> None:
-    algo = dataclasses.replace(experiment().algo, replay=20, replay_share=0.95, meta_batch_size=8)
-    tasks, _ = episode_tasks(algo, 3, np.random.default_rng(0))
-    assert (tasks == 3).sum() == 1
-    with pytest.raises(ConfigError, match=r"algo\.meta_batch_size=1"):
-        experiment("algo.replay=6", "algo.meta_batch_size=1")
-
-
-def test_follow_the_meta_leader_draws_uniformly_from_all_tasks_seen(experiment: Callable[..., Experiment]) -> None:
-    algo = dataclasses.replace(experiment("algo=ftml").algo, meta_batch_size=4000)
-    tasks, classes = episode_tasks(algo, 3, np.random.default_rng(0))
-    assert np.bincount(tasks, minlength=4) == pytest.approx([1000] * 4, rel=0.15)
-    assert (classes == EVERYTHING).all()
 
 
 def test_meta_learning_beats_the_untrained_network_and_chance(experiment: Callable[..., Experiment]) -> None:
@@ -92,7 +54,7 @@ def test_a_run_with_batch_norm_reports_each_query_alone_and_all_together(
         assert len(learned) == 3 * 2 * 4 + (8 * 3 if algo == "protonet" else 0)  # once an episode: 3 rows, 2 tasks, 4 episodes
 
     content = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]
-    state = tree_map(lambda leaf: leaf[0], content["state"])
+    state = tree_map(lambda leaf: leaf[0], content["learner"])
     outputs = built.algo.num_outputs(3)
     network = Network(initial_params(built.model, built.data.input_shape, outputs, 0, torch.float64)[0], 3)
     stream, batches = built.data.load([0]), built.algo.inner_batches(3, False)

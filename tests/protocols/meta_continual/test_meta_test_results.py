@@ -1,14 +1,17 @@
-"""What a meta-test amounts to, by hand: rates are chosen for each length, differences are of one learner."""
+"""The plan of a meta-test, and its results by hand: a rate for each length, differences of one learner."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
-from metacl_run.protocols.meta_continual.meta_test_results import Findings
+from metacl_run.protocols.meta_continual.meta_test_plan import MetaTestPlan
+from metacl_run.protocols.meta_continual.meta_test_results import MetaTestResults
 from metacl_run.scoring.matrix_metrics import summarise
-from metacl_run.scoring.objectives import CLASSIFICATION, REGRESSION
+from metacl_run.scoring.objectives import CLASSIFICATION, REGRESSION, Objective
 
 HELD_OUT = torch.tensor(
     [
@@ -19,14 +22,16 @@ HELD_OUT = torch.tensor(
 """[rates, points of testing, concepts], of one order and two concepts learned one at a time."""
 
 
-def findings(held_out: torch.Tensor = HELD_OUT, objective: object = CLASSIFICATION) -> Findings:
+PLAN = MetaTestPlan(schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", selection_orders=3, orders=1, joint_epochs=0)
+
+
+def results(held_out: torch.Tensor = HELD_OUT, objective: Objective = CLASSIFICATION) -> MetaTestResults:
     part = held_out[None], held_out[None] / 2
-    results = {"select": [[]], "test": [[part]], "joint": [[]]}
-    return Findings(results=results, schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", objective=objective)  # type: ignore[arg-type]
+    return MetaTestResults(parts={"select": [[]], "test": [[part]], "joint": [[]]}, plan=PLAN, objective=objective)
 
 
 def test_each_length_has_its_own_rate_and_the_matrix_one() -> None:
-    found = findings()
+    found = results()
     assert found.chosen(0) == [0.1, 0.01]
     content = found.content(uses_rate=True)
     assert content["rate_of_matrix"] == [0.01]
@@ -45,6 +50,19 @@ def test_each_length_has_its_own_rate_and_the_matrix_one() -> None:
 
 
 def test_of_an_error_the_lowest_is_chosen() -> None:
-    found = findings(1 - HELD_OUT, REGRESSION)
+    found = results(1 - HELD_OUT, REGRESSION)
     assert found.chosen(0) == [0.1, 0.01]
     np.testing.assert_allclose(found.along_one_rate().held_out[0, 0, 1:].numpy(), [[0.4, 0.9], [0.5, 0.5]])
+
+
+def test_a_plan_has_every_order_of_every_replicate_once() -> None:
+    plan = dataclasses.replace(PLAN, chosen_on="train", orders=5, joint_epochs=2)
+    parts = plan.parts(replicates=2, orders_at_once=2)
+    assert [part.stage for part in parts] == ["select"] * 4 + ["test"] * 6 + ["joint"] * 4
+    for stage, orders in (("select", 3), ("test", 5)):
+        for replicate in range(2):
+            own = [part.orders for part in parts if (part.stage, part.replicate) == (stage, replicate)]
+            assert [order for chunk in own for order in chunk] == list(range(orders))
+            assert max(map(len, own)) == 2
+    assert [(part.replicate, part.segment) for part in parts[-4:]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert {part.stage for part in PLAN.parts(replicates=1, orders_at_once=9)} == {"test"}

@@ -1,0 +1,157 @@
+"""Protocol `continual_meta`: meta-learn task after task; few-shot accuracy on unseen classes of every task after each.
+
+A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and functions that
+are drawn afresh in place of classes. Meta-training passes the query set of an episode together, whatever the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+import torch
+
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
+from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.data.streams.base import EpisodePool, EpisodeStream
+from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocols.base import EvalSplit, Protocol
+from metacl_run.protocols.continual_meta.chunks import chunked_engines
+from metacl_run.protocols.continual_meta.episodes import training_examples
+from metacl_run.protocols.continual_meta.insight_subject import FewShotSubject
+from metacl_run.protocols.continual_meta.precision import precision_error
+from metacl_run.protocols.continual_meta.scorer import FewShotScorer
+from metacl_run.protocols.continual_meta.setup import FewShotSetup
+from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
+from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
+from metacl_run.protocols.evaluator import MatrixEvaluator
+from metacl_run.protocols.insight import InsightRecorder
+from metacl_run.protocols.loop import run_phases
+from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
+from metacl_run.protocols.resume import same_kernels, start_or_resume
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.training import TrainingPhase
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+Context: TypeAlias = RunContext[EpisodeLearner, EpisodeStream, EpisodePool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
+    """Meta-updates on one task after another.
+
+    Attributes:
+        updates_per_task: meta-updates on each task.
+        eval_episodes: episodes each task is evaluated on, the same ones every time.
+        eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
+        eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
+        log_every: meta-updates between two records of the training loss.
+        checkpoint_every: seconds between checkpoints.
+    """
+
+    kind: ClassVar[ProtocolKind] = "continual_meta"
+    learner: ClassVar[type] = EpisodeLearner
+    data: ClassVar[type] = EpisodeStream
+    unit_name: ClassVar[str] = "meta-update"
+
+    updates_per_task: Count
+    eval_episodes: Examples
+    eval_every: CountFromZero
+    rows_every: CountFromZero
+    eval_future: Future
+    eval_split: EvalSplit
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
+
+    def check(self, algo: EpisodeLearner, model: Model, data: EpisodeStream) -> None:
+        shots, queries = training_examples(algo, data)
+        with prefix_field_errors("data"):
+            earlier = data.count_tasks() - 1
+        buffered = self._check_replay(algo, data, earlier) if algo.replay != 0 and earlier > 0 else None
+        most = max(shots + queries, data.shots + data.queries)
+        with prefix_field_errors("data"):
+            data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
+        self._check_memory(algo, data, shots + queries)
+        with prefix_field_errors("model"):
+            module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
+        algo.check(Network(module, data.ways, objective=data.objective), params)
+
+    def _check_replay(self, algo: EpisodeLearner, data: EpisodeStream, earlier: int) -> int | None:
+        """The classes that the replay buffer keeps of each of the earlier tasks; None: all."""
+        if algo.replay_share is not None and algo.meta_batch_size == 1:
+            raise ConfigError(
+                "algo.meta_batch_size=1: with algo.replay an episode from the replay buffer would leave none of the current "
+                "task. Use at least 2, or algo.replay_share=null to draw the task of every episode from all seen."
+            )
+        if algo.replay is None:
+            return None
+        if data.objective is not CLASSIFICATION:
+            raise ConfigError(
+                f"algo.replay={algo.replay}: keeps classes, and {type(data).__name__} has none: every episode draws a new "
+                "function. Use null to draw from all of every task, or 0 for none."
+            )
+        buffered = algo.replay // earlier
+        if buffered < data.ways:
+            raise ConfigError(
+                f"algo.replay={algo.replay}: keeps {buffered} classes of each of {earlier} earlier tasks, but an episode needs "
+                f"data.ways={data.ways}. Use at least {data.ways * earlier}, null for everything, or 0 for none."
+            )
+        return buffered
+
+    def _check_memory(self, algo: EpisodeLearner, data: EpisodeStream, examples: int) -> None:
+        numbers, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
+        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * numbers, setting, "a meta-batch of episodes")
+        for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
+            steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
+            key = "algo.inner_steps" if training else "algo.eval_inner_steps"
+            refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
+
+    def count_units(self, algo: EpisodeLearner, data: EpisodeStream) -> int:
+        return self.updates_per_task * data.count_tasks()
+
+    def load(self, data: EpisodeStream, seeds: Sequence[int]) -> EpisodePool:
+        return data.load(seeds)
+
+    def check_ranks(self, algo: EpisodeLearner, ranks: int) -> None:
+        refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
+
+    def run(self, context: Context) -> ProtocolResult:
+        task_names, gpu = [list(names) for names in context.stream.task_names], context.gpu
+        num_tasks = len(task_names[0])
+        setup = FewShotSetup.of(context, self.eval_split, num_tasks * self.updates_per_task)
+        state = start_or_resume(context, setup.initial_learners(), num_tasks, context.stream.notes)
+        progress = Progress(context=context, state=state, num_tasks=num_tasks, units_per_task=self.updates_per_task)
+        chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
+        with same_kernels(state, gpu.torch_device):
+            engines = chunked_engines(setup, state, gpu, self.eval_episodes)
+            if gpu.compute_dtype != gpu.dtype and not state.evaluations:
+                error = precision_error(setup, engines.train, state.learner)
+                state.warnings.append(
+                    f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
+                )
+            evaluator = MatrixEvaluator(
+                progress=progress,
+                scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),
+                rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
+                eval_every=self.eval_every,
+                insight=InsightRecorder(FewShotSubject(setup, engines.train), progress),
+            )
+            training = TrainingPhase(
+                trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),
+                evaluator=evaluator,
+                progress=progress,
+                unit_name=self.unit_name,
+                log_every=self.log_every,
+            )
+            context.started(task_names, state.unit, self.updates_per_task, chance)
+            status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
+        return result_of(progress, status, task_names=task_names, chance=chance)

@@ -1,0 +1,86 @@
+"""Few-shot scores: a learner adapts to the support set of unseen classes or functions and predicts their queries.
+
+Where a network has batch norm, its prediction for a query depends on what passes with it. Every evaluation then learns from
+the support set once and predicts twice: each query with the support set alone, and all queries together. The second,
+transductive, has metrics of its own (`metric_table.TRANSDUCTIVE`).
+Shapes: R replicates, K tasks, E episodes, Q queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.types import Episode
+from metacl_run.inner.engine import Engine
+from metacl_run.models.layers import has_batch_norm
+from metacl_run.protocols.continual_meta.setup import FewShotSetup
+from metacl_run.protocols.scorer import Evaluation, Scorer
+from metacl_run.scoring.scores import Score
+
+EVALUATION_BLOCK = 100
+"""Evaluation episodes are drawn in blocks of this size, so that memory does not grow with their number."""
+
+
+def predict_one_by_one(outputs: Callable[[Tensor], Tensor], episode: Episode) -> Tensor:
+    """Outputs [Q, ...] for each query example when it passes with the support set and no other query.
+
+    Batch norm then sees what a learner sees that predicts one query at a time (Nichol et al. 2018, section 6.1: not
+    transductive); where the query set passes together, the other queries add information (Finn et al. 2017: transductive).
+    """
+    return torch.vmap(lambda query: outputs(torch.cat([episode.support_x, query.unsqueeze(0)]))[-1])(episode.query_x)
+
+
+def episode_scores(setup: FewShotSetup, engine: Engine, learner: MetaState, episodes: Episode) -> Tensor:
+    """The scores of every episode, [R, E, 1], or where there is batch norm [R, E, 2], the transductive one second."""
+    algo, network = setup.algo, setup.network
+    has_transductive = has_batch_norm(setup.module)
+
+    def one(state: MetaState, episode: Episode) -> Tensor:
+        meta, fast = state["meta"], algo.learn(network, state["meta"], state["carry"], episode)
+
+        def outputs(x: Tensor) -> Tensor:
+            return algo.predict(network, meta, fast, x)
+
+        predictions = [outputs(episode.query_x)]
+        if has_transductive:
+            predictions.insert(0, predict_one_by_one(outputs, episode))
+        return torch.stack([network.objective.score(prediction, episode.query_y) for prediction in predictions])
+
+    with torch.no_grad():
+        mapped = engine.over_replicates(lambda state, batch: engine.map(lambda episode: one(state, episode), batch))
+        scores: Tensor = mapped(learner, episodes)
+    return scores
+
+
+class FewShotScorer(Scorer):
+    """The mean score over a fixed number of episodes of each task, the same ones every time."""
+
+    def __init__(self, setup: FewShotSetup, engine: Engine, eval_episodes: int) -> None:
+        self._setup, self._engine, self._eval_episodes = setup, engine, eval_episodes
+
+    @property
+    def score(self) -> Score:
+        return self._setup.network.objective
+
+    def scores(self, learner: MetaState, tasks: range, *, whole: bool) -> Evaluation:
+        scores = torch.stack([self._of_task(learner, task) for task in tasks], 1).double()  # [R, K, E, 1 or 2]
+        episodes = scores.shape[2]
+        half = 1.96 * scores.std(2) / episodes**0.5 if episodes > 1 else None
+        alone, *transductive = (
+            Evaluation(scores[..., column].mean(2), None if half is None else half[..., column])
+            for column in range(scores.shape[3])
+        )
+        return alone._replace(transductive=transductive[0] if transductive else None)
+
+    def _of_task(self, learner: MetaState, task: int) -> Tensor:
+        """[R, E, ...] the scores of every evaluation episode of a task, as `episode_scores` returns them."""
+        blocks = []
+        for block, done in enumerate(range(0, self._eval_episodes, EVALUATION_BLOCK)):
+            count = min(EVALUATION_BLOCK, self._eval_episodes - done)
+            episodes = self._setup.episodes.evaluation(task, block, count)
+            blocks.append(episode_scores(self._setup, self._engine, learner, episodes))
+        return torch.cat(blocks, 1)

@@ -1,0 +1,38 @@
+"""Meta-training under `continual_meta`: a unit is a meta-update on the current task's episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.types import Episode
+from metacl_run.inner.engine import Engine
+from metacl_run.protocols.continual_meta.setup import FewShotSetup
+from metacl_run.protocols.trainer import Trainer
+
+MetaUpdate = Callable[[MetaState, Episode], "tuple[MetaState, dict[str, Tensor]]"]
+
+
+def meta_update(setup: FewShotSetup, engine: Engine) -> MetaUpdate:
+    """(state, episodes [R, E, ...]) of all replicates -> (state, metrics), computed by `engine`."""
+
+    def one(state: MetaState, episodes: Episode) -> Any:
+        return setup.algo.meta_update(setup.network, engine, setup.total_units, state, episodes)
+
+    return engine.over_replicates(one)
+
+
+class EpisodeTrainer(Trainer):
+    """Meta-updates, task after task."""
+
+    remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
+
+    def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
+        self._episodes, self._units_per_task = setup.episodes, units_per_task
+        self._update: MetaUpdate = engine.prepare(meta_update(setup, engine))
+
+    def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
+        return self._update(learner, self._episodes.training(unit, unit // self._units_per_task))

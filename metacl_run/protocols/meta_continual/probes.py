@@ -1,0 +1,58 @@
+"""Probes of meta-training under `meta_continual`: small meta-tests between meta-updates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.utils._pytree import tree_map
+
+from metacl_run.protocols.evaluator import Evaluator
+from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
+from metacl_run.protocols.meta_continual.sequence_runner import SequenceRunner
+from metacl_run.protocols.meta_continual.setup import SequenceSetup
+from metacl_run.protocols.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeEvaluator(Evaluator):
+    """Learns sequences of `length` meta-test concepts at one rate, and records the scores; fills no matrix.
+
+    Attributes:
+        progress: of the run.
+        setup: the learner, and the concepts.
+        length: concepts in sequence.
+        orders: sequences.
+        rate: of SGD; 0 for a learner that needs none.
+        eval_every: meta-updates between probes; 0: none.
+    """
+
+    progress: Progress
+    setup: SequenceSetup
+    length: int
+    orders: int
+    rate: float
+    eval_every: int
+
+    def begin(self) -> None:
+        if not self.progress.state.evaluations:
+            self.evaluate()
+
+    def is_due(self) -> bool:
+        unit = self.progress.state.unit
+        return unit == self.progress.training_units or (self.eval_every > 0 and unit % self.eval_every == 0)
+
+    def evaluate(self) -> None:
+        if not self.eval_every:
+            return
+        state, begun, runner = self.progress.state, time.monotonic(), SequenceRunner(self.setup)
+        scores = []
+        for replicate, seed in enumerate(self.setup.seeds):
+            meta = tree_map(lambda leaf: leaf[replicate], state.learner["meta"])  # noqa: B023
+            sequences = PreparedSequences(self.setup, meta, "meta_test", seed, orders=self.orders, length=self.length)
+            scores.append(runner.learn(sequences, range(self.orders), [self.rate], [self.length]))
+        state.evaluate_s += time.monotonic() - begun
+        state.evaluations += 1
+        held_out, memory = (torch.stack(parts).mean((1, 2, 3, 4)).tolist() for parts in zip(*scores, strict=True))
+        self.progress.record("probe", length=self.length, memory=memory, **{self.setup.network.objective.score_name: held_out})

@@ -1,0 +1,87 @@
+"""The parts of a run under `meta_continual` that meta-training and meta-test share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.types import Params
+from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.inner.engine import Engine
+from metacl_run.inner.shards import Shards
+from metacl_run.models.base import Network, initial_params
+from metacl_run.protocols.run_context import RunContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceSetup:
+    """A learner, its network and its concepts, on the run's device.
+
+    Attributes:
+        algo, pool: of the run.
+        network: with an output for every class that is ever learned together with others.
+        initial_params: [R] its parameters before any learning.
+        fresh_width: random numbers for the new weights of each output.
+        seeds: [R].
+        counts: concepts for meta-training and for meta-test.
+        learned, held_out: K and H, examples of each concept to learn from at meta-test, and to test on.
+        train_engine, test_engine: compute meta-updates, and sequences.
+        shards: the part of the orders that this rank computes.
+        device, dtype: of inputs and parameters.
+    """
+
+    algo: TrajectoryLearner
+    pool: ConceptPool
+    network: Network
+    initial_params: list[Params]
+    fresh_width: int
+    seeds: Sequence[int]
+    counts: dict[MetaSplit, int]
+    learned: int
+    held_out: int
+    train_engine: Engine
+    test_engine: Engine
+    shards: Shards
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(
+        cls, context: RunContext[TrajectoryLearner, ConceptStream, ConceptPool], data: ConceptStream, outputs: int
+    ) -> SequenceSetup:
+        """The setup of a run on `data`, which may be a part of the context's, with `outputs` of the network."""
+        algo, gpu = context.algo, context.gpu
+        size = algo.num_outputs(outputs)
+        networks = [initial_params(context.model, data.input_shape, size, seed, gpu.dtype) for seed in context.seeds]
+        network = Network(networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
+        learned, held_out = data.count_examples()
+        shards = context.ranks.shards
+        return cls(
+            algo=algo,
+            pool=context.stream,
+            network=network,
+            initial_params=[params for _, params in networks],
+            fresh_width=algo.sequence_learner.fresh_width(network, networks[0][1]),
+            seeds=context.seeds,
+            counts={"meta_train": data.count_concepts("meta_train"), "meta_test": data.count_concepts("meta_test")},
+            learned=learned,
+            held_out=held_out,
+            train_engine=Engine(kind=gpu.engine_kind, chunk=gpu.chunk, shards=shards),
+            test_engine=Engine(kind="loop" if gpu.engine_kind == "loop" else "vmap"),
+            shards=shards,
+            device=gpu.torch_device,
+            dtype=gpu.dtype,
+        )
+
+    @property
+    def examples(self) -> int:
+        """Examples of each concept."""
+        return self.learned + self.held_out
+
+    def initial_learners(self) -> list[MetaState]:
+        """[R] the learner's state of each replicate before any learning."""
+        return [self.algo.start(self.network, params) for params in self.initial_params]

@@ -1,0 +1,38 @@
+"""Meta-training under `meta_continual`: a unit is a meta-update on trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.types import Trajectory
+from metacl_run.protocols.meta_continual.setup import SequenceSetup
+from metacl_run.protocols.meta_continual.trajectories import draw_trajectories
+from metacl_run.protocols.trainer import Trainer
+
+MetaUpdate = Callable[[MetaState, Trajectory], "tuple[MetaState, dict[str, Tensor]]"]
+
+
+class TrajectoryTrainer(Trainer):
+    """Meta-updates, `updates` in all.
+
+    Args:
+        setup: the learner, and the concepts.
+        updates: meta-updates of the run.
+        places: as in `draw_trajectories`.
+    """
+
+    remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
+
+    def __init__(self, setup: SequenceSetup, updates: int, places: int | None) -> None:
+        self._setup, self._places = setup, places
+        algo, engine = setup.algo, setup.train_engine
+        update = engine.over_replicates(
+            lambda state, trajectories: algo.meta_update(setup.network, engine, updates, state, trajectories)
+        )
+        self._update: MetaUpdate = engine.prepare(update)
+
+    def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
+        return self._update(learner, draw_trajectories(self._setup, unit, self._places))

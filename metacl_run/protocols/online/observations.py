@@ -1,0 +1,73 @@
+"""The observations of a stream: a batch, and the samples drawn for it from the replay buffer.
+
+Shapes: R replicates, U observations in a block.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+from metacl_run.core.types import Observation
+from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySchedule
+from metacl_run.protocols.online.setup import StreamSetup
+
+BLOCK_BYTES = 64e6
+"""Observations are gathered in blocks of about this size, so that gathering one costs next to nothing."""
+LONGEST_BLOCK = 200
+
+
+class Observations:
+    """The observations of all replicates, by their number in the stream. Fastest in order; any order is right."""
+
+    def __init__(self, setup: StreamSetup) -> None:
+        self._setup = setup
+        spec, batch = setup.algo.replay_spec(setup.num_tasks), setup.algo.batch_size
+        self._schedules = [
+            ReplaySchedule(spec, seed, num_tasks=setup.num_tasks, samples_per_task=setup.used_per_task, batch_size=batch)
+            for seed in setup.seeds
+        ]
+        numbers = len(setup.seeds) * (batch + spec.draws * spec.size) * math.prod(setup.input_shape)
+        self._block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (numbers * setup.dtype.itemsize))))
+        self._block: Observation | None = None
+        self._block_start = 0
+        # Draws of tasks to come are empty. An engine that is compiled or captured for one shape receives them all the same.
+        self._skips_empty_draws = spec.by_task and setup.engine.kind in ("loop", "vmap")
+
+    def at(self, unit: int) -> Observation:
+        """[R, ...] the observation of every replicate at one unit."""
+        if self._block is None or not 0 <= unit - self._block_start < len(self._block.write):
+            self._block = None  # makes room for the next
+            self._block, self._block_start = self._gather(unit), unit
+        observation: Observation = tree_map(lambda leaf: leaf[unit - self._block_start], self._block)
+        return observation
+
+    def _gather(self, first: int) -> Observation:
+        """[U, R, ...] the next observations."""
+        setup, batch = self._setup, self._setup.algo.batch_size
+        count, draws = min(self._block_length, setup.num_tasks * setup.units_per_task - first), slice(None)
+        if self._skips_empty_draws:
+            task, done = divmod(first, setup.units_per_task)
+            count, draws = min(count, setup.units_per_task - done), slice(max(1, task))
+        numbers = first * batch + np.arange(count * batch).reshape(count, batch)
+        by_replicate = [
+            self._of_replicate(replicate, numbers, schedule.draw(first, count).of_tasks(draws))
+            for replicate, schedule in enumerate(self._schedules)
+        ]
+        stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
+        return stacked._replace(batch=stacked.batch.cast(setup.dtype), replay=stacked.replay.cast(setup.dtype))
+
+    def _of_replicate(self, replicate: int, numbers: np.ndarray, draws: ReplayDraws) -> Observation:
+        """[U, ...] the observations of batches [U, B] with these draws."""
+        setup = self._setup
+        return Observation(
+            setup.gather(replicate, numbers),
+            torch.from_numpy(draws.order).to(setup.device),
+            setup.gather(replicate, draws.number),
+            torch.from_numpy(draws.weight).to(setup.device, setup.dtype),
+            torch.from_numpy(draws.slot).to(setup.device),
+            torch.from_numpy(draws.write).to(setup.device),
+        )

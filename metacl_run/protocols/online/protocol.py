@@ -1,0 +1,175 @@
+"""Protocol `online`: learn a stream once, in small batches; accuracy on every task after each task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, TypeAlias
+
+import torch
+
+from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
+from metacl_run.core.bounds import Count, CountFromZero, NonNegative
+from metacl_run.core.errors import ConfigError, prefix_field_errors, require
+from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.data.streams.base import SamplePool, SampleStream
+from metacl_run.data.streams.validation import ValidationSamples
+from metacl_run.models.base import Model, Network, initial_params
+from metacl_run.protocols.base import EvalSplit, Protocol
+from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
+from metacl_run.protocols.evaluator import MatrixEvaluator
+from metacl_run.protocols.insight import InsightRecorder
+from metacl_run.protocols.loop import run_phases
+from metacl_run.protocols.online.insight_subject import StreamSubject
+from metacl_run.protocols.online.scorer import StreamScorer
+from metacl_run.protocols.online.setup import StreamSetup
+from metacl_run.protocols.online.trainer import StreamTrainer
+from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
+from metacl_run.protocols.resume import same_kernels, start_or_resume
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.training import TrainingPhase
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+
+Context: TypeAlias = RunContext[StreamLearner, SampleStream, SamplePool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Online(Protocol[StreamLearner, SampleStream, SamplePool]):
+    """One pass over a stream of samples.
+
+    Attributes:
+        eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
+            is then not learned from (`data/streams/validation.py`).
+        eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
+        probe_samples: samples of each task that such a probe is taken on; null: all.
+        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
+            50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
+        log_every: observations between two records of the training loss.
+        checkpoint_every: seconds between checkpoints.
+    """
+
+    kind: ClassVar[ProtocolKind] = "online"
+    learner: ClassVar[type] = StreamLearner
+    data: ClassVar[type] = SampleStream
+    unit_name: ClassVar[str] = "observation"
+
+    eval_split: EvalSplit
+    eval_every: CountFromZero
+    probe_samples: Count | None
+    rows_every: CountFromZero
+    eval_future: Future
+    log_every: Count
+    checkpoint_every: NonNegative = field(metadata={"identity": False})
+
+    def data_of_run(self, data: SampleStream) -> SampleStream:
+        """The data that the run reads: without their test half where it is evaluated on validation."""
+        return data if self.eval_split == "test" else ValidationSamples(inner=data)
+
+    def check(self, algo: StreamLearner, model: Model, data: SampleStream) -> None:
+        with prefix_field_errors("data"):
+            data.check()
+            tasks, whole, samples = data.count_tasks(), data.count_samples(), self.data_of_run(data).count_samples()
+        if samples < 1:
+            raise ConfigError(
+                "protocol.eval_split=validation: holds out at least one training sample of every task, but a task has "
+                f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
+            )
+        others = f", {whole - samples} others being held out for validation" if samples < whole else ""
+        with prefix_field_errors("algo"):
+            most = f"must be at most the {samples} training samples of a task{others}"
+            require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
+            spec = algo.replay_spec(tasks)
+        self._check_replay(algo, data, spec, samples, tasks)
+        with prefix_field_errors("model"):
+            module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
+        refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
+        algo.init(Network(module, data.count_outputs(), objective=data.objective), params, tasks)
+
+    def _check_replay(self, algo: StreamLearner, data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
+        """Refuses a replay buffer and a consolidation that the `samples` of a task cannot fill."""
+        replayed, name = spec.draws * spec.size, type(algo).__name__
+        numbers = replayed * math.prod(data.input_shape)
+        refuse_beyond_memory(numbers, f"algo: {name} replays {replayed} samples at once", "their inputs")
+        usable = samples // algo.batch_size * algo.batch_size
+        if spec.keep == "ring" and spec.capacity // tasks > usable:
+            raise ConfigError(
+                f"algo: {name} keeps {spec.capacity // tasks} samples of each task, but a task has {usable} "
+                "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
+            )
+        if algo.num_consolidation_samples > usable:
+            raise ConfigError(
+                f"algo: {name} reads {algo.num_consolidation_samples} samples of a task again when it ends, but data "
+                f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
+            )
+
+    def count_units(self, algo: StreamLearner, data: SampleStream) -> int:
+        return data.count_tasks() * (self.data_of_run(data).count_samples() // algo.batch_size)
+
+    def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
+        return self.data_of_run(data).load(seeds)
+
+    def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
+        if ranks > 1:
+            raise ConfigError(
+                f"protocol=online: learns one observation after another, which {ranks} processes cannot share. Start one; it "
+                "computes several seeds side by side (seeds=[0,1,2]). A sweep's jobs can be started as commands of their own."
+            )
+
+    def run(self, context: Context) -> ProtocolResult:
+        stream, setup = context.stream, StreamSetup.of(context)
+        task_names = [list(names) for names in stream.task_names]
+        notes = [
+            *stream.notes,
+            *_incomplete_batch(stream.samples_per_task, setup.algo.batch_size),
+            *_probes_that_never_come(self.eval_every, setup.units_per_task),
+        ]
+        state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
+        progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
+        evaluator = MatrixEvaluator(
+            progress=progress,
+            scorer=StreamScorer(setup, self.probe_samples),
+            rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
+            eval_every=self.eval_every,
+            insight=InsightRecorder(StreamSubject(setup, self.eval_split), progress),
+        )
+        chance = _chance(stream, context.data.count_outputs(), context.data.objective)
+        with same_kernels(state, setup.device):
+            training = TrainingPhase(
+                trainer=StreamTrainer(setup),
+                evaluator=evaluator,
+                progress=progress,
+                unit_name=self.unit_name,
+                log_every=self.log_every,
+            )
+            context.started(task_names, state.unit, setup.units_per_task, chance)
+            status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
+        result = result_of(progress, status, task_names=task_names, chance=chance)
+        return replace(result, forward_transfer=not context.data.new_outputs)
+
+
+def _chance(stream: SamplePool, outputs: int, objective: Objective) -> float | None:
+    """The accuracy of a guess among the outputs of a task, mean over tasks; None for another score."""
+    if objective is not CLASSIFICATION:
+        return None
+    counts = torch.tensor([outputs]) if stream.masks is None else stream.masks.sum(1)
+    return float((1 / counts).mean())
+
+
+def _incomplete_batch(samples: int, batch: int) -> list[str]:
+    """A note on the samples of a task that fill no batch."""
+    left = samples % batch
+    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
+
+
+def _probes_that_never_come(eval_every: int, units: int) -> list[str]:
+    """A note on probes that are set further apart than a task is long."""
+    if eval_every < units or not eval_every:
+        return []
+    return [
+        f"protocol.eval_every={eval_every}: has no effect, since a task has {units} observations. Give less to probe within "
+        "tasks"
+    ]

@@ -1,0 +1,93 @@
+"""The parts of a run under `online` that trainer, scorer and the rest share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.types import Params, Pytree, Samples
+from metacl_run.data.streams.base import SamplePool, SampleStream
+from metacl_run.inner.engine import Engine
+from metacl_run.models.base import Network, initial_params
+from metacl_run.protocols.run_context import RunContext
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSetup:
+    """A learner, its network and its stream, on the run's device.
+
+    A task has a whole number of batches here; the last samples that fill none are left out, and a sample's number counts
+    those that are used.
+
+    Attributes:
+        algo, stream: of the run.
+        network: how the network is called.
+        initial_params: [R] its parameters before any learning.
+        seeds: [R].
+        num_tasks, units_per_task: T, and observations of a task.
+        input_shape: of one example.
+        engine: maps over replicates.
+        device, dtype: of inputs and parameters.
+    """
+
+    algo: StreamLearner
+    stream: SamplePool
+    network: Network
+    initial_params: list[Params]
+    seeds: Sequence[int]
+    num_tasks: int
+    units_per_task: int
+    input_shape: tuple[int, ...]
+    engine: Engine
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, context: RunContext[StreamLearner, SampleStream, SamplePool]) -> StreamSetup:
+        algo, data, stream, gpu = context.algo, context.data, context.stream, context.gpu
+        outputs = data.count_outputs()
+        networks = [initial_params(context.model, data.input_shape, outputs, seed, gpu.dtype) for seed in context.seeds]
+        return cls(
+            algo=algo,
+            stream=stream,
+            network=Network(
+                networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, stream.masks, objective=data.objective
+            ),
+            initial_params=[params for _, params in networks],
+            seeds=context.seeds,
+            num_tasks=len(stream.task_names[0]),
+            units_per_task=stream.samples_per_task // algo.batch_size,
+            input_shape=data.input_shape,
+            engine=Engine(kind=gpu.engine_kind),
+            device=gpu.torch_device,
+            dtype=gpu.dtype,
+        )
+
+    @property
+    def used_per_task(self) -> int:
+        """Training samples of a task that fill batches."""
+        return self.units_per_task * self.algo.batch_size
+
+    def initial_learners(self) -> list[StreamState]:
+        """[R] the learner's state of each replicate before any learning."""
+        return [self.algo.init(self.network, params, self.num_tasks) for params in self.initial_params]
+
+    def gather(self, replicate: int, numbers: np.ndarray) -> Samples:
+        """Training samples of a replicate, with the axes of `numbers`; not yet of `dtype`."""
+        numbers_in_stream = numbers // self.used_per_task * self.stream.samples_per_task + numbers % self.used_per_task
+        return self.stream.gather(replicate, numbers_in_stream)
+
+    def random_samples(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
+        """[at most count] training samples of a task, drawn at random for one replicate."""
+        order = generator(purpose, self.seeds[replicate], task).permutation(self.used_per_task)[:count]
+        return self.gather(replicate, task * self.used_per_task + order).cast(self.dtype)
+
+
+def params_of(learner: Pytree, replicate: int) -> Params:
+    """The parameters that a replicate predicts with."""
+    return {name: value[replicate] for name, value in learner["params"].items()}

@@ -1,0 +1,40 @@
+"""Learning a stream under `online`: a unit is one observation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.online.stream_learner import StreamState
+from metacl_run.core.randomness import Purpose
+from metacl_run.core.types import Observation, Samples
+from metacl_run.protocols.online.observations import Observations
+from metacl_run.protocols.online.setup import StreamSetup
+from metacl_run.protocols.trainer import Trainer
+
+Observe = Callable[[StreamState, Observation], "tuple[StreamState, dict[str, Tensor]]"]
+
+
+class StreamTrainer(Trainer):
+    """Observes the stream once, in order."""
+
+    remedy = "A smaller learning rate (algo.lr, algo.inner_lr)"
+
+    def __init__(self, setup: StreamSetup) -> None:
+        self._setup, self._observations = setup, Observations(setup)
+        observe = setup.engine.over_replicates(lambda state, observed: setup.algo.observe(setup.network, state, observed))
+        self._observe: Observe = setup.engine.prepare(observe)
+
+    def step(self, learner: StreamState, unit: int) -> tuple[StreamState, dict[str, Tensor]]:
+        return self._observe(learner, self._observations.at(unit))
+
+    def end_task(self, learner: StreamState, task: int) -> StreamState:
+        setup, count = self._setup, self._setup.algo.num_consolidation_samples
+        by_replicate = [setup.random_samples(r, task, count, Purpose.END_OF_TASK) for r in range(len(setup.seeds))]
+        samples: Samples = tree_map(lambda *leaves: torch.stack(leaves), *by_replicate)
+        end = setup.engine.over_replicates(lambda state, own: setup.algo.end_task(setup.network, state, own))
+        state: StreamState = end(learner, samples)
+        return state

@@ -1,0 +1,71 @@
+"""The start of a run: from its last checkpoint where there is one, with the kernels that it was begun with."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from metacl_run.core.types import Pytree
+from metacl_run.kernels import build
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.score_history import ScoreHistory
+from metacl_run.protocols.train_state import TrainState
+
+log = logging.getLogger("metacl_run")
+
+
+def start_or_resume(
+    context: RunContext[Any, Any, Any], learners: Sequence[Pytree], num_tasks: int, notes: Sequence[str]
+) -> TrainState:
+    """The state that a run starts or continues from, with its records cut back to it.
+
+    Args:
+        context: the run.
+        learners: [R] the learner's state of each replicate before any learning.
+        num_tasks: T, columns of the accuracy matrix.
+        notes: on the data; each becomes a warning of the run, once.
+
+    Raises:
+        StorageError: the records are not those of the checkpoint.
+    """
+    store = context.store
+    stacked = tree_map(lambda *leaves: torch.stack(leaves), *learners)
+    fresh = TrainState(learner=stacked, scores=ScoreHistory.empty(len(learners), num_tasks))
+    content, warnings = store.load_checkpoint(fresh.check)
+    state = fresh if content is None else TrainState.from_content(content)
+    news = [*warnings, *(note for note in notes if note not in state.warnings)]
+    for warning in news:
+        log.info("warning: %s", warning)  # into run.log; the terminal shows it with the results
+    state.warnings += news
+    state = context.ranks.from_first(state).to(context.gpu.torch_device)
+    store.open_records(state.record_bytes)
+    store.check_records(state.unit - state.units_summed)
+    store.write_matrix(state.scores.matrix.numpy())
+    if state.transductive is not None:
+        store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
+    return state
+
+
+@contextlib.contextmanager
+def same_kernels(state: TrainState, device: torch.device) -> Iterator[None]:
+    """Computes with the kernels that the run was begun with, since others round differently, or warns that it cannot."""
+    if state.kernels == build.OFF:
+        with build.without():
+            yield
+        return
+    available = build.name() if device.type == "cpu" else build.OFF
+    if state.kernels not in ("", available):
+        warning = (
+            f"the run was begun with the compiled kernels {state.kernels} and goes on with "
+            f"{'torch operations' if available == build.OFF else available}: its numbers are right, but from here on they may "
+            "differ in the last digits from those of a run that was never interrupted"
+        )
+        log.warning("%s", warning)
+        state.warnings.append(warning)
+    state.kernels = available
+    yield

@@ -1,0 +1,84 @@
+"""The phase of training: a trainer's units, their records, and the evaluations between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_leaves, tree_map
+
+from metacl_run.protocols.evaluator import Evaluator
+from metacl_run.protocols.loop import Phase
+from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPhase(Phase):
+    """Trains through all tasks.
+
+    Attributes:
+        trainer: does the units.
+        evaluator: evaluates between them.
+        progress: of the run.
+        unit_name: the name of a unit in messages.
+        log_every: units between two records of the training metrics.
+    """
+
+    trainer: Trainer
+    evaluator: Evaluator
+    progress: Progress
+    unit_name: str
+    log_every: int
+
+    @property
+    def length(self) -> int:
+        return self.progress.training_units
+
+    def begin(self) -> None:
+        self.evaluator.begin()
+
+    def step(self, unit: int) -> None:
+        state, begun = self.progress.state, time.monotonic()
+        state.learner, metrics = self.trainer.step(state.learner, unit)
+        state.metric_sums = metrics if state.metric_sums is None else tree_map(torch.add, state.metric_sums, metrics)
+        state.units_summed += 1
+        state.train_s += time.monotonic() - begun
+
+    def after_step(self) -> None:
+        state, begun = self.progress.state, time.monotonic()
+        if self.progress.units_into_task == 0:
+            state.learner = self.trainer.end_task(state.learner, self.progress.task)
+        due = self.evaluator.is_due()
+        averages = self._averages() if due or state.units_summed >= self.log_every else None
+        state.train_s += time.monotonic() - begun
+        if averages is not None:
+            self.progress.record("train", metrics=averages)
+            state.error = self._divergence(averages["loss"])
+        if due and state.error is None:
+            self.evaluator.evaluate()
+
+    def _averages(self) -> dict[str, list[float]]:
+        """The training metrics since the last record, each [R]; the sums start again."""
+        state = self.progress.state
+        averages = {name: (total / state.units_summed).tolist() for name, total in (state.metric_sums or {}).items()}
+        state.metric_sums, state.units_summed = None, 0
+        return averages
+
+    def _divergence(self, losses: Sequence[float]) -> str | None:
+        """The error where a replicate's loss or its learner is no longer finite; None where all are."""
+        finite = np.isfinite(losses)
+        for leaf in tree_leaves(self.progress.state.learner):
+            finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
+        seeds = self.progress.context.seeds
+        diverged = [seed for seed, is_finite in zip(seeds, finite, strict=True) if not is_finite]
+        if not diverged:
+            return None
+        which = "" if len(seeds) == 1 else f" for seeds {diverged}"
+        return (
+            f"the training loss or the state is not finite at {self.unit_name} {self.progress.state.unit}{which}. "
+            f"{self.trainer.remedy}, usually helps."
+        )
