@@ -1,25 +1,59 @@
-"""A line in a figure with what its seeds spread over: a band of three and more, the seeds themselves of two.
+"""Lines with their spread over seeds: a band from three seeds on, the single seeds where there are two.
 
 Shapes: R seeds, P points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 
+from metacl_run.layout.numbers import score_text
+from metacl_run.layout.style import end_labels
 from metacl_run.scoring.intervals import ANY, FEWEST, Bounds, interval95
+from metacl_run.scoring.scores import Score
+
+MOST_POINTS = 1000
+
+
+class SeedLine(NamedTuple):
+    """A named line."""
+
+    name: str
+    x: np.ndarray
+    """[P], increasing."""
+    values: np.ndarray
+    """[R, P], NaN where not known."""
+    colour: str
+
+
+def labelled_lines(axes: Axes, lines: Sequence[SeedLine], score: Score) -> None:
+    """Draws lines of scores; at the end of each its name and its last mean. Call it once the limits of the axes are set."""
+    labels, last_x = [], []
+    for line in lines:
+        seeds_line(axes, line.x, line.values, line.colour, (score.least, score.largest))
+        known = np.flatnonzero(np.isfinite(line.values).all(axis=0))
+        if len(known):
+            end = float(line.values[:, known[-1]].mean())
+            labels.append((end, f"{line.name} {score_text(end, score)}", line.colour))
+            last_x.append(line.x[known[-1]])
+    if labels:
+        ends, texts, colours = zip(*labels, strict=True)
+        end_labels(axes, max(last_x), ends, texts, colours)
 
 
 def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible: Bounds = ANY, style: str = "-") -> None:
-    """The mean of [R, P] over seeds, where every seed has a value; a dash where there is one point only.
+    """Draws the mean of [R, P] over seeds, where every seed has a value; a dash if there is one point only.
 
     Args:
         axes: to draw in.
         x: [P], increasing.
         values: [R, P].
         colour: of everything.
-        possible: what a band is cut to.
+        possible: the least and the largest value of a band.
         style: of the line.
     """
     there = np.isfinite(values).all(axis=0)
@@ -29,7 +63,7 @@ def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possi
 
 
 def spread(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible: Bounds = ANY) -> None:
-    """What is drawn behind a mean of [R, P]: nothing of one seed."""
+    """Draws the spread behind a mean of [R, P]; nothing for one seed."""
     if len(values) >= FEWEST:
         low, high = interval95(values, possible).T
         if len(x) > 1:
@@ -42,14 +76,14 @@ def spread(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible:
 
 
 def extent(values: np.ndarray, possible: Bounds = ANY) -> np.ndarray:
-    """Everything that `seeds_line` shows of [R, ...], for the limits of an axis: no band reaches out of it."""
+    """Returns all values that `seeds_line` draws of [R, ...], for the limits of an axis that no band leaves."""
     if len(values) >= FEWEST:
         return np.concatenate([values.mean(axis=0).ravel(), interval95(values, possible).ravel()])
     return np.ravel(values)
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """[N] mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
+    """Returns [N] the mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
     window = smoothing(len(values))
     finite = np.isfinite(values)
     kernel = np.ones(window)
@@ -59,5 +93,19 @@ def running_mean(values: np.ndarray) -> np.ndarray:
 
 
 def smoothing(points: int) -> int:
-    """Points that `running_mean` spans; 1: it changes nothing."""
+    """The number of points that `running_mean` averages; 1: it changes nothing."""
     return max(1, points // 20)
+
+
+def running_means(values: np.ndarray) -> np.ndarray:
+    """Returns `running_mean` of every row of [R, N]."""
+    return np.stack([running_mean(row) for row in values])
+
+
+def thinned(units: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns [N] and [R, N] as at most MOST_POINTS means of neighbours, so that files stay small."""
+    if len(units) <= MOST_POINTS:
+        return units.astype(float), values
+    edges = np.linspace(0, len(units), MOST_POINTS + 1).astype(int)[:-1]
+    counts = np.diff(edges, append=len(units))
+    return np.add.reduceat(units, edges) / counts, np.add.reduceat(values, edges, axis=1) / counts

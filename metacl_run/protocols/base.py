@@ -18,8 +18,7 @@ from metacl_run.models.layers import has_batch_norm
 from metacl_run.runtime.device import Gpu
 from metacl_run.runtime.ranks import Ranks
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
-from metacl_run.storage.silent_store import SilentStore
-from metacl_run.storage.store import RunStore
+from metacl_run.storage.run_writer import RunWriter
 
 EvalSplit = Literal["test", "validation"]
 """What a run is judged on. Under "validation" no test data are ever looked at: for choosing settings."""
@@ -40,7 +39,7 @@ class Run:
     gpu: Gpu
     seeds: Sequence[int]
     insight: Insight
-    store: RunStore | SilentStore
+    store: RunWriter
     ranks: Ranks
     stop_requested: Callable[[], bool]
     """Asks all ranks, so every one must call it alike."""

@@ -8,10 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
-from metacl_run.storage.archive import StorageError, read, state
+from metacl_run.storage.run_state import state
+from metacl_run.storage.stored_run import StoredRun
 
 Verdict = Literal[
     "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
@@ -72,7 +74,7 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
     if found in ("missing", "running", "interrupted"):
         return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
     try:
-        summary = read(each.directory).summary
+        summary = StoredRun(each.directory).summary
         if summary.get("data_missing") and found == "failed":  # a run of version 0.1
             return nothing("data missing", summary.get("error"))
         if found != "completed":

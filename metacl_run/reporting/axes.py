@@ -1,20 +1,32 @@
-"""The axis of work done, with the tasks that are learned along it."""
+"""The axes that figures of a run share: work done, with the tasks that are learned along it, and the score."""
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from metacl_run.layout.style import GREY, SHADE, VERMILLION, ink_on, integer_ticks, task_colours, task_image
-from metacl_run.storage.read_run import Run
+from metacl_run.layout.seed_lines import extent
+from metacl_run.layout.style import (
+    GREY,
+    SHADE,
+    VERMILLION,
+    accuracy_axis,
+    error_axis,
+    ink_on,
+    integer_ticks,
+    task_colours,
+    task_image,
+)
+from metacl_run.storage.stored_run import StoredRun
 
 MOST_PATCHES = 25
-"""Tasks that are each drawn and numbered; of more, the strip is one image and has some of the numbers."""
+"""Most tasks of which every one is drawn and numbered; with more, the strip is one image with some of the numbers."""
 MOST_NUMBERS = 15
 
 
-def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:
-    """x from 0 to the end of the run, or to where an unfinished one ended; task segments are told apart."""
+def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
+    """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task."""
     total = run.num_phases * run.units_per_task
     unfinished = units_axis(axes, run, bins)
     end = axes.get_xlim()[1]
@@ -27,24 +39,24 @@ def work_axis(axes: Axes, run: Run, strip: bool, bins: int = 8) -> None:
         _task_strip(axes, run)
     if unfinished:
         axes.axvline(end, color=VERMILLION, lw=1.2, ls=":")
-        words = f"{run.summary['status']} at {end:.0f} of {total} {run.unit_name}s"
-        ended = axes.text(1.0, 1.085 if strip else 1.02, words, transform=axes.transAxes)
+        text = f"{run.status} at {end:.0f} of {total} {run.unit_name}s"
+        ended = axes.text(1.0, 1.085 if strip else 1.02, text, transform=axes.transAxes)
         ended.set(ha="right", va="bottom", fontsize=8, color=VERMILLION)
 
 
-def units_axis(axes: Axes, run: Run, bins: int) -> bool:
-    """The same without what is drawn on it; whether the run is unfinished."""
+def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
+    """Sets the same axis and draws nothing on it. Returns whether the run is unfinished."""
     total = run.num_phases * run.units_per_task
-    reached = int(max([0, *run.eval_units[-1:], *run.train_units[-1:]]))
-    unfinished = 0 < reached < total and run.summary["status"] != "completed"
+    reached = int(max([0, *run.evaluations.units[-1:], *run.training.units[-1:]]))
+    unfinished = 0 < reached < total and run.status != "completed"
     axes.set_xlim(0, reached if unfinished else max(total, reached))
     axes.set_xlabel(f"{run.unit_name}s")
     integer_ticks(axes.xaxis, bins)
     return unfinished
 
 
-def _task_strip(axes: Axes, run: Run) -> None:
-    """A numbered bar over the axes in the colour of the task being learned."""
+def _task_strip(axes: Axes, run: StoredRun) -> None:
+    """Draws a numbered bar over the axes in the colours of the tasks being learned."""
     frame, width, end = axes.get_xaxis_transform(), run.units_per_task, axes.get_xlim()[1]
     colours = task_colours(run.num_tasks)
     many = run.num_tasks > MOST_PATCHES
@@ -70,8 +82,26 @@ def _task_strip(axes: Axes, run: Run) -> None:
     label.set(ha="right", va="center", fontsize=6.5, color=GREY)
 
 
+def score_axis(axes: Axes, run: StoredRun, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:
+    """Sets a y axis, as suits the score, that holds the mean of [R, ...] over seeds and its spread; labels it."""
+    if run.score.higher_is_better:
+        accuracy_axis(axes, extent(values, run.possible), chance, named_chance)
+    else:
+        error_axis(axes, values.mean(axis=0), extent(values, run.possible))
+    axes.set_ylabel(run.score.score_words)
+
+
+def values_axis(axes: Axes, run: StoredRun, values: np.ndarray) -> None:
+    """Sets a y axis, as suits the score, that holds all of `values`; labels it."""
+    if run.score.higher_is_better:
+        accuracy_axis(axes, values, None)
+    else:
+        error_axis(axes, values, values)
+    axes.set_ylabel(run.score.score_words)
+
+
 def round_step(count: int, most: int) -> int:
-    """1, 2, 5, 10, 20, 50 ...: the least step that gives at most so many of so many."""
+    """Returns the least step out of 1, 2, 5, 10, 20, 50 ... that divides `count` into at most `most` parts."""
     power = 1
     while True:
         for step in (power, 2 * power, 5 * power):

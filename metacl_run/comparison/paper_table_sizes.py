@@ -1,4 +1,4 @@
-"""Which stored runs are a paper's table at size smoke or reduced, so that no trial goes for a result."""
+"""Finds the stored runs of a paper's table at size smoke or reduced, so that nobody takes a trial for a result."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ SIZES = ("smoke", "reduced")
 
 
 def sizes_under(output_dir: Path) -> dict[str, str]:
-    """The size by "data/algo/run id", from the tables that were written there; a page that cannot be read says nothing."""
-    found: dict[str, str] = {}
+    """Returns the size by "data/algo/run id", from the tables in the folder; files that cannot be read are skipped."""
+    size_of: dict[str, str] = {}
     for size in SIZES:
         for path in sorted(output_dir.glob(f"tables/*/{size}/table.csv")):
             try:
@@ -18,5 +18,5 @@ def sizes_under(output_dir: Path) -> dict[str, str]:
                     runs = [row.get("run") for row in csv.DictReader(file)]
             except (OSError, ValueError, csv.Error):
                 continue
-            found |= {run: size for run in runs if run}
-    return found
+            size_of |= {run: size for run in runs if run}
+    return size_of

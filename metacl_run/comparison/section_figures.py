@@ -1,4 +1,4 @@
-"""Figures of a section: one line a configuration, with what its seeds spread over."""
+"""Draws the figures of a section: a line for each configuration, with its spread over seeds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from metacl_run.comparison.cell_text import Scored
-from metacl_run.comparison.score_curves import Curve, Kind, curve, kinds
+from metacl_run.comparison.section_curves import Curve, CurveFigure, curve, curve_figures
+from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.core.errors import StorageError
+from metacl_run.layout.image_files import save
 from metacl_run.layout.seed_lines import extent, spread
 from metacl_run.layout.style import (
     GREY,
@@ -27,7 +28,6 @@ from metacl_run.layout.style import (
     page,
     task_colours,
 )
-from metacl_run.reporting.figures import save
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
 
@@ -37,7 +37,7 @@ WIDEST_LABEL = 36
 """Characters of a label on one line."""
 
 
-class Drawn(NamedTuple):
+class DrawnFigure(NamedTuple):
     """A figure of the report."""
 
     name: str
@@ -46,61 +46,61 @@ class Drawn(NamedTuple):
     caption: str
 
 
-def draw(scored: Scored, folder: Path, stem: str) -> tuple[list[Drawn], list[str]]:
-    """Writes <stem>_<kind>.png and .svg for every figure the section supports; and a message for what could not be drawn."""
-    labels = scored.labels[:MOST_LINES]
-    drawn: list[Drawn] = []
+def draw(scores: SectionScores, folder: Path, stem: str) -> tuple[list[DrawnFigure], list[str]]:
+    """Writes <stem>_<name>.png and .svg for every figure that the section supports. Returns them, and a message for each
+    run that could not be drawn."""
+    labels = scores.labels[:MOST_LINES]
+    drawn: list[DrawnFigure] = []
     problems: dict[str, None] = {}
     try:
-        wanted = kinds(scored.section.configurations[labels[0]].entries[0])
+        supported = curve_figures(scores.section.configurations[labels[0]])
     except StorageError as error:
         return [], [str(error)]
-    for kind in wanted:
+    for figure in supported:
         lines = {}
         for label in labels:
             try:
-                lines[label] = curve(scored.section.configurations[label], kind)
+                lines[label] = curve(scores.section.configurations[label], figure)
             except StorageError as error:
                 problems[str(error)] = None
         lines = {label: line for label, line in lines.items() if np.isfinite(line.values).all(axis=0).any()}
         if not lines:
             continue
-        caption = f"{kind.explanation} {_which(scored, list(lines))}"
+        name, about = f"{stem}_{figure.name}", _about_lines(scores, list(lines))
         with matplotlib.rc_context(RC):
-            save(_figure(scored, kind, lines, _which(scored, list(lines))), folder / f"{stem}_{kind.name}")
-        drawn.append(Drawn(f"{stem}_{kind.name}", f"{kind.title}, {scored.section.title}", caption))
+            save(_figure(scores, figure, lines, about), folder / name)
+        drawn.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", f"{figure.explanation} {about}"))
     return drawn, list(problems)
 
 
-def _which(scored: Scored, labels: list[str]) -> str:
-    """What lines and bands are, and which configurations are not among them."""
-    counts = {min(FEWEST, len(scored.section.configurations[label].seeds)) for label in labels}
+def _about_lines(scores: SectionScores, labels: list[str]) -> str:
+    """What lines and bands are, and how many configurations are left out."""
+    counts = {min(FEWEST, len(scores.section.configurations[label].seeds)) for label in labels}
     words = {
         FEWEST: f"Mean over seeds with its 95% interval (Student t){'' if counts == {FEWEST} else f' of {FEWEST} or more'}.",
-        2: "Of two seeds their mean, and each as a thin line.",
-        1: "One seed each, so no interval." if counts == {1} else "Of one seed the line alone.",
+        2: "Two seeds: their mean, and thin lines for single seeds.",
+        1: "One seed in every row, so no interval." if counts == {1} else "One seed: the line alone.",
     }
     text = " ".join(words[count] for count in sorted(counts, reverse=True))
-    left = len(scored.labels) - len(labels)
-    if left:
-        text += f" Drawn: {len(labels)} of {len(scored.labels)}, the first of the table as far as they have values."
+    if len(labels) < len(scores.labels):
+        text += f" Drawn: the first {len(labels)} of {len(scores.labels)} rows that have values."
     return text
 
 
-def _figure(scored: Scored, kind: Kind, lines: dict[str, Curve], caption: str) -> Figure:
+def _figure(scores: SectionScores, figure: CurveFigure, lines: dict[str, Curve], caption: str) -> Figure:
     texts = ["\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)) for label in lines]
     longest = max(len(line) for text in texts for line in text.split("\n"))
     right = 0.45 + 0.076 * longest
-    figure, axes = page(kind.title, scored.section.title, caption, SIZE, right=max(1.2, right))
-    score = SCORES[scored.section.score]
+    sheet, axes = page(figure.title, scores.section.title, caption, SIZE, right=max(1.2, right))
+    score = SCORES[scores.section.score]
     colours = [*task_colours(min(6, len(lines))), INK, GREY][: len(lines)]
     means = {label: line.values.mean(axis=0) for label, line in lines.items()}
     widest = score.largest - score.least
-    possible = (-widest, widest) if kind.difference else (score.least, score.largest)
+    possible = (-widest, widest) if figure.is_difference else (score.least, score.largest)
     start, stop = (edge([edge(line.x) for line in lines.values()]) for edge in (min, max))
     axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
     whole = np.concatenate([extent(line.values, possible) for line in lines.values()])
-    if kind.difference:
+    if figure.is_difference:
         _difference_axis(axes, whole)
     elif score.higher_is_better:
         accuracy_axis(axes, whole, None)
@@ -111,12 +111,12 @@ def _figure(scored: Scored, kind: Kind, lines: dict[str, Curve], caption: str) -
         points: Any = {"marker": "o", "ms": 4.5, "mec": "white", "mew": 0.7} if len(line.x) <= 25 else {}
         axes.plot(line.x, mean, color=colour, lw=1.7, zorder=3, clip_on=False, **points)
         spread(axes, line.x, line.values, colour, possible)
-    axes.set_xlabel(kind.x_label)
-    axes.set_ylabel(kind.y_label)
+    axes.set_xlabel(figure.x_label)
+    axes.set_ylabel(figure.y_label)
     integer_ticks(axes.xaxis, 10)
     ends = {label: mean[np.isfinite(mean)][-1] for label, mean in means.items()}
-    end_labels(axes, axes.get_xlim()[1], [float(end) for end in ends.values()], texts, colours, 8.5)
-    return figure
+    end_labels(axes, axes.get_xlim()[1], [float(end) for end in ends.values()], texts, colours)
+    return sheet
 
 
 def _difference_axis(axes: matplotlib.axes.Axes, values: np.ndarray) -> None:
