@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,14 +15,13 @@ from metacl_run.comparison.section_curves import Curve, CurveFigure, curve, curv
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.core.errors import StorageError
 from metacl_run.layout.image_files import save
-from metacl_run.layout.seed_lines import extent, spread
+from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import (
     GREY,
     INK,
     PALE,
     RC,
     accuracy_axis,
-    end_labels,
     error_axis,
     integer_ticks,
     page,
@@ -32,6 +31,8 @@ from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
 
 MOST_LINES = 8
+MOST_POINTS = 25
+"""Most points of a curve that are marked."""
 SIZE = (6.0, 3.2)
 WIDEST_LABEL = 36
 """Characters of a label on one line."""
@@ -57,18 +58,18 @@ def draw(scores: SectionScores, folder: Path, stem: str) -> tuple[list[DrawnFigu
     except StorageError as error:
         return [], [str(error)]
     for figure in supported:
-        lines = {}
+        curves = {}
         for label in labels:
             try:
-                lines[label] = curve(scores.section.configurations[label], figure)
+                curves[label] = curve(scores.section.configurations[label], figure)
             except StorageError as error:
                 problems[str(error)] = None
-        lines = {label: line for label, line in lines.items() if np.isfinite(line.values).all(axis=0).any()}
-        if not lines:
+        curves = {label: line for label, line in curves.items() if np.isfinite(line.values).all(axis=0).any()}
+        if not curves:
             continue
-        name, about = f"{stem}_{figure.name}", _about_lines(scores, list(lines))
+        name, about = f"{stem}_{figure.name}", _about_lines(scores, list(curves))
         with matplotlib.rc_context(RC):
-            save(_figure(scores, figure, lines, about), folder / name)
+            save(_figure(scores, figure, curves, about), folder / name)
         drawn.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", f"{figure.explanation} {about}"))
     return drawn, list(problems)
 
@@ -87,35 +88,30 @@ def _about_lines(scores: SectionScores, labels: list[str]) -> str:
     return text
 
 
-def _figure(scores: SectionScores, figure: CurveFigure, lines: dict[str, Curve], caption: str) -> Figure:
-    texts = ["\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)) for label in lines]
-    longest = max(len(line) for text in texts for line in text.split("\n"))
-    right = 0.45 + 0.076 * longest
-    sheet, axes = page(figure.title, scores.section.title, caption, SIZE, right=max(1.2, right))
+def _figure(scores: SectionScores, figure: CurveFigure, curves: dict[str, Curve], caption: str) -> Figure:
+    colours = [*task_colours(min(6, len(curves))), INK, GREY]
+    lines = [
+        SeedLine("\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)), *curve, colour)
+        for (label, curve), colour in zip(curves.items(), colours, strict=False)
+    ]
+    longest = max(len(part) for line in lines for part in line.name.split("\n"))
+    sheet, axes = page(figure.title, scores.section.title, caption, SIZE, right=max(1.2, 0.45 + 0.076 * longest))
     score = SCORES[scores.section.score]
-    colours = [*task_colours(min(6, len(lines))), INK, GREY][: len(lines)]
-    means = {label: line.values.mean(axis=0) for label, line in lines.items()}
     widest = score.largest - score.least
     possible = (-widest, widest) if figure.is_difference else (score.least, score.largest)
-    start, stop = (edge([edge(line.x) for line in lines.values()]) for edge in (min, max))
+    start, stop = min(line.x.min() for line in lines), max(line.x.max() for line in lines)
     axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
-    whole = np.concatenate([extent(line.values, possible) for line in lines.values()])
+    whole = np.concatenate([extent(line.values, possible) for line in lines])
     if figure.is_difference:
         _difference_axis(axes, whole)
     elif score.higher_is_better:
         accuracy_axis(axes, whole, None)
     else:
-        error_axis(axes, np.concatenate(list(means.values())), whole)
-    for (label, line), colour in zip(lines.items(), colours, strict=True):
-        mean = means[label]
-        points: Any = {"marker": "o", "ms": 4.5, "mec": "white", "mew": 0.7} if len(line.x) <= 25 else {}
-        axes.plot(line.x, mean, color=colour, lw=1.7, zorder=3, clip_on=False, **points)
-        spread(axes, line.x, line.values, colour, possible)
+        error_axis(axes, np.concatenate([line.values.mean(axis=0) for line in lines]), whole)
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
     integer_ticks(axes.xaxis, 10)
-    ends = {label: mean[np.isfinite(mean)][-1] for label, mean in means.items()}
-    end_labels(axes, axes.get_xlim()[1], [float(end) for end in ends.values()], texts, colours)
+    labelled_lines(axes, lines, possible, point_size=4.5 if max(len(line.x) for line in lines) <= MOST_POINTS else 0)
     return sheet
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import isnan, nan
 from typing import Any
@@ -104,7 +103,11 @@ def _metrics_notes(scores: SectionScores) -> list[str]:
     ]
     notes += [f"{NO_VALUE} {label}: {_why_undefined(section.configurations[label])}" for label in undefined]
     notes += [f"Left out: {name}: {reason}." for name, reason in scores.omitted.items()]
-    return notes + [f"Not the same for all: {difference}." for difference in _unequal(scores)]
+    updates = {_updates_per_sample(configuration.settings) for configuration in section.configurations.values()} - {None}
+    if len(updates) > 1:
+        listed = ", ".join(f"{number:g}" for number in sorted(filter(None, updates)))
+        notes.append(f"The number of updates for every training sample is not the same for all rows: {listed}.")
+    return notes
 
 
 def _seeds_notes(least: int, most: int) -> list[str]:
@@ -126,22 +129,6 @@ def _why_undefined(configuration: Configuration) -> str:
         return "not every seed has a value, and a mean over the others would mislead."
     seeds = ", ".join(map(str, configuration.diverged))
     return f"diverged (in runs with seed {seeds}); a mean over the other seeds would mislead."
-
-
-def _unequal(scores: SectionScores) -> list[str]:
-    """Lengths and counts of the protocol that differ between rows."""
-    every = [configuration.settings for configuration in scores.section.configurations.values()]
-    keys = sorted({key for settings in every for key in settings if key.startswith("protocol.")})
-    differences = []
-    for key in keys:
-        values = {json.dumps(settings.get(key)) for settings in every}
-        if len(values) > 1 and not key.endswith("_target_"):
-            differences.append(f"{key} is {', '.join(sorted(values, key=lambda text: (len(text), text)))}")
-    updates = {number for settings in every if (number := _updates_per_sample(settings)) is not None}
-    if len(updates) > 1:
-        listed = ", ".join(f"{number:g}" for number in sorted(updates))
-        differences.append(f"the number of updates for every training sample is {listed}")
-    return differences
 
 
 def _updates_per_sample(settings: Mapping[str, Any]) -> float | None:

@@ -75,7 +75,10 @@ def score_section(section: Section, metrics: Sequence[str]) -> SectionScores:
     metrics = [name for name in known if name not in omitted]
     score = SCORES[section.score]
     values = {name: {label: row.values(name) for label, row in section.configurations.items()} for name in metrics}
-    statistics = {name: _statistics(by_label, possible_values(name, score)) for name, by_label in values.items()}
+    statistics = {
+        name: {label: _statistics(seeds, possible_values(name, score)) for label, seeds in by_label.items()}
+        for name, by_label in values.items()
+    }
     labels = list(section.configurations)
     if metrics:
         higher = higher_is_better(metrics[0], score)
@@ -120,39 +123,24 @@ def _rank(mean: float, higher: bool) -> float:
     return math.inf if math.isnan(mean) else -mean if higher else mean
 
 
-def _statistics(values: dict[str, np.ndarray], possible: Bounds) -> dict[str, SeedStatistics]:
-    """Computes those with the same number of seeds at once."""
-    statistics = {}
-    for num in sorted({len(seeds) for seeds in values.values()}):
-        labels = [label for label, seeds in values.items() if len(seeds) == num]
-        stack = np.stack([values[label] for label in labels])
-        columns = stack.mean(axis=1), interval95(stack.T, possible), interquartile_mean(stack)
-        for label, mean, (low, high), iqm in zip(labels, *columns, strict=True):
-            statistics[label] = SeedStatistics(num, float(mean), float(low), float(high), float(iqm))
-    return statistics
+def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
+    low, high = interval95(values, possible).tolist()
+    return SeedStatistics(len(values), float(values.mean()), low, high, float(interquartile_mean(values)))
 
 
 def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
     every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
     seeds = {label: {seed: place for place, seed in enumerate(section.configurations[label].seeds)} for label in labels}
-    pairs, differences = [], []
+    least, largest = possible_values(metric, SCORES[section.score])
+    pairs = []
     for first, second in every:
         common = [seed for seed in seeds[first] if seed in seeds[second]]
         if len(common) < FEWEST:
             continue
-        pairs.append((first, second))
-        one, other = ([seeds[label][seed] for seed in common] for label in (first, second))
-        differences.append(values[first][one] - values[second][other])
-    least, largest = possible_values(metric, SCORES[section.score])
-    possible = least - largest, largest - least
-    lengths = np.array([len(difference) for difference in differences])
-    low, high, p = np.full((3, len(pairs)), np.nan)
-    for num in np.unique(lengths):
-        places = np.flatnonzero(lengths == num)
-        stack = np.stack([differences[place] for place in places])
-        low[places], high[places] = interval95(stack.T, possible).T
-        if num >= fewest_for(LEVEL):
-            p[places] = sign_flip_p(stack)
-    means = [float(difference.mean()) for difference in differences]
-    columns = (lengths.tolist(), means, low.tolist(), high.tolist(), p.tolist(), holm(p).tolist())
-    return [PairedDifference(metric, *pair, *numbers) for pair, *numbers in zip(pairs, *columns, strict=True)]
+        one, other = (values[label][[seeds[label][seed] for seed in common]] for label in (first, second))
+        low, high = interval95(one - other, (least - largest, largest - least)).tolist()
+        p = float(sign_flip_p(one - other)) if len(common) >= fewest_for(LEVEL) else math.nan
+        mean = float((one - other).mean())
+        pairs.append(PairedDifference(metric, first, second, len(common), mean, low, high, p, math.nan))
+    corrected = holm(np.array([pair.p for pair in pairs])).tolist()
+    return [pair._replace(corrected=p) for pair, p in zip(pairs, corrected, strict=True)]

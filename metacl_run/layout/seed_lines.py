@@ -20,27 +20,49 @@ MOST_POINTS = 1000
 
 
 class SeedLine(NamedTuple):
-    """A named line."""
+    """A line of a figure."""
 
     name: str
+    """Empty: no label."""
     x: np.ndarray
     """[P], increasing."""
     values: np.ndarray
     """[R, P], NaN where not known."""
     colour: str
+    style: str = "-"
 
 
-def labelled_lines(axes: Axes, lines: Sequence[SeedLine], score: Score) -> None:
-    """Draws lines of scores; at the end of each its name and its last mean. Call it once the limits of the axes are set."""
-    labels, last_x = [], []
+def labelled_lines(
+    axes: Axes,
+    lines: Sequence[SeedLine],
+    possible: Bounds,
+    score: Score | None = None,
+    point_size: float = 0,
+    more_labels: Sequence[tuple[float, str, str]] = (),
+) -> None:
+    """Draws lines, and their names at their ends. Call it once the limits of the axes are set.
+
+    Args:
+        axes: to draw in.
+        lines: of one unit.
+        possible: the least and the largest value of a band.
+        score: writes the last mean, which is such a score, behind the name.
+        point_size: of a dot at every point of a mean.
+        more_labels: (end, text, colour) of other lines.
+    """
+    labels, last_x = list(more_labels), []
     for line in lines:
-        seeds_line(axes, line.x, line.values, line.colour, (score.least, score.largest))
+        seeds_line(axes, line.x, line.values, line.colour, possible, line.style)
         known = np.flatnonzero(np.isfinite(line.values).all(axis=0))
-        if len(known):
+        if point_size:
+            mean = line.values[:, known].mean(axis=0)
+            axes.plot(line.x[known], mean, "o", color=line.colour, ms=point_size, mec="white", mew=0.5, zorder=4, clip_on=False)
+        if len(known) and line.name:
             end = float(line.values[:, known[-1]].mean())
-            labels.append((end, f"{line.name} {score_text(end, score)}", line.colour))
+            value = "" if score is None else f" {score_text(end, score)}"
+            labels.append((end, f"{line.name}{value}", line.colour))
             last_x.append(line.x[known[-1]])
-    if labels:
+    if last_x:
         ends, texts, colours = zip(*labels, strict=True)
         end_labels(axes, max(last_x), ends, texts, colours)
 

@@ -36,7 +36,7 @@ def write(run: StoredRun) -> Path:
     plain, together = plain_and_transductive(run)
     grids = (metrics_grid(run), metrics_grid(run, transductive=True), lengths_grid(run), matrix_grid(run))
     images = [
-        (figure.text(run), inline_svg(run.directory / FIGURES / f"{figure.name}.svg", figure.text(run).title))
+        (figure.text, inline_svg(run.directory / FIGURES / f"{figure.name}.svg", figure.text.title))
         for figure in figures_of(run)
     ]
     tiles = [tile.format(score=run.score.score_name) for tile in (TILES if run.sequences is None else SEQUENCE_TILES)]

@@ -103,12 +103,17 @@ def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> SequenceResu
 
 
 def intervals(values: np.ndarray, possible: Bounds) -> np.ndarray:
-    """Returns the 95% interval of the mean at every length, [R, S, O] -> [S, 2].
+    """Returns the 95% interval of the mean at every length, [R, S, O] -> [S, 2]; NaN for two seeds."""
+    return interval95(independent(values), possible)
 
-    Orders of one seed share what it has meta-learned, so they are averaged first and the interval is over seeds. With a single
-    seed it is over orders, and says nothing about another seed: `interval_is_over` has the words. With two seeds it is NaN.
+
+def independent(values: np.ndarray) -> np.ndarray:
+    """Returns the values that an interval is over, [R, S, O] -> [N, S].
+
+    Orders of one seed share what it has meta-learned, so they are averaged and the interval is over seeds. With a single seed
+    it is over orders, and says nothing about another seed: `interval_is_over` has the words.
     """
-    return interval95(values[0].T if len(values) == 1 else values.mean(axis=-1), possible)
+    return values[0].T if len(values) == 1 else np.asarray(values.mean(axis=-1))
 
 
 def interval_is_over(replicates: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -28,11 +29,11 @@ from metacl_run.reporting.figures import (
     stability_gap,
     training_loss,
 )
-from metacl_run.reporting.figures.base import RunFigure
+from metacl_run.reporting.figures.base import PreparedFigure, RunFigure
 from metacl_run.storage.run_files import FIGURES as FOLDER
 from metacl_run.storage.stored_run import StoredRun
 
-FIGURES: tuple[RunFigure, ...] = (
+FIGURES: tuple[RunFigure[Any], ...] = (
     sequence_accuracy.FIGURE,
     forgetting_curve.FIGURE,
     learning_curve.FIGURE,
@@ -53,9 +54,10 @@ FIGURES: tuple[RunFigure, ...] = (
 )
 
 
-def figures_of(run: StoredRun) -> list[RunFigure]:
+def figures_of(run: StoredRun) -> list[PreparedFigure]:
     """Returns the figures that the run's files support; none of a run that failed before its tasks were known."""
-    return [figure for figure in FIGURES if run.num_tasks and figure.applies(run)]
+    figures = (figure.of_run(run) for figure in FIGURES if run.num_tasks)
+    return [figure for figure in figures if figure is not None]
 
 
 def draw(run: StoredRun) -> list[Path]:
@@ -68,4 +70,4 @@ def draw(run: StoredRun) -> list[Path]:
             for suffix in METADATA:
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     with matplotlib.rc_context(RC):
-        return [path for figure in figures for path in save(figure.draw(run, figure.text(run)), folder / figure.name)]
+        return [path for figure in figures for path in save(figure.draw(), folder / figure.name)]

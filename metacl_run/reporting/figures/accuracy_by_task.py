@@ -17,7 +17,7 @@ from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several
 from metacl_run.reporting.figures.mean_accuracy import mean_of_seen
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
-from metacl_run.storage.stored_run import StoredRun
+from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 MOST_LINES, MOST_PLOTS = 6, 25
 """Most tasks whose lines share one plot, and most that get a small plot each; of more, the mean and the extremes are drawn."""
@@ -26,11 +26,11 @@ EXTREMES = 2
 """Number of best and of worst tasks that are drawn out of many."""
 
 
-def applies(run: StoredRun) -> bool:
-    return has_several_tasks(run) and len(run.evaluations.units) > 0
+def data(run: StoredRun) -> Evaluations | None:
+    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) else None
 
 
-def text(run: StoredRun) -> FigureText:
+def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     words, score = phrases(run.score), run.score.score_words.capitalize()
     title = f"{score} on every task while the tasks are learned in turn"
     forgotten = f"A line that {words.worsens} after its circle is a task being forgotten"
@@ -76,16 +76,16 @@ def _about_probes(run: StoredRun) -> str:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     if run.num_tasks <= MOST_LINES:
-        return _draw_together(run, text)
-    return _draw_plots(run, text) if run.num_tasks <= MOST_PLOTS else _draw_extremes(run, text)
+        return _draw_together(run, evaluations, text)
+    return (_draw_plots if run.num_tasks <= MOST_PLOTS else _draw_extremes)(run, evaluations, text)
 
 
-def _task_line(axes: Axes, run: StoredRun, task: int, colour: str) -> None:
+def _task_line(axes: Axes, run: StoredRun, evaluations: Evaluations, task: int, colour: str) -> None:
     """One task: thin until it begins, then with its seeds; a circle where its training ended."""
     begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
-    values, units = run.evaluations.scores[:, :, task], run.evaluations.units
+    values, units = evaluations.scores[:, :, task], evaluations.units
     known = np.isfinite(values).all(axis=0)
     values, units = values[:, known], units[known]
     if not len(units):
@@ -99,27 +99,27 @@ def _task_line(axes: Axes, run: StoredRun, task: int, colour: str) -> None:
         axes.plot(end, mean[index], "o", color=colour, ms=5, mec="white", mew=0.8, zorder=4, clip_on=False)
 
 
-def _last_score(run: StoredRun, task: int) -> float | None:
+def _last_score(evaluations: Evaluations, task: int) -> float | None:
     """The mean score of a task at its last evaluation; None where it was never evaluated."""
-    mean = run.evaluations.scores[:, :, task].mean(axis=0)
+    mean = evaluations.scores[:, :, task].mean(axis=0)
     known = mean[np.isfinite(mean)]
     return float(known[-1]) if len(known) else None
 
 
-def _draw_together(run: StoredRun, text: FigureText) -> Figure:
+def _draw_together(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     figure, axes = sheet(run, text, right=2.3)
     work_axis(axes, run, strip=True)
-    score_axis(axes, run, run.evaluations.scores, run.chance)
+    score_axis(axes, run, evaluations.scores, run.chance)
     labels = []
     for task, colour in enumerate(task_colours(run.num_tasks)):
-        _task_line(axes, run, task, colour)
-        if (end := _last_score(run, task)) is not None:
+        _task_line(axes, run, evaluations, task, colour)
+        if (end := _last_score(evaluations, task)) is not None:
             labels.append((end, f"{task_label(run, task)}  {score_text(end, run.score)}", colour))
-    end_labels(axes, run.evaluations.units[-1], *zip(*labels, strict=True))
+    end_labels(axes, evaluations.units[-1], *zip(*labels, strict=True))
     return figure
 
 
-def _draw_plots(run: StoredRun, text: FigureText) -> Figure:
+def _draw_plots(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     rows = math.ceil(run.num_tasks / COLUMNS)
     figure, whole = sheet(run, text, (7.6, 1.45 * rows - 0.45), right=0.3)
     for task, axes in enumerate(parts(figure, whole, rows, COLUMNS, 0.25, 0.45)):
@@ -127,11 +127,11 @@ def _draw_plots(run: StoredRun, text: FigureText) -> Figure:
             axes.remove()
             continue
         units_axis(axes, run, bins=3)
-        score_axis(axes, run, run.evaluations.scores, run.chance, named_chance=False)
+        score_axis(axes, run, evaluations.scores, run.chance, named_chance=False)
         axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=ORANGE, alpha=0.15, lw=0, zorder=0)
-        _task_line(axes, run, task, BLUE)
+        _task_line(axes, run, evaluations, task, BLUE)
         axes.set_title(task_label(run, task, 18), fontsize=8, loc="left", pad=4)
-        axes.set_title(_then_and_now(run, task), fontsize=7.5, loc="right", pad=4, color=GREY)
+        axes.set_title(_then_and_now(run, evaluations, task), fontsize=7.5, loc="right", pad=4, color=GREY)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
         axes.tick_params(labelsize=7.5, labelleft=task % COLUMNS == 0, labelbottom=task + COLUMNS >= run.num_tasks)
         axes.set_ylabel(run.score.score_words if task % COLUMNS == 0 and run.score.higher_is_better else "")
@@ -139,18 +139,18 @@ def _draw_plots(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-def _then_and_now(run: StoredRun, task: int) -> str:
-    learned, end = float(run.matrix[:, task + 1, task].mean()), _last_score(run, task)
+def _then_and_now(run: StoredRun, evaluations: Evaluations, task: int) -> str:
+    learned, end = float(run.matrix[:, task + 1, task].mean()), _last_score(evaluations, task)
     if not math.isfinite(learned) or end is None:
         return ""
     return f"{score_text(learned, run.score)} → {score_text(end, run.score)}"
 
 
-def _draw_extremes(run: StoredRun, text: FigureText) -> Figure:
+def _draw_extremes(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     figure, axes = sheet(run, text, right=2.3)
     work_axis(axes, run, strip=True)
-    units, seen, scores, _ = run.evaluations
-    means = mean_of_seen(run)  # [R, P]
+    units, seen, scores, _ = evaluations
+    means = mean_of_seen(evaluations)  # [R, P]
     places = np.flatnonzero(np.isfinite(means).all(axis=0) & (seen > 0))
     low, high = np.full((2, len(places)), np.nan)
     for i, place in enumerate(places):
@@ -186,4 +186,4 @@ def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:
     return units[known], mean[known]
 
 
-FIGURE = RunFigure(name="accuracy_by_task", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, draw=draw)

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, meta_test_of, sheet, tuned_mark
+from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -23,13 +23,13 @@ WIDEST_NAME = 44
 """Characters of a task's name beside a row."""
 
 
-def applies(run: StoredRun) -> bool:
-    if run.sequences is not None:
-        return meta_test_of(run) is not None and run.num_tasks > 1 and run.rows_reached > 0
-    return has_several_tasks(run) and bool(run.whole_rows)
+def data(run: StoredRun) -> list[int] | None:
+    """The rows without gaps."""
+    evaluated = run.sequences is None or meta_test_of(run) is not None
+    return run.whole_rows or None if evaluated and run.num_tasks > 1 else None
 
 
-def text(run: StoredRun) -> FigureText:
+def text(run: StoredRun, rows: list[int]) -> FigureText:
     score, test = run.score.score_words.capitalize(), meta_test_of(run)
     if test is not None:
         return FigureText(
@@ -41,12 +41,12 @@ def text(run: StoredRun) -> FigureText:
         )
     few = run.num_tasks <= MOST_CELLS
     frame, above = ("Framed: right after the task itself was learned.", "frame") if few else ("Line: learned so far.", "line")
-    left_out = len(run.whole_rows) < run.rows_reached
-    rows = f" Rows: after {len(run.whole_rows) - 1} of {run.rows_reached - 1} tasks." if left_out else ""
+    left_out = len(rows) < run.rows_reached
+    which = f" Rows: after {len(rows) - 1} of {run.rows_reached - 1} tasks." if left_out else ""
     beforehand = f"above its {above}, what they gave it beforehand; " if run.future_is_evaluated else ""
     return FigureText(
         f"{score} on every task after each stage of learning",
-        f"{frame}{rows} {mean_words(run)}",
+        f"{frame}{which} {mean_words(run)}",
         f"Read down a column to see one task over time: {beforehand}below its {above}, what other tasks did to it.",
     )
 
@@ -60,9 +60,8 @@ def _rate_of_rows(test: MetaTestScores) -> str:
     return f" All rows are at the rate chosen for all {test.longest}."
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, rows: list[int], text: FigureText) -> Figure:
     """With numbers where there is room; rows not reached stay empty."""
-    rows = run.whole_rows
     unreached = list(range(run.rows_reached, run.num_tasks + 1)) if len(rows) == run.rows_reached else []
     numbers = [*rows, *unreached]
     mean = run.matrix[:, numbers].mean(axis=0)
@@ -115,4 +114,4 @@ def _limits(run: StoredRun, mean: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 0.1
 
 
-FIGURE = RunFigure(name="accuracy_matrix", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="accuracy_matrix", data=data, text=text, draw=draw)

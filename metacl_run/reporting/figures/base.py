@@ -1,10 +1,10 @@
-"""The interface of a figure of a run: when it applies, its texts and its drawing."""
+"""The interface of a figure of a run: its data, which say whether it applies, its text and its drawing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
 SIZE = (6.0, 3.2)
+D = TypeVar("D")
 
 
 class FigureText(NamedTuple):
@@ -25,21 +26,37 @@ class FigureText(NamedTuple):
     """How to read the figure; for the report."""
 
 
+class PreparedFigure(NamedTuple):
+    """A figure of one run."""
+
+    name: str
+    text: FigureText
+    draw: Callable[[], Figure]
+
+
 @dataclass(frozen=True, kw_only=True)
-class RunFigure:
+class RunFigure(Generic[D]):
     """One figure.
 
     Attributes:
         name: of its files, without suffix.
-        applies: whether the run's files support it.
+        data: returns what is drawn of a run; None where its files do not support the figure.
         text: what is written about it.
         draw: draws it, with its title and caption.
     """
 
     name: str
-    applies: Callable[[StoredRun], bool]
-    text: Callable[[StoredRun], FigureText]
-    draw: Callable[[StoredRun, FigureText], Figure]
+    data: Callable[[StoredRun], D | None]
+    text: Callable[[StoredRun, D], FigureText]
+    draw: Callable[[StoredRun, D, FigureText], Figure]
+
+    def of_run(self, run: StoredRun) -> PreparedFigure | None:
+        """Returns the figure of a run, not yet drawn; None where the run does not support it."""
+        data = self.data(run)
+        if data is None:
+            return None
+        text = self.text(run, data)
+        return PreparedFigure(self.name, text, lambda: self.draw(run, data, text))
 
 
 def sheet(

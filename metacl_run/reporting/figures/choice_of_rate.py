@@ -16,14 +16,13 @@ from metacl_run.storage.stored_run import StoredRun
 MOST_LABELS, MOST_TICKS = 12, 8
 
 
-def applies(run: StoredRun) -> bool:
+def data(run: StoredRun) -> MetaTestScores | None:
     test = meta_test_of(run)
-    return test is not None and test.selection is not None and len(test.rates) > 1
+    return test if test is not None and test.selection is not None and len(test.rates) > 1 else None
 
 
-def text(run: StoredRun) -> FigureText:
-    test, concepts = meta_test_of(run), run.score.concepts
-    assert test is not None
+def text(run: StoredRun, test: MetaTestScores) -> FigureText:
+    concepts = run.score.concepts
     where = f"the meta-test {concepts} themselves" if test.tuned_on_test else f"meta-train {concepts}"
     size = "; the larger, the more seeds chose it" if len(test.held_out) > 1 else ""
     basis = f"None of the {concepts} of meta-test had a part in the choice."
@@ -48,10 +47,8 @@ def _edge_words(test: MetaTestScores) -> str:
     return " A ring is at an edge of the range: a rate beyond it might be better."
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     """A line for each length, from the shortest (dark) to the longest (light); a ring at the choice of each seed."""
-    test = meta_test_of(run)
-    assert test is not None
     assert test.selection is not None
     figure, axes = sheet(run, text)
     order = np.argsort(test.rates)
@@ -84,4 +81,4 @@ def chosen_rates(test: MetaTestScores, row: int) -> list[tuple[float, float]]:
     return [(float(rate), float(count) / len(test.chosen)) for rate, count in zip(rates, counts, strict=True)]
 
 
-FIGURE = RunFigure(name="choice_of_rate", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="choice_of_rate", data=data, text=text, draw=draw)

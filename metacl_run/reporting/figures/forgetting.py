@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,23 +19,34 @@ from metacl_run.scoring.matrix_metrics import forgetting_per_task
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return has_several_tasks(run) and bool(run.whole_rows) and run.whole_rows[-1] > 1
+class Forgetting(NamedTuple):
+    """The learned tasks, k of them."""
+
+    num: int
+    then: np.ndarray
+    """[R, k] scores when learned."""
+    now: np.ndarray
+    """[R, k] scores after the last of them."""
+    bars: bool
+    """Whether every task has a bar: there are few, and all rows between were evaluated."""
 
 
-def _has_bars(run: StoredRun) -> bool:
-    last = run.whole_rows[-1]
-    return last <= MOST_CELLS and run.whole_rows == list(range(last + 1))
+def data(run: StoredRun) -> Forgetting | None:
+    rows = run.whole_rows if has_several_tasks(run) else []
+    if not rows or rows[-1] < 2:
+        return None
+    num = rows[-1]
+    then = np.diagonal(run.matrix[:, 1:], axis1=1, axis2=2)[:, :num]
+    return Forgetting(num, then, run.matrix[:, num, :num], num <= MOST_CELLS and rows == list(range(num + 1)))
 
 
-def text(run: StoredRun) -> FigureText:
-    last = run.whole_rows[-1]
-    when = "the end" if last == run.num_tasks else f"the end of task {last}, the last one reached"
+def text(run: StoredRun, tasks: Forgetting) -> FigureText:
+    when = "the end" if tasks.num == run.num_tasks else f"the end of task {tasks.num}, the last one reached"
     score = run.score.score_words
-    if not _has_bars(run):
+    if not tasks.bars:
         return FigureText(
             f"Each task's {score} when learned and at {when}",
-            f"Points: single tasks; lines: running mean over neighbours. {mean_words(run)}{_most_forgotten_words(run)}",
+            f"Points: single tasks; lines: running mean over neighbours. {mean_words(run)}{_most_forgotten_words(run, tasks)}",
             f"Where the vermillion line is {phrases(run.score).worse_side} the blue one, tasks were forgotten.",
         )
     if run.score.higher_is_better:
@@ -56,35 +67,28 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def _then_and_now(run: StoredRun) -> tuple[np.ndarray, np.ndarray]:
-    """Returns [R, k] the scores of the learned tasks when learned, and after the last of them."""
-    learned = run.whole_rows[-1]
-    return np.diagonal(run.matrix[:, 1:], axis1=1, axis2=2)[:, :learned], run.matrix[:, learned, :learned]
-
-
-def _most_forgotten(run: StoredRun) -> list[int]:
+def _most_forgotten(run: StoredRun, tasks: Forgetting) -> list[int]:
     """Returns up to three tasks that changed most for the worse, most first."""
-    then, now = _then_and_now(run)
-    worse = run.score.sign * (then - now).mean(axis=0)
+    worse = run.score.sign * (tasks.then - tasks.now).mean(axis=0)
     return [int(task) for task in np.argsort(-worse, kind="stable")[:3] if worse[task] > 0]
 
 
-def _most_forgotten_words(run: StoredRun) -> str:
-    then, now = (values.mean(axis=0) for values in _then_and_now(run))
+def _most_forgotten_words(run: StoredRun, tasks: Forgetting) -> str:
+    then, now = tasks.then.mean(axis=0), tasks.now.mean(axis=0)
     changes = [
         f"{task_label(run, task, WIDEST_NAME)} ({score_text(then[task], run.score)} → {score_text(now[task], run.score)})"
-        for task in _most_forgotten(run)
+        for task in _most_forgotten(run, tasks)
     ]
     return f" Rings: most forgotten, {', '.join(changes)}." if changes else ""
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
-    return _draw_bars(run, text) if _has_bars(run) else _draw_lines(run, text)
+def draw(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
+    return (_draw_bars if tasks.bars else _draw_lines)(run, tasks, text)
 
 
-def _draw_bars(run: StoredRun, text: FigureText) -> Figure:
+def _draw_bars(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
     """A bar for each of the first k - 1 of k learned tasks."""
-    learned = run.whole_rows[-1]
+    learned = tasks.num
     rows = run.score.sign * run.matrix[:, : learned + 1, :learned]  # [R, k + 1, k], higher is better
     drops = np.stack([forgetting_per_task(replicate) for replicate in rows])  # [R, k - 1]
     final = rows[:, -1, :-1].mean(axis=0)
@@ -123,11 +127,11 @@ def _draw_bars(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-def _draw_lines(run: StoredRun, text: FigureText) -> Figure:
+def _draw_lines(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
     """Every learned task as a point of two lines, the score when learned and at the end."""
-    learned = run.whole_rows[-1]
+    learned = tasks.num
     numbers = np.arange(1, learned + 1)
-    then, now = (values.mean(axis=0) for values in _then_and_now(run))
+    then, now = tasks.then.mean(axis=0), tasks.now.mean(axis=0)
     figure, axes = sheet(run, text)
     axes.set_xlim(0.5, learned + 0.5)
     score_axis(axes, run, np.stack([then, now])[None], run.chance)
@@ -137,7 +141,7 @@ def _draw_lines(run: StoredRun, text: FigureText) -> Figure:
         axes.plot(numbers, mean, ".", color=colour, ms=3, alpha=0.4, zorder=2)
         axes.plot(numbers, smooth, color=colour, lw=1.7, zorder=3)
         labels.append((float(smooth[-1]), f"{name}, mean {score_text(float(mean.mean()), run.score)}", colour))
-    for task in _most_forgotten(run):
+    for task in _most_forgotten(run, tasks):
         axes.plot(numbers[task], now[task], "o", mfc="none", mec=INK, ms=6, mew=1.1, zorder=4, clip_on=False)
     axes.set_xlabel("task")
     integer_ticks(axes.xaxis)
@@ -145,4 +149,4 @@ def _draw_lines(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-FIGURE = RunFigure(name="forgetting", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="forgetting", data=data, text=text, draw=draw)

@@ -10,16 +10,12 @@ from metacl_run.layout.style import BLUE, ORANGE, integer_ticks
 from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
 from metacl_run.reporting.phrases import phrases, spread_words
+from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return meta_test_of(run) is not None
-
-
-def text(run: StoredRun) -> FigureText:
-    test, concepts = meta_test_of(run), run.score.concepts
-    assert test is not None
+def text(run: StoredRun, test: MetaTestScores) -> FigureText:
+    concepts = run.score.concepts
     span = smoothing(test.longest)
     smoothed = f"Running mean over {span} neighbours; pale: every place. " if span > 1 else ""
     recognised = "a class is recognised" if run.score.higher_is_better else "a function is known"
@@ -32,9 +28,7 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
-    test = meta_test_of(run)
-    assert test is not None
+def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     figure, axes = sheet(run, text)
     ages = np.arange(test.longest)
     raw = [values[:, ::-1] for values in (test.place_held_out, test.place_memory)]  # [R, N], youngest first
@@ -50,8 +44,8 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     axes.set_xlim(0, max(1, test.longest - 1))
     axes.set_xlabel(f"{run.score.concepts} learned after it")
     integer_ticks(axes.xaxis)
-    labelled_lines(axes, lines, run.score)
+    labelled_lines(axes, lines, run.possible, run.score)
     return figure
 
 
-FIGURE = RunFigure(name="forgetting_curve", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="forgetting_curve", data=meta_test_of, text=text, draw=draw)

@@ -11,19 +11,13 @@ from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_o
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return _gate(run) is not None
-
-
-def _gate(run: StoredRun) -> np.ndarray | None:
+def data(run: StoredRun) -> np.ndarray | None:
     """[R, K, U]"""
     test = meta_test_of(run)
-    return None if test is None else test.gate
+    return test.gate if test is not None else None
 
 
-def text(run: StoredRun) -> FigureText:
-    gate = _gate(run)
-    assert gate is not None
+def text(run: StoredRun, gate: np.ndarray) -> FigureText:
     seed = f" Picture: seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
     return FigureText(
         "What the neuromodulatory gate lets through, class by class",
@@ -34,10 +28,8 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, gate: np.ndarray, text: FigureText) -> Figure:
     """Of the first seed; the most active unit comes first."""
-    gate = _gate(run)
-    assert gate is not None
     values = gate[0][:, np.argsort(-gate[0].mean(axis=0), kind="stable")]
     figure, axes = sheet(run, text, (6.0, float(np.clip(0.16 * len(values), 1.2, 4.0))), right=0.9)
     axes.set_xlabel("unit of the gate, most active first")
@@ -48,4 +40,4 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-FIGURE = RunFigure(name="gate_activity", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="gate_activity", data=data, text=text, draw=draw)

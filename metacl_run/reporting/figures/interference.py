@@ -12,14 +12,12 @@ from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return run.sequences is None and bool(run.insight.cosines) and len(run.whole_rows) > 2
-
-
-def alignment_and_change(run: StoredRun) -> tuple[np.ndarray, np.ndarray]:
+def alignment_and_change(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns two matrices [K - 1, K - 1], means over seeds. Row: a compared task from the second on; column: an earlier one;
     NaN elsewhere. The first has the cosine of their gradients when learning the row's task began, the second by how much
     learning it improved the score on the column's task."""
+    if run.sequences is not None or not run.insight.cosines or len(run.whole_rows) < 3:
+        return None
     tasks = run.insight.tasks
     cosines, changes = np.full((2, len(tasks) - 1, len(tasks) - 1), np.nan)
     for row, task in enumerate(tasks[1:]):
@@ -30,8 +28,8 @@ def alignment_and_change(run: StoredRun) -> tuple[np.ndarray, np.ndarray]:
     return cosines, changes
 
 
-def text(run: StoredRun) -> FigureText:
-    cosines, changes = alignment_and_change(run)
+def text(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> FigureText:
+    cosines, changes = pairs
     score, least = run.score.score_words, ""
     if np.isfinite(cosines).any():
         row, column = np.unravel_index(np.nanargmin(cosines), cosines.shape)
@@ -50,8 +48,8 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
-    cosines, changes = alignment_and_change(run)
+def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], text: FigureText) -> Figure:
+    cosines, changes = pairs
     tasks = run.insight.tasks
     change = "accuracy change" if run.score.higher_is_better else "fall of error"
     maps = [
@@ -63,4 +61,4 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     return draw_maps(run, text, maps, lower, rows, [str(task + 1) for task in tasks[:-1]], "earlier task")
 
 
-FIGURE = RunFigure(name="interference", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="interference", data=alignment_and_change, text=text, draw=draw)

@@ -9,14 +9,14 @@ from metacl_run.layout.style import BLUE, GREY
 from metacl_run.reporting.axes import score_axis, work_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
-from metacl_run.storage.stored_run import StoredRun
+from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return run.sequences is None and run.num_tasks == 1 and len(run.evaluations.units) > 0
+def data(run: StoredRun) -> Evaluations | None:
+    return run.evaluations if run.sequences is None and run.num_tasks == 1 and len(run.evaluations.units) else None
 
 
-def text(run: StoredRun) -> FigureText:
+def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     return FigureText(
         "Learning curve",
         f"{run.score.score_words.capitalize()} on held-out problems during training. {spread_words(run)}",
@@ -25,17 +25,17 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     figure, axes = sheet(run, text)
     work_axis(axes, run, strip=False)
-    held_out = run.evaluations.scores[:, :, 0]
-    lines = [SeedLine("held out", run.evaluations.units, held_out, BLUE)]
+    held_out = evaluations.scores[:, :, 0]
+    lines = [SeedLine("held out", evaluations.units, held_out, BLUE)]
     if run.score.score_name in run.training.curves:
         units, values = thinned(run.training.units, run.training.curves[run.score.score_name])
         lines.append(SeedLine("in training", units, running_means(values), GREY))
     score_axis(axes, run, held_out, run.chance)
-    labelled_lines(axes, lines, run.score)
+    labelled_lines(axes, lines, run.possible, run.score)
     return figure
 
 
-FIGURE = RunFigure(name="accuracy_by_task", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, draw=draw)

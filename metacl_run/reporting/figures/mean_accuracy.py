@@ -10,14 +10,14 @@ from metacl_run.layout.style import BLUE, VERMILLION
 from metacl_run.reporting.axes import score_axis, work_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
-from metacl_run.storage.stored_run import StoredRun
+from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return has_several_tasks(run) and len(run.evaluations.units) > 0
+def data(run: StoredRun) -> Evaluations | None:
+    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) else None
 
 
-def text(run: StoredRun) -> FigureText:
+def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     words = phrases(run.score)
     title = f"{words.mean.capitalize()} over the tasks seen so far"
     caption = f"Seen so far includes the task being learned. {spread_words(run)}"
@@ -37,24 +37,22 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
     figure, axes = sheet(run, text)
     work_axis(axes, run, strip=True)
-    scores, units = run.evaluations.scores, run.evaluations.units
-    lines = [SeedLine("tasks seen so far", units, mean_of_seen(run), BLUE)]
+    lines = [SeedLine("tasks seen so far", evaluations.units, mean_of_seen(evaluations), BLUE)]
     if run.future_is_evaluated:
-        lines.append(SeedLine("all tasks", units, scores.mean(axis=2), VERMILLION))
+        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION))
     score_axis(axes, run, np.stack([line.values for line in lines], -1), run.chance)
     axes.set_ylabel("mean accuracy" if run.score.higher_is_better else run.score.score_words)
-    labelled_lines(axes, lines, run.score)
+    labelled_lines(axes, lines, run.possible, run.score)
     return figure
 
 
-def mean_of_seen(run: StoredRun) -> np.ndarray:
+def mean_of_seen(evaluations: Evaluations) -> np.ndarray:
     """Returns [R, P] the mean over the tasks seen so far; NaN where not all of them were evaluated."""
-    evaluations = run.evaluations
     means = [evaluations.scores[:, p, : number or None].mean(axis=1) for p, number in enumerate(evaluations.tasks_seen)]
     return np.stack(means, axis=1)
 
 
-FIGURE = RunFigure(name="mean_accuracy", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="mean_accuracy", data=data, text=text, draw=draw)

@@ -10,16 +10,16 @@ from metacl_run.layout.style import BLUE, ORANGE
 from metacl_run.reporting.axes import score_axis, work_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import spread_words
+from metacl_run.storage.sequence_records import SequenceResults
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return run.sequences is not None and len(run.sequences.probe_units) > 0
+def data(run: StoredRun) -> SequenceResults | None:
+    return run.sequences if run.sequences is not None and len(run.sequences.probe_units) else None
 
 
-def text(run: StoredRun) -> FigureText:
-    assert run.sequences is not None
-    concepts = f"{run.sequences.probe_length} {run.score.concepts}"
+def text(run: StoredRun, sequences: SequenceResults) -> FigureText:
+    concepts = f"{sequences.probe_length} {run.score.concepts}"
     return FigureText(
         "Learning in sequence while the learner is meta-trained",
         f"A meta-test of {concepts}, repeated during meta-training. {spread_words(run)}",
@@ -29,9 +29,7 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
-    sequences = run.sequences
-    assert sequences is not None
+def draw(run: StoredRun, sequences: SequenceResults, text: FigureText) -> Figure:
     figure, axes = sheet(run, text)
     work_axis(axes, run, strip=False)
     lines = [
@@ -41,10 +39,8 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     chance = 1 / sequences.probe_length if run.score.higher_is_better else None
     score_axis(axes, run, np.stack([line.values for line in lines], -1), chance)
     axes.set_ylabel(f"{run.score.score_words} on {sequences.probe_length} {run.score.concepts}")
-    labelled_lines(axes, lines, run.score)
-    for line in lines:
-        axes.plot(line.x, line.values.mean(axis=0), "o", color=line.colour, ms=3.5, zorder=3)
+    labelled_lines(axes, lines, run.possible, run.score, point_size=4)
     return figure
 
 
-FIGURE = RunFigure(name="probes", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="probes", data=data, text=text, draw=draw)

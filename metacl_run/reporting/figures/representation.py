@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.heat_map import colour_bar
 from metacl_run.layout.style import ACTIVITY, PALE, VERMILLION
 from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.storage.sequence_records import Representation
 from metacl_run.storage.stored_run import StoredRun
 
 MOST_EXAMPLES = 6
@@ -20,16 +21,14 @@ WIDEST = 2.5
 """The largest ratio of width to height of a rectangle of units."""
 
 
-def applies(run: StoredRun) -> bool:
+def data(run: StoredRun) -> Representation | None:
     test = meta_test_of(run)
-    return test is not None and test.representation is not None
+    return test.representation if test is not None else None
 
 
-def text(run: StoredRun) -> FigureText:
-    test, many = meta_test_of(run), run.score.examples
-    assert test is not None
-    assert test.representation is not None
-    layer, one = test.representation, many.removesuffix("s")
+def text(run: StoredRun, layer: Representation) -> FigureText:
+    many = run.score.examples
+    one = many.removesuffix("s")
     an_example = "an image" if one == "image" else f"a {one}"
     seeds = f", means over {len(run.seeds)} seeds. Pictures: seed {run.seeds[0]}" if len(run.seeds) > 1 else ""
     return FigureText(
@@ -43,12 +42,9 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, layer: Representation, text: FigureText) -> Figure:
     """Of the first seed."""
-    test = meta_test_of(run)
-    assert test is not None
-    assert test.representation is not None
-    mean, examples = test.representation.mean[0], test.representation.examples[0][:MOST_EXAMPLES]
+    mean, examples = layer.mean[0], layer.examples[0][:MOST_EXAMPLES]
     columns = math.ceil(len(examples) / 2)
     side, gap = 1.35, 0.2
     big = 2 * side + gap
@@ -99,4 +95,4 @@ def rectangle(count: int) -> tuple[int, int]:
     return rows, math.ceil(count / rows)
 
 
-FIGURE = RunFigure(name="representation", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="representation", data=data, text=text, draw=draw)

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metacl_run.layout.numbers import score_text
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, accuracy_axis, end_labels, error_axis
+from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
+from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
 from metacl_run.reporting.phrases import phrases
 from metacl_run.scoring.intervals import FEWEST
-from metacl_run.storage.sequence_records import interval_is_over, intervals
+from metacl_run.storage.sequence_records import MetaTestScores, independent, interval_is_over
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return meta_test_of(run) is not None
-
-
-def text(run: StoredRun) -> FigureText:
-    test, score = meta_test_of(run), run.score
-    assert test is not None
+def text(run: StoredRun, test: MetaTestScores) -> FigureText:
+    score = run.score
     seeds, _, orders = test.held_out.shape
     count = f"{orders} order{'s' if orders > 1 else ''}"
     if test.joint is not None and test.joint.shape[2] != orders:
         count += f" (joint training: {test.joint.shape[2]})"
     enough = (orders if seeds == 1 else seeds) >= FEWEST
-    band = f"with its 95% interval over {interval_is_over(seeds)}" if enough else "without an interval"
+    band = f", with its 95% interval over {interval_is_over(seeds)}" if enough else f"; thin: single {'orders' if seeds == 1 else 'seeds'}"
     mean = f"Mean over {count}" if seeds == 1 else f"Mean over {count} of each of {seeds} seeds"
-    thin = " Thin: single seeds." if seeds > 1 else ""
     concepts, examples, worse = score.concepts, score.examples, phrases(score).worsens
     stays = "stays high" if score.higher_is_better else "stays low"
     explanation = (
@@ -45,43 +39,36 @@ def text(run: StoredRun) -> FigureText:
         explanation += f" This is one meta-trained network: another seed may differ by more than orders of {concepts} do."
     return FigureText(
         f"{score.score_words.capitalize()} after learning unseen {concepts} one after another",
-        f"{tuned_mark(test)}{mean}, {band}.{thin}",
+        f"{tuned_mark(test)}{mean}{band}.",
         tuned_mark(test) + explanation,
     )
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
-    test = meta_test_of(run)
-    assert test is not None
+def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     figure, axes = sheet(run, text)
-    lines = [("held out", test.held_out, BLUE, "-"), ("memory", test.memory, ORANGE, "-")]
-    if test.joint is not None:
-        lines.append(("joint training", test.joint, INK, "--"))
-    bands = [intervals(values, run.possible) for _, values, _, _ in lines]
-    edges = np.concatenate([*(band.ravel() for band in bands), *(values.mean(axis=2).ravel() for _, values, _, _ in lines)])
-    labels = []
+    lines = [
+        SeedLine(name, test.lengths, independent(values), colour, style)
+        for name, values, colour, style in (
+            ("held out", test.held_out, BLUE, "-"),
+            ("memory", test.memory, ORANGE, "-"),
+            ("joint training", test.joint, INK, "--"),
+        )
+        if values is not None
+    ]
+    chance: list[tuple[float, str, str]] = []
+    edges = np.concatenate([extent(line.values, run.possible) for line in lines])
     if run.score.higher_is_better:
-        everywhere = np.arange(test.lengths[0], test.longest + 1)
-        accuracy_axis(axes, np.concatenate([edges, 1 / test.lengths]), None)
-        axes.plot(everywhere, 1 / everywhere, color=GREY, lw=0.8, marker="" if len(everywhere) > 1 else "_", zorder=1.5)
-        labels.append((1 / test.longest, f"chance {1 / test.longest:.2g}", GREY))
+        lengths = np.arange(test.lengths[0], test.longest + 1)
+        chance = [(1 / test.longest, f"chance {1 / test.longest:.2g}", GREY)]
+        values_axis(axes, run, np.concatenate([edges, 1 / test.lengths]))
+        axes.plot(lengths, 1 / lengths, color=GREY, lw=0.8, marker="" if len(lengths) > 1 else "_", zorder=1.5)
     else:
-        error_axis(axes, edges, edges)
-    for (name, values, colour, style), band in zip(lines, bands, strict=True):
-        mean = values.mean(axis=(0, 2))
-        axes.plot(test.lengths, mean, style, color=colour, lw=1.7, zorder=3)
-        axes.plot(test.lengths, mean, "o", color=colour, ms=4.5, mec="white", mew=0.7, zorder=4, clip_on=False)
-        _draw_band(axes, test.lengths, mean, band, colour)
-        if len(run.seeds) > 1:
-            axes.plot(test.lengths, values.mean(axis=2).T, style, color=colour, lw=0.6, alpha=0.5, zorder=2.5)
-        if np.isfinite(mean[-1]):
-            labels.append((float(mean[-1]), f"{name} {score_text(mean[-1], run.score)}", colour))
+        values_axis(axes, run, edges)
     axes.set_xlim(0, test.longest)
     axes.set_xlabel(f"{run.score.concepts} learned")
     axes.set_ylabel(f"{run.score.score_words} on the {run.score.concepts} learned")
     axes.set_xticks(thinned_ticks(test.lengths, 0.055 * test.longest))
-    if labels:
-        end_labels(axes, test.longest, *zip(*labels, strict=True))
+    labelled_lines(axes, lines, run.possible, run.score, point_size=4.5, more_labels=chance)
     return figure
 
 
@@ -94,14 +81,4 @@ def thinned_ticks(values: np.ndarray, gap: float) -> list[int]:
     return ticks[::-1]
 
 
-def _draw_band(axes: Axes, places: np.ndarray, mean: np.ndarray, band: np.ndarray, colour: str) -> None:
-    """[S, 2] as an area; as a bar where there is one place only."""
-    if not np.isfinite(band).any():
-        return
-    if len(places) > 1:
-        axes.fill_between(places, band[:, 0], band[:, 1], color=colour, alpha=0.16, lw=0, zorder=2)
-    else:
-        axes.errorbar(places, mean, np.abs(band.T - mean), fmt="none", ecolor=colour, elinewidth=1.2, capsize=3, zorder=2)
-
-
-FIGURE = RunFigure(name="sequence_accuracy", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="sequence_accuracy", data=meta_test_of, text=text, draw=draw)

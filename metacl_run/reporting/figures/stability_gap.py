@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -13,17 +15,16 @@ from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
 from metacl_run.storage.stored_run import StoredRun
 
+Changes: TypeAlias = dict[int, tuple[np.ndarray, np.ndarray]]
+"""By task learned, from the second on: units since the switch to it [P], and by how much the mean score on the tasks before it
+differs from its value before the switch [R, P]. The first point is the switch itself."""
 MOST_SWITCHES = 8
 """Most switches of tasks of which every one is drawn; of more, the mean and the middle 80% are."""
 
 
-def applies(run: StoredRun) -> bool:
-    return has_several_tasks(run) and bool((run.probe_units > run.units_per_task).any()) and bool(after_switches(run))
-
-
-def text(run: StoredRun) -> FigureText:
+def text(run: StoredRun, switches: Changes) -> FigureText:
     words = phrases(run.score)
-    middle = "Grey: the middle 80% of them. " if len(after_switches(run)) > MOST_SWITCHES else ""
+    middle = "Grey: the middle 80% of them. " if len(switches) > MOST_SWITCHES else ""
     samples = run.probe_samples
     same = f" All points are on the {samples} {run.eval_split} samples of a task that probes use." if samples else ""
     return FigureText(
@@ -36,9 +37,10 @@ def text(run: StoredRun) -> FigureText:
     )
 
 
-def after_switches(run: StoredRun) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Returns, by task learned, from the second on: units since the switch to it [P], and by how much the mean score on the
-    tasks before it differs from its value before the switch [R, P]. The first point is the switch itself."""
+def after_switches(run: StoredRun) -> Changes | None:
+    """Returns the change after every switch of tasks; None where there are no probes to show it."""
+    if not has_several_tasks(run) or not (run.probe_units > run.units_per_task).any():
+        return None
     length, (units, _, _, scores) = run.units_per_task, run.evaluations
     changes = {}
     for task in range(1, run.num_tasks):
@@ -48,12 +50,11 @@ def after_switches(run: StoredRun) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         if known[:1].all() and known.sum() > 1:
             values = values[:, known]
             changes[task] = (units[during][known] - task * length, values - values[:, :1])
-    return changes
+    return changes or None
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
     figure, axes = sheet(run, text, left=0.9)
-    switches = after_switches(run)
     colours = task_colours(run.num_tasks)
     longest = max((units for units, _ in switches.values()), key=len)
     complete = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)])  # [S, R, P]
@@ -79,4 +80,4 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-FIGURE = RunFigure(name="stability_gap", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="stability_gap", data=after_switches, text=text, draw=draw)

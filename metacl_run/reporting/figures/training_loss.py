@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,15 +17,27 @@ from metacl_run.reporting.phrases import spread_words
 from metacl_run.storage.stored_run import StoredRun
 
 
-def applies(run: StoredRun) -> bool:
-    return "loss" in run.training.curves and bool(np.isfinite(run.training.curves["loss"]).any())
+class Losses(NamedTuple):
+    units: np.ndarray
+    """[N]"""
+    values: np.ndarray
+    """[R, N], means of neighbours if there are too many records."""
+    parts: list[np.ndarray]
+    """[N] masks of the points that are smoothed together."""
 
 
-def text(run: StoredRun) -> FigureText:
-    recorded = run.training.units
-    units, _ = thinned(recorded, run.training.curves["loss"])
-    smoothed = any(smoothing(int(part.sum())) > 1 for part in _parts(run, units))
-    points = "every record" if len(units) == len(recorded) else f"means of {-(-len(recorded) // len(units))} records"
+def data(run: StoredRun) -> Losses | None:
+    recorded = run.training.curves.get("loss")
+    if recorded is None or not np.isfinite(recorded).any():
+        return None
+    units, values = thinned(run.training.units, recorded)
+    return Losses(units, values, _parts(run, units))
+
+
+def text(run: StoredRun, losses: Losses) -> FigureText:
+    every = -(-len(run.training.units) // len(losses.units))
+    smoothed = any(smoothing(int(part.sum())) > 1 for part in losses.parts)
+    points = "every record" if every == 1 else f"means of {every} records"
     caption = f"Running mean; pale: {points}." if smoothed else f"{points.capitalize()}."
     title = "Training loss"
     explanation = (
@@ -47,13 +60,13 @@ def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
     return [task_of == task for task in np.unique(task_of)]
 
 
-def draw(run: StoredRun, text: FigureText) -> Figure:
+def draw(run: StoredRun, losses: Losses, text: FigureText) -> Figure:
     """Logarithmic where the loss spans more than a factor of fifty."""
     figure, axes = sheet(run, text, right=0.4)
     work_axis(axes, run, strip=run.num_phases > 1)
-    units, values = thinned(run.training.units, run.training.curves["loss"])
+    units, values, parts = losses
     mean = values.mean(axis=0)
-    for part in _parts(run, units):
+    for part in parts:
         if smoothing(len(units[part])) > 1:
             axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
         seeds_line(axes, units[part], running_means(values[:, part]), BLUE, (0.0, math.inf))
@@ -69,4 +82,4 @@ def draw(run: StoredRun, text: FigureText) -> Figure:
     return figure
 
 
-FIGURE = RunFigure(name="training_loss", applies=applies, text=text, draw=draw)
+FIGURE = RunFigure(name="training_loss", data=data, text=text, draw=draw)
