@@ -21,8 +21,9 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     count = f"{orders} order{'s' if orders > 1 else ''}"
     if test.joint is not None and test.joint.shape[2] != orders:
         count += f" (joint training: {test.joint.shape[2]})"
+    thin = "orders" if seeds == 1 else "seeds"
     enough = (orders if seeds == 1 else seeds) >= FEWEST
-    band = f", with its 95% interval over {interval_is_over(seeds)}" if enough else f"; thin: single {'orders' if seeds == 1 else 'seeds'}"
+    band = f", with its 95% interval over {interval_is_over(seeds)}" if enough else f"; thin: single {thin}"
     mean = f"Mean over {count}" if seeds == 1 else f"Mean over {count} of each of {seeds} seeds"
     concepts, examples, worse = score.concepts, score.examples, phrases(score).worsens
     stays = "stays high" if score.higher_is_better else "stays low"

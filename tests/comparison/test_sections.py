@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.comparison.groups import Section, telling
 from metacl_run.comparison.report_cli import compare
+from metacl_run.comparison.sections import Section, differing
 from metacl_run.core.errors import UserError
 
 
 def sections(runs: Path, *by: str) -> list[Section]:
-    return [scored.section for scored in compare([runs.parent], by=by).scored]
+    return [scores.section for scores in compare([runs.parent], by=by).sections]
 
 
 def test_runs_that_differ_in_seeds_and_in_what_has_no_effect_are_one(run: Callable[..., Path]) -> None:
@@ -31,18 +31,18 @@ def test_a_seed_that_comes_twice_counts_once_and_is_told(run: Callable[..., Path
     first = run("a", 0.7, seeds=[0, 1])
     same = run("b", 0.7, seeds=[1, 2])
     other = run("c", 0.9, seeds=[2])
-    contents = compare([first.parent])
-    (section,) = [scored.section for scored in contents.scored]
+    comparison = compare([first.parent])
+    (section,) = [scores.section for scores in comparison.sections]
     (configuration,) = section.configurations.values()
     assert configuration.seeds == (0, 1, 2)
     assert configuration.values("accuracy")[2] == pytest.approx(np.load(same / "accuracy_matrix.npy")[1, -1].mean())
-    assert contents.notes == [
+    assert comparison.notes == [
         f"{same}: left out for seed 1, which {first} has too, with the same numbers",
         f"{other}: left out for seed 2, which {same} has too, with other numbers",
     ]
 
 
-def test_rows_are_named_by_the_algorithm_and_what_tells_them_apart(run: Callable[..., Path]) -> None:
+def test_rows_are_named_by_the_algorithm_and_the_settings_that_differ(run: Callable[..., Path]) -> None:
     run("a", 0.7)
     run("b", 0.7, algo__replay=200, algo__inner_lr=0.1)
     run("c", 0.7, algo="er", algo__={"_target_": "m.Er", "memory": 5})
@@ -53,10 +53,10 @@ def test_rows_are_named_by_the_algorithm_and_what_tells_them_apart(run: Callable
     assert list(section.configurations) == [
         "er model=conv4",
         "er model=mlp",
-        "maml algo.inner_lr=0.1",
-        "maml algo.inner_lr=0.4",
+        "maml algo.inner_lr=0.1 algo.replay=200",
+        "maml algo.inner_lr=0.4 algo.replay=0",
     ]
-    assert section.others["maml algo.inner_lr=0.1"] == {"algo.replay": 200, "model": "conv4"}
+    assert section.others["maml algo.inner_lr=0.4 algo.replay=0"] == {"model": "conv4"}
     assert section.others["er model=mlp"] == {}
 
 
@@ -72,7 +72,7 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
     ("changed", "titles"),
     [
         ({"data__shots": 5}, ["data.shots=1", "data.shots=5"]),
-        ({"data__shots": 5, "data__shift": "rotate"}, ["data.shift=none", "data.shift=rotate"]),
+        ({"data__shots": 5, "data__shift": "rotate"}, ["data.shift=none, data.shots=1", "data.shift=rotate, data.shots=5"]),
         ({"protocol__eval_split": "validation"}, ["on validation classes", "protocol.eval_split=test"]),
         ({"protocol__lr_selection": "test"}, ["learning rate tuned on test", "protocol.lr_selection=null"]),
         ({"score": "mse"}, ["accuracy", "mse"]),
@@ -99,11 +99,14 @@ def test_tables_apart_by_a_setting_of_choice(run: Callable[..., Path]) -> None:
         sections(runs, "algo.repay")
 
 
-def test_few_keys_tell_apart_and_true_is_not_one() -> None:
-    some = [{"a": 1, "b": x, "c": y} for x, y in ((True, 0), (1, 0), (1, 5))]
-    assert telling(some, ["a", "b", "c"]) == ["b", "c"]
-    assert telling(some, ["a", "b", "c"], given=["c"]) == ["b"]
-    assert telling(some[:1], ["a"]) == []
+def test_settings_are_compared_between_rows_of_the_same_choice_and_true_is_not_one() -> None:
+    rows = [
+        {"model": "conv4", "model.channels": 32, "a": True},
+        {"model": "conv4", "model.channels": 64, "a": 1},
+        {"model": "mlp", "model.width": 8, "a": 1},
+    ]
+    assert differing(rows) == [["a", "model", "model.channels"], ["a", "model", "model.channels"], ["a", "model"]]
+    assert differing(rows[:1]) == [[]]
 
 
 def test_a_trial_of_a_table_stands_apart_and_is_called_so(run: Callable[..., Path]) -> None:
@@ -113,20 +116,20 @@ def test_a_trial_of_a_table_stands_apart_and_is_called_so(run: Callable[..., Pat
     folder.mkdir(parents=True)
     (folder / "table.csv").write_text("row,column,run\nMAML,one,split_glyphs/maml/trial\nMAML,two,\n")
     for asked in (runs.parents[2], runs.parent):  # wherever one asks
-        found = [scored.section for scored in compare([asked]).scored]
+        found = [scores.section for scores in compare([asked]).sections]
         assert {section.title for section in found} == {
             "split_glyphs, continual_meta",
             "split_glyphs, continual_meta, smoke size of a paper's table",
         }
     (folder / "table.csv").write_bytes(b"\xff\x00")
-    assert len(compare([runs.parent]).scored) == 1
+    assert len(compare([runs.parent]).sections) == 1
 
 
 def test_runs_of_two_versions_are_never_seeds_of_one_thing(run: Callable[..., Path]) -> None:
     for seed, version in enumerate(("0.1.0", "0.2.0")):
         path = run(version, 0.7, seeds=[seed]) / "summary.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "environment": {"metacl_run": version}}))
-    found = compare([path.parent.parent]).scored
+    found = compare([path.parent.parent]).sections
     assert [(each.section.title.split(", ")[-1], len(each.labels)) for each in found] == [
         ("metacl_run=0.1.0", 1),
         ("metacl_run=0.2.0", 1),
