@@ -84,7 +84,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     """
     run = StoredRun(directory)
     if not run.has_ended:
-        error = f": {run.summary['error']}" if run.summary["error"] else ""
+        error = f": {run.error}" if run.error else ""
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
     settings = {key: value for key, value in run.settings.items() if key not in ("seeds", TRANSDUCTIVE_KEY)}
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from metacl_run.layout.numbers import score_text
-from metacl_run.layout.style import end_labels
+from metacl_run.layout.style import EndLabel, end_labels
 from metacl_run.scoring.intervals import ANY, FEWEST, Bounds, interval95
 from metacl_run.scoring.scores import Score
 
@@ -38,7 +38,7 @@ def labelled_lines(
     possible: Bounds,
     score: Score | None = None,
     point_size: float = 0,
-    more_labels: Sequence[tuple[float, str, str]] = (),
+    more_labels: Sequence[EndLabel] = (),
 ) -> None:
     """Draws lines, and their names at their ends. Call it once the limits of the axes are set.
 
@@ -48,7 +48,7 @@ def labelled_lines(
         possible: the least and the largest value of a band.
         score: writes the last mean, which is such a score, behind the name.
         point_size: of a dot at every point of a mean.
-        more_labels: (end, text, colour) of other lines.
+        more_labels: those of other lines.
     """
     labels, last_x = list(more_labels), []
     for line in lines:
@@ -60,11 +60,10 @@ def labelled_lines(
         if len(known) and line.name:
             end = float(line.values[:, known[-1]].mean())
             value = "" if score is None else f" {score_text(end, score)}"
-            labels.append((end, f"{line.name}{value}", line.colour))
+            labels.append(EndLabel(end, f"{line.name}{value}", line.colour))
             last_x.append(line.x[known[-1]])
     if last_x:
-        ends, texts, colours = zip(*labels, strict=True)
-        end_labels(axes, max(last_x), ends, texts, colours)
+        end_labels(axes, max(last_x), labels)
 
 
 def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible: Bounds = ANY, style: str = "-") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -18,6 +18,7 @@ CONFLICT = matplotlib.colors.LinearSegmentedColormap.from_list("conflict", ["#7a
 """For values below 0 (harm) and above (help): vermillion to blue, which colour-blind readers can distinguish."""
 ACTIVITY = matplotlib.colors.LinearSegmentedColormap.from_list("activity", ["#f1f4f8", "#8fc1e3", BLUE, "#00243b"])
 """For the activity of units: from pale, not active, to dark."""
+LABEL_SIZE = 8.5
 INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
 
 RC: Any = {
@@ -142,21 +143,29 @@ def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> 
     return positions
 
 
-def end_labels(axes: Axes, x: float, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str]) -> None:
-    """Names lines beside their last points (x, end), in data units; labels that would touch are moved apart.
+class EndLabel(NamedTuple):
+    """The label beside the last point of a line."""
+
+    end: float
+    text: str
+    colour: str
+
+
+def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
+    """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
 
     Every label has the room of the one with most lines.
     """
-    fontsize = 8.5
     low, high = axes.get_ylim()
     points = axes.get_window_extent().height * 72 / RC["figure.dpi"]
-    gap = (high - low) * fontsize * 1.25 / points * max((1 + 1.3 * text.count("\n") for text in texts), default=1)
+    lines = max((1 + 1.3 * label.text.count("\n") for label in labels), default=1)
+    gap = (high - low) * LABEL_SIZE * 1.25 / points * lines
     start, stop = axes.get_xlim()
     step = (stop - start) * 0.022
-    x_text = x + 2.4 * step
-    for end, place, text, colour in zip(ends, spread_out(ends, gap, low, high), texts, colours, strict=True):
+    places = spread_out([label.end for label in labels], gap, low, high)
+    for (end, text, colour), place in zip(labels, places, strict=True):
         axes.plot([x, x + step, x + 2 * step], [end, place, place], color=colour, lw=0.7, clip_on=False, zorder=1)
-        axes.text(x_text, place, text, color=INK, fontsize=fontsize, va="center", clip_on=False)
+        axes.text(x + 2.4 * step, place, text, color=INK, fontsize=LABEL_SIZE, va="center", clip_on=False)
 
 
 def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:

@@ -86,7 +86,7 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
 
 def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
     """A cell filled from the summary of a completed run; `name` says which run it is."""
-    if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
+    if size != "paper" and cell.at is not None and cell.at not in (summary.get("meta_test") or {}).get("lengths", [cell.at]):
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)

@@ -170,6 +170,11 @@ class StoredRun:
         return str(self._written["status"])
 
     @property
+    def error(self) -> str | None:
+        """Why the run failed or diverged."""
+        return self._written.get("error")
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing is left to compute."""
         return self.status in ENDED

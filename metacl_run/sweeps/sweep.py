@@ -190,7 +190,7 @@ def _with_error(job: Job, ended: Ended) -> Ended:
     if ended.error is not None or ended.status not in (FAILED, DIVERGED):
         return ended
     try:
-        return ended._replace(error=StoredRun(job.directory).summary.get("error"))
+        return ended._replace(error=StoredRun(job.directory).error)
     except StorageError as problem:
         return ended._replace(error=str(problem))
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import seeds_line, spread
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, end_labels, parts, task_colours
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, EndLabel, end_labels, parts, task_colours
 from metacl_run.reporting.axes import score_axis, units_axis, work_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.figures.mean_accuracy import mean_of_seen
@@ -114,8 +114,8 @@ def _draw_together(run: StoredRun, evaluations: Evaluations, text: FigureText) -
     for task, colour in enumerate(task_colours(run.num_tasks)):
         _task_line(axes, run, evaluations, task, colour)
         if (end := _last_score(evaluations, task)) is not None:
-            labels.append((end, f"{task_label(run, task)}  {score_text(end, run.score)}", colour))
-    end_labels(axes, evaluations.units[-1], *zip(*labels, strict=True))
+            labels.append(EndLabel(end, f"{task_label(run, task)}  {score_text(end, run.score)}", colour))
+    end_labels(axes, evaluations.units[-1], labels)
     return figure
 
 
@@ -172,10 +172,13 @@ def _draw_extremes(run: StoredRun, evaluations: Evaluations, text: FigureText) -
     if len(places):
         mean = float(means[:, places[-1]].mean())
         labels = [
-            *((float(last[t]), f"{task_label(run, t)}  {score_text(float(last[t]), run.score)}", inks[t]) for t in inks),
-            (mean, f"mean of {len(learned)}  {score_text(mean, run.score)}", INK),
+            *(
+                EndLabel(float(last[t]), f"{task_label(run, t)}  {score_text(float(last[t]), run.score)}", inks[t])
+                for t in inks
+            ),
+            EndLabel(mean, f"mean of {len(learned)}  {score_text(mean, run.score)}", INK),
         ]
-        end_labels(axes, units[places[-1]], *zip(*labels, strict=True))
+        end_labels(axes, units[places[-1]], labels)
     return figure
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from metacl_run.layout.style import VERMILLION, end_labels, shades
+from metacl_run.layout.style import VERMILLION, EndLabel, end_labels, shades
 from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
 from metacl_run.storage.sequence_records import MetaTestScores
@@ -61,15 +61,14 @@ def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
             place = int(np.argmin(np.abs(places - math.log10(rate))))
             axes.plot(places[place], values[place], "o", ms=5 + 5 * share, mfc="none", mec=VERMILLION, mew=1.4, zorder=4)
         if row % math.ceil(len(test.lengths) / MOST_LABELS) == 0 and np.isfinite(values[-1]):
-            labels.append((float(values[-1]), f"{test.lengths[row]} {run.score.concepts}", colour))
+            labels.append(EndLabel(float(values[-1]), f"{test.lengths[row]} {run.score.concepts}", colour))
     # A linear axis of logarithms, so that labels beside the lines can be placed in data units.
     margin = 0.04 * (places[-1] - places[0])
     axes.set_xlim(places[0] - margin, places[-1] + margin)
     every = math.ceil(len(places) / MOST_TICKS)
     axes.set_xticks(places[::every], [f"{rate:.2g}" for rate in test.rates[order][::every]])
     axes.set_xlabel("learning rate of meta-test (logarithmic)")
-    if labels:
-        end_labels(axes, places[-1], *zip(*labels, strict=True))
+    end_labels(axes, places[-1], labels)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import running_mean
-from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, end_labels, integer_ticks, label_width
+from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, EndLabel, end_labels, integer_ticks, label_width
 from metacl_run.reporting.axes import score_axis
 from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, WIDEST_NAME
 from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
@@ -140,12 +140,12 @@ def _draw_lines(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
         smooth = running_mean(mean)
         axes.plot(numbers, mean, ".", color=colour, ms=3, alpha=0.4, zorder=2)
         axes.plot(numbers, smooth, color=colour, lw=1.7, zorder=3)
-        labels.append((float(smooth[-1]), f"{name}, mean {score_text(float(mean.mean()), run.score)}", colour))
+        labels.append(EndLabel(float(smooth[-1]), f"{name}, mean {score_text(float(mean.mean()), run.score)}", colour))
     for task in _most_forgotten(run, tasks):
         axes.plot(numbers[task], now[task], "o", mfc="none", mec=INK, ms=6, mew=1.1, zorder=4, clip_on=False)
     axes.set_xlabel("task")
     integer_ticks(axes.xaxis)
-    end_labels(axes, learned + 0.5, *zip(*labels, strict=True))
+    end_labels(axes, learned + 0.5, labels)
     return figure
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, EndLabel
 from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
 from metacl_run.reporting.phrases import phrases
@@ -56,11 +56,11 @@ def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
         )
         if values is not None
     ]
-    chance: list[tuple[float, str, str]] = []
+    chance: list[EndLabel] = []
     edges = np.concatenate([extent(line.values, run.possible) for line in lines])
     if run.score.higher_is_better:
         lengths = np.arange(test.lengths[0], test.longest + 1)
-        chance = [(1 / test.longest, f"chance {1 / test.longest:.2g}", GREY)]
+        chance = [EndLabel(1 / test.longest, f"chance {1 / test.longest:.2g}", GREY)]
         values_axis(axes, run, np.concatenate([edges, 1 / test.lengths]))
         axes.plot(lengths, 1 / lengths, color=GREY, lw=0.8, marker="" if len(lengths) > 1 else "_", zorder=1.5)
     else:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from metacl_run.layout.seed_lines import seeds_line
-from metacl_run.layout.style import GREY, INK, PALE, end_labels, task_colours
+from metacl_run.layout.style import GREY, INK, PALE, EndLabel, end_labels, task_colours
 from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
@@ -63,11 +63,11 @@ def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
         for task, (units, change) in switches.items():
             mean = change.mean(axis=0)
             axes.plot(units, mean, color=colours[task], lw=0.9, alpha=0.8)
-            labels.append((float(mean[-1]), f"learning {task_label(run, task, 16)}", colours[task]))
+            labels.append(EndLabel(float(mean[-1]), f"learning {task_label(run, task, 16)}", colours[task]))
     else:
         low, high = np.quantile(complete.mean(axis=1), [0.1, 0.9], axis=0)
         axes.fill_between(longest, low, high, color=GREY, alpha=0.2, lw=0)
-    labels.append((float(complete[:, :, -1].mean()), f"mean of {len(complete)} switches", INK))
+    labels.append(EndLabel(float(complete[:, :, -1].mean()), f"mean of {len(complete)} switches", INK))
     seeds_line(axes, longest, complete.mean(axis=0), INK)
     axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
     axes.set_xlim(0, run.units_per_task)
@@ -76,7 +76,7 @@ def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
     axes.set_ylabel(f"change of {run.score.score_words} on earlier tasks")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:+.3f}" if np.ptp(axes.get_ylim()) < 0.05 else "{x:+.2f}")
-    end_labels(axes, longest[-1], *zip(*labels, strict=True))
+    end_labels(axes, longest[-1], labels)
     return figure
 
 
