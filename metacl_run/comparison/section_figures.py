@@ -75,7 +75,7 @@ def draw(scores: SectionScores, folder: Path, stem: str) -> tuple[list[DrawnFigu
 
 
 def _about_lines(scores: SectionScores, labels: list[str]) -> str:
-    """What lines and bands are, and how many configurations are left out."""
+    """Explains the lines and bands, and says how many configurations are left out."""
     counts = {min(FEWEST, len(scores.section.configurations[label].seeds)) for label in labels}
     words = {
         FEWEST: f"Mean over seeds with its 95% interval (Student t){'' if counts == {FEWEST} else f' of {FEWEST} or more'}.",

@@ -35,7 +35,7 @@ def phrases(score: Score) -> ScorePhrases:
 
 
 def spread_words(run: StoredRun) -> str:
-    """What lines and bands are."""
+    """Explains the lines and bands."""
     seeds = len(run.seeds)
     if seeds == 1:
         return "One seed, so no interval."
@@ -45,12 +45,12 @@ def spread_words(run: StoredRun) -> str:
 
 
 def mean_words(run: StoredRun) -> str:
-    """What numbers without a spread are."""
+    """Explains numbers without a spread."""
     return f"Mean of {len(run.seeds)} seeds." if len(run.seeds) > 1 else "One seed."
 
 
 def subtitle(run: StoredRun) -> str:
-    """Which run this is, for someone who sees the image alone."""
+    """Identifies the run, for someone who sees the image alone."""
     summary = run.summary
     seeds = f"seed {run.seeds[0]}" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds"
     data = run.config.get("data")
@@ -82,5 +82,5 @@ def column_label(run: StoredRun, task: int) -> str:
 
 
 def columns_name(run: StoredRun) -> str:
-    """What the columns of the accuracy matrix are."""
+    """Names the columns of the accuracy matrix."""
     return "task" if run.sequences is None else run.score.concepts

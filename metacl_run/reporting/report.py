@@ -24,7 +24,7 @@ STATUS_WORDS = {
     "completed": "The run completed.",
     "interrupted": "The run was interrupted. Its results so far are saved; the same command continues it.",
     "diverged": "The run diverged: its loss or parameters are no longer finite. Its results so far are saved.",
-    "failed": "The run failed. What it had written is saved; the same command tries again.",
+    "failed": "The run failed. Its results so far are saved; the same command tries again.",
 }
 TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt")
 """The metrics with large numbers at the top, with the name of the score to be filled in."""

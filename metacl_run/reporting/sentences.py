@@ -175,7 +175,7 @@ def describe_meta_test(
             f"{held_out:.2f} ({memory:.2f} on the learned points)."
         )
     if score.higher_is_better and learned_nothing(held_out, math.nan, 1 / length, score):
-        text = f"Nothing was kept: {text[0].lower()}{text[1:]}"
+        text = f"Nothing was remembered: {text[0].lower()}{text[1:]}"
     if math.isfinite(joint):
         text += f" Joint training on the same {concepts}, shuffled, gives "
         text += f"{joint:.0%}." if score.higher_is_better else f"{joint:.2f}."

@@ -51,10 +51,8 @@ def read(records: list[dict[str, Any]]) -> Insight:
 
 
 def _quantiles(values: dict[str, list[float | None]]) -> np.ndarray:
-    quantiles: np.ndarray = np.array([values[name] for name in ("low", "median", "high")], dtype=float)
-    return quantiles.T
+    return np.transpose(np.array([values[name] for name in ("low", "median", "high")], dtype=float))
 
 
 def _mean(values: list[list[float | None]]) -> np.ndarray:
-    mean: np.ndarray = np.array(values, dtype=float).mean(axis=1)
-    return mean
+    return np.asarray(np.array(values, dtype=float).mean(axis=1))

@@ -29,7 +29,7 @@ WITHOUT_BATCH_NORM = ("ConvPlain", "Oml", "Anml")
 
 
 def completed(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the summary with every key that a reader may ask for. Values that are in it already stand."""
+    """Returns the summary with every key that a reader needs. Values that were written are kept."""
     settings = {
         f"{group}.{key}": value
         for group in ("protocol", "model", "data")
@@ -63,7 +63,7 @@ def was_transductive(settings: Mapping[str, Any]) -> bool:
     report such scores under names that begin with "transductive_".
 
     Args:
-        settings: of protocol and model, by full keys. A network of which they say nothing is taken to have batch norm.
+        settings: of protocol and model, by full keys. A network that they do not describe is assumed to have batch norm.
     """
     if settings.get("protocol.transductive") is not True:
         return False

@@ -1,4 +1,4 @@
-"""The names of everything in a run directory, for whoever writes or reads one."""
+"""The names of all files in a run directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ METRICS = "metrics.jsonl"
 MATRIX, TRANSDUCTIVE_MATRIX = "accuracy_matrix.npy", "accuracy_matrix_transductive.npy"
 """float64 [replicates, tasks + 1, tasks], NaN where not reached; the second with all queries of an episode together."""
 SUMMARY = "summary.json"
-"""Written when the run ends, whatever its status."""
+"""Written when the run ends, with any status."""
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
 LOG = "run.log"
 LOCK = ".lock"

@@ -131,7 +131,7 @@ class StoredRun:
 
     @cached_property
     def evaluations(self) -> Evaluations:
-        """What the "eval" records say. A unit that a continued run repeats counts once, as it came last."""
+        """The "eval" records. A unit that a continued run repeats counts once, as it came last."""
         by_unit = {record["unit"]: record for record in self._records if record["kind"] == "eval" and self.num_tasks}
         units = sorted(by_unit)
         seen = np.zeros(len(units), dtype=int)
@@ -146,7 +146,7 @@ class StoredRun:
 
     @cached_property
     def training(self) -> Training:
-        """What the "train" records say."""
+        """The "train" records."""
         by_unit = {record["unit"]: record["metrics"] for record in self._records if record["kind"] == "train"}
         units = sorted(by_unit)
         missing = [math.nan] * len(self.seeds)
@@ -196,7 +196,7 @@ class StoredRun:
 
     @property
     def num_phases(self) -> int:
-        """Stretches of training, one for each task; under `meta_continual`, whose tasks are segments of the meta-test, 1."""
+        """Stretches of training: one for each task; one in all under `meta_continual`, whose tasks are of the meta-test."""
         return self.num_tasks if self.sequences is None else 1
 
     @property

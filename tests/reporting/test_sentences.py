@@ -121,6 +121,8 @@ def test_a_meta_test_in_words() -> None:
     assert describe_meta_test(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (
         " Joint training on the same classes, shuffled, gives 70%."
     )
-    assert describe_meta_test(100, 0.01, 0.02, NAN, None).startswith("Nothing was kept: after learning 100 unseen classes")
+    assert describe_meta_test(100, 0.01, 0.02, NAN, None).startswith(
+        "Nothing was remembered: after learning 100 unseen classes"
+    )
     assert "tuned on test" in describe_meta_test(10, 0.58, 0.9, NAN, "test")
     assert "no finite accuracy" in describe_meta_test(10, NAN, NAN, NAN, None)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from metacl_run.storage.archive import CONFIG, SCHEMA, SUMMARY
 
 from metacl_run.cli import command
 from metacl_run.core.errors import ConfigError
@@ -20,6 +19,7 @@ from metacl_run.reproduction import pages
 from metacl_run.reproduction.links import linked_cells, linked_overview
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, parse
 from metacl_run.reproduction.results import Ours, Result, RunOfTable, results, verdict
+from metacl_run.storage.run_files import CONFIG, SCHEMA, SUMMARY
 from tests.support.settings import TINY
 
 CELL: dict[str, Any] = {"column": "RA", "metric": "accuracy", "published": 77.4, "spread": 0.7, "confidence": "memory"}

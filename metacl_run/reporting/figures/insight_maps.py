@@ -1,4 +1,4 @@
-"""What the two figures of gradients share: heat maps of compared tasks, from vermillion (below 0) to blue (above)."""
+"""Heat maps of compared tasks, from vermillion (below 0) to blue (above), for the two figures of gradients."""
 
 from __future__ import annotations
 
