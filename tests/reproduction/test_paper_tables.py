@@ -125,7 +125,7 @@ def test_a_verdict_on_a_recollected_number_looks_different(tmp_path: Path) -> No
 
 def store(directory: Path, **summary: Any) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    content = {"schema": SCHEMA, "status": "completed", "score": "accuracy", "metrics": {}, **summary}
+    content = {"schema": SCHEMA, "status": "completed", "score": "accuracy", "config": {}, "metrics": {}, **summary}
     (directory / SUMMARY).write_text(json.dumps(content))
 
 
