@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
+from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -34,9 +34,9 @@ def text(run: StoredRun, rows: list[int]) -> FigureText:
     if test is not None:
         return FigureText(
             f"{score} on every segment of the sequence after each segment",
-            f"{tuned_mark(test)}Framed: right after the segment itself was learned. Mean over orders. {mean_words(run)}"
+            f"{mark_sentence(test)}Framed: right after the segment itself was learned. Mean over orders. {mean_words(run)}"
             f"{_rate_of_rows(test)}",
-            f"{tuned_mark(test)}Read down a column to see one segment of {run.score.concepts} over time: below its frame, what "
+            f"{mark_sentence(test)}Read down a column to see one segment of {run.score.concepts} over time: below its frame, what "
             "learning later segments did to it; above its frame it had not been learned yet.",
         )
     few = run.num_tasks <= MOST_CELLS

@@ -82,6 +82,6 @@ def meta_test_of(run: StoredRun) -> MetaTestScores | None:
     return run.sequences.meta_test if run.sequences is not None else None
 
 
-def tuned_mark(test: MetaTestScores) -> str:
+def mark_sentence(test: MetaTestScores) -> str:
     """The mark that begins the texts about scores whose learning rate was tuned on what they are measured on."""
     return f"{test.tuned_mark.capitalize()}. " if test.tuned_on_test else ""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.style import VERMILLION, EndLabel, end_labels, shades
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
+from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
@@ -33,9 +33,9 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
         )
     return FigureText(
         "How the learning rate of meta-test was chosen",
-        f"{tuned_mark(test)}{run.score.score_words.capitalize()} of every candidate on {where}. Ring: the rate chosen for that "
+        f"{mark_sentence(test)}{run.score.score_words.capitalize()} of every candidate on {where}. Ring: the rate chosen for that "
         f"number{size}.",
-        f"{tuned_mark(test)}Where the top of a line is flat, the choice hardly matters; where it is narrow, the results depend "
+        f"{mark_sentence(test)}Where the top of a line is flat, the choice hardly matters; where it is narrow, the results depend "
         f"on it. {basis}{_edge_words(test)}",
     )
 

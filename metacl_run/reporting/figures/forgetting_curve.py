@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines, running_means, smoothing
 from metacl_run.layout.style import BLUE, ORANGE, integer_ticks
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet, tuned_mark
+from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -21,8 +21,8 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     recognised = "a class is recognised" if run.score.higher_is_better else "a function is known"
     return FigureText(
         f"How well {recognised}, by how many were learned after it",
-        f"{tuned_mark(test)}After {test.longest} {concepts}. {smoothed}{spread_words(run)}",
-        f"{tuned_mark(test)}Left: the {concepts} learned last; right: those learned first. A line that "
+        f"{mark_sentence(test)}After {test.longest} {concepts}. {smoothed}{spread_words(run)}",
+        f"{mark_sentence(test)}Left: the {concepts} learned last; right: those learned first. A line that "
         f"{phrases(run.score).worsens} to the right is forgetting; where the line is flat, something else limits the score "
         f"than later learning. Every point is a mean over orders: it is about a place in the sequence, not single {concepts}.",
     )
