@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -43,7 +43,7 @@ def text(run: StoredRun, rows: list[int]) -> FigureText:
     frame, above = ("Framed: right after the task itself was learned.", "frame") if few else ("Line: learned so far.", "line")
     left_out = len(rows) < run.rows_reached
     which = f" Rows: after {len(rows) - 1} of {run.rows_reached - 1} tasks." if left_out else ""
-    beforehand = f"above its {above}, what they gave it beforehand; " if run.future_is_evaluated else ""
+    beforehand = f"above its {above}, what earlier tasks gave it beforehand; " if run.future_is_evaluated else ""
     return FigureText(
         f"{score} on every task after each stage of learning",
         f"{frame}{which} {mean_words(run)}",
