@@ -36,8 +36,8 @@ def text(run: StoredRun, rows: list[int]) -> FigureText:
             f"{score} on every segment of the sequence after each segment",
             f"{mark_sentence(test)}Framed: right after the segment itself was learned. Mean over orders. {mean_words(run)}"
             f"{_rate_of_rows(test)}",
-            f"{mark_sentence(test)}Read down a column to see one segment of {run.score.concepts} over time: below its frame, what "
-            "learning later segments did to it; above its frame it had not been learned yet.",
+            f"{mark_sentence(test)}Read down a column to see one segment of {run.score.concepts} over time: below its frame, "
+            "what learning later segments did to it; above its frame it had not been learned yet.",
         )
     few = run.num_tasks <= MOST_CELLS
     frame, above = ("Framed: right after the task itself was learned.", "frame") if few else ("Line: learned so far.", "line")

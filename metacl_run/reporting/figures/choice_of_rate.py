@@ -33,10 +33,10 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
         )
     return FigureText(
         "How the learning rate of meta-test was chosen",
-        f"{mark_sentence(test)}{run.score.score_words.capitalize()} of every candidate on {where}. Ring: the rate chosen for that "
-        f"number{size}.",
-        f"{mark_sentence(test)}Where the top of a line is flat, the choice hardly matters; where it is narrow, the results depend "
-        f"on it. {basis}{_edge_words(test)}",
+        f"{mark_sentence(test)}{run.score.score_words.capitalize()} of every candidate on {where}. Ring: the rate chosen for "
+        f"that number{size}.",
+        f"{mark_sentence(test)}Where the top of a line is flat, the choice hardly matters; where it is narrow, the results "
+        f"depend on it. {basis}{_edge_words(test)}",
     )
 
 
