@@ -22,12 +22,14 @@ from metacl_run.runtime.stopping import stop_on_signal
 from metacl_run.scoring import matrix_metrics
 from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
-from metacl_run.storage.archive import SCHEMA, has_ended, summary_of
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
+from metacl_run.storage.run_files import SCHEMA
 from metacl_run.storage.run_log import to_file, to_terminal
-from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.run_state import earlier_run
+from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
+from metacl_run.storage.stored_run import StoredRun
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
@@ -51,8 +53,8 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
 def _lead(experiment: Experiment, ranks: Ranks) -> int:
     """The run on the one rank that writes and speaks. Data are read first: what is missing leaves no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
-    console = Console(experiment.progress, directory)
-    if _is_shown(experiment, summary_of(directory)):
+    console = Console(experiment.progress)
+    if _is_shown(experiment, earlier_run(directory)):
         ranks.from_first(True)
         return EXIT[show(directory, console, device)]
     ranks.from_first(False)
@@ -61,7 +63,7 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
     loggers = experiment.logger.listeners()
     stream = _load(experiment, ranks)
     with RunStore(directory) as store:
-        if ranks.from_first(_is_shown(experiment, summary_of(directory))):  # by another process, while this one was reading
+        if ranks.from_first(_is_shown(experiment, earlier_run(directory))):  # by another process, while this one was reading
             return EXIT[show(directory, console, device, store)]
         with to_file(directory):
             return _compute(experiment, ranks, console, loggers, store, stream)
@@ -75,7 +77,7 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        return EXIT[experiment.protocol.run(_context(experiment, SilentStore(), [], stream, ranks, stopped)).status]
+        return EXIT[experiment.protocol.run(_context(experiment, SilentWriter(), [], stream, ranks, stopped)).status]
 
 
 def _load(experiment: Experiment, ranks: Ranks) -> Any:
@@ -90,12 +92,12 @@ def _compute(
     experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, stream: Any
 ) -> int:
     """Starts the run or goes on with it, to its end."""
-    known = summary_of(store.directory)
-    if known is not None and has_ended(known):
+    earlier = earlier_run(store.directory)
+    if earlier is not None and earlier.has_ended:
         store.clear()
-    elif known is not None:
+    elif earlier is not None:
         warn_of_another_environment(
-            known, experiment.gpu.torch_device, "it goes on all the same; remove its directory to start again"
+            earlier, experiment.gpu.torch_device, "it goes on all the same; remove its directory to start again"
         )
     store.write_config(experiment.to_yaml())
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
@@ -118,18 +120,19 @@ def _compute(
     return EXIT[result.status]
 
 
-def _is_shown(experiment: Experiment, known: dict[str, Any] | None) -> bool:
-    return known is not None and has_ended(known) and not experiment.rerun
+def _is_shown(experiment: Experiment, earlier: StoredRun | None) -> bool:
+    return earlier is not None and earlier.has_ended and not experiment.rerun
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
-    """Writes the summary first, then what is drawn from the files, then tells the listeners."""
+    """Writes the summary first, then the figures and the report, then tells the listeners."""
     store.finish(summary)
+    run = StoredRun(store.directory)
     try:
-        draw(store.directory)
+        draw(run)
     finally:
         for listener in store.listeners:
-            listener.finished(summary)
+            listener.finished(run)
 
 
 def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
@@ -153,7 +156,7 @@ def _faults_logged() -> Iterator[None]:
 
 def _context(
     experiment: Experiment,
-    store: RunStore | SilentStore,
+    store: RunWriter,
     listeners: Sequence[Listener],
     stream: Any,
     ranks: Ranks,
@@ -162,7 +165,7 @@ def _context(
     """The context of the run. A listener hears of the run, and of its end, once it has started."""
 
     def started(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
-        if isinstance(store, SilentStore):
+        if not isinstance(store, RunStore):  # rank 0 tells them
             return
         choices = experiment.choices
         info = RunInfo(

@@ -1,11 +1,10 @@
-"""A run that has ended: its figures and report, drawn from its files, and how the same command shows it again."""
+"""A run that has ended: draws its figures and its report, and shows it when the same command is given again."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,57 +15,58 @@ from metacl_run.reporting import figures, report
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
-from metacl_run.storage.archive import read
 from metacl_run.storage.store import RunStore
+from metacl_run.storage.stored_run import StoredRun
 
 log = logging.getLogger("metacl_run")
 
 
 def show(directory: Path, console: Console, device: torch.device, store: RunStore | None = None) -> str:
-    """Shows a run that has ended; what is missing of its figures and its report is drawn again first. Returns its status.
+    """Shows a run that has ended; draws its figures and its report first if one is missing. Returns the run's status.
 
     Args:
-        device: what the same command would compute on now.
-        store: of the directory, if its lock is held.
+        directory: of the run.
+        console: where it is shown.
+        device: the one that the same command would compute on now.
+        store: of the directory, if its lock is taken.
 
     Raises:
         StorageError: its files do not go together.
     """
-    known = read(directory).summary
-    warn_of_another_environment(known, device, "rerun=true computes it here")
+    run = StoredRun(directory)
+    warn_of_another_environment(run, device, "rerun=true computes it here")
     try:
         if not is_drawn(directory):
-            _draw_again(directory, console, store)
-        console.shown(known)
+            _draw_again(run, console, store)
+        console.shown(run)
     except UserError:
         raise
     except Exception as error:
         raise StorageError(
             f"{directory}: its files do not go together ({type(error).__name__}: {error}). rerun=true computes it anew"
         ) from error
-    return str(known["status"])
+    return run.status
 
 
-def draw(directory: Path) -> None:
-    """Draws the figures, then writes the report, which has them in it."""
-    with storage_errors(directory):
-        figures.draw(directory)
-        report.write(directory)
+def draw(run: StoredRun) -> None:
+    """Draws the figures, then writes the report, which contains them."""
+    with storage_errors(run.directory):
+        figures.draw(run)
+        report.write(run)
 
 
-def _draw_again(directory: Path, console: Console, store: RunStore | None) -> None:
-    """Says what it does, and where it cannot."""
+def _draw_again(run: StoredRun, console: Console, store: RunStore | None) -> None:
     console.say("the report or a figure of this run is missing or out of date: drawing them again")
     try:
-        with contextlib.nullcontext() if store is not None else RunStore(directory), stop_on_signal(console.heard):
-            draw(directory)
-    except Exception as error:  # the results stand all the same, in a folder that may only be read for instance
+        with contextlib.nullcontext() if store is not None else RunStore(run.directory), stop_on_signal(console.heard):
+            draw(run)
+    except Exception as error:  # the results stand all the same, for instance in a folder without permission to write
         log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
-def warn_of_another_environment(known: dict[str, Any], device: torch.device, advice: str) -> None:
-    """The run id follows the config; the code and the machine may have changed since all the same."""
-    then, now = known.get("environment") or {}, describe(device)
+def warn_of_another_environment(run: StoredRun, device: torch.device, advice: str) -> None:
+    """Warns if the code or the machine have changed since; the run id follows the config alone."""
+    then, now = run.summary["environment"] or {}, describe(device)
     changed = [key for key in ("git_commit", "torch", "device") if then.get(key) != now[key]]
     if changed:
         log.warning("computed with another %s than there is now; %s", ", ".join(changed), advice)

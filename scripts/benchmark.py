@@ -277,7 +277,7 @@ def online_setup(overrides: list[str], seeds: list[int], root: str | None, threa
     from metacl_run.protocols.run_context import RunContext
     from metacl_run.runtime.process_memory import keep_freed_memory
     from metacl_run.runtime.ranks import ALONE
-    from metacl_run.storage.silent_store import SilentStore
+    from metacl_run.storage.run_writer import SilentWriter
 
     keep_freed_memory()
     data = ["data=rotated_digits"] if root is None else ["data=rotated_mnist", f"data.root={root}"]
@@ -285,7 +285,7 @@ def online_setup(overrides: list[str], seeds: list[int], root: str | None, threa
     parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
     calls = {"stop_requested": lambda: False, "started": lambda *_: None}
     stream = experiment.protocol.load(experiment.data, experiment.seeds)
-    return StreamSetup.of(RunContext(**parts, stream=stream, store=SilentStore(), ranks=ALONE, **calls))
+    return StreamSetup.of(RunContext(**parts, stream=stream, store=SilentWriter(), ranks=ALONE, **calls))
 
 
 def our_online_job(task: dict[str, Any]) -> Job:

@@ -16,7 +16,7 @@ import numpy as np
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import load
 from metacl_run.scoring.matrix_metrics import summarise
-from metacl_run.storage.archive import SCHEMA
+from metacl_run.storage.run_files import SCHEMA
 
 ALGORITHMS = ("maml", "fomaml", "anil", "reptile", "protonet")
 SHIFTS = ("none", "rotate", "permute", "invert")

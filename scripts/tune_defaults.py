@@ -29,7 +29,7 @@ from metacl_run.protocols.run_context import RunContext
 from metacl_run.runtime.process_memory import keep_freed_memory
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.scoring import matrix_metrics
-from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.run_writer import SilentWriter
 
 LOW, HIGH = [0.01, 0.03, 0.1], [0.03, 0.1, 0.3]
 ONLINE: dict[str, dict[str, Sequence[Any]]] = {
@@ -100,7 +100,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
             gpu=experiment.gpu,
             seeds=experiment.seeds,
             insight="none",
-            store=SilentStore(),
+            store=SilentWriter(),
             ranks=ALONE,
             stop_requested=lambda: False,
             started=lambda *_: None,

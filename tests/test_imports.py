@@ -27,8 +27,8 @@ ALLOWED: dict[str, set[str]] = {
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
     # many runs
     "sweeps": {"config", "core", "experiment", "reporting.report_stamp", "runtime.ranks", "scoring", "storage"},
-    "reproduction": {"config", "core", "layout", "reporting.figures", "scoring", "storage", "sweeps"},
-    "comparison": {"core", "layout", "reporting", "scoring", "storage"},
+    "reproduction": {"config", "core", "layout", "scoring", "storage", "sweeps"},
+    "comparison": {"core", "layout", "scoring", "storage"},
     # one run
     "config": {"core", "metacl_run"},
     "protocols": {
@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
             "kernels.build",
             "models",
         ),
-        *("runtime.device", "runtime.ranks", "scoring", "storage.silent_store", "storage.store"),
+        *("runtime.device", "runtime.ranks", "scoring", "storage.run_writer"),
     },
     "algorithms": {"core", "inner", "models.base", "models.split_network", "scoring.objectives"},
     "inner": {"core", "kernels", "models.base", "models.split_network", "scoring.objectives"},
@@ -52,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
     # what a run leaves, and how it is shown
     "listeners": {"core", "reporting.terminal", "scoring", "storage"},
     "reporting": {"core", "layout", "scoring", "storage"},
-    "layout": {"scoring.intervals"},
+    "layout": {"core", "scoring", "storage.run_files"},
     "storage": {"core", "scoring"},
     # what everything else stands on
     "runtime": {"core", "inner", "metacl_run"},

@@ -1,16 +1,12 @@
-"""The comparison for other programs: CSV in long form, numbers unrounded, an empty field where there is none."""
+"""The comparison for other programs: CSV files in long form."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
-from math import isnan
-from typing import Any
 
-from metacl_run.comparison.cell_text import Scored
-from metacl_run.layout.grid import csv_text
+from metacl_run.comparison.section_scores import SectionScores
+from metacl_run.layout.csv_text import Field, csv_text
 
 COLUMNS = {
     "scores.csv": ("section", "algorithm", "metric", "seeds", "mean", "low", "high", "iqm"),
@@ -18,37 +14,23 @@ COLUMNS = {
     "seeds.csv": ("section", "algorithm", "metric", "seed", "value"),
     "configurations.csv": ("section", "algorithm", "seeds", "directories", "settings"),
 }
-"""A line a configuration and metric; a pair and metric; a seed and metric; a configuration, its settings as JSON."""
+"""A line for each configuration and metric; pair and metric; seed and metric; configuration, its settings as JSON."""
 
 
-def csv_files(every: Sequence[Scored]) -> dict[str, str]:
-    """By file name, their text (RFC 4180, lines ended by "\\n")."""
-    rows: dict[str, list[Sequence[Any]]] = {name: [columns] for name, columns in COLUMNS.items()}
-    for scored in every:
-        title = scored.section.title
-        for label in scored.labels:
-            configuration = scored.section.configurations[label]
+def csv_files(every: Sequence[SectionScores]) -> dict[str, str]:
+    """Returns their texts by file name."""
+    rows: dict[str, list[Sequence[Field]]] = {name: [columns] for name, columns in COLUMNS.items()}
+    for scores in every:
+        title = scores.section.title
+        for label in scores.labels:
+            configuration = scores.section.configurations[label]
             directories = " ".join(str(entry.directory) for entry in configuration.entries)
-            listed = " ".join(map(str, configuration.seeds))
+            seeds = " ".join(map(str, configuration.seeds))
             settings = json.dumps(configuration.settings, sort_keys=True)
-            rows["configurations.csv"].append((title, label, listed, directories, settings))
-            for metric in scored.metrics:
-                rows["scores.csv"].append((title, label, metric, *scored.lines[metric][label]))
-                values = zip(configuration.seeds, scored.values[metric][label].tolist(), strict=True)
+            rows["configurations.csv"].append((title, label, seeds, directories, settings))
+            for metric in scores.metrics:
+                rows["scores.csv"].append((title, label, metric, *scores.statistics[metric][label]))
+                values = zip(configuration.seeds, scores.values[metric][label].tolist(), strict=True)
                 rows["seeds.csv"] += [(title, label, metric, seed, value) for seed, value in values]
-        rows["pairs.csv"] += [(title, *pair) for pair in scored.pairs]
-    return {name: _text(lines) for name, lines in rows.items()}
-
-
-def _text(rows: Sequence[Sequence[Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows(map(_field, row) for row in rows)
-    return file.getvalue()
-
-
-def _field(value: Any) -> Any:
-    """Texts as `csv_text` has them, and nothing for a number that is not defined."""
-    if isinstance(value, str):
-        return csv_text(value)
-    return None if isinstance(value, float) and isnan(value) else value
+        rows["pairs.csv"] += [(title, *pair) for pair in scores.pairs]
+    return {name: csv_text(lines) for name, lines in rows.items()}

@@ -1,4 +1,4 @@
-"""Stored runs as what is compared: seeds, settings, the value of every metric for every seed."""
+"""Reads stored runs as entries of a comparison: seeds, settings, the value of every metric for every seed."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacl_run.comparison.table_sizes import sizes_under
+from metacl_run.comparison.paper_table_sizes import sizes_under
 from metacl_run.core.errors import StorageError
-from metacl_run.core.protocol_kind import kind_of
 from metacl_run.scoring.scores import SCORES
-from metacl_run.storage import archive
-from metacl_run.storage.marks import was_transductive
+from metacl_run.storage.run_files import SUMMARY
+from metacl_run.storage.stored_run import StoredRun
 
 VERSION = "metacl_run"
-"""Among a run's settings: the version that computed it, since the same settings may give other numbers by another."""
+"""The key of the version that computed a run: another version may give other numbers for the same settings."""
 GROUPS = ("algo", "model", "data", "protocol")
-"""Whose choices a summary names."""
+"""The groups whose choices a summary names."""
 TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
-ONE_WAY = "protocol.transductive"
-"""A setting of version 0.1, kept only where a run's scores are transductive: any other run's are of each query alone."""
+TRANSDUCTIVE_KEY = "protocol.transductive"
+"""A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +32,13 @@ class Entry:
     """A run that has ended.
 
     Attributes:
-        choices: {"algo": "maml", ...}.
         kind: of the protocol.
-        settings: by full keys, the choices among them and without `seeds`; JSON values.
-        identity: the same for all runs that differ in nothing but seeds and what cannot change the result.
+        settings: by full keys, with the choices of `GROUPS` and without `seeds`; JSON values.
+        identity: the same for all runs that differ only in their seeds and in what the run id ignores.
         metrics: by name, a value for each seed; NaN where it was not reached.
     """
 
     directory: Path
-    choices: dict[str, str]
     kind: str
     score: str
     status: str
@@ -51,25 +48,25 @@ class Entry:
     metrics: dict[str, tuple[float, ...]]
 
 
-def gather(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
-    """What can be compared, and for every other run a message with its directory and the reason."""
+def read_entries(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
+    """Returns what can be compared, and for every other run a message with its directory and the reason."""
     entries, refused = [], []
-    with _uncollected():
+    with _without_garbage_collection():
         sizes: dict[Path, dict[str, str]] = {}
         for directory in directories:
             *_, output_dir = [directory, *directory.absolute().parents[:3]]
             if output_dir not in sizes:
                 sizes[output_dir] = sizes_under(output_dir)
             try:
-                entries.append(read(directory, sizes[output_dir].get("/".join(directory.absolute().parts[-3:]))))
+                entries.append(read_entry(directory, sizes[output_dir].get("/".join(directory.absolute().parts[-3:]))))
             except StorageError as error:
                 refused.append(str(error))
     return entries, refused
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: what is read makes millions of objects that stay, and going through them takes seconds."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Summaries are millions of objects that stay; a collector that visits them takes seconds."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -79,50 +76,42 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def read(directory: Path, table_size: str | None = None) -> Entry:
-    """One run directory; `table_size`: of a paper's table that it is a smaller run of.
+def read_entry(directory: Path, table_size: str | None = None) -> Entry:
+    """Reads one run directory; `table_size`: the size of the paper's table that the run belongs to, where it is not full.
 
     Raises:
         StorageError: the run has not ended, is truncated, or another version wrote it.
     """
-    run = archive.read(directory)
-    status = run.summary["status"]
-    if status not in archive.ENDED:
-        how = f": {run.summary['error']}" if run.summary.get("error") else ""
-        raise StorageError(f"{directory}: the run is {status}{how}. Give its command again to go on")
-    settings = archive.settings(run)
-    transductive = was_transductive(settings)
+    run = StoredRun(directory)
+    if not run.has_ended:
+        error = f": {run.error}" if run.error else ""
+        raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
+    settings = {key: value for key, value in run.settings.items() if key not in ("seeds", TRANSDUCTIVE_KEY)}
     try:
-        choices = {group: _text(run.summary[group]) for group in GROUPS}
-        score = SCORES[run.summary.get("score", "accuracy")].score_name  # older runs know no other
-        seeds = tuple(_whole(seed) for seed in run.summary["seeds"])
+        settings |= {group: _text(run.summary[group]) for group in GROUPS}
+        score = SCORES[run.summary["score"]].score_name
+        seeds = tuple(_seed(seed) for seed in run.summary["seeds"])
         metrics = {_text(name): _values(metric, len(seeds)) for name, metric in run.summary["metrics"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StorageError(
-            f"{directory / archive.SUMMARY}: is damaged, or another version wrote it ({_words(error)})"
-        ) from None
-    settings = {**{key: value for key, value in settings.items() if key not in ("seeds", ONE_WAY)}, **choices}
-    settings |= {ONE_WAY: True} if transductive else {}
-    settings |= {} if table_size is None else {TABLE_SIZE: table_size}
-    environment = run.summary.get("environment")
+        reason = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        raise StorageError(f"{directory / SUMMARY}: is damaged, or another version wrote it ({reason})") from None
+    if run.summary["transductive"]:
+        settings[TRANSDUCTIVE_KEY] = True
+    if table_size is not None:
+        settings[TABLE_SIZE] = table_size
+    environment = run.summary["environment"]
     if isinstance(environment, dict) and "metacl_run" in environment:
         settings[VERSION] = str(environment["metacl_run"])
-    identity = json.dumps([score, settings], sort_keys=True)
     return Entry(
         directory=directory,
-        choices=choices,
-        kind=kind_of(run.summary, {"protocol": {"_target_": settings.get("protocol._target_", "")}}),
+        kind=run.kind,
         score=score,
-        status=status,
+        status=run.status,
         seeds=seeds,
         settings=settings,
-        identity=identity,
+        identity=json.dumps([score, settings], sort_keys=True),
         metrics=metrics,
     )
-
-
-def _words(error: Exception) -> str:
-    return f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
 
 
 def _text(value: Any) -> str:
@@ -131,7 +120,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _whole(value: Any) -> int:
+def _seed(value: Any) -> int:
     if type(value) is not int:
         raise ValueError(f"{value} is no seed")
     return value

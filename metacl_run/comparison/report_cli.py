@@ -1,4 +1,4 @@
-"""metacl-report: folders of runs into one comparison. `--help` and mistakes in the command load nothing else."""
+"""metacl-report: compares the runs of folders. `--help` and mistakes in the command load nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from metacl_run.comparison.document import Contents
+    from metacl_run.comparison.document import Comparison
 
 FORMATS = ("md", "tex", "csv", "html")
-MOST_SAID = 20
-"""Messages about single runs on the terminal; all of them are in the report."""
+MOST_MESSAGES = 20
+"""Most messages about single runs on the terminal; all of them are in the report."""
 DESCRIPTION = """\
 Compares all runs at and under PATH: a table for each data set, with the mean of every metric over seeds, its 95% interval
 (Student t) and the interquartile mean; differences over common seeds; overlaid curves of accuracy and forgetting.
@@ -21,9 +21,9 @@ Compares all runs at and under PATH: a table for each data set, with the mean of
 EPILOG = """\
 metacl-report runs                                   into ./report
 metacl-report runs/split_omniglot --metric accuracy --metric forgetting --format tex
-metacl-report runs other/runs --by data.shots        tables apart by the value of a setting
+metacl-report runs other/runs --by data.shots        a separate table for each value of a setting
 
-Exit status: 0 a report was written; 1 not, or a mistake in what was asked.
+Exit status: 0 a report was written; 1 no report, or a mistake in the command.
 """
 
 
@@ -35,11 +35,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 a report was written, 1 not."""
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     from metacl_run.core.errors import UserError
 
     try:
-        report(given.paths, given.output, given.formats or FORMATS, given.metrics, given.by)
+        report(options.paths, options.output, options.formats or FORMATS, options.metrics, options.by)
     except UserError as error:
         _say(str(error))
         sys.exit(1)
@@ -71,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         help="what to write; may be given several times (default: all)",
     )
     parser.add_argument(
-        "--by", metavar="KEY", action="append", default=[], help="a setting, such as data.shots, whose values get tables apart"
+        "--by",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="a setting, such as data.shots, whose values get separate tables",
     )
     return parser
 
@@ -82,53 +86,51 @@ def report(paths: Sequence[Path], output: Path, formats: Sequence[str], metrics:
     Raises:
         UserError: there are no runs, none that can be compared, no such metric or setting, or nowhere to write.
     """
-    from metacl_run.comparison import document, terminal_tables
+    from rich.console import Console
 
-    contents = compare(paths, metrics, by)
-    _say_each(contents.left_out, "left out", output)
-    files, problems = document.write(contents, output, formats)
-    _say_each(problems, "could not be drawn", output)
-    terminal_tables.show(contents, files)
+    from metacl_run.comparison import document
+
+    comparison = compare(paths, metrics, by)
+    _print_messages("left out", comparison.left_out, f", listed in {output}")
+    files, problems = document.write(comparison, output, formats)
+    _print_messages("could not be drawn", problems, f", listed in {output}")
+    document.show(comparison, files, Console())
 
 
-def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Contents:
-    """What the report on these folders says.
+def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Comparison:
+    """Reads and compares the runs of these folders.
 
     Raises:
         UserError: there are no runs, none that can be compared, no such metric or setting.
     """
-    from metacl_run.comparison.cell_text import check_metrics, score
-    from metacl_run.comparison.document import Contents
-    from metacl_run.comparison.entries import gather
-    from metacl_run.comparison.groups import check_keys, configurations, sections
+    from metacl_run.comparison.configurations import check_keys, configurations
+    from metacl_run.comparison.document import Comparison
+    from metacl_run.comparison.entries import read_entries
+    from metacl_run.comparison.section_scores import check_metrics, score_section
+    from metacl_run.comparison.sections import sections
     from metacl_run.core.errors import UserError
-    from metacl_run.storage.archive import find
+    from metacl_run.storage.find_runs import find_runs
 
-    found = find(paths)
-    entries, refused = gather(found.runs)
-    left_out = [*found.refused, *refused]
+    directories, unreadable = find_runs(paths)
+    entries, refused = read_entries(directories)
+    left_out = [*unreadable, *refused]
     if not entries:
-        where = ", ".join(map(str, paths))
-        _say_each(left_out, "left out", None)
-        many = (
-            f"none of the {len(found.runs)} runs can be compared" if found.runs else "holds no runs (looked for summary.json)"
-        )
-        raise UserError(f"{where}: {many}")
-    joined = configurations(entries)
-    check_keys(joined, by)
-    parted = sections(joined, by)
-    check_metrics(parted, metrics)
-    notes = [note for each in joined for note in each.notes]
-    return Contents([score(section, metrics) for section in parted], len(entries), left_out, notes)
+        _print_messages("left out", left_out)
+        none = f"none of the {len(directories)} runs can be compared" if directories else "no runs (searched for summary.json)"
+        raise UserError(f"{', '.join(map(str, paths))}: {none}")
+    every = configurations(entries)
+    check_keys(every, by)
+    comparable = sections(every, by)
+    check_metrics(comparable, metrics)
+    notes = [note for configuration in every for note in configuration.notes]
+    return Comparison([score_section(section, metrics) for section in comparable], len(entries), left_out, notes)
 
 
-def _say_each(messages: Sequence[str], what: str, output: Path | None) -> None:
-    for message in messages[:MOST_SAID]:
-        _say(f"{what}: {message}")
-    more = len(messages) - MOST_SAID
-    if more > 0:
-        where = f", listed in {output}" if output is not None else ""
-        _say(f"{what}: {more} more{where}")
+def _print_messages(prefix: str, messages: Sequence[str], where: str = "") -> None:
+    for message in messages[:MOST_MESSAGES]:
+        _say(f"{prefix}: {message}")
+    if len(messages) > MOST_MESSAGES:
+        _say(f"{prefix}: {len(messages) - MOST_MESSAGES} more{where}")
 
 
 def _say(message: str) -> None:

@@ -1,23 +1,22 @@
-"""A table to be read, in four notations: Markdown, LaTeX (booktabs), CSV, HTML. The same grid gives the same bytes.
+"""A table in four notations: Markdown, LaTeX (booktabs), CSV, HTML. The same grid gives the same bytes.
 
-A cell shows `text` ("0.824 (0.809 to 0.840)", "97.6 ± 0.6"). For CSV it may also carry the numbers behind it, unrounded, by
-name: a column whose cells do becomes one column for each name, under "heading name". A `mark` stands raised behind the text and
-is explained by one of the notes, which begins with it. The first column holds the names of the rows.
+A cell shows `text` ("0.824 (0.809 to 0.840)", "97.6 ± 0.6"). For CSV it may also have the numbers behind the text, by
+name and unrounded: its column becomes one column for each name, under "heading name". A `mark` is raised behind the text
+and explained by one of the notes, which begins with it. The first column holds the names of the rows.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from markupsafe import Markup, escape
 
-Tone = Literal["", "good", "bad", "quiet"]
-Number: TypeAlias = "int | float | None"
+from metacl_run.layout.csv_text import Field, csv_text
+
+Tone = Literal["", "main", "good", "bad", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -25,19 +24,20 @@ class Cell:
     """One entry.
 
     Attributes:
-        text: what is shown, in plain Unicode; every notation escapes it in its own way.
+        text: in plain Unicode; every notation escapes it in its own way.
         mark: raised behind the text, "*" or "a"; a note says what it means.
-        tone: its colour in HTML.
-        links: (words, address) of what it is about, for HTML; one is laid on the text, several follow it.
-        numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text, and the mark
-            nowhere.
+        tone: its colour in HTML; "main" and "good" are bold on the terminal.
+        links: (words, address) for HTML; a single link is the text itself, several follow it.
+        numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text.
+        detail: small text below, in HTML only.
     """
 
     text: str
     mark: str = ""
     tone: Tone = ""
-    numbers: Mapping[str, Number] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
     links: Sequence[tuple[str, str]] = ()
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Grid:
 
 
 def to_markdown(grid: Grid, level: int = 3) -> str:
-    """A heading of that level, a pipe table whose columns line up in plain text, and the notes as a list."""
+    """Returns a heading of that level, a pipe table with aligned columns, and the notes as a list."""
     head = [_markdown(heading) for heading in grid.headings]
     body = [[_markdown(cell.text) + _markdown_mark(cell.mark) for cell in row] for row in grid.rows]
     widths = [max(3, *(len(row[column]) for row in [head, *body])) for column in range(len(head))]
@@ -85,7 +85,7 @@ def to_markdown(grid: Grid, level: int = 3) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Nothing in it starts markup. An underscore within a word does not, so names like outer_lr stay as they are."""
+    """Escaped, so that nothing in it starts markup; an underscore within a word does not, so outer_lr stays as it is."""
     flat = " ".join(text.split())
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", re.sub(r"([\\`*|\[\]<>#])", r"\\\1", flat))
 
@@ -127,11 +127,11 @@ _LATEX = {
 
 
 WIDEST_AT_FULL_SIZE = 90
-"""Characters of a row, with gaps, that a page of LaTeX holds in its own size of type; what is wider is set smaller."""
+"""Characters of a row, with gaps, that fit a page of LaTeX in its own font size; wider tables get a smaller one."""
 
 
 def to_latex(grid: Grid, label: str = "") -> str:
-    """A `table` that needs no package beside booktabs; `label` is for \\ref."""
+    """Returns a `table` that needs no package but booktabs; `label` is for \\ref."""
     body = [" & ".join([_latex(cell.text) + _latex_mark(cell.mark) for cell in row]) + r" \\" for row in grid.rows]
     columns = zip(*[grid.headings, *([cell.text + cell.mark for cell in row] for row in grid.rows)], strict=True)
     characters = sum(max(map(len, column)) + 2 for column in columns)
@@ -158,7 +158,7 @@ def to_latex(grid: Grid, label: str = "") -> str:
 
 
 def _latex(text: str) -> str:
-    """Escaped; a minus sign before a number is one, not a hyphen; a bracket that begins a row is no argument of \\\\."""
+    """Escaped, with a minus sign instead of a hyphen before a number; a bracket that begins a row is no argument of \\\\."""
     flat = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
     flat = re.sub(r"(?<![\w.\-])-(?=[\d.])", "$-$", flat)
     return f"{{}}{flat}" if flat.startswith(("[", "*")) else flat
@@ -171,47 +171,25 @@ def _latex_mark(mark: str) -> str:
 # --------------------------------------------------------------------------------------------------------------------- CSV
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What a formula begins with; in full width too."""
-_NO_FORMULA = re.compile(r"-|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
-
-
 def to_csv(grid: Grid) -> str:
-    """RFC 4180 with a line of headings and "\\n" ends; numbers unrounded, an empty field where there is none, and texts as
-    `csv_text` has them."""
+    """Returns a line of headings and one for each row; a column with numbers becomes one for each of their names."""
     names = [list(dict.fromkeys(name for row in grid.rows for name in row[i].numbers)) for i in range(len(grid.headings))]
-    head: list[str] = []
+    rows: list[list[Field]] = [[]]
     for heading, parts in zip(grid.headings, names, strict=True):
-        head += [f"{heading} {part}" for part in parts] or [heading]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(map(csv_text, head))
+        rows[0] += [f"{heading} {part}" for part in parts] or [heading]
     for row in grid.rows:
-        fields: list[str] = []
+        fields: list[Field] = []
         for cell, parts in zip(row, names, strict=True):
-            fields += [_csv(cell.numbers.get(part)) for part in parts] or [csv_text(cell.text)]
-        writer.writerow(fields)
-    return file.getvalue()
-
-
-def csv_text(text: str) -> str:
-    """As it is; behind an apostrophe where a spreadsheet would take it for a formula and compute it. A number is none.
-
-    Every end of a line is "\\n": the writer does not quote a lone "\\r", behind which a reader would begin another row.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{text}" if text.startswith(_FORMULA) and not _NO_FORMULA.fullmatch(text) else text
-
-
-def _csv(value: Number) -> str:
-    return "" if value is None else repr(value)
+            fields += [cell.numbers.get(part) for part in parts] or [cell.text]
+        rows.append(fields)
+    return csv_text(rows)
 
 
 # -------------------------------------------------------------------------------------------------------------------- HTML
 
 
 def to_html(grid: Grid) -> Markup:
-    """A `<table>` with its caption and, below it, the notes; the page around it gives `td.good`, `.bad`, `.quiet` a colour."""
+    """Returns a `<table>` with its caption and, below it, the notes; page.css has the colours of the tones."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
     rows = "".join(f"<tr>{''.join(_html(cell, column) for column, cell in enumerate(row))}</tr>\n" for row in grid.rows)
     notes = "".join(f"<li>{escape(note)}</li>\n" for note in grid.notes)
@@ -223,7 +201,7 @@ def to_html(grid: Grid) -> Markup:
 
 
 WIDEST_CELL = 28
-"""Characters of a cell that stay on one line in HTML; of a longer one all words may be parted."""
+"""Characters of a cell that stay on one line in HTML; a longer cell is wrapped."""
 
 
 def _html(cell: Cell, column: int) -> str:
@@ -237,11 +215,13 @@ def _html(cell: Cell, column: int) -> str:
         content += Markup("<sup>{}</sup>").format(cell.mark)
     if len(cell.links) > 1:
         content += Markup(" <small>{}</small>").format(Markup(" ").join(_link(*link) for link in cell.links))
+    if cell.detail:
+        content += Markup("<small>{}</small>").format(cell.detail)
     return f"<td{marked}>{content}</td>" if column else f'<th scope="row"{marked}>{content}</th>'
 
 
 def _breakable(text: str) -> Markup:
-    """A number and what stands in brackets behind it may come on two lines, and a path after each of its parts."""
+    """Allows a line break before brackets behind a number, and after every part of a path."""
     number, bracket, behind = text.partition(" (")
     if bracket and re.search(r"\d$", number):
         return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)

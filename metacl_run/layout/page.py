@@ -1,4 +1,4 @@
-"""What pages have in common that open anywhere, without a network: their look, figures within them, their templates."""
+"""Self-contained pages, which open without a network: their style, the figures in them, their templates."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup
 
+from metacl_run.storage.run_files import REPORT
+
 
 def inline_svg(path: Path, title: str) -> Markup | None:
-    """An SVG file as an element of the page, named for screen readers; None where there is no such file.
+    """Returns an SVG file as an element of the page, named for screen readers; None where there is no such file.
 
-    Several SVGs share one page, so every id gets the file's name in front; the XML prologue and metadata go.
+    Several SVGs share one page, so every id gets the file's name as a prefix; the XML prologue and metadata are removed.
     """
     if not path.exists():
         return None
@@ -31,21 +33,21 @@ def inline_svg(path: Path, title: str) -> Markup | None:
 
 
 def report_link(run_dir: Path, folder: Path) -> str | None:
-    """The address of a run's report on a page that lies in `folder`; None where the run has no report."""
-    report = run_dir / "report.html"
+    """Returns the address of a run's report on a page in `folder`; None where the run has no report."""
+    report = run_dir / REPORT
     return quote(os.path.relpath(report.resolve(), folder.resolve()).replace(os.sep, "/")) if report.exists() else None
 
 
 def stylesheet() -> Markup:
-    """page.css, to stand in a <style> element."""
+    """Returns page.css, for a <style> element."""
     return Markup(_text("metacl_run.layout", "page.css"))
 
 
 @functools.cache
 def template(package: str, name: str, *filters: Callable[..., Any]) -> jinja2.Template:
-    """A template that lies in a package, with functions that it may use as filters under their own names.
+    """Returns a template of a package, with functions that it may use as filters under their own names.
 
-    What it is given is escaped, and a name it is not given is an error.
+    Values are escaped, and an undefined name is an error.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update({function.__name__: function for function in filters})

@@ -1,25 +1,80 @@
-"""A line in a figure with what its seeds spread over: a band of three and more, the seeds themselves of two.
+"""Lines with their spread over seeds: a band from three seeds on, the single seeds where there are two.
 
 Shapes: R seeds, P points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 
+from metacl_run.layout.numbers import score_text
+from metacl_run.layout.style import EndLabel, end_labels
 from metacl_run.scoring.intervals import ANY, FEWEST, Bounds, interval95
+from metacl_run.scoring.scores import Score
+
+MOST_POINTS = 1000
+
+
+class SeedLine(NamedTuple):
+    """A line of a figure."""
+
+    name: str
+    """Empty: no label."""
+    x: np.ndarray
+    """[P], increasing."""
+    values: np.ndarray
+    """[R, P], NaN where not known."""
+    colour: str
+    style: str = "-"
+
+
+def labelled_lines(
+    axes: Axes,
+    lines: Sequence[SeedLine],
+    possible: Bounds,
+    score: Score | None = None,
+    point_size: float = 0,
+    more_labels: Sequence[EndLabel] = (),
+) -> None:
+    """Draws lines, and their names at their ends. Call it once the limits of the axes are set.
+
+    Args:
+        axes: to draw in.
+        lines: of one unit.
+        possible: the least and the largest value of a band.
+        score: writes the last mean, which is such a score, behind the name.
+        point_size: of a dot at every point of a mean.
+        more_labels: those of other lines.
+    """
+    labels, last_x = list(more_labels), []
+    for line in lines:
+        seeds_line(axes, line.x, line.values, line.colour, possible, line.style)
+        known = np.flatnonzero(np.isfinite(line.values).all(axis=0))
+        if point_size:
+            mean = line.values[:, known].mean(axis=0)
+            axes.plot(line.x[known], mean, "o", color=line.colour, ms=point_size, mec="white", mew=0.5, zorder=4, clip_on=False)
+        if len(known) and line.name:
+            end = float(line.values[:, known[-1]].mean())
+            value = "" if score is None else f" {score_text(end, score)}"
+            labels.append(EndLabel(end, f"{line.name}{value}", line.colour))
+            last_x.append(line.x[known[-1]])
+    if last_x:
+        end_labels(axes, max(last_x), labels)
 
 
 def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible: Bounds = ANY, style: str = "-") -> None:
-    """The mean of [R, P] over seeds, where every seed has a value; a dash where there is one point only.
+    """Draws the mean of [R, P] over seeds, where every seed has a value; a dash if there is one point only.
 
     Args:
         axes: to draw in.
         x: [P], increasing.
         values: [R, P].
         colour: of everything.
-        possible: what a band is cut to.
+        possible: the least and the largest value of a band.
         style: of the line.
     """
     there = np.isfinite(values).all(axis=0)
@@ -29,7 +84,7 @@ def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possi
 
 
 def spread(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible: Bounds = ANY) -> None:
-    """What is drawn behind a mean of [R, P]: nothing of one seed."""
+    """Draws the spread behind a mean of [R, P]; nothing for one seed."""
     if len(values) >= FEWEST:
         low, high = interval95(values, possible).T
         if len(x) > 1:
@@ -42,14 +97,14 @@ def spread(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible:
 
 
 def extent(values: np.ndarray, possible: Bounds = ANY) -> np.ndarray:
-    """Everything that `seeds_line` shows of [R, ...], for the limits of an axis: no band reaches out of it."""
+    """Returns all values that `seeds_line` draws of [R, ...], for the limits of an axis that no band leaves."""
     if len(values) >= FEWEST:
         return np.concatenate([values.mean(axis=0).ravel(), interval95(values, possible).ravel()])
     return np.ravel(values)
 
 
 def running_mean(values: np.ndarray) -> np.ndarray:
-    """[N] mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
+    """Returns [N] the mean over a centred window of a twentieth of the points, finite values only; NaN stays NaN."""
     window = smoothing(len(values))
     finite = np.isfinite(values)
     kernel = np.ones(window)
@@ -59,5 +114,19 @@ def running_mean(values: np.ndarray) -> np.ndarray:
 
 
 def smoothing(points: int) -> int:
-    """Points that `running_mean` spans; 1: it changes nothing."""
+    """The number of points that `running_mean` averages; 1: it changes nothing."""
     return max(1, points // 20)
+
+
+def running_means(values: np.ndarray) -> np.ndarray:
+    """Returns `running_mean` of every row of [R, N]."""
+    return np.stack([running_mean(row) for row in values])
+
+
+def thinned(units: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns [N] and [R, N] as at most MOST_POINTS means of neighbours, so that files stay small."""
+    if len(units) <= MOST_POINTS:
+        return units.astype(float), values
+    edges = np.linspace(0, len(units), MOST_POINTS + 1).astype(int)[:-1]
+    counts = np.diff(edges, append=len(units))
+    return np.add.reduceat(units, edges) / counts, np.add.reduceat(values, edges, axis=1) / counts

@@ -1,10 +1,10 @@
-"""How every figure looks: colours a colour-blind reader can tell apart, one layout, no global state left behind."""
+"""How every figure looks: colours that a colour-blind reader can distinguish, one layout, no global state changed."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,7 +15,10 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito 2008, Color Universal Design; their yellow is left out, too pale for a line on white."""
 CONFLICT = matplotlib.colors.LinearSegmentedColormap.from_list("conflict", ["#7a3300", VERMILLION, "#f8f8f8", BLUE, "#003a5c"])
-"""For what may be below 0 (harm) or above (help): vermillion to blue, told apart by colour-blind readers."""
+"""For values below 0 (harm) and above (help): vermillion to blue, which colour-blind readers can distinguish."""
+ACTIVITY = matplotlib.colors.LinearSegmentedColormap.from_list("activity", ["#f1f4f8", "#8fc1e3", BLUE, "#00243b"])
+"""For the activity of units: from pale, not active, to dark."""
+LABEL_SIZE = 8.5
 INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
 
 RC: Any = {
@@ -38,9 +41,9 @@ RC: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "metacl_run",
     "path.simplify": True,
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # a dollar sign in a name is text
 }
-"""Holds only inside `matplotlib.rc_context(RC)`. The fixed salt makes the SVG the same bytes for the same run."""
+"""For use in `matplotlib.rc_context(RC)`. With the fixed salt the same run gives the same bytes of SVG."""
 
 
 def page(
@@ -52,9 +55,9 @@ def page(
     left: float = 0.75,
     below: float = 0.0,
 ) -> tuple[Figure, Axes]:
-    """A figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`.
+    """Returns a figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`.
 
-    `below`: inches over what one line of tick labels and one of an axis label take.
+    `below`: extra inches for tick labels of more than one line.
     """
     chars = int((left + size[0] + right) * 16.5)
     lines = textwrap.wrap(caption, chars)
@@ -70,49 +73,49 @@ def page(
 
 
 def label_width(labels: Sequence[str]) -> float:
-    """Inches of a left margin that holds tick labels, within reason."""
+    """Returns the inches of a left margin that holds tick labels, within reason."""
     return float(np.clip(0.3 + 0.075 * max(map(len, labels), default=0), 0.9, 3.9))
 
 
 def parts(figure: Figure, axes: Axes, rows: int, columns: int, across: float, down: float) -> list[Axes]:
-    """Axes of equal size in place of one, row by row, with gaps of `across` and `down` inches."""
+    """Replaces axes by several of equal size, row by row, with gaps of `across` and `down` inches."""
     box = axes.get_position()
     axes.remove()
     width, height = figure.get_size_inches()
     gap_x, gap_y = across / width, down / height
-    each_x, each_y = (box.width + gap_x) / columns - gap_x, (box.height + gap_y) / rows - gap_y
+    part_x, part_y = (box.width + gap_x) / columns - gap_x, (box.height + gap_y) / rows - gap_y
     return [
-        figure.add_axes((box.x0 + column * (each_x + gap_x), box.y1 - each_y - row * (each_y + gap_y), each_x, each_y))
+        figure.add_axes((box.x0 + column * (part_x + gap_x), box.y1 - part_y - row * (part_y + gap_y), part_x, part_y))
         for row in range(rows)
         for column in range(columns)
     ]
 
 
 def task_colours(num_tasks: int) -> list[str]:
-    """Up to six tasks Okabe-Ito; more, steps of viridis from dark (first) to light, short of its palest end."""
+    """Returns colours of Okabe and Ito for up to six tasks; for more, steps of viridis from dark (first) to light."""
     if num_tasks <= 6:
         return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:num_tasks]
     return shades(num_tasks)
 
 
 def task_image(num_tasks: int) -> np.ndarray:
-    """[1, T, 3] the same colours as an image."""
+    """Returns [1, T, 3] the same colours as an image."""
     return np.array([[matplotlib.colors.to_rgb(colour) for colour in task_colours(num_tasks)]])
 
 
 def integer_ticks(axis: Any, bins: int = 8) -> None:
-    """Ticks at whole numbers only, be there room for one alone."""
+    """Puts ticks at whole numbers only, even if that leaves a single one."""
     axis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=bins, integer=True, min_n_ticks=1))
 
 
 def shades(count: int) -> list[str]:
-    """Steps of viridis from dark to light, short of its palest end."""
+    """Returns steps of viridis from dark to light, without its palest end."""
     steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
     return [matplotlib.colors.to_hex(step) for step in steps]
 
 
 def ink_on(colour: Any) -> str:
-    """Black or white, whichever stands out on a colour of any form matplotlib takes (luminance as in WCAG 2.1)."""
+    """Returns black or white, whichever contrasts more with a colour in any form of matplotlib (luminance as in WCAG 2.1)."""
     channels = np.array(matplotlib.colors.to_rgb(colour))
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])
@@ -120,9 +123,9 @@ def ink_on(colour: Any) -> str:
 
 
 def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions nearest to `values` (least squares), at least `gap` apart and in the same order, within [low, high].
+    """Returns positions nearest to `values` (least squares), at least `gap` apart, in the same order, within [low, high].
 
-    Subtracting `gap` per rank turns the spacing into mere order, which pooling adjacent violators solves exactly.
+    With `gap` subtracted once per rank, only the order remains as a constraint: pooling adjacent violators solves that exactly.
     """
     order = np.argsort(values, kind="stable")
     blocks: list[list[float]] = []  # [mean, count]
@@ -140,26 +143,33 @@ def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> 
     return positions
 
 
-def end_labels(
-    axes: Axes, x: float, ends: Sequence[float], texts: Sequence[str], colours: Sequence[str], fontsize: float
-) -> None:
-    """Names each line beside its last point (x, end), in data units; labels that would touch are moved apart.
+class EndLabel(NamedTuple):
+    """The label beside the last point of a line."""
 
-    All labels are given the room of the one with most lines.
+    end: float
+    text: str
+    colour: str
+
+
+def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
+    """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
+
+    Every label has the room of the one with most lines.
     """
     low, high = axes.get_ylim()
     points = axes.get_window_extent().height * 72 / RC["figure.dpi"]
-    gap = (high - low) * fontsize * 1.25 / points * max((1 + 1.3 * text.count("\n") for text in texts), default=1)
+    lines = max((1 + 1.3 * label.text.count("\n") for label in labels), default=1)
+    gap = (high - low) * LABEL_SIZE * 1.25 / points * lines
     start, stop = axes.get_xlim()
     step = (stop - start) * 0.022
-    x_text = x + 2.4 * step
-    for end, place, text, colour in zip(ends, spread_out(ends, gap, low, high), texts, colours, strict=True):
+    places = spread_out([label.end for label in labels], gap, low, high)
+    for (end, text, colour), place in zip(labels, places, strict=True):
         axes.plot([x, x + step, x + 2 * step], [end, place, place], color=colour, lw=0.7, clip_on=False, zorder=1)
-        axes.text(x_text, place, text, color=INK, fontsize=fontsize, va="center", clip_on=False)
+        axes.text(x + 2.4 * step, place, text, color=INK, fontsize=LABEL_SIZE, va="center", clip_on=False)
 
 
 def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
-    """A y axis from 0 that holds all of `mean`, none of it below, and of `band` what is not far above."""
+    """Sets a y axis from 0 that holds all of `mean`, and those values of `band` that are not far above it."""
     line, whole = (float(values[np.isfinite(values)].max(initial=0.0)) for values in (mean, band))
     axes.set_ylim(0, 1.05 * min(whole, 1.5 * line) or 1.0)
     axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
@@ -167,7 +177,7 @@ def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
 
 
 def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:
-    """A y axis in tenths that holds all of `values` and the chance level, with a line for the latter and its name."""
+    """Sets a y axis in tenths that holds all of `values` and the chance level, and draws a line at the latter."""
     finite = values[np.isfinite(values)]
     low = min([*finite, 1.0 if chance is None else chance]) - 0.02
     high = max([*finite, 0.0 if chance is None else chance]) + 0.02

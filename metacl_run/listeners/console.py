@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console as Terminal
@@ -17,6 +16,7 @@ from metacl_run.listeners.plain_lines import Lines
 from metacl_run.listeners.view import SHOWN, View
 from metacl_run.reporting.terminal import show
 from metacl_run.storage.listener import Listener, RunInfo
+from metacl_run.storage.stored_run import StoredRun
 
 log = logging.getLogger("metacl_run")
 
@@ -36,12 +36,12 @@ class Console(Listener):
     lines of `plain` are logged, and so stand in run.log with the date and time.
     """
 
-    def __init__(self, progress: str, directory: Path, terminal: Terminal | None = None) -> None:
+    def __init__(self, progress: str, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or LastingTerminal()
         if progress == "auto":
             able = self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
             progress = "rich" if able else "plain"
-        self._progress, self._directory = progress, directory
+        self._progress = progress
         self._view: View | None = None
         self._lines: Lines | None = None
         self._live: LiveDisplay | None = None
@@ -84,18 +84,18 @@ class Console(Listener):
             with contextlib.suppress(OSError, ValueError):  # no stderr, or one that is no file
                 os.write(sys.stderr.fileno(), f"{text}\n".encode())
 
-    def finished(self, summary: dict[str, Any]) -> None:
-        """Prints the results from the run's files, so after the report has been written."""
+    def finished(self, run: StoredRun) -> None:
+        """Prints the results."""
         self.__exit__()
-        show(self._directory, self._terminal)
-        log.info("%s", summary["status"])
-        if summary["status"] == "interrupted":
-            self.say(f"the same command goes on from {self._place(summary)}", style="bold")
+        show(run, self._terminal)
+        log.info("%s", run.status)
+        if run.status == "interrupted":
+            self.say(f"the same command goes on from {self._place(run.summary)}", style="bold")
 
-    def shown(self, summary: dict[str, Any]) -> None:
-        """The same for a run that had ended before."""
-        self.say(f"{summary['run_id']}: this run has been computed before; rerun=true repeats it")
-        show(self._directory, self._terminal)
+    def shown(self, run: StoredRun) -> None:
+        """Prints the results of a run that had ended before."""
+        self.say(f"{run.summary['run_id']}: this run has been computed before; rerun=true repeats it")
+        show(run, self._terminal)
 
     def say(self, text: str, style: str = "dim") -> None:
         """A remark about the run."""

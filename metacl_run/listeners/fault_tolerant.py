@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metacl_run.storage.listener import Listener, RunInfo
+from metacl_run.storage.stored_run import StoredRun
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ class Forgiving(Listener):
     def record(self, record: dict[str, Any]) -> None:
         self._attempt(lambda: self._listener.record(record))
 
-    def finished(self, summary: dict[str, Any]) -> None:
-        self._attempt(lambda: self._listener.finished(summary))
+    def finished(self, run: StoredRun) -> None:
+        self._attempt(lambda: self._listener.finished(run))
 
     def _attempt(self, deliver: Callable[[], None]) -> None:
         if self._lost:

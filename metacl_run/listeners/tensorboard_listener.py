@@ -14,6 +14,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.listeners.fault_tolerant import Forgiving
 from metacl_run.listeners.scalars import meta_test_curves, scalars
 from metacl_run.storage.listener import Listener, Logger, RunInfo
+from metacl_run.storage.stored_run import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,8 @@ class TensorBoardListener(Listener):
         for name, value in scalars(record, self._info.seeds, self._info.score).items():
             self._writer.add_scalar(name, value, record["unit"])
 
-    def finished(self, summary: dict[str, Any]) -> None:
+    def finished(self, run: StoredRun) -> None:
+        summary = run.summary
         last = self._info.units_per_task * len(self._info.task_names[0])
         for name, metric in summary["metrics"].items():
             if metric["mean"] is not None:

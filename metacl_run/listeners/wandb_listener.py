@@ -11,6 +11,8 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.listeners.fault_tolerant import Forgiving
 from metacl_run.listeners.scalars import meta_test_curves, scalars
 from metacl_run.storage.listener import Listener, Logger, RunInfo
+from metacl_run.storage.run_files import FIGURES, REPORT
+from metacl_run.storage.stored_run import StoredRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +76,22 @@ class WandbListener(Listener):
         if named := scalars(record, self._info.seeds, self._info.score):
             self._run.log({"unit": record["unit"], **named})
 
-    def finished(self, summary: dict[str, Any]) -> None:
+    def finished(self, run: StoredRun) -> None:
         import wandb
 
+        summary = run.summary
         for name, metric in summary["metrics"].items():
             self._run.summary[name] = metric["mean"]
             self._run.summary[f"{name}_std"] = metric["std"]
         self._log_meta_test(summary)
         self._run.summary["status"] = summary["status"]
-        self._run.summary["eval_split"] = summary.get("eval_split")
+        self._run.summary["eval_split"] = run.eval_split
         self._run.summary["wall_s"] = summary["timing"].get("wall_s")
         folder = self._info.directory
         pictures: dict[str, Any] = {
-            f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.glob("figures/*.png"))
+            f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted((folder / FIGURES).glob("*.png"))
         }
-        if (report := folder / "report.html").exists():
+        if (report := folder / REPORT).exists():
             pictures["report"] = wandb.Html(report.read_text(encoding="utf-8"), inject=False)
         if pictures:
             self._run.log(pictures)

@@ -115,9 +115,11 @@ class MatrixEvaluator(Evaluator):
         state = self.progress.state
         if state.transductive is None:
             state.transductive = ScoreHistory.empty(len(evaluation.scores), self.progress.num_tasks)
+            self.progress.context.store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
         self._keep(state.transductive, evaluation, tasks, row)
         if row is not None:
-            self.progress.context.store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
+            scores = state.transductive.matrix[:, row].numpy()
+            self.progress.context.store.write_matrix_row(row, scores, transductive=True)
 
 
 def _rounded(values: Tensor | None) -> list[list[float]] | None:

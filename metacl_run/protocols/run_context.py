@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 from metacl_run.models.base import Model
 from metacl_run.runtime.device import Gpu
 from metacl_run.runtime.ranks import Ranks
-from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.run_writer import RunWriter
 from metacl_run.storage.store import RunStore
 
 InsightLevel = Literal["none", "light", "full"]
@@ -45,7 +45,7 @@ class RunContext(Generic[L, D, S]):
     gpu: Gpu
     seeds: Sequence[int]
     insight: InsightLevel
-    store: RunStore | SilentStore
+    store: RunWriter
     ranks: Ranks
     stop_requested: Callable[[], bool]
     started: Callable[[list[list[str]], int, int, float | None], None]

@@ -1,4 +1,4 @@
-"""What the numbers of a run say, in a sentence or two for a person."""
+"""The results of a run in a sentence or two."""
 
 from __future__ import annotations
 
@@ -6,23 +6,100 @@ import math
 
 import numpy as np
 
+from metacl_run.layout.numbers import number, score_text
+from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of, worst_name
 from metacl_run.scoring.scores import ACCURACY, Score
-from metacl_run.storage.marks import TUNED_ON
+from metacl_run.storage.marks import ON_VALIDATION, TUNED_ON
+from metacl_run.storage.stored_run import StoredRun
 
 
-def shown(value: float, objective: Score, signed: bool = False) -> str:
-    """A score, or with `signed` a difference of two, for a sentence: an accuracy to two decimals, an error to three digits."""
-    return format(value, ("+" if signed else "") + (".2f" if objective.higher_is_better else ".3g"))
+def sentence(run: StoredRun) -> str:
+    """Says what the run's numbers mean, and where they are not of test data."""
+    text = _main_sentence(run)
+    together = run.summary["metrics"].get(f"{TRANSDUCTIVE}{run.score.score_name}", {}).get("mean")
+    if together is not None:
+        text += (
+            f" Each query was predicted alone; with all queries of an episode together (transductive) {run.score.score_words} "
+            f"is {score_text(together, run.score)}."
+        )
+    return f"{text} All scores are on {ON_VALIDATION}." if run.eval_split == "validation" else text
 
 
-def reading(matrix: np.ndarray, chance: float | None, objective: Score = ACCURACY) -> str:
-    """What the matrix [R, T + 1, T] says, in a sentence or two for a person; of the rows reached, if not all were."""
+def _main_sentence(run: StoredRun) -> str:
+    results = run.sequences
+    if results is None:
+        if run.rows_reached == 1 and len(run.probe_units):
+            return _last_probe(run)
+        return describe_matrix(run.matrix, run.chance, run.score)
+    test = results.meta_test
+    if test is not None:
+        held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
+        tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
+        joint = math.nan if test.joint is None else float(test.joint[:, -1].mean())
+        return describe_meta_test(test.longest, held_out, memory, joint, tuned_on, run.score)
+    text = "No meta-test was completed."
+    if len(results.probe_units):
+        held_out, memory = (float(values[:, -1].mean()) for values in (results.probe_held_out, results.probe_memory))
+        text += (
+            f" The last probe, {results.probe_length} {run.score.concepts} after {results.probe_units[-1]} {run.unit_name}s: "
+            f"{run.score.score_name} {held_out:.2f}, memory {memory:.2f}."
+        )
+    return text
+
+
+def _last_probe(run: StoredRun) -> str:
+    """The last probe of a run that stopped before its first task was learned."""
+    score, guess = run.score, "" if run.chance is None else f"; chance is {run.chance:.2f}"
+    first, last = (score_text(float(run.evaluations.probe_scores[:, probe, 0].mean()), score) for probe in (0, -1))
+    where = f"{run.unit_name} {run.evaluations.units[-1]}/{run.units_per_task} of task 1"
+    return f"The last probe, after {where}: {score.score_words} {last} on it, {first} before learning{guess}."
+
+
+def evaluation_error_words(error: float, score: Score) -> str:
+    """How exact one seed's score is."""
+    return f"Within one seed, the last evaluation gives {score.score_words} to ±{number(error)} (95%, over what was evaluated)."
+
+
+def time_words(run: StoredRun) -> str | None:
+    """The share of the run's time that evaluation and insight took; None where that is not known."""
+    train, evaluate, insight = (run.summary["timing"].get(name) for name in ("train_s", "evaluate_s", "insight_s"))
+    if None in (train, evaluate, insight) or not train + evaluate + insight:
+        return None
+    total = train + evaluate + insight
+    probes = len(run.probe_units if run.sequences is None else run.sequences.probe_units) > 0
+    work = "evaluation" if run.sequences is None else "meta-test"
+    share = f"{'Probes and ' + work if probes else work.capitalize()} took {evaluate / total:.0%} of the time"
+    return f"{share}, insight {insight / total:.0%}." if insight else f"{share}."
+
+
+def not_evaluated(run: StoredRun) -> str | None:
+    """Says which metrics are missing because what they need was not evaluated; None where there are none."""
+    protocol, score = run.config.get("protocol") or {}, run.score.score_name
+    rows_every, eval_future = protocol.get("rows_every", 1), protocol.get("eval_future", "all")
+    causes: dict[str, list[str]] = {}
+    if rows_every != 1:
+        names = ["forgetting", f"anytime_{score}", worst_name(run.score), f"worst_case_{score}"]
+        causes[f"protocol.rows_every={rows_every}"] = names
+    if run.summary["forward_transfer"] and eval_future == "none":
+        causes["protocol.eval_future=none"] = ["fwt"]
+    missing = {
+        cause: [name for name in metrics_of(run.score) if name in names and name not in run.summary["metrics"]]
+        for cause, names in causes.items()
+    }
+    texts = [f"{', '.join(names)} (by {cause})" for cause, names in missing.items() if names]
+    if not texts or run.status != "completed" or run.num_tasks < 2:
+        return None
+    return f"Not evaluated, so left out: {'; '.join(texts)}."
+
+
+def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACCURACY) -> str:
+    """Describes the accuracy matrix [R, T + 1, T], as far as its rows were reached."""
 
     def say(value: float, signed: bool = False) -> str:
-        return shown(value, objective, signed)
+        return score_text(value, score, signed)
 
-    score, sign = objective.score_words, objective.sign
-    rose, fell = ("rose", "fell") if objective.higher_is_better else ("fell", "rose")
+    words, sign = score.score_words, score.sign
+    rose, fell = ("rose", "fell") if score.higher_is_better else ("fell", "rose")
     mean = np.asarray(matrix).mean(axis=0)
     num_tasks = mean.shape[1]
     whole = [row for row, tasks in enumerate(np.isfinite(mean)) if tasks[: row or None].all()]
@@ -31,38 +108,38 @@ def reading(matrix: np.ndarray, chance: float | None, objective: Score = ACCURAC
     last = whole[-1]
     guess = "" if chance is None else f"; chance is {chance:.2f}"
     if last == 0:
-        return f"Only the untrained learner was evaluated: {score} {say(mean[0].mean())}{guess}."
+        return f"Only the untrained learner was evaluated: {words} {say(mean[0].mean())}{guess}."
     prefix = "" if last == num_tasks else f"After {last} of {num_tasks} tasks. "
     when_learned = float(np.diagonal(mean[1 : last + 1]).mean())
     before = float(mean[0, :last].mean())
-    if learned_nothing(when_learned, before, chance, objective):
+    if learned_nothing(when_learned, before, chance, score):
         than = f"{say(before)} before" if chance is None else f"and chance is {chance:.2f}"
         what = "a task" if num_tasks > 1 else "it"
-        return f"{prefix}Nothing was learned: {score} right after learning {what} is {say(when_learned)}, {than}."
+        return f"{prefix}Nothing was learned: {words} right after learning {what} is {say(when_learned)}, {than}."
     if last == 1:
-        return f"{prefix}{score.capitalize()} {say(mean[1, 0])} after learning, {say(mean[0, 0])} before{guess}."
+        return f"{prefix}{words.capitalize()} {say(mean[1, 0])} after learning, {say(mean[0, 0])} before{guess}."
     learned = float(np.diagonal(mean[1:last]).mean())
     final = float(mean[last, : last - 1].mean())
     every_row = len(whole) == last + 1
-    # What was not evaluated, tasks to come or rows left out, cannot have been the best that was seen.
+    # Without every row the best score of a task is not known.
     best = sign * float(np.nanmax(sign * matrix[:, 1:last, : last - 1], axis=1).mean()) if every_row else learned
     gained, lost = sign * (final - learned), sign * (best - final)
-    least = 0.005 if objective.higher_is_better else 0.01 * learned
+    least = 0.005 if score.higher_is_better else 0.01 * learned
     if gained >= max(least, lost):
-        text = f"Backward transfer {say(gained, True)}: {score} on earlier tasks {rose} from {say(learned)} when learned"
+        text = f"Backward transfer {say(gained, True)}: {words} on earlier tasks {rose} from {say(learned)} when learned"
     elif lost >= least:
         since = "at best" if every_row else "when learned"
-        text = f"Forgetting {say(lost)}: {score} on earlier tasks {fell} from {say(best)} {since}"
+        text = f"Forgetting {say(lost)}: {words} on earlier tasks {fell} from {say(best)} {since}"
     else:
-        text = f"Nothing was forgotten: {score} on earlier tasks went from {say(learned)} when learned"
+        text = f"Nothing was forgotten: {words} on earlier tasks went from {say(learned)} when learned"
     when = "at the end" if last == num_tasks else "by then"
     near = chance is not None and learned < chance + 0.05
     remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
     return f"{prefix}{text} to {say(final)} {when}{guess}.{remark}"
 
 
-def learned_nothing(when_learned: float, before: float, chance: float | None, objective: Score) -> bool:
-    """Whether scores right after learning are those of a guess: of chance where it is known, else of the untrained learner.
+def learned_nothing(when_learned: float, before: float, chance: float | None, score: Score) -> bool:
+    """Whether scores right after learning are no better than chance or, where that is not known, than the untrained learner.
 
     Args:
         when_learned: mean score on tasks right after learning them.
@@ -70,40 +147,40 @@ def learned_nothing(when_learned: float, before: float, chance: float | None, ob
         chance: the score of a guess.
     """
     if chance is None:
-        better = objective.sign * (when_learned - before)
-        return better < (0.01 if objective.higher_is_better else 0.01 * before)
+        better = score.sign * (when_learned - before)
+        return better < (0.01 if score.higher_is_better else 0.01 * before)
     return when_learned < chance + min(0.05, max(0.01, 0.2 * chance))
 
 
-def reading_in_sequence(
+def describe_meta_test(
     length: int,
     held_out: float,
     memory: float,
     joint: float,
     tuned_on: str | None,
-    objective: Score = ACCURACY,
+    score: Score = ACCURACY,
 ) -> str:
-    """What a meta-test on `length` concepts says, for a person; `joint` is NaN where there is no upper bound."""
-    concepts = objective.concepts
+    """Describes a meta-test on `length` concepts; `joint` is NaN where there is no upper bound."""
+    concepts = score.concepts
     if not math.isfinite(held_out):
-        return f"Learning {length} unseen {concepts} in one pass gave no finite {objective.score_words}."
-    if objective.higher_is_better:
+        return f"Learning {length} unseen {concepts} in one pass gave no finite {score.score_words}."
+    if score.higher_is_better:
         text = (
             f"After learning {length} unseen {concepts} in one pass, {held_out:.0%} of held-out images are still recognised "
             f"(memory {memory:.0%}); chance is {round(100 / length, 1):g}%."
         )
     else:
         text = (
-            f"After learning {length} unseen {concepts} in one pass, the {objective.score_words} on held-out points is "
-            f"{held_out:.2f} ({memory:.2f} on those learned)."
+            f"After learning {length} unseen {concepts} in one pass, the {score.score_words} on held-out points is "
+            f"{held_out:.2f} ({memory:.2f} on the learned points)."
         )
-    if objective.higher_is_better and learned_nothing(held_out, math.nan, 1 / length, objective):
-        text = f"Nothing was kept: {text[0].lower()}{text[1:]}"
+    if score.higher_is_better and learned_nothing(held_out, math.nan, 1 / length, score):
+        text = f"Nothing was remembered: {text[0].lower()}{text[1:]}"
     if math.isfinite(joint):
-        text += f" Trained on the same {concepts} shuffled, it would be "
-        text += f"{joint:.0%}." if objective.higher_is_better else f"{joint:.2f}."
+        text += f" Joint training on the same {concepts}, shuffled, gives "
+        text += f"{joint:.0%}." if score.higher_is_better else f"{joint:.2f}."
     if tuned_on in TUNED_ON:
         text += (
-            f" The learning rate was tuned on {tuned_on}: on the very {concepts} that {objective.score_words} is measured on."
+            f" The learning rate was tuned on {tuned_on}: on the very {concepts} that the {score.score_words} is measured on."
         )
     return text

@@ -8,10 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
-from metacl_run.storage.archive import StorageError, read, state
+from metacl_run.storage.run_state import state
+from metacl_run.storage.stored_run import StoredRun
 
 Verdict = Literal[
     "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
@@ -72,7 +74,7 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
     if found in ("missing", "running", "interrupted"):
         return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
     try:
-        summary = read(each.directory).summary
+        summary = StoredRun(each.directory).summary
         if summary.get("data_missing") and found == "failed":  # a run of version 0.1
             return nothing("data missing", summary.get("error"))
         if found != "completed":
@@ -84,7 +86,7 @@ def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
 
 def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
     """A cell filled from the summary of a completed run; `name` says which run it is."""
-    if size != "paper" and cell.at is not None and cell.at not in summary.get("meta_test", {}).get("lengths", [cell.at]):
+    if size != "paper" and cell.at is not None and cell.at not in (summary.get("meta_test") or {}).get("lengths", [cell.at]):
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 
+from metacl_run.layout.image_files import save
 from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, PALE, RC, page, parts
-from metacl_run.reporting.figures import save
 from metacl_run.reproduction.paper_table import PaperTable
 from metacl_run.reproduction.results import Result
 

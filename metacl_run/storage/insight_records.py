@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Insight(NamedTuple):
-    """What was seen inside a learner; empty where nothing was recorded."""
+    """Measurements inside a learner; empty where none were recorded."""
 
     rate_units: np.ndarray
     """[N], increasing."""
@@ -19,45 +19,40 @@ class Insight(NamedTuple):
     cosines: dict[int, np.ndarray]
     """[R, K, K] by the number of tasks learned; NaN where a gradient was 0."""
     cosines_on: str
-    """What gradients were taken on."""
+    """The samples or problems that gradients were taken on."""
     drift_units: np.ndarray
     """[M], increasing."""
     drift: dict[str, np.ndarray]
     """[R, M] by layer: CKA of features now and right after their task was learned, mean over the earlier tasks."""
     drift_on: str
+    """The samples that features were computed of."""
 
 
 def read(records: list[dict[str, Any]]) -> Insight:
-    """From all records of a run; a unit repeated by a continued run counts once, as it came last."""
-    by_unit = {record["unit"]: record for record in records if record.get("kind") == "insight"}
-    found = [by_unit[unit] for unit in sorted(by_unit)]
-    rated, aligned, drifted = ([each for each in found if part in each] for part in ("rates", "alignment", "drift"))
+    """Reads the insight records. A unit that a continued run repeats counts once, as it came last."""
+    by_unit = {record["unit"]: record for record in records if record["kind"] == "insight"}
+    rates, alignments, drifts = (
+        {unit: by_unit[unit][part] for unit in sorted(by_unit) if part in by_unit[unit]}
+        for part in ("rates", "alignment", "drift")
+    )
+    last_alignment: dict[str, Any] = list(alignments.values())[-1] if alignments else {"tasks": [], "on": ""}
+    last_drift: dict[str, Any] = list(drifts.values())[-1] if drifts else {"cka": {}, "on": ""}
+    layers = list(rates.values())[-1] if rates else {}
     return Insight(
-        _units(rated),
-        {layer: np.stack([_quantiles(each["rates"][layer]) for each in rated], -1) for layer in _layers(rated, "rates")},
-        aligned[-1]["alignment"]["tasks"] if aligned else [],
-        {each["row"]: np.array(each["alignment"]["cosine"], dtype=float) for each in aligned},
-        aligned[-1]["alignment"]["on"] if aligned else "",
-        _units(drifted),
-        {layer: np.stack([_mean(each["drift"]["cka"][layer]) for each in drifted], -1) for layer in _layers(drifted, "drift")},
-        drifted[-1]["drift"]["on"] if drifted else "",
+        rate_units=np.array(list(rates), dtype=int),
+        rates={layer: np.stack([_quantiles(by_layer[layer]) for by_layer in rates.values()], -1) for layer in layers},
+        tasks=last_alignment["tasks"],
+        cosines={by_unit[unit]["row"]: np.array(alignment["cosine"], dtype=float) for unit, alignment in alignments.items()},
+        cosines_on=last_alignment["on"],
+        drift_units=np.array(list(drifts), dtype=int),
+        drift={layer: np.stack([_mean(drift["cka"][layer]) for drift in drifts.values()], -1) for layer in last_drift["cka"]},
+        drift_on=last_drift["on"],
     )
 
 
-def _units(records: list[dict[str, Any]]) -> np.ndarray:
-    return np.array([record["unit"] for record in records], dtype=int)
-
-
-def _layers(records: list[dict[str, Any]], part: str) -> list[str]:
-    if not records:
-        return []
-    content = records[0][part]
-    return list(content["cka"] if part == "drift" else content)
-
-
 def _quantiles(values: dict[str, list[float | None]]) -> np.ndarray:
-    return np.array([values[name] for name in ("low", "median", "high")], dtype=float).T
+    return np.transpose(np.array([values[name] for name in ("low", "median", "high")], dtype=float))
 
 
 def _mean(values: list[list[float | None]]) -> np.ndarray:
-    return np.array(values, dtype=float).mean(axis=1)
+    return np.asarray(np.array(values, dtype=float).mean(axis=1))

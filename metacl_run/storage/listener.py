@@ -1,4 +1,4 @@
-"""Who may listen to a run. The store writes every record to disk first; losing a listener loses nothing."""
+"""The interface of listeners to a run. The store writes every record to disk first: losing a listener loses nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metacl_run.storage.stored_run import StoredRun
+
 
 class RunInfo(NamedTuple):
-    """What is known of a run before its first unit of work."""
+    """Describes a run before its first unit of work."""
 
     run_id: str
     directory: Path
@@ -19,16 +21,16 @@ class RunInfo(NamedTuple):
     data: str
     protocol: str
     protocol_kind: str
-    """What the protocol is, whatever its option is called."""
+    """The kind of protocol, whatever its option is called."""
     seeds: list[int]
     task_names: list[list[str]]
     """[replicate][task]"""
     units_per_task: int
-    """Units of work a task takes; the run takes this times the number of tasks."""
+    """Units of work of one task; the run takes this times the number of tasks."""
     unit_name: str
-    """What one unit is called: "meta-update", "observation"."""
+    """The name of one unit: "meta-update", "observation"."""
     score: str
-    """What a score is called in the records: "accuracy", "mse"."""
+    """The name of a score in the records: "accuracy", "mse"."""
     chance: float | None
     """The accuracy of a guess; None where it is not one number."""
     config: dict[str, Any]
@@ -36,11 +38,11 @@ class RunInfo(NamedTuple):
     first_unit: int
     """0, or the unit a resumed run continues from."""
     earlier: Sequence[dict[str, Any]] = ()
-    """The records that stand from before, when a run is continued."""
+    """The records of a run that is continued."""
 
 
 class Listener(abc.ABC):
-    """Receives what the store has already written. See `storage/store.py` for the records."""
+    """Receives what the store has already written."""
 
     @abc.abstractmethod
     def started(self, info: RunInfo) -> None: ...
@@ -49,21 +51,21 @@ class Listener(abc.ABC):
     def record(self, record: dict[str, Any]) -> None: ...
 
     @abc.abstractmethod
-    def finished(self, summary: dict[str, Any]) -> None:
-        """The run has ended, whatever its status; `summary` is what stands in summary.json."""
+    def finished(self, run: StoredRun) -> None:
+        """Receives the run that has ended, whatever its status; the figures and the report are written."""
 
 
 class Logger(abc.ABC):
-    """What `logger=` chooses: a component whose fields are its settings."""
+    """The component that `logger=` chooses; its fields are its settings."""
 
     @abc.abstractmethod
     def listeners(self) -> list[Listener]:
-        """The listeners of one run, not yet started."""
+        """Returns the listeners of one run, not yet started."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoLogger(Logger):
-    """Nothing beyond the files of the run directory and the terminal."""
+    """Adds nothing to the files of the run directory and the terminal."""
 
     def listeners(self) -> list[Listener]:
         return []

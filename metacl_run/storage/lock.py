@@ -1,4 +1,4 @@
-"""The lock of a run's directory, and why it could not be had. Loads no torch."""
+"""The lock of a run's directory. Loads no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import filelock
 
 from metacl_run.core.errors import RunIsLockedError, StorageError
 from metacl_run.core.files import storage_errors
+from metacl_run.storage.run_files import LOCK
 
-LOCK = ".lock"
-LOOK_S = 0.5
-"""Seconds to wait for the lock: `is_locked` takes it for a moment to look."""
+WAIT_S = 0.5
+"""Seconds to wait for the lock: `is_locked` takes it for a moment."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
@@ -25,10 +25,10 @@ def lock(directory: Path) -> filelock.BaseFileLock:
         StorageError: the file system has no locks, or refuses this one.
     """
     path = directory / LOCK
-    taken = filelock.FileLock(path, timeout=LOOK_S)
+    file_lock = filelock.FileLock(path, timeout=WAIT_S)
     with storage_errors(directory):
         try:
-            taken.acquire()
+            file_lock.acquire()
         except filelock.Timeout:
             if _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
                 raise StorageError(_without_locks(directory, os.strerror(errno.EACCES))) from None
@@ -37,27 +37,27 @@ def lock(directory: Path) -> filelock.BaseFileLock:
             if error.errno in NO_LOCKS:
                 raise StorageError(_without_locks(directory, str(error.strerror))) from None
             raise
-    return taken
+    return file_lock
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether some process is computing the run; false as well where one may not look, or the file system has no locks."""
+    """Whether some process is computing the run; false as well without permission, or where the file system has no locks."""
     path = directory / LOCK
     if not os.path.exists(path):
         return False
-    look = filelock.FileLock(path, blocking=False)
+    probe = filelock.FileLock(path, blocking=False)
     try:
-        look.acquire()
+        probe.acquire()
     except filelock.Timeout:
         return _refusal(path) != errno.EACCES
     except OSError:
         return False
-    look.release()
+    probe.release()
     return False
 
 
 def _refusal(path: Path) -> int | None:
-    """The number of the error that taking the lock gives, if it gives one."""
+    """Returns the number of the error that taking the lock gives, if it gives one."""
     try:
         import fcntl
     except ImportError:  # Windows, where filelock needs no such file system

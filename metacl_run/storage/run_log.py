@@ -1,4 +1,4 @@
-"""What is logged while a run lasts: into run.log, with times, and warnings to the terminal as well."""
+"""Where log messages of a run go: all of them into run.log, with times, and warnings to the terminal as well."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metacl_run.core.files import storage_errors
+from metacl_run.storage.run_files import LOG
 
-LOG = "run.log"
 log = logging.getLogger("metacl_run")
 
 
@@ -47,8 +47,8 @@ def _handled(handler: logging.Handler) -> Iterator[None]:
 
 
 class _Terminal(logging.Handler):
-    """To what is stderr at that moment: a live display puts something in its place that prints above the panel."""
+    """Prints to the stderr of the moment: a live display replaces it by one that prints above its panel."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # whoever read it is gone
+        with contextlib.suppress(OSError):  # its reader is gone
             print(self.format(record), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a run under `meta_continual` leaves beyond what every run does, as plain arrays: probes and the meta-test.
+"""The probes and the meta-test of a run under `meta_continual`, as plain arrays.
 
 Shapes: R replicates, S lengths of the schedule, L candidate learning rates, O orders of the classes, N classes of the longest
 sequence, P probes. What JSON holds as null is NaN.
@@ -15,7 +15,7 @@ from metacl_run.storage.marks import TUNED_ON
 
 
 class Representation(NamedTuple):
-    """What the learner computes of images before its last layer, for D units."""
+    """The activations of the layer before the last one, of D units."""
 
     active: np.ndarray
     """[R] mean share of units above 0 for an image."""
@@ -27,7 +27,7 @@ class Representation(NamedTuple):
     """[R, E, D] activations for E images."""
 
 
-class MetaTest(NamedTuple):
+class MetaTestScores(NamedTuple):
     """Sequences of unseen classes, learned one after another at meta-test."""
 
     lengths: np.ndarray
@@ -35,7 +35,7 @@ class MetaTest(NamedTuple):
     rates: np.ndarray
     """[L] candidate learning rates; none where the learner needs none."""
     tuned_on: str | None
-    """What the rate was chosen on, "train" or "test" classes; None where there was no choice."""
+    """The classes that the rate was chosen on, "train" or "test"; None where there was no choice."""
     chosen: np.ndarray | None
     """[R, S] the rates used."""
     selection: np.ndarray | None
@@ -43,7 +43,7 @@ class MetaTest(NamedTuple):
     held_out: np.ndarray
     """[R, S, O] score on held-out images."""
     memory: np.ndarray
-    """[R, S, O] on the images just learned."""
+    """[R, S, O] score on the images just learned."""
     joint: np.ndarray | None
     """[R, S, O'] on held-out images after training on the same classes shuffled, for several epochs: the upper bound."""
     place_held_out: np.ndarray
@@ -62,21 +62,21 @@ class MetaTest(NamedTuple):
     """[R] the one rate of the accuracy matrix and of all differences of scores; None where there is no rate, and of runs of
     version 0.1, whose rows are at the rates of `chosen`."""
     eval_split: str
-    """Of which split the classes were, "test" or "validation"."""
+    """The split of the classes, "test" or "validation"."""
 
     @property
     def tuned_on_test(self) -> bool:
-        """On the very classes that are reported."""
+        """Whether the rate was chosen on the very classes that are reported."""
         return self.tuned_on == "test"
 
     @property
     def tuned_mark(self) -> str:
-        """What has to be said of numbers that were."""
+        """The mark of such numbers; empty for others."""
         return TUNED_ON[self.eval_split] if self.tuned_on_test else ""
 
 
-class Sequences(NamedTuple):
-    """Probes are small meta-tests taken while the learner is meta-trained."""
+class SequenceResults(NamedTuple):
+    """Probes, which are small meta-tests during meta-training, and the meta-test itself."""
 
     probe_units: np.ndarray
     """[P], increasing."""
@@ -86,41 +86,44 @@ class Sequences(NamedTuple):
     """[R, P]"""
     probe_memory: np.ndarray
     """[R, P]"""
-    meta_test: MetaTest | None
+    meta_test: MetaTestScores | None
     """None where the run did not get that far."""
 
 
-def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> Sequences | None:
-    """None under other protocols. A unit repeated by a continued run counts once, as it came last."""
-    if summary["protocol_kind"] != "meta_continual":
-        return None
-    by_unit = {record["unit"]: record for record in records if record.get("kind") == "probe"}
+def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> SequenceResults:
+    """Reads both. A unit that a continued run repeats counts once, as it came last."""
+    by_unit = {record["unit"]: record for record in records if record["kind"] == "probe"}
     probes = [by_unit[unit] for unit in sorted(by_unit)]
     shape = len(probes), len(summary["seeds"])
     held_out, memory = (_array([probe[name] for probe in probes]).reshape(shape).T for name in (summary["score"], "memory"))
     units = np.array([probe["unit"] for probe in probes], dtype=int)
     content = summary["meta_test"]
     test = _meta_test(content, summary["eval_split"]) if content else None
-    return Sequences(units, probes[-1]["length"] if probes else 0, held_out, memory, test)
+    return SequenceResults(units, probes[-1]["length"] if probes else 0, held_out, memory, test)
 
 
 def intervals(values: np.ndarray, possible: Bounds) -> np.ndarray:
-    """The 95% interval of the mean at every length, [R, S, O] -> [S, 2].
+    """Returns the 95% interval of the mean at every length, [R, S, O] -> [S, 2]; NaN for two seeds."""
+    return interval95(independent(values), possible)
 
-    Orders of one seed share what it has meta-learned, so they are averaged first and the interval is over seeds. Of a single
-    seed it is over orders, and says nothing about another seed: `interval_is_over` has the words. NaN of two seeds.
+
+def independent(values: np.ndarray) -> np.ndarray:
+    """Returns the values that an interval is over, [R, S, O] -> [N, S].
+
+    Orders of one seed share what it has meta-learned, so they are averaged and the interval is over seeds. With a single seed
+    it is over orders, and says nothing about another seed: `interval_is_over` has the words.
     """
-    return interval95(values[0].T if len(values) == 1 else values.mean(axis=-1), possible)
+    return values[0].T if len(values) == 1 else np.asarray(values.mean(axis=-1))
 
 
 def interval_is_over(replicates: int) -> str:
-    """What `intervals` are over."""
+    """Says what `intervals` are over."""
     return "orders, one seed" if replicates == 1 else "seeds"
 
 
-def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
-    inside = content["representation"]
-    return MetaTest(
+def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTestScores:
+    layer = content["representation"]
+    return MetaTestScores(
         lengths=np.array(content["lengths"], dtype=int),
         rates=_array(content["rates"] or []),
         tuned_on=content["tuned_on"],
@@ -131,7 +134,7 @@ def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTest:
         joint=_optional(content["joint"]),
         place_held_out=_array(content["by_place"][content["score"]]),
         place_memory=_array(content["by_place"]["memory"]),
-        representation=None if inside is None else Representation(*(_array(inside[name]) for name in Representation._fields)),
+        representation=None if layer is None else Representation(*(_array(layer[name]) for name in Representation._fields)),
         gate=None if content["gate"] is None else _array(content["gate"]["activity"]),
         rate_of_matrix=_optional(content.get("rate_of_matrix")),
         eval_split=eval_split,

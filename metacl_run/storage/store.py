@@ -1,12 +1,4 @@
-"""The run directory: plain files, written first, whole after any kill.
-
-    config.yaml           the resolved config
-    metrics.jsonl         one record a line, appended; cut back to the checkpoint's position when a run goes on
-    accuracy_matrix.npy   float64 [replicates, tasks + 1, tasks], NaN where not reached
-    accuracy_matrix_transductive.npy   the same with all queries of an episode together, where that differs
-    checkpoint.pt         tensors and builtins with a digest of their own, `checkpoint.previous.pt` the one before
-    summary.json          written when the run ends, whatever its status
-    run.log               the progress and what else was said, with times
+"""The writer of run directories: plain files, written first, whole after any kill. `run_files.py` names them.
 
 Small files are written beside their place and renamed into it; what a killed process has left half-written is removed at the
 next start. A lock keeps a second process out of a run in progress.
@@ -28,24 +20,33 @@ from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.core.errors import StorageError
 from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors, sync, write_atomically
-from metacl_run.storage.archive import CONFIG, MATRIX, METRICS, SUMMARY, TRANSDUCTIVE_MATRIX
 from metacl_run.storage.listener import Listener
 from metacl_run.storage.lock import lock
-from metacl_run.storage.run_log import LOG
+from metacl_run.storage.records import COMPUTE_ANEW, read_records
+from metacl_run.storage.run_files import (
+    CHECKPOINT,
+    CONFIG,
+    FIGURES,
+    LOG,
+    MATRIX,
+    METRICS,
+    PREVIOUS_CHECKPOINT,
+    SUMMARY,
+    TRANSDUCTIVE_MATRIX,
+)
+from metacl_run.storage.run_writer import RunWriter
 
-CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-FIGURES = "figures"
-ANEW = "Remove the run's directory to compute it anew."
-FILES = (CONFIG, METRICS, SUMMARY, CHECKPOINT, PREVIOUS, MATRIX, TRANSDUCTIVE_MATRIX, LOG)
+COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX)
+"""The files with results."""
 
 
-class RunStore:
+class RunStore(RunWriter):
     """One run's directory. Use as a context manager: it holds the run's lock."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.listeners: list[Listener] = []
-        """Those that have started, and hear of every record."""
+        """Those that have started; they receive every record."""
         self._metrics: Any = None
 
     def __enter__(self) -> RunStore:
@@ -53,7 +54,7 @@ class RunStore:
             self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.directory)
         try:
-            for path in (self.directory / name for name in FILES):
+            for path in (self.directory / name for name in (*COMPUTED, CONFIG, LOG)):
                 if path.is_symlink() or (path.exists() and not path.is_file()):
                     what = "is a link, which is not written through" if path.is_symlink() else "is no file"
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
@@ -75,16 +76,12 @@ class RunStore:
         write_atomically(self.directory / CONFIG, text.encode())
 
     def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
-        with (
-            storage_errors(self.directory),
-            atomic_replacement(self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)) as temporary,
-            open(temporary, "wb") as file,
-        ):
+        path = self._matrix_path(transductive)
+        with storage_errors(self.directory), atomic_replacement(path) as temporary, open(temporary, "wb") as file:
             np.save(file, matrix)
 
-    def write_matrix_row(self, row: int, scores: np.ndarray) -> None:
-        """Puts [R, T] in place of one row of the matrix that `write_matrix` left; whatever happens, the file can be read."""
-        with storage_errors(self.directory), open(self.directory / MATRIX, "r+b") as file:
+    def write_matrix_row(self, row: int, scores: np.ndarray, *, transductive: bool = False) -> None:
+        with storage_errors(self.directory), open(self._matrix_path(transductive), "r+b") as file:
             np.lib.format.read_magic(file)
             (_, rows, tasks), _, _ = np.lib.format.read_array_header_1_0(file)
             first = file.tell()
@@ -92,35 +89,36 @@ class RunStore:
                 file.seek(first + (replicate * rows + row) * tasks * values.itemsize)
                 file.write(values.tobytes())
 
+    def _matrix_path(self, transductive: bool) -> Path:
+        return self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)
+
     def finish(self, summary: dict[str, Any]) -> None:
-        """Writes summary.json; the listeners hear of it from the caller once the figures and the report stand as well."""
+        """Writes summary.json. The caller tells the listeners once the figures and the report are written as well."""
         text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"
         write_atomically(self.directory / SUMMARY, text.encode())
 
     def clear(self) -> None:
-        """Forgets an earlier computation of this run: it starts again from nothing."""
+        """Removes the results of an earlier computation: the run starts again from nothing."""
         with storage_errors(self.directory):
-            for name in (SUMMARY, CHECKPOINT, PREVIOUS, METRICS, MATRIX, TRANSDUCTIVE_MATRIX):
+            for name in COMPUTED:
                 (self.directory / name).unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------------------------------- records
 
     def open_records(self, position: int) -> None:
-        """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
         with storage_errors(self.directory):
             path = self.directory / METRICS
-            kept = path.stat().st_size if path.exists() else 0
-            if kept < position:
+            size = path.stat().st_size if path.exists() else 0
+            if size < position:
                 raise StorageError(
-                    f"{path} holds {kept} bytes, but the checkpoint beside it was taken at {position}: somebody changed it. "
-                    + ANEW
+                    f"{path} holds {size} bytes, but the checkpoint beside it was taken at {position}: somebody changed it. "
+                    + COMPUTE_ANEW
                 )
             self._metrics = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115 - closed in __exit__
             self._metrics.truncate(position)
             self._metrics.seek(position)
 
     def record(self, record: dict[str, Any]) -> None:
-        """Appends one record to metrics.jsonl, then tells the listeners."""
         clean = finite(record)
         with storage_errors(self.directory):
             self._metrics.write(json.dumps(clean, allow_nan=False).encode() + b"\n")
@@ -129,64 +127,36 @@ class RunStore:
             listener.record(clean)
 
     def records(self) -> list[dict[str, Any]]:
-        """The records written so far, by this process and those before.
-
-        Raises:
-            StorageError: they cannot be read.
-        """
-        path = self.directory / METRICS
-        with storage_errors(self.directory):
-            lines = path.read_bytes().splitlines()
-        records = []
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-                if not ("kind" in record and isinstance(record["unit"], int)):
-                    raise ValueError
-            except (ValueError, TypeError, KeyError, RecursionError):
-                raise StorageError(f"{path}: line {number} is no record: somebody changed it. {ANEW}") from None
-            records.append(record)
-        return records
+        """Returns the records written so far, by this process and those before."""
+        return read_records(self.directory / METRICS)
 
     def check_records(self, last_unit: int) -> None:
-        """Makes sure that the records end at the unit of work that the checkpoint says.
-
-        Raises:
-            StorageError: they end at another, or cannot be read.
-        """
         records = self.records()
-        found = records[-1]["unit"] if records else 0
-        if found != last_unit:
+        end = records[-1]["unit"] if records else 0
+        if end != last_unit:
             raise StorageError(
-                f"{self.directory}: {METRICS} ends at unit {found}, but {CHECKPOINT} was taken after records up to unit "
-                f"{last_unit}: they are not of one run. {ANEW}"
+                f"{self.directory}: {METRICS} ends at unit {end}, but {CHECKPOINT} was taken after records up to unit "
+                f"{last_unit}: they are not of one run. {COMPUTE_ANEW}"
             )
 
     @property
     def position(self) -> int:
-        """Bytes of metrics.jsonl so far."""
-        return self._metrics.tell()
+        return int(self._metrics.tell())
 
     # ----------------------------------------------------------------------------------------------------- checkpoints
 
     def save_checkpoint(self, content: dict[str, Any]) -> None:
-        """Replaces the checkpoint, keeping the one before. `content`: nested dicts, lists, tensors and builtins."""
         path = self.directory / CHECKPOINT
         with storage_errors(self.directory), atomic_replacement(path) as temporary:
             os.fsync(self._metrics.fileno())
             torch.save({"content": content, "digest": _digest(content)}, temporary)
             sync(temporary)
             if path.exists():
-                os.replace(path, self.directory / PREVIOUS)
+                os.replace(path, self.directory / PREVIOUS_CHECKPOINT)
 
     def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest checkpoint that is whole, or None; and a warning for each one that is not.
-
-        Args:
-            check: raises ValueError, with the reason, for content that does not belong to this run.
-        """
         warnings: list[str] = []
-        for name in (CHECKPOINT, PREVIOUS):
+        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
             path = self.directory / name
             if not path.exists():
                 continue
@@ -196,17 +166,17 @@ class RunStore:
                 return content, warnings
             except ValueError as error:
                 reason = str(error)
-            older = name == CHECKPOINT and (self.directory / PREVIOUS).exists()
+            older = name == CHECKPOINT and (self.directory / PREVIOUS_CHECKPOINT).exists()
             other = "the one before it is used" if older else "starting again"
             warnings.append(f"{path} is truncated or corrupted: {reason}; {other}")
         return None, warnings
 
     def drop_previous_checkpoint(self) -> None:
-        (self.directory / PREVIOUS).unlink(missing_ok=True)
+        (self.directory / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
 
 
 def finite(value: Any) -> Any:
-    """The same with NaN and infinities as None, which JSON can hold."""
+    """Returns the same with NaN and infinities as None, since JSON has neither."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -215,11 +185,11 @@ def finite(value: Any) -> Any:
 
 
 def _content(path: Path) -> Any:
-    """What a checkpoint holds; raises ValueError, with the reason, where it is not whole."""
+    """Reads a checkpoint; raises ValueError, with the reason, where it is not whole."""
     try:
         stored = torch.load(path, weights_only=True, map_location="cpu")
         whole = stored["digest"] == _digest(stored["content"])
-    except Exception as error:  # what unpickling garbage raises is anybody's guess
+    except Exception as error:  # unpickling garbage may raise anything
         raise ValueError(f"it cannot be read ({type(error).__name__})") from None
     if not whole:
         raise ValueError("its content does not match its digest")

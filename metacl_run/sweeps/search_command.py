@@ -21,7 +21,7 @@ from metacl_run.config.compose import experiment_of
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, StorageError, UserError
 from metacl_run.core.files import remove_unfinished, storage_errors
-from metacl_run.storage.archive import read
+from metacl_run.storage.stored_run import StoredRun
 from metacl_run.sweeps import sweep
 from metacl_run.sweeps.grid_command import check_launcher, wants_status
 from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
@@ -143,4 +143,4 @@ class Trials:
 
     def _value(self, directory: Path) -> float | None:
         """What a completed run is judged by; None where it has no such metric."""
-        return read(directory).summary["metrics"].get(self.search.metric, {}).get("mean")
+        return StoredRun(directory).summary["metrics"].get(self.search.metric, {}).get("mean")

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from metacl_run.config.load import command_line
 from metacl_run.core.files import write_atomically
-from metacl_run.storage.archive import METRICS
+from metacl_run.storage.run_files import METRICS
 from metacl_run.sweeps.pruning import falls_behind, share_done
 from metacl_run.sweeps.search import Search
 from metacl_run.sweeps.space import Dimension

@@ -17,8 +17,9 @@ from metacl_run.config.compose import job_number, launcher
 from metacl_run.core.errors import StorageError, UserError
 from metacl_run.core.files import storage_errors
 from metacl_run.reporting.report_stamp import is_drawn
-from metacl_run.storage.archive import ENDED, read, state
 from metacl_run.storage.lock import is_locked
+from metacl_run.storage.run_state import state
+from metacl_run.storage.stored_run import ENDED, StoredRun
 from metacl_run.sweeps import process
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (
@@ -189,7 +190,7 @@ def _with_error(job: Job, ended: Ended) -> Ended:
     if ended.error is not None or ended.status not in (FAILED, DIVERGED):
         return ended
     try:
-        return ended._replace(error=read(job.directory).summary.get("error"))
+        return ended._replace(error=StoredRun(job.directory).error)
     except StorageError as problem:
         return ended._replace(error=str(problem))
 

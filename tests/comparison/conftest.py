@@ -61,6 +61,7 @@ def write_run(
         "config": config,
         "without_effect": SILENT,
         "metrics": summarise(matrix, objective=SCORES[score]),
+        "task_names": [[f"glyphs {task + 1}" for task in range(matrix.shape[2])] for _ in seeds],
         "error": None,
     }
     directory.mkdir(parents=True)

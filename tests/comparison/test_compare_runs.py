@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from metacl_run.comparison import document
-from metacl_run.comparison.entries import read
+from metacl_run.comparison.entries import read_entry
 from metacl_run.comparison.report_cli import compare, main
 from metacl_run.config.load import Experiment
 from metacl_run.experiment import run as run_experiment
-from metacl_run.storage import archive
+from metacl_run.storage.stored_run import StoredRun
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> tuple[str, str]:
@@ -125,7 +125,7 @@ def test_files_that_figures_need_may_be_broken(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["EMPTY"], "holds no runs"),
+        (["EMPTY"], "no runs (searched"),
         (["EMPTY/gone"], "there is no such folder"),
         ([], "required: PATH"),
         (["EMPTY", "--format", "pdf"], "invalid choice: 'pdf'"),
@@ -183,10 +183,11 @@ def test_runs_of_the_program_itself(
     others = [experiment("seeds=[2]"), experiment("algo=reptile", "seeds=[0,1,2]")]
     for each in (first, *others):
         assert run_experiment(each) == 0
-    stored = archive.read(first.directory)
-    without = archive.StoredRun(first.directory, {key: value for key, value in stored.summary.items() if key != "config"})
-    assert archive.settings(stored) == archive.settings(without)
-    assert read(first.directory).settings["algo.inner_lr"] == first.algo.inner_lr
+    stored = StoredRun(first.directory)
+    path = first.directory / "summary.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "config"}))
+    assert StoredRun(first.directory).settings == stored.settings
+    assert read_entry(first.directory).settings["algo.inner_lr"] == first.algo.inner_lr
     capsys.readouterr()
     out, err = call(capsys, tmp_path / "runs", "--output", tmp_path / "out", "--format", "md")
     assert err == ""

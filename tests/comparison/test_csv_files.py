@@ -15,8 +15,8 @@ def test_a_run_named_like_a_formula_is_text(run: Callable[..., Path]) -> None:
     names = ("=cmd|' /C calc'!A0", "@SUM(1)", "er")
     for number, name in enumerate(names):
         run(f"run{number}", 0.7, algo=name, seeds=[0, 1])
-    (scored,) = compare([run("last", 0.7).parent], ["accuracy"]).scored
-    files = csv_files([scored])
+    (scores,) = compare([run("last", 0.7).parent], ["accuracy"]).sections
+    files = csv_files([scores])
     fields = [field for text in files.values() for row in csv.reader(io.StringIO(text)) for field in row]
     assert {"'" + name for name in names[:2]} | {"er"} <= set(fields)
     assert not [field for field in fields if field.startswith(("=", "@"))]

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from metacl_run.comparison.metric_tables import metrics_grid
 from metacl_run.comparison.report_cli import compare
-from metacl_run.storage.marks import was_transductive
+from metacl_run.comparison.section_grids import metrics_grid
+from metacl_run.storage.older_runs import was_transductive
 
 
 def test_a_transductive_run_has_a_section_of_its_own_that_says_so(run: Callable[..., Path], tmp_path: Path) -> None:
     run("now", 0.5, algo="maml")
     run("then", 0.6, algo="anil", protocol__transductive=False)
     run("then_together", 0.7, algo="protonet", protocol__transductive=True)
-    contents = compare([tmp_path])
-    sections = {scored.section.title: scored for scored in contents.scored}
-    assert {title: sorted(scored.labels) for title, scored in sections.items()} == {
+    comparison = compare([tmp_path])
+    sections = {scores.section.title: scores for scores in comparison.sections}
+    assert {title: sorted(scores.labels) for title, scores in sections.items()} == {
         "split_glyphs, continual_meta": ["anil", "maml"],
         "split_glyphs, continual_meta, transductive": ["protonet"],
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import logging
 import os
 import re
@@ -46,7 +45,7 @@ def test_scalars_of_one_seed_come_once_and_null_is_nan() -> None:
 
 def test_plain_lines(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("auto", tmp_path / "run", Terminal(file=out, width=80)) as console:
+    with Console("auto", Terminal(file=out, width=80)) as console:
         play(console, info_of(tmp_path / "run"))
     text = out.getvalue()
     assert "\x1b" not in text
@@ -73,7 +72,7 @@ def test_errors_go_by_their_name_everywhere(tmp_path: Path) -> None:
     info = info_of(tmp_path / "run", score="mse", chance=None, config={"data": {"shots": 10}})
     out, live = io.StringIO(), io.StringIO()
     terminal = Terminal(file=live, force_terminal=True, width=100, height=30, legacy_windows=False, no_color=True)
-    for console in (Console("plain", tmp_path, Terminal(file=out)), Console("rich", tmp_path, terminal)):
+    for console in (Console("plain", Terminal(file=out)), Console("rich", terminal)):
         with console:
             console.started(info)
             for record in errors():
@@ -103,7 +102,7 @@ def test_a_change_for_the_worse_is_red_whatever_the_score(tmp_path: Path) -> Non
 
 def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("plain", tmp_path / "run", Terminal(file=out, width=80)) as console:
+    with Console("plain", Terminal(file=out, width=80)) as console:
         console.started(info_of(tmp_path, units_per_task=500))
         for record in records():
             if record["kind"] == "eval" and record["row"] == 0:
@@ -153,16 +152,14 @@ def test_the_panel_says_that_the_signal_was_heard_and_the_end_where_it_goes_on(
     info = info_of(tmp_path / "run")
     terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
     for progress, where in (("rich", terminal), ("plain", Terminal(file=plain))):
-        with Console(progress, tmp_path / "run", where) as console:
+        with Console(progress, where) as console:
             console.started(info)
             for record in list(records())[:4]:
                 console.record(record)
             console.heard()
             if console._live is not None:
                 console._live._live.refresh()
-            summary = {**stored(info), "status": "interrupted", "timing": {"units": 3}}
-            (info.directory / "summary.json").write_text(json.dumps(summary))
-            console.finished(summary)
+            console.finished(stored(info, status="interrupted", timing={"units": 3}))
     said = "stopping after this meta-update; once more to stop at once"
     assert said in out.getvalue()
     assert said not in out.getvalue().split("interrupted")[-1]
@@ -176,7 +173,7 @@ def test_live_display_shows_tasks_and_gives_the_terminal_back(tmp_path: Path) ->
     terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False)
 
     def interrupted() -> None:
-        with Console("rich", tmp_path / "run", terminal) as console:
+        with Console("rich", terminal) as console:
             console.started(info_of(tmp_path))
             for record in records():
                 console.record(record)
@@ -202,7 +199,7 @@ def test_losing_the_terminal_loses_nothing(
     tmp_path: Path, progress: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "dup2", lambda *_: None)  # rich closes stdout, which is pytest's here
-    console = Console(progress, tmp_path / "run", LastingTerminal(file=Closed()))
+    console = Console(progress, LastingTerminal(file=Closed()))
     with caplog.at_level(logging.INFO, logger="metacl_run"), console:
         play(console, info_of(tmp_path / "run"))
     said = [record.getMessage() for record in caplog.records]
@@ -212,7 +209,7 @@ def test_losing_the_terminal_loses_nothing(
 
 def test_progress_none_prints_results_only(tmp_path: Path) -> None:
     out = io.StringIO()
-    with Console("none", tmp_path / "run", Terminal(file=out, width=80)) as console:
+    with Console("none", Terminal(file=out, width=80)) as console:
         play(console, info_of(tmp_path / "run"))
     assert out.getvalue().startswith("completed")
 
@@ -220,7 +217,7 @@ def test_progress_none_prints_results_only(tmp_path: Path) -> None:
 def test_a_terminal_that_cannot_encode_a_name_still_gets_a_line(tmp_path: Path) -> None:
     raw = io.BytesIO()
     names = [["ひらがな", "Korean"]] * 2
-    with Console("plain", tmp_path / "run", Terminal(file=io.TextIOWrapper(raw, encoding="ascii"))) as console:
+    with Console("plain", Terminal(file=io.TextIOWrapper(raw, encoding="ascii"))) as console:
         console.started(info_of(tmp_path, task_names=names))
         for record in records():
             console.record(record)

@@ -17,6 +17,7 @@ from metacl_run.listeners.fault_tolerant import Forgiving
 from metacl_run.listeners.tensorboard_listener import TensorBoardLogger
 from metacl_run.listeners.wandb_listener import WandbLogger
 from metacl_run.storage.listener import Listener, NoLogger, RunInfo
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.listeners import info_of, play, records, stored
 
 
@@ -31,7 +32,7 @@ class Failing(Listener):
         self.calls += 1
         raise ConnectionError("network is down")
 
-    def finished(self, summary: dict[str, Any]) -> None:
+    def finished(self, run: StoredRun) -> None:
         self.calls += 1
 
 

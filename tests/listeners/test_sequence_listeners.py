@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from metacl_run.listeners.scalars import meta_test_curves, scalars
 from metacl_run.listeners.tensorboard_listener import TensorBoardLogger
 from metacl_run.listeners.wandb_listener import WandbListener, WandbLogger
 from metacl_run.storage.listener import RunInfo
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.listeners import info_of
 
 SUMMARY: dict[str, Any] = {
@@ -30,6 +32,11 @@ SUMMARY: dict[str, Any] = {
         "score": "accuracy",
     },
 }
+
+
+def ended(directory: Path) -> StoredRun:
+    (directory / "summary.json").write_text(json.dumps({"schema": 1, "config": {}, "protocol": "meta_continual", **SUMMARY}))
+    return StoredRun(directory)
 
 
 def info_in_sequence(directory: Path, updates: int = 2000, **changes: Any) -> RunInfo:
@@ -59,7 +66,7 @@ def records(updates: int = 2000, steps: int = 4) -> Iterator[dict[str, Any]]:
 
 def lines(directory: Path, **settings: Any) -> list[str]:
     out = io.StringIO()
-    with Console("plain", directory, Terminal(file=out, width=80)) as console:
+    with Console("plain", Terminal(file=out, width=80)) as console:
         console.started(info_in_sequence(directory, settings.get("updates", 2000)))
         for record in records(**settings):
             console.record(record)
@@ -97,7 +104,7 @@ def test_live_display(tmp_path: Path, updates: int) -> None:
     def seen_after(*shown: dict[str, Any]) -> str:
         out = io.StringIO()
         terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False, color_system=None)
-        with Console("rich", tmp_path, terminal) as console:
+        with Console("rich", terminal) as console:
             console.started(info_in_sequence(tmp_path, updates))
             for record in shown:
                 console.record(record)
@@ -119,7 +126,7 @@ def test_live_display(tmp_path: Path, updates: int) -> None:
 def test_a_continued_run_shows_what_stood(tmp_path: Path) -> None:
     out = io.StringIO()
     stood = [record for record in records() if record["kind"] == "train" or record["kind"] == "probe"][:8]
-    with Console("plain", tmp_path, Terminal(file=out, width=80)) as console:
+    with Console("plain", Terminal(file=out, width=80)) as console:
         console.started(info_in_sequence(tmp_path, first_unit=700, earlier=stood))
     assert "continuing after meta-update 700/2000" in out.getvalue()
 
@@ -159,7 +166,7 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
     listener.started(info_in_sequence(tmp_path))
     for record in records():
         listener.record(record)
-    listener.finished(SUMMARY)
+    listener.finished(ended(tmp_path))
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
     events.Reload()
     found = [(event.step, event.value) for event in events.Scalars("meta_test/accuracy")]
@@ -191,7 +198,7 @@ def test_wandb_has_the_curves_on_an_axis_of_their_own(tmp_path: Path) -> None:
     listener = WandbListener(WandbLogger(**settings))  # type: ignore[arg-type]
     run = Recorder()
     listener._run, listener._info = run, info_in_sequence(tmp_path)
-    listener.finished(SUMMARY)
+    listener.finished(ended(tmp_path))
     assert [row["meta_test/classes"] for row in run.rows] == [10, 50]
     assert run.rows[1]["meta_test/memory"] == pytest.approx(0.85)
     assert set(run.axes.values()) == {"meta_test/classes"}

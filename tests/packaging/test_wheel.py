@@ -69,8 +69,8 @@ def test_the_wheel_holds_what_the_program_reads(wheel: Path) -> None:
             assert path.relative_to(REPOSITORY).as_posix() in names
     assert {
         "metacl_run/reporting/report.html.j2",
-        "metacl_run/reporting/page.css",
-        "metacl_run/comparison/page.html.j2",
+        "metacl_run/layout/page.css",
+        "metacl_run/comparison/comparison_page.html.j2",
         "metacl_run/kernels/norm_relu_pool.cpp",
     } <= names
     assert any(name.endswith("/LICENSE") for name in names)

@@ -16,9 +16,9 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
 from metacl_run.listeners.scalars import scalars
 from metacl_run.protocols.evaluation_rows import EvaluationRows
-from metacl_run.reporting.sequence_tables import sentence, unmeasured
-from metacl_run.storage.read_run import load
+from metacl_run.reporting.sentences import not_evaluated, sentence
 from metacl_run.storage.store import RunStore
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import stop_after
 from tests.support.settings import SMALL_STREAM
 
@@ -74,11 +74,11 @@ def test_fewer_evaluations_give_the_same_numbers_where_they_are(finished: Callab
     records = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     evaluated = {record["row"]: record.get("tasks") for record in records if record["kind"] == "eval"}
     assert evaluated == {0: None, 1: [0], 2: [1], 3: [2], 4: [0, 1, 2, 3], 5: [4], 6: None}
-    loaded = load(directory)
+    loaded = StoredRun(directory)
     assert loaded.whole_rows == [0, 1, 4, 6]  # of the first row, the first task is all there is
     assert not loaded.future_is_evaluated
     assert "nan" not in sentence(loaded)
-    assert unmeasured(loaded) == (
+    assert not_evaluated(loaded) == (
         "Not evaluated, so left out: forgetting, anytime_accuracy, min_accuracy, worst_case_accuracy "
         "(by protocol.rows_every=4); fwt (by protocol.eval_future=none)."
     )
@@ -91,7 +91,7 @@ def test_the_next_task_is_all_that_forward_transfer_needs(finished: Callable[...
         name: metrics[name] for name in metrics if name != "forgetting"
     }
     assert np.isfinite(matrix[0]).sum() == 6 + sum(range(2, 7)) + 6
-    assert unmeasured(load(directory)) is None
+    assert not_evaluated(StoredRun(directory)) is None
 
 
 def test_forgetting_without_tasks_to_come_is_since_each_was_learned(finished: Callable[..., Any]) -> None:

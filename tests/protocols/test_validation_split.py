@@ -27,6 +27,7 @@ from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.validation import ValidationConceptPool, ValidationSamplePool
 from metacl_run.experiment import run
 from metacl_run.reporting import report, terminal
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
 from tests.support.settings import SEQUENCE_LEARNERS as OWN_OF
@@ -314,7 +315,7 @@ def test_one_message_before_any_work(algo: str, change: str, message: str, build
 
 def printed(directory: Path) -> str:
     out = io.StringIO()
-    terminal.show(directory, Console(file=out, width=200, force_terminal=False, color_system=None))
+    terminal.show(StoredRun(directory), Console(file=out, width=200, force_terminal=False, color_system=None))
     return out.getvalue()
 
 

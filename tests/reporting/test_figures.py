@@ -13,16 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.layout.style import RC, ink_on, spread_out, task_colours
-from metacl_run.reporting import curves, matrices, task_curves
-from metacl_run.reporting.captions import panels
-from metacl_run.reporting.figures import DRAWN, draw
+from metacl_run.layout.style import ink_on, spread_out, task_colours
+from metacl_run.reporting.figures import FIGURES, draw
 from metacl_run.scoring.scores import ACCURACY
-from metacl_run.storage.read_run import Run, load
+from metacl_run.storage.stored_run import StoredRun
+from tests.support.figures import axes_of
 from tests.support.stored_sequences import ONLY_SEQUENCES
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
-ALL = set(DRAWN) - INSIGHT - ONLY_SEQUENCES
+ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES
 """Without what only `insight` leaves (see test_insight_figures.py) or `meta_continual` (see test_sequence_figures.py)."""
 
 
@@ -39,7 +38,7 @@ ALL = set(DRAWN) - INSIGHT - ONLY_SEQUENCES
     ],
 )
 def test_every_kind_of_run(make_run: Callable[..., Path], settings: dict, names: set[str]) -> None:
-    paths = draw(make_run(**settings))
+    paths = draw(StoredRun(make_run(**settings)))
     assert {path.stem for path in paths} == names
     assert {path.suffix for path in paths} == ({".png", ".svg"} if names else set())
     for path in paths:
@@ -50,7 +49,7 @@ def test_every_kind_of_run(make_run: Callable[..., Path], settings: dict, names:
 
 
 def test_bytes_repeat_and_global_settings_stay(make_run: Callable[..., Path]) -> None:
-    run = make_run(replicates=2)
+    run = StoredRun(make_run(replicates=2))
     before = dict(matplotlib.rcParams)
     first = [path.read_bytes() for path in draw(run)]
     assert first == [path.read_bytes() for path in draw(run)]
@@ -59,34 +58,28 @@ def test_bytes_repeat_and_global_settings_stay(make_run: Callable[..., Path]) ->
 
 
 def test_a_figure_no_longer_supported_is_removed(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    draw(make_run())
-    draw(make_run(status="failed", stop=-1))
+    draw(StoredRun(make_run()))
+    draw(StoredRun(make_run(status="failed", stop=-1)))
     assert list((tmp_path / "run" / "figures").iterdir()) == []
 
 
-def axes_of(run: Run, name: str, draw_one: Callable) -> matplotlib.axes.Axes:
-    panel = next(panel for panel in panels(run) if panel.name == name)
-    with matplotlib.rc_context(RC):
-        return draw_one(run, panel).axes[0]
-
-
 def test_heat_map_and_bars_show_the_matrix(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=4, replicates=3))
+    run = StoredRun(make_run(tasks=4, replicates=3))
     mean = np.load(run.directory / "accuracy_matrix.npy").mean(axis=0)
-    shown = {text.get_text() for text in axes_of(run, "accuracy_matrix", matrices.accuracy_matrix).texts}
+    shown = {text.get_text() for text in axes_of(run, "accuracy_matrix")[0].texts}
     assert shown == {f"{value:.2f}"[1:] for value in mean.ravel()}
-    bars = axes_of(run, "forgetting", matrices.forgetting).patches
+    bars = axes_of(run, "forgetting")[0].patches
     widths = [bar.get_width() for bar in bars]
     assert np.mean(widths) == pytest.approx(run.summary["metrics"]["forgetting"]["mean"])
 
 
 def test_figures_of_an_error_show_it_as_it_is_and_low_as_good(make_run: Callable[..., Path]) -> None:
     run_dir = make_run(tasks=4, replicates=3, score="mse")
-    assert {path.stem for path in draw(run_dir)} == ALL
-    run = load(run_dir)
+    assert {path.stem for path in draw(StoredRun(run_dir))} == ALL
+    run = StoredRun(run_dir)
     mean = np.load(run.directory / "accuracy_matrix.npy").mean(axis=0)
     assert mean.max() > 3.5
-    axes = axes_of(run, "accuracy_matrix", matrices.accuracy_matrix)
+    axes = axes_of(run, "accuracy_matrix")[0]
     shown = {text.get_text() for text in axes.texts}
     assert shown == {f"{value:.2f}".removeprefix("0") for value in mean.ravel()}
     (image,) = axes.images
@@ -94,17 +87,17 @@ def test_figures_of_an_error_show_it_as_it_is_and_low_as_good(make_run: Callable
     good_and_bad = matplotlib.colormaps["viridis"]([1.0, 0.0])[:, :3] @ [0.2126, 0.7152, 0.0722]
     assert lightness[0] > lightness[1]
     assert lightness == pytest.approx(good_and_bad, abs=0.15)  # as of an accuracy: bright is good
-    axes = axes_of(run, "forgetting", matrices.forgetting)
+    axes = axes_of(run, "forgetting")[0]
     assert axes.get_xlabel().startswith("rise of mean squared error")
     risen = np.mean(run.matrix[:, -1, :-1] - run.matrix[:, 1:-1, :-1].min(axis=1), axis=0)
     assert [bar.get_width() for bar in axes.patches] == pytest.approx(risen)
     assert risen.mean() == pytest.approx(run.summary["metrics"]["forgetting"]["mean"])
-    for name, function in (("accuracy_by_task", task_curves.draw), ("mean_accuracy", curves.mean_accuracy)):
-        axes = axes_of(run, name, function)
+    for name in ("accuracy_by_task", "mean_accuracy"):
+        axes = axes_of(run, name)[0]
         assert axes.get_ylabel() == "mean squared error"
         assert axes.get_ylim()[0] == 0
-        assert axes.get_ylim()[1] > run.probe_scores.mean(axis=0).max() * (name == "accuracy_by_task")
-    gap = axes_of(run, "stability_gap", curves.stability_gap)
+        assert axes.get_ylim()[1] > run.evaluations.probe_scores.mean(axis=0).max() * (name == "accuracy_by_task")
+    gap = axes_of(run, "stability_gap")[0]
     assert gap.get_ylabel() == "change of mean squared error on earlier tasks"
 
 
@@ -113,19 +106,19 @@ def test_a_run_from_before_there_were_scores_has_accuracies(make_run: Callable[.
     summary = json.loads((run_dir / "summary.json").read_text())
     del summary["score"]
     (run_dir / "summary.json").write_text(json.dumps(summary))
-    assert load(run_dir).objective is ACCURACY
+    assert StoredRun(run_dir).score is ACCURACY
 
 
 def test_mean_accuracy_ends_at_the_metric(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=4, replicates=3))
-    axes = axes_of(run, "mean_accuracy", curves.mean_accuracy)
-    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == len(run.eval_units)]
+    run = StoredRun(make_run(tasks=4, replicates=3))
+    axes = axes_of(run, "mean_accuracy")[0]
+    ends = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == len(run.evaluations.units)]
     assert ends == pytest.approx([run.summary["metrics"]["accuracy"]["mean"]] * 2)
 
 
 def test_labels_keep_apart(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=6, forget=0.0))
-    axes = axes_of(run, "accuracy_by_task", task_curves.draw)
+    run = StoredRun(make_run(tasks=6, forget=0.0))
+    axes = axes_of(run, "accuracy_by_task")[0]
     renderer = axes.figure.canvas.get_renderer()
     labels = [text for text in axes.texts if re.fullmatch(r"\d: glyphs \d  0.\d+", text.get_text())]
     boxes = sorted((text.get_window_extent(renderer) for text in labels), key=lambda box: box.y0)
@@ -150,11 +143,11 @@ def test_colours_differ_in_lightness_and_text_stands_out() -> None:
 
 def test_records_cut_short_or_repeated_are_read_once(make_run: Callable[..., Path]) -> None:
     run_dir = make_run(tasks=2)
-    whole = load(run_dir)
+    whole = StoredRun(run_dir)
     with open(run_dir / "metrics.jsonl", "a") as file:
         file.write('{"kind": "new kind", "unit": 80}\n')
         file.write((run_dir / "metrics.jsonl").read_text().splitlines()[-1] + "\n")
         file.write('{"kind": "train", "unit": 81, "ta')
-    again = load(run_dir)
-    np.testing.assert_array_equal(again.eval_scores, whole.eval_scores)
-    np.testing.assert_array_equal(again.train_units, whole.train_units)
+    again = StoredRun(run_dir)
+    np.testing.assert_array_equal(again.evaluations.scores, whole.evaluations.scores)
+    np.testing.assert_array_equal(again.training.units, whole.training.units)

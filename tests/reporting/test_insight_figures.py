@@ -8,16 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 import yaml
 from rich.console import Console
 
-from metacl_run.layout.style import RC
-from metacl_run.reporting import curves, figures, insight_figures, report, task_curves, terminal
-from metacl_run.reporting.captions import pairs, panels
-from metacl_run.storage.read_run import Run, load
+from metacl_run.reporting import figures, report, terminal
+from metacl_run.reporting.figures import figures_of
+from metacl_run.reporting.figures.interference import alignment_and_change
+from metacl_run.reporting.figures.stability_gap import after_switches
+from metacl_run.storage.stored_run import StoredRun
+from tests.support.figures import axes_of, text_of
 from tests.support.stored_runs import UNITS
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
@@ -28,10 +29,12 @@ def add(run_dir: Path, *records: dict[str, Any]) -> None:
         file.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def looked_at(run_dir: Path, *, tasks: list[int], layers: int = 3, boundaries: int | None = None, rates: bool = True) -> Run:
+def with_insight(
+    run_dir: Path, *, tasks: list[int], layers: int = 3, boundaries: int | None = None, rates: bool = True
+) -> StoredRun:
     """Adds the records of a look at every boundary of a run made by `build_run`; the numbers follow from formulas."""
-    run = load(run_dir)
-    replicates, count = run.num_replicates, len(tasks)
+    run = StoredRun(run_dir)
+    replicates, count = len(run.seeds), len(tasks)
     names = [f"body.{layer}" for layer in range(layers - 1)] + ["head"]
     for row in range((boundaries or run.num_tasks) + 1):
         record: dict[str, Any] = {"kind": "insight", "unit": row * UNITS, "task": max(0, row - 1), "row": row, "wall_s": 1.0}
@@ -51,7 +54,7 @@ def looked_at(run_dir: Path, *, tasks: list[int], layers: int = 3, boundaries: i
             }
             record["drift"] = {"tasks": tasks[: row - 1], "on": "samples", "cka": cka}
         add(run_dir, record)
-    return load(run_dir)
+    return StoredRun(run_dir)
 
 
 def cosine(row: int, replicate: int, a: int, b: int) -> float:
@@ -59,22 +62,16 @@ def cosine(row: int, replicate: int, a: int, b: int) -> float:
     return round(0.5 - 0.2 * abs(a - b) + 0.01 * row + (0.02 if replicate % 2 else -0.02), 4)
 
 
-def axes_of(run: Run, name: str, draw_one: Callable) -> list[matplotlib.axes.Axes]:
-    panel = next(panel for panel in panels(run) if panel.name == name)
-    with matplotlib.rc_context(RC):
-        return draw_one(run, panel).axes
-
-
 def test_figures_and_report_have_it_when_it_was_recorded_and_only_then(make_run: Callable[..., Path]) -> None:
     run_dir = make_run(tasks=3, replicates=2)
-    assert not {path.stem for path in figures.draw(run_dir)} & INSIGHT
-    assert "Which tasks interfere" not in report.write(run_dir).read_text()
-    looked_at(run_dir, tasks=[0, 1, 2])
-    assert {path.stem for path in figures.draw(run_dir)} >= INSIGHT
-    page = report.write(run_dir).read_text()
-    for panel in panels(load(run_dir)):
-        assert panel.explanation.split(".")[0] in page.replace("&#39;", "'")
-    assert len(re.findall("<figure>", page)) == len(panels(load(run_dir)))
+    assert not {path.stem for path in figures.draw(StoredRun(run_dir))} & INSIGHT
+    assert "Which tasks interfere" not in report.write(StoredRun(run_dir)).read_text()
+    with_insight(run_dir, tasks=[0, 1, 2])
+    assert {path.stem for path in figures.draw(StoredRun(run_dir))} >= INSIGHT
+    page = report.write(StoredRun(run_dir)).read_text()
+    for figure in figures_of(StoredRun(run_dir)):
+        assert figure.text.explanation.split(".")[0] in page.replace("&#39;", "'")
+    assert len(re.findall("<figure>", page)) == len(figures_of(StoredRun(run_dir)))
 
 
 @pytest.mark.parametrize(
@@ -89,19 +86,19 @@ def test_figures_and_report_have_it_when_it_was_recorded_and_only_then(make_run:
 def test_runs_long_short_and_broken_off(
     make_run: Callable[..., Path], settings: dict[str, Any], names: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "DRAWN", {name: figures.DRAWN[name] for name in sorted(INSIGHT)})
+    monkeypatch.setattr(figures, "FIGURES", [figure for figure in figures.FIGURES if figure.name in INSIGHT])
     looks = {key: settings.pop(key) for key in ("layers", "boundaries", "rates") if key in settings}
     run_dir = make_run(**settings)
     count = min(settings["tasks"], 30)
-    run = looked_at(run_dir, tasks=np.linspace(0, settings["tasks"] - 1, count).round().astype(int).tolist(), **looks)
-    assert {path.stem for path in figures.draw(run_dir)} == names
-    assert run.num_tasks <= 30 or any("30 of 31 tasks" in panel.caption for panel in panels(run))
+    run = with_insight(run_dir, tasks=np.linspace(0, settings["tasks"] - 1, count).round().astype(int).tolist(), **looks)
+    assert {path.stem for path in figures.draw(StoredRun(run_dir))} == names
+    assert run.num_tasks <= 30 or any("30 of 31 tasks" in figure.text.caption for figure in figures_of(run))
 
 
 def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=4, replicates=2), tasks=[0, 1, 2, 3])
+    run = with_insight(make_run(tasks=4, replicates=2), tasks=[0, 1, 2, 3])
     matrix = run.matrix.mean(axis=0)
-    met, became = pairs(run)
+    met, became = alignment_and_change(run)
     for learned in (1, 2, 3):  # its gradients were met when `learned` tasks had been learned
         for earlier in range(learned):
             assert met[learned - 1, earlier] == pytest.approx(0.5 - 0.2 * (learned - earlier) + 0.01 * learned)
@@ -109,35 +106,35 @@ def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run:
             assert became[learned - 1, earlier] == pytest.approx(change)
     assert np.isnan(met[0, 1:]).all()
     assert np.isnan(became[0, 1:]).all()
-    caption = next(panel.caption for panel in panels(run) if panel.name == "interference")
+    caption = text_of(run, "interference").caption
     assert f"task 4 with task 1, cosine -0.07; accuracy on task 1 then changed by {became[2, 0]:+.2f}" in caption
-    left, right = axes_of(run, "interference", insight_figures.interference)[:2]
+    left, right = axes_of(run, "interference")[:2]
     for axes, values in ((left, met), (right, became)):
         shown = [text.get_text().replace("\N{MINUS SIGN}", "-").replace(".", "0.") for text in axes.texts]
         assert [float(text) for text in shown] == pytest.approx(values[np.isfinite(values)].round(2).tolist())
 
 
 def test_of_errors_a_fall_is_the_gain(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=3, score="mse"), tasks=[0, 1, 2])
+    run = with_insight(make_run(tasks=3, score="mse"), tasks=[0, 1, 2])
     matrix = run.matrix[0]
-    assert pairs(run)[1][0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
-    panel = next(panel for panel in panels(run) if panel.name == "interference")
-    assert f"mean squared error on task 1 then changed by {matrix[3, 0] - matrix[2, 0]:+.3g}" in panel.caption
-    axes = axes_of(run, "interference", insight_figures.interference)
+    assert alignment_and_change(run)[1][0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
+    text = text_of(run, "interference")
+    assert f"mean squared error on task 1 then changed by {matrix[3, 0] - matrix[2, 0]:+.3g}" in text.caption
+    axes = axes_of(run, "interference")
     assert axes[1].get_title(loc="left") == "fall of error while it was learned"
 
 
 def test_of_a_long_stream_rows_and_columns_are_the_compared_tasks(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=6), tasks=[0, 2, 5])
+    run = with_insight(make_run(tasks=6), tasks=[0, 2, 5])
     matrix = run.matrix[0]
-    met, became = pairs(run)
+    met, became = alignment_and_change(run)
     np.testing.assert_allclose(became[1], [matrix[6, 0] - matrix[5, 0], matrix[6, 2] - matrix[5, 2]])
     np.testing.assert_allclose(met[:, 0], [cosine(2, 0, 2, 0), cosine(5, 0, 5, 0)])
 
 
 def test_alignment_shows_the_first_and_the_last_boundary(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=3, replicates=2), tasks=[0, 1, 2])
-    first, last = axes_of(run, "gradient_alignment", insight_figures.gradient_alignment)[:2]
+    run = with_insight(make_run(tasks=3, replicates=2), tasks=[0, 1, 2])
+    first, last = axes_of(run, "gradient_alignment")[:2]
     pairs_of = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
     for axes, row in ((first, 1), (last, 3)):
         expected = [0.5 - 0.2 * abs(a - b) + 0.01 * row for a, b in pairs_of]
@@ -149,26 +146,26 @@ def test_alignment_shows_the_first_and_the_last_boundary(make_run: Callable[...,
 def test_a_gradient_without_direction_leaves_its_cells_empty(
     make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "DRAWN", {name: figures.DRAWN[name] for name in sorted(INSIGHT)})
+    monkeypatch.setattr(figures, "FIGURES", [figure for figure in figures.FIGURES if figure.name in INSIGHT])
     run_dir = make_run(tasks=2)
     nothing = [[[None, None], [None, 1.0]]]
     for row in (1, 2):
         record = {"kind": "insight", "unit": row * UNITS, "task": row - 1, "row": row, "wall_s": 1.0}
         add(run_dir, record | {"alignment": {"tasks": [0, 1], "on": "the loss", "cosine": nothing}})
-    assert {path.stem for path in figures.draw(run_dir)} == {"interference", "gradient_alignment"}
+    assert {path.stem for path in figures.draw(StoredRun(run_dir))} == {"interference", "gradient_alignment"}
 
 
 def test_drift_is_the_mean_over_tasks_and_seeds_a_line_a_layer(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=3, replicates=3), tasks=[0, 1, 2])
-    (axes,) = axes_of(run, "feature_drift", insight_figures.feature_drift)
+    run = with_insight(make_run(tasks=3, replicates=3), tasks=[0, 1, 2])
+    (axes,) = axes_of(run, "feature_drift")
     lines = [line for line in axes.lines if line.get_marker() == "o"]
     assert [line.get_xdata().tolist() for line in lines] == [[2 * UNITS, 3 * UNITS]] * 3
     assert [line.get_ydata()[-1] for line in lines] == pytest.approx([0.89, 0.79, 0.69])
 
 
 def test_rates_are_a_plot_a_layer(make_run: Callable[..., Path]) -> None:
-    run = looked_at(make_run(tasks=3, replicates=2), tasks=[0, 1, 2], layers=5)
-    axes = axes_of(run, "learned_rates", insight_figures.learned_rates)
+    run = with_insight(make_run(tasks=3, replicates=2), tasks=[0, 1, 2], layers=5)
+    axes = axes_of(run, "learned_rates")
     assert [each.get_title(loc="left") for each in axes if each.get_title(loc="left")] == [
         *(f"body.{i}" for i in range(4)),
         "head",
@@ -191,22 +188,22 @@ def test_the_stability_gap_is_measured_from_the_switch_on_what_probes_look_at(ma
     (run_dir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     config = yaml.safe_load((run_dir / "config.yaml").read_text()) | {"protocol": {"probe_samples": 50}}
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
-    run = load(run_dir)
-    units, change = curves.after_switches(run)[1]
+    run = StoredRun(run_dir)
+    units, change = after_switches(run)[1]
     assert units.tolist() == [0, 8, 16, 24, 32, 40]
     np.testing.assert_allclose(change, [[0, -0.3, -0.1, -0.05, -0.02, 0]], atol=1e-12)
-    np.testing.assert_allclose(curves.after_switches(run)[2][1], np.array(change) / 2, atol=1e-12)  # the mean of two tasks
-    (axes,) = axes_of(run, "stability_gap", curves.stability_gap)
+    np.testing.assert_allclose(after_switches(run)[2][1], np.array(change) / 2, atol=1e-12)  # the mean of two tasks
+    (axes,) = axes_of(run, "stability_gap")
     mean = next(line for line in axes.lines if line.get_linewidth() == 1.7)
     np.testing.assert_allclose(mean.get_ydata(), change[0] * 0.75, atol=1e-12)
-    by_task = axes_of(run, "accuracy_by_task", task_curves.draw)[0]
+    by_task = axes_of(run, "accuracy_by_task")[0]
     assert any(line.get_ydata()[-1] == pytest.approx(0.9) and len(line.get_xdata()) > 5 for line in by_task.lines)
     circles = [float(np.asarray(line.get_ydata()).item()) for line in by_task.lines if line.get_marker() == "o"]
     assert circles[0] == pytest.approx(0.9)  # a curve goes through the reported scores, which are on all test samples
     assert "1: glyphs 1  0.90" in {text.get_text() for text in by_task.texts}
-    mean = axes_of(run, "mean_accuracy", curves.mean_accuracy)[0]
+    mean = axes_of(run, "mean_accuracy")[0]
     (_, all_tasks) = (line for line in mean.lines if line.get_linewidth() == 1.7)
-    assert all_tasks.get_ydata()[-1] == pytest.approx(run.eval_scores[0, -1].mean())
+    assert all_tasks.get_ydata()[-1] == pytest.approx(run.evaluations.scores[0, -1].mean())
 
 
 def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callable[..., Path]) -> None:
@@ -214,7 +211,7 @@ def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callabl
     records = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     kept = [record for record in records if record["kind"] == "train" or record["row"] is not None]
     (run_dir / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in kept))
-    found = {panel.name: panel for panel in panels(load(run_dir))}
+    found = {figure.name: figure.text for figure in figures_of(StoredRun(run_dir))}
     assert "stability_gap" not in found
     assert "protocol.eval_every" in found["accuracy_by_task"].explanation
 
@@ -224,7 +221,7 @@ def test_without_probes_no_gap_is_drawn_and_the_reader_is_told(make_run: Callabl
     [
         (
             {"train_s": 8.0, "evaluate_s": 1.2, "insight_s": 0.8},
-            "Probes and evaluation took 12% of the time, looking inside 8%.",
+            "Probes and evaluation took 12% of the time, insight 8%.",
         ),
         ({"train_s": 3.0, "evaluate_s": 1.0, "insight_s": 0.0}, "Probes and evaluation took 25% of the time."),
         ({"wall_s": 3.0}, None),
@@ -238,6 +235,6 @@ def test_the_share_of_time_is_said_on_the_terminal_and_in_the_report(
     (run_dir / "summary.json").write_text(json.dumps(summary))
     with open("/dev/null", "w") as nowhere:
         console = Console(record=True, file=nowhere, width=200)
-        terminal.show(run_dir, console)
-    for text in (console.export_text(), report.write(run_dir).read_text()):
+        terminal.show(StoredRun(run_dir), console)
+    for text in (console.export_text(), report.write(StoredRun(run_dir)).read_text()):
         assert words in text if words else "of the time" not in text

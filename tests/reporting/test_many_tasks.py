@@ -13,17 +13,13 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from metacl_run.layout.style import RC, integer_ticks
-from metacl_run.reporting import curves, figures, matrices, report, task_curves
-from metacl_run.reporting.captions import panels
-from metacl_run.reporting.work_axis import round_step
-from metacl_run.storage.read_run import Run, load
-
-
-def drawn(run: Run, name: str) -> Figure:
-    panel = next(panel for panel in panels(run) if panel.name == name)
-    with matplotlib.rc_context(RC):
-        return figures.DRAWN[name](run, panel)
+from metacl_run.layout.style import integer_ticks
+from metacl_run.reporting import figures, report
+from metacl_run.reporting.axes import round_step
+from metacl_run.reporting.figures import figures_of
+from metacl_run.reporting.phrases import task_label
+from metacl_run.storage.stored_run import StoredRun
+from tests.support.figures import drawn, text_of
 
 
 def texts(figure: Figure) -> list[str]:
@@ -36,8 +32,8 @@ def scripts(tasks: int) -> list[list[str]]:
 
 
 def test_every_task_is_numbered_whatever_its_name(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=4, names=[["script 5 + script 9", "2", "task 3", "a 4\nb"]]))
-    assert [run.task_label(task) for task in range(4)] == ["1: script 5 + script 9", "2: 2", "task 3", "4: a 4 b"]
+    run = StoredRun(make_run(tasks=4, names=[["script 5 + script 9", "2", "task 3", "a 4\nb"]]))
+    assert [task_label(run, task) for task in range(4)] == ["1: script 5 + script 9", "2: 2", "task 3", "4: a 4 b"]
     shown = [label.get_text() for label in drawn(run, "accuracy_matrix").axes[0].get_yticklabels()]
     assert shown == [
         "before learning",
@@ -52,15 +48,15 @@ def test_names_are_text(make_run: Callable[..., Path]) -> None:
     """Dollars are no mathematics, angle brackets no elements, and a script without a font is boxes, not a warning."""
     names = [["$\\frac{$", "<b>$x$ & _y_</b>", "日本 \u0001"]]
     run_dir = make_run(names=names, forget=0.3)
-    assert len(figures.draw(run_dir)) == 2 * len(panels(load(run_dir)))
-    page = report.write(run_dir).read_text()
+    assert len(figures.draw(StoredRun(run_dir))) == 2 * len(figures_of(StoredRun(run_dir)))
+    page = report.write(StoredRun(run_dir)).read_text()
     assert "<b>$x$" not in page
-    assert "2: <b>$x$ & _y_</b>" in " ".join(texts(drawn(load(run_dir), "forgetting")))
+    assert "2: <b>$x$ & _y_</b>" in " ".join(texts(drawn(StoredRun(run_dir), "forgetting")))
 
 
 def test_a_log_axis_has_plain_numbers(make_run: Callable[..., Path]) -> None:
-    run = load(make_run())
-    run.train["loss"][:] = np.geomspace(1e-3, 10, run.train["loss"].shape[1])
+    run = StoredRun(make_run())
+    run.training.curves["loss"][:] = np.geomspace(1e-3, 10, run.training.curves["loss"].shape[1])
     axes = drawn(run, "training_loss").axes[0]
     axes.figure.canvas.draw()
     labels = {label.get_text() for label in axes.get_yticklabels()}
@@ -71,8 +67,8 @@ def test_a_log_axis_has_plain_numbers(make_run: Callable[..., Path]) -> None:
 def test_more_tasks_make_no_larger_figure(make_run: Callable[..., Path]) -> None:
     found: dict[str, list[tuple[float, ...]]] = {}
     for tasks in (30, 60):
-        run = load(make_run(tasks=tasks, forget=0.01))
-        for panel in panels(run):
+        run = StoredRun(make_run(tasks=tasks, forget=0.01))
+        for panel in figures_of(run):
             figure = drawn(run, panel.name)
             found.setdefault(panel.name, []).append(tuple(figure.get_size_inches().round(1)))
             assert len(figure.findobj(matplotlib.text.Text)) < 120
@@ -84,22 +80,22 @@ def test_more_tasks_make_no_larger_figure(make_run: Callable[..., Path]) -> None
 
 
 def test_the_best_and_the_worst_of_many_are_named_with_the_mean(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=27, forget=0.02, replicates=3))
+    run = StoredRun(make_run(tasks=27, forget=0.02, replicates=3))
     last = run.matrix[:, -1].mean(axis=0)
     shown = texts(drawn(run, "accuracy_by_task"))
     for task in (*np.argsort(last)[:2], *np.argsort(-last)[:2]):
         assert f"{task + 1}: glyphs {task + 1}  {last[task]:.2f}" in shown
     assert f"mean of 27  {last.mean():.2f}" in shown
-    assert "Grey: the middle 80%" in next(panel.caption for panel in panels(run) if panel.name == "accuracy_by_task")
+    assert "Grey: the middle 80%" in text_of(run, "accuracy_by_task").caption
     worst = int(np.argmax(np.diagonal(run.matrix.mean(axis=0)[1:]) - last))
-    assert f"Rings: forgotten most, {worst + 1}: glyphs {worst + 1} (" in matrices.forgetting_panel(run).caption
-    page = report.write(run.directory).read_text()
-    assert "<td>0." not in page.split("<h2>To repeat it")[0].split("</table></div>")[-1]  # no table of 27 columns
+    assert f"Rings: most forgotten, {worst + 1}: glyphs {worst + 1} (" in text_of(run, "forgetting").caption
+    page = report.write(run).read_text()
+    assert "<td>0." not in page.split("<h2>To repeat the run")[0].split("</table></div>")[-1]  # no table of 27 columns
     assert "matrix of 27 tasks is in accuracy_matrix.npy" in page
 
 
 def test_some_tasks_have_a_small_plot_each(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=7, names=scripts(7)))
+    run = StoredRun(make_run(tasks=7, names=scripts(7)))
     axes = drawn(run, "accuracy_by_task").axes
     assert [each.get_title(loc="left").split(":")[0] for each in axes] == [str(task + 1) for task in range(7)]
     for task, each in enumerate(axes):
@@ -112,23 +108,23 @@ def test_some_tasks_have_a_small_plot_each(make_run: Callable[..., Path]) -> Non
 @pytest.mark.parametrize("tasks", [1, 3, 7, 26])
 def test_of_two_seeds_both_are_drawn_and_no_band(make_run: Callable[..., Path], tasks: int) -> None:
     for replicates in (2, 3):
-        run = load(make_run(tasks=tasks, replicates=replicates, forget=0.02))
-        for panel in panels(run):
+        run = StoredRun(make_run(tasks=tasks, replicates=replicates, forget=0.02))
+        for panel in figures_of(run):
             if panel.name in ("accuracy_matrix", "forgetting"):
                 continue
             figure = drawn(run, panel.name)
             bands = [each for each in figure.findobj(PolyCollection) if each.get_alpha() == 0.14]
             assert bool(bands) == (replicates == 3), panel.name
-            assert ("95%" in panel.caption) == (replicates == 3)
-            assert ("each seed" in panel.caption) == (replicates == 2)
-    run = load(make_run(tasks=3, replicates=2))
+            assert ("95%" in panel.text.caption) == (replicates == 3)
+            assert ("single seeds" in panel.text.caption) == (replicates == 2)
+    run = StoredRun(make_run(tasks=3, replicates=2))
     seeds = [line.get_ydata() for line in drawn(run, "mean_accuracy").axes[0].lines if line.get_linewidth() == 0.6]
     np.testing.assert_allclose(sorted(line[-1] for line in seeds), sorted(np.repeat(run.matrix[:, -1].mean(axis=1), 2)))
 
 
 def test_nothing_is_drawn_outside_of_what_is_possible(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=2, replicates=3))
-    run.eval_scores[:] = np.array([0.9, 0.95, 1.0])[:, None, None]
+    run = StoredRun(make_run(tasks=2, replicates=3))
+    run.evaluations.scores[:] = np.array([0.9, 0.95, 1.0])[:, None, None]
     for band in drawn(run, "accuracy_by_task").findobj(PolyCollection):
         assert band.get_paths()[0].vertices[:, 1].max() <= 1.0
 
@@ -137,13 +133,15 @@ def test_probes_that_never_come_are_said(make_run: Callable[..., Path]) -> None:
     run_dir = make_run()
     kept = [line for line in (run_dir / "metrics.jsonl").read_text().splitlines() if json.loads(line).get("row", 0) is not None]
     (run_dir / "metrics.jsonl").write_text("\n".join(kept) + "\n")
-    run = load(run_dir)
+    run = StoredRun(run_dir)
     run.config["protocol"] = {"eval_every": 50}
-    assert "protocol.eval_every=50 is no less than the 40 meta-updates of a task" in task_curves.panel(run).explanation
+    assert (
+        "protocol.eval_every=50 is no less than the 40 meta-updates of a task" in text_of(run, "accuracy_by_task").explanation
+    )
 
 
 def test_an_unfinished_run_fills_its_figure(make_run: Callable[..., Path]) -> None:
-    run = load(make_run(tasks=4, status="interrupted", stop=90))
+    run = StoredRun(make_run(tasks=4, status="interrupted", stop=90))
     figure = drawn(run, "mean_accuracy")
     assert figure.axes[0].get_xlim() == (0, 90)
     assert "interrupted at 90 of 160 meta-updates" in texts(figure)
@@ -151,13 +149,13 @@ def test_an_unfinished_run_fills_its_figure(make_run: Callable[..., Path]) -> No
 
 def test_captions_speak_of_what_is_drawn(make_run: Callable[..., Path]) -> None:
     def caption(**settings: int) -> str:
-        return curves.training_loss_panel(load(make_run(**settings)), "", "").caption
+        return text_of(StoredRun(make_run(**settings)), "training_loss").caption
 
     assert caption(tasks=3).startswith("Running mean; pale: every record.")
     run_dir = make_run(tasks=3)
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     (run_dir / "metrics.jsonl").write_text("\n".join(line for line in lines if json.loads(line)["unit"] % 4 == 0) + "\n")
-    assert curves.training_loss_panel(load(run_dir), "", "").caption.startswith("Every record.")
+    assert text_of(StoredRun(run_dir), "training_loss").caption.startswith("Every record.")
 
 
 @pytest.mark.parametrize(("count", "step"), [(10, 1), (26, 2), (100, 10), (1000, 100), (1500, 100), (1501, 200)])
@@ -174,7 +172,7 @@ def test_whole_numbers_have_whole_ticks() -> None:
 
 def test_a_page_on_a_narrow_screen_scrolls_its_figures(make_run: Callable[..., Path]) -> None:
     run_dir = make_run()
-    figures.draw(run_dir)
-    style = report.write(run_dir).read_text().split("</style>")[0]
+    figures.draw(StoredRun(run_dir))
+    style = report.write(StoredRun(run_dir)).read_text().split("</style>")[0]
     assert re.search(r"figure svg {[^}]*min-width: 40rem", style)
     assert re.search(r"figure \.sheet {[^}]*overflow-x: auto", style)

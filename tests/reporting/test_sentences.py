@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metacl_run.reporting.sentences import reading, reading_in_sequence
+from metacl_run.reporting.sentences import describe_matrix, describe_meta_test
 from metacl_run.scoring.matrix_metrics import summarise
 from metacl_run.scoring.objectives import REGRESSION
 
@@ -58,7 +58,7 @@ ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.
     ],
 )
 def test_reading(rows: list[list[float]], sentence: str) -> None:
-    assert reading(np.array([rows]), 0.2) == sentence
+    assert describe_matrix(np.array([rows]), 0.2) == sentence
 
 
 @pytest.mark.parametrize(
@@ -88,39 +88,41 @@ def test_reading(rows: list[list[float]], sentence: str) -> None:
     ],
 )
 def test_reading_of_errors(rows: list[list[float]], sentence: str) -> None:
-    assert reading(np.array([rows]), None, REGRESSION) == sentence
+    assert describe_matrix(np.array([rows]), None, REGRESSION) == sentence
 
 
 def test_rows_left_out_are_not_looked_for() -> None:
     """Three tasks, evaluated after the last; the others right after each was learned."""
     rows = [[0.1, 0.1, 0.1], [0.8, NAN, NAN], [NAN, 0.7, NAN], [0.5, 0.6, 0.9]]
     text = "Forgetting 0.20: accuracy on earlier tasks fell from 0.75 when learned to 0.55 at the end; chance is 0.10."
-    assert reading(np.array([rows]), 0.1) == text
+    assert describe_matrix(np.array([rows]), 0.1) == text
 
 
 @pytest.mark.parametrize(("chance", "learned", "nothing"), [(0.5, 0.54, True), (0.5, 0.56, False), (0.01, 0.03, False)])
 def test_near_chance_depends_on_chance(chance: float, learned: float, nothing: bool) -> None:
     rows = np.array([[[chance] * 2, [learned, chance], [learned] * 2]])
-    assert reading(rows, chance).startswith("Nothing was learned") == nothing
+    assert describe_matrix(rows, chance).startswith("Nothing was learned") == nothing
 
 
-def test_reading_agrees_with_the_metric_when_seeds_peak_at_different_times() -> None:
+def test_the_sentence_agrees_with_the_metric_when_seeds_peak_at_different_times() -> None:
     other = ROWS.copy()
     other[1, 0] = 0.95
     matrix = np.stack([ROWS - 0.0, other])
     matrix[:, -1, :2] -= 0.3
-    assert f"Forgetting {summarise(matrix)['forgetting']['mean']:.2f}:" in reading(matrix, None)
+    assert f"Forgetting {summarise(matrix)['forgetting']['mean']:.2f}:" in describe_matrix(matrix, None)
 
 
-def test_reading_in_sequence() -> None:
-    text = reading_in_sequence(600, 0.58, 0.9, NAN, None)
+def test_a_meta_test_in_words() -> None:
+    text = describe_meta_test(600, 0.58, 0.9, NAN, None)
     assert text == (
         "After learning 600 unseen classes in one pass, 58% of held-out images are still recognised (memory 90%); "
         "chance is 0.2%."
     )
-    assert reading_in_sequence(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (
-        " Trained on the same classes shuffled, it would be 70%."
+    assert describe_meta_test(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (
+        " Joint training on the same classes, shuffled, gives 70%."
     )
-    assert reading_in_sequence(100, 0.01, 0.02, NAN, None).startswith("Nothing was kept: after learning 100 unseen classes")
-    assert "tuned on test" in reading_in_sequence(10, 0.58, 0.9, NAN, "test")
-    assert "no finite accuracy" in reading_in_sequence(10, NAN, NAN, NAN, None)
+    assert describe_meta_test(100, 0.01, 0.02, NAN, None).startswith(
+        "Nothing was remembered: after learning 100 unseen classes"
+    )
+    assert "tuned on test" in describe_meta_test(10, 0.58, 0.9, NAN, "test")
+    assert "no finite accuracy" in describe_meta_test(10, NAN, NAN, NAN, None)

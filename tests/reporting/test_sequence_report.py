@@ -15,20 +15,21 @@ from rich.console import Console
 
 from metacl_run.reporting import figures, report, terminal
 from metacl_run.scoring.intervals import interval95
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.stored_sequences import build_sequences
 
 
 def page_of(directory: Path, **settings: Any) -> str:
     run_dir = build_sequences(directory / "run", **settings)
-    figures.draw(run_dir)
-    return report.write(run_dir).read_text(encoding="utf-8")
+    figures.draw(StoredRun(run_dir))
+    return report.write(StoredRun(run_dir)).read_text(encoding="utf-8")
 
 
 def shown(directory: Path, width: int | None = None, **settings: Any) -> str:
     """What the terminal says; without a width, not a terminal."""
     out = io.StringIO()
     run_dir = build_sequences(directory / "run", **settings)
-    terminal.show(run_dir, Console(file=out, width=width or 30, force_terminal=width is not None, color_system=None))
+    terminal.show(StoredRun(run_dir), Console(file=out, width=width or 30, force_terminal=width is not None, color_system=None))
     return out.getvalue()
 
 
@@ -39,8 +40,8 @@ def content_of(directory: Path) -> dict[str, Any]:
 def test_the_page_says_what_was_learned(tmp_path: Path) -> None:
     page = page_of(tmp_path, replicates=3)
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
-    headings = re.findall(r"<h2>([^<]+)", page)
-    assert headings[:4] == ["Figures", "Metrics", "Accuracy by number of classes", "Accuracy matrix"]
+    titles = re.findall(r"<caption>([^<]+)", page)
+    assert titles[:3] == ["Metrics", "Accuracy by number of classes", "Accuracy matrix"]
     content = content_of(tmp_path)
     held_out, memory = (np.array(content[name])[:, -1].mean() for name in ("accuracy", "memory"))
     assert f"After learning 200 unseen classes in one pass, {held_out:.0%} of held-out images" in text
@@ -60,7 +61,7 @@ def test_nothing_about_a_stream_of_tasks_is_left(tmp_path: Path) -> None:
     page = page_of(tmp_path, replicates=2, gate=True)
     labels = re.findall(r'<svg role="img" aria-label="([^"]+)"', page)
     assert len(labels) == 8
-    text = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).split("<h2>To repeat it")[0]
+    text = re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL).split("<h2>To repeat the run")[0]
     assert not re.search(r"\btasks?\b", text)
 
 
@@ -69,7 +70,7 @@ def test_a_rate_tuned_on_test_is_said_before_any_number(tmp_path: Path) -> None:
     banner = page.index("<strong>learning rate tuned on test</strong>")
     assert banner < page.index("In short.") < page.index('class="tile"')
     assert "metric (learning rate tuned on test)" in page
-    assert "<th>learning rate tuned on test</th>" in page
+    assert '<th scope="col">learning rate tuned on test</th>' in page
     text = shown(tmp_path, tuned_on="test")
     lines = text.splitlines()
     mark = lines.index("learning rate tuned on test")
@@ -118,7 +119,7 @@ def test_seeds_that_chose_differently_are_given_as_a_range(tmp_path: Path) -> No
     summary["meta_test"]["chosen"][1][0] = 0.01
     (run_dir / "summary.json").write_text(json.dumps(summary))
     out = io.StringIO()
-    terminal.show(run_dir, Console(file=out))
+    terminal.show(StoredRun(run_dir), Console(file=out))
     assert "0.001 to 0.01" in out.getvalue()
 
 
@@ -165,18 +166,20 @@ def as_an_error(run_dir: Path) -> dict[str, Any]:
 def test_of_functions_nothing_is_said_about_classes(tmp_path: Path) -> None:
     run_dir = build_sequences(tmp_path / "run", replicates=2)
     test = as_an_error(run_dir)
-    figures.draw(run_dir)
-    page = report.write(run_dir).read_text(encoding="utf-8")
-    text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.split("<h2>To repeat it")[0].split("<body>")[1])))
+    figures.draw(StoredRun(run_dir))
+    page = report.write(StoredRun(run_dir)).read_text(encoding="utf-8")
+    text = re.sub(
+        r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.split("<h2>To repeat the run")[0].split("<body>")[1]))
+    )
     held_out, memory = (np.array(test[name])[:, -1].mean() for name in ("mse", "memory"))
     said = f"After learning 200 unseen functions in one pass, the mean squared error on held-out points is {held_out:.2f}"
     assert said in text
-    assert f"({memory:.2f} on those learned)" in text
+    assert f"({memory:.2f} on the learned points)" in text
     assert "Mean squared error by number of functions functions learned" in text
     assert "mean squared error on functions 1 to 10 11 to 50" in text
     assert "held-out mean squared error on all functions" in text
     out = io.StringIO()
-    terminal.show(run_dir, Console(file=out, width=200))
+    terminal.show(StoredRun(run_dir), Console(file=out, width=200))
     assert "functions learned" in out.getvalue()
     for words in (text.replace("accuracy_matrix.npy", ""), out.getvalue()):
         assert not re.search(r"\b(accurac\w+|class|classes|images?|chance)\b", words, re.IGNORECASE)

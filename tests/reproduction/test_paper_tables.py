@@ -19,7 +19,7 @@ from metacl_run.reproduction import pages
 from metacl_run.reproduction.links import linked_cells, linked_overview
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, parse
 from metacl_run.reproduction.results import Ours, Result, RunOfTable, results, verdict
-from metacl_run.storage.archive import CONFIG, SCHEMA, SUMMARY
+from metacl_run.storage.run_files import CONFIG, SCHEMA, SUMMARY
 from tests.support.settings import TINY
 
 CELL: dict[str, Any] = {"column": "RA", "metric": "accuracy", "published": 77.4, "spread": 0.7, "confidence": "memory"}
@@ -125,7 +125,7 @@ def test_a_verdict_on_a_recollected_number_looks_different(tmp_path: Path) -> No
 
 def store(directory: Path, **summary: Any) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    content = {"schema": SCHEMA, "status": "completed", "score": "accuracy", "metrics": {}, **summary}
+    content = {"schema": SCHEMA, "status": "completed", "score": "accuracy", "config": {}, "metrics": {}, **summary}
     (directory / SUMMARY).write_text(json.dumps(content))
 
 

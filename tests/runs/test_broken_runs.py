@@ -22,6 +22,7 @@ from metacl_run.kernels import build
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.store import _digest
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import assert_same_run, stop_after
 from tests.support.settings import SMALL_STREAM
 
@@ -142,8 +143,8 @@ class Late:
     def record(self, _: Any) -> None:
         self.heard.append("record")
 
-    def finished(self, found: dict[str, Any]) -> None:
-        self.heard.append(found["status"])
+    def finished(self, run: StoredRun) -> None:
+        self.heard.append(run.status)
 
 
 class Refusing:

@@ -13,7 +13,8 @@ import filelock
 import pytest
 
 from metacl_run.core.errors import RunIsLockedError, StorageError
-from metacl_run.storage.lock import LOCK, is_locked, lock
+from metacl_run.storage.lock import is_locked, lock
+from metacl_run.storage.run_files import LOCK
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from metacl_run.storage.listener import Listener, RunInfo
+from metacl_run.storage.stored_run import StoredRun
 
 UNITS = 4
 
@@ -63,6 +64,7 @@ def summary_of(info: RunInfo) -> dict[str, Any]:
     accuracy = {"mean": 0.75, "std": 0.07, "ci95": [0.1, 1.4], "values": [0.7, 0.8]}
     identity = {name: getattr(info, name) for name in ("run_id", "algo", "model", "data", "protocol", "seeds")}
     return {
+        "schema": 1,
         "status": "completed",
         **identity,
         "metrics": {"accuracy": accuracy},
@@ -73,14 +75,14 @@ def summary_of(info: RunInfo) -> dict[str, Any]:
     }
 
 
-def stored(info: RunInfo) -> dict[str, Any]:
-    """The files the results on the terminal are read from."""
-    summary = summary_of(info)
+def stored(info: RunInfo, **changes: Any) -> StoredRun:
+    """The run that has ended, with `changes` in its summary."""
+    summary = {**summary_of(info), **changes}
     (info.directory / "summary.json").write_text(json.dumps(summary))
     (info.directory / "config.yaml").write_text("data: {ways: 5}\n")
     rows = [[[0.2, 0.2], first, last] for first, last in zip([[0.8, 0.2], [0.9, 0.2]], LAST, strict=True)]
     np.save(info.directory / "accuracy_matrix.npy", np.array(rows))
-    return summary
+    return StoredRun(info.directory)
 
 
 def play(listener: Listener, info: RunInfo) -> None:

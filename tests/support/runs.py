@@ -19,7 +19,7 @@ from metacl_run.experiment import run
 from metacl_run.protocols import loop
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.runtime.ranks import ALONE
-from metacl_run.storage.silent_store import SilentStore
+from metacl_run.storage.run_writer import SilentWriter
 from tests.support.commands import run_command
 from tests.support.settings import TINY
 
@@ -59,7 +59,7 @@ def context_of(built: Experiment) -> RunContext[Any, Any, Any]:
     parts = {name: getattr(built, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
     stream = built.protocol.load(built.data, built.seeds).to(built.gpu.torch_device)
     calls = {"stop_requested": lambda: False, "started": lambda *_: None}
-    return RunContext(**parts, stream=stream, store=SilentStore(), ranks=ALONE, **calls)
+    return RunContext(**parts, stream=stream, store=SilentWriter(), ranks=ALONE, **calls)
 
 
 def stop_after(built: Experiment, units: int) -> None:

@@ -12,8 +12,7 @@ import pytest
 from metacl_run.cli import command
 from metacl_run.core.errors import ConfigError, StorageError
 from metacl_run.reporting.report_stamp import stamp
-from metacl_run.storage.archive import CONFIG, SCHEMA, SUMMARY
-from metacl_run.storage.lock import LOCK
+from metacl_run.storage.run_files import CONFIG, LOCK, SCHEMA, SUMMARY
 from metacl_run.sweeps import gpus, sweep
 from metacl_run.sweeps.job import (
     BUSY,
@@ -38,7 +37,7 @@ def leave(directory: Path, status: str, error: str | None = None) -> None:
     """What a run that has ended leaves behind, as far as a sweep looks at it."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / SUMMARY).write_text(json.dumps({"schema": SCHEMA, "status": status, "error": error}))
-    drawn = stamp(directory / SUMMARY, [])
+    drawn = stamp(directory)
     (directory / "report.html").write_text(f'<meta name="metacl-run-drawn" content="{drawn}">')
 
 

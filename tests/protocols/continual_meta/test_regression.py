@@ -28,8 +28,8 @@ from metacl_run.core.types import Episode
 from metacl_run.experiment import run
 from metacl_run.models.base import Network, initial_params
 from metacl_run.reporting import terminal
-from metacl_run.reporting.captions import panels
-from metacl_run.storage.read_run import load
+from metacl_run.reporting.figures import figures_of
+from metacl_run.storage.stored_run import StoredRun
 from tests.support.commands import Command, run_command
 from tests.support.runs import assert_same_run, only_run, parameters, records, stop_after
 
@@ -182,17 +182,19 @@ def test_mean_squared_error_is_said_wherever_accuracy_is_elsewhere(sine: Callabl
     assert {key for line in lines if line["kind"] == "eval" for key in line} == {"kind", "unit", "task", "row", "mse", "ci95"}
     assert {key for line in lines if line["kind"] == "train" for key in line["metrics"]} == {"loss", "mse"}
     assert matrix[:, 0, 2].min() > 1  # nothing is clipped to [0, 1]
-    assert {path.stem for path in (directory / "figures").glob("*.svg")} == {panel.name for panel in panels(load(directory))}
+    assert {path.stem for path in (directory / "figures").glob("*.svg")} == {
+        figure.name for figure in figures_of(StoredRun(directory))
+    }
 
     def about(text: str) -> str:
         """Without the names of files, which are the same for every score."""
         return re.sub(r"accuracy_matrix(\.npy)?|accuracy_by_task|mean_accuracy", "", text.lower())
 
     out = io.StringIO()
-    terminal.show(directory, Console(file=out, width=120))
+    terminal.show(StoredRun(directory), Console(file=out, width=120))
     page = (directory / "report.html").read_text()
     shown = html.unescape(re.sub(r"<style.*?</style>|<svg.*?</svg>", " ", page, flags=re.DOTALL))
-    titles = " ".join(" ".join(panel) for panel in panels(load(directory)))
+    titles = " ".join(" ".join(figure.text) for figure in figures_of(StoredRun(directory)))
     for text in (shown, out.getvalue(), titles.replace("mean_accuracy", "")):
         assert "mean squared error" in text.lower()
         assert "accuracy" not in about(text)
@@ -217,5 +219,5 @@ def test_an_inner_rate_that_diverges_still_leaves_a_report(sine: Callable[..., E
     assert run(built) == 3
     assert "not finite" in json.loads((built.directory / "summary.json").read_text())["error"]
     page = (built.directory / "report.html").read_text()
-    assert "No metric was reached." in page
+    assert "The run has no metrics." in page
     assert "nan" not in re.sub(r"<style.*?</style>|<svg.*?</svg>", "", page, flags=re.DOTALL)

@@ -1,0 +1,146 @@
+"""The numbers of a section: the metrics of every configuration over its seeds, and paired differences over common seeds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metacl_run.comparison.sections import Section
+from metacl_run.core.errors import UserError, nearest
+from metacl_run.scoring.intervals import FEWEST, Bounds, interval95
+from metacl_run.scoring.metric_table import higher_is_better, needs_equal_probes, possible_values
+from metacl_run.scoring.scores import SCORES
+from metacl_run.scoring.statistics import LEVEL, fewest_for, holm, interquartile_mean, sign_flip_p
+
+DEFAULT_METRICS = ("{score}", "learning_{score}", "forgetting", "bwt")
+"""With the name of the score to be filled in."""
+ALL_PAIRS_UP_TO = 12
+"""Most configurations of which every pair is compared; of more, the best with every other."""
+
+
+class SeedStatistics(NamedTuple):
+    """A metric of a configuration over its seeds; NaN where a seed has no value, and for an interval of too few seeds."""
+
+    num: int
+    mean: float
+    low: float
+    high: float
+    iqm: float
+
+
+class PairedDifference(NamedTuple):
+    """One configuration minus another, over the seeds that both have, at least as many as an interval needs."""
+
+    metric: str
+    first: str
+    second: str
+    num: int
+    mean: float
+    low: float
+    high: float
+    p: float
+    corrected: float
+    """NaN, like `p`, where there are too few seeds for any difference to be significant."""
+
+
+class SectionScores(NamedTuple):
+    """A section with its numbers; its rows are in the order of the first metric, the best first."""
+
+    section: Section
+    labels: list[str]
+    metrics: list[str]
+    statistics: dict[str, dict[str, SeedStatistics]]
+    """By metric and label."""
+    values: dict[str, dict[str, np.ndarray]]
+    """By metric and label, in the order of the configuration's seeds; NaN where one did not reach it."""
+    pairs: list[PairedDifference]
+    omitted: dict[str, str]
+    """By metric, the reason why it is not compared."""
+
+
+def score_section(section: Section, metrics: Sequence[str]) -> SectionScores:
+    """Computes the numbers of a section.
+
+    Args:
+        section: the configurations.
+        metrics: names, empty for `DEFAULT_METRICS`. Metrics that no run has, or that rows do not have in common, are left out.
+    """
+    names = metrics or [name.format(score=section.score) for name in DEFAULT_METRICS]
+    known = [name for name in dict.fromkeys(names) if name in section.metrics]
+    omitted = {name: reason for name in known if (reason := _incomparable(name, section)) is not None}
+    metrics = [name for name in known if name not in omitted]
+    score = SCORES[section.score]
+    values = {name: {label: row.values(name) for label, row in section.configurations.items()} for name in metrics}
+    statistics = {
+        name: {label: _statistics(seeds, possible_values(name, score)) for label, seeds in by_label.items()}
+        for name, by_label in values.items()
+    }
+    labels = list(section.configurations)
+    if metrics:
+        higher = higher_is_better(metrics[0], score)
+        labels.sort(key=lambda label: _rank(statistics[metrics[0]][label].mean, higher))
+    pairs = [pair for name in metrics for pair in _pairs(section, labels, name, values[name])]
+    return SectionScores(section, labels, metrics, statistics, values, pairs, omitted)
+
+
+def check_metrics(sections: Iterable[Section], metrics: Sequence[str]) -> None:
+    """Refuses the name of a metric that no run has.
+
+    Raises:
+        UserError: the name, the nearest one, and those there are.
+    """
+    known = list(dict.fromkeys(name for section in sections for name in section.metrics))
+    unknown = [f"--metric {name}: no run has it.{nearest(name, known)}" for name in metrics if name not in known]
+    if unknown:
+        raise UserError("\n".join([*unknown, f"The runs have: {', '.join(known) or 'no metrics'}"]))
+
+
+def _incomparable(metric: str, section: Section) -> str | None:
+    """The reason why a metric cannot be compared between the rows of a section; None where it can."""
+    settings = [row.settings for row in section.configurations.values()]
+    if metric == "fwt" and section.kind == "online" and any(row.get("data.scenario") == "class" for row in settings):
+        return "every task has outputs of its own, which are untrained before it (class-incremental)"
+    if metric == "forgetting" and len({row.get("protocol.eval_future", "all") == "all" for row in settings}) > 1:
+        return "includes scores from before a task was learned only where they were evaluated (protocol.eval_future differs)"
+    if needs_equal_probes(metric) and len({_probing(row) for row in settings}) > 1:
+        return (
+            "depends on when and on which samples runs are probed, which differs (protocol.eval_every, "
+            "protocol.probe_samples, algo.batch_size). --by with these settings makes separate tables"
+        )
+    return None
+
+
+def _probing(settings: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Training samples, or meta-updates, between two probes, and the number of samples of a probe."""
+    return settings.get("protocol.eval_every", 0) * settings.get("algo.batch_size", 1), settings.get("protocol.probe_samples")
+
+
+def _rank(mean: float, higher: bool) -> float:
+    return math.inf if math.isnan(mean) else -mean if higher else mean
+
+
+def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
+    low, high = interval95(values, possible).tolist()
+    return SeedStatistics(len(values), float(values.mean()), low, high, float(interquartile_mean(values)))
+
+
+def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
+    every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
+    seeds = {label: {seed: place for place, seed in enumerate(section.configurations[label].seeds)} for label in labels}
+    least, largest = possible_values(metric, SCORES[section.score])
+    pairs = []
+    for first, second in every:
+        common = [seed for seed in seeds[first] if seed in seeds[second]]
+        if len(common) < FEWEST:
+            continue
+        one, other = (values[label][[seeds[label][seed] for seed in common]] for label in (first, second))
+        low, high = interval95(one - other, (least - largest, largest - least)).tolist()
+        p = float(sign_flip_p(one - other)) if len(common) >= fewest_for(LEVEL) else math.nan
+        mean = float((one - other).mean())
+        pairs.append(PairedDifference(metric, first, second, len(common), mean, low, high, p, math.nan))
+    corrected = holm(np.array([pair.p for pair in pairs])).tolist()
+    return [pair._replace(corrected=p) for pair, p in zip(pairs, corrected, strict=True)]

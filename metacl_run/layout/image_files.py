@@ -1,0 +1,31 @@
+"""Writes figures as files; the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from metacl_run.core.files import write_atomically
+
+# matplotlib would add its version, its address and the time of day.
+METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+}
+"""By suffix of the files that `save` writes."""
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes <stem>.png and <stem>.svg; to be called under `matplotlib.rc_context(RC)`."""
+    paths = []
+    for suffix, metadata in METADATA.items():
+        content = io.BytesIO()
+        with warnings.catch_warnings():  # a name may be in a script that no font has: it is drawn as boxes
+            warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
+            figure.savefig(content, format=suffix, metadata=metadata)
+        paths.append(stem.with_name(f"{stem.name}.{suffix}"))
+        write_atomically(paths[-1], content.getvalue())
+    return paths

@@ -1,0 +1,36 @@
+"""How numbers and their spread over seeds are written, on the terminal and on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.scores import Score
+
+
+def number(value: float | None) -> str:
+    """Three decimals; a dash for what is not defined."""
+    return "-" if value is None or value != value else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
+
+
+def interval(bounds: Sequence[float | None]) -> str:
+    """ "0.701 to 0.745"; words, since bounds may be negative."""
+    low, high = map(number, bounds)
+    return "-" if "-" in (low, high) else f"{low} to {high}"
+
+
+def score_text(value: float, score: Score, signed: bool = False) -> str:
+    """A score, or with `signed` a difference of two, for a sentence: an accuracy to two decimals, an error to three digits."""
+    return format(value, ("+" if signed else "") + (".2f" if score.higher_is_better else ".3g"))
+
+
+def spread_heading(seeds: int) -> str:
+    """The heading over `spread_text`; empty with one seed."""
+    return "" if seeds < 2 else "both seeds" if seeds < FEWEST else "95% interval"
+
+
+def spread_text(metric: Mapping[str, Any]) -> str:
+    """The spread over the seeds of a metric of summary.json: its interval; with two seeds, both values."""
+    values = metric["values"]
+    return ", ".join(map(number, values)) if len(values) == 2 else interval(metric["ci95"])

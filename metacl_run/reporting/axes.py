@@ -1,0 +1,110 @@
+"""The axes that figures of a run share: work done, with the tasks that are learned along it, and the score."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from metacl_run.layout.seed_lines import extent
+from metacl_run.layout.style import (
+    GREY,
+    SHADE,
+    VERMILLION,
+    accuracy_axis,
+    error_axis,
+    ink_on,
+    integer_ticks,
+    task_colours,
+    task_image,
+)
+from metacl_run.storage.stored_run import StoredRun
+
+MOST_PATCHES = 25
+"""Most tasks of which every one is drawn and numbered; with more, the strip is one image with some of the numbers."""
+MOST_NUMBERS = 15
+
+
+def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
+    """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task."""
+    total = run.num_phases * run.units_per_task
+    unfinished = units_axis(axes, run, bins)
+    end = axes.get_xlim()[1]
+    if run.num_phases <= MOST_PATCHES:
+        for task in range(1, run.num_phases, 2):
+            if task * run.units_per_task < end:
+                stop = min((task + 1) * run.units_per_task, end)
+                axes.axvspan(task * run.units_per_task, stop, color=SHADE, lw=0, zorder=0)
+    if strip:
+        _task_strip(axes, run)
+    if unfinished:
+        axes.axvline(end, color=VERMILLION, lw=1.2, ls=":")
+        text = f"{run.status} at {end:.0f} of {total} {run.unit_name}s"
+        ended = axes.text(1.0, 1.085 if strip else 1.02, text, transform=axes.transAxes)
+        ended.set(ha="right", va="bottom", fontsize=8, color=VERMILLION)
+
+
+def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
+    """Sets the same axis and draws nothing on it. Returns whether the run is unfinished."""
+    total = run.num_phases * run.units_per_task
+    reached = int(max([0, *run.evaluations.units[-1:], *run.training.units[-1:]]))
+    unfinished = 0 < reached < total and run.status != "completed"
+    axes.set_xlim(0, reached if unfinished else max(total, reached))
+    axes.set_xlabel(f"{run.unit_name}s")
+    integer_ticks(axes.xaxis, bins)
+    return unfinished
+
+
+def _task_strip(axes: Axes, run: StoredRun) -> None:
+    """Draws a numbered bar over the axes in the colours of the tasks being learned."""
+    frame, width, end = axes.get_xaxis_transform(), run.units_per_task, axes.get_xlim()[1]
+    colours = task_colours(run.num_tasks)
+    many = run.num_tasks > MOST_PATCHES
+    if many:
+        inset = axes.inset_axes((0, 1.015, 1, 0.05))
+        inset.imshow(task_image(run.num_tasks), aspect="auto", extent=(0, run.num_tasks * width, 0, 1))
+        inset.set_xlim(0, end)
+        inset.axis("off")
+    for task, colour in enumerate(colours):
+        begin, stop = task * width, min((task + 1) * width, end)
+        if begin >= stop:
+            break
+        if not many:
+            axes.add_patch(Rectangle((begin, 1.015), stop - begin, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
+        if not many or (task + 1) % round_step(run.num_tasks, MOST_NUMBERS) == 0:
+            number = (inset if many else axes).text((begin + stop) / 2, 0.5 if many else 1.04, str(task + 1))
+            number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
+            if not many:
+                number.set_transform(frame)
+            elif task + 1 == run.num_tasks:  # within the strip
+                number.set(ha="right", x=stop)
+    label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
+    label.set(ha="right", va="center", fontsize=6.5, color=GREY)
+
+
+def score_axis(axes: Axes, run: StoredRun, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:
+    """Sets a y axis, as suits the score, that holds the mean of [R, ...] over seeds and its spread; labels it."""
+    if run.score.higher_is_better:
+        accuracy_axis(axes, extent(values, run.possible), chance, named_chance)
+    else:
+        error_axis(axes, values.mean(axis=0), extent(values, run.possible))
+    axes.set_ylabel(run.score.score_words)
+
+
+def values_axis(axes: Axes, run: StoredRun, values: np.ndarray) -> None:
+    """Sets a y axis, as suits the score, that holds all of `values`; labels it."""
+    if run.score.higher_is_better:
+        accuracy_axis(axes, values, None)
+    else:
+        error_axis(axes, values, values)
+    axes.set_ylabel(run.score.score_words)
+
+
+def round_step(count: int, most: int) -> int:
+    """Returns the least step out of 1, 2, 5, 10, 20, 50 ... that divides `count` into at most `most` parts."""
+    power = 1
+    while True:
+        for step in (power, 2 * power, 5 * power):
+            if count <= step * most:
+                return step
+        power *= 10

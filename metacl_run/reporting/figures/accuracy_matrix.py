@@ -1,0 +1,117 @@
+"""The accuracy matrix, mean over seeds, as a heat map."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from metacl_run.layout.heat_map import cell_numbers, heat_map
+from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
+from metacl_run.reporting.axes import round_step
+from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
+from metacl_run.storage.sequence_records import MetaTestScores
+from metacl_run.storage.stored_run import StoredRun
+
+MOST_CELLS = 25
+"""Most tasks of which every cell has its number."""
+MOST_NAMED_ROWS = 12
+MOST_SHARP = 100
+"""Most rows with sharp edges; of more, neighbours are averaged."""
+WIDEST_NAME = 44
+"""Characters of a task's name beside a row."""
+
+
+def data(run: StoredRun) -> list[int] | None:
+    """The rows without gaps."""
+    evaluated = run.sequences is None or meta_test_of(run) is not None
+    return run.whole_rows or None if evaluated and run.num_tasks > 1 else None
+
+
+def text(run: StoredRun, rows: list[int]) -> FigureText:
+    score, test = run.score.score_words.capitalize(), meta_test_of(run)
+    if test is not None:
+        return FigureText(
+            f"{score} on every segment of the sequence after each segment",
+            f"{mark_sentence(test)}Framed: right after the segment itself was learned. Mean over orders. {mean_words(run)}"
+            f"{_rate_of_rows(test)}",
+            f"{mark_sentence(test)}Read down a column to see one segment of {run.score.concepts} over time: below its frame, "
+            "what learning later segments did to it; above its frame it had not been learned yet.",
+        )
+    few = run.num_tasks <= MOST_CELLS
+    frame, above = ("Framed: right after the task itself was learned.", "frame") if few else ("Line: learned so far.", "line")
+    left_out = len(rows) < run.rows_reached
+    which = f" Rows: after {len(rows) - 1} of {run.rows_reached - 1} tasks." if left_out else ""
+    beforehand = f"above its {above}, what earlier tasks gave it beforehand; " if run.future_is_evaluated else ""
+    return FigureText(
+        f"{score} on every task after each stage of learning",
+        f"{frame}{which} {mean_words(run)}",
+        f"Read down a column to see one task over time: {beforehand}below its {above}, what other tasks did to it.",
+    )
+
+
+def _rate_of_rows(test: MetaTestScores) -> str:
+    """The learning rate of the rows, where it was chosen."""
+    if test.chosen is None or len(test.rates) < 2:
+        return ""
+    if test.rate_of_matrix is None:
+        return " Every row is at the rate chosen for it."
+    return f" All rows are at the rate chosen for all {test.longest}."
+
+
+def draw(run: StoredRun, rows: list[int], text: FigureText) -> Figure:
+    """With numbers where there is room; rows not reached stay empty."""
+    unreached = list(range(run.rows_reached, run.num_tasks + 1)) if len(rows) == run.rows_reached else []
+    numbers = [*rows, *unreached]
+    mean = run.matrix[:, numbers].mean(axis=0)
+    num_rows, num_tasks = mean.shape
+    few = num_tasks <= MOST_CELLS
+    step = round_step(num_tasks, MOST_NAMED_ROWS)
+    named = range(num_rows)
+    if not few and num_rows > MOST_NAMED_ROWS:
+        named = range(0, num_rows, step if num_rows == num_tasks + 1 else -(-num_rows // MOST_NAMED_ROWS))
+    labels = [row_label(run, numbers[place]) for place in named]
+    left = label_width(labels)
+    cell = float(np.clip(5.2 / num_tasks, 0.31, 0.8))
+    size = (cell * num_tasks, min(cell, 0.42) * num_rows) if few else (5.6, float(np.clip(0.3 * num_rows, 1.2, 5.0)))
+    right, below = max(1.0, 6.6 - left - size[0]), 0.16 * column_label(run, 0).count("\n")
+    figure, axes = sheet(run, text, size, right=right, left=left, below=below)
+    colours = "viridis" if run.score.higher_is_better else "viridis_r"
+    image = heat_map(figure, axes, mean, _limits(run, mean), colours, "auto" if num_rows > MOST_SHARP else "nearest")
+    axes.set_facecolor(SHADE)
+    if few:
+        cell_numbers(axes, image, mean, lambda value: f"{value:.2f}".removeprefix("0"), float(np.clip(cell * 20, 6.5, 9.0)))
+        for place, row in enumerate(rows):
+            if row:
+                frame = Rectangle((row - 1.5, place - 0.5), 1, 1, fill=False, ec=VERMILLION, lw=1.6, zorder=3, clip_on=False)
+                axes.add_patch(frame)
+    else:
+        edges = np.repeat([row - 0.5 for row in rows], 2)
+        axes.plot(edges, np.repeat(np.arange(len(rows) + 1) - 0.5, 2)[1:-1], color=VERMILLION, lw=1.2, zorder=3)
+        axes.set_xlim(-0.5, num_tasks - 0.5)
+    if unreached:
+        middle = (len(rows) + num_rows - 1) / 2
+        axes.text((num_tasks - 1) / 2, middle, "not reached", ha="center", va="center", fontsize=9, color=GREY)
+    ticks = list(range(num_tasks)) if few else [0, *range(step - 1, num_tasks, step)]
+    axes.set_xticks(ticks, [column_label(run, task) for task in ticks])
+    axes.set_yticks(list(named), labels)
+    axes.set_xlabel(f"{run.score.score_words} on {columns_name(run)}")
+    return figure
+
+
+def row_label(run: StoredRun, row: int) -> str:
+    """The label of a row of the accuracy matrix."""
+    return f"after {task_label(run, row - 1, WIDEST_NAME)}" if row else "before learning"
+
+
+def _limits(run: StoredRun, mean: np.ndarray) -> tuple[float, float]:
+    """From the worst score to the best, in tenths of an accuracy, so that unequal scores look unequal."""
+    low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
+    if not run.score.higher_is_better:
+        return 0.0, high or 1.0
+    low, high = float(np.floor(low * 10)) / 10, float(np.ceil(high * 10)) / 10
+    return low, high if high > low else low + 0.1
+
+
+FIGURE = RunFigure(name="accuracy_matrix", data=data, text=text, draw=draw)

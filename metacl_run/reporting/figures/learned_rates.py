@@ -1,0 +1,61 @@
+"""The learned rates of every layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from metacl_run.layout.seed_lines import seeds_line
+from metacl_run.layout.style import BLUE, GREY, PALE, parts
+from metacl_run.reporting.axes import MOST_PATCHES, work_axis
+from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.phrases import mean_words
+from metacl_run.storage.insight_records import Insight
+from metacl_run.storage.stored_run import StoredRun
+
+MOST_LAYERS = 12
+COLUMNS = 3
+
+
+def data(run: StoredRun) -> Insight | None:
+    return run.insight if run.insight.rates else None
+
+
+def text(run: StoredRun, insight: Insight) -> FigureText:
+    return FigureText(
+        "The learned rates of every layer",
+        f"Line: median over the layer's weights. Band: 10% to 90% of them. {mean_words(run)}",
+        "A layer with falling rates changes less and less, one with rising rates changes faster; a wide band means that some "
+        "weights are protected and others free. In La-MAML a weight with a rate below 0 does not change."
+        + (" Shaded: every second task." if 1 < run.num_phases <= MOST_PATCHES else ""),
+    )
+
+
+def draw(run: StoredRun, insight: Insight, text: FigureText) -> Figure:
+    """A small plot for each layer, all on one scale; of more than twelve layers, twelve spread evenly."""
+    names = list(insight.rates)
+    names = [names[i] for i in np.linspace(0, len(names) - 1, min(len(names), MOST_LAYERS)).round().astype(int)]
+    rows, columns = math.ceil(len(names) / COLUMNS), min(len(names), COLUMNS)
+    figure, whole = sheet(run, text, (6.9, 1.75 * rows - 0.35), right=0.35)
+    rates = {name: insight.rates[name].mean(axis=0) for name in names}  # [3, N]
+    finite = np.concatenate([values[np.isfinite(values)] for values in rates.values()])
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    margin = 0.06 * (high - low or 1.0)
+    for place, (axes, name) in enumerate(zip(parts(figure, whole, rows, columns, 0.3, 0.55), names, strict=False)):
+        work_axis(axes, run, strip=False, bins=4)
+        bottom, median, top = rates[name]
+        axes.fill_between(insight.rate_units, bottom, top, color=BLUE, alpha=0.18, lw=0)
+        seeds_line(axes, insight.rate_units, median[None], BLUE)
+        axes.axhline(0, color=GREY, lw=0.8, zorder=1.5)
+        axes.set_ylim(min(0.0, low) - margin, max(0.0, high) + margin)
+        axes.set_title(name, fontsize=9, loc="left", pad=4)
+        axes.grid(axis="y", color=PALE, lw=0.6)
+        axes.set_ylabel("learned rate" if place % columns == 0 else "")
+        axes.tick_params(labelleft=place % columns == 0)
+        axes.set_xlabel(f"{run.unit_name}s" if place + columns >= len(names) else "")
+    return figure
+
+
+FIGURE = RunFigure(name="learned_rates", data=data, text=text, draw=draw)

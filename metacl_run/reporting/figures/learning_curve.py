@@ -1,0 +1,41 @@
+"""The score on held-out problems of a single task, beside the score in training."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from metacl_run.layout.seed_lines import SeedLine, labelled_lines, running_means, thinned
+from metacl_run.layout.style import BLUE, GREY
+from metacl_run.reporting.axes import score_axis, work_axis
+from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.phrases import phrases, spread_words
+from metacl_run.storage.stored_run import Evaluations, StoredRun
+
+
+def data(run: StoredRun) -> Evaluations | None:
+    return run.evaluations if run.sequences is None and run.num_tasks == 1 and len(run.evaluations.units) else None
+
+
+def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
+    return FigureText(
+        "Learning curve",
+        f"{run.score.score_words.capitalize()} on held-out problems during training. {spread_words(run)}",
+        f"Where the held-out line stays {phrases(run.score).worse_side} the training line, not all that is learned carries "
+        "over to unseen problems.",
+    )
+
+
+def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
+    figure, axes = sheet(run, text)
+    work_axis(axes, run, strip=False)
+    held_out = evaluations.scores[:, :, 0]
+    lines = [SeedLine("held out", evaluations.units, held_out, BLUE)]
+    if run.score.score_name in run.training.curves:
+        units, values = thinned(run.training.units, run.training.curves[run.score.score_name])
+        lines.append(SeedLine("in training", units, running_means(values), GREY))
+    score_axis(axes, run, held_out, run.chance)
+    labelled_lines(axes, lines, run.possible, run.score)
+    return figure
+
+
+FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, draw=draw)

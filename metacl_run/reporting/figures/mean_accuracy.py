@@ -1,0 +1,58 @@
+"""The mean score over the tasks seen so far and, where tasks to come were evaluated, over all tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from metacl_run.layout.seed_lines import SeedLine, labelled_lines
+from metacl_run.layout.style import BLUE, VERMILLION
+from metacl_run.reporting.axes import score_axis, work_axis
+from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.reporting.phrases import phrases, spread_words
+from metacl_run.storage.stored_run import Evaluations, StoredRun
+
+
+def data(run: StoredRun) -> Evaluations | None:
+    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) else None
+
+
+def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
+    words = phrases(run.score)
+    title = f"{words.mean.capitalize()} over the tasks seen so far"
+    caption = f"Seen so far includes the task being learned. {spread_words(run)}"
+    if not run.future_is_evaluated:
+        return FigureText(
+            title,
+            caption,
+            f"The end point is the {run.score.score_words} reported for the run. Tasks to come were not evaluated: "
+            "protocol.eval_future=all evaluates them too.",
+        )
+    return FigureText(
+        f"{title}, and over all tasks",
+        caption,
+        f"The two lines meet when the last task begins; their end point is the {run.score.score_words} reported for the run. "
+        f"Where the {words.seen_line} line has a {words.dip} at a switch of tasks, the new task is not learned yet and "
+        "interferes with the earlier ones.",
+    )
+
+
+def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
+    figure, axes = sheet(run, text)
+    work_axis(axes, run, strip=True)
+    lines = [SeedLine("tasks seen so far", evaluations.units, mean_of_seen(evaluations), BLUE)]
+    if run.future_is_evaluated:
+        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION))
+    score_axis(axes, run, np.stack([line.values for line in lines], -1), run.chance)
+    axes.set_ylabel("mean accuracy" if run.score.higher_is_better else run.score.score_words)
+    labelled_lines(axes, lines, run.possible, run.score)
+    return figure
+
+
+def mean_of_seen(evaluations: Evaluations) -> np.ndarray:
+    """Returns [R, P] the mean over the tasks seen so far; NaN where not all of them were evaluated."""
+    means = [evaluations.scores[:, p, : number or None].mean(axis=1) for p, number in enumerate(evaluations.tasks_seen)]
+    return np.stack(means, axis=1)
+
+
+FIGURE = RunFigure(name="mean_accuracy", data=data, text=text, draw=draw)

@@ -1,0 +1,85 @@
+"""The recorded training loss and its running mean."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from metacl_run.layout.seed_lines import running_means, seeds_line, smoothing, thinned
+from metacl_run.layout.style import BLUE, PALE
+from metacl_run.reporting.axes import MOST_PATCHES, work_axis
+from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.phrases import spread_words
+from metacl_run.storage.stored_run import StoredRun
+
+
+class Losses(NamedTuple):
+    units: np.ndarray
+    """[N]"""
+    values: np.ndarray
+    """[R, N], means of neighbours if there are too many records."""
+    parts: list[np.ndarray]
+    """[N] masks of the points that are smoothed together."""
+
+
+def data(run: StoredRun) -> Losses | None:
+    recorded = run.training.curves.get("loss")
+    if recorded is None or not np.isfinite(recorded).any():
+        return None
+    units, values = thinned(run.training.units, recorded)
+    return Losses(units, values, _parts(run, units))
+
+
+def text(run: StoredRun, losses: Losses) -> FigureText:
+    every = -(-len(run.training.units) // len(losses.units))
+    smoothed = any(smoothing(int(part.sum())) > 1 for part in losses.parts)
+    points = "every record" if every == 1 else f"means of {every} records"
+    caption = f"Running mean; pale: {points}." if smoothed else f"{points.capitalize()}."
+    title = "Training loss"
+    explanation = (
+        "The loss of the outer objective on the task being trained, at each record. It may jump where a new task begins."
+    )
+    if run.sequences is not None:
+        title = "Loss of meta-training"
+        explanation = (
+            "The loss of the outer objective after learning in sequence: on the examples just learned and on other examples."
+        )
+    return FigureText(title, f"{caption} {spread_words(run)}", explanation)
+
+
+def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
+    """Returns [N] masks of the points that are smoothed together: those of one task, so that the running mean does not smear
+    the jump between two, unless there are too many tasks to distinguish."""
+    if run.num_phases > MOST_PATCHES:
+        return [np.ones(len(units), dtype=bool)]
+    task_of = np.minimum((units - 1) // run.units_per_task, run.num_phases - 1)
+    return [task_of == task for task in np.unique(task_of)]
+
+
+def draw(run: StoredRun, losses: Losses, text: FigureText) -> Figure:
+    """Logarithmic where the loss spans more than a factor of fifty."""
+    figure, axes = sheet(run, text, right=0.4)
+    work_axis(axes, run, strip=run.num_phases > 1)
+    units, values, parts = losses
+    mean = values.mean(axis=0)
+    for part in parts:
+        if smoothing(len(units[part])) > 1:
+            axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
+        seeds_line(axes, units[part], running_means(values[:, part]), BLUE, (0.0, math.inf))
+    finite = mean[np.isfinite(mean)]
+    if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten would need math text, which is off because of names
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif len(finite) and finite.min() >= 0:
+        axes.set_ylim(0, finite.max() * 1.05 or 1.0)
+    axes.grid(axis="y", color=PALE, lw=0.6)
+    axes.set_ylabel("loss")
+    return figure
+
+
+FIGURE = RunFigure(name="training_loss", data=data, text=text, draw=draw)

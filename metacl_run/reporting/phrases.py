@@ -1,0 +1,86 @@
+"""Phrases about a run that captions, tables and sentences share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.scores import Score
+from metacl_run.storage.marks import marks
+from metacl_run.storage.stored_run import StoredRun
+
+
+class ScorePhrases(NamedTuple):
+    """Phrases that depend on which way a score is good."""
+
+    mean: str
+    worsens: str
+    improves: str
+    dip: str
+    """A stretch of a line where the score is worse for a while."""
+    extreme: str
+    """The points of a line where the score is worst."""
+    worse_side: str
+    """The side of a line on which scores are worse."""
+    seen_line: str
+    """The place of the line of the tasks seen so far, beside that of all tasks."""
+    is_lost: str
+
+
+def phrases(score: Score) -> ScorePhrases:
+    name = score.score_words
+    if score.higher_is_better:
+        return ScorePhrases(f"mean {name}", "falls", "rises", "dip", "lowest", "below", "upper", f"{name} is lost")
+    return ScorePhrases(name, "rises", "falls", "peak", "highest", "above", "lower", "the error grows")
+
+
+def spread_words(run: StoredRun) -> str:
+    """Explains the lines and bands."""
+    seeds = len(run.seeds)
+    if seeds == 1:
+        return "One seed, so no interval."
+    if seeds < FEWEST:
+        return f"Mean of {seeds} seeds; thin lines: single seeds."
+    return f"Mean of {seeds} seeds with its 95% interval (Student t)."
+
+
+def mean_words(run: StoredRun) -> str:
+    """Explains numbers without a spread."""
+    return f"Mean of {len(run.seeds)} seeds." if len(run.seeds) > 1 else "One seed."
+
+
+def subtitle(run: StoredRun) -> str:
+    """Identifies the run, for someone who sees the image alone."""
+    summary = run.summary
+    seeds = f"seed {run.seeds[0]}" if len(run.seeds) == 1 else f"{len(run.seeds)} seeds"
+    data = run.config.get("data")
+    episodes = data if run.kind == "continual_meta" and isinstance(data, dict) else {}
+    shape = [f"{episodes[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if episodes.get(key)]
+    problem = f", {' '.join(shape)}" if shape else ""
+    ended = [] if run.status == "completed" else [f"run {run.status}"]
+    return "  ·  ".join([summary["algo"], summary["model"], f"{summary['data']}{problem}", seeds, *ended, *marks(summary)])
+
+
+def task_label(run: StoredRun, task: int, width: int = 24) -> str:
+    """The number and name of a task, "3: Hebrew"; "task 3" where seeds order the tasks differently; for a segment of a
+    sequence, its name alone, "classes 11 to 50"."""
+    names = {" ".join(replicate[task].split()) for replicate in run.summary["task_names"]}
+    name = names.pop() if len(names) == 1 else ""
+    if not name or name == f"task {task + 1}":
+        return f"task {task + 1}"
+    if run.sequences is not None:
+        return name
+    label = f"{task + 1}: {name}"
+    return label if len(label) <= width else label[: width - 1] + "…"
+
+
+def column_label(run: StoredRun, task: int) -> str:
+    """The label of a column of the accuracy matrix: the number of a task; the range of a segment, on two lines."""
+    if run.sequences is None:
+        return str(task + 1)
+    return task_label(run, task).removeprefix(f"{run.score.concepts} ").replace(" to ", "\nto ")
+
+
+def columns_name(run: StoredRun) -> str:
+    """Names the columns of the accuracy matrix."""
+    return "task" if run.sequences is None else run.score.concepts

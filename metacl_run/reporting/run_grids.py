@@ -1,0 +1,160 @@
+"""The tables of a run, for its report and for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from metacl_run.layout.grid import Cell, Grid
+from metacl_run.layout.numbers import interval, number, spread_heading, spread_text
+from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, row_label
+from metacl_run.reporting.figures.base import meta_test_of
+from metacl_run.reporting.phrases import column_label, columns_name, mean_words
+from metacl_run.reporting.sentences import evaluation_error_words
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of
+from metacl_run.storage.marks import marks
+from metacl_run.storage.run_files import MATRIX, TRANSDUCTIVE_MATRIX
+from metacl_run.storage.sequence_records import MetaTestScores, interval_is_over, intervals
+from metacl_run.storage.stored_run import StoredRun
+
+
+def plain_and_transductive(run: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the metrics of each query alone, and those of all queries of an episode together, by the same names."""
+    metrics = run.summary["metrics"]
+    plain = {name: metric for name, metric in metrics.items() if not name.startswith(TRANSDUCTIVE)}
+    return plain, {name.removeprefix(TRANSDUCTIVE): metric for name, metric in metrics.items() if name not in plain}
+
+
+def metrics_grid(run: StoredRun, *, transductive: bool = False, every_seed: bool = True) -> Grid | None:
+    """A row for each metric: its mean, its spread over seeds and, with `every_seed`, the value of every seed.
+
+    Args:
+        run: whose metrics.
+        transductive: of all queries of an episode together; else of each query alone, with the others' means beside them.
+        every_seed: whether every seed has a column.
+    """
+    plain, together = plain_and_transductive(run)
+    metrics, beside = (together, {}) if transductive else (plain, together)
+    if not metrics:
+        return None
+    seeds = len(run.seeds)
+    meanings = metrics_of(run.score, in_sequence=run.sequences is not None)
+    spread = seeds >= FEWEST or (seeds > 1 and not every_seed)
+    headings = [
+        f"metric ({'; '.join(marks(run.summary))})" if marks(run.summary) else "metric",
+        "mean",
+        *(["std"] if spread and every_seed else []),
+        *([spread_heading(seeds)] if spread else []),
+        *([f"seed {seed}" for seed in run.seeds] if every_seed else []),
+        *(["transductive"] if beside else []),
+    ]
+    rows = []
+    for name, metric in metrics.items():
+        texts = [
+            *([number(metric["std"])] if spread and every_seed else []),
+            *([spread_text(metric)] if spread else []),
+            *(map(number, metric["values"]) if every_seed else []),
+            *([number(beside[name]["mean"]) if name in beside else ""] if beside else []),
+        ]
+        meaning = meanings[name].meaning if name in meanings else ""
+        rows.append([Cell(name, detail=meaning), Cell(number(metric["mean"]), tone="main"), *map(Cell, texts)])
+    return Grid(
+        "Transductive metrics" if transductive else "Metrics", headings, rows, _metrics_notes(run, transductive, together)
+    )
+
+
+def _metrics_notes(run: StoredRun, transductive: bool, together: dict[str, Any]) -> list[str]:
+    notes = (
+        [f"The interval is Student's t interval of the mean over {len(run.seeds)} seeds."] if len(run.seeds) >= FEWEST else []
+    )
+    if transductive:
+        return ["With all queries of an episode together: batch norm then sees the other queries.", *notes]
+    if together:
+        notes.insert(0, "Each query alone with the support set.")
+    if run.evaluation_error is not None:
+        notes.append(evaluation_error_words(run.evaluation_error, run.score))
+    return notes
+
+
+def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
+    """A row for each number of concepts learned at meta-test: the mean of every score over orders and seeds, its spread with
+    `with_intervals`, and the learning rate."""
+    test, score = meta_test_of(run), run.score
+    if test is None:
+        return None
+    scores = {"held out": test.held_out, "memory": test.memory}
+    if test.joint is not None:
+        scores["joint training"] = test.joint
+    seeds = len(run.seeds)
+    over = "both seeds" if seeds == 2 else f"95% over {interval_is_over(seeds)}"
+    headings = [f"{score.concepts} learned"]
+    for name in scores:
+        headings += [name, over] if with_intervals else [name]
+    if test.chosen is not None:
+        headings.append(test.tuned_mark or "learning rate")
+    spreads = {name: _spreads(values, run) for name, values in scores.items()}
+    rows = []
+    for place, length in enumerate(test.lengths):
+        row = [Cell(str(length))]
+        for name, values in scores.items():
+            row.append(Cell(number(float(values[:, place].mean())), tone="main"))
+            row += [Cell(spreads[name][place])] if with_intervals else []
+        rows.append([*row, Cell(_rate(test, place))] if test.chosen is not None else row)
+    over_seeds = {
+        1: ". The interval is Student's t interval over the orders of this one network; another seed may differ by more",
+        2: " and both seeds",
+    }.get(
+        seeds,
+        " and seeds. The interval is Student's t interval over seeds: orders of one seed share what it has meta-learned, and "
+        "are averaged first",
+    )
+    title = f"{score.score_words.capitalize()} by number of {score.concepts}"
+    return Grid(title, headings, rows, [f"Mean over orders{over_seeds}."])
+
+
+def _spreads(values: np.ndarray, run: StoredRun) -> list[str]:
+    """The spread of [R, S, O] for every length: both seeds of two, else the interval."""
+    if len(values) == 2:
+        return [", ".join(map(number, seeds)) for seeds in values.mean(axis=2).T.tolist()]
+    return [interval(bounds) for bounds in intervals(values, run.possible).tolist()]
+
+
+def _rate(test: MetaTestScores, place: int) -> str:
+    """The learning rate used; the lowest and the highest where seeds chose differently."""
+    assert test.chosen is not None
+    low, high = test.chosen[:, place].min(), test.chosen[:, place].max()
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+
+
+def matrix_grid(run: StoredRun) -> Grid | None:
+    """The accuracy matrix, mean over seeds, in the rows without gaps; None where it is too large to be read."""
+    if not 1 < run.num_tasks <= MOST_CELLS or not run.whole_rows:
+        return None
+    score = run.score.score_words
+    mean = run.matrix.mean(axis=0)
+    headings = [f"{score} on {columns_name(run)}", *(column_label(run, task) for task in range(run.num_tasks))]
+    rows = [[Cell(row_label(run, row)), *(Cell(number(value)) for value in mean[row].tolist())] for row in run.whole_rows]
+    note = f"{mean_words(run)} The values of every seed are in {MATRIX}"
+    if plain_and_transductive(run)[1]:
+        note += f"; with all queries of an episode together, in {TRANSDUCTIVE_MATRIX}"
+    return Grid(f"{score.capitalize()} matrix", headings, rows, [f"{note}."])
+
+
+def environment_grid(run: StoredRun) -> Grid:
+    """Time, memory and environment, a row for each value."""
+    tree = {name: run.summary[name] for name in ("timing", "peak_memory_mb", "environment")}
+    rows = [[Cell(name), Cell(value, tone="quiet")] for name, value in _leaves(tree)]
+    return Grid("Time, memory, environment", ["name", "value"], rows)
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Returns nested values as ("timing.wall_s", "12.3") pairs."""
+    leaves = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves += _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves.append((f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return leaves

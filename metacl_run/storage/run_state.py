@@ -1,0 +1,40 @@
+"""How far the run of a directory is. Computes nothing and loads no torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+from metacl_run.core.errors import OtherVersionError, StorageError
+from metacl_run.storage.lock import is_locked
+from metacl_run.storage.run_files import CONFIG
+from metacl_run.storage.stored_run import StoredRun
+
+State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
+"""How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command continues it."""
+
+
+def state(directory: Path) -> State:
+    """Returns how far the run of a directory is."""
+    if is_locked(directory):
+        return "running"
+    try:
+        return cast(State, StoredRun(directory).status)
+    except StorageError:
+        return "interrupted" if os.path.exists(directory / CONFIG) else "missing"
+
+
+def earlier_run(directory: Path) -> StoredRun | None:
+    """Returns what an earlier process left; None if it left no summary, or one that cannot be read.
+
+    Raises:
+        OtherVersionError: another version wrote the summary.
+    """
+    run = StoredRun(directory)
+    try:
+        return run if run.status else None
+    except OtherVersionError:
+        raise
+    except StorageError:
+        return None

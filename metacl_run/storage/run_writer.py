@@ -1,0 +1,79 @@
+"""The interface through which a training loop writes its run directory, and the implementation that writes nothing."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class RunWriter(abc.ABC):
+    """Takes the records, matrices and checkpoints of a run; rank 0 has a `RunStore`, every other rank a `SilentWriter`."""
+
+    @property
+    @abc.abstractmethod
+    def position(self) -> int:
+        """Bytes of metrics.jsonl so far."""
+
+    @abc.abstractmethod
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
+        """Writes the accuracy matrix [R, T + 1, T], or the one with all queries of an episode together."""
+
+    @abc.abstractmethod
+    def write_matrix_row(self, row: int, scores: np.ndarray, *, transductive: bool = False) -> None:
+        """Replaces one row of the matrix that `write_matrix` wrote by [R, T]; the file can be read at any moment."""
+
+    @abc.abstractmethod
+    def open_records(self, position: int) -> None:
+        """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
+
+    @abc.abstractmethod
+    def record(self, record: dict[str, Any]) -> None:
+        """Appends one record, then passes it to the listeners."""
+
+    @abc.abstractmethod
+    def check_records(self, last_unit: int) -> None:
+        """Raises a StorageError unless the records end at the unit of work where the checkpoint was taken."""
+
+    @abc.abstractmethod
+    def save_checkpoint(self, content: dict[str, Any]) -> None:
+        """Replaces the checkpoint and keeps the one before. `content`: nested dicts, lists, tensors and builtins."""
+
+    @abc.abstractmethod
+    def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
+        """Returns the newest whole checkpoint, or None, and a warning for every one that is not whole.
+
+        Args:
+            check: raises ValueError, with the reason, for content that does not belong to this run.
+        """
+
+
+class SilentWriter(RunWriter):
+    """Writes nothing. A rank that has it receives the checkpoint from rank 0."""
+
+    @property
+    def position(self) -> int:
+        return 0
+
+    def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
+        pass
+
+    def write_matrix_row(self, row: int, scores: np.ndarray, *, transductive: bool = False) -> None:
+        pass
+
+    def open_records(self, position: int) -> None:
+        pass
+
+    def record(self, record: dict[str, Any]) -> None:
+        pass
+
+    def check_records(self, last_unit: int) -> None:
+        pass
+
+    def save_checkpoint(self, content: dict[str, Any]) -> None:
+        pass
+
+    def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
+        return None, []

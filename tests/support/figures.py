@@ -1,0 +1,25 @@
+"""The figures of a stored run, by name."""
+
+from __future__ import annotations
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from metacl_run.layout.style import RC
+from metacl_run.reporting.figures import figures_of
+from metacl_run.reporting.figures.base import FigureText
+from metacl_run.storage.stored_run import StoredRun
+
+
+def text_of(run: StoredRun, name: str) -> FigureText:
+    return next(figure.text for figure in figures_of(run) if figure.name == name)
+
+
+def drawn(run: StoredRun, name: str) -> Figure:
+    with matplotlib.rc_context(RC):
+        return next(figure for figure in figures_of(run) if figure.name == name).draw()
+
+
+def axes_of(run: StoredRun, name: str) -> list[Axes]:
+    return drawn(run, name).axes
