@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from metacl_run.config.load import Experiment
-from metacl_run.core.errors import RunIsLockedError, UserError, keyed
+from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
 from metacl_run.finished_run import draw, show, warn_of_another_environment
 from metacl_run.listeners.console import Console
 from metacl_run.protocols.base import Evaluations, Outcome, Run
@@ -40,7 +40,7 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
     with ranks.together():
         if ranks.count > 1:
             experiment.protocol.check_ranks(experiment.algo, ranks.count)
-            with keyed("gpu"):
+            with prefix_field_errors("gpu"):
                 experiment.gpu.check_ranks(ranks.local_count)
         with to_terminal():
             return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)

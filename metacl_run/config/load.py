@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from metacl_run import __version__
 from metacl_run.config.conversion import convert
 from metacl_run.core.bounds import Seeds
-from metacl_run.core.errors import ConfigError, described, faults, keyed, nearest, shown
+from metacl_run.core.errors import ConfigError, described, faults, nearest, prefix_field_errors, shown
 
 GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
 WITHOUT_EFFECT = ("logger", "output_dir", "rerun", "progress")
@@ -221,7 +221,7 @@ def fill(cls: type, given: Any, group: str) -> Any:
                 mistakes.append(f"{group}.{name}={shown(given[name])}: {error}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    with faults(f"{group}: {cls.__name__} cannot be made"), keyed(group):
+    with faults(f"{group}: {cls.__name__} cannot be made"), prefix_field_errors(group):
         return cls(**values)
 
 

@@ -47,7 +47,7 @@ class LostRankError(UserError):
 
 
 class SettingError(ValueError):
-    """Raised by a component about its own fields; `keyed` adds the full keys in front.
+    """Raised by a component about its own fields; `prefix_field_errors` adds the full keys in front.
 
     Args:
         field, value, allowed: what is wrong.
@@ -73,7 +73,7 @@ def require_all(*checks: tuple[bool, str, object, str]) -> None:
 
 
 @contextmanager
-def keyed(group: str) -> Iterator[None]:
+def prefix_field_errors(group: str) -> Iterator[None]:
     """Adds the group's name in front of what a component says of its own fields: `ways=60: ...` -> `data.ways=60: ...`."""
     try:
         yield

@@ -48,12 +48,12 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes beside the file, then renames: a reader sees the old content or the new, never half of it."""
-    with storage_errors(path.parent), beside(path) as temporary:
+    with storage_errors(path.parent), atomic_replacement(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def atomic_replacement(path: Path) -> Iterator[Path]:
     """A neighbour of `path` to write to; it takes the place of `path` once it is finished, and goes if it is not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
@@ -66,8 +66,10 @@ def beside(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what processes that were killed had written `beside` a file. For whoever holds the lock of the folder: then no
-    other process is writing there."""
+    """Removes the temporary files of `atomic_replacement` that killed processes left in the folder.
+
+    Only the process that holds the folder's lock may call it: then no other process is writing there.
+    """
     with storage_errors(folder):
         for path in folder.glob(".*.new"):
             path.unlink(missing_ok=True)

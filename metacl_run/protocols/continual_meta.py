@@ -25,7 +25,7 @@ from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.core import randomness
 from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
-from metacl_run.core.errors import ConfigError, keyed
+from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Episode, Params
@@ -81,7 +81,7 @@ class ContinualMeta(Protocol):
 
     def check(self, algo: EpisodeLearner, model: Model, data: FewShotData) -> None:
         shots, queries = training_examples(algo, data)
-        with keyed("data"):
+        with prefix_field_errors("data"):
             earlier = data.count_tasks() - 1
         kept = None
         if algo.replay != 0 and algo.replay_share is not None and algo.meta_batch_size == 1 and earlier > 0:
@@ -102,10 +102,10 @@ class ContinualMeta(Protocol):
                     f"data.ways={data.ways}. Use at least {data.ways * earlier}, null for everything, or 0 for none."
                 )
         most = max(shots + queries, data.shots + data.queries)
-        with keyed("data"):
+        with prefix_field_errors("data"):
             data.check(images_per_class=most, replay_classes=kept, split=self.eval_split)
         self._check_memory(algo, data, shots + queries)
-        with keyed("model"):
+        with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
         algo.check(Network(module, data.ways, objective=data.objective), params)
 

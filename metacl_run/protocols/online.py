@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import State, StreamLearner, loss_on
 from metacl_run.core.bounds import Count, CountFromZero, NonNegative
-from metacl_run.core.errors import ConfigError, keyed, require
+from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Observation, Params, Samples
@@ -73,7 +73,7 @@ class Online(Protocol):
         return data if self.eval_split == "test" else ValidationSamples(inner=data)
 
     def check(self, algo: StreamLearner, model: Model, data: SampleData) -> None:
-        with keyed("data"):
+        with prefix_field_errors("data"):
             data.check_samples()
             tasks, whole, samples = data.count_tasks(), data.count_samples(), self.seen(data).count_samples()
         if samples < 1:
@@ -82,7 +82,7 @@ class Online(Protocol):
                 f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
             )
         others = f", {whole - samples} others being held out for validation" if samples < whole else ""
-        with keyed("algo"):
+        with prefix_field_errors("algo"):
             most = f"must be at most the {samples} training samples of a task{others}"
             require(algo.batch_size <= samples, "batch_size", algo.batch_size, most)
             recall = algo.recall(tasks)
@@ -99,7 +99,7 @@ class Online(Protocol):
                 f"algo: {type(algo).__name__} is shown {algo.samples_at_end} samples of a task again when it ends, but data "
                 f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
             )
-        with keyed("model"):
+        with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs()), params, tasks)

@@ -27,7 +27,7 @@ import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.core.errors import StorageError
-from metacl_run.core.files import beside, remove_unfinished, storage_errors, sync, write_atomically
+from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors, sync, write_atomically
 from metacl_run.storage.archive import CONFIG, MATRIX, METRICS, SUMMARY, TRANSDUCTIVE_MATRIX
 from metacl_run.storage.listener import Listener
 from metacl_run.storage.lock import lock
@@ -77,7 +77,7 @@ class RunStore:
     def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         with (
             storage_errors(self.directory),
-            beside(self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)) as temporary,
+            atomic_replacement(self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)) as temporary,
             open(temporary, "wb") as file,
         ):
             np.save(file, matrix)
@@ -172,7 +172,7 @@ class RunStore:
     def save_checkpoint(self, content: dict[str, Any]) -> None:
         """Replaces the checkpoint, keeping the one before. `content`: nested dicts, lists, tensors and builtins."""
         path = self.directory / CHECKPOINT
-        with storage_errors(self.directory), beside(path) as temporary:
+        with storage_errors(self.directory), atomic_replacement(path) as temporary:
             os.fsync(self._metrics.fileno())
             torch.save({"content": content, "digest": _digest(content)}, temporary)
             sync(temporary)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from metacl_run.config.load import fill
-from metacl_run.core.errors import ConfigError, SettingError, keyed
+from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors
 from metacl_run.data.sources.catalogue import Catalogue, Images
 from metacl_run.data.streams.base import SampleStream
 from metacl_run.data.streams.class_stream import ClassStream
@@ -212,7 +212,7 @@ def test_masked_outputs_cannot_win(limit: int | None) -> None:
     ],
 )
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^data\.{message}"), keyed("data"):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"), prefix_field_errors("data"):
         toy(**changes).check_samples()
 
 
@@ -327,7 +327,7 @@ def test_the_shift_of_a_task_is_seen(make: Callable[..., Any], shift: str) -> No
     ],
 )
 def test_images_that_cannot_be_kept(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^data\.{message}"), keyed("data"):
+    with pytest.raises(ConfigError, match=rf"^data\.{message}"), prefix_field_errors("data"):
         toy_images(**changes).check_samples()
 
 

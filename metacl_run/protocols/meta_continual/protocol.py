@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import State
 from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
-from metacl_run.core.errors import ConfigError, keyed, require, require_all
+from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Params, Trajectory
 from metacl_run.data.streams.base import ConceptData, ConceptPool, Half
@@ -117,7 +117,7 @@ class MetaContinual(Protocol):
         return data if self.eval_split == "test" else ValidationConcepts(inner=data, least=self.schedule[-1])
 
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptData) -> None:
-        with keyed("data"):
+        with prefix_field_errors("data"):
             data.check_concepts(max(algo.classes, self.schedule[-1]))
             whole, data = data.count_concepts("meta_train"), self.seen(data)
             counts = {half: data.count_concepts(half) for half in ("meta_train", "meta_test")}
@@ -142,7 +142,7 @@ class MetaContinual(Protocol):
                 f"ones, of which there are {left}. Use a shorter schedule, or a single one of protocol.rates."
             )
         drawn_from = counts["meta_train"] - counts["meta_train"] // 2 if algo.halves else counts["meta_train"]
-        with keyed("algo"):
+        with prefix_field_errors("algo"):
             most = f"must be at most the {drawn_from} meta-train concepts that trajectories are drawn from"
             require(algo.classes <= drawn_from, "classes", algo.classes, most)
             most = (
@@ -172,7 +172,7 @@ class MetaContinual(Protocol):
     ) -> tuple[Network, Params]:
         """The network of one replicate, with an output for every class that is ever learned together with others."""
         outputs = data.outputs_for(max(data.count_concepts("meta_train"), self.schedule[-1]))
-        with keyed("model"):
+        with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), seed, dtype)
         return Network(module, outputs, compute_dtype, objective=data.objective), params
 

@@ -24,7 +24,7 @@ from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.load import fill
-from metacl_run.core.errors import ConfigError, keyed
+from metacl_run.core.errors import ConfigError, prefix_field_errors
 from tests.algorithms.online.slow_loops import (
     BATCH,
     OUTPUTS,
@@ -239,6 +239,6 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("algorithm", "change", "message"), MISTAKES, ids=[message.split(":")[0] for *_, message in MISTAKES])
 def test_a_setting_that_cannot_be_is_refused(algorithm: StreamLearner, change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught, keyed("algo"):
+    with pytest.raises(ConfigError) as caught, prefix_field_errors("algo"):
         fill(type(algorithm), {**vars(algorithm), **change}, "algo").recall(TASKS)
     assert str(caught.value) == f"algo.{message}"
