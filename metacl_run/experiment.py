@@ -37,43 +37,53 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
     Raises:
         UserError: data missing, nowhere to write, the run is being computed by someone else, too many processes for it.
     """
-    with ranks.together():
-        if ranks.count > 1:
-            experiment.protocol.check_ranks(experiment.algo, ranks.count)
-            with prefix_field_errors("gpu"):
-                experiment.gpu.check_ranks(ranks.local_count)
-        with to_terminal():
-            return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
+    with to_terminal():
+        return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
 
 
 def _lead(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on the one rank that writes and speaks. Data are read first: what is missing leaves no directory behind."""
+    """The run on rank 0, which writes and prints. Data are read first: what is missing leaves no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress, directory)
-    if _is_shown(experiment, summary_of(directory)):
-        ranks.from_first(True)
+    with ranks.together():
+        check_ranks(experiment, ranks)
+        is_shown = _is_shown(experiment)
+        if not is_shown and is_locked(directory):
+            raise RunIsLockedError(directory)
+    if ranks.from_first(is_shown):
         return EXIT[show(directory, console, device)]
-    ranks.from_first(False)
-    if is_locked(directory):
-        raise RunIsLockedError(directory)
-    loggers = experiment.logger.listeners()
-    stream = _load(experiment, ranks)
-    with RunStore(directory) as store:
-        if ranks.from_first(_is_shown(experiment, summary_of(directory))):  # by another process, while this one was reading
+    with contextlib.ExitStack() as stack:
+        with ranks.together():
+            loggers = experiment.logger.listeners()
+            stream = _load(experiment, ranks)
+            store = stack.enter_context(RunStore(directory))
+        if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
             return EXIT[show(directory, console, device, store)]
-        with to_file(directory):
-            return _compute(experiment, ranks, console, loggers, store, stream)
+        stack.enter_context(to_file(directory))
+        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, stream))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on any other: its share of the work. What is to be done, and how the run ended, rank 0 knows."""
+    """The run on any other rank: its share of the work, by the decisions of rank 0."""
+    with ranks.together():
+        check_ranks(experiment, ranks)
     if ranks.from_first(False):
         return EXIT["completed"]
-    stream = _load(experiment, ranks)
+    with ranks.together():
+        stream = _load(experiment, ranks)
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        return EXIT[experiment.protocol.run(_run(experiment, SilentStore(), [], stream, ranks, stopped)).status]
+        experiment.protocol.run(_run(experiment, SilentStore(), [], stream, ranks, stopped))
+        return ranks.from_first(EXIT["failed"])
+
+
+def check_ranks(experiment: Experiment, ranks: Ranks) -> None:
+    """Refuses more processes than can share the run. Raises ConfigError."""
+    if ranks.count > 1:
+        experiment.protocol.check_ranks(experiment.algo, ranks.count)
+        with prefix_field_errors("gpu"):
+            experiment.gpu.check_ranks(ranks.local_count)
 
 
 def _load(experiment: Experiment, ranks: Ranks) -> Any:
@@ -100,7 +110,7 @@ def _compute(
     head = {**_head(experiment), "environment": environment}
     with stop_on_signal(console.heard) as stopped:
         try:
-            with console, ranks.together(), _faults_logged():
+            with console, _faults_logged():
                 outcome = experiment.protocol.run(_run(experiment, store, [console, *loggers], stream, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
@@ -116,8 +126,10 @@ def _compute(
     return EXIT[outcome.status]
 
 
-def _is_shown(experiment: Experiment, known: dict[str, Any] | None) -> bool:
-    return known is not None and has_ended(known) and not experiment.rerun
+def _is_shown(experiment: Experiment) -> bool:
+    """Whether the run has ended before and is to be shown, not computed."""
+    summary = summary_of(experiment.directory)
+    return summary is not None and has_ended(summary) and not experiment.rerun
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:

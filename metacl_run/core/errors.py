@@ -39,13 +39,6 @@ class RunIsLockedError(StorageError):
         )
 
 
-GONE = "another process of this run is gone, or does not answer"
-
-
-class LostRankError(UserError):
-    """Another process of a run that several compute together is gone, or does not answer; see `ranks.py`."""
-
-
 class SettingError(ValueError):
     """Raised by a component about its own fields; `prefix_field_errors` adds the full keys in front.
 
