@@ -108,7 +108,7 @@ def _compute(
     store.write_config(experiment.to_yaml())
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**_head(experiment), "environment": environment}
-    with stop_on_signal(console.heard) as stopped:
+    with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged():
                 outcome = experiment.protocol.run(_run(experiment, store, [console, *loggers], stream, ranks, stopped))

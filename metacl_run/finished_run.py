@@ -58,7 +58,7 @@ def _draw_again(directory: Path, console: Console, store: RunStore | None) -> No
     """Says what it does, and where it cannot."""
     console.say("the report or a figure of this run is missing or out of date: drawing them again")
     try:
-        with contextlib.nullcontext() if store is not None else RunStore(directory), stop_on_signal(console.heard):
+        with contextlib.nullcontext() if store is not None else RunStore(directory), stop_on_signal(console.announce_stop):
             draw(directory)
     except Exception as error:  # the results stand all the same, in a folder that may only be read for instance
         log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, only regular files read, and what a disk may refuse said in one message."""
+"""Atomic file writes, reads of regular files only, and readable errors for full or read-only disks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metacl_run.core.errors import StorageError
 
-GONE = "somebody removed this folder while it was written to. Give the command again to start anew"
+REMOVED = "somebody removed this folder while it was written to. Give the command again to start anew"
 
 REFUSED = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -21,14 +21,14 @@ REFUSED = (
 
 @contextmanager
 def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[None]:
-    """Turns a full disk or a read-only place into one message, with the option that chooses another place."""
+    """Turns the errors of a full disk or a read-only place into one message, with the option that chooses another place."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full. What was written before stands; make room and give the command again to go on"
         elif error.errno == errno.ENOENT and error.filename and directory in Path(error.filename).parents:
-            reason = GONE
+            reason = REMOVED
         elif error.errno in REFUSED:
             reason = f"cannot write there ({error.strerror}). Choose another place with {option}"
         else:
@@ -37,7 +37,7 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
         raise StorageError(f"{directory}: {reason}") from None
     except RuntimeError as error:  # torch.save's own writer, on a full disk or where there is no folder
         if not directory.is_dir():
-            raise StorageError(f"{directory}: {GONE}") from None
+            raise StorageError(f"{directory}: {REMOVED}") from None
         if "PytorchStreamWriter" in str(error) or "iostream" in str(error) or "unexpected pos" in str(error):
             raise StorageError(
                 f"{directory}: writing the checkpoint failed, most likely because the disk is full. What was written before "
@@ -47,17 +47,17 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside the file, then renames: a reader sees the old content or the new, never half of it."""
+    """Replaces the content of a file: a reader sees the old content or the new, never half of it."""
     with storage_errors(path.parent), atomic_replacement(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def atomic_replacement(path: Path) -> Iterator[Path]:
-    """A neighbour of `path` to write to; it takes the place of `path` once it is finished, and goes if it is not."""
+    """Yields a temporary path beside `path`; on success it replaces `path`, on error it is removed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        temporary.unlink(missing_ok=True)  # whatever lies there, a link to another file for instance, is not written through
+        temporary.unlink(missing_ok=True)  # never write through a link that somebody put there
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
@@ -91,38 +91,38 @@ SPECIAL = {
 
 
 def status(path: Path) -> os.stat_result:
-    """What a path leads to.
+    """Returns the status of what a path leads to.
 
     Raises:
-        OSError: with words for `strerror`: there is nothing, a link leads nowhere or in a circle, looking is not allowed.
+        OSError: with a readable `strerror`: there is nothing, a link leads nowhere or in a circle, access is denied.
     """
     try:
         return os.stat(path)
     except FileNotFoundError:
-        lost = "a link to what is not there" if os.path.islink(path) else os.strerror(errno.ENOENT)
-        raise FileNotFoundError(errno.ENOENT, lost, str(path)) from None
+        reason = "a link to what is not there" if os.path.islink(path) else os.strerror(errno.ENOENT)
+        raise FileNotFoundError(errno.ENOENT, reason, str(path)) from None
     except ValueError as error:  # a name with a null byte
         raise OSError(errno.EINVAL, str(error), str(path)) from None
 
 
 def regular_file(path: Path) -> os.stat_result:
-    """The status of a file, to be asked for before it is opened: reading a FIFO or a device may never end.
+    """Returns the status of a file. To be called before the file is opened: reading a FIFO or a device may never end.
 
     Raises:
         OSError: as `status`, or it is no regular file.
     """
-    found = status(path)
-    if not stat.S_ISREG(found.st_mode):
-        what = SPECIAL.get(stat.S_IFMT(found.st_mode), "something else")
-        raise OSError(errno.EINVAL, f"{what}, not a file", str(path))
-    return found
+    file = status(path)
+    if not stat.S_ISREG(file.st_mode):
+        kind = SPECIAL.get(stat.S_IFMT(file.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
+    return file
 
 
 def read_at_most(path: Path, most: int) -> bytes:
-    """A regular file's content.
+    """Returns the content of a regular file.
 
     Raises:
-        OSError: as `regular_file`, or the file holds more than `most` bytes, of which no more are read.
+        OSError: as `regular_file`, or the file holds more than `most` bytes, and no more than these are read.
     """
     if regular_file(path).st_size <= most:
         with open(path, "rb") as file:

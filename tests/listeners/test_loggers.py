@@ -13,7 +13,7 @@ import pytest
 
 from metacl_run.config.load import fill
 from metacl_run.core.errors import ConfigError
-from metacl_run.listeners.fault_tolerant import Forgiving
+from metacl_run.listeners.fault_tolerant import FaultTolerantListener
 from metacl_run.listeners.tensorboard_listener import TensorBoardLogger
 from metacl_run.listeners.wandb_listener import WandbLogger
 from metacl_run.storage.listener import Listener, NoLogger, RunInfo
@@ -38,7 +38,7 @@ class Failing(Listener):
 def test_a_listener_that_fails_is_named_once_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     failing = Failing()
     with caplog.at_level(logging.WARNING, logger="metacl_run"):
-        play(Forgiving(failing, "W&B"), info_of(tmp_path))
+        play(FaultTolerantListener(failing, "W&B"), info_of(tmp_path))
     assert failing.calls == 1
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith("W&B failed and is left out")

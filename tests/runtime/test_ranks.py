@@ -247,7 +247,7 @@ def test_torchrun_runs_and_reports_the_rank_that_failed(tmp_path: Path) -> None:
 
     result = torchrun(NO_FAULT)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("report.html") == 1
+    assert result.stdout.count("completed  maml") == 1
     assert json.loads((only_run(tmp_path) / "summary.json").read_text())["environment"]["ranks"] == 2
     result = torchrun(faulty(1, "raise ZeroDivisionError('only here')"), "rerun=true")
     assert result.returncode == 1
