@@ -22,7 +22,7 @@ log = logging.getLogger("metacl_run")
 
 
 class LastingTerminal(Terminal):
-    """A terminal whose reader may close it (`metacl-run ... | head`). Rich would end the process; here it only stops printing."""
+    """A terminal whose reader may close it (`metacl-run ... | head`). Rich would end the process; this one stops printing."""
 
     def on_broken_pipe(self) -> None:
         with contextlib.suppress(SystemExit):

@@ -1,4 +1,4 @@
-"""The live display: a panel that is redrawn four times a second and stays in its last state. Scores are means over replicates."""
+"""The live display: a panel, redrawn four times a second, that stays in its last state. Scores are means over replicates."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from metacl_run.storage.marks import ON_VALIDATION
 
 
 class PlainLines:
-    """Makes lines at the start, after every task or probe, and in between at most every `interval_s` and once per unit of work."""
+    """Makes lines at the start, after every task or probe, and in between at most every `interval_s`, once per unit of work."""
 
     def __init__(self, view: View, interval_s: float = 10.0) -> None:
         self._view, self._interval_s = view, interval_s

@@ -58,7 +58,7 @@ class WandbListener(Listener):
                 settings=wandb.Settings(console="off", silent=True),
             )
         except Exception as error:
-            # wandb raises its own errors, pydantic's and the network's, all for one reason: it cannot start with these settings.
+            # wandb raises its own errors, pydantic's and the network's, for one reason: it cannot start with these settings.
             reason = f"{type(error).__name__}: {error}"
             offline = "" if self._settings.mode == "offline" else "logger.mode=offline needs neither account nor network, "
             raise ConfigError(
