@@ -1,4 +1,4 @@
-"""OML and ANML as their released code has them, beside ours: a meta-training step, and learning sequences at meta-test.
+"""OML and ANML as in their released code, beside ours: a meta-training step, and learning sequences at meta-test.
 
 The loops pass images through the whole network at every inner step. OML's also computes the outer loss before the first step
 and after every one, to log it; ANML's differentiates by all parameters and moves some. The same step is compared: second order
@@ -7,6 +7,7 @@ for OML, first order for ANML, as released. The networks of the loops are made o
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_map
+
+from benchmarks.measuring import REFERENCE, Job, Line, measure
 
 STEPS: dict[str, dict[str, Any]] = {
     "oml": {
@@ -31,6 +34,7 @@ STEPS: dict[str, dict[str, Any]] = {
     },
 }
 TEST = "oml-test"
+ROWS = (*STEPS, TEST)
 OUTPUTS, ORDERS, RATES = 963, 10, [0.03, 0.01, 0.003, 0.001, 0.0003]
 CLASSES, POOL = 20, 64
 """A tenth of 200 classes of 640: as many images to each step."""
@@ -224,3 +228,32 @@ def released_test_job() -> Callable[[], float]:
         return (time.perf_counter() - begun) / steps
 
     return unit
+
+
+def measure_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    step = name in STEPS
+    common: dict[str, Any] = {
+        "module": "sequences",
+        "device": "cpu",
+        "threads": args.threads,
+        "kind": "sequences" if step else "sequences test",
+    }
+    common |= {"argument": name} | ({"gradient": True} if step else {})
+    tasks = {"metacl_run": {**common, "ours": True}, REFERENCE: {**common, "ours": False}}
+    lines = {line: Line(line, is_peer=line == REFERENCE) for line in tasks}
+    measure(tasks, lines, args.repeats, say)
+    if step:
+        text = f"{name}: {STEPS[name]['title']}; ms a meta-update"
+    else:
+        text = (
+            f"{name}: {ORDERS} orders x {len(RATES)} rates of {CLASSES} of {POOL} classes, 15 images each, network as in oml\n"
+        )
+        text += "ms for each step of each sequence; ours with features and the test at the end, the loop's without any test"
+    return {"row": name, "title": text, "lines": list(lines.values())}
+
+
+def make_job(task: dict[str, Any], device: torch.device) -> Job:
+    if task["kind"] == "sequences test":
+        return Job(our_test_job() if task["ours"] else released_test_job())
+    unit, gradient = (our_step_job if task["ours"] else released_step_job)(task["argument"])
+    return Job(unit, gradient)
