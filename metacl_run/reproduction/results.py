@@ -109,7 +109,7 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         interval = interval95(by_order[0]) if len(values) == 1 else None
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
-        score = summary["score"]
+        score = summary.get("score", "accuracy")  # version 0.1 knew no other, and did not write it
         key = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
         widths = np.array(summary.get(key) or [], dtype=float)
         if len(values) == 1 and widths.size:
