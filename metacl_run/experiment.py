@@ -1,4 +1,4 @@
-"""The wiring of one run: open its directory, show or continue or start it, call the protocol, leave summary and report."""
+"""The wiring of one run: opens its directory, shows, continues or starts it, calls the protocol, writes summary and report."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
     """Computes, continues or shows the run, and returns the exit status.
 
     Raises:
-        UserError: data missing, nowhere to write, the run is being computed by someone else, too many processes for it.
+        UserError: data are missing, the directory cannot be written, another process computes the run, too many ranks.
     """
     with to_terminal():
         return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
 
 
 def _lead(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on rank 0, which writes and prints. Data are read first: what is missing leaves no directory behind."""
+    """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress, directory)
     with ranks.together():
@@ -64,7 +64,7 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on any other rank: its share of the work, by the decisions of rank 0."""
+    """Runs on any other rank: computes its share, by the decisions of rank 0."""
     with ranks.together():
         check_ranks(experiment, ranks)
     if ranks.from_first(False):
@@ -87,7 +87,7 @@ def check_ranks(experiment: Experiment, ranks: Ranks) -> None:
 
 
 def _load(experiment: Experiment, ranks: Ranks) -> Any:
-    """Gets the machine ready and reads the data."""
+    """Configures torch and reads the data."""
     keep_freed_memory()
     experiment.gpu.apply(ranks.local_rank)
     with _faults_logged():
@@ -97,7 +97,7 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
 def _compute(
     experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, stream: Any
 ) -> int:
-    """Starts the run or goes on with it, to its end."""
+    """Starts or continues the run, to its end."""
     known = summary_of(store.directory)
     if known is not None and has_ended(known):
         store.clear()
@@ -133,7 +133,7 @@ def _is_shown(experiment: Experiment) -> bool:
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
-    """Writes the summary first, then what is drawn from the files, then tells the listeners."""
+    """Writes the summary, then draws figures and report from the files, then notifies the listeners."""
     store.finish(summary)
     try:
         draw(store.directory)
@@ -143,7 +143,7 @@ def _close(store: RunStore, summary: dict[str, Any]) -> None:
 
 
 def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
-    """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
+    """Writes a summary of a failed run. Its checkpoint stays, and the next start continues from it."""
     with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         log.info("failed: %s", message)
         _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message})
@@ -151,7 +151,7 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
 
 @contextlib.contextmanager
 def _faults_logged() -> Iterator[None]:
-    """Logs the traceback of what is no mistake of the user's."""
+    """Logs the traceback of any exception but a user's mistake."""
     try:
         yield
     except UserError:
@@ -213,7 +213,7 @@ def _run(
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:
-    """What a summary says of a run before it is run."""
+    """Returns the part of the summary that is known before the run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
     return {
         "schema": SCHEMA,
