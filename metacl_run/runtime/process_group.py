@@ -21,22 +21,22 @@ def call_on_ranks(work: Callable[[Ranks], int]) -> int:
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return work(ALONE)
+    import torch.distributed as dist
     from torch.distributed.elastic.multiprocessing.errors import record
 
-    return record(_call_in_group)(work) or 0
+    try:
+        return record(_call_in_group)(work) or 0
+    finally:  # once the exception is recorded, since to leave the group ends the other ranks
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _call_in_group(work: Callable[[Ranks], int]) -> int:
-    import torch.distributed as dist
-
     ranks = _join()
-    try:
-        with open(os.devnull, "w") as nowhere:
-            out, err = (sys.stdout, sys.stderr) if ranks.leads else (nowhere, nowhere)
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                return work(ranks)
-    finally:
-        dist.destroy_process_group()
+    with open(os.devnull, "w") as nowhere:
+        out, err = (sys.stdout, sys.stderr) if ranks.leads else (nowhere, nowhere)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            return work(ranks)
 
 
 def _join() -> Ranks:
