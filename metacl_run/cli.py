@@ -1,4 +1,4 @@
-"""The command line: reads flags and overrides, and checks every job before starting the first. Imports no torch until then."""
+"""The command line. Parses Hydra overrides and checks every job before starting the first; imports no torch until then."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
-from metacl_run.runtime.ranks import ALONE, Ranks, joined
+from metacl_run.runtime.process_group import call_on_ranks
+from metacl_run.runtime.ranks import ALONE, Ranks
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -37,46 +38,44 @@ FAILED, INTERRUPTED = 1, 130
 def main() -> None:
     """Runs the command line and exits: 0 completed, 1 a mistake or a failure, 3 diverged, 130 interrupted."""
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
-    try:
-        with joined() as ranks:
-            sys.exit(exit_status(sys.argv[1:], ranks))
-    except UserError as error:  # the other processes of this run cannot be reached
-        _say(str(error))
-        sys.exit(FAILED)
+    sys.exit(exit_status(sys.argv[1:]))
 
 
-def exit_status(words: Sequence[str], ranks: Ranks = ALONE) -> int:
-    """Does what the words after `metacl-run` ask for; the exit status. What goes wrong is one message on stderr."""
+def exit_status(words: Sequence[str]) -> int:
+    """Runs the words after `metacl-run` and returns the exit status. What goes wrong is one message on stderr."""
     try:
-        given = arguments.parse(words)
-        check_folder(given.config_dir)
-        if any(getattr(given, name) for name in arguments.INFORMATION):
-            return inform(given)
-        return command(given.overrides, given.config_dir, ranks, multirun=given.multirun)
+        return call_on_ranks(lambda ranks: _run_words(words, ranks))
     except UserError as error:
-        _say(str(error))
-        return FAILED
+        return _fail(str(error))
     except KeyboardInterrupt:
-        _say("interrupted")
+        _fail("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # who reads what is printed has enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # a fault of ours; where a run was under way, its traceback is in run.log
-        _say(described(error))
-        return FAILED
+        return _fail(described(error))
+
+
+def _run_words(words: Sequence[str], ranks: Ranks) -> int:
+    with ranks.together():
+        flags = arguments.parse(words)
+        check_folder(flags.config_dir)
+        if any(getattr(flags, name) for name in arguments.INFORMATION):
+            return inform(flags)
+    return command(flags.overrides, flags.config_dir, ranks, multirun=flags.multirun)
 
 
 def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = ALONE, *, multirun: bool) -> int:
-    """Does what a command line asks for, and returns the exit status.
+    """Runs a command line without flags, and returns the exit status.
 
     Raises:
-        UserError: it cannot be done, and nothing was started.
+        UserError: it cannot be run, and nothing was started.
     """
-    parts = split(overrides, user_folder)
-    if multirun or parts.command:
-        return _several(parts, user_folder, ranks, multirun=multirun)
     with ranks.together():
+        parts = split(overrides, user_folder)
+        if multirun or parts.command:
+            return _run_several(parts, user_folder, multirun=multirun, num_ranks=ranks.count)
         experiment = check(overrides, user_folder)
     from metacl_run.experiment import run
 
@@ -96,61 +95,60 @@ def check(overrides: Sequence[str], user_folder: str | None) -> Experiment:
     return experiment_of(job, user_folder)
 
 
-def _several(parts: Parts, user_folder: str | None, ranks: Ranks, *, multirun: bool) -> int:
-    """What starts several runs or looks at them: a table, a search, a sweep."""
+def _run_several(parts: Parts, user_folder: str | None, *, multirun: bool, num_ranks: int) -> int:
+    """Runs a table, a search or a sweep, or shows how far it is; returns the exit status."""
     from metacl_run.sweeps.grid_command import run_sweep, wants_status
 
-    asked = compose_command(parts.command, user_folder)
-    searches = any(line.lstrip("+").startswith("search") for line in parts.command)
-    several = multirun or searches or asked["name"] is not None or wants_status(asked)
-    if several and ranks.count > 1:
+    nodes = compose_command(parts.command, user_folder)
+    is_search = any(line.lstrip("+").startswith("search") for line in parts.command)
+    if num_ranks > 1 and (multirun or is_search or nodes["name"] is not None or wants_status(nodes)):
         raise ConfigError(
-            f"{ranks.count} processes compute one run together; sweeps, searches and tables start processes of their own. "
+            f"{num_ranks} processes compute one run together; sweeps, searches and tables start processes of their own. "
             "Start them without torchrun"
         )
-    if asked["name"] is not None:
+    if nodes["name"] is not None:
         from metacl_run.reproduction.table_command import run_table
 
-        return run_table(asked, parts, user_folder, multirun=multirun)
-    if searches:
+        return run_table(nodes, parts, user_folder, multirun=multirun)
+    if is_search:
         from metacl_run.sweeps.search_command import run_search
 
-        return run_search(asked, parts, user_folder, multirun=multirun)
+        return run_search(nodes, parts, user_folder, multirun=multirun)
     if any(line.lstrip("+").startswith("table") for line in parts.command):
         raise ConfigError(f"{parts.command[0]}: has no effect without table=<name>")
-    return run_sweep(asked, parts, user_folder, multirun=multirun)
+    return run_sweep(nodes, parts, user_folder, multirun=multirun)
 
 
-def inform(given: argparse.Namespace) -> int:
-    """Shows what a flag asks for and runs nothing.
+def inform(flags: argparse.Namespace) -> int:
+    """Prints the version, the help or what else a flag asks for; starts no run.
 
     Raises:
         ConfigError: the overrides cannot be composed.
     """
-    if given.version:
+    if flags.version:
         print(f"metacl-run {__version__}")
         return 0
-    if given.help:
-        (job,) = expand(given.overrides, given.config_dir, multirun=False)
-        print(help_text.text(compose_job(job, given.config_dir)[1], given.config_dir))
+    if flags.help:
+        (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
+        print(help_text.text(compose_job(job, flags.config_dir)[1], flags.config_dir))
         return 0
-    if given.cfg == "job":
-        (job,) = expand(given.overrides, given.config_dir, multirun=False)
-        print(config_text(job, given.config_dir, package=given.package, resolve=given.resolve))
+    if flags.cfg == "job":
+        (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
+        print(config_text(job, flags.config_dir, package=flags.package, resolve=flags.resolve))
         return 0
-    if not given.shell_completion:
-        expand(given.overrides, given.config_dir, multirun=False)
-        given.overrides = composable(given.overrides, given.config_dir)
-    with hydra_errors(given.config_dir), _errors_from_hydra():
+    if not flags.shell_completion:
+        expand(flags.overrides, flags.config_dir, multirun=False)
+        flags.overrides = composable(flags.overrides, flags.config_dir)
+    with hydra_errors(flags.config_dir), _errors_from_hydra():
         try:
             _run_hydra(
-                args=given,
+                args=flags,
                 args_parser=arguments.parser(),
                 task_function=_never_called,
                 config_path=str(config_dir()),
                 config_name=CONFIG_NAME,
             )
-        except SystemExit as end:  # Hydra's way to end after its own help
+        except SystemExit as end:  # Hydra ends so after its own help
             return int(end.code or 0)
     return 0
 
@@ -173,8 +171,9 @@ def _errors_from_hydra() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def _say(message: str) -> None:
+def _fail(message: str) -> int:
     print(f"metacl-run: {message}", file=sys.stderr)
+    return FAILED
 
 
 if __name__ == "__main__":

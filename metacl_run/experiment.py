@@ -1,4 +1,4 @@
-"""The wiring of one run: open its directory, show or continue or start it, call the protocol, leave summary and report."""
+"""The wiring of one run: opens its directory, shows, continues or starts it, calls the protocol, writes summary and report."""
 
 from __future__ import annotations
 
@@ -39,49 +39,59 @@ def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
     """Computes, continues or shows the run, and returns the exit status.
 
     Raises:
-        UserError: data missing, nowhere to write, the run is being computed by someone else, too many processes for it.
+        UserError: data are missing, the directory cannot be written, another process computes the run, too many ranks.
     """
-    with ranks.together():
-        if ranks.count > 1:
-            experiment.protocol.check_ranks(experiment.algo, ranks.count)
-            with prefix_field_errors("gpu"):
-                experiment.gpu.check_ranks(ranks.local_count)
-        with to_terminal():
-            return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
+    with to_terminal():
+        return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
 
 
 def _lead(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on the one rank that writes and speaks. Data are read first: what is missing leaves no directory behind."""
+    """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress)
-    if _is_shown(experiment, earlier_run(directory)):
-        ranks.from_first(True)
+    with ranks.together():
+        check_ranks(experiment, ranks)
+        is_shown = _is_shown(experiment)
+        if not is_shown and is_locked(directory):
+            raise RunIsLockedError(directory)
+    if ranks.from_first(is_shown):
         return EXIT[show(directory, console, device)]
-    ranks.from_first(False)
-    if is_locked(directory):
-        raise RunIsLockedError(directory)
-    loggers = experiment.logger.listeners()
-    stream = _load(experiment, ranks)
-    with RunStore(directory) as store:
-        if ranks.from_first(_is_shown(experiment, earlier_run(directory))):  # by another process, while this one was reading
+    with contextlib.ExitStack() as stack:
+        with ranks.together():
+            loggers = experiment.logger.listeners()
+            stream = _load(experiment, ranks)
+            store = stack.enter_context(RunStore(directory))
+        if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
             return EXIT[show(directory, console, device, store)]
-        with to_file(directory):
-            return _compute(experiment, ranks, console, loggers, store, stream)
+        stack.enter_context(to_file(directory))
+        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, stream))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
-    """The run on any other: its share of the work. What is to be done, and how the run ended, rank 0 knows."""
+    """Runs on any other rank: computes its share, by the decisions of rank 0."""
+    with ranks.together():
+        check_ranks(experiment, ranks)
     if ranks.from_first(False):
         return EXIT["completed"]
-    stream = _load(experiment, ranks)
+    with ranks.together():
+        stream = _load(experiment, ranks)
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        return EXIT[experiment.protocol.run(_context(experiment, SilentWriter(), [], stream, ranks, stopped)).status]
+        experiment.protocol.run(_context(experiment, SilentWriter(), [], stream, ranks, stopped))
+        return ranks.from_first(EXIT["failed"])
+
+
+def check_ranks(experiment: Experiment, ranks: Ranks) -> None:
+    """Refuses more processes than can share the run. Raises ConfigError."""
+    if ranks.count > 1:
+        experiment.protocol.check_ranks(experiment.algo, ranks.count)
+        with prefix_field_errors("gpu"):
+            experiment.gpu.check_ranks(ranks.local_count)
 
 
 def _load(experiment: Experiment, ranks: Ranks) -> Any:
-    """Gets the machine ready and reads the data."""
+    """Configures torch and reads the data."""
     keep_freed_memory()
     experiment.gpu.apply(ranks.local_rank)
     with _faults_logged():
@@ -91,7 +101,7 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
 def _compute(
     experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, stream: Any
 ) -> int:
-    """Starts the run or goes on with it, to its end."""
+    """Starts or continues the run, to its end."""
     earlier = earlier_run(store.directory)
     if earlier is not None and earlier.has_ended:
         store.clear()
@@ -102,9 +112,9 @@ def _compute(
     store.write_config(experiment.to_yaml())
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**_head(experiment), "environment": environment}
-    with stop_on_signal(console.heard) as stopped:
+    with stop_on_signal(console.announce_stop) as stopped:
         try:
-            with console, ranks.together(), _faults_logged():
+            with console, _faults_logged():
                 result = experiment.protocol.run(_context(experiment, store, [console, *loggers], stream, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
@@ -120,12 +130,14 @@ def _compute(
     return EXIT[result.status]
 
 
-def _is_shown(experiment: Experiment, earlier: StoredRun | None) -> bool:
+def _is_shown(experiment: Experiment) -> bool:
+    """Whether the run has ended before and is to be shown, not computed."""
+    earlier = earlier_run(experiment.directory)
     return earlier is not None and earlier.has_ended and not experiment.rerun
 
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
-    """Writes the summary first, then the figures and the report, then tells the listeners."""
+    """Writes the summary, then draws figures and report from the files, then notifies the listeners."""
     store.finish(summary)
     run = StoredRun(store.directory)
     try:
@@ -136,7 +148,7 @@ def _close(store: RunStore, summary: dict[str, Any]) -> None:
 
 
 def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
-    """Leaves a summary that says so; a checkpoint that stands is kept, and the next start goes on from it."""
+    """Writes a summary of a failed run. Its checkpoint stays, and the next start continues from it."""
     with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         log.info("failed: %s", message)
         _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message})
@@ -144,7 +156,7 @@ def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
 
 @contextlib.contextmanager
 def _faults_logged() -> Iterator[None]:
-    """Logs the traceback of what is no mistake of the user's."""
+    """Logs the traceback of any exception but a user's mistake."""
     try:
         yield
     except UserError:
@@ -206,7 +218,7 @@ def _context(
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:
-    """What a summary says of a run before it is run."""
+    """Returns the part of the summary that is known before the run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
     return {
         "schema": SCHEMA,

@@ -58,7 +58,7 @@ def draw(run: StoredRun) -> None:
 def _draw_again(run: StoredRun, console: Console, store: RunStore | None) -> None:
     console.say("the report or a figure of this run is missing or out of date: drawing them again")
     try:
-        with contextlib.nullcontext() if store is not None else RunStore(run.directory), stop_on_signal(console.heard):
+        with contextlib.nullcontext() if store is not None else RunStore(run.directory), stop_on_signal(console.announce_stop):
             draw(run)
     except Exception as error:  # the results stand all the same, for instance in a folder without permission to write
         log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

@@ -1,6 +1,6 @@
 """Writes run directories with made-up numbers, to time metacl-report on many: python scripts/make_runs.py DIR [10000].
 
-They look as runs of split_glyphs do: five algorithms, four shifts, several sizes of memory, five seeds in runs of their own.
+They look like runs of split_glyphs: five algorithms, four shifts, several sizes of memory, five seeds in separate runs.
 """
 
 from __future__ import annotations

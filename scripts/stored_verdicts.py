@@ -1,4 +1,4 @@
-"""Sets summaries kept as results/<folder>/<experiment>.json beside a paper's table: every cell with its verdict, in Markdown.
+"""Compares summaries stored as results/<folder>/<experiment>.json with a paper's table; prints every cell and its verdict.
 
 python scripts/stored_verdicts.py la_maml_mnist results/la_maml_mnist > results/la_maml_mnist/verdicts.md
 """
@@ -23,13 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", help="a name in configs/table")
     parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    table = parse(yaml.safe_load((config_dir() / "table" / f"{given.table}.yaml").read_text(encoding="utf-8")))
-    results = [result for run in table.runs for result in _of_run(table, run, given.folder)]
+    args = parser.parse_args()
+    table = parse(yaml.safe_load((config_dir() / "table" / f"{args.table}.yaml").read_text(encoding="utf-8")))
+    results = [result for run in table.runs for result in _results_of_run(table, run, args.folder)]
     sys.stdout.write(f"Cells: {counts(results)}.\n\n{to_markdown(detailed_grid(table, results, 'paper'))}")
 
 
-def _of_run(table: PaperTable, run: PaperRun, folder: Path) -> list[Result]:
+def _results_of_run(table: PaperTable, run: PaperRun, folder: Path) -> list[Result]:
     path = folder / f"{run.experiment}.json"
     if not path.is_file():
         return [Result(run.row, cell, "not run", None, None, None) for cell in run.cells]

@@ -107,9 +107,9 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
         )
     )
     objective = experiment.data.score
-    found = matrix_metrics.summarise(result.evaluations.matrix, objective=objective, sizes=result.sizes)
-    last = found.get(objective.score_name, {"mean": float("nan"), "values": []})
-    learning = found.get(f"learning_{objective.score_name}", {"mean": float("nan")})
+    metrics = matrix_metrics.summarise(result.evaluations.matrix, objective=objective, sizes=result.sizes)
+    last = metrics.get(objective.score_name, {"mean": float("nan"), "values": []})
+    learning = metrics.get(f"learning_{objective.score_name}", {"mean": float("nan")})
     return {
         "score": objective.score_name,
         "status": result.status,

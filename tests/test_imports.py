@@ -19,14 +19,14 @@ ALLOWED: dict[str, set[str]] = {
     "metacl_run": set(),
     # the roof: the command, and one run
     "__main__": {"cli"},
-    "cli": {"config", "core", "experiment", "metacl_run", "reproduction", "runtime.ranks", "sweeps"},
+    "cli": {"config", "core", "experiment", "metacl_run", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
     "experiment": {
         *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
     # many runs
-    "sweeps": {"config", "core", "experiment", "reporting.report_stamp", "runtime.ranks", "scoring", "storage"},
+    "sweeps": {"config", "core", "experiment", "reporting.report_stamp", "scoring", "storage"},
     "reproduction": {"config", "core", "layout", "scoring", "storage", "sweeps"},
     "comparison": {"core", "layout", "scoring", "storage"},
     # one run

@@ -1,10 +1,10 @@
-"""Bounds of settings as parts of their types: all of them are checked before a component is made (`config.fill`).
+"""Bounds of settings, as parts of their types. `config.fill` checks all of them before it makes a component.
 
     lr: Positive
     fisher_samples: Count
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
 
-Every count has an upper bound as well, and every real number is finite: what no machine can hold is refused by a comparison.
+Every count has an upper bound as well, and every real number is finite, so that impossible sizes are refused at once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Annotated, Any
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt, MaxLen, MinLen
 
 MOST_NUMBERS = 2 * 10**9
-"""Numbers of one kind that are held at once, 8 GB of them in float32: beyond it a run is refused before anything is made."""
+"""The most numbers of one kind in memory at once, 8 GB of them in float32: a run that needs more is refused at the start."""
 LARGEST_WHOLE = 2**63 - 1
-"""What a tensor of whole numbers can hold: the bound of those that have none of their own."""
+"""The largest number in a tensor of whole numbers: the bound of settings that have none of their own."""
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What follows the words for a bound that is broken: why it is there, or what to choose instead."""
+    """An addition to the message about a bound: why it is there, or what to choose instead."""
 
     text: str
 
@@ -38,10 +38,10 @@ Steps = Annotated[int, Ge(1), Le(10**6)]
 """Gradient steps, whose batches are drawn before the first."""
 StepsFromZero = Annotated[int, Ge(0), Le(10**6)]
 Tasks = Annotated[int, Ge(1), Le(10**4)]
-"""An accuracy matrix has a row and a column for each."""
+"""An accuracy matrix has a row and a column for every task."""
 Classes = Annotated[int, Ge(1), Le(10**5)]
 Examples = Annotated[int, Ge(1), Le(10**6)]
-"""Examples that lie in memory together."""
+"""Examples that are in memory together."""
 ExamplesFromZero = Annotated[int, Ge(0), Le(10**6)]
 Width = Annotated[int, Ge(1), Le(10**6)]
 """Units or filters of a layer."""
@@ -55,10 +55,10 @@ Seeds = Annotated[list[Seed], MinLen(1), MaxLen(1000)]
 
 
 def breach(value: Any, bounds: Sequence[Any]) -> str | None:
-    """What is allowed instead of a value that breaks one of the bounds; None for one that keeps them all."""
+    """Says what is allowed instead of a value that breaks one of the bounds; None for a value within all of them."""
     for bound in bounds:
-        if isinstance(bound, BaseMetadata) and (words := _breach(value, bound)) is not None:
-            return "; ".join([words, *(hint.text for hint in bounds if isinstance(hint, Hint))])
+        if isinstance(bound, BaseMetadata) and (allowed := _breach(value, bound)) is not None:
+            return "; ".join([allowed, *(hint.text for hint in bounds if isinstance(hint, Hint))])
     return None
 
 
@@ -84,7 +84,7 @@ def _length(value: Any, number: int) -> str:
 
 
 def bounded_number(value: int | float) -> str | None:
-    """What is allowed instead of a number that no tensor can hold."""
+    """Says what is allowed instead of a number that no tensor can hold; None for any other."""
     if isinstance(value, int):
         return None if abs(value) <= LARGEST_WHOLE else f"must be from -{LARGEST_WHOLE} to {LARGEST_WHOLE}"
     return None if math.isfinite(value) else "must be a finite number"

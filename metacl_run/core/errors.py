@@ -1,4 +1,4 @@
-"""Mistakes a user can make, and how they are said: one message with the key, the value and what is allowed; no traceback."""
+"""User-facing errors and how they are formatted: one message with the key, the value and what is allowed; no traceback."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake the user can mend. The command line prints the message alone and exits with status 1."""
+    """Raised for a mistake that the user can mend. The command line prints the message alone and exits with status 1."""
 
 
 class ConfigError(UserError):
-    """A setting that cannot be: found before any data are loaded."""
+    """Raised for a setting that is not possible, before any data are loaded."""
 
 
 class DataError(UserError):
-    """Data that are missing, broken or too small for what was asked."""
+    """Raised when data are missing, broken or too small for the settings."""
 
 
 class StorageError(UserError):
-    """The run directory cannot be written or read."""
+    """Raised when the run directory cannot be written or read."""
 
 
 class OtherVersionError(StorageError):
-    """A run that another version of this program has written."""
+    """Raised when another version of this program has written the run."""
 
 
 class RunIsLockedError(StorageError):
-    """Another process is computing the run of this directory."""
+    """Raised when another process is computing the run of this directory."""
 
     def __init__(self, directory: object) -> None:
         super().__init__(
@@ -39,19 +39,12 @@ class RunIsLockedError(StorageError):
         )
 
 
-GONE = "another process of this run is gone, or does not answer"
-
-
-class LostRankError(UserError):
-    """Another process of a run that several compute together is gone, or does not answer; see `ranks.py`."""
-
-
 class SettingError(ValueError):
-    """Raised by a component about its own fields; `prefix_field_errors` adds the full keys in front.
+    """Raised by a component about its own fields; `prefix_field_errors` adds the group in front of them.
 
     Args:
-        field, value, allowed: what is wrong.
-        others: more of the same component.
+        field, value, allowed: the field, its value, and what is allowed instead.
+        others: further errors of the same component.
     """
 
     def __init__(self, field: str, value: object, allowed: str, others: Sequence[SettingError] = ()) -> None:
@@ -60,35 +53,36 @@ class SettingError(ValueError):
 
 
 def require(condition: bool, field: str, value: object, allowed: str) -> None:
-    """Checks one field of a component: `require(self.ways <= held, "ways", self.ways, f"must be at most {held}")`."""
+    """Checks one field of a component: `require(self.ways <= most, "ways", self.ways, f"must be at most {most}")`."""
     require_all((condition, field, value, allowed))
 
 
 def require_all(*checks: tuple[bool, str, object, str]) -> None:
-    """Makes several checks, each as those of `require`, and reports all that fail in one error."""
-    failed = [SettingError(field, value, allowed) for fine, field, value, allowed in checks if not fine]
-    if failed:
-        first, *others = failed
+    """Makes several checks, given as the arguments of `require`, and reports all that fail in one error."""
+    errors = [SettingError(field, value, allowed) for condition, field, value, allowed in checks if not condition]
+    if errors:
+        first, *others = errors
         raise SettingError(first.field, first.value, first.allowed, others) from None
 
 
 @contextmanager
 def prefix_field_errors(group: str) -> Iterator[None]:
-    """Adds the group's name in front of what a component says of its own fields: `ways=60: ...` -> `data.ways=60: ...`."""
+    """Turns a component's `SettingError` into a `ConfigError` with full keys: `ways=60: ...` -> `data.ways=60: ...`."""
     try:
         yield
     except SettingError as error:
         mistakes = [error, *error.others]
-        raise ConfigError("\n".join(f"{group}.{each.field}={shown(each.value)}: {each.allowed}" for each in mistakes)) from None
+        lines = (f"{group}.{mistake.field}={shown(mistake.value)}: {mistake.allowed}" for mistake in mistakes)
+        raise ConfigError("\n".join(lines)) from None
 
 
 @contextmanager
 def faults(where: str, but: tuple[type[Exception], ...] | type[Exception] = ()) -> Iterator[None]:
-    """Turns whatever code of the user's own raises into one message: what failed, the exception, its file and line.
+    """Turns any exception of the user's own code into one message: what failed, the exception, its file and line.
 
     Args:
         where: what failed.
-        but: exceptions that go through as they are, as every `UserError` does.
+        but: exceptions that are raised as they are, as every `UserError` is.
     """
     try:
         yield
@@ -101,13 +95,13 @@ def faults(where: str, but: tuple[type[Exception], ...] | type[Exception] = ()) 
 
 
 def described(error: BaseException) -> str:
-    """An exception in a line: its name, what it says, and the file and line that it comes from."""
-    said = str(error).strip().splitlines() or ["it says nothing"]
-    return f"{type(error).__name__}: {shown(said[0])}{_place(error)}"
+    """Describes an exception in a line: its name, its message, and the file and line that it comes from."""
+    lines = str(error).strip().splitlines() or ["it says nothing"]
+    return f"{type(error).__name__}: {shown(lines[0])}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of code that belongs to no library; nothing where there is none."""
+    """Names the innermost line of code that belongs to no library; "" where there is none."""
     libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), "<")
     frames = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
     own = [(file, line) for file, line in frames if not file.startswith((*libraries, str(Path(__file__).parents[1])))]
@@ -119,7 +113,7 @@ SHOWN = 200
 
 
 def shown(value: object) -> str:
-    """A value as one would type it on the command line, cut off where it is long."""
+    """Returns a value as one would type it on the command line, cut off where it is long."""
     if value is None:
         return "null"
     try:
@@ -130,6 +124,6 @@ def shown(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' with the known name most like `word`, or nothing when none is near."""
+    """Returns ' Did you mean X?' with the known name most like `word`; "" when none is near."""
     close = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]}?" if close else ""

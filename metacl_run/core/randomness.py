@@ -1,7 +1,7 @@
-"""The only place where generators are made: each draw of a run comes from a stream of its own, named by what it is for.
+"""The only place that makes random generators. Every purpose has a generator of its own.
 
-A generator is a function of (purpose, seed, position), whatever was drawn before: a resumed run needs no generator state, and a
-replicate draws the same numbers alone as beside others.
+A generator is a function of (purpose, seed, position), whatever was drawn before. So a resumed run needs no generator state,
+and a replicate draws the same numbers alone as beside others.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from enum import IntEnum
 import numpy as np
 
 LARGEST_SEED = 2**32 - 1
-"""A seed is one word of the generator's key, so that no two keys spell the same words."""
+"""A seed is one 32-bit word of the generator's key, so that different keys never have the same words."""
 
 
 class Purpose(IntEnum):
-    """What is drawn; the comment names the position that goes with it."""
+    """The purpose of random numbers. The comment says what is drawn, and after the semicolon at which position."""
 
     DEAL = 1
     """Which classes make up the tasks and splits; no position."""
@@ -30,25 +30,25 @@ class Purpose(IntEnum):
     SAMPLES = 6
     """Which images of a source are a task's training and test samples, and their order; the task."""
     RESERVOIR = 7
-    """What a reservoir keeps, for the whole stream at once; no position."""
+    """Samples that a reservoir keeps, for the whole stream at once; no position."""
     REPLAY = 8
-    """Orders of the batch and draws from memory of an observation; its number."""
+    """Orders of the batch and draws from the replay buffer for an observation; its number."""
     END_OF_TASK = 9
-    """Samples that a learner is shown again when a task is over; the task."""
+    """Samples that a learner consolidates on when a task is over; the task."""
     INSIGHT = 10
     """Samples that gradients and features are compared on; the task."""
     TRAJECTORIES = 11
     """The trajectories of a meta-update; its number."""
     SEQUENCE = 12
-    """What is learned in a sequence of meta-test, and new weights for it; whose classes (0 meta-train, 1 meta-test), order."""
+    """Classes and examples of a meta-test sequence, and new weights for it; the split (0 meta-train, 1 meta-test), order."""
     SHUFFLE = 13
-    """How the upper bound shuffles the same; the order, the number of classes."""
+    """Order of the same examples in joint training, the upper bound; the order, the number of classes."""
     FUNCTIONS = 14
-    """Functions to regress on, of a generator's own seed; no position."""
+    """Functions to regress on; no position."""
     VALIDATION = 15
     """Which images of a stream are held out of learning; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:
-    """The generator of one purpose at one position; each purpose always has the same number of positions."""
+    """Returns the generator of one purpose at one position. A purpose always has the same number of positions."""
     return np.random.default_rng([purpose, seed, *position])

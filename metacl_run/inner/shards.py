@@ -17,22 +17,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from metacl_run.core.errors import GONE, LostRankError
 from metacl_run.core.types import Pytree
 
 
 @torch.library.custom_op("metacl_run::sum_over_ranks", mutates_args=())
 def sum_over_ranks(own: Tensor) -> Tensor:
-    """Sums a tensor over all ranks of torch's default group.
-
-    Raises:
-        LostRankError: another rank is gone.
-    """
+    """Returns the sum of a tensor over all ranks of torch's default group. Raises RuntimeError when another rank is gone."""
     summed = own.clone()
-    try:
-        dist.all_reduce(summed)
-    except RuntimeError as error:
-        raise LostRankError(GONE) from error
+    dist.all_reduce(summed)
     return summed
 
 

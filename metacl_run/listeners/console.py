@@ -1,4 +1,4 @@
-"""The terminal: progress while a run lasts (live, or plain lines with a rate limit), its results when it has ended."""
+"""The terminal: shows progress while a run lasts (a live panel, or plain lines), and the results at its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console as Terminal
 
 from metacl_run.listeners.live import LiveDisplay
-from metacl_run.listeners.plain_lines import Lines
+from metacl_run.listeners.plain_lines import PlainLines
 from metacl_run.listeners.view import SHOWN, View
 from metacl_run.reporting.terminal import show
 from metacl_run.storage.listener import Listener, RunInfo
@@ -22,7 +22,7 @@ log = logging.getLogger("metacl_run")
 
 
 class LastingTerminal(Terminal):
-    """One whose reader may go (`metacl-run ... | head`): rich would end the process, a run goes on and prints nothing more."""
+    """A terminal whose reader may close it (`metacl-run ... | head`). Rich would end the process; this one stops printing."""
 
     def on_broken_pipe(self) -> None:
         with contextlib.suppress(SystemExit):
@@ -30,20 +30,22 @@ class LastingTerminal(Terminal):
 
 
 class Console(Listener):
-    """Shows the run in the way `progress` asks for; a context manager, which gives the terminal back whatever happens.
+    """Shows the run according to `progress`; a context manager, which restores the terminal in any case.
 
-    `auto` is `rich` on a terminal that can draw, else `plain`; `none` says nothing until the results. Whichever it is, the
-    lines of `plain` are logged, and so stand in run.log with the date and time.
+    `auto` is `rich` on a terminal that can draw, else `plain`; `none` prints nothing before the results. The lines of `plain`
+    are always logged, and so are in run.log with date and time.
     """
 
     def __init__(self, progress: str, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or LastingTerminal()
         if progress == "auto":
-            able = self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
-            progress = "rich" if able else "plain"
+            can_draw = (
+                self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
+            )
+            progress = "rich" if can_draw else "plain"
         self._progress = progress
         self._view: View | None = None
-        self._lines: Lines | None = None
+        self._lines: PlainLines | None = None
         self._live: LiveDisplay | None = None
         self._computing = False
 
@@ -59,7 +61,7 @@ class Console(Listener):
 
     def started(self, info: RunInfo) -> None:
         self._view, self._computing = View(info), True
-        self._lines = Lines(self._view)
+        self._lines = PlainLines(self._view)
         for line in self._lines.start():
             self._line(line)
         if self._progress == "rich":
@@ -71,10 +73,10 @@ class Console(Listener):
         if record["kind"] in SHOWN and (line := self._lines.after(record)) is not None:
             self._line(line)
 
-    def heard(self) -> None:
-        """Says at once that the run has been asked to stop. Comes from a signal's handler: a live display draws in a thread of
-        its own, and where there is none the text goes past Python's buffers."""
-        work = "finishing what is at hand"
+    def announce_stop(self) -> None:
+        """Tells the user at once that the run will stop. A signal's handler calls it: a live display draws in a thread of its
+        own, and where there is none the text bypasses Python's buffers."""
+        work = "finishing the current work"
         if self._computing and self._view is not None:
             work = f"stopping after this {self._view.info.unit_name}"
         text = f"{work}; once more to stop at once"
@@ -98,7 +100,7 @@ class Console(Listener):
         show(run, self._terminal)
 
     def say(self, text: str, style: str = "dim") -> None:
-        """A remark about the run."""
+        """Prints and logs a remark about the run."""
         log.info("%s", text)
         self._terminal.print(text, style=style, highlight=False, markup=False)
 
@@ -110,7 +112,7 @@ class Console(Listener):
             self._terminal.print(encoded, markup=False, highlight=False, soft_wrap=True)
 
     def _place(self, summary: dict[str, Any]) -> str:
-        """Where a run that was interrupted is: a unit of training, or a step of the meta-test."""
+        """Returns the position of an interrupted run: a unit of training, or a step of the meta-test."""
         view = self._view
         assert view is not None
         if view.meta_test is not None:

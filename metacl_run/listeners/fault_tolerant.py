@@ -1,4 +1,4 @@
-"""Keeps a run alive when one of its listeners fails: the files hold everything, so losing a listener loses nothing."""
+"""Keeps a run alive when one of its listeners fails: the run's files have everything, so losing a listener loses nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from metacl_run.storage.stored_run import StoredRun
 log = logging.getLogger(__name__)
 
 
-class Forgiving(Listener):
-    """Passes everything to `listener` until it fails once after its start; then says so and leaves it out.
+class FaultTolerantListener(Listener):
+    """Forwards everything to `listener` until it fails once after its start; then logs a warning and leaves it out.
 
-    A failure in `started` passes through: nothing has been computed yet, and the setting can still be mended.
+    An exception of `started` is raised: nothing has been computed yet, and the setting can still be mended.
     """
 
     def __init__(self, listener: Listener, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The progress of a run in lines of text: for run.log always, for the terminal where it is no live one.
+"""The progress of a run in lines of text: always for run.log, and for terminals without a live display.
 
 Scores are means over replicates.
 """
@@ -13,14 +13,14 @@ from metacl_run.storage.listener import RunInfo
 from metacl_run.storage.marks import ON_VALIDATION
 
 
-class Lines:
-    """Lines at the start, after each task or probe, and at most every `interval_s` in between, one a unit of work."""
+class PlainLines:
+    """Makes lines at the start, after every task or probe, and in between at most every `interval_s`, once per unit of work."""
 
     def __init__(self, view: View, interval_s: float = 10.0) -> None:
         self._view, self._interval_s = view, interval_s
         self._next_s = 0.0
-        self._said: tuple[str, int] | None = None
-        """Where the run was at the last line that came in between."""
+        self._last_place: tuple[str, int] | None = None
+        """Position and unit at the last line in between."""
 
     def start(self) -> list[str]:
         view, info = self._view, self._view.info
@@ -34,10 +34,10 @@ class Lines:
         return lines
 
     def after(self, record: dict[str, Any]) -> str | None:
-        """What is to be said of a record, which the view has not seen before; the view takes it."""
+        """Updates the view with a record, and returns a line where one is due."""
         view = self._view
         step = view.position()
-        view.take(record)
+        view.update(record)
         line = self._line(record, step)
         if line is not None:
             self._next_s = view.wall_s + self._interval_s
@@ -58,13 +58,13 @@ class Lines:
             if due or view.position() != step or view.done == view.of:
                 return f"meta-test {view.done}/{view.of}: {view.position()}, {view.time_left()} left"
             return None
-        where = view.position(), view.unit
-        if not due or where == self._said:
+        place = view.position(), view.unit
+        if not due or place == self._last_place:
             return None
-        self._said = where
+        self._last_place = place
         loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
         score = "" if view.in_sequence else f"{info.score} so far {view.score():.3f}, "
-        return f"{where[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
+        return f"{place[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
 
     def _earlier(self) -> str:
         view = self._view
@@ -75,7 +75,7 @@ class Lines:
 
 
 def title(info: RunInfo) -> str:
-    """The run in half a line: what learns what, and whether that is judged on validation data."""
+    """Returns a run's title: algorithm, model, data, seeds, and a mark where it is evaluated on validation data."""
     seeds = " ".join(map(str, info.seeds))
     protocol = info.config.get("protocol")
     split = protocol.get("eval_split") if isinstance(protocol, dict) else None

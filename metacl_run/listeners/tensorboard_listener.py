@@ -11,7 +11,7 @@ import numpy as np
 
 from metacl_run.core.bounds import Count
 from metacl_run.core.errors import ConfigError
-from metacl_run.listeners.fault_tolerant import Forgiving
+from metacl_run.listeners.fault_tolerant import FaultTolerantListener
 from metacl_run.listeners.scalars import meta_test_curves, scalars
 from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.stored_run import StoredRun
@@ -27,11 +27,11 @@ class TensorBoardLogger(Logger):
     def listeners(self) -> list[Listener]:
         if importlib.util.find_spec("tensorboard") is None:
             raise ConfigError("logger=tensorboard needs a package: pip install metacl-run[tensorboard]")
-        return [Forgiving(TensorBoardListener(self), "TensorBoard")]
+        return [FaultTolerantListener(TensorBoardListener(self), "TensorBoard")]
 
 
 class TensorBoardListener(Listener):
-    """Writes into <run directory>/tensorboard, anew at every start: of a continued run first the records from before."""
+    """Writes into <run directory>/tensorboard, anew at every start: for a continued run, the earlier records first."""
 
     def __init__(self, settings: TensorBoardLogger) -> None:
         self._settings = settings
@@ -60,8 +60,8 @@ class TensorBoardListener(Listener):
         for name, metric in summary["metrics"].items():
             if metric["mean"] is not None:
                 self._writer.add_scalar(f"summary/{name}", metric["mean"], last)
-        for classes, named in meta_test_curves(summary, self._info.seeds).items():
-            for name, value in named.items():
+        for classes, values in meta_test_curves(summary, self._info.seeds).items():
+            for name, value in values.items():
                 self._writer.add_scalar(name, value, classes)  # against classes learned, not units of work
         self._writer.add_text("summary", _code(summary), last)
         if self._settings.figures:
@@ -78,5 +78,5 @@ class TensorBoardListener(Listener):
 
 
 def _code(value: dict[str, Any]) -> str:
-    """JSON indented by four, which Markdown shows as it stands."""
+    """Returns JSON indented by four, which Markdown shows as code."""
     return "\n".join("    " + line for line in json.dumps(value, indent=2, default=str).splitlines())

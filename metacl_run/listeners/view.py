@@ -1,4 +1,4 @@
-"""What a display of a run shows: the latest state, worked out from the records. R replicates, T tasks."""
+"""The latest state of a run, computed from its records, for displays. R replicates, T tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from metacl_run.storage.listener import RunInfo
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SHOWN = ("train", "eval", "probe", "meta_test_progress")
-"""Kinds of records that change what is shown."""
+"""Kinds of records that change the view."""
 
 
 class View:
-    """What the records so far amount to."""
+    """The latest state of a run."""
 
     def __init__(self, info: RunInfo) -> None:
         self.info = info
@@ -25,23 +25,23 @@ class View:
         self.total = info.units_per_task * self.num_tasks
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
-        """[T] latest score of each task, as of when it was evaluated."""
+        """[T] latest score of each task, at its last evaluation."""
         self.learned = np.full(self.num_tasks, np.nan)
         """[T] score right after a task was learned."""
         self.losses: list[float] = []
         self.in_sequence = info.protocol_kind == "meta_continual"
         """Whether one phase of training is followed by a meta-test on sequences of classes."""
         self.probe = ""
-        """What the last probe gave."""
+        """The result of the last probe, in words."""
         self.meta_test: tuple[int, int, str] | None = None
-        """Steps of the meta-test done and of how many, and what is being done."""
+        """Steps of the meta-test that are done, steps in all, and the current step in words."""
         self._began: tuple[int, float] | None = None
         for record in info.earlier:
             if record["kind"] in SHOWN:
-                self.take(record)
+                self.update(record)
         self._began = None
 
-    def take(self, record: dict[str, Any]) -> None:
+    def update(self, record: dict[str, Any]) -> None:
         self.unit, self.task, self.wall_s = record["unit"], record["task"], record["wall_s"]
         if record["kind"] == "meta_test_progress":
             if self.meta_test is None:
@@ -67,11 +67,11 @@ class View:
 
     @property
     def of(self) -> int:
-        """Of how many."""
+        """Units of work, or steps of the meta-test, in all."""
         return self.total if self.meta_test is None else self.meta_test[1]
 
     def task_name(self, task: int) -> str:
-        """The task's name, or nothing where replicates order the tasks differently."""
+        """Returns the task's name, or "" where replicates order the tasks differently."""
         names = {replicate[task] for replicate in self.info.task_names}
         return names.pop() if len(names) == 1 else ""
 
@@ -81,11 +81,11 @@ class View:
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
     def score(self) -> float:
-        """Mean over the tasks seen so far; over all before any learning."""
+        """Returns the mean over the tasks seen so far; over all tasks before any learning."""
         return float(self.now[: self.seen or None].mean())
 
     def time_left(self) -> str:
-        """By the mean pace since this process began, evaluations included; '-' before there is one."""
+        """Estimates the time left from the mean pace of this process, evaluations included; '-' before there is a pace."""
         if self._began is None or self.done <= self._began[0] or self.wall_s <= self._began[1]:
             return "-"
         pace = (self.wall_s - self._began[1]) / (self.done - self._began[0])
@@ -93,14 +93,14 @@ class View:
 
 
 def clock(seconds: float) -> str:
-    """75 -> '1:15', 4000 -> '1:06:40'."""
+    """Formats seconds: 75 -> '1:15', 4000 -> '1:06:40'."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def sparkline(values: list[float], width: int) -> str:
-    """At most `width` blocks, each the mean of its share of `values`, from the lowest to the highest; NaN is '!'."""
+    """Draws at most `width` blocks. A block is the mean of its share of `values`, scaled from lowest to highest; NaN is '!'."""
     shares = np.array_split(np.array(values), min(width, len(values)))
     means = [float(share.mean()) for share in shares]
     finite = [mean for mean in means if math.isfinite(mean)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import MaxLen, MinLen
 
 from metacl_run.core.errors import ConfigError
-from metacl_run.listeners.fault_tolerant import Forgiving
+from metacl_run.listeners.fault_tolerant import FaultTolerantListener
 from metacl_run.listeners.scalars import meta_test_curves, scalars
 from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.run_files import FIGURES, REPORT
@@ -23,18 +23,20 @@ class WandbLogger(Logger):
     entity: str | None
     """User or team; None: the account's default."""
     group: str | None
-    """Runs shown together, for instance the jobs of a sweep."""
+    """Name of a group of runs that W&B shows together, for instance the jobs of a sweep."""
     tags: list[Annotated[str, MinLen(1), MaxLen(64)]]
     name: str | None
-    """Shown name; None: W&B makes one up."""
+    """The name that W&B shows; None: W&B invents one."""
 
     def listeners(self) -> list[Listener]:
-        return [Forgiving(WandbListener(self), "W&B")]
+        return [FaultTolerantListener(WandbListener(self), "W&B")]
 
 
 class WandbListener(Listener):
-    """One W&B run under the run's own id, so that a run continued here is continued there. Records from before that W&B does
-    not have, all of them where it writes a folder anew, are logged first: its newest state is whole."""
+    """Logs to one W&B run under the run's own id, so that a run continued here is continued there.
+
+    Earlier records that W&B does not have are logged first; where it writes a new folder, these are all earlier records.
+    """
 
     def __init__(self, settings: WandbLogger) -> None:
         self._settings = settings
@@ -58,23 +60,23 @@ class WandbListener(Listener):
                 settings=wandb.Settings(console="off", silent=True),
             )
         except Exception as error:
-            # wandb raises its own errors, pydantic's and the network's, for the one cause: it cannot be had as set.
+            # wandb raises its own errors, pydantic's and the network's, for one reason: it cannot start with these settings.
             reason = f"{type(error).__name__}: {error}"
             offline = "" if self._settings.mode == "offline" else "logger.mode=offline needs neither account nor network, "
             raise ConfigError(
                 f"logger.mode={self._settings.mode}: W&B did not start ({reason}); {offline}logger=none goes without"
             ) from error
-        # Against "unit", not W&B's own step, which would refuse the records a continued run writes a second time.
+        # The axis is "unit", not W&B's own step, which would refuse the records that a continued run writes a second time.
         self._run.define_metric("unit", hidden=True)
         self._run.define_metric("*", step_metric="unit")
-        known = self._run.summary.get("unit", -1) if self._run.resumed else -1
+        last_unit = self._run.summary.get("unit", -1) if self._run.resumed else -1
         for record in info.earlier:
-            if record["unit"] > known:
+            if record["unit"] > last_unit:
                 self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
-        if named := scalars(record, self._info.seeds, self._info.score):
-            self._run.log({"unit": record["unit"], **named})
+        if values := scalars(record, self._info.seeds, self._info.score):
+            self._run.log({"unit": record["unit"], **values})
 
     def finished(self, run: StoredRun) -> None:
         import wandb
@@ -98,8 +100,8 @@ class WandbListener(Listener):
         self._run.finish(exit_code=0 if summary["status"] == "completed" else 1)
 
     def _log_meta_test(self, summary: dict[str, Any]) -> None:
-        """Its curves are against classes learned, not units of work."""
-        for classes, named in meta_test_curves(summary, self._info.seeds).items():
-            for name in named:
+        """Logs the curves of the meta-test, whose axis is classes learned, not units of work."""
+        for classes, values in meta_test_curves(summary, self._info.seeds).items():
+            for name in values:
                 self._run.define_metric(name, step_metric="meta_test/classes")
-            self._run.log({"meta_test/classes": classes, **named})
+            self._run.log({"meta_test/classes": classes, **values})

@@ -10,7 +10,6 @@ from metacl_run.models.base import Model
 from metacl_run.runtime.device import Gpu
 from metacl_run.runtime.ranks import Ranks
 from metacl_run.storage.run_writer import RunWriter
-from metacl_run.storage.store import RunStore
 
 InsightLevel = Literal["none", "light", "full"]
 """How much a run records about the inside of its learner; see `protocols/insight.py`."""

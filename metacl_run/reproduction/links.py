@@ -1,4 +1,4 @@
-"""From the cells of a table's page to the reports of the runs that filled them."""
+"""Links the cells of a table's page to the reports of the runs that filled them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from metacl_run.reproduction.results import Result
 
 
 def linked_overview(grid: Grid, results: Sequence[Result], folder: Path) -> Grid:
-    """The overview, whose rows and columns are named as those of the results, for a page in `folder`."""
+    """Adds links to the overview, whose rows and columns have the names in the results, for a page in `folder`."""
     at = {(result.row, result.cell.column): result for result in results}
     rows = []
     for name, *cells in grid.rows:
-        found = [at.get((name.text, column)) for column in grid.headings[1:]]
-        rows.append([name, *(_linked(cell, result, folder) for cell, result in zip(cells, found, strict=True))])
+        of_row = [at.get((name.text, column)) for column in grid.headings[1:]]
+        rows.append([name, *(_linked(cell, result, folder) for cell, result in zip(cells, of_row, strict=True))])
     return replace(grid, rows=rows)
 
 
 def linked_cells(grid: Grid, results: Sequence[Result], folder: Path) -> Grid:
-    """The table of every cell, a row a result, whose last column names the run."""
+    """Adds links to the table of all cells, which has a row for every result and the run in its last column."""
     pairs = zip(grid.rows, results, strict=True)
     return replace(grid, rows=[[*row[:-1], _linked(row[-1], result, folder)] for row, result in pairs])
 

@@ -1,4 +1,4 @@
-"""A paper's table as it is read: Markdown, LaTeX, CSV and a page of HTML. The same stored runs give the same bytes."""
+"""Writes a paper's table as Markdown, LaTeX, CSV and an HTML page. The same stored runs give the same bytes."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ SIZE_WORDS: dict[Size, str] = {
 UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
 TONES: dict[Verdict, Tone] = {"agrees": "good", "differs": "bad", "failed": "bad", "diverged": "bad", "unreadable": "bad"}
 TONES_OF_RECOLLECTIONS: dict[Verdict, Tone] = {"failed": "bad", "diverged": "bad", "unreadable": "bad"}
-"""Of cells whose published number nothing at hand confirms: neither green nor red."""
+"""Tones of cells whose published number is a recollection: neither green nor red."""
 MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
-"""Behind a published number, by how sure it is."""
+"""The mark behind a published number, by how sure it is."""
 
 
 def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result], size: Size) -> list[Path]:
-    """Writes table.md, .tex, .csv, .html and the figure; their paths, the page first."""
-    overview, every = overview_grid(table, results, size), detailed_grid(table, results, size)
+    """Writes table.md, .tex, .csv, .html and the figure; returns their paths, the page first."""
+    overview, details = overview_grid(table, results, size), detailed_grid(table, results, size)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     figure = draw(folder, table, results, _size(size))
     files = {
-        "table.html": page(name, table, results, size, (overview, every), folder / "figure.svg").encode(),
-        "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(every)).encode(),
+        "table.html": page(name, table, results, size, (overview, details), folder / "figure.svg").encode(),
+        "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(details)).encode(),
         "table.tex": to_latex(overview, label=f"tab:{name}").encode(),
-        "table.csv": to_csv(every).encode(),
+        "table.csv": to_csv(details).encode(),
     }
     for file, content in files.items():
         write_atomically(folder / file, content)
@@ -55,8 +55,9 @@ def _size(size: Size) -> str:
 
 
 def overview_grid(table: PaperTable, results: Sequence[Result], size: Size) -> Grid:
-    """Rows and columns as the paper has them: ours, and the paper's in brackets."""
-    rows, columns = (list(dict.fromkeys(found)) for found in ([r.row for r in results], [r.cell.column for r in results]))
+    """Returns the table with the paper's rows and columns: ours, and the paper's in brackets."""
+    rows = list(dict.fromkeys(result.row for result in results))
+    columns = list(dict.fromkeys(result.cell.column for result in results))
     at = {(result.row, result.cell.column): result for result in results}
     body = [
         [Cell(row), *(_both(table, at[row, column]) if (row, column) in at else Cell("") for column in columns)] for row in rows
@@ -65,7 +66,7 @@ def overview_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
 
 
 def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> Grid:
-    """A line a cell: paper's, ours, difference, verdict and the run it is from."""
+    """Returns a table with a line for every cell: paper's, ours, difference, verdict and the run."""
     body = []
     for result in results:
         cell, ours = result.cell, result.ours
@@ -83,14 +84,14 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
             ]
         )
     headings = ["row", "column", "paper", "ours", "difference", "verdict", "confidence", "run"]
-    notes = [f"{result.row}, {result.cell.column}: {result.why}" for result in results if result.why]
+    notes = [f"{result.row}, {result.cell.column}: {result.problem}" for result in results if result.problem]
     notes += [f"{result.row}, {result.cell.column}: {result.cell.note}" for result in results if result.cell.note]
     return Grid(f"Every cell ({_size(size)})", headings, body, list(dict.fromkeys(notes)))
 
 
 def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, grids: tuple[Grid, Grid], figure: Path) -> str:
-    """One self-contained page; `grids` are the overview and every cell."""
-    overview, every = grids
+    """Returns one self-contained HTML page; `grids` are the overview and the details."""
+    overview, details = grids
     return template("metacl_run.reproduction", "table_page.html.j2").render(
         stylesheet=stylesheet(),
         name=name,
@@ -99,27 +100,27 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         size_words=SIZE_WORDS[size],
         counts=counts(results),
         overview=to_html(linked_overview(overview, results, figure.parent)),
-        cells=to_html(linked_cells(every, results, figure.parent)),
+        cells=to_html(linked_cells(details, results, figure.parent)),
         figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
     )
 
 
 def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: Size) -> None:
-    """Prints a line a cell."""
+    """Prints a line for every cell."""
     grid = detailed_grid(table, results, size)
-    shown = Table(title=f"{table.title} ({_size(size)})", title_justify="left", box=None, pad_edge=False)
+    lines = Table(title=f"{table.title} ({_size(size)})", title_justify="left", box=None, pad_edge=False)
     for heading, justify in zip(grid.headings[:6], ("left", "left", "right", "right", "right", "left"), strict=True):
-        shown.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        lines.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for row in grid.rows:
-        shown.add_row(*(escape(cell.text) for cell in row[:6]))
-    terminal.print(shown)
+        lines.add_row(*(escape(cell.text) for cell in row[:6]))
+    terminal.print(lines)
     for note in grid.notes:
         terminal.print(escape(note), highlight=False)
     terminal.print(f"cells: {counts(results)}", highlight=False)
 
 
 def counts(results: Sequence[Result]) -> str:
-    """What became of the cells: "3 agrees, 2 not run"."""
+    """Counts the cells by verdict: "3 agrees, 2 not run"."""
     return ", ".join(f"{count} {word}" for word, count in Counter(map(verdict_words, results)).most_common())
 
 
@@ -127,7 +128,7 @@ def counts(results: Sequence[Result]) -> str:
 
 
 def _both(table: PaperTable, result: Result) -> Cell:
-    """ "77.6 ± 1.4 (77.4 ± 0.8)"; where we have none, why."""
+    """Returns "77.6 ± 1.4 (77.4 ± 0.8)"; in place of ours the verdict, where there is none."""
     ours = result.verdict if result.ours is None else _ours(table, result)
     mark = MARKS[result.cell.confidence] if result.cell.confidence else ""
     return Cell(f"{ours} ({_published(table, result.cell)})", mark, _tone(result))
@@ -138,7 +139,7 @@ def _tone(result: Result) -> Tone:
 
 
 def verdict_words(result: Result) -> str:
-    """The verdict, and whether it is on a number that nothing at hand confirms."""
+    """Returns the verdict, and whether the published number is a recollection."""
     recollected = result.cell.confidence == "memory" and result.verdict in ("agrees", "differs", "inconclusive")
     return f"{result.verdict} with a recollection" if recollected else result.verdict
 
@@ -171,7 +172,7 @@ def _ours_numbers(result: Result) -> dict[str, float | None]:
 
 
 def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str]:
-    """What has to be known to read the overview, then every departure."""
+    """Returns what a reader of the overview must know, then every departure."""
     confidence = {result.cell.confidence for result in results}
     notes = [
         "Ours ± half of its 95% interval (over seeds; with one seed over what it was tested on; of two seeds, both values), "
@@ -196,12 +197,12 @@ def _notes(table: PaperTable, results: Sequence[Result], size: Size) -> list[str
             f"There is a verdict from {FEWEST} seeds on. {_papers_side(table)}"
         )
     notes.append(f"Cells: {counts(results)}.")
-    notes += [f"Departure: {each}" for each in table.departures]
+    notes += [f"Departure: {departure}" for departure in table.departures]
     return list(dict.fromkeys(notes + _departures_of_runs(table)))
 
 
 def _papers_side(table: PaperTable) -> str:
-    """What the verdict takes the paper's side to be."""
+    """Says how the verdict counts the paper's numbers."""
     seeds = f"{table.published_seeds} seed{'s' * (table.published_seeds > 1)}"
     if table.spread_is == "not over seeds":
         return f"The paper's means count as of {seeds} with our spread over seeds, since it prints none."
@@ -209,18 +210,18 @@ def _papers_side(table: PaperTable) -> str:
 
 
 def _departures_of_runs(table: PaperTable) -> list[str]:
-    """Each departure once, with the rows that it concerns, and their columns where it does not concern the whole row."""
+    """Returns every departure once, with its rows, and with columns where it does not concern a whole row."""
     places: dict[str, dict[str, list[str]]] = {}
     for run in table.runs:
         for departure in run.departures:
             places.setdefault(departure, {}).setdefault(run.row, []).extend(cell.column for cell in run.cells)
     columns = {row: [cell.column for run in table.runs if run.row == row for cell in run.cells] for row in _rows(table)}
     notes = []
-    for departure, found in places.items():
-        alike: dict[tuple[str, ...], list[str]] = {}
-        for row, concerned in found.items():
-            alike.setdefault(() if concerned == columns[row] else tuple(concerned), []).append(row)
-        which = (", ".join(rows) + (f" ({'; '.join(part)})" if part else "") for part, rows in alike.items())
+    for departure, columns_of_row in places.items():
+        rows_of_columns: dict[tuple[str, ...], list[str]] = {}
+        for row, some in columns_of_row.items():
+            rows_of_columns.setdefault(() if some == columns[row] else tuple(some), []).append(row)
+        which = (", ".join(rows) + (f" ({'; '.join(some)})" if some else "") for some, rows in rows_of_columns.items())
         notes.append(f"Departure of {', '.join(which)}: {departure}")
     return notes
 

@@ -1,4 +1,4 @@
-"""A paper's table as its YAML file has it: which runs give which cells, and what was published."""
+"""A paper's table as its YAML file describes it: the runs, the cells that they fill, and the published numbers."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SMOKE_SEEDS = [0]
 
 @dataclass(frozen=True, kw_only=True)
 class PaperCell:
-    """One published number and where ours comes from.
+    """One published number and the metric that gives ours.
 
     Attributes:
-        column: its column.
+        column: name of its column.
         metric: a name among the metrics of summary.json; with `at`, one of "accuracy", "memory", "joint_accuracy" (or mse).
         at: the number of classes after which it is taken, under `meta_continual`; None: at the end.
         published, spread: in the table's unit; None: nothing is printed.
-        published_seeds: in place of the table's.
+        published_seeds: number of seeds, where it is not the table's.
         confidence: how sure the published number is.
         source: where it was read.
-        tolerance: in place of the table's.
-        digitised: read off a figure.
-        note: what else there is to say.
+        tolerance: where it is not the table's.
+        digitised: whether it was read off a figure.
+        note: a remark.
     """
 
     column: str
@@ -54,16 +54,16 @@ class PaperCell:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperRun:
-    """One run of ours, which computes all its seeds, and the cells it fills.
+    """One run of ours, which computes all its seeds, and the cells that it fills.
 
     Attributes:
-        row: its row.
+        row: name of its row.
         experiment: an option of configs/experiment; None: there is none that could compute it, as a departure says.
-        overrides: on top of the preset.
+        overrides: settings on top of the experiment.
         smoke, reduced: further overrides at that size, after the table's.
-        seeds: in place of the table's, at size paper.
+        seeds: seeds at size paper, where they are not the table's.
         departures: known differences of this run from the paper.
-        cells: what it gives.
+        cells: the cells that it fills.
     """
 
     row: str
@@ -81,17 +81,17 @@ class PaperTable:
     """A table of a paper.
 
     Attributes:
-        title, paper, arxiv, where: what is reproduced.
-        unit: what published numbers, spreads and tolerances are in.
-        spread: what the published spreads are, in words; None: none are printed.
+        title, paper, arxiv, where: the table's title, the paper, and the place in it.
+        unit: unit of published numbers, spreads and tolerances.
+        spread: the kind of the published spreads, in words; None: none are printed.
         spread_is: the same for the verdict: a standard deviation over seeds ("std"), half of a 95% interval over seeds
-            ("ci95"), or what says nothing of seeds, such as an interval over the test episodes of one model.
-        published_seeds: of how many seeds a published mean is; 1 where the paper does not say.
-        seeds, reduced_seeds: of every run at size paper and at size reduced.
+            ("ci95"), or something that is not over seeds, such as an interval over the test episodes of one model.
+        published_seeds: number of seeds behind a published mean; 1 where the paper does not say.
+        seeds, reduced_seeds: seeds of every run at size paper and at size reduced.
         tolerance: how far two means may lie apart and still be called the same; see `results.verdict`.
         departures: known differences from the paper that all cells share.
         smoke, reduced: overrides of every run at that size.
-        runs: ours.
+        runs: our runs, as `PaperRun`.
     """
 
     title: str
@@ -111,23 +111,23 @@ class PaperTable:
     runs: list[Any]
 
     def overrides_of(self, run: PaperRun, size: Size) -> list[str]:
-        """What starts a run at a size."""
+        """Returns the overrides of a run at a size."""
         at_size = {"paper": [], "reduced": [*self.reduced, *run.reduced], "smoke": [*self.smoke, *run.smoke]}[size]
         seeds = {"paper": run.seeds or self.seeds, "reduced": self.reduced_seeds, "smoke": SMOKE_SEEDS}[size]
         return [f"experiment={run.experiment}", *run.overrides, *at_size, f"seeds={str(seeds).replace(' ', '')}"]
 
 
 def parse(node: Mapping[str, Any]) -> PaperTable:
-    """The table of a YAML file.
+    """Checks the content of a YAML file and returns its table.
 
     Raises:
-        ConfigError: the full key of what is missing, unknown or of the wrong type.
+        ConfigError: a key is missing, unknown or of the wrong type; the message has the full key.
     """
-    table = _filled(PaperTable, node, "table")
+    table: PaperTable = _fill_with_defaults(PaperTable, node, "table")
     runs = []
     for i, entry in enumerate(table.runs):
-        run = _filled(PaperRun, entry, f"table.runs[{i}]")
-        cells = [_filled(PaperCell, cell, f"table.runs[{i}].cells[{j}]") for j, cell in enumerate(run.cells)]
+        run = _fill_with_defaults(PaperRun, entry, f"table.runs[{i}]")
+        cells = [_fill_with_defaults(PaperCell, cell, f"table.runs[{i}].cells[{j}]") for j, cell in enumerate(run.cells)]
         runs.append(dataclasses.replace(run, cells=cells))
     places = [(run.row, cell.column) for run in runs for cell in run.cells]
     twice = [f"{row}, {column}" for row, column in dict.fromkeys(places) if places.count((row, column)) > 1]
@@ -136,7 +136,7 @@ def parse(node: Mapping[str, Any]) -> PaperTable:
     return dataclasses.replace(table, runs=runs)
 
 
-def _filled(cls: type, node: Any, where: str) -> Any:
+def _fill_with_defaults(cls: type, node: Any, where: str) -> Any:
     if not isinstance(node, Mapping):
         raise ConfigError(f"{where}: must have the settings {', '.join(field.name for field in dataclasses.fields(cls))}")
     defaults = {

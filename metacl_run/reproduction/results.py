@@ -1,4 +1,4 @@
-"""What stored runs give for the cells of a paper's table, and how it stands beside what was published."""
+"""Fills the cells of a paper's table from stored runs, and compares them with the published numbers."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Verdict = Literal[
     "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
     "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
 ]  # fmt: skip
-"""Of a cell. The first three are for runs of full size only: a reduced number proves nothing."""
+"""The verdict on a cell. Only runs of full size get one of the first three: a reduced number proves nothing."""
 
 
 class RunOfTable(NamedTuple):
-    """A run of the table and where it is kept."""
+    """A run of the table and its directory."""
 
     run: PaperRun
     directory: Path | None
     """None: it cannot be run."""
-    refusal: str | None = None
-    """Why its data are missing; without a directory: why it cannot be planned for want of them."""
+    missing_data: str | None = None
+    """Why its data are missing."""
 
 
 class Ours(NamedTuple):
@@ -38,54 +38,58 @@ class Ours(NamedTuple):
     mean: float
     low: float | None
     high: float | None
-    """95% interval: over seeds; for one seed, over what it was evaluated on; None of two seeds."""
+    """95% interval: over seeds; for one seed, over its evaluation; None for two seeds."""
     values: tuple[float, ...]
-    """One a seed."""
+    """One value per seed."""
 
 
 class Result(NamedTuple):
-    """A cell of the table, filled as far as it can be."""
+    """A cell of the table, filled as far as possible."""
 
     row: str
     cell: PaperCell
     verdict: Verdict
     ours: Ours | None
-    why: str | None
+    problem: str | None
     """What went wrong with the run, where something did."""
     run: str | None
     """data/algo/run id."""
 
 
-def results(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
-    """All cells, in the order of the table's file; from the runs' directories alone."""
-    return [result for each in runs for result in _of_run(table, each, size)]
+def results_of_table(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
+    """Fills all cells from the runs' directories alone, in the order of the table's file."""
+    return [result for run in runs for result in _results_of_run(table, run, size)]
 
 
-def _of_run(table: PaperTable, each: RunOfTable, size: Size) -> list[Result]:
-    def nothing(verdict: Verdict, why: str | None = None) -> list[Result]:
-        return [Result(each.run.row, cell, verdict, None, why, name) for cell in each.run.cells]
+def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Result]:
+    paper_run, directory, missing_data = run
 
-    name = None if each.directory is None else "/".join(each.directory.parts[-3:])
-    if each.directory is None:
-        return nothing("not offered") if each.refusal is None else nothing("data missing", each.refusal)
-    found = state(each.directory)
-    if each.refusal is not None and found != "completed":
-        return nothing("data missing", each.refusal)
-    if found in ("missing", "running", "interrupted"):
-        return nothing("not run" if found == "missing" else found)  # type: ignore[arg-type]
+    def unfilled(verdict: Verdict, problem: str | None = None) -> list[Result]:
+        return [Result(paper_run.row, cell, verdict, None, problem, name) for cell in paper_run.cells]
+
+    name = None if directory is None else "/".join(directory.parts[-3:])
+    if directory is None:
+        return unfilled("not offered") if missing_data is None else unfilled("data missing", missing_data)
+    run_state = state(directory)
+    if missing_data is not None and run_state != "completed":
+        return unfilled("data missing", missing_data)
+    if run_state == "missing":
+        return unfilled("not run")
+    if run_state in ("running", "interrupted"):
+        return unfilled(run_state)
     try:
-        summary = StoredRun(each.directory).summary
-        if summary.get("data_missing") and found == "failed":  # a run of version 0.1
-            return nothing("data missing", summary.get("error"))
-        if found != "completed":
-            return nothing(found, summary.get("error"))  # type: ignore[arg-type]
-        return [of_cell(table, each.run, cell, summary, size, str(name)) for cell in each.run.cells]
+        summary = StoredRun(directory).summary
+        if summary.get("data_missing") and run_state == "failed":  # a run of version 0.1
+            return unfilled("data missing", summary.get("error"))
+        if run_state != "completed":
+            return unfilled(run_state, summary.get("error"))
+        return [of_cell(table, paper_run, cell, summary, size, str(name)) for cell in paper_run.cells]
     except StorageError as error:
-        return nothing("unreadable", str(error))
+        return unfilled("unreadable", str(error))
 
 
 def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
-    """A cell filled from the summary of a completed run; `name` says which run it is."""
+    """Fills a cell from the summary of a completed run, whose data/algo/run id is `name`."""
     if size != "paper" and cell.at is not None and cell.at not in (summary.get("meta_test") or {}).get("lengths", [cell.at]):
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
@@ -96,7 +100,7 @@ def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str
 
 
 def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
-    """Raises KeyError, ValueError or TypeError where the summary does not have it."""
+    """Reads our number from a summary. Raises KeyError, ValueError or TypeError where the summary does not have it."""
     half, interval = None, None
     if cell.at is not None:
         test = summary["meta_test"]
@@ -106,9 +110,9 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         interval = interval95(by_order[0]) if len(values) == 1 else None
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
-        score = summary["score"]
-        kept = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
-        widths = np.array(summary.get(kept) or [], dtype=float)
+        score = summary.get("score", "accuracy")  # version 0.1 knew no other, and did not write it
+        key = {score: "evaluation_half_width", f"{TRANSDUCTIVE}{score}": f"{TRANSDUCTIVE}half_width"}.get(cell.metric, "")
+        widths = np.array(summary.get(key) or [], dtype=float)
         if len(values) == 1 and widths.size:
             half = float(np.sqrt((widths[0] ** 2).sum()) / widths.shape[1])
     mean = float(values.mean())
@@ -121,12 +125,11 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
 
 
 def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdict:
-    """An equivalence test: what the 95% interval of the difference, ours minus the paper's, says of a difference of at most the
-    tolerance.
+    """Tests whether our mean and the paper's are equivalent, by the 95% interval of their difference.
 
     "agrees" where the interval lies within the tolerance, "differs" where it lies outside, "inconclusive" where it reaches
     across: failing to tell two numbers apart is no agreement. The interval is Welch's, of both sides' spreads and numbers of
-    seeds. A paper that prints no spread over seeds is given ours.
+    seeds. Where a paper prints no spread over seeds, ours is used for it.
     """
     if size != "paper":
         return size
@@ -143,7 +146,7 @@ def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdi
 
 
 def _published(table: PaperTable, cell: PaperCell) -> Estimate:
-    """The paper's side of a verdict."""
+    """Returns the paper's side of a verdict."""
     assert cell.published is not None
     num = table.published_seeds if cell.published_seeds is None else cell.published_seeds
     if cell.spread is None or num == 1 or table.spread_is == "not over seeds":

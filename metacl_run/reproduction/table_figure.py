@@ -1,4 +1,4 @@
-"""Ours beside the paper's as a figure: one row of marks for every cell, one panel for every column."""
+"""Draws ours beside the paper's: one row of marks for every cell, one panel for every column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROW, PANEL_WIDTH, ACROSS, DOWN = 0.27, 2.1, 0.35, 0.75
 
 
 def draw(folder: Path, table: PaperTable, results: Sequence[Result], size: str) -> list[Path]:
-    """Writes figure.svg and figure.png; their paths."""
+    """Writes figure.svg and figure.png; returns their paths."""
     columns = list(dict.fromkeys(result.cell.column for result in results))
     rows = list(dict.fromkeys(result.row for result in results))
     across = min(PANELS_ACROSS, len(columns))

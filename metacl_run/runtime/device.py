@@ -16,7 +16,7 @@ from metacl_run.inner.engine import Kind
 CPU_MEMORY_GB = 0.8
 CUDA_MEMORY_SHARE = 0.6
 DEFAULT_THREADS = torch.get_num_threads()
-"""Torch's own choice: an earlier job of the same sweep may have set another."""
+"""Torch's own choice, read before an earlier job of the same sweep could change it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +24,14 @@ class Gpu:
     """Settings of the group `gpu`.
 
     Attributes:
-        device: "auto" takes CUDA when there is some.
+        device: "auto" takes CUDA where there is a CUDA device.
         engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; no CUDA measurement stands yet.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
-            parameters: in second-order meta-learning its gradients can be far off, so the run measures the error and says it.
+            parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
         memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU, 60% of the card on CUDA. A fixed number, not what
             happens to be free, since the chunk decides the order of summation and so the last bits.
-        deterministic: take operations that give the same bits from run to run; torch warns where there is none.
+        deterministic: choose operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.
     """
 
@@ -81,12 +81,12 @@ class Gpu:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of parameters and data."""
+        """The type of parameters and data."""
         return torch.float64 if self.precision == "float64" else torch.float32
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """Of the network's own arithmetic."""
+        """The type of the network's own arithmetic."""
         return torch.bfloat16 if self.precision == "bf16" else self.dtype
 
     @property
@@ -98,9 +98,9 @@ class Gpu:
         return int(CPU_MEMORY_GB * 1e9)
 
     def check_ranks(self, local_count: int) -> None:
-        """Refuses what several processes, `local_count` of them on this machine, cannot compute with. Raises SettingError."""
+        """Refuses settings that several processes, `local_count` of them on this machine, cannot use. Raises SettingError."""
         graph = (
-            "captures a step whole, and capturing the sum over processes in it has not been tried; use engine=vmap or compile"
+            "captures a whole step, and capturing the sum over processes in it has not been tried; use engine=vmap or compile"
         )
         require(self.engine != "cuda_graph", "engine", self.engine, graph)
         if self.torch_device.type == "cuda":
@@ -109,7 +109,7 @@ class Gpu:
             require(local_count <= most, "device", self.device, allowed + " shares out the processor instead")
 
     def apply(self, local_rank: int) -> None:
-        """Sets torch's process-wide switches, and the CUDA device of this one among the processes on this machine."""
+        """Sets torch's process-wide switches, and the CUDA device for this process's local rank."""
         torch.set_num_threads(self.threads or DEFAULT_THREADS)
         if self.engine_kind == "compile":
             torch.use_deterministic_algorithms(self.deterministic, warn_only=True)

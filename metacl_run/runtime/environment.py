@@ -1,4 +1,4 @@
-"""What a number depends on beside the config: versions, device, commit."""
+"""The environment of a run: versions, device, commit; all that its numbers depend on besides the config."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Versions of what computes, the device, and the git commit of a checkout (None when installed from a wheel)."""
+    """Returns versions, the device, and the git commit of a checkout (None when installed from a wheel)."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -46,7 +46,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout this package lies in, with "+" behind it when files differ from it."""
+    """Returns the commit of the checkout that this package is in, with "+" behind it when files differ from it."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""How a process holds its memory: keep what was freed for the next tensor, and read the peak."""
+"""Process memory: malloc settings for large tensors, and peak usage."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> bool:
-    """Asks glibc to serve large tensors from memory it already holds; True where it agreed.
+    """Makes glibc reuse freed memory for large tensors; returns whether it accepted.
 
     Without this every CPU tensor above a few MiB is a fresh mapping whose pages fault one by one: writing it can take
-    longer than computing it. Anywhere but on Linux with glibc nothing happens. Call it once, before the first tensors.
+    longer than computing it. It has an effect on Linux with glibc only. Call it once, before the first tensors.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False
@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_mb(device: torch.device | str = "cpu") -> float:
-    """The most memory this process has held so far, in MiB: resident memory, or what torch allocated on a CUDA device."""
+    """Returns the peak memory of this process so far in MiB: resident memory, or torch's allocations on a CUDA device."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20

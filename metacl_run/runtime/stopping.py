@@ -1,4 +1,4 @@
-"""How a run is asked to stop: the first SIGINT or SIGTERM is heeded at the next unit of work, the second at once."""
+"""Stops a run on a signal: at the first SIGINT or SIGTERM after the current unit of work, at the second immediately."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def stop_on_signal(heard: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether the run has been asked to stop; from a second signal on, KeyboardInterrupt.
+def stop_on_signal(on_signal: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether a signal has come. A second signal raises KeyboardInterrupt.
 
     Args:
-        heard: called at once, from within the handler: it must not write to a buffered file, which may be in use.
+        on_signal: called by the handler at the first signal. It must not write to a buffered file, which may be in use.
     """
-    asked: list[int] = []
+    signals: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
-        if asked:
+        if signals:
             raise KeyboardInterrupt
-        asked.append(number)
-        heard()
+        signals.append(number)
+        on_signal()
 
     before = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, handler)
-    except ValueError:  # not the main thread: whoever started it handles signals
+    except ValueError:  # not the main thread: its starter handles signals
         pass
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -1,8 +1,8 @@
 """The one interval of this program: Student's t, 95%, for the mean of independent values, which are seeds.
 
 Orders, episodes and test samples of one seed share what that seed has learned. Pooled with seeds as if independent, they would
-make an interval far too narrow: with 5 seeds of 50 orders and equal spreads, one that covers the mean in 27% of cases instead
-of 95%. So they are averaged within a seed first. An interval over the orders of a single seed is possible, and is called so.
+make an interval far too narrow: with 5 seeds of 50 orders and equal spreads, it covers the mean in 27% of cases instead of 95%.
+So they are averaged within a seed first. An interval over the orders of a single seed is possible, and is labelled as such.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Estimate(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def student_t(dof: float, confidence: float = CONFIDENCE) -> float:
-    """t such that a Student variable with `dof` degrees of freedom lies in [-t, t] with probability `confidence`."""
+    """Returns t such that a Student variable with `dof` degrees of freedom lies in [-t, t] with probability `confidence`."""
     from scipy.special import stdtrit  # here, since most commands never need it
 
     return float(stdtrit(dof, (1 + confidence) / 2))
 
 
 def half_width95(values: np.ndarray) -> np.ndarray:
-    """Half the 95% interval of the mean over the first axis, [R, ...] -> [...]; NaN where R is below `FEWEST`."""
+    """Returns half of the mean's 95% interval over the first axis, [R, ...] -> [...]; NaN where R is below `FEWEST`."""
     values = np.asarray(values, dtype=float)
     num = len(values)
     if num < FEWEST:
@@ -48,18 +48,18 @@ def half_width95(values: np.ndarray) -> np.ndarray:
 
 
 def interval95(values: np.ndarray, possible: Bounds = ANY) -> np.ndarray:
-    """The 95% interval of the mean over the first axis, cut to what is possible, [R, ...] -> [..., 2]; NaN below `FEWEST`."""
+    """Returns the mean's 95% interval over the first axis, cut to possible values, [R, ...] -> [..., 2]; NaN below `FEWEST`."""
     values = np.asarray(values, dtype=float)
     if not len(values):
         return np.full((*values.shape[1:], 2), np.nan)
     half, mean = half_width95(values), values.mean(axis=0)
-    return np.clip(np.stack([mean - half, mean + half], axis=-1), *possible)
+    return np.asarray(np.clip(np.stack([mean - half, mean + half], axis=-1), *possible))
 
 
 def spread(values: np.ndarray, possible: Bounds = ANY) -> dict[str, Any]:
-    """Mean, sample standard deviation, 95% interval and values of [R], ready for JSON; None where undefined.
+    """Returns mean, sample standard deviation, 95% interval and values of [R], ready for JSON; None where undefined.
 
-    Where some values are not finite there is no mean: one over the others would mislead.
+    Where some values are not finite there is no mean: a mean over the others would mislead.
     """
     values = np.asarray(values, dtype=float)
     listed = [float(value) if np.isfinite(value) else None for value in values]
@@ -75,13 +75,13 @@ def spread(values: np.ndarray, possible: Bounds = ANY) -> dict[str, Any]:
 
 
 def difference_interval(one: Estimate, other: Estimate, confidence: float = CONFIDENCE) -> Bounds:
-    """The interval of the difference of two independent means, `one` minus `other`.
+    """Returns the interval of the difference of two independent means, `one` minus `other`.
 
-    Of two known spreads it is Welch's (1947). Where one is not known, both sides are taken to spread as the other one does, and
-    there are only the degrees of freedom of the side that is known.
+    With two known spreads it is Welch's (1947). Where one spread is not known, the other is used for both sides, with the
+    degrees of freedom of the known side only.
 
     Returns:
-        (low, high); the difference itself, twice, where neither side spreads.
+        (low, high); the difference itself, twice, where neither side has any spread.
     """
     difference = one.mean - other.mean
     known = [side for side in (one, other) if side.std is not None]

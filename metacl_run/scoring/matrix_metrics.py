@@ -1,4 +1,4 @@
-"""The metrics of continual learning, computed from the matrix of scores.
+"""The metrics of continual learning, computed from the accuracy matrix.
 
 Shapes: R replicates, T tasks. `rows` is [T + 1, T]: row 0 before any learning, row i after learning i tasks; in the
 formulas a[i, j] is row i, task j with i, j = 1..T, and b[j] is row 0. Entries not reached are NaN, and so is every
@@ -58,13 +58,13 @@ def fwt(rows: np.ndarray, sizes: Sizes = None) -> float:
 def forgetting_per_task(rows: np.ndarray) -> np.ndarray:
     """[T - 1]: for j < T, max over 1 <= i < T of a[i, j], minus a[T, j]; negative where the last task still helped.
 
-    Where tasks to come were not evaluated (`protocol.eval_future`), the maximum can only be over i >= j: what a task had before
-    it was learned is not known. `metacl-report` compares no such run with one that knows.
+    Where tasks to come were not evaluated (`protocol.eval_future`), the maximum can only be over i >= j: a task's score before
+    it was learned is not known. `metacl-report` does not compare such a run with a run where it is known.
     """
     before = rows[1:-1, :-1]
     not_learned = np.triu(np.ones(before.shape, dtype=bool), 1)
     before = np.where(not_learned & np.isnan(before), -np.inf, before)
-    return before.max(axis=0) - rows[-1, :-1]
+    return np.asarray(before.max(axis=0) - rows[-1, :-1])
 
 
 def forgetting(rows: np.ndarray, sizes: Sizes = None) -> float:
@@ -87,13 +87,13 @@ def min_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: 
         rows: [T + 1, T].
         probes: [P, T] all evaluations, those at task ends too, on the same test samples. Without them only `rows` are seen,
             which hides the dip right after a switch of tasks (the stability gap) and so gives an upper bound.
-        probe_tasks: [P] the task, counted from 0, that was being learned at each.
+        probe_tasks: [P] for every probe the task, counted from 0, that was being learned.
     """
     num_tasks = rows.shape[1]
     lowest = []
     for j in range(num_tasks - 1):
-        seen = [values[j] for task, values in zip(probe_tasks, probes, strict=True) if task > j]
-        lowest.append(np.min(seen or [rows[i, j] for i in range(j + 2, num_tasks + 1)]))
+        later = [values[j] for task, values in zip(probe_tasks, probes, strict=True) if task > j]
+        lowest.append(np.min(later or [rows[i, j] for i in range(j + 2, num_tasks + 1)]))
     return float(np.mean(lowest))
 
 
@@ -111,16 +111,16 @@ def evaluate(
     sizes: Sizes = None,
     forward_transfer: bool = True,
 ) -> dict[str, float]:
-    """Every metric of one replicate, NaN where the run did not get that far.
+    """Returns every metric of one replicate, NaN where the run did not get that far.
 
-    With a single task, what compares tasks is left out, and so is what would only repeat `accuracy`; with `sizes`, what looks
-    at every evaluation; without `forward_transfer`, `fwt`.
+    With a single task, metrics that compare tasks or would only repeat `accuracy` are left out; with `sizes`, metrics that need
+    every evaluation; without `forward_transfer`, `fwt`.
     """
     score, sign = objective.score_name, objective.sign
     rows, probes = sign * rows, sign * probes
     if rows.shape[1] == 1:
         return {score: sign * accuracy(rows)}
-    found = {
+    metrics = {
         score: sign * accuracy(rows, sizes),
         f"learning_{score}": sign * learning_accuracy(rows, sizes),
         "bti": bti(rows, sizes),
@@ -130,11 +130,11 @@ def evaluate(
         f"anytime_{score}": sign * anytime_accuracy(rows, sizes),
     }
     if not forward_transfer:
-        del found["fwt"]
+        del metrics["fwt"]
     if sizes is None:
-        found[worst_name(objective)] = sign * min_accuracy(rows, probes, probe_tasks)
-        found[f"worst_case_{score}"] = sign * worst_case_accuracy(rows, probes, probe_tasks)
-    return found
+        metrics[worst_name(objective)] = sign * min_accuracy(rows, probes, probe_tasks)
+        metrics[f"worst_case_{score}"] = sign * worst_case_accuracy(rows, probes, probe_tasks)
+    return metrics
 
 
 def summarise(
@@ -145,24 +145,24 @@ def summarise(
     sizes: Sizes = None,
     forward_transfer: bool = True,
 ) -> dict[str, dict[str, Any]]:
-    """Every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
+    """Returns every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
     Args:
         matrix: [R, T + 1, T].
         probes: [P, R, T] every evaluation, for the metrics that look between the rows.
-        probe_tasks: [P] the task, counted from 0, that was being learned at each.
-        objective: whose scores these are.
-        sizes: [T] how much each task weighs in a mean over tasks; None: all the same.
+        probe_tasks: [P] for every probe the task, counted from 0, that was being learned.
+        objective: the kind of score.
+        sizes: [T] weights of the tasks in a mean over tasks; None: equal weights.
         forward_transfer: whether a task's score before it is learned says something. It does not in a class-incremental stream,
             where the outputs of a task to come are untrained: `fwt` would be minus the untrained network's accuracy.
 
-    A metric no replicate reached is left out. One that only some reached has None for the others and as its mean: a
+    A metric that no replicate reached is left out. A metric that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
     """
     by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
     replicates = [
-        evaluate(rows, seen, probe_tasks, objective, sizes, forward_transfer)
-        for rows, seen in zip(matrix, by_replicate, strict=True)
+        evaluate(rows, own_probes, probe_tasks, objective, sizes, forward_transfer)
+        for rows, own_probes in zip(matrix, by_replicate, strict=True)
     ]
     summary = {}
     for name in replicates[0]:

@@ -1,4 +1,4 @@
-"""Every metric a run can report: its name, what it means, which way it is good, what it can be. The one place that says so."""
+"""The table of metrics: name, meaning, better direction and possible values of every number that a run can report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from metacl_run.scoring.intervals import Bounds
 from metacl_run.scoring.scores import SCORES, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
-"""Differences of scores, taken so that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
+"""Differences of scores, with a sign such that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
 TRANSDUCTIVE = "transductive_"
-"""Begins the name of a metric of answers that were given to all queries of an episode together. Batch norm then sees the other
-queries; without it in the network there are no such metrics. Every other metric is of each query alone."""
+"""Prefix of metrics for which all queries of an episode are predicted together, so that batch norm normalises over them. A
+network without batch norm has no such metrics. For every other metric a query is predicted alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +21,10 @@ class Metric:
 
     Attributes:
         name: its name in summary.json.
-        meaning: what it is, in words.
-        higher_is_better: which way it is good.
-        possible: the least and the largest value that it can have.
-        needs_equal_probes: whether it depends on when and on what the run was evaluated within tasks: it is comparable only
+        meaning: its definition in words.
+        higher_is_better: whether a higher value is better.
+        possible: its least and its largest possible value.
+        needs_equal_probes: whether it depends on when and on what the run was evaluated within tasks. It is comparable only
             between runs that probe alike.
     """
 
@@ -36,10 +36,10 @@ class Metric:
 
 
 def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
-    """By name, in the order of a table: every metric that runs with this score can report.
+    """Returns every metric that runs with this score can report, by name and in the order of a table.
 
     Args:
-        score: what learning is judged by.
+        score: the kind of score.
         in_sequence: under protocol `meta_continual`, whose tasks are the segments of one sequence of concepts.
     """
     meanings = dict((_in_sequence if in_sequence else _of_tasks)(score))
@@ -50,17 +50,17 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
 
 
 def higher_is_better(name: str, score: Score) -> bool:
-    """Which way a metric is good."""
+    """Whether a higher value of a metric is better."""
     return _metric(name, "", score).higher_is_better
 
 
 def possible_values(name: str, score: Score) -> Bounds:
-    """The least and the largest value that a metric can have."""
+    """Returns the least and the largest value that a metric can have."""
     return _metric(name, "", score).possible
 
 
 def worst_name(score: Score) -> str:
-    """What the lowest score an earlier task had at any time is called: of an error it is the largest."""
+    """Returns the name of the metric for the worst score of earlier tasks: the lowest accuracy, the largest error."""
     return f"{'min' if score.higher_is_better else 'max'}_{score.score_name}"
 
 
@@ -99,7 +99,7 @@ def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
 
 
 def _in_sequence(score: Score) -> Iterator[tuple[str, str]]:
-    """All at the learning rate chosen for the whole sequence."""
+    """All metrics are at the learning rate that was chosen for the whole sequence."""
     name, words, concepts = score.score_name, score.score_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
     yield "memory", f"{words} on the {score.examples} just learned, at the same moment"

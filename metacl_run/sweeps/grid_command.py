@@ -1,4 +1,4 @@
-"""`metacl-run -m ...`: a sweep over a grid of settings, or how far it is."""
+"""`metacl-run -m ...`: runs a sweep over a grid of settings, or says how far it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts, grid
 from metacl_run.core.errors import ConfigError
-from metacl_run.sweeps import sweep
 from metacl_run.sweeps.job import COMPLETED, Job, plan
 from metacl_run.sweeps.listing import listing
+from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,34 +20,34 @@ class SweepSettings:
     """Node `sweep` of the config.
 
     Attributes:
-        status: say how far each job is, and run nothing.
+        status: say how far every job is, and run nothing.
     """
 
     status: bool
 
 
-def wants_status(asked: Mapping[str, Any]) -> bool:
-    return fill(SweepSettings, asked["sweep"], "sweep").status
+def wants_status(nodes: Mapping[str, Any]) -> bool:
+    settings: SweepSettings = fill(SweepSettings, nodes["sweep"], "sweep")
+    return settings.status
 
 
-def run_sweep(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
-    """Runs the jobs that have not ended; the exit status. Or only says how far each is, and 0."""
-    if not multirun and not wants_status(asked):
+def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
+    """Runs the jobs that have not ended and returns the exit status; or prints how far every job is, and returns 0."""
+    if not multirun and not wants_status(nodes):
         raise ConfigError(f"{parts.command[0]}: goes with metacl-run -m")
     check_launcher(parts.hydra)
-    planned = plan(grid(parts.run, multirun=multirun), user_folder)
-    if wants_status(asked):
-        print(f"\n{listing(planned, sweep.stored(planned))}")
+    jobs = plan(grid(parts.run, multirun=multirun), user_folder)
+    if wants_status(nodes):
+        print(f"\n{listing(jobs, stored_results(jobs))}")
         return COMPLETED
-    launch = sweep.through_hydra(parts.hydra, output_dir(planned), user_folder)
-    ended = sweep.run(planned, launch)
-    print(f"\n{listing(planned, ended)}")
-    return sweep.exit_status(ended)
+    results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder))
+    print(f"\n{listing(jobs, results)}")
+    return exit_status(results)
 
 
-def output_dir(planned: Sequence[Job]) -> Path:
-    """The folder that the runs are kept in: above data, algorithm and run id."""
-    return planned[0].directory.parents[2]
+def output_dir(jobs: Sequence[Job]) -> Path:
+    """Returns the folder of the runs: above data, algorithm and run id."""
+    return jobs[0].directory.parents[2]
 
 
 def check_launcher(hydra: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from metacl_run.core.errors import ConfigError, UserError
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
 """How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
-WORDS = {
+STATUS_WORDS = {
     COMPLETED: "completed",
     FAILED: "failed",
     DIVERGED: "diverged",
@@ -22,7 +22,7 @@ WORDS = {
 
 
 class Job(NamedTuple):
-    """One run that a sweep wants."""
+    """One run of a sweep."""
 
     overrides: tuple[str, ...]
     directory: Path
@@ -30,73 +30,73 @@ class Job(NamedTuple):
     """Whether it is computed although it has ended."""
 
 
-class Ended(NamedTuple):
+class JobResult(NamedTuple):
     """How a job ended."""
 
     status: int
     error: str | None = None
     sweep_stopped: bool = False
-    """Whether that was because the sweep was asked to stop."""
+    """Whether it ended because the sweep was asked to stop."""
     data_missing: bool = False
     """Whether its data are missing or broken; such a job leaves no run directory."""
 
 
-def shared(jobs: Sequence[Job]) -> list[str]:
-    """The overrides that all jobs have, where there are several jobs."""
+def common_overrides(jobs: Sequence[Job]) -> list[str]:
+    """Returns the overrides that all jobs have, where there are several jobs."""
     if len(jobs) < 2:
         return []
     return [line for line in jobs[0].overrides if all(line in job.overrides for job in jobs)]
 
 
-def own_text(job: Job, common: Sequence[str]) -> str:
-    """A job by what tells it from others that have these overrides in common."""
+def own_overrides(job: Job, common: Sequence[str]) -> str:
+    """Returns the overrides of a job without the common ones, as one text."""
     return " ".join(line for line in job.overrides if line not in common)
 
 
 def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:
-    """Composes and checks every job without running any; of jobs that are the same run the first stands for all.
+    """Composes and checks every job without running any; of jobs that are the same run only the first stays.
 
     Raises:
         UserError: every mistake of every job, in one message.
     """
-    return distinct([each for each in plan_each(jobs, user_folder) if isinstance(each, Job)])
+    return distinct_runs([job for job in plan_tolerantly(jobs, user_folder) if isinstance(job, Job)])
 
 
-def plan_each(
-    jobs: Sequence[Sequence[str]], user_folder: str | None, bearable: tuple[type[UserError], ...] = ()
+def plan_tolerantly(
+    jobs: Sequence[Sequence[str]], user_folder: str | None, tolerated: tuple[type[UserError], ...] = ()
 ) -> list[Job | UserError]:
-    """Composes and checks every job: the job, or what is wrong with it where that is bearable.
+    """Composes and checks every job. Returns in its place a job, or its error where that is tolerated.
 
     Raises:
         ConfigError: every other mistake of every job, in one message.
     """
-    planned: list[Job | UserError] = []
+    results: list[Job | UserError] = []
     mistakes = []
     for overrides in jobs:
         try:
-            built = experiment_of(overrides, user_folder)
-            planned.append(Job(tuple(overrides), built.directory, built.rerun))
-        except bearable as error:
-            planned.append(error)
+            experiment = experiment_of(overrides, user_folder)
+            results.append(Job(tuple(overrides), experiment.directory, experiment.rerun))
+        except tolerated as error:
+            results.append(error)
         except UserError as error:
             mistakes.append((overrides, str(error)))
     if mistakes:
-        raise ConfigError(refusal_of_all(mistakes))
-    return planned
+        raise ConfigError(list_mistakes(mistakes))
+    return results
 
 
-def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """The first job of every run."""
-    found: dict[Path, Job] = {}
+def distinct_runs(jobs: Sequence[Job]) -> list[Job]:
+    """Returns the first job of every run."""
+    first: dict[Path, Job] = {}
     for job in jobs:
-        found.setdefault(job.directory, job)
-    return list(found.values())
+        first.setdefault(job.directory, job)
+    return list(first.values())
 
 
-def refusal_of_all(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
-    """One message of (overrides, what is wrong with them)."""
+def list_mistakes(mistakes: Sequence[tuple[Sequence[str], str]]) -> str:
+    """Returns one message for all pairs of overrides and what is wrong with them."""
     jobs: dict[str, list[str]] = {}
-    for overrides, why in mistakes:
-        jobs.setdefault(why, []).append("job " + " ".join(overrides))
-    said = ("\n".join([*names, *(f"  {line}" for line in why.splitlines())]) for why, names in jobs.items())
-    return "\n".join(["nothing was started, since these jobs cannot run", *said])
+    for overrides, message in mistakes:
+        jobs.setdefault(message, []).append("job " + " ".join(overrides))
+    parts = ("\n".join([*names, *(f"  {line}" for line in message.splitlines())]) for message, names in jobs.items())
+    return "\n".join(["nothing was started, since these jobs cannot run", *parts])

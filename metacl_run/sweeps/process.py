@@ -1,7 +1,7 @@
-"""One job in a process of its own: what kills it kills nothing else, and the next starts in a clean one.
+"""Runs one job in a process of its own: what kills it kills nothing else, and the next job starts in a clean process.
 
-The processes are forked from a server that has imported torch once. A job whose sweep is killed notices, and stops as if asked
-to: its checkpoint is written and the same command goes on with it.
+The processes are forked from a server that has imported torch once. A job whose sweep is killed stops as if
+asked to: its checkpoint is written, and the same command continues from it.
 """
 
 from __future__ import annotations
@@ -19,31 +19,51 @@ from typing import Any
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import DataError, RunIsLockedError, UserError
-from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, Ended
+from metacl_run.sweeps.gpus import one_gpu
+from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, JobResult
 
-LOOK_EVERY = 0.3
-"""Seconds between two looks at a job that is watched."""
+POLL_S = 0.3
+"""Seconds between two looks at a job."""
 SERVER_GONE = 255
-"""What multiprocessing gives as the exit status of a process whose server is gone."""
+"""The exit status that multiprocessing gives for a process whose server is gone."""
 OUTPUT = "output.log"
-"""In the run's directory: what a job printed that had no terminal of its own."""
+"""In the run's directory: the output of a job without a terminal of its own."""
 
 
-def run(
+def compute(
+    overrides: Sequence[str],
+    directory: Path,
+    user_folder: str | None,
+    *,
+    shares_terminal: bool,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> JobResult:
+    """Runs a job in a process of its own, on one GPU. What it prints without our terminal goes into its directory."""
+    output = None if shares_terminal else directory / OUTPUT
+    with one_gpu() as environment:
+        result = run_in_process(overrides, user_folder, environment=environment, output=output, should_stop=should_stop)
+    if result.data_missing and output is not None:
+        with contextlib.suppress(OSError):  # a run that had been begun before keeps its directory
+            output.unlink()
+            directory.rmdir()
+    return result
+
+
+def run_in_process(
     overrides: Sequence[str],
     user_folder: str | None,
     *,
     environment: dict[str, str],
     output: Path | None,
-    watch: Callable[[], bool] = lambda: False,
-) -> Ended:
-    """Runs a job and waits for it. SIGINT and SIGTERM are passed on to it.
+    should_stop: Callable[[], bool] = lambda: False,
+) -> JobResult:
+    """Runs a job and waits for it. SIGINT and SIGTERM are forwarded to it.
 
     Args:
         overrides, user_folder: the job.
-        environment: set in its process.
-        output: a file for what it prints; None: it shares our terminal.
-        watch: looked at all along; once it is true, the job is asked to stop.
+        environment: variables that are set in its process.
+        output: the file for what it prints; None: it shares our terminal.
+        should_stop: called again and again; once it is true, the job is asked to stop.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     # A worker of joblib has a start method of its own, which our process could not find.
@@ -51,47 +71,47 @@ def run(
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["metacl_run.sweeps.preload"])
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_job, args=(theirs, list(overrides), user_folder, environment, output))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_job_main, args=(sender, list(overrides), user_folder, environment, output))
     process.start()
-    theirs.close()
-    asked = False
-    with _passed_on(process.pid) as interrupted:
+    sender.close()
+    stop_sent = False
+    with _forwarded_signals(process.pid) as signals:
         try:
-            while not _has_ended(process, ours):
-                if not asked and watch():
+            while not _has_ended(process, receiver):
+                if not stop_sent and should_stop():
                     _stop(process.pid)
-                    asked = True
-        except BaseException:  # no job goes on computing without whoever started it
+                    stop_sent = True
+        except BaseException:  # no job goes on computing without the process that started it
             _stop(process.pid)
             raise
-    return _ending(process, ours, interrupted=bool(interrupted))
+    return _receive_result(process, receiver, interrupted=bool(signals))
 
 
-def _has_ended(process: Any, ours: Connection) -> bool:
-    """Whether the job has, after a moment's wait. It holds the other end of our pipe as long as it lives; of the
-    process, multiprocessing says status 255 as soon as the server that forked it is gone."""
-    return ours.poll(LOOK_EVERY) or (not process.is_alive() and process.exitcode != SERVER_GONE)
+def _has_ended(process: Any, receiver: Connection) -> bool:
+    """Whether the job has ended, after a moment's wait. It holds the other end of our pipe as long as it lives; multiprocessing
+    reports status 255 for the process as soon as the server that forked it is gone."""
+    return receiver.poll(POLL_S) or (not process.is_alive() and process.exitcode != SERVER_GONE)
 
 
-def _ending(process: Any, ours: Connection, *, interrupted: bool) -> Ended:
+def _receive_result(process: Any, receiver: Connection, *, interrupted: bool) -> JobResult:
     try:
-        ended = ours.recv() if ours.poll() else None
+        result: JobResult | None = receiver.recv() if receiver.poll() else None
     except EOFError:
-        ended = None
+        result = None
     process.join()
-    ended = ended or _killed(process.exitcode)
-    return Ended(INTERRUPTED, sweep_stopped=True) if interrupted and ended.status != COMPLETED else ended
+    result = result or _result_of_killed(process.exitcode)
+    return JobResult(INTERRUPTED, sweep_stopped=True) if interrupted and result.status != COMPLETED else result
 
 
-def _killed(code: int | None) -> Ended:
+def _result_of_killed(code: int | None) -> JobResult:
     if code is not None and code < 0:
-        name = signal.Signals(-code).name if -code in {each.value for each in signal.Signals} else str(-code)
+        name = signal.Signals(-code).name if -code in {known.value for known in signal.Signals} else str(-code)
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return Ended(FAILED, f"its process was killed by {name}{hint}")
+        return JobResult(FAILED, f"its process was killed by {name}{hint}")
     if code == SERVER_GONE:
-        return Ended(FAILED, "its process was killed, and so was the server that had started it (out of memory?)")
-    return Ended(FAILED, f"its process ended with status {code}")
+        return JobResult(FAILED, "its process was killed, and so was the server that had started it (out of memory?)")
+    return JobResult(FAILED, f"its process ended with status {code}")
 
 
 def _stop(pid: int) -> None:
@@ -100,19 +120,19 @@ def _stop(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _passed_on(pid: int) -> Iterator[list[int]]:
-    """Passes SIGINT and SIGTERM on to the process while inside; the list has those that came."""
-    came: list[int] = []
+def _forwarded_signals(pid: int) -> Iterator[list[int]]:
+    """Forwards SIGINT and SIGTERM to the process while inside; yields the list of those received."""
+    received: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
-        came.append(number)
+        received.append(number)
         _stop(pid)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
         for number, old in before.items():
             signal.signal(number, old)
@@ -121,10 +141,10 @@ def _passed_on(pid: int) -> Iterator[list[int]]:
 # ----------------------------------------------------------------------------------------------------- in the job's process
 
 
-def _job(
-    answer: Connection, overrides: list[str], user_folder: str | None, environment: dict[str, str], output: Path | None
+def _job_main(
+    sender: Connection, overrides: list[str], user_folder: str | None, environment: dict[str, str], output: Path | None
 ) -> None:
-    os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which passes it on once
+    os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
     os.environ.update(environment)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -132,29 +152,29 @@ def _job(
         for standard in (1, 2):
             os.dup2(descriptor, standard)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    ended = outcome(overrides, user_folder)
+    result = run_here(overrides, user_folder)
     sys.stdout.flush()
-    with contextlib.suppress(BrokenPipeError):  # the sweep is gone, and has nobody to tell
-        answer.send(ended)
-    answer.close()
+    with contextlib.suppress(BrokenPipeError):  # the sweep is gone
+        sender.send(result)
+    sender.close()
 
 
-def outcome(overrides: Sequence[str], user_folder: str | None) -> Ended:
-    """Runs a job here and now, and says its mistake or fault."""
-    from metacl_run.experiment import run as run_experiment
+def run_here(overrides: Sequence[str], user_folder: str | None) -> JobResult:
+    """Runs a job in this process, and prints its mistake or fault."""
+    from metacl_run.experiment import run
 
     try:
-        return Ended(run_experiment(experiment_of(overrides, user_folder)))
+        return JobResult(run(experiment_of(overrides, user_folder)))
     except RunIsLockedError as error:
-        return Ended(BUSY, str(error))
+        return JobResult(BUSY, str(error))
     except UserError as error:
         print(f"metacl-run: {error}", file=sys.stderr)
-        return Ended(FAILED, str(error), data_missing=isinstance(error, DataError))
+        return JobResult(FAILED, str(error), data_missing=isinstance(error, DataError))
     except KeyboardInterrupt:
-        return Ended(INTERRUPTED)
+        return JobResult(INTERRUPTED)
     except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed
         print(f"metacl-run: {type(error).__name__}: {error}", file=sys.stderr)
-        return Ended(FAILED, f"{type(error).__name__}: {error}")
+        return JobResult(FAILED, f"{type(error).__name__}: {error}")
 
 
 def _stop_with_parent() -> None:

@@ -1,4 +1,4 @@
-"""When a search ends a trial early: pure functions of the scores that trials had on their way.
+"""Decides when a search ends a trial early: pure functions of the scores that trials had along the way.
 
 A continual learner's mean score on the tasks seen falls along the stream. Optuna's median pruner goes by the best value so
 far, so it would judge every trial for ever by its first task, where only plasticity shows. Here trials are compared by their
@@ -15,26 +15,26 @@ from typing import TypeAlias
 import numpy as np
 
 Curve: TypeAlias = Mapping[int, float]
-"""A trial's score by how far it was, in thousandths of its run."""
+"""A trial's score by progress, in thousandths of its run."""
 WHOLE = 1000
 WARM_UP = WHOLE // 2
-"""Before this, no trial is ended."""
+"""No trial is ended before this."""
 FEWEST_OTHERS = 5
-"""Trials that a median is taken of; with fewer, none is ended."""
+"""Other trials that a median needs; with fewer, no trial is ended."""
 
 
 def share_done(unit: int, total: int) -> int:
-    """How far a run is, in thousandths: the same place of the stream whatever a unit of work is."""
+    """Returns the progress of a run in thousandths: the same place of the stream whatever a unit of work is."""
     return WHOLE * unit // total
 
 
 def falls_behind(curve: Curve, others: Sequence[Curve], *, higher_is_better: bool) -> bool:
-    """Whether a trial is, where it is now, worse than the median of those that have come as far.
+    """Whether a trial's current score is worse than the median of the other trials at the same progress.
 
     Args:
-        curve: the trial's own.
-        others: those of trials that have ended. What counts of each is its last value at or before the same share.
-        higher_is_better: which way the score is good.
+        curve: the trial's own curve.
+        others: curves of trials that have ended. Their last values at or before the same progress count.
+        higher_is_better: whether a higher score is better.
     """
     if not curve or (now := max(curve)) < WARM_UP:
         return False

@@ -1,4 +1,4 @@
-"""What a search is, checked before anything is started: which settings it may choose, and by which score of which data."""
+"""The settings of a search, checked before anything is started: what it may choose, and which score of which data decides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metacl_run.config.overrides import Parts
 from metacl_run.core.bounds import Seed
 from metacl_run.core.errors import ConfigError, UserError, nearest
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
-from metacl_run.sweeps.job import refusal_of_all
+from metacl_run.sweeps.job import list_mistakes
 from metacl_run.sweeps.space import Dimension, space
 
 SPLIT = "protocol.eval_split"
@@ -29,13 +29,13 @@ class SearchSettings:
     """Node `search` of the config.
 
     Attributes:
-        trials: how many in all, those of earlier starts included.
+        trials: number of trials in all, those of earlier starts included.
         metric: a metric of the runs; None: their score.
-        direction: None: as the metric is better.
+        direction: None: the direction in which the metric is better.
         sampler: how settings are proposed: "tpe" (Bergstra et al. 2011) or "random".
-        pruner: "median": end a trial that has done half of its stream and is behind the median of those before (`pruning.py`);
+        pruner: "median": end a trial that has done half of its stream and is behind the median of the others (`pruning.py`);
             None: "median" where the metric is the score, else "none".
-        seed: of the sampler.
+        seed: the sampler's seed.
     """
 
     trials: Annotated[int, Ge(1), Le(10**5)]
@@ -52,11 +52,11 @@ class Search:
 
     Attributes:
         fixed: overrides of every trial.
-        dimensions: what is searched.
+        dimensions: the settings that are searched.
         user_folder: of --config-dir.
-        folder: where its study and its results are kept.
+        folder: the folder of its study and its results.
         score: the name of the runs' score.
-        metric, direction, sampler, pruner, seed: as in `SearchSettings`, decided.
+        metric, direction, sampler, pruner, seed: as in `SearchSettings`, with no None left.
     """
 
     fixed: list[str]
@@ -71,7 +71,7 @@ class Search:
     seed: int
 
     def count_points(self) -> int | None:
-        """How many different settings there are; None where a dimension is an interval of real numbers."""
+        """Counts the different settings; None where a dimension is an interval of real numbers."""
         counts = [dimension.count_values() for dimension in self.dimensions]
         return None if None in counts else math.prod(count for count in counts if count is not None)
 
@@ -80,13 +80,13 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     """Checks everything about a search before anything is started.
 
     Raises:
-        ConfigError: a setting of the search cannot be, or a run at an end of a dimension.
+        ConfigError: a setting of the search is not possible, or a run at an end of a dimension is not.
     """
     fixed, dimensions = space(parts.run)
     for line in fixed:
         if line.lstrip("+").startswith(f"{SPLIT}=") and not line.endswith("=validation"):
             raise ConfigError(f"{line}: a search never sees test data. Leave it out; run the best settings on them afterwards")
-    if any(each.key == SPLIT for each in dimensions):
+    if any(dimension.key == SPLIT for dimension in dimensions):
         raise ConfigError(f"{SPLIT}: cannot be searched; a search never sees test data")
     fixed = [line for line in fixed if not line.lstrip("+").startswith(f"{SPLIT}=")] + [f"{SPLIT}=validation"]
     base = _checked_at_ends(fixed, dimensions, user_folder)
@@ -94,16 +94,16 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     score = objective.score_name
     metric = settings.metric or score
     kind = base.protocol.kind
-    known = [
+    names = [
         name
         for name in metrics_of(objective, in_sequence=kind == "meta_continual")
         if kind == "continual_meta" or not name.startswith(TRANSDUCTIVE)
     ]
-    if metric not in known:
-        raise ConfigError(f"search.metric={metric}: no run has it.{nearest(metric, known)} There are: {', '.join(known)}")
+    if metric not in names:
+        raise ConfigError(f"search.metric={metric}: no run has it.{nearest(metric, names)} There are: {', '.join(names)}")
     if settings.pruner == "median" and metric != score:
         raise ConfigError(f"search.pruner=median: goes by {score} along the way, which search.metric={metric} is not; use none")
-    decided: dict[str, Any] = {
+    choices: dict[str, Any] = {
         "score": score,
         "metric": metric,
         "direction": settings.direction or ("maximize" if higher_is_better(metric, objective) else "minimize"),
@@ -111,14 +111,14 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
         "pruner": settings.pruner or ("median" if metric == score else "none"),
         "seed": settings.seed,
     }
-    named = json.dumps({"run": base.run_id, "dimensions": dimensions, **decided}, sort_keys=True)
-    folder = base.output_dir / "searches" / hashlib.sha256(named.encode()).hexdigest()[:12]
-    return Search(fixed=fixed, dimensions=dimensions, user_folder=user_folder, folder=folder, **decided)
+    identity = json.dumps({"run": base.run_id, "dimensions": dimensions, **choices}, sort_keys=True)
+    folder = base.output_dir / "searches" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return Search(fixed=fixed, dimensions=dimensions, user_folder=user_folder, folder=folder, **choices)
 
 
 def _checked_at_ends(fixed: Sequence[str], dimensions: Sequence[Dimension], user_folder: str | None) -> Experiment:
-    """The experiment at the start of every dimension, when all the ends can be run."""
-    starts = [each.ends[0] for each in dimensions]
+    """Returns the experiment at the start of every dimension, after a check that all the ends can be run."""
+    starts = [dimension.ends[0] for dimension in dimensions]
     base = experiment_of([*fixed, *starts], user_folder)
     mistakes = []
     for place, dimension in enumerate(dimensions):
@@ -128,5 +128,5 @@ def _checked_at_ends(fixed: Sequence[str], dimensions: Sequence[Dimension], user
             except UserError as error:
                 mistakes.append(([end], str(error)))
     if mistakes:
-        raise ConfigError(refusal_of_all(mistakes))
+        raise ConfigError(list_mistakes(mistakes))
     return base

@@ -1,8 +1,9 @@
 """`metacl-run -m search.trials=N ...`: Optuna (Akiba et al. 2019, arXiv 1907.10902) chooses settings by validation score.
 
 Every trial is a run like any other, with protocol.eval_split=validation: what is tuned never receives test data. The study is a
-journal in the search's folder, which is named by what is searched: the same command goes on with it. Each trial asks the study
-when it starts and tells it when it ends, so that trials side by side know of each other; its score on the way may end it early.
+journal in the search's folder, which is named by what is searched: the same command continues it. A trial gets its settings
+from the study when it starts and reports to it when it ends, so that trials side by side know of each other; its score along
+the way may end it early.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +23,55 @@ from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, StorageError, UserError
 from metacl_run.core.files import remove_unfinished, storage_errors
 from metacl_run.storage.stored_run import StoredRun
-from metacl_run.sweeps import sweep
 from metacl_run.sweeps.grid_command import check_launcher, wants_status
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, Ended
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, JobResult
+from metacl_run.sweeps.launching import launch_jobs, launcher_failure
+from metacl_run.sweeps.process import compute
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.sweeps.sweep import wait_until_free
 
 
-def run_search(asked: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
-    """Runs the trials that are missing and shows the best; the exit status."""
+def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
+    """Runs the trials that are missing, shows the best, and returns the exit status."""
     if not multirun:
         line = next(line for line in parts.command if line.lstrip("+").startswith("search"))
         raise ConfigError(f"{line}: goes with metacl-run -m")
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("search: needs Optuna: pip install 'metacl-run[search]'")
     check_launcher(parts.hydra)
-    settings = fill(SearchSettings, asked["search"], "search")
+    settings = fill(SearchSettings, nodes["search"], "search")
     search = prepare(settings, parts, user_folder)
-    from metacl_run.sweeps.study import finished, open_study, retry_unfinished, write_results
+    from metacl_run.sweeps.study import num_finished, open_study, requeue_interrupted, write_results
 
     points = search.count_points()
     trials = settings.trials if points is None else min(settings.trials, points)
     if trials < settings.trials:
         print(f"search.trials={settings.trials}: there are only {points} different settings to try")
-    if wants_status(asked):
+    if wants_status(nodes):
         if not search.folder.is_dir():
             print(f"search in {search.folder}: not started")
         else:
             write_results(search, open_study(search))
         return COMPLETED
-    ended: list[Ended] = []
-    with _alone(search.folder):
+    results: list[JobResult] = []
+    with _locked(search.folder):
         study = open_study(search)
-        retry_unfinished(study)
-        left = trials - finished(study)
-        print(f"search in {search.folder}: {max(0, left)} trials to go; " + "; ".join(each.text for each in search.dimensions))
-        if left > 0:
-            ended = _launch(search, left, parts.hydra, user_folder)
-        done = write_results(search, open_study(search))
-    for why in dict.fromkeys(each.error for each in ended if each.status == FAILED and each.error):
-        print(f"a trial failed: {why}")
-    if any(each.status in (INTERRUPTED, NOT_STARTED) for each in ended):
+        requeue_interrupted(study)
+        missing = max(0, trials - num_finished(study))
+        dimensions = "; ".join(dimension.text for dimension in search.dimensions)
+        print(f"search in {search.folder}: {missing} trials to go; {dimensions}")
+        if missing:
+            results = _launch(search, missing, parts.hydra, user_folder)
+        finished = write_results(search, open_study(search))
+    for error in dict.fromkeys(result.error for result in results if result.status == FAILED and result.error):
+        print(f"a trial failed: {error}")
+    if any(result.status in (INTERRUPTED, NOT_STARTED) for result in results):
         return INTERRUPTED
-    return COMPLETED if done >= trials else FAILED
+    return COMPLETED if finished >= trials else FAILED
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Keeps a second process out of the same search."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,62 +89,56 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[Ended]:
-    trials_of = [list(search.fixed)] * trials
+def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[JobResult]:
+    jobs = [search.fixed] * trials
     try:
-        return sweep.call_through(Trials(search, user_folder), trials_of, hydra, search.folder.parents[1], user_folder)
+        return launch_jobs(RunTrial(search, user_folder), jobs, hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
-        return [Ended(INTERRUPTED)]
+        return [JobResult(INTERRUPTED)]
     except UserError:
         raise
-    except Exception as error:  # a launcher may raise anything; the study says what its trials came to
-        return [Ended(FAILED, f"the launcher failed: {type(error).__name__}: {error}")]
+    except Exception as error:  # a launcher may raise anything; the study has the trials
+        return [JobResult(FAILED, launcher_failure(error))]
 
 
-@dataclass
-class Trials:
-    """What the launcher calls for every trial."""
+@dataclass(frozen=True)
+class RunTrial:
+    """The function that a launcher calls for every trial."""
 
     search: Search
     user_folder: str | None
-    shares_terminal: bool = True
-    stopped: bool = field(default=False, init=False)
 
-    def __call__(self, config: Any) -> Ended:
+    def __call__(self, number: int, shares_terminal: bool) -> JobResult:
+        """Runs the next trial of the study, which has its own numbers."""
         from metacl_run.sweeps.study import Watch, ask, tell
 
-        if self.stopped:
-            return Ended(NOT_STARTED)
-        asked = ask(self.search)
-        if asked is None:
-            return Ended(COMPLETED)  # another has had every point
-        trial, overrides = asked
+        proposal = ask(self.search)
+        if proposal is None:
+            return JobResult(COMPLETED)  # every point has been tried
+        trial, overrides = proposal
         name = f"trial {trial.number + 1}"
         try:
             experiment = experiment_of(overrides, self.user_folder)
         except UserError as error:
-            tell(self.search, trial, None, directory=None)
-            return Ended(FAILED, f"{name}: {error}")
-        chosen = " ".join(overrides[len(self.search.fixed) :])
-        print(f"\n{name}: {chosen}" if self.shares_terminal else f"{name} starts: {chosen}", flush=True)
+            tell(trial, None, directory=None)
+            return JobResult(FAILED, f"{name}: {error}")
+        choices = " ".join(overrides[len(self.search.fixed) :])
+        print(f"\n{name}: {choices}" if shares_terminal else f"{name} starts: {choices}", flush=True)
         directory = experiment.directory
-        units = experiment.protocol.count_units(experiment.algo, experiment.data)
-        watch = Watch(self.search, trial, directory, units)
-        sweep.wait_for(directory)
-        shares = self.shares_terminal
-        ended = sweep.compute(overrides, directory, self.user_folder, shares_terminal=shares, watch=watch)
-        self.stopped = ended.sweep_stopped
-        if ended.sweep_stopped:
-            return ended  # it is left open, and goes on when the search does
-        value = self._value(directory) if ended.status == COMPLETED else None
-        state = tell(self.search, trial, value, directory=directory, pruned=watch.pruned, diverged=ended.status == DIVERGED)
-        print(
-            f"{name} {state}" + ("" if value is None else f": {self.search.metric} {value:.4g} on validation data"), flush=True
-        )
+        watch = Watch(self.search, trial, directory, experiment.protocol.count_units(experiment.algo, experiment.data))
+        wait_until_free(directory)
+        result = compute(overrides, directory, self.user_folder, shares_terminal=shares_terminal, should_stop=watch)
+        if result.sweep_stopped:
+            return result  # the trial stays open, and continues when the search does
+        value = self._value(directory) if result.status == COMPLETED else None
+        state = tell(trial, value, directory=directory, pruned=watch.pruned, diverged=result.status == DIVERGED)
+        score = "" if value is None else f": {self.search.metric} {value:.4g} on validation data"
+        print(f"{name} {state}{score}", flush=True)
         if state in ("completed", "pruned", "diverged"):
-            return Ended(COMPLETED)
-        return Ended(FAILED, ended.error or f"{name}: its run has no {self.search.metric}; see {directory}")
+            return JobResult(COMPLETED)
+        return JobResult(FAILED, result.error or f"{name}: its run has no {self.search.metric}; see {directory}")
 
     def _value(self, directory: Path) -> float | None:
-        """What a completed run is judged by; None where it has no such metric."""
-        return StoredRun(directory).summary["metrics"].get(self.search.metric, {}).get("mean")
+        """Returns the metric that a completed run is judged by; None where it has no such metric."""
+        value: float | None = StoredRun(directory).summary["metrics"].get(self.search.metric, {}).get("mean")
+        return value

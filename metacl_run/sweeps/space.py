@@ -1,4 +1,4 @@
-"""What a search may choose: one dimension for every setting given as interval(..), range(..) or several values."""
+"""The space of a search: one dimension for every setting written as interval(..), range(..) or several values."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Dimension(NamedTuple):
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """The overrides at its ends, or of each choice: where a mistake would show."""
+        """The overrides at its ends, or of every choice: where a mistake would show."""
         values = self.choices or (repr(self.low), repr(self.high))
         return tuple(f"{self.key}={value}" for value in values)
 
     def count_values(self) -> int | None:
-        """How many values it has; None of an interval of real numbers."""
+        """Counts its values; None for an interval of real numbers."""
         if self.choices:
             return len(self.choices)
         assert self.low is not None
@@ -47,12 +47,12 @@ class Dimension(NamedTuple):
         return round((self.high - self.low) / (self.step or 1)) + 1
 
     def values(self) -> Iterator[Any]:
-        """Its values, of a dimension that has a number of them."""
+        """Yields its values, if it has finitely many."""
         for place in range(self.count_values() or 0):
             yield self.choices[place] if self.choices else _steps(self.low, self.step or 1, place)
 
     def written(self, value: Any) -> Any:
-        """A value as one would write it: the nearest of `values` where there are steps."""
+        """Returns a value as one would write it: the nearest of `values` where there are steps."""
         if self.step is None or self.low is None:
             return value
         return _steps(self.low, self.step, round((value - self.low) / self.step))
@@ -62,19 +62,19 @@ class Dimension(NamedTuple):
 
 
 def space(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
-    """The overrides that stay and the dimensions of the search.
+    """Splits the overrides into those that stay and the dimensions of the search.
 
     Raises:
         ConfigError: an interval without extent, or nothing to search.
     """
     fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-    found = [_dimension(override) for override in overrides if override.is_sweep_override()]
-    if not found:
+    dimensions = [_dimension(override) for override in overrides if override.is_sweep_override()]
+    if not dimensions:
         raise ConfigError(
             "search: there is nothing to search. Give at least one setting an interval or several values, as in "
             "'algo.inner_lr=tag(log,interval(0.01,1))' or algo.inner_steps=1,3,5"
         )
-    return fixed, found
+    return fixed, dimensions
 
 
 def _dimension(override: Override) -> Dimension:
@@ -93,7 +93,7 @@ def _dimension(override: Override) -> Dimension:
         if log:
             raise ConfigError(f"{override.input_line}: a logarithmic scale goes with an interval, as in tag(log,interval(1,9))")
         whole = all(isinstance(end, int) for end in (value.start, value.step))
-        values = [int(each) if whole else float(each) for each in value.range()]
+        values = [int(number) if whole else float(number) for number in value.range()]
         if len(values) < 2:
             raise ConfigError(f"{override.input_line}: a range to search must have at least two values")
         low, step = min(values), abs(value.step)
@@ -102,6 +102,6 @@ def _dimension(override: Override) -> Dimension:
 
 
 def _steps(low: float | int | None, step: float | int, count: int) -> float | int:
-    """`low` and so many steps, as one would write it: 0.1 and a step of 0.2 are 0.3, which a sum of floats is not."""
+    """Returns `low` plus `count` steps in decimal: 0.1 and a step of 0.2 are 0.3, which a sum of floats is not."""
     total = Decimal(str(low)) + count * Decimal(str(step))
     return int(total) if isinstance(low, int) and isinstance(step, int) else float(total)

@@ -1,4 +1,4 @@
-"""The study of a search: Optuna's, kept as a journal in the search's folder. The only module that knows Optuna."""
+"""The study of a search: Optuna's, stored as a journal in the search's folder. The only module that knows Optuna."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from metacl_run.sweeps.space import Dimension
 
 JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
 ATTEMPTS = 10
-"""Times that the sampler is asked for settings that no trial has had."""
-REPEATS = "repeats"
-"""Attribute of a trial that was given the settings of an earlier one, and was not run."""
+"""Times that the sampler may propose settings that a trial has had."""
+RUN, DIVERGED = "run", "diverged"
+"""Attributes of a trial that has ended: the directory of its run, and whether it diverged."""
 SHOWN = 10
-"""Trials that are listed at the end, from the best."""
+"""Trials that are listed at the end, the best first."""
 STATE_WORDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_study(search: Search, draw: int = 0) -> optuna.Study:
-    """The study, made where it is not there yet.
+    """Opens the study, or makes a new one.
 
     Args:
-        search: whose.
-        draw: which of the sampler's random streams is used; different trials take different ones.
+        search: the search.
+        draw: the number of the sampler's random stream; every trial takes another one.
     """
     search.folder.mkdir(parents=True, exist_ok=True)
     seed = int(np.random.SeedSequence([search.seed, draw]).generate_state(1)[0])
@@ -75,42 +75,40 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 
 
 def ask(search: Search) -> tuple[Trial, list[str]] | None:
-    """The next trial and the overrides of its run; None where every point has been tried.
+    """Returns the next trial and the overrides of its run; None where every point has been tried.
 
-    Settings that another trial has had are not computed again: the sampler is asked once more, and after `ATTEMPTS` times the
-    first point that nobody had is taken.
+    Settings that another trial has had are not computed again: the sampler proposes others, and after `ATTEMPTS` proposals the
+    first untried point is taken.
     """
     for attempt in range(ATTEMPTS + 1):
         study = open_study(search)
         trials = study.get_trials(deepcopy=False)
         if attempt == ATTEMPTS:
-            untried = next((point for point in _points(search) if _same(point, trials, search) is None), None)
+            untried = next((point for point in _points(search) if not _is_tried(point, trials, search)), None)
             if untried is None:
                 return None
             study.enqueue_trial(untried)
         study = open_study(search, draw=1 + len(trials))
         trial = study.ask({dimension.key: distribution(dimension) for dimension in search.dimensions})
-        same = _same(_written(search, trial.params), study.get_trials(deepcopy=False)[: trial.number], search)
-        if same is None:
+        if not _is_tried(_written(search, trial.params), study.get_trials(deepcopy=False)[: trial.number], search):
             return trial, overrides_of(search, trial.params)
-        trial.set_user_attr(REPEATS, same.number)
         study.tell(trial, state=TrialState.FAIL)
     return None
 
 
-def _same(params: Mapping[str, Any], trials: Sequence[FrozenTrial], search: Search) -> FrozenTrial | None:
-    """The trial that has these settings, and has not failed with them."""
-    done = (trial for trial in trials if trial.state != TrialState.FAIL and trial.params)
-    return next((trial for trial in done if _written(search, trial.params) == params), None)
+def _is_tried(params: Mapping[str, Any], trials: Sequence[FrozenTrial], search: Search) -> bool:
+    """Whether one of the trials has these settings, and has not failed with them."""
+    others = (trial.params for trial in trials if trial.state != TrialState.FAIL and trial.params)
+    return any(_written(search, other) == params for other in others)
 
 
 def _written(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's settings as they are written on the command line: Optuna's steps are sums of floats."""
+    """Returns a trial's settings as they are written on the command line: Optuna's steps are sums of floats."""
     return {dimension.key: dimension.written(params[dimension.key]) for dimension in search.dimensions}
 
 
 def _points(search: Search) -> Iterator[dict[str, Any]]:
-    """Every point of a search that has a count of them; none of another."""
+    """Yields every point of a search that has finitely many; none of another search."""
     if search.count_points() is not None:
         keys = [dimension.key for dimension in search.dimensions]
         for point in itertools.product(*(dimension.values() for dimension in search.dimensions)):
@@ -122,40 +120,43 @@ def overrides_of(search: Search, params: dict[str, Any]) -> list[str]:
     return [*search.fixed, *(dimension.override(written[dimension.key]) for dimension in search.dimensions)]
 
 
-def tell(
-    search: Search, trial: Trial, value: float | None, *, directory: Path | None, pruned: bool = False, diverged: bool = False
-) -> str:
-    """Says how a trial ended; in a word."""
+def tell(trial: Trial, value: float | None, *, directory: Path | None, pruned: bool = False, diverged: bool = False) -> str:
+    """Reports to the study how a trial ended, and returns it in a word."""
     if directory is not None:
-        trial.set_user_attr("run", str(directory))
-    trial.set_user_attr("diverged", diverged)
+        trial.set_user_attr(RUN, str(directory))
+    trial.set_user_attr(DIVERGED, diverged)
     complete = value is not None and math.isfinite(value)
     state = TrialState.COMPLETE if complete else TrialState.PRUNED if pruned else TrialState.FAIL
     trial.study.tell(trial, value if complete else None, state=state)
     return "diverged" if diverged else STATE_WORDS[state]
 
 
-def finished(study: optuna.Study) -> int:
-    """Trials that have said what there is to say: a failed one has not, and is made up for by another."""
+def num_finished(study: optuna.Study) -> int:
+    """Counts the trials that need no more work; a failed one does, and another makes up for it."""
     return sum(_word(trial) in ("completed", "pruned", "diverged") for trial in study.get_trials(deepcopy=False))
 
 
-def retry_unfinished(study: optuna.Study) -> None:
-    """Puts the settings of trials that were cut short first in the queue: their runs go on where they were."""
+def requeue_interrupted(study: optuna.Study) -> None:
+    """Puts the settings of interrupted trials first in the queue: new trials continue their runs."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
             study.enqueue_trial(trial.params)
 
 
+def _is_superseded(trial: FrozenTrial) -> bool:
+    """Whether the trial never ended: it repeated earlier settings, or was interrupted and another continued its run."""
+    return trial.state == TrialState.FAIL and DIVERGED not in trial.user_attrs
+
+
 class Watch:
     """Reports a run's score on the tasks seen so far to the study while it runs; true once the trial should be pruned.
 
     Args:
-        search: which the trial is of.
-        trial: whose run it is.
-        directory: of the run.
-        units: of work in the whole run.
+        search: the search of the trial.
+        trial: the trial that is running.
+        directory: the directory of its run.
+        units: units of work in the whole run.
     """
 
     def __init__(self, search: Search, trial: Trial, directory: Path, units: int) -> None:
@@ -191,7 +192,7 @@ class Watch:
         )
 
     def _new_records(self) -> list[dict[str, Any]]:
-        """Whole lines that were not read before."""
+        """Reads the whole lines that were not read before."""
         try:
             with open(self._path, "rb") as file:
                 if file.seek(0, 2) < self._read:
@@ -205,27 +206,27 @@ class Watch:
 
 
 def write_results(search: Search, study: optuna.Study) -> int:
-    """Writes search.json, prints the best trials and the command that tests the best; how many have finished."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if REPEATS not in trial.user_attrs]
+    """Writes search.json, and prints the best trials and the command that tests the best; returns how many have finished."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not _is_superseded(trial)]
     sign = -1 if search.direction == "maximize" else 1
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     ranked = sorted(complete, key=lambda trial: (sign * float(trial.values[0]), trial.number))
     best = None
     if ranked:
-        chosen = [each.override(ranked[0].params[each.key]) for each in search.dimensions]
+        settings = [dimension.override(ranked[0].params[dimension.key]) for dimension in search.dimensions]
         fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
-        best = {**_entry(ranked[0]), "command": command_line([*fixed, *chosen], search.user_folder)}
+        best = {**_entry(ranked[0]), "command": command_line([*fixed, *settings], search.user_folder)}
     content = {
         "metric": search.metric,
         "direction": search.direction,
         "split": "validation",
-        "searched": [each.text for each in search.dimensions],
+        "searched": [dimension.text for dimension in search.dimensions],
         "best": best,
         "trials": [_entry(trial) for trial in trials],
     }
     write_atomically(search.folder / RESULTS, (json.dumps(content, indent=2) + "\n").encode())
     _show(search, ranked, trials, best)
-    return finished(study)
+    return num_finished(study)
 
 
 def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], best: dict[str, Any] | None) -> None:
@@ -234,11 +235,11 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     table = Table(title=f"search: {counts or 'no trials'}", title_justify="left", box=None, pad_edge=False)
     table.add_column("trial", justify="right")
     table.add_column(f"{search.metric} (validation)", justify="right")
-    for each in search.dimensions:
-        table.add_column(each.key, justify="right")
+    for dimension in search.dimensions:
+        table.add_column(dimension.key, justify="right")
     for trial in ranked[:SHOWN]:
-        chosen = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
-        table.add_row(str(trial.number + 1), f"{trial.value:.4g}", *(escape(text) for text in chosen))
+        settings = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
+        table.add_row(str(trial.number + 1), f"{trial.value:.4g}", *(escape(text) for text in settings))
     terminal = Console()
     terminal.print(table)
     if best is not None:
@@ -252,11 +253,11 @@ def _entry(trial: FrozenTrial) -> dict[str, Any]:
         "state": _word(trial),
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
         "params": trial.params,
-        "run": trial.user_attrs.get("run"),
+        "run": trial.user_attrs.get(RUN),
     }
 
 
 def _word(trial: FrozenTrial) -> str:
-    if trial.user_attrs.get("diverged"):
+    if trial.user_attrs.get(DIVERGED):
         return "diverged"
     return STATE_WORDS.get(trial.state, "waiting" if trial.state == TrialState.WAITING else "running")

@@ -1,27 +1,22 @@
-"""Starts the jobs of a sweep through a launcher of Hydra's, and says how far each is.
+"""Runs the jobs of a sweep that have not ended, and says how far every job is.
 
-A sweep keeps no list of its own: what is done is what the runs' directories say. So the same command again starts what is
-missing, two sweeps over the same runs share the work, and nothing is lost with the process that started them.
+A sweep keeps no list of its own: the runs' directories say what is done. So the same command again starts what is missing, two
+sweeps over the same runs share the work, and nothing is lost with the process that started them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from metacl_run.config.compose import job_number, launcher
 from metacl_run.core.errors import StorageError, UserError
-from metacl_run.core.files import storage_errors
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import ENDED, StoredRun
-from metacl_run.sweeps import process
-from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import (
     BUSY,
     COMPLETED,
@@ -29,12 +24,14 @@ from metacl_run.sweeps.job import (
     FAILED,
     INTERRUPTED,
     NOT_STARTED,
-    WORDS,
-    Ended,
+    STATUS_WORDS,
     Job,
-    own_text,
-    shared,
+    JobResult,
+    common_overrides,
+    own_overrides,
 )
+from metacl_run.sweeps.launching import launch_jobs, launcher_failure
+from metacl_run.sweeps.process import compute
 
 STATUS_OF_STATE = {
     "completed": COMPLETED,
@@ -44,181 +41,131 @@ STATUS_OF_STATE = {
     "running": BUSY,
     "missing": NOT_STARTED,
 }
-LOOK_EVERY = 1.0
+POLL_S = 1.0
 """Seconds between two looks at a run that another process computes."""
-PATIENCE = 20.0
+STOP_TIMEOUT_S = 20.0
 """Seconds that jobs have to stop in when a sweep is interrupted."""
-BASIC = "BasicLauncher"
-"""Hydra's own launcher: one job after another, on our terminal."""
 
 
-@dataclass
-class Task:
-    """What a launcher calls for every job, here or in a process of its own; it has the config, of which it needs the number."""
+class Launcher(Protocol):
+    """Starts jobs and waits for them.
 
-    jobs: Sequence[Job]
-    common: Sequence[str]
-    """The overrides that all of them have."""
-    user_folder: str | None
-    waits: bool
-    """Whether a job waits for another process that computes its run, or gives way."""
-    shares_terminal: bool = field(default=True, init=False)
-    stopped: bool = field(default=False, init=False)
+    Args:
+        jobs: the jobs.
+        waits: whether a job whose run another process computes waits for it; otherwise it ends as BUSY.
+    """
 
-    def __call__(self, config: Any) -> Ended:
-        number = job_number()
-        job = self.jobs[number]
-        return self.run(job, f"job {number + 1} of {len(self.jobs)}", own_text(job, self.common) or "(defaults)")
-
-    def run(self, job: Job, name: str, text: str) -> Ended:
-        if self.stopped:
-            return Ended(NOT_STARTED)
-        if self.waits:
-            wait_for(job.directory)
-        print(f"\n{name}: {text}" if self.shares_terminal else f"{name} starts: {text}", flush=True)
-        begun = time.monotonic()
-        ended = compute(job.overrides, job.directory, self.user_folder, shares_terminal=self.shares_terminal)
-        self.stopped = ended.sweep_stopped
-        if not self.shares_terminal:
-            print(f"{name} {WORDS[ended.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
-        return ended
+    def __call__(self, jobs: Sequence[Job], *, waits: bool) -> list[JobResult]: ...
 
 
-class Launch(Protocol):
-    """Starts jobs and waits for them."""
+def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | None) -> Launcher:
+    """Returns the launcher that the overrides of Hydra's config choose."""
 
-    def __call__(self, jobs: Sequence[Job], *, waits: bool) -> list[Ended]: ...
-
-
-def through_hydra(hydra: Sequence[str], output_dir: Path, user_folder: str | None) -> Launch:
-    """Starts jobs through the launcher that the overrides of Hydra's config choose."""
-
-    def launch(jobs: Sequence[Job], *, waits: bool) -> list[Ended]:
-        task = Task(jobs, shared(jobs), user_folder, waits)
-        return call_through(task, [list(job.overrides) for job in jobs], hydra, output_dir, user_folder)
+    def launch(jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
+        overrides = [job.overrides for job in jobs]
+        return launch_jobs(RunJob(jobs, user_folder, waits), overrides, hydra, output_dir, user_folder)
 
     return launch
 
 
-class Called(Protocol):
-    """What a launcher calls for every job."""
+@dataclass(frozen=True)
+class RunJob:
+    """The function that a launcher calls for every job of a sweep."""
 
-    shares_terminal: bool
+    jobs: Sequence[Job]
+    user_folder: str | None
+    waits: bool
 
-    def __call__(self, config: Any) -> Ended: ...
-
-
-def call_through(
-    task: Called, overrides: list[list[str]], hydra: Sequence[str], output_dir: Path, user_folder: str | None
-) -> list[Ended]:
-    """Calls the task for every job through the launcher that the overrides of Hydra's config choose.
-
-    Raises:
-        StorageError: nothing can be written to the output directory.
-    """
-    with launcher(task, hydra, output_dir, user_folder) as chosen:
-        with storage_errors(output_dir):
-            output_dir.mkdir(parents=True, exist_ok=True)
-        task.shares_terminal = type(chosen).__name__ == BASIC
-        return [each.return_value for each in chosen.launch(overrides, initial_job_idx=0)]
+    def __call__(self, number: int, shares_terminal: bool) -> JobResult:
+        job, name = self.jobs[number], f"job {number + 1} of {len(self.jobs)}"
+        text = own_overrides(job, common_overrides(self.jobs)) or "(defaults)"
+        if self.waits:
+            wait_until_free(job.directory)
+        print(f"\n{name}: {text}" if shares_terminal else f"{name} starts: {text}", flush=True)
+        begun = time.monotonic()
+        result = compute(job.overrides, job.directory, self.user_folder, shares_terminal=shares_terminal)
+        if not shares_terminal:
+            print(f"{name} {STATUS_WORDS[result.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
+        return result
 
 
-def compute(
-    overrides: Sequence[str],
-    directory: Path,
-    user_folder: str | None,
-    *,
-    shares_terminal: bool,
-    watch: Callable[[], bool] = lambda: False,
-) -> Ended:
-    """Runs a job in a process of its own, on one GPU; what it prints without our terminal goes into its directory."""
-    output = None if shares_terminal else directory / process.OUTPUT
-    with one_gpu() as environment:
-        ended = process.run(overrides, user_folder, environment=environment, output=output, watch=watch)
-    if ended.data_missing and output is not None:
-        with contextlib.suppress(OSError):  # a run that had been begun before keeps its directory
-            output.unlink()
-            directory.rmdir()
-    return ended
-
-
-def run(jobs: Sequence[Job], launch: Launch) -> list[Ended]:
-    """Runs what has not ended; how each job ended, in order."""
-    ended = {job: ended_before(job) for job in jobs}
+def run_jobs(jobs: Sequence[Job], launch: Launcher) -> list[JobResult]:
+    """Runs the jobs that have not ended; returns how every job ended, in order. Runs of other processes come last."""
+    results = {job: result for job in jobs if (result := earlier_result(job)) is not None}
     for waits in (False, True):
-        left = [job for job in jobs if ended[job] is None or ended[job].status == BUSY]  # type: ignore[union-attr]
-        if not left:
+        unfinished = [job for job in jobs if job not in results or results[job].status == BUSY]
+        if not unfinished:
             break
         try:
-            ended.update(zip(left, launch(left, waits=waits), strict=True))
+            results.update(zip(unfinished, launch(unfinished, waits=waits), strict=True))
         except KeyboardInterrupt:
-            _let_stop(left)
-            ended.update({job: _as_stored(job, None) for job in left})
+            _wait_until_stopped(unfinished)
+            results.update({job: _stored_result(job, None) for job in unfinished})
             break
         except UserError:
             raise
-        except Exception as error:  # a launcher may raise anything; the jobs that it had started tell for themselves
-            why = f"the launcher failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            ended.update({job: _as_stored(job, why) for job in left})
-            if all(ended[job].status == NOT_STARTED for job in left):  # type: ignore[union-attr]
-                ended.update({job: Ended(FAILED, why) for job in left})
+        except Exception as error:  # a launcher may raise anything; the directories of its jobs say how they ended
+            message = launcher_failure(error)
+            results.update({job: _stored_result(job, message) for job in unfinished})
+            if all(results[job].status == NOT_STARTED for job in unfinished):
+                results.update({job: JobResult(FAILED, message) for job in unfinished})
             break
-        if any(each is not None and (each.sweep_stopped or each.status == NOT_STARTED) for each in ended.values()):
+        if any(result.sweep_stopped or result.status == NOT_STARTED for result in results.values()):
             break
-    return [_with_error(job, ended[job] or Ended(NOT_STARTED)) for job in jobs]
+    return [_with_stored_error(job, results.get(job, JobResult(NOT_STARTED))) for job in jobs]
 
 
-def ended_before(job: Job) -> Ended | None:
-    """How a job that has nothing left to do ended; None for one that has, if only to draw its report again."""
-    if job.rerun or (found := state(job.directory)) not in ENDED or not is_drawn(job.directory):
+def earlier_result(job: Job) -> JobResult | None:
+    """Returns how a job ended that has nothing left to do, not even to draw its report again; None for any other."""
+    if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory):
         return None
-    return Ended(STATUS_OF_STATE[found])
+    return JobResult(STATUS_OF_STATE[run_state])
 
 
-def _as_stored(job: Job, why: str | None) -> Ended:
-    found = STATUS_OF_STATE[state(job.directory)]
-    return Ended(found, None if found == COMPLETED else why)
+def stored_results(jobs: Iterable[Job]) -> list[JobResult]:
+    """Returns how far every job is, by its directory alone."""
+    return [_with_stored_error(job, _stored_result(job, None)) for job in jobs]
 
 
-def stored(jobs: Iterable[Job]) -> list[Ended]:
-    """How far each job is by its directory alone."""
-    return [_with_error(job, Ended(STATUS_OF_STATE[state(job.directory)])) for job in jobs]
+def _stored_result(job: Job, error: str | None) -> JobResult:
+    status = STATUS_OF_STATE[state(job.directory)]
+    return JobResult(status, None if status == COMPLETED else error)
 
 
-def _with_error(job: Job, ended: Ended) -> Ended:
-    """The same with what the run's summary says of an error, where nobody said it before."""
-    if ended.error is not None or ended.status not in (FAILED, DIVERGED):
-        return ended
+def _with_stored_error(job: Job, result: JobResult) -> JobResult:
+    """Adds the error that the run's summary holds, where the result has none."""
+    if result.error is not None or result.status not in (FAILED, DIVERGED):
+        return result
     try:
-        return ended._replace(error=StoredRun(job.directory).error)
-    except StorageError as problem:
-        return ended._replace(error=str(problem))
+        return result._replace(error=StoredRun(job.directory).error)
+    except StorageError as error:
+        return result._replace(error=str(error))
 
 
-def _let_stop(jobs: Sequence[Job]) -> None:
+def _wait_until_stopped(jobs: Sequence[Job]) -> None:
     """Gives jobs that were asked to stop the time to save their checkpoints."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + STOP_TIMEOUT_S
     while any(is_locked(job.directory) for job in jobs) and time.monotonic() < until:
-        time.sleep(LOOK_EVERY)
+        time.sleep(POLL_S)
 
 
-def wait_for(directory: Path, sleep: Callable[[float], None] = time.sleep) -> None:
+def wait_until_free(directory: Path, sleep: Callable[[float], None] = time.sleep) -> None:
     """Waits until no process computes the run."""
-    said = False
+    announced = False
     while is_locked(directory):
-        if not said:
+        if not announced:
             print(f"waiting for another process that computes {directory}", flush=True)
-        said = True
-        sleep(LOOK_EVERY)
+        announced = True
+        sleep(POLL_S)
 
 
-def exit_status(ended: Sequence[Ended]) -> int:
-    """0 when every job completed; else 130 when some are still to be run, 3 when some diverged, 1 when some failed, were not
-    started or not finished because of a fault."""
-    return max((_counts_as(each) for each in ended), default=COMPLETED)
+def exit_status(results: Sequence[JobResult]) -> int:
+    """Returns 0 when every job completed; else 130 when some are still to be run, 3 when some diverged, 1 when some failed or a
+    fault kept them from starting or finishing."""
+    return max((_exit_status_of_one(result) for result in results), default=COMPLETED)
 
 
-def _counts_as(ended: Ended) -> int:
-    if ended.status in (INTERRUPTED, NOT_STARTED):
-        return INTERRUPTED if ended.error is None else FAILED
-    return FAILED if ended.status == BUSY else ended.status
+def _exit_status_of_one(result: JobResult) -> int:
+    if result.status in (INTERRUPTED, NOT_STARTED):
+        return INTERRUPTED if result.error is None else FAILED
+    return FAILED if result.status == BUSY else result.status

@@ -17,7 +17,7 @@ from rich.console import Console as Terminal
 
 from metacl_run.listeners.console import Console, LastingTerminal
 from metacl_run.listeners.live import LiveDisplay, task_table
-from metacl_run.listeners.plain_lines import Lines
+from metacl_run.listeners.plain_lines import PlainLines
 from metacl_run.listeners.scalars import scalars
 from metacl_run.listeners.view import SHOWN, View, clock, sparkline
 from tests.support.listeners import SEEDS, info_of, play, records, stored
@@ -94,7 +94,7 @@ def test_a_change_for_the_worse_is_red_whatever_the_score(tmp_path: Path) -> Non
         view = View(info_of(tmp_path, score=score))
         for record in given:
             if record["kind"] in ("train", "eval"):
-                view.take(record)
+                view.update(record)
         change = next(iter(task_table(view, rows=5).columns[-1].cells))
         found[score] = (str(change), change.style)
     assert found == {"accuracy": ("-0.200", "red"), "mse": ("+0.200", "red")}
@@ -117,7 +117,7 @@ def test_plain_lines_are_rate_limited(tmp_path: Path) -> None:
 
 def test_a_unit_of_work_has_one_line_in_between(tmp_path: Path) -> None:
     view = View(info_of(tmp_path, units_per_task=500))
-    said = Lines(view)
+    said = PlainLines(view)
     train = {"kind": "train", "unit": 15, "task": 0, "wall_s": 11.0, "metrics": {"loss": [1.0, 3.0]}}
     probe = {"kind": "eval", "unit": 15, "task": 0, "row": None, "wall_s": 22.0, "accuracy": [[0.5, 0.2]] * 2}
     assert said.after(train) == "task 1/2 Hebrew [old], meta-update 15/1000: loss 2, accuracy so far nan, - left"
@@ -134,7 +134,7 @@ def test_in_a_narrow_terminal_the_bars_yield_and_not_the_numbers(tmp_path: Path,
     view = View(info_of(tmp_path, task_names=names))
     for record in records():
         if record["kind"] in SHOWN:
-            view.take(record)
+            view.update(record)
     with terminal.capture() as captured:
         terminal.print(LiveDisplay(terminal, view)._draw())
     text = captured.get()
@@ -156,7 +156,7 @@ def test_the_panel_says_that_the_signal_was_heard_and_the_end_where_it_goes_on(
             console.started(info)
             for record in list(records())[:4]:
                 console.record(record)
-            console.heard()
+            console.announce_stop()
             if console._live is not None:
                 console._live._live.refresh()
             console.finished(stored(info, status="interrupted", timing={"units": 3}))

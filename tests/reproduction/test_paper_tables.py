@@ -18,7 +18,7 @@ from metacl_run.layout.grid import Cell, Grid, to_html
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.links import linked_cells, linked_overview
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, parse
-from metacl_run.reproduction.results import Ours, Result, RunOfTable, results, verdict
+from metacl_run.reproduction.results import Ours, Result, RunOfTable, results_of_table, verdict
 from metacl_run.storage.run_files import CONFIG, SCHEMA, SUMMARY
 from tests.support.settings import TINY
 
@@ -131,7 +131,7 @@ def store(directory: Path, **summary: Any) -> None:
 
 def of_one_run(directory: Path | None, cell: dict[str, Any] = CELL, refusal: str | None = None, **changes: Any) -> Any:
     read = table(runs=[{"row": "MAML", "experiment": "mine", "cells": [cell]}], **changes)
-    (found,) = results(read, [RunOfTable(read.runs[0], directory, refusal)], "paper")
+    (found,) = results_of_table(read, [RunOfTable(read.runs[0], directory, refusal)], "paper")
     return found
 
 
@@ -164,11 +164,14 @@ def test_after_a_number_of_classes(tmp_path: Path) -> None:
     assert of_one_run(tmp_path, {**CELL, "at": 50, "metric": "joint_accuracy"}).ours.mean == pytest.approx(65)
     short = {**CELL, "at": 20}
     read = table(runs=[{"row": "OML", "experiment": "mine", "cells": [short]}])
-    assert results(read, [RunOfTable(read.runs[0], tmp_path)], "smoke")[0][2:4] == ("smoke", None)  # not so far at that size
+    assert results_of_table(read, [RunOfTable(read.runs[0], tmp_path)], "smoke")[0][2:4] == (
+        "smoke",
+        None,
+    )  # not so far at that size
     for cell in (short, {**CELL, "at": 10, "metric": "memory"}, {**CELL, "metric": "bwt"}):
         found = of_one_run(tmp_path, cell)
         assert (found.verdict, found.ours) == ("unreadable", None)
-        assert found.why.startswith(f"its summary does not give {cell['metric']}")
+        assert found.problem.startswith(f"its summary does not give {cell['metric']}")
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

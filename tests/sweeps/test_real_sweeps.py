@@ -21,7 +21,7 @@ from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_state import state
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
-from metacl_run.sweeps.job import COMPLETED, FAILED, Ended
+from metacl_run.sweeps.job import COMPLETED, FAILED, JobResult
 from tests.support.runs import ENVIRONMENT, metacl
 from tests.support.settings import TINY
 
@@ -68,8 +68,8 @@ def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
                 os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
         return False
 
-    ended = process.run(overrides, None, environment={}, output=None, watch=kill)
-    assert ended == Ended(FAILED, "its process was killed by SIGKILL (out of memory?)")
+    ended = process.run_in_process(overrides, None, environment={}, output=None, should_stop=kill)
+    assert ended == JobResult(FAILED, "its process was killed by SIGKILL (out of memory?)")
 
 
 def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
             forkserver._forkserver._forkserver_pid = None  # the next job has another
         return False
 
-    ended = process.run(overrides, None, environment={}, output=None, watch=kill)
+    ended = process.run_in_process(overrides, None, environment={}, output=None, should_stop=kill)
     assert forkserver._forkserver._forkserver_pid is None
-    assert ended == Ended(COMPLETED)
+    assert ended == JobResult(COMPLETED)
     whole(tmp_path, 1)
 
 
@@ -101,7 +101,7 @@ def test_a_job_without_its_data_leaves_no_directory(tmp_path: Path) -> None:
 def test_a_job_has_its_environment_and_its_own_output(tmp_path: Path) -> None:
     overrides = [*TINY, f"output_dir={tmp_path}", "output_dir=${oc.env:WHERE}", "progress=plain"]
     output = tmp_path / "logs" / "output.log"
-    ended = process.run(overrides, None, environment={"WHERE": str(tmp_path / "there")}, output=output)
+    ended = process.run_in_process(overrides, None, environment={"WHERE": str(tmp_path / "there")}, output=output)
     assert ended.status == COMPLETED
     assert len(whole(tmp_path / "there", 1)) == 1
     assert "after task 2/2" in output.read_text()

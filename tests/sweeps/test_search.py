@@ -148,23 +148,26 @@ def test_a_search_finds_the_best_and_goes_on(search: Callable[..., Any], tmp_pat
     assert (status, same) == (0, more)
 
 
-def test_trials_cut_short_are_taken_up_first(tmp_path: Path) -> None:
-    from metacl_run.sweeps.study import ask, finished, open_study, retry_unfinished, tell
+def test_interrupted_trials_are_continued_first_and_listed_once(tmp_path: Path) -> None:
+    from metacl_run.sweeps.study import ask, num_finished, open_study, requeue_interrupted, tell, write_results
 
     search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)")
     _, overrides = ask(search)
     second, others = ask(search)
     assert overrides != others
-    assert tell(search, second, 0.5, directory=tmp_path) == "completed"
+    assert tell(second, 0.5, directory=tmp_path) == "completed"
     study = open_study(search)
-    assert finished(study) == 1
-    retry_unfinished(study)
+    assert num_finished(study) == 1
+    requeue_interrupted(study)
     third, again = ask(search)
     assert again == overrides
-    assert tell(search, third, None, directory=tmp_path, diverged=True) == "diverged"
+    assert tell(third, None, directory=tmp_path, diverged=True) == "diverged"
     fourth, _ = ask(search)
-    assert tell(search, fourth, None, directory=None) == "failed"
-    assert finished(open_study(search)) == 2  # what failed, or was cut short, is made up for
+    assert tell(fourth, None, directory=None) == "failed"
+    assert write_results(search, open_study(search)) == 2  # another trial makes up for a failed one
+    trials = json.loads((search.folder / "search.json").read_text())["trials"]
+    states = {trial["trial"]: trial["state"] for trial in trials}
+    assert states == {2: "completed", 3: "diverged", 4: "failed"}  # the first was continued as the third
 
 
 def test_a_second_process_on_the_same_search_is_told(tmp_path: Path) -> None:
@@ -188,9 +191,7 @@ def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
         return json.dumps({"kind": "eval", "unit": unit, "task": 0, "accuracy": [[score, other], [score, other]]}) + "\n"
 
     for i in range(6):  # the first five have nothing to be compared with
-        asked = ask(search)
-        assert asked is not None
-        trial, _ = asked
+        trial, _ = ask(search)
         directory = tmp_path / str(i)
         directory.mkdir()
         watch = Watch(search, trial, directory, units=4)
@@ -204,24 +205,24 @@ def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
             file.flush()
             assert watch() is (i == 5)
         if i < 5:
-            tell(search, trial, score, directory=directory)
+            tell(trial, score, directory=directory)
         else:
-            assert tell(search, trial, None, directory=directory, pruned=watch.pruned) == "pruned"
+            assert tell(trial, None, directory=directory, pruned=watch.pruned) == "pruned"
 
 
 def test_settings_are_tried_once_and_every_point_of_a_small_space_is(tmp_path: Path) -> None:
-    from metacl_run.sweeps.study import ask, finished, open_study, tell
+    from metacl_run.sweeps.study import ask, num_finished, open_study, tell
 
     dimensions = ["algo.inner_steps=range(1,4)", "algo.outer_lr=range(0.1,0.5,0.2)"]
     search = prepared(f"output_dir={tmp_path}", *dimensions, sampler="random")
     assert search.count_points() == 6
     seen = []
-    while (asked := ask(search)) is not None:
-        trial, overrides = asked
-        tell(search, trial, 0.5, directory=None)
+    while (proposal := ask(search)) is not None:
+        trial, overrides = proposal
+        tell(trial, 0.5, directory=None)
         seen.append(tuple(overrides[-2:]))
     assert len(seen) == len(set(seen)) == 6
-    assert finished(open_study(search)) == 6
+    assert num_finished(open_study(search)) == 6
 
 
 def test_a_failed_trial_may_be_tried_again(tmp_path: Path) -> None:
@@ -229,9 +230,8 @@ def test_a_failed_trial_may_be_tried_again(tmp_path: Path) -> None:
 
     search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2")
     for _ in range(4):
-        asked = ask(search)
-        assert asked is not None
-        tell(search, asked[0], None, directory=None)
+        trial, _ = ask(search)
+        tell(trial, None, directory=None)
 
 
 def test_steps_are_written_as_one_would_write_them_and_tried_once(tmp_path: Path) -> None:
@@ -239,22 +239,22 @@ def test_steps_are_written_as_one_would_write_them_and_tried_once(tmp_path: Path
 
     search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=range(0.1,0.8,0.2)", sampler="random")
     seen = []
-    while (asked := ask(search)) is not None:
-        trial, overrides = asked
-        tell(search, trial, 0.5, directory=None)
+    while (proposal := ask(search)) is not None:
+        trial, overrides = proposal
+        tell(trial, 0.5, directory=None)
         seen.append(overrides[-1])
     assert sorted(seen) == [f"algo.outer_lr={value}" for value in (0.1, 0.3, 0.5, 0.7)]
 
 
 def test_a_range_of_halves_keeps_its_halves() -> None:
-    _, (found,) = space(split(["algo.inner_lr=range(0.5,3)"]).run)
-    assert list(found.values()) == [0.5, 1.5, 2.5]
+    _, (dimension,) = space(split(["algo.inner_lr=range(0.5,3)"]).run)
+    assert list(dimension.values()) == [0.5, 1.5, 2.5]
 
 
 def test_a_run_without_units_has_nothing_to_be_judged_by(tmp_path: Path) -> None:
     from metacl_run.sweeps.study import Watch, ask
 
-    asked = ask(search := prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2"))
-    assert asked is not None
+    search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2")
+    trial, _ = ask(search)
     (tmp_path / "metrics.jsonl").write_text('{"kind": "probe", "unit": 0, "task": 0, "accuracy": [[0.5]]}\n')
-    assert Watch(search, asked[0], tmp_path, units=0)() is False
+    assert Watch(search, trial, tmp_path, units=0)() is False

@@ -21,8 +21,8 @@ from metacl_run.sweeps.job import (
     FAILED,
     INTERRUPTED,
     NOT_STARTED,
-    Ended,
     Job,
+    JobResult,
     plan,
 )
 from metacl_run.sweeps.listing import listing
@@ -44,35 +44,35 @@ def leave(directory: Path, status: str, error: str | None = None) -> None:
 class Pretender:
     """A launcher that completes every job but those it is told to end otherwise, and remembers what it was given."""
 
-    def __init__(self, otherwise: dict[int, Ended] | None = None) -> None:
+    def __init__(self, otherwise: dict[int, JobResult] | None = None) -> None:
         self.otherwise = otherwise or {}
         self.calls: list[tuple[list[str], bool]] = []
 
-    def __call__(self, given: Sequence[Job], *, waits: bool) -> list[Ended]:
-        self.calls.append(([job.directory.name for job in given], waits))
-        ended = []
-        for job in given:
-            found = self.otherwise.pop(int(job.directory.name), Ended(COMPLETED))
-            if found.status == COMPLETED:
+    def __call__(self, jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
+        self.calls.append(([job.directory.name for job in jobs], waits))
+        results = []
+        for job in jobs:
+            result = self.otherwise.pop(int(job.directory.name), JobResult(COMPLETED))
+            if result.status == COMPLETED:
                 leave(job.directory, "completed")
-            ended.append(found)
-        return ended
+            results.append(result)
+        return results
 
 
 def test_a_second_start_runs_only_what_is_missing(tmp_path: Path) -> None:
     planned = jobs(tmp_path, 4)
-    launch = Pretender({1: Ended(FAILED, "no memory"), 2: Ended(DIVERGED, "loss is not finite")})
+    launch = Pretender({1: JobResult(FAILED, "no memory"), 2: JobResult(DIVERGED, "loss is not finite")})
     leave(planned[0].directory, "completed")
-    ended = sweep.run(planned, launch)
+    results = sweep.run_jobs(planned, launch)
     assert launch.calls == [(["1", "2", "3"], False)]
-    assert [each.status for each in ended] == [COMPLETED, FAILED, DIVERGED, COMPLETED]
-    leave(planned[2].directory, "diverged", "loss is not finite")  # as a real one does
-    assert sweep.exit_status(ended) == 3
-    ended = sweep.run(planned, launch)
+    assert [result.status for result in results] == [COMPLETED, FAILED, DIVERGED, COMPLETED]
+    leave(planned[2].directory, "diverged", "loss is not finite")  # as a real run does
+    assert sweep.exit_status(results) == 3
+    results = sweep.run_jobs(planned, launch)
     assert launch.calls[1:] == [(["1"], False)]  # a diverged run has ended; the same numbers would come out again
-    assert [each.status for each in ended] == [COMPLETED, COMPLETED, DIVERGED, COMPLETED]
-    assert ended[2].error == "loss is not finite"
-    assert len(sweep.run([job._replace(rerun=True) for job in planned], launch)) == 4
+    assert [result.status for result in results] == [COMPLETED, COMPLETED, DIVERGED, COMPLETED]
+    assert results[2].error == "loss is not finite"
+    assert len(sweep.run_jobs([job._replace(rerun=True) for job in planned], launch)) == 4
     assert launch.calls[-1] == (["0", "1", "2", "3"], False)
 
 
@@ -81,16 +81,16 @@ def test_a_completed_run_without_its_report_is_started_to_draw_it(tmp_path: Path
     for job in planned:
         leave(job.directory, "completed")
     (planned[1].directory / "report.html").unlink()
-    sweep.run(planned, launch)
+    sweep.run_jobs(planned, launch)
     assert launch.calls == [(["1"], False)]
 
 
 def test_what_a_fault_kept_from_running_is_a_failure_and_not_an_interruption() -> None:
     fault = "the launcher failed: ValueError: n_jobs == 0 has no meaning"
-    assert sweep.exit_status([Ended(COMPLETED), Ended(NOT_STARTED, fault)]) == 1
-    assert sweep.exit_status([Ended(INTERRUPTED, fault)]) == 1
-    assert sweep.exit_status([Ended(NOT_STARTED), Ended(NOT_STARTED, fault)]) == 130
-    assert sweep.exit_status([Ended(COMPLETED), Ended(INTERRUPTED)]) == 130
+    assert sweep.exit_status([JobResult(COMPLETED), JobResult(NOT_STARTED, fault)]) == 1
+    assert sweep.exit_status([JobResult(INTERRUPTED, fault)]) == 1
+    assert sweep.exit_status([JobResult(NOT_STARTED), JobResult(NOT_STARTED, fault)]) == 130
+    assert sweep.exit_status([JobResult(COMPLETED), JobResult(INTERRUPTED)]) == 130
     assert sweep.exit_status([]) == 0
 
 
@@ -108,34 +108,34 @@ def test_to_ask_how_far_a_sweep_is_succeeds_however_far_it_is(tmp_path: Path, ca
 
 
 def test_runs_of_another_process_come_last_and_are_waited_for(tmp_path: Path) -> None:
-    launch = Pretender({0: Ended(BUSY, "another process")})
-    ended = sweep.run(jobs(tmp_path, 3), launch)
+    launch = Pretender({0: JobResult(BUSY, "another process")})
+    results = sweep.run_jobs(jobs(tmp_path, 3), launch)
     assert launch.calls == [(["0", "1", "2"], False), (["0"], True)]
-    assert [each.status for each in ended] == [COMPLETED] * 3
-    assert sweep.exit_status(ended) == 0
+    assert [result.status for result in results] == [COMPLETED] * 3
+    assert sweep.exit_status(results) == 0
 
 
 def test_a_sweep_that_is_stopped_starts_nothing_more(tmp_path: Path) -> None:
-    stopped = {0: Ended(BUSY), 1: Ended(INTERRUPTED, sweep_stopped=True), 2: Ended(NOT_STARTED)}
+    stopped = {0: JobResult(BUSY), 1: JobResult(INTERRUPTED, sweep_stopped=True), 2: JobResult(NOT_STARTED)}
     launch = Pretender(stopped)
-    ended = sweep.run(jobs(tmp_path, 3), launch)
+    results = sweep.run_jobs(jobs(tmp_path, 3), launch)
     assert len(launch.calls) == 1
-    assert sweep.exit_status(ended) == 130
+    assert sweep.exit_status(results) == 130
 
 
 def test_a_launcher_that_fails_takes_nothing_with_it(tmp_path: Path) -> None:
     planned = jobs(tmp_path, 3)
 
-    def launch(given: Sequence[Job], *, waits: bool) -> list[Ended]:
+    def launch(given: Sequence[Job], *, waits: bool) -> list[JobResult]:
         leave(given[0].directory, "completed")
         given[1].directory.mkdir()
         (given[1].directory / CONFIG).write_text("")
         raise RuntimeError("a worker was killed")
 
-    ended = sweep.run(planned, launch)
-    assert [each.status for each in ended] == [COMPLETED, INTERRUPTED, NOT_STARTED]
-    assert ended[0].error is None
-    assert ended[1].error == "the launcher failed: RuntimeError: a worker was killed"
+    results = sweep.run_jobs(planned, launch)
+    assert [result.status for result in results] == [COMPLETED, INTERRUPTED, NOT_STARTED]
+    assert results[0].error is None
+    assert results[1].error == "the launcher failed: RuntimeError: a worker was killed"
 
 
 def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
@@ -144,18 +144,18 @@ def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
     leave(planned[1].directory, "failed", "data are missing")
     leave(planned[2].directory, "diverged")
     planned[3].directory.mkdir()
-    (planned[3].directory / CONFIG).write_text("")  # killed before it could say how it ended
+    (planned[3].directory / CONFIG).write_text("")  # killed before it could say how it results
     (planned[4].directory).mkdir()
     leave(planned[6].directory, "completed")
     (planned[6].directory / SUMMARY).write_text('{"schema": 1, "sta')
     (planned[6].directory / CONFIG).write_text("")
     with filelock.FileLock(planned[4].directory / LOCK):
-        ended = sweep.stored(planned)
-    found = [COMPLETED, FAILED, DIVERGED, INTERRUPTED, BUSY, NOT_STARTED, INTERRUPTED]
-    assert [each.status for each in ended] == found
-    assert ended[1].error == "data are missing"
-    assert sweep.exit_status(ended) != 0
-    text = listing(planned, ended)
+        results = sweep.stored_results(planned)
+    statuses = [COMPLETED, FAILED, DIVERGED, INTERRUPTED, BUSY, NOT_STARTED, INTERRUPTED]
+    assert [result.status for result in results] == statuses
+    assert results[1].error == "data are missing"
+    assert sweep.exit_status(results) != 0
+    text = listing(planned, results)
     assert text.splitlines()[:3] == [
         "sweep of 7: 2 interrupted, 1 completed, 1 failed, 1 diverged, 1 running, 1 not started",
         "  all with algo=maml",
@@ -166,7 +166,7 @@ def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
 
 
 def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:
-    assert listing(jobs(tmp_path, 1), [Ended(COMPLETED)]) == (
+    assert listing(jobs(tmp_path, 1), [JobResult(COMPLETED)]) == (
         f"sweep of 1: 1 completed\n  completed    seeds=[0] algo=maml  {tmp_path / '0'}"
     )
 
@@ -181,7 +181,7 @@ def test_waiting_ends_when_the_other_process_lets_go(tmp_path: Path, capsys: pyt
         if len(slept) == 3:
             lock.release()
 
-    sweep.wait_for(tmp_path, sleep)
+    sweep.wait_until_free(tmp_path, sleep)
     assert len(slept) == 3
     assert capsys.readouterr().out == f"waiting for another process that computes {tmp_path}\n"
 

@@ -1,4 +1,4 @@
-"""OML and ANML as their released code has them, beside ours: a meta-training step, and learning sequences at meta-test.
+"""OML and ANML as in their released code, beside ours: a meta-training step, and learning sequences at meta-test.
 
 The loops pass images through the whole network at every inner step. OML's also computes the outer loss before the first step
 and after every one, to log it; ANML's differentiates by all parameters and moves some. The same step is compared: second order
@@ -7,6 +7,7 @@ for OML, first order for ANML, as released. The networks of the loops are made o
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_map
+
+from benchmarks.measuring import REFERENCE, Job, Line, measure
 
 STEPS: dict[str, dict[str, Any]] = {
     "oml": {
@@ -31,6 +34,7 @@ STEPS: dict[str, dict[str, Any]] = {
     },
 }
 TEST = "oml-test"
+ROWS = (*STEPS, TEST)
 OUTPUTS, ORDERS, RATES = 963, 10, [0.03, 0.01, 0.003, 0.001, 0.0003]
 CLASSES, POOL = 20, 64
 """A tenth of 200 classes of 640: as many images to each step."""
@@ -44,7 +48,7 @@ def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any
     from metacl_run.config.load import load
     from metacl_run.models.base import Network, initial_params
 
-    experiment = load(*compose_job(["data=split_glyphs", "data.examples_per_class=20", *STEPS[name]["overrides"], *more]))
+    experiment = load(*compose_job(["data=split_glyphs", "data.images_per_class=20", *STEPS[name]["overrides"], *more]))
     shape = experiment.data.input_shape
     module, params = initial_params(experiment.model, shape, OUTPUTS, 0, dtype)
     return experiment.algo, Network(module, OUTPUTS), params, shape
@@ -179,16 +183,15 @@ def pool_of(shape: tuple[int, ...]) -> Any:
     from metacl_run.data.streams.class_concepts import ClassConceptPool
 
     pixels = torch.randint(256, (POOL * 20, *shape), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
-    return ClassConceptPool(pixels=pixels, starts=np.arange(POOL) * 20, meta_train=0)
+    return ClassConceptPool(examples=pixels, starts=np.arange(POOL) * 20, meta_train=0)
 
 
 def our_test_job() -> Callable[[], float]:
     """Seconds for each step of each sequence, features, learning and the test at the end together."""
-    from metacl_run.protocols.meta_continual.sequence_learner import SequenceLearner
-
     from metacl_run.inner.engine import Engine
     from metacl_run.inner.shards import WHOLE
     from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
+    from metacl_run.protocols.meta_continual.sequence_runner import SequenceRunner
     from metacl_run.protocols.meta_continual.setup import SequenceSetup
     from metacl_run.runtime.process_memory import keep_freed_memory
 
@@ -199,7 +202,7 @@ def our_test_job() -> Callable[[], float]:
         pool=pool_of(shape),
         network=network,
         initial_params=[params],
-        fresh_width=algo.fresh_width(network, params),
+        fresh_width=algo.sequence_learner.fresh_width(network, params),
         seeds=[0],
         counts={"meta_train": 0, "meta_test": POOL},
         learned=15,
@@ -214,7 +217,7 @@ def our_test_job() -> Callable[[], float]:
     def unit() -> float:
         begun = time.perf_counter()
         sequences = PreparedSequences(setup, {"params": params}, "meta_test", 0, orders=ORDERS, length=CLASSES)
-        SequenceLearner(setup).learn(sequences, range(ORDERS), RATES, [CLASSES])
+        SequenceRunner(setup).learn(sequences, range(ORDERS), RATES, [CLASSES])
         return (time.perf_counter() - begun) / (ORDERS * len(RATES) * CLASSES * 15)
 
     return unit
@@ -225,7 +228,7 @@ def released_test_job() -> Callable[[], float]:
     _, network, _, shape = components("oml", [], torch.float32)
     module, at = network.module, 0
     optimizer = torch.optim.SGD(module.head.parameters(), lr=0.01)
-    images = pool_of(shape).pixels.float() / 255
+    images = pool_of(shape).examples.float() / 255
 
     def unit() -> float:
         nonlocal at
@@ -238,3 +241,32 @@ def released_test_job() -> Callable[[], float]:
         return (time.perf_counter() - begun) / steps
 
     return unit
+
+
+def measure_row(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    step = name in STEPS
+    common: dict[str, Any] = {
+        "module": "sequences",
+        "device": "cpu",
+        "threads": args.threads,
+        "kind": "sequences" if step else "sequences test",
+    }
+    common |= {"argument": name} | ({"gradient": True} if step else {})
+    tasks = {"metacl_run": {**common, "ours": True}, REFERENCE: {**common, "ours": False}}
+    lines = {line: Line(line, is_peer=line == REFERENCE) for line in tasks}
+    measure(tasks, lines, args.repeats, say)
+    if step:
+        text = f"{name}: {STEPS[name]['title']}; ms a meta-update"
+    else:
+        text = (
+            f"{name}: {ORDERS} orders x {len(RATES)} rates of {CLASSES} of {POOL} classes, 15 images each, network as in oml\n"
+        )
+        text += "ms for each step of each sequence; ours with features and the test at the end, the loop's without any test"
+    return {"row": name, "title": text, "lines": list(lines.values())}
+
+
+def make_job(task: dict[str, Any], device: torch.device) -> Job:
+    if task["kind"] == "sequences test":
+        return Job(our_test_job() if task["ours"] else released_test_job())
+    unit, gradient = (our_step_job if task["ours"] else released_step_job)(task["argument"])
+    return Job(unit, gradient)
