@@ -239,9 +239,9 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
     seconds = result.train_s + result.evaluate_s + result.insight_s
     objective = experiment.data.score
 
-    def summarise(found: Evaluations) -> dict[str, dict[str, Any]]:
-        probes = found.probes, result.probe_tasks
-        return matrix_metrics.summarise(found.matrix, *probes, objective, result.sizes, result.forward_transfer)
+    def summarise(evaluations: Evaluations) -> dict[str, dict[str, Any]]:
+        probes = evaluations.probes, result.probe_tasks
+        return matrix_metrics.summarise(evaluations.matrix, *probes, objective, result.sizes, result.forward_transfer)
 
     reached = summarise(result.evaluations)
     reached |= {name: spread(values, possible_values(name, objective)) for name, values in result.extra_metrics.items()}

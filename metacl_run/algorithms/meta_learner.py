@@ -13,7 +13,7 @@ from metacl_run.core.bounds import Examples, Momentum, Positive
 from metacl_run.core.types import Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clip, scheduled
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class Meta(TypedDict):

@@ -111,11 +111,11 @@ def regular_file(path: Path) -> os.stat_result:
     Raises:
         OSError: as `status`, or it is no regular file.
     """
-    found = status(path)
-    if not stat.S_ISREG(found.st_mode):
-        what = SPECIAL.get(stat.S_IFMT(found.st_mode), "something else")
+    file = status(path)
+    if not stat.S_ISREG(file.st_mode):
+        what = SPECIAL.get(stat.S_IFMT(file.st_mode), "something else")
         raise OSError(errno.EINVAL, f"{what}, not a file", str(path))
-    return found
+    return file
 
 
 def read_at_most(path: Path, most: int) -> bytes:

@@ -111,7 +111,7 @@ class CudaGraph:
     def _capture(self, leaves: list[torch.Tensor], spec: Any) -> None:
         self._inputs = [leaf.clone() for leaf in leaves]
         arguments = tree_unflatten(self._inputs, spec)
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(self.WARM_UP_CALLS):

@@ -16,7 +16,7 @@ from metacl_run.core.types import Params, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.kernels import perceptron
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 

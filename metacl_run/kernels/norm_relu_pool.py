@@ -52,7 +52,8 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
 
 def fused(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
     """`norm_relu_pool` by the compiled kernel, which `build.load()` must find: float32 or float64 on the CPU."""
-    return _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps).squeeze(0)
+    result: Tensor = _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps)
+    return result.squeeze(0)
 
 
 def reference(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Width
 from metacl_run.core.errors import require
-from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
+from metacl_run.models.network import Model, image_shape
 from metacl_run.models.split_network import Splittable
 
 

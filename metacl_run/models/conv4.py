@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Layers, Width
 from metacl_run.core.errors import require
-from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import NormReluPool, NormReluPoolEach
+from metacl_run.models.network import Model, image_shape
 
 
 class _Conv4(nn.Module):

@@ -10,8 +10,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from metacl_run.core.bounds import Widths
-from metacl_run.models.base import Model
 from metacl_run.models.layers import BatchNorm, Perceptron
+from metacl_run.models.network import Model
 
 TRUNCATED = 0.1
 

@@ -17,8 +17,8 @@ from torch.nn.functional import leaky_relu, max_pool2d
 
 from metacl_run.core.bounds import Widths
 from metacl_run.core.errors import require
-from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BatchNorm
+from metacl_run.models.network import Model, image_shape
 
 SLOPE = 0.1
 

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree
-from metacl_run.models.base import HEAD, Network
+from metacl_run.models.network import HEAD, Network
 
 
 class Splittable(abc.ABC):

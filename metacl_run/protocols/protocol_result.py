@@ -30,7 +30,7 @@ class ProtocolResult:
         warnings: what the user should know about these numbers.
         forecast: the memory forecast.
         chance: the score of a guess; None where it is not one number.
-        forward_transfer: whether `fwt` is meaningful; see `data.streams.base.SampleStream.new_outputs`.
+        forward_transfer: whether `fwt` is meaningful; see `data.streams.stream.SampleStream.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] the weight of each task in a mean over tasks; None: equal.
         extra_metrics: further metrics, [R] each by name.

@@ -6,8 +6,8 @@ from torch import nn
 
 from metacl_run.core.bounds import MOST_NUMBERS
 from metacl_run.core.errors import ConfigError
-from metacl_run.models.base import Model
 from metacl_run.models.layers import has_batch_norm
+from metacl_run.models.network import Model
 
 
 def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from metacl_run.models.base import Model
+from metacl_run.models.network import Model
 from metacl_run.runtime.device import Gpu
 from metacl_run.runtime.ranks import Ranks
 from metacl_run.storage.run_writer import RunWriter

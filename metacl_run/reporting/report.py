@@ -11,7 +11,7 @@ from metacl_run.layout.grid import to_html
 from metacl_run.layout.numbers import number, spread_heading, spread_text
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reporting.figures import figures_of
-from metacl_run.reporting.figures.base import meta_test_of
+from metacl_run.reporting.figures.run_figure import meta_test_of
 from metacl_run.reporting.phrases import subtitle
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.run_grids import environment_grid, lengths_grid, matrix_grid, metrics_grid, plain_and_transductive

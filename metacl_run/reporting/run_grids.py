@@ -9,7 +9,7 @@ import numpy as np
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.numbers import interval, number, spread_heading, spread_text
 from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, row_label
-from metacl_run.reporting.figures.base import meta_test_of
+from metacl_run.reporting.figures.run_figure import meta_test_of
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words
 from metacl_run.reporting.sentences import evaluation_error_words
 from metacl_run.scoring.intervals import FEWEST

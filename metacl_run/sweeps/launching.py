@@ -18,13 +18,13 @@ BASIC = "BasicLauncher"
 
 
 def launch_jobs(
-    run_job: JobFunction, jobs: Sequence[Sequence[str]], hydra: Sequence[str], output_dir: Path, user_folder: str | None
+    run_job: JobFunction, num_jobs: int, hydra: Sequence[str], output_dir: Path, user_folder: str | None
 ) -> list[JobResult]:
     """Calls `run_job` for every job, as `executor.map` does, through the launcher that the overrides of Hydra's config choose.
 
     Args:
         run_job: receives the number of a job.
-        jobs: the overrides of every job.
+        num_jobs: jobs, numbered from 0.
         hydra: overrides of Hydra's own config.
         output_dir: where the launcher keeps its files.
         user_folder: of --config-dir.
@@ -33,11 +33,12 @@ def launch_jobs(
         StorageError: nothing can be written to the output directory.
     """
     task = _HydraTask(run_job)
-    with launcher(task, hydra, output_dir, user_folder) as chosen:
+    with launcher(task, hydra, output_dir, user_folder) as plugin:
         with storage_errors(output_dir):
             output_dir.mkdir(parents=True, exist_ok=True)
-        task.shares_terminal = type(chosen).__name__ == BASIC
-        return [job.return_value for job in chosen.launch([list(overrides) for overrides in jobs], initial_job_idx=0)]
+        task.shares_terminal = type(plugin).__name__ == BASIC
+        no_overrides: list[list[str]] = [[] for _ in range(num_jobs)]  # a launcher composes them, which the jobs do themselves
+        return [job.return_value for job in plugin.launch(no_overrides, initial_job_idx=0)]
 
 
 def launcher_failure(error: Exception) -> str:

@@ -90,9 +90,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[JobResult]:
-    jobs = [search.fixed] * trials
     try:
-        return launch_jobs(RunTrial(search, user_folder), jobs, hydra, search.folder.parents[1], user_folder)
+        return launch_jobs(RunTrial(search, user_folder), trials, hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
         return [JobResult(INTERRUPTED)]
     except UserError:

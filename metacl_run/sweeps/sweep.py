@@ -62,8 +62,7 @@ def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | No
     """Returns the launcher that the overrides of Hydra's config choose."""
 
     def launch(jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
-        overrides = [job.overrides for job in jobs]
-        return launch_jobs(RunJob(jobs, user_folder, waits), overrides, hydra, output_dir, user_folder)
+        return launch_jobs(RunJob(jobs, user_folder, waits), len(jobs), hydra, output_dir, user_folder)
 
     return launch
 

@@ -101,7 +101,7 @@ def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
     from metacl_run.core.types import Episode
     from metacl_run.inner.engine import Engine
     from metacl_run.inner.forecast import chunk_for
-    from metacl_run.models.base import Network
+    from metacl_run.models.network import Network
     from metacl_run.runtime.process_memory import keep_freed_memory
 
     keep_freed_memory()

@@ -46,7 +46,7 @@ def components(name: str, more: list[str], dtype: torch.dtype) -> tuple[Any, Any
     """Our learner, network, parameters and input shape."""
     from metacl_run.config.compose import compose_job
     from metacl_run.config.load import load
-    from metacl_run.models.base import Network, initial_params
+    from metacl_run.models.network import Network, initial_params
 
     experiment = load(*compose_job(["data=split_glyphs", "data.images_per_class=20", *STEPS[name]["overrides"], *more]))
     shape = experiment.data.input_shape

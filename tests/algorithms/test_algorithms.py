@@ -15,8 +15,8 @@ from metacl_run.algorithms.continual_meta.protonet import ProtoNet
 from metacl_run.algorithms.continual_meta.reptile import Reptile
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
-from metacl_run.models.base import Network
 from metacl_run.models.layers import BatchNorm
+from metacl_run.models.network import Network
 from metacl_run.protocols.continual_meta.scorer import predict_one_by_one
 from tests.support.episodes import toy_episode
 

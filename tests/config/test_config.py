@@ -177,7 +177,7 @@ def test_every_episode_learner_takes_a_step_that_lowers_its_loss(name: str, expe
     import numpy as np
     import torch
 
-    from metacl_run.models.base import Network, initial_params
+    from metacl_run.models.network import Network, initial_params
 
     built = experiment(f"algo={name}", "algo.meta_batch_size=2")
     stream = built.data.load([0])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metacl_run.core.bounds import Classes, Examples
-from metacl_run.data.sources.base import Catalogue, LabelledExamples, LabelledSource
+from metacl_run.data.sources.source import Catalogue, LabelledExamples, LabelledSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.forecast import chunk_for, peak_bytes
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from tests.support.episodes import toy_episode
 
 ALGORITHMS = ["maml", "fomaml", "anil", "meta_sgd", "reptile", "protonet", "ftml"]

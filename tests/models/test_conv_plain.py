@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from metacl_run.config.components import fill
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, SettingError
-from metacl_run.models.base import Network, initial_params
 from metacl_run.models.conv_plain import ConvPlain
+from metacl_run.models.network import Network, initial_params
 
 
 @pytest.mark.parametrize(

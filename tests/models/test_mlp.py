@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from metacl_run.models.base import initial_params
 from metacl_run.models.mlp import Mlp
+from metacl_run.models.network import initial_params
 
 FAN_IN, FAN_OUT = 400, 300
 BOUNDS = {"xavier": math.sqrt(6 / (FAN_IN + FAN_OUT)), "torch": 1 / math.sqrt(FAN_IN), "truncated": 0.2, "kaiming": math.inf}

@@ -97,7 +97,7 @@ def test_the_source_archive_holds_what_a_packager_needs(built: Path) -> None:
 
 
 def test_an_installed_run_from_another_folder_completes(installed: Path, tmp_path: Path) -> None:
-    where = "import metacl_run, metacl_run.config.load; print(metacl_run.__file__); print(metacl_run.config.load.config_dir())"
+    where = "import metacl_run, metacl_run.config.components as c; print(metacl_run.__file__); print(c.config_dir())"
     for line in call(installed / "python", "-c", where, cwd=tmp_path).splitlines():
         assert Path(line).is_relative_to(installed.parent), line  # not this checkout
 

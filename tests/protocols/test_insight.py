@@ -17,7 +17,7 @@ from metacl_run.core import randomness
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Params
 from metacl_run.experiment import run
-from metacl_run.models.base import initial_params
+from metacl_run.models.network import initial_params
 from metacl_run.protocols.insight import MOST_TASKS, compared_tasks
 from metacl_run.reporting import figures
 from tests.support.runs import assert_same_run, records, stop_after

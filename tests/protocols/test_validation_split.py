@@ -334,7 +334,7 @@ def test_wherever_numbers_are_shown_it_is_said_what_of(
     assert f"  {algo}, " in progress.splitlines()[0]
     assert ("(validation, not test)" in progress) == said
     assert ("validation, not test\nmetric (validation, not test)" in text) == said
-    assert ("All this is on validation, not test." in text) == said
+    assert ("All scores are on validation, not test." in text) == said
     assert ("<strong>validation, not test</strong>" in page) == said
     assert ("<th>metric (validation, not test)</th>" in page) == said
     figures = list((built.directory / "figures").glob("*.svg"))
@@ -343,7 +343,7 @@ def test_wherever_numbers_are_shown_it_is_said_what_of(
     path = built.directory / "summary.json"  # as of an earlier version, whose config tells all the same
     path.write_text(path.read_text().replace('"eval_split"', '"unknown"'))
     assert printed(built.directory) == text
-    assert ("<strong>validation, not test</strong>" in report.write(built.directory).read_text()) == said
+    assert ("<strong>validation, not test</strong>" in report.write(StoredRun(built.directory)).read_text()) == said
 
 
 def test_a_rate_tuned_on_validation_is_not_said_to_be_tuned_on_test(build: Callable[..., Experiment]) -> None:

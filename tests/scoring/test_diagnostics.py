@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.core.types import Samples
-from metacl_run.models.base import Network, initial_params
 from metacl_run.models.conv4 import Conv4
+from metacl_run.models.network import Network, initial_params
 from metacl_run.models.resnet import ResNet12
 from metacl_run.scoring.diagnostics import features_by_layer, gradient_alignment, linear_cka, rates_by_layer
 from tests.support.similarity import by_gram_matrices

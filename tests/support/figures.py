@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.style import RC
 from metacl_run.reporting.figures import figures_of
-from metacl_run.reporting.figures.base import FigureText
+from metacl_run.reporting.figures.run_figure import FigureText
 from metacl_run.storage.stored_run import StoredRun
 
 

@@ -19,8 +19,8 @@ from metacl_run.config.compose import compose_job
 from metacl_run.config.load import load
 from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory
 from metacl_run.inner.engine import Engine
-from metacl_run.models.base import Network, initial_params
 from metacl_run.models.mlp import Mlp
+from metacl_run.models.network import Network, initial_params
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 ALGORITHMS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "algo").glob("*.yaml"))

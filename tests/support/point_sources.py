@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from metacl_run.config.streams import STREAM, build_stream
-from metacl_run.data.sources.base import Catalogue, LabelledExamples, LabelledSource, SplitExamples, SplitSource
-from metacl_run.data.streams.base import SamplePool
+from metacl_run.data.sources.source import Catalogue, LabelledExamples, LabelledSource, SplitExamples, SplitSource
 from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClassSamples
+from metacl_run.data.streams.stream import SamplePool
 
 NUM_TRAIN = sum(range(12, 19))
 """Training points of `SplitPoints`."""

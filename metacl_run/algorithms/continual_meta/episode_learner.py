@@ -17,7 +17,7 @@ from torch import Tensor
 from metacl_run.algorithms.meta_learner import Meta, MetaLearner, MetaState, Update
 from metacl_run.core.bounds import Examples, ExamplesFromZero, Positive
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class MamlMeta(Meta, total=False):

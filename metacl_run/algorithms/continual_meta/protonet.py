@@ -26,7 +26,7 @@ from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import Examples, Hint
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 

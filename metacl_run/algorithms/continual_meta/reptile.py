@@ -30,7 +30,7 @@ from metacl_run.core.bounds import Examples, Positive, Steps, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from metacl_run.algorithms.meta_learner import Meta, Update
 from metacl_run.core.bounds import Positive, Steps
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree, Trajectory
-from metacl_run.models.base import HEAD, Network
+from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
 from metacl_run.scoring.objectives import REGRESSION
 

@@ -17,7 +17,7 @@ from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearne
 from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree, Trajectory
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 UNKNOWN = -1e9

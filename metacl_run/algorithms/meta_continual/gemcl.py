@@ -42,7 +42,7 @@ from metacl_run.algorithms.meta_learner import Meta, Update
 from metacl_run.core.bounds import Classes, Examples, Hint, Positive, Steps
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 LARGEST = 2**24
 """Numbers that one class-by-feature table for some queries may have."""

@@ -44,7 +44,7 @@ from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.implicit_head import outputs_after
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.models.split_network import SplitNetwork
 
 

@@ -30,7 +30,7 @@ from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Sgd
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)

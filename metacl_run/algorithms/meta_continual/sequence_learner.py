@@ -17,7 +17,7 @@ import abc
 from torch import Tensor
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class SequenceLearner(abc.ABC):

@@ -14,7 +14,7 @@ from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.errors import ConfigError, require
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.inner import implicit_head
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.models.split_network import SplitNetwork
 from metacl_run.scoring.objectives import CLASSIFICATION
 

@@ -27,7 +27,7 @@ from metacl_run.core.bounds import Examples, Positive
 from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.inner.optimizers import descend
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, S
 from metacl_run.core.bounds import Examples, Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.inner.optimizers import descend
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 GRADIENTS_AT_ONCE = 50
 """Gradients of single samples that are computed together."""

@@ -32,7 +32,7 @@ from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearne
 from metacl_run.core.bounds import Examples, NonNegative, Positive
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.inner.optimizers import descend
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 NEWTON_STEPS = 18
 CENTRING = 0.1

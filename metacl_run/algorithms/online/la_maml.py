@@ -48,7 +48,7 @@ from metacl_run.core.types import Metrics, Observation, Params, Samples, Weighte
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Sgd, clip, descend
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class LaMamlState(StreamState, total=False):

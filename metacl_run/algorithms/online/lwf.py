@@ -28,7 +28,7 @@ from metacl_run.core.bounds import Hint, Positive
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.inner.optimizers import descend
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 

@@ -30,7 +30,7 @@ from metacl_run.core.bounds import Examples, Positive, Steps
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.inner.perceptron_sgd import sgd
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)

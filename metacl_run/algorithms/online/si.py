@@ -28,7 +28,7 @@ from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, S
 from metacl_run.core.bounds import Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.inner.optimizers import descend
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class SiState(StreamState):

@@ -14,7 +14,7 @@ from typing import Generic, Literal, TypedDict, TypeVar
 
 from metacl_run.core.bounds import Examples
 from metacl_run.core.types import Metrics, Observation, Params, Samples
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 class StreamState(TypedDict):

@@ -23,7 +23,7 @@ from metacl_run.core.files import read_at_most, regular_file
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
 from metacl_run.data.images.decoding import resized, stacked
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.sources.source import Catalogue
 
 SIDE = 32
 

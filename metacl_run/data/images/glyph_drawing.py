@@ -188,8 +188,10 @@ def _ink(curves: np.ndarray, pen: np.ndarray, image_size: int) -> np.ndarray:
     columns, rows = np.moveaxis(np.exp(-0.5 * away**2), 1, 0)
     # Along a straight line the integral is pen * sqrt(2 pi) on the line itself: dividing makes that 1.
     dose = (rows * lengths) @ columns.transpose(0, 2, 1) / (pen * np.sqrt(2 * np.pi))[:, None, None]
-    return np.clip((_sigmoid(9 * dose - 4.5) - _sigmoid(-4.5)) / (_sigmoid(4.0) - _sigmoid(-4.5)), 0, 1)
+    ink: np.ndarray = np.clip((_sigmoid(9 * dose - 4.5) - _sigmoid(-4.5)) / (_sigmoid(4.0) - _sigmoid(-4.5)), 0, 1)
+    return ink
 
 
 def _sigmoid(x: np.ndarray | float) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.asarray(x)))
+    value: np.ndarray = 1 / (1 + np.exp(-np.asarray(x)))
+    return value

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.data.streams.base import Split
 from metacl_run.data.streams.class_episodes import ClassEpisodeStream
 from metacl_run.data.streams.episode_pool import ClassVariants
+from metacl_run.data.streams.stream import Split
 
 
 class QuarterTurns(ClassVariants):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.data.phrases import named
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.message_words import named
+from metacl_run.data.sources.source import Catalogue
 
 NARROW = 32
 """Between the darkest and the brightest pixel of all images there should be at least so many of the 255 steps."""

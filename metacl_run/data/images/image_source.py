@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from metacl_run.core.bounds import Side
 from metacl_run.data.images.shift import KINDS, image_shift
-from metacl_run.data.sources.base import LabelledSource, SplitSource
+from metacl_run.data.sources.source import LabelledSource, SplitSource
 from metacl_run.data.sources.task_shift import TaskShift
 
 

@@ -15,7 +15,7 @@ from metacl_run.core.files import regular_file
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
 from metacl_run.data.images.decoding import resized, stacked
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 FOLDERS = ("mnist/MNIST/raw", "MNIST/raw", "mnist", "")
 """Where below the data root the files may be; `MNIST/raw` is torchvision's."""

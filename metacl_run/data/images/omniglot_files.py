@@ -23,7 +23,7 @@ from metacl_run.data.files.reading import reading, stamp
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
 from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.images.image_notes import on_pixels
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 DRAWINGS = 20
 ARCHIVE_BYTES, DRAWING_BYTES = 2**28, 2**20

@@ -17,7 +17,7 @@ from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import listed, reading, stamp, sub_folders
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
 from metacl_run.data.images.decoding import decode, stacked
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.sources.source import Catalogue
 
 FOLDER = "tiny-imagenet-200"
 BELOW = ("", "tiny-imagenet", "tinyimagenet")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from metacl_run.data.images.cifar_files import CIFAR10, CIFAR100, CifarFiles, read_cifar
 from metacl_run.data.images.image_source import SplitImageSource
-from metacl_run.data.sources.base import Catalogue, SplitExamples
+from metacl_run.data.sources.source import Catalogue, SplitExamples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from metacl_run.core.bounds import MOST_NUMBERS, Examples, Seed
 from metacl_run.core.errors import require
 from metacl_run.data.images.glyph_drawing import draw_glyphs
 from metacl_run.data.images.image_source import SplitImageSource
-from metacl_run.data.sources.base import Catalogue, SplitExamples
+from metacl_run.data.sources.source import Catalogue, SplitExamples
 
 DIGITS = 10
 

@@ -16,7 +16,7 @@ from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
 from metacl_run.data.images.mnist_files import mnist_catalogue, read_mnist
 from metacl_run.data.images.omniglot_files import DRAWINGS, omniglot_catalogue, read_omniglot
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 KNOWN = ("glyphs", "omniglot", "mnist")
 

@@ -13,7 +13,7 @@ from metacl_run.core.errors import require_all
 from metacl_run.data.images.glyph_drawing import draw_glyphs, script_sizes
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 
 @dataclass(frozen=True, kw_only=True)

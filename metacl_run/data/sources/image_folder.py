@@ -16,8 +16,8 @@ from metacl_run.data.files.reading import data_root, listed, printed, stamp, sub
 from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
-from metacl_run.data.phrases import counted
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.message_words import counted
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 MOST_ENDINGS = 6

@@ -9,7 +9,7 @@ import numpy as np
 
 from metacl_run.data.images.image_source import SplitImageSource
 from metacl_run.data.images.mnist_files import mnist_parts, read_mnist_parts
-from metacl_run.data.sources.base import Catalogue, SplitExamples
+from metacl_run.data.sources.source import Catalogue, SplitExamples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metacl_run.data.images.image_source import ImageSource
 from metacl_run.data.images.omniglot_files import omniglot_catalogue, read_omniglot
-from metacl_run.data.sources.base import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
 
 @dataclass(frozen=True, kw_only=True)

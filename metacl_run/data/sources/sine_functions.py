@@ -15,7 +15,7 @@ import numpy as np
 
 from metacl_run.core.bounds import Seed
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.base import FunctionSource
+from metacl_run.data.sources.source import FunctionSource
 
 
 @dataclass(frozen=True, kw_only=True)

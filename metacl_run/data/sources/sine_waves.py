@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metacl_run.core.errors import require, require_all
-from metacl_run.data.sources.base import FunctionFamily
+from metacl_run.data.sources.source import FunctionFamily
 
 
 @dataclass(frozen=True, kw_only=True)

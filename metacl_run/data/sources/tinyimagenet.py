@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metacl_run.data.images.image_source import SplitImageSource
 from metacl_run.data.images.tinyimagenet_files import read_tinyimagenet, tinyimagenet_parts
-from metacl_run.data.sources.base import Catalogue, SplitExamples
+from metacl_run.data.sources.source import Catalogue, SplitExamples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from metacl_run.core.bounds import Examples, NonNegative
 from metacl_run.core.errors import require
-from metacl_run.data.sources.base import LabelledSource, inputs_of
+from metacl_run.data.sources.source import LabelledSource, inputs_of
 from metacl_run.data.streams import notes
-from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.data.streams.class_samples import check_test_examples
+from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ from annotated_types import Ge
 from metacl_run.core.bounds import Classes, Examples, NonNegative
 from metacl_run.core.errors import SettingError, require, require_all
 from metacl_run.data.streams import notes
-from metacl_run.data.streams.base import EpisodeStream, Split
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.episode_pool import ClassEpisodePool, ClassVariants, Members
+from metacl_run.data.streams.stream import EpisodeStream, Split
 from metacl_run.data.streams.task_assignment import split_sizes, task_names
 
 

@@ -22,13 +22,13 @@ import torch
 
 from metacl_run.core.bounds import Count, Examples
 from metacl_run.core.errors import require
-from metacl_run.data.sources.base import Catalogue, SplitSource
+from metacl_run.data.sources.source import Catalogue, SplitSource
 from metacl_run.data.streams import notes
-from metacl_run.data.streams.base import SampleStream, Scenario
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.sample_tables import ClassRows, Outputs, check_sizes, sample_tables
 from metacl_run.data.streams.shifted_pool import shifted_pool
+from metacl_run.data.streams.stream import SampleStream, Scenario
 from metacl_run.data.streams.task_assignment import task_names
 
 

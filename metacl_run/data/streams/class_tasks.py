@@ -9,7 +9,7 @@ import numpy as np
 from metacl_run.core.bounds import Classes, Tasks
 from metacl_run.core.errors import SettingError, nearest
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.base import Catalogue, LabelledSource
+from metacl_run.data.sources.source import Catalogue, LabelledSource
 from metacl_run.data.streams.task_assignment import TaskAssignment
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Episode
-from metacl_run.data.sources.base import inputs_of
+from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import TaskShift
-from metacl_run.data.streams.base import EpisodePool, Split
 from metacl_run.data.streams.sampling import draw_batches, draw_distinct
+from metacl_run.data.streams.stream import EpisodePool, Split
 
 
 class ClassVariants(abc.ABC):

@@ -21,8 +21,8 @@ from torch.nn.functional import one_hot
 
 from metacl_run.core.bounds import Classes, Examples
 from metacl_run.core.errors import require
-from metacl_run.data.sources.base import FunctionSource
-from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.sources.source import FunctionSource
+from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from metacl_run.core.bounds import Examples, Tasks
 from metacl_run.core.types import Episode
-from metacl_run.data.sources.base import FunctionFamily
-from metacl_run.data.streams.base import EpisodePool, EpisodeStream, Split
+from metacl_run.data.sources.source import FunctionFamily
 from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.sources.source import Catalogue
 
 
 def on_unused_classes(catalogue: Catalogue, used: int) -> list[str]:

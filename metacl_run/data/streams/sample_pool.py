@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Samples
-from metacl_run.data.sources.base import inputs_of
+from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
-from metacl_run.data.streams.base import SamplePool
+from metacl_run.data.streams.stream import SamplePool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class TableSamplePool(SamplePool):
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
-        return self.train.rows.shape[2]
+        return int(self.train.rows.shape[2])
 
     def to(self, device: torch.device) -> TableSamplePool:
         masks = None if self.masks is None else self.masks.to(device)
@@ -65,7 +65,8 @@ class TableSamplePool(SamplePool):
 
     def origins(self, replicate: int) -> np.ndarray:
         origins = self.train.rows if self.train.origins is None else self.train.origins
-        return origins[replicate].reshape(-1)
+        own: np.ndarray = origins[replicate].reshape(-1)
+        return own
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         shared: dict[tuple[bytes, bytes, int], Samples] = {}

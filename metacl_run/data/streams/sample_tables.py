@@ -15,8 +15,8 @@ from torch import Tensor
 
 from metacl_run.core.errors import SettingError
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.streams.base import Scenario
 from metacl_run.data.streams.sample_pool import SampleTable
+from metacl_run.data.streams.stream import Scenario
 
 
 class ClassRows(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.data.sources.base import inputs_of
+from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 from metacl_run.data.streams.sample_pool import SampleTable, TableSamplePool
 

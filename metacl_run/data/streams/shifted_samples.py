@@ -22,11 +22,11 @@ import torch
 from metacl_run.core.bounds import Count, Tasks
 from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.base import SplitExamples, SplitSource
-from metacl_run.data.streams.base import SampleStream
+from metacl_run.data.sources.source import SplitExamples, SplitSource
 from metacl_run.data.streams.class_tasks import check_shift
 from metacl_run.data.streams.sample_pool import SampleTable, TableSamplePool
 from metacl_run.data.streams.shifted_pool import shifted_pool
+from metacl_run.data.streams.stream import SampleStream
 
 
 @dataclass(frozen=True, kw_only=True)

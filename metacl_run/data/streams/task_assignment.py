@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metacl_run.core.errors import require
-from metacl_run.data.sources.base import Catalogue
-from metacl_run.data.streams.base import Split
+from metacl_run.data.sources.source import Catalogue
+from metacl_run.data.streams.stream import Split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from torch import Tensor
 from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Samples
-from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
+from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
 
 ONE_IN = 5
@@ -93,7 +93,7 @@ class ValidationSamplePool(SamplePool):
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
-        return self.learned[0].shape[1]
+        return int(self.learned[0].shape[1])
 
     @property
     def masks(self) -> Tensor | None:  # type: ignore[override]
@@ -103,7 +103,8 @@ class ValidationSamplePool(SamplePool):
         return dataclasses.replace(self, inner=self.inner.to(device))
 
     def origins(self, replicate: int) -> np.ndarray:
-        return self.inner.origins(replicate)[self.learned[replicate].reshape(-1)]
+        origins: np.ndarray = self.inner.origins(replicate)[self.learned[replicate].reshape(-1)]
+        return origins
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         return self.inner.gather(replicate, self.learned[replicate].reshape(-1)[index])

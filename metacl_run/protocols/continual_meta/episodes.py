@@ -14,8 +14,8 @@ import torch
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode
-from metacl_run.data.streams.base import EpisodePool, EpisodeStream, Split
-from metacl_run.protocols.base import EvalSplit
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.protocols.protocol_interface import EvalSplit
 
 
 def training_examples(algo: EpisodeLearner, data: EpisodeStream) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 
 

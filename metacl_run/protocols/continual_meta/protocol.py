@@ -17,9 +17,8 @@ from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
-from metacl_run.data.streams.base import EpisodePool, EpisodeStream
-from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import EvalSplit, Protocol
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
+from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.continual_meta.chunks import chunked_engines
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.insight_subject import FewShotSubject
@@ -32,6 +31,7 @@ from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_or_resume

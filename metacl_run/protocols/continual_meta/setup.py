@@ -11,11 +11,11 @@ from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Params
-from metacl_run.data.streams.base import EpisodePool, EpisodeStream
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
 from metacl_run.inner.engine import Engine
-from metacl_run.models.base import Network, initial_params
-from metacl_run.protocols.base import EvalSplit
+from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.continual_meta.episodes import EpisodeSampler
+from metacl_run.protocols.protocol_interface import EvalSplit
 from metacl_run.protocols.run_context import RunContext
 
 

@@ -10,12 +10,12 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Pytree
-from metacl_run.data.streams.base import MetaSplit
+from metacl_run.data.streams.stream import MetaSplit
 from metacl_run.protocols.loop import Phase
 from metacl_run.protocols.meta_continual.meta_test_plan import STAGES, TEXTS, MetaTestPart, MetaTestPlan
 from metacl_run.protocols.meta_continual.meta_test_results import MetaTestResults
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
-from metacl_run.protocols.meta_continual.representation import describe, gate_activity
+from metacl_run.protocols.meta_continual.representation_record import describe, gate_activity
 from metacl_run.protocols.meta_continual.sequence_runner import SequenceRunner
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.progress import Progress

@@ -31,17 +31,17 @@ from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLe
 from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
-from metacl_run.data.streams.base import ConceptPool, ConceptStream
+from metacl_run.data.streams.stream import ConceptPool, ConceptStream
 from metacl_run.data.streams.validation import ValidationConcepts
-from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import EvalSplit, Protocol
+from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.meta_continual.meta_test import MetaTestPhase, segment_sizes
 from metacl_run.protocols.meta_continual.meta_test_plan import MetaTestPlan
-from metacl_run.protocols.meta_continual.probes import ProbeEvaluator
+from metacl_run.protocols.meta_continual.probe_evaluator import ProbeEvaluator
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.meta_continual.trainer import TrajectoryTrainer
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_or_resume

@@ -10,10 +10,10 @@ import torch
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Params
-from metacl_run.data.streams.base import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.shards import Shards
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.run_context import RunContext
 
 

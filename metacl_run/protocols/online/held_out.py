@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Samples
-from metacl_run.data.streams.base import SamplePool
+from metacl_run.data.streams.stream import SamplePool
 
 AT_ONCE = 2000
 """Samples that pass the network together."""

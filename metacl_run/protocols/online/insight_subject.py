@@ -10,9 +10,9 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Params
-from metacl_run.protocols.base import EvalSplit
 from metacl_run.protocols.insight import FEATURE_COLUMNS, FEATURE_SAMPLES, GRADIENT_SAMPLES, Subject
 from metacl_run.protocols.online.setup import StreamSetup, params_of
+from metacl_run.protocols.protocol_interface import EvalSplit
 from metacl_run.scoring.diagnostics import features_by_layer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 
@@ -13,10 +13,9 @@ from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearne
 from metacl_run.core.bounds import Count, CountFromZero, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
-from metacl_run.data.streams.base import SamplePool, SampleStream
+from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.data.streams.validation import ValidationSamples
-from metacl_run.models.base import Model, Network, initial_params
-from metacl_run.protocols.base import EvalSplit, Protocol
+from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.insight import InsightRecorder
@@ -26,6 +25,7 @@ from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import StreamTrainer
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.resume import same_kernels, start_or_resume
@@ -33,11 +33,11 @@ from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
-Context: TypeAlias = RunContext[StreamLearner, SampleStream, SamplePool]
+Context: TypeAlias = RunContext[StreamLearner[Any], SampleStream, SamplePool]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Online(Protocol[StreamLearner, SampleStream, SamplePool]):
+class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     """One pass over a stream of samples.
 
     Attributes:
@@ -69,7 +69,7 @@ class Online(Protocol[StreamLearner, SampleStream, SamplePool]):
         """The data that the run reads: without their test half where it is evaluated on validation."""
         return data if self.eval_split == "test" else ValidationSamples(inner=data)
 
-    def check(self, algo: StreamLearner, model: Model, data: SampleStream) -> None:
+    def check(self, algo: StreamLearner[Any], model: Model, data: SampleStream) -> None:
         with prefix_field_errors("data"):
             data.check()
             tasks, whole, samples = data.count_tasks(), data.count_samples(), self.data_of_run(data).count_samples()
@@ -89,7 +89,7 @@ class Online(Protocol[StreamLearner, SampleStream, SamplePool]):
         refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs(), objective=data.objective), params, tasks)
 
-    def _check_replay(self, algo: StreamLearner, data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
+    def _check_replay(self, algo: StreamLearner[Any], data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
         """Refuses a replay buffer and a consolidation that the `samples` of a task cannot fill."""
         replayed, name = spec.draws * spec.size, type(algo).__name__
         numbers = replayed * math.prod(data.input_shape)
@@ -106,13 +106,13 @@ class Online(Protocol[StreamLearner, SampleStream, SamplePool]):
                 f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
             )
 
-    def count_units(self, algo: StreamLearner, data: SampleStream) -> int:
+    def count_units(self, algo: StreamLearner[Any], data: SampleStream) -> int:
         return data.count_tasks() * (self.data_of_run(data).count_samples() // algo.batch_size)
 
     def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
         return self.data_of_run(data).load(seeds)
 
-    def check_ranks(self, algo: StreamLearner, ranks: int) -> None:
+    def check_ranks(self, algo: StreamLearner[Any], ranks: int) -> None:
         if ranks > 1:
             raise ConfigError(
                 f"protocol=online: learns one observation after another, which {ranks} processes cannot share. Start one; it "

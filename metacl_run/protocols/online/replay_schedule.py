@@ -1,7 +1,7 @@
 """The content of a replay buffer along the stream, and the draws from it: functions of the seed alone.
 
 Neither depends on what is learned, so neither needs a checkpoint: the content before observation u is computed again from the
-seed. A schedule works on numbers of samples (see `data.streams.base.SamplePool`); a learner receives the samples themselves.
+seed. A schedule works on numbers of samples (see `data.streams.stream.SamplePool`); a learner receives the samples themselves.
 Shapes: M places of the buffer, B samples of an observation, T tasks, N samples of a task, G draws of K samples.
 """
 

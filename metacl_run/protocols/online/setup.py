@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ import torch
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Params, Pytree, Samples
-from metacl_run.data.streams.base import SamplePool, SampleStream
+from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.inner.engine import Engine
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.run_context import RunContext
 
 
@@ -35,7 +36,7 @@ class StreamSetup:
         device, dtype: of inputs and parameters.
     """
 
-    algo: StreamLearner
+    algo: StreamLearner[Any]
     stream: SamplePool
     network: Network
     initial_params: list[Params]
@@ -48,7 +49,7 @@ class StreamSetup:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, context: RunContext[StreamLearner, SampleStream, SamplePool]) -> StreamSetup:
+    def of(cls, context: RunContext[StreamLearner[Any], SampleStream, SamplePool]) -> StreamSetup:
         algo, data, stream, gpu = context.algo, context.data, context.stream, context.gpu
         outputs = data.count_outputs()
         networks = [initial_params(context.model, data.input_shape, outputs, seed, gpu.dtype) for seed in context.seeds]

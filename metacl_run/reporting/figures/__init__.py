@@ -29,7 +29,7 @@ from metacl_run.reporting.figures import (
     stability_gap,
     training_loss,
 )
-from metacl_run.reporting.figures.base import PreparedFigure, RunFigure
+from metacl_run.reporting.figures.run_figure import PreparedFigure, RunFigure
 from metacl_run.storage.run_files import FIGURES as FOLDER
 from metacl_run.storage.stored_run import StoredRun
 

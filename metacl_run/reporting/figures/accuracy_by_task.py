@@ -13,8 +13,8 @@ from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import seeds_line, spread
 from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, EndLabel, end_labels, parts, task_colours
 from metacl_run.reporting.axes import score_axis, units_axis, work_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.figures.mean_accuracy import mean_of_seen
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
 from metacl_run.storage.stored_run import Evaluations, StoredRun

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun

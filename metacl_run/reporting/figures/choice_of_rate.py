@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.style import VERMILLION, EndLabel, end_labels, shades
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import accuracy_axis
 from metacl_run.reporting.axes import work_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.insight_records import Insight
 from metacl_run.storage.stored_run import StoredRun

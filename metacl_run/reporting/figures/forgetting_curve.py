@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines, running_means, smoothing
 from metacl_run.layout.style import BLUE, ORANGE, integer_ticks
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun

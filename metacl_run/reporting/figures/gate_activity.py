@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.heat_map import heat_map
 from metacl_run.layout.style import ACTIVITY, integer_ticks
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of, sheet
 from metacl_run.storage.stored_run import StoredRun
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import CONFLICT, SHADE, label_width, parts
-from metacl_run.reporting.figures.base import FigureText, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, sheet
 from metacl_run.storage.stored_run import StoredRun
 
 WIDEST_NAME = 34

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from metacl_run.layout.numbers import score_text
-from metacl_run.reporting.figures.base import FigureText, RunFigure
 from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.stored_run import StoredRun
 

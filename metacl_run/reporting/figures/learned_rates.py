@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import seeds_line
 from metacl_run.layout.style import BLUE, GREY, PALE, parts
 from metacl_run.reporting.axes import MOST_PATCHES, work_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import mean_words
 from metacl_run.storage.insight_records import Insight
 from metacl_run.storage.stored_run import StoredRun

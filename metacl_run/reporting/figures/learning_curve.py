@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines, running_means, thinned
 from metacl_run.layout.style import BLUE, GREY
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 

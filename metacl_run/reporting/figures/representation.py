@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.heat_map import colour_bar
 from metacl_run.layout.style import ACTIVITY, PALE, VERMILLION
-from metacl_run.reporting.figures.base import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of, sheet
 from metacl_run.storage.sequence_records import Representation
 from metacl_run.storage.stored_run import StoredRun
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, EndLabel
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
 from metacl_run.reporting.phrases import phrases
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.storage.sequence_records import MetaTestScores, independent, interval_is_over

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from metacl_run.layout.seed_lines import seeds_line
 from metacl_run.layout.style import GREY, INK, PALE, EndLabel, end_labels, task_colours
-from metacl_run.reporting.figures.base import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
 from metacl_run.storage.stored_run import StoredRun

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 from metacl_run.layout.seed_lines import running_means, seeds_line, smoothing, thinned
 from metacl_run.layout.style import BLUE, PALE
 from metacl_run.reporting.axes import MOST_PATCHES, work_axis
-from metacl_run.reporting.figures.base import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
 from metacl_run.reporting.phrases import spread_words
 from metacl_run.storage.stored_run import StoredRun
 

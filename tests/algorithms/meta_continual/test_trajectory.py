@@ -26,9 +26,9 @@ from metacl_run.core.types import Trajectory
 from metacl_run.inner import implicit_head
 from metacl_run.inner.engine import Engine
 from metacl_run.models.anml import Anml
-from metacl_run.models.base import Network, initial_params
 from metacl_run.models.mlp import Mlp
-from metacl_run.models.oml import Oml as OmlModel
+from metacl_run.models.network import Network, initial_params
+from metacl_run.models.oml_network import OmlNetwork
 from metacl_run.models.split_network import SplitNetwork
 from metacl_run.scoring.objectives import REGRESSION
 
@@ -45,8 +45,8 @@ OML: dict[str, Any] = {**SGD, "plastic": ["head"], "first_order": False, "online
 
 def network(kind: str) -> tuple[Network, dict[str, Tensor]]:
     model, size = {
-        "linear": (OmlModel(channels=3, strides=[2, 1], hidden=[]), 9),
-        "deep": (OmlModel(channels=3, strides=[2, 1], hidden=[5]), 9),
+        "linear": (OmlNetwork(channels=3, strides=[2, 1], hidden=[]), 9),
+        "deep": (OmlNetwork(channels=3, strides=[2, 1], hidden=[5]), 9),
         "anml": (Anml(channels=3, gate_channels=2), 18),
     }[kind]
     module, params = initial_params(model, (1, size, size), OUTPUTS, 0, DOUBLE)
@@ -312,7 +312,7 @@ def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any)
     "learner", [GeMCL(**CLOSED, prior_a=5.0, prior_b=1.0), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
 )
 def test_closed_form_meta_gradients_equal_finite_differences(learner: Any) -> None:
-    model = OmlModel(channels=3, strides=[2, 1], hidden=[])
+    model = OmlNetwork(channels=3, strides=[2, 1], hidden=[])
     module, params = initial_params(model, (1, 9, 9), None, 0, DOUBLE)
     net, episode = Network(module, OUTPUTS), problem("linear")
     episode = episode._replace(query_y=torch.tensor([1, 4, 4, 1, 1]))

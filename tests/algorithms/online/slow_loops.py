@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.core.types import Observation, Samples
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 
 TASKS, PER_TASK, BATCH, INPUTS, OUTPUTS = 3, 12, 3, 5, 6

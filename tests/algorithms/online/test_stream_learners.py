@@ -16,8 +16,8 @@ from metacl_run.algorithms.online.mer import Mer
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.core.types import Observation, Params, Samples, WeightedSamples
 from metacl_run.kernels import build
-from metacl_run.models.base import Network
 from metacl_run.models.layers import Perceptron
+from metacl_run.models.network import Network
 
 INPUTS, OUTPUTS, CAPACITY = 6, 4, 8
 LA_MAML = LaMaml(

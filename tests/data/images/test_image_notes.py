@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metacl_run.data.images.image_notes import on_pixels
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.sources.source import Catalogue
 
 PLAIN, WHITE, BLACK = np.random.default_rng(0).integers(0, 256, (1, 4, 4)), np.full((1, 4, 4), 255), np.zeros((1, 4, 4))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from metacl_run.models.base import Network
+from metacl_run.models.network import Network
 
 
 @pytest.mark.parametrize(("scenario", "low", "high"), [("class", 0.0, 0.15), ("task", 0.8, 1.0)])

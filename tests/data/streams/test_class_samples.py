@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors
-from metacl_run.data.sources.base import Catalogue
-from metacl_run.models.base import Network
+from metacl_run.data.sources.source import Catalogue
+from metacl_run.models.network import Network
 from tests.support.point_sources import (
     NUM_TRAIN,
     GroupedPoints,

@@ -11,8 +11,8 @@ import torch
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode
-from metacl_run.data.streams.base import Split
 from metacl_run.data.streams.function_episodes import FunctionEpisodePool
+from metacl_run.data.streams.stream import Split
 from metacl_run.scoring.objectives import REGRESSION
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import SettingError
-from metacl_run.data.sources.base import Catalogue
+from metacl_run.data.sources.source import Catalogue
 from metacl_run.data.streams.task_assignment import TaskAssignment, split_sizes, task_names
 
 GROUPS = ["a"] * 3 + ["b"] * 8 + ["c"] * 2 + ["d"] * 6 + ["e"] * 5

@@ -16,11 +16,11 @@ from metacl_run.config.options import data_for
 from metacl_run.core.errors import DataError
 from metacl_run.core.types import Samples
 from metacl_run.data.images.shift import image_shift
-from metacl_run.data.sources.base import FunctionSource, LabelledExamples, SplitExamples, SplitSource
+from metacl_run.data.sources.source import FunctionSource, LabelledExamples, SplitExamples, SplitSource
 from metacl_run.data.streams import validation
-from metacl_run.data.streams.base import SamplePool
 from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClassSamples
 from metacl_run.data.streams.shifted_samples import ShiftedSamples
+from metacl_run.data.streams.stream import SamplePool
 from metacl_run.data.streams.validation import ValidationConcepts, ValidationSamples, count_held_out
 
 SMALLER: dict[type, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from tests.support.settings import TINY
 
 

@@ -26,7 +26,7 @@ from metacl_run.config.options import options_that_are
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode
 from metacl_run.experiment import run
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from metacl_run.reporting import terminal
 from metacl_run.reporting.figures import figures_of
 from metacl_run.storage.stored_run import StoredRun

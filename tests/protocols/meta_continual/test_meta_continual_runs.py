@@ -19,7 +19,7 @@ from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
-from metacl_run.models.base import Network, initial_params
+from metacl_run.models.network import Network, initial_params
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
 
@@ -183,7 +183,7 @@ def test_sequences_use_the_images_that_were_not_held_out(sequences: Callable[...
     pool = sequences("oml").data.load([0])
     concepts, examples = np.array([0, 11]), np.array([5, 0])
     x, y = pool.gather("meta_test", concepts, examples, np.array([3, 4]))
-    images = sequences("oml").data.read().pixels  # 30 classes of 6; the last 12 are for meta-test
+    images = sequences("oml").data.source.read().x  # 30 classes of 6; the last 12 are for meta-test
     np.testing.assert_allclose(x[0].numpy(), images[18 * 6 + 5] / 255, atol=1e-7)
     np.testing.assert_allclose(x[1].numpy(), images[29 * 6] / 255, atol=1e-7)
     assert y.tolist() == [3, 4]
@@ -281,12 +281,12 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
         ("data.meta_test_classes=20", r"schedule=\[2,11\].*chosen on meta-train ones, of which there are 10"),
         ("algo.classes=19", r"^algo\.classes=19: must be at most the 18 meta-train concepts"),
         ("algo.class_steps=5", r"^algo\.class_steps=5: .* takes 7 examples of a concept, but each has 6$"),
-        ("data.test_images=6", r"^data\.test_images=6: must be less than the 6 images"),
+        ("data.test_examples=6", r"^data\.test_examples=6: must be less than the 6 examples"),
         ("data.meta_test_classes=30", r"^data\.meta_test_classes=30.*: must leave at least one"),
         ("algo.plastic=[headd]", r"^algo\.plastic=\[headd\]: .* has no such group of parameters\. Groups: body, head$"),
         ("model=conv4_small", r"^model: Conv4 has batch norm"),
         ("insight=light", r"^insight=light: has no effect under protocol=meta_continual, whose report always shows"),
-        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual$"),
+        ("data.ways=3", r"^data\.ways=3: has no effect under protocol=meta_continual; it is a setting of continual_meta$"),
     ],
 )
 def test_one_message_before_any_work(change: str, message: str, sequences: Callable[..., Experiment]) -> None:

@@ -38,6 +38,6 @@ def test_each_trajectory_draws_which_place_names_which_function(experiment: Call
             assert len(set(names)) == 3
             named.add(names)
             x, y = drawn.query_x[0, episode, :, 4], drawn.query_y[0, episode, :, 0]
-            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)] == x.float().unsqueeze(1)
-            assert pool.y[drawn.classes[0, episode].repeat_interleave(2)][own].equal(y.float())
+            own = pool.x[drawn.classes[0, episode].repeat_interleave(2)].squeeze(-1) == x.float().unsqueeze(1)
+            assert pool.y[drawn.classes[0, episode].repeat_interleave(2)][own].squeeze(-1).equal(y.float())
     assert len(named) > 12  # of 24

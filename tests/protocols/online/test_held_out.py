@@ -29,23 +29,24 @@ class Stream:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("cached", [0, 1e6])
 @pytest.mark.parametrize("tasks", [range(11), range(4), range(5, 6), range(3, 9)])
-def test_tasks_pass_together_and_are_counted_apart(
+def test_tasks_pass_together_and_are_summed_apart(
     monkeypatch: pytest.MonkeyPatch, shared: bool, cached: float, tasks: range
 ) -> None:
     monkeypatch.setattr(held_out, "AT_ONCE", 6)
     monkeypatch.setattr(held_out, "CACHE_BYTES", cached)
     stream, largest = Stream(shared), []
 
-    def guess(replicate: int, x: torch.Tensor, task: torch.Tensor) -> torch.Tensor:
-        largest.append(len(x))
-        return ((x[:, 0] + replicate) % 2).long()
+    def scores_of(replicate: int, samples: Samples) -> torch.Tensor:
+        largest.append(len(samples.y))
+        return samples.x[:, 0] * (1 + replicate) + samples.task
 
     tested = HeldOut(stream, 11, None, torch.float64)  # type: ignore[arg-type]
     for _ in range(2):
-        right, sizes = tested.count(tasks, guess)
+        sums = tested.sums(tasks, scores_of)
         for replicate in range(2):
             for place, task in enumerate(tasks):
-                x, y, _ = stream.test(task, None)[replicate]
-                assert sizes[replicate, place] == len(y)
-                assert right[replicate, place] == int((((x[:, 0] + replicate) % 2).long() == y).sum())
+                scores = stream.test(task, None)[replicate].x[:, 0] * (1 + replicate) + task
+                assert sums.samples[replicate, place] == len(scores)
+                torch.testing.assert_close(sums.scores[replicate, place], scores.double().sum())
+                torch.testing.assert_close(sums.squares[replicate, place], scores.double().square().sum())
     assert max(largest) <= 6

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.models.base import HEAD, Network
+from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 

@@ -16,12 +16,12 @@ from torch import nn
 
 from metacl_run.core.bounds import Width, Widths
 from metacl_run.core.errors import require
-from metacl_run.models.base import Model, image_shape
 from metacl_run.models.layers import BodyHead, draw_kaiming
+from metacl_run.models.network import Model, image_shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oml(Model):
+class OmlNetwork(Model):
     """Convolutions, then fully connected layers that all belong to the head.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, Literal
 
 from metacl_run.core.protocol_kind import ProtocolKind
-from metacl_run.models.base import Model
+from metacl_run.models.network import Model
 from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import D, L, RunContext, S
 
