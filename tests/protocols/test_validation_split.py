@@ -336,7 +336,7 @@ def test_wherever_numbers_are_shown_it_is_said_what_of(
     assert ("validation, not test\nmetric (validation, not test)" in text) == said
     assert ("All scores are on validation, not test." in text) == said
     assert ("<strong>validation, not test</strong>" in page) == said
-    assert ("<th>metric (validation, not test)</th>" in page) == said
+    assert ("metric (validation, not test)</th>" in page) == said
     figures = list((built.directory / "figures").glob("*.svg"))
     assert len(figures) > 2
     assert all(("validation, not test" in each.read_text()) == said for each in figures)

@@ -18,27 +18,11 @@ import torch
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
-from metacl_run.kernels import build
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.store import _digest
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import assert_same_run, stop_after
-from tests.support.settings import SMALL_STREAM
-
-SMALL = ["data.num_tasks=1", "protocol.eval_every=0", "protocol.checkpoint_every=0", "protocol.log_every=1"]
-
-
-@pytest.fixture
-def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
-    return lambda *overrides: experiment(*SMALL, *overrides)
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without figures and report, which take longer than the run."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
 
 
 def summary(built: Experiment) -> dict[str, Any]:
@@ -357,45 +341,6 @@ def test_a_summary_that_is_nested_too_deep_is_computed_again(small: Callable[...
     (built.directory / "summary.json").write_text('{"a":' * 100_000)
     assert run(small()) == 0
     assert summary(built)["status"] == "completed"
-
-
-# ----------------------------------------------------------------------------------------------------------------- kernels
-
-
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
-def test_a_run_keeps_to_the_kernels_that_it_was_begun_with(
-    experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    online = ["algo=la_maml", *SMALL_STREAM, "data.train_per_task=20"]
-
-    def here(name: str) -> Experiment:
-        folder = experiment(*online, tiny=[]).output_dir / name
-        return experiment(f"output_dir={folder}", *online, tiny=[])
-
-    used: list[bool] = []
-    original = build.load
-    monkeypatch.setattr(build, "load", lambda: (used.append(original() is not None), original())[1])
-    with build.without():
-        unbroken = here("unbroken")
-        run(unbroken)
-    assert summary(unbroken)["environment"]["kernels"] == "off"
-    begun = here("begun")
-    with build.without():
-        stop_after(begun, 5)
-    used.clear()
-    assert run(begun) == 0
-    assert used
-    assert not any(used)
-    assert_same_run(begun.directory, unbroken.directory)
-    assert summary(begun)["environment"]["kernels"] == "off"
-
-    begun = here("with")
-    stop_after(begun, 5)
-    with build.without():
-        assert run(begun) == 0
-    (warning,) = summary(begun)["warnings"]
-    assert re.match(r"the run was begun with the compiled kernels kernels-[0-9a-f]{16}-[0-9a-f]{16} and", warning)
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "run.log", "checkpoint.pt"])

@@ -1,0 +1,23 @@
+"""Fixtures of tests about whole runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from metacl_run.config.load import Experiment
+
+SMALL = ["data.num_tasks=1", "protocol.eval_every=0", "protocol.checkpoint_every=0", "protocol.log_every=1"]
+
+
+@pytest.fixture
+def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
+    return lambda *overrides: experiment(*SMALL, *overrides)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without figures and report, which take longer than the run."""
+    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
+    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
