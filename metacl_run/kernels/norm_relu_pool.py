@@ -176,7 +176,7 @@ class _BlockDoubleBackward(torch.autograd.Function):
     """Cotangents a, b, c of gx, gscale, goffset, and the inputs of `_BlockBackward` -> gradients of gy, x, scale."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913 - the arguments of the operation
         a: Tensor, b: Tensor, c: Tensor, gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float
     ) -> tuple[Tensor, ...]:
         x, scale, offset, b, c = _dense(x), scale.contiguous(), offset.contiguous(), b.contiguous(), c.contiguous()

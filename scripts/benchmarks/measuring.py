@@ -140,22 +140,26 @@ def measure(tasks: dict[str, dict[str, Any]], lines: dict[str, Line], repeats: i
                 lines[name].times.append(1e3 * workers[name].ask("unit"))
         for name, worker in workers.items():
             lines[name].peak_mb, lines[name].notes = worker.ask("peak"), worker.ask("notes")
-        with tempfile.TemporaryDirectory() as folder:
-            for name, worker in workers.items():
-                if "gradient" in tasks[name]:
-                    say(f"meta-gradient of {name}")
-                    worker.ask("gradient", str(Path(folder, f"{list(workers).index(name)}.pt")))
-            exact = [Path(folder, f"{i}.pt") for i in range(len(workers))]
-            reference = exact[list(workers).index(REFERENCE)] if REFERENCE in workers else None
-            for name, path in zip(workers, exact, strict=True):
-                if reference is not None and path.exists() and name != REFERENCE:
-                    lines[name].error = error_of(path, reference)
+        _compare_gradients(tasks, workers, lines, say)
         for name in tasks:
             if "flops" in tasks[name]:
                 lines[name].notes["flops"] = workers[name].ask("flops")
     finally:
         for worker in workers.values():
             worker.close()
+
+
+def _compare_gradients(
+    tasks: dict[str, dict[str, Any]], workers: dict[str, Worker], lines: dict[str, Line], say: Callable[[str], None]
+) -> None:
+    """Fills in the error of every meta-gradient against the reference's, where that has one."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder, f"{number}.pt") for number, name in enumerate(workers) if "gradient" in tasks[name]}
+        for name, file in files.items():
+            say(f"meta-gradient of {name}")
+            workers[name].ask("gradient", str(file))
+        for name in files.keys() - {REFERENCE} if REFERENCE in files else ():
+            lines[name].error = error_of(files[name], files[REFERENCE])
 
 
 def table_of(result: dict[str, Any]) -> Table:
