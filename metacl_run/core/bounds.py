@@ -1,4 +1,4 @@
-"""Bounds of settings, as parts of their types. `config.fill` checks all of them before it makes a component.
+"""Bounds of settings, as parts of their types. `config.components.fill` checks all of them before it makes a component.
 
     lr: Positive
     fisher_samples: Count

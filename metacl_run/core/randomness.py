@@ -1,4 +1,4 @@
-"""The only place that makes random generators. Every purpose has a generator of its own.
+"""The only place that makes the random generators of a run. Every purpose has a generator of its own.
 
 A generator is a function of (purpose, seed, position), whatever was drawn before. So a resumed run needs no generator state,
 and a replicate draws the same numbers alone as beside others.
@@ -17,7 +17,7 @@ LARGEST_SEED = 2**32 - 1
 class Purpose(IntEnum):
     """The purpose of random numbers. The comment says what is drawn, and after the semicolon at which position."""
 
-    DEAL = 1
+    ASSIGN = 1
     """Which classes make up the tasks and splits; no position."""
     SHIFT = 2
     """A task's transformation; the task."""
@@ -28,7 +28,7 @@ class Purpose(IntEnum):
     EVALUATE = 5
     """Evaluation episodes; the task and the block of episodes."""
     SAMPLES = 6
-    """Which images of a source are a task's training and test samples, and their order; the task."""
+    """Which examples of a source are a task's training and test samples, and their order; the task."""
     RESERVOIR = 7
     """Samples that a reservoir keeps, for the whole stream at once; no position."""
     REPLAY = 8
@@ -46,7 +46,7 @@ class Purpose(IntEnum):
     FUNCTIONS = 14
     """Functions to regress on; no position."""
     VALIDATION = 15
-    """Which images of a stream are held out of learning; no position."""
+    """Which examples of a stream are held out of learning; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -22,6 +22,12 @@ Params: TypeAlias = dict[str, Tensor]
 Pytree: TypeAlias = Any
 """Nested dicts, tuples and named tuples of tensors."""
 
+
+def cast_floats(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Casts real numbers to `dtype`; whole numbers (labels, token numbers) stay what they are."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
 Metrics: TypeAlias = dict[str, Tensor]
 """Scalars of one unit of work by name; "loss" is always among them."""
 
@@ -124,7 +130,7 @@ class Samples(NamedTuple):
 
     def cast(self, dtype: torch.dtype) -> Samples:
         """Returns the samples with inputs and targets of this floating-point type; whole numbers stay what they are."""
-        return self.map(lambda part: part.to(dtype) if part.is_floating_point() else part)
+        return self.map(lambda part: cast_floats(part, dtype))
 
 
 class WeightedSamples(NamedTuple):

@@ -1,4 +1,4 @@
-"""Lines with their spread over seeds: a band from three seeds on, the single seeds where there are two.
+"""Lines with their spread over seeds: a band from three seeds on; with two seeds, a thin line for each.
 
 Shapes: R seeds, P points.
 """
@@ -44,9 +44,9 @@ def labelled_lines(
 
     Args:
         axes: to draw in.
-        lines: of one unit.
+        lines: whose values have the same unit.
         possible: the least and the largest value of a band.
-        score: writes the last mean, which is such a score, behind the name.
+        score: if given, the last mean follows the name, written as this score.
         point_size: of a dot at every point of a mean.
         more_labels: those of other lines.
     """
@@ -97,7 +97,7 @@ def spread(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possible:
 
 
 def extent(values: np.ndarray, possible: Bounds = ANY) -> np.ndarray:
-    """Returns all values that `seeds_line` draws of [R, ...], for the limits of an axis that no band leaves."""
+    """Returns all values that `seeds_line` draws of [R, ...], so that the axis contains every band."""
     if len(values) >= FEWEST:
         return np.concatenate([values.mean(axis=0).ravel(), interval95(values, possible).ravel()])
     return np.ravel(values)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Params, Samples
+from metacl_run.core.types import Params, Samples, cast_floats
 from metacl_run.models.layers import Perceptron
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
@@ -85,11 +85,11 @@ class Network:
 
     def _outputs(self, params: Params, x: Tensor) -> Tensor:
         exact = next(iter(params.values())).dtype
-        if self.compute_dtype in (None, exact):
+        if self.compute_dtype is None or self.compute_dtype == exact:
             outputs: Tensor = functional_call(self.module, params, (x,))
             return outputs
         cast = {name: value.to(self.compute_dtype) for name, value in params.items()}
-        reduced: Tensor = functional_call(self.module, cast, (x.to(self.compute_dtype),))
+        reduced: Tensor = functional_call(self.module, cast, (cast_floats(x, self.compute_dtype),))
         return reduced.to(exact)
 
     @staticmethod

@@ -96,7 +96,7 @@ class MatrixEvaluator(Evaluator):
             self.insight.record(row)
 
     def _probe_at_end(self, tasks: range, row: int | None) -> Tensor | None:
-        """[R, K] at a row, scores that are as partial as the probes within tasks and so comparable with them; None where the
+        """[R, K] at a row, scores on the same samples as the probes within tasks, to be compared with them; None where the
         row itself is comparable."""
         if row is None or not (self._has_probes and self.scorer.probes_are_partial):
             return None

@@ -1,7 +1,7 @@
 """The interface of a scorer: it measures how well a learner does on tasks, in whatever way.
 
-A score may come from comparing outputs with targets or from acting, a policy rolled out in a simulator: whoever keeps the
-accuracy matrix does not know which.
+A score may come from comparing outputs with targets or from acting, a policy rolled out in a simulator: the evaluator
+does not know which.
 Shapes: R replicates, K tasks.
 """
 
@@ -22,7 +22,7 @@ class Evaluation(NamedTuple):
     scores: Tensor
     """[R, K] float64."""
     half_width: Tensor | None = None
-    """[R, K] float64, 95% half-widths over what was evaluated; None where it was a single thing."""
+    """[R, K] float64, 95% half-widths over what was evaluated; None where the score is one measurement."""
     transductive: Evaluation | None = None
     """The same with all queries of an episode together; None where that makes no difference."""
 
@@ -37,7 +37,7 @@ class Scorer(abc.ABC):
 
     @property
     def probes_are_partial(self) -> bool:
-        """Whether scores with `whole=False` are over less than those with `whole=True`. Default: they are the same."""
+        """Whether scores with `whole=False` are over fewer samples than those with `whole=True`. Default: they are the same."""
         return False
 
     @abc.abstractmethod
@@ -47,5 +47,5 @@ class Scorer(abc.ABC):
         Args:
             learner: its state, leaves [R, ...].
             tasks: K of them, from 0.
-            whole: false for a probe within a task, which may be over less.
+            whole: false for a probe within a task, which may use fewer samples.
         """

@@ -27,11 +27,11 @@ MOST_NUMBERS = 15
 
 def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
     """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task."""
-    total = run.num_phases * run.units_per_task
+    total = run.num_training_parts * run.units_per_task
     unfinished = units_axis(axes, run, bins)
     end = axes.get_xlim()[1]
-    if run.num_phases <= MOST_PATCHES:
-        for task in range(1, run.num_phases, 2):
+    if run.num_training_parts <= MOST_PATCHES:
+        for task in range(1, run.num_training_parts, 2):
             if task * run.units_per_task < end:
                 stop = min((task + 1) * run.units_per_task, end)
                 axes.axvspan(task * run.units_per_task, stop, color=SHADE, lw=0, zorder=0)
@@ -46,7 +46,7 @@ def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
 
 def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
     """Sets the same axis and draws nothing on it. Returns whether the run is unfinished."""
-    total = run.num_phases * run.units_per_task
+    total = run.num_training_parts * run.units_per_task
     reached = int(max([0, *run.evaluations.units[-1:], *run.training.units[-1:]]))
     unfinished = 0 < reached < total and run.status != "completed"
     axes.set_xlim(0, reached if unfinished else max(total, reached))

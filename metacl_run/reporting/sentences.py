@@ -166,7 +166,7 @@ def describe_meta_test(
         return f"Learning {length} unseen {concepts} in one pass gave no finite {score.score_words}."
     if score.higher_is_better:
         text = (
-            f"After learning {length} unseen {concepts} in one pass, {held_out:.0%} of held-out images are still recognised "
+            f"After learning {length} unseen {concepts} in one pass, {held_out:.0%} of held-out examples are still recognised "
             f"(memory {memory:.0%}); chance is {round(100 / length, 1):g}%."
         )
     else:

@@ -30,6 +30,17 @@ class Estimate(NamedTuple):
     num: int
 
 
+def half_width_within_seed(variance: Any, num: Any) -> Any:
+    """Returns the 95% half-width of a mean over many episodes or samples of one seed, by the normal approximation.
+
+    It says how well an evaluation measured this learner, and nothing about another seed.
+
+    Args:
+        variance, num: of the episodes or samples; floats, arrays or tensors.
+    """
+    return 1.96 * (variance / num) ** 0.5
+
+
 @functools.lru_cache(maxsize=1024)
 def student_t(dof: float, confidence: float = CONFIDENCE) -> float:
     """Returns t such that a Student variable with `dof` degrees of freedom lies in [-t, t] with probability `confidence`."""

@@ -34,5 +34,7 @@ class Score:
 
 ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classes", examples="examples", largest=1.0)
 MSE = Score("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
-SCORES = {score.score_name: score for score in (ACCURACY, MSE)}
+SUCCESS = Score("success", "success rate", higher_is_better=True, concepts="skills", examples="demonstrations", largest=1.0)
+"""Measured by acting: the share of episodes in which a policy reaches its goal."""
+SCORES = {score.score_name: score for score in (ACCURACY, MSE, SUCCESS)}
 """By their names."""

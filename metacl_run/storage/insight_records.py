@@ -29,7 +29,7 @@ class Insight(NamedTuple):
 
 
 def read(records: list[dict[str, Any]]) -> Insight:
-    """Reads the insight records. A unit that a continued run repeats counts once, as it came last."""
+    """Reads the insight records. If a unit was recorded twice, the last record counts."""
     by_unit = {record["unit"]: record for record in records if record["kind"] == "insight"}
     rates, alignments, drifts = (
         {unit: by_unit[unit][part] for unit in sorted(by_unit) if part in by_unit[unit]}

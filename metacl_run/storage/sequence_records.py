@@ -18,13 +18,13 @@ class Representation(NamedTuple):
     """The activations of the layer before the last one, of D units."""
 
     active: np.ndarray
-    """[R] mean share of units above 0 for an image."""
+    """[R] mean share of units above 0 for an example."""
     dead: np.ndarray
-    """[R] share of units that are 0 for every image."""
+    """[R] share of units that are 0 for every example."""
     mean: np.ndarray
-    """[R, D] average activation of each unit over many images."""
+    """[R, D] average activation of each unit over many examples."""
     examples: np.ndarray
-    """[R, E, D] activations for E images."""
+    """[R, E, D] activations for E examples."""
 
 
 class MetaTestScores(NamedTuple):
@@ -41,15 +41,15 @@ class MetaTestScores(NamedTuple):
     selection: np.ndarray | None
     """[R, S, L] mean score of each candidate on the classes it was chosen on."""
     held_out: np.ndarray
-    """[R, S, O] score on held-out images."""
+    """[R, S, O] score on held-out examples."""
     memory: np.ndarray
-    """[R, S, O] score on the images just learned."""
+    """[R, S, O] score on the examples just learned."""
     joint: np.ndarray | None
-    """[R, S, O'] on held-out images after training on the same classes shuffled, for several epochs: the upper bound."""
+    """[R, S, O'] on held-out examples after training on the same classes shuffled, for several epochs: the upper bound."""
     place_held_out: np.ndarray
     """[R, N] held-out score by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
     place_memory: np.ndarray
-    """[R, N] the same on the images just learned."""
+    """[R, N] the same on the examples just learned."""
     representation: Representation | None
     gate: np.ndarray | None
     """[R, K, U] mean activity of U gate units for K classes."""
@@ -91,7 +91,7 @@ class SequenceResults(NamedTuple):
 
 
 def read(records: list[dict[str, Any]], summary: dict[str, Any]) -> SequenceResults:
-    """Reads both. A unit that a continued run repeats counts once, as it came last."""
+    """Reads both. If a unit was recorded twice, the last record counts."""
     by_unit = {record["unit"]: record for record in records if record["kind"] == "probe"}
     probes = [by_unit[unit] for unit in sorted(by_unit)]
     shape = len(probes), len(summary["seeds"])
@@ -108,7 +108,7 @@ def intervals(values: np.ndarray, possible: Bounds) -> np.ndarray:
 
 
 def independent(values: np.ndarray) -> np.ndarray:
-    """Returns the values that an interval is over, [R, S, O] -> [N, S].
+    """Returns the values that an interval is computed from, [R, S, O] -> [N, S].
 
     Orders of one seed share what it has meta-learned, so they are averaged and the interval is over seeds. With a single seed
     it is over orders, and says nothing about another seed: `interval_is_over` has the words.

@@ -131,7 +131,7 @@ class StoredRun:
 
     @cached_property
     def evaluations(self) -> Evaluations:
-        """The "eval" records. A unit that a continued run repeats counts once, as it came last."""
+        """The "eval" records. If a unit was recorded twice, the last record counts."""
         by_unit = {record["unit"]: record for record in self._records if record["kind"] == "eval" and self.num_tasks}
         units = sorted(by_unit)
         seen = np.zeros(len(units), dtype=int)
@@ -195,8 +195,8 @@ class StoredRun:
         return len(names[0]) if names else 0
 
     @property
-    def num_phases(self) -> int:
-        """Stretches of training: one for each task; one in all under `meta_continual`, whose tasks are of the meta-test."""
+    def num_training_parts(self) -> int:
+        """Parts of the training curve: one for each task; one under `meta_continual`, whose tasks are of the meta-test."""
         return self.num_tasks if self.sequences is None else 1
 
     @property

@@ -20,7 +20,7 @@ class SweepSettings:
     """Node `sweep` of the config.
 
     Attributes:
-        status: say how far every job is, and run nothing.
+        status: print the status of every job, and run nothing.
     """
 
     status: bool
@@ -32,7 +32,7 @@ def wants_status(nodes: Mapping[str, Any]) -> bool:
 
 
 def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *, multirun: bool) -> int:
-    """Runs the jobs that have not ended and returns the exit status; or prints how far every job is, and returns 0."""
+    """Runs the jobs that have not ended and returns the exit status; or prints the status of every job, and returns 0."""
     if not multirun and not wants_status(nodes):
         raise ConfigError(f"{parts.command[0]}: goes with metacl-run -m")
     check_launcher(parts.hydra)

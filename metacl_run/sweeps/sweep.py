@@ -1,4 +1,4 @@
-"""Runs the jobs of a sweep that have not ended, and says how far every job is.
+"""Runs the jobs of a sweep that have not ended, and reports the status of every job.
 
 A sweep keeps no list of its own: the runs' directories say what is done. So the same command again starts what is missing, two
 sweeps over the same runs share the work, and nothing is lost with the process that started them.
@@ -115,7 +115,7 @@ def run_jobs(jobs: Sequence[Job], launch: Launcher) -> list[JobResult]:
 
 
 def earlier_result(job: Job) -> JobResult | None:
-    """Returns how a job ended that has nothing left to do, not even to draw its report again; None for any other."""
+    """Returns the result of a job that has ended and whose report is up to date; None for any other."""
     if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory):
         return None
     return JobResult(STATUS_OF_STATE[run_state])

@@ -199,7 +199,7 @@ NAMED = [
     (["data.num_classes=1000000000000000000"], "data.num_classes=1000000000000000000: must be at most 100000"),
     (["model.channels=1000000"], "model: Conv4 would have 2.7e+13 parameters"),
     (["algo.meta_batch_size=1000000"], "algo.meta_batch_size=1000000: a meta-batch of episodes would be 7.8e+09 numbers"),
-    (["data=sinusoid", "model=oml_small"], "model: Oml takes images"),
+    (["data=sinusoid", "model=oml_small"], "model: OmlNetwork takes images"),
     (["data=sinusoid", "model=anml_small"], "model: Anml takes images"),
     (["data=split_cifar10", "algo=maml"], "Algorithms for these data: a_gem, c_maml, der_pp, er"),
     (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metacl_run.core.randomness import LARGEST_SEED, Purpose, generator
 
-NONE = Purpose.DEAL, Purpose.RATES, Purpose.RESERVOIR, Purpose.FUNCTIONS, Purpose.VALIDATION
+NONE = Purpose.ASSIGN, Purpose.RATES, Purpose.RESERVOIR, Purpose.FUNCTIONS, Purpose.VALIDATION
 POSITIONS = dict.fromkeys(Purpose, 1) | dict.fromkeys(NONE, 0)
 POSITIONS |= dict.fromkeys((Purpose.EVALUATE, Purpose.SEQUENCE, Purpose.SHUFFLE), 2)
 

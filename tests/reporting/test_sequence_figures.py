@@ -140,7 +140,7 @@ def test_probes_are_drawn_against_meta_updates(make: Callable[..., Path]) -> Non
 
 def test_meta_training_is_one_phase_however_long_the_schedule(make: Callable[..., Path]) -> None:
     run = StoredRun(make(lengths=(10, 50, 100, 200, 300)))
-    assert (run.num_tasks, run.num_phases) == (5, 1)
+    assert (run.num_tasks, run.num_training_parts) == (5, 1)
     (axes,) = axes_of(run, "training_loss")
     assert axes.get_xlim() == (0, 400)
     assert not axes.patches  # no strip of tasks

@@ -9,7 +9,7 @@
 
 Differences from the paper:
  1. The reservoir takes sample n + 1 with probability M / (n + 1) as Vitter's algorithm R has it; the released code of MER and
-    La-MAML, whose ER this follows, draws from one number more.
+    La-MAML, whose ER this follows, takes it with M / (n + 2).
  2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the buffer has
     fewer samples than `replay`, all of them are replayed.
  3. A draw is without replacement, as in the code of Chaudhry et al.; that of MER and La-MAML draws with replacement.

@@ -20,8 +20,9 @@ alpha > 0, G_j the gradient of the meta-loss at theta_j. On a plain perceptron o
 (kernels/perceptron.cpp); otherwise, and in second order, J is differentiated as it stands.
 
 Differences from the paper and its code:
- 1. Samples enter the replay buffer after the last pass over them, not during the first: a batch is not replayed to itself.
- 2. The reservoir takes sample n + 1 with probability M / (n + 1); the released code draws from one number more.
+ 1. Samples enter the replay buffer after the last pass over them, not during the first: a sample is not replayed while its
+    own batch is learned.
+ 2. The reservoir takes sample n + 1 with probability M / (n + 1); the released code with M / (n + 2).
  3. Rates are cut off at 0 on every data set (the released CIFAR code does not), and inner gradients are never clamped (the
     released MNIST code throws its clamped ones away, the CIFAR code uses them).
  4. The last test sample counts; the released evaluation never scores it.

@@ -60,7 +60,7 @@ class ClassTasks:
 
     def assign(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
         """[T] arrays of the classes of each task for one seed, in random order."""
-        return self.assignment(catalogue).assign(catalogue, generator(Purpose.DEAL, seed))
+        return self.assignment(catalogue).assign(catalogue, generator(Purpose.ASSIGN, seed))
 
 
 def check_shift(shift: str, source: LabelledSource) -> None:

@@ -37,9 +37,9 @@ class _TaskSamples(NamedTuple):
 class Outputs:
     """The outputs of a stream of classes, the same for every seed, since all seeds share one network and its masks.
 
-    domain: a class has the output of its place within its task. class: one output for each class, task after task, however
-    the sizes of the tasks fall out. task: every task has outputs of its own, as many as it can get classes under any seed.
-    Outputs that a smaller task leaves over are never a label.
+    domain: a class has the output of its place within its task. class: one output for each class, task after task, whatever
+    the sizes of the tasks are. task: every task has outputs of its own, as many as it can get classes under any seed.
+    Outputs that a smaller task does not use are never a label.
     """
 
     scenario: Scenario
@@ -65,7 +65,7 @@ class Outputs:
 
 
 def check_sizes(scenario: Scenario, smallest: int) -> None:
-    """Refuses tasks whose smallest one has a single class, where the only output of the task is always right."""
+    """Refuses a stream in which a task may have a single class: its only output would always be right."""
     if scenario != "class" and smallest < 2:
         raise SettingError(
             "scenario", scenario, "must be class where a task may have one class: its one output is always right"
@@ -104,7 +104,7 @@ def sample_tables(
 
 
 def draw_evenly(pools: Sequence[np.ndarray], count: int | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`count` rows drawn from the pools in turn, passing over those that are used up, and the pool of each; in random order.
+    """Draws `count` rows from the pools in turn, skipping empty pools; returns rows and the pool of each row, in random order.
 
     The order of the pools is random in every round, so the rows of two pools that are not used up differ in number by at
     most 1.

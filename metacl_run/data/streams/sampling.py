@@ -29,7 +29,7 @@ def draw_distinct(uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def draw_batches(rng: np.random.Generator, episodes: int, steps: int, batch: int, support: int) -> np.ndarray:
-    """[episodes, steps, batch] int64 indexes into the support, dealt from shuffled packs, one after another.
+    """[episodes, steps, batch] int64 indexes into the support, taken in turn from shuffled copies of the support.
 
     A batch may straddle two packs, as in Reptile's code, and then can hold an example twice.
     """

@@ -57,7 +57,7 @@ class TaskAssignment:
 
         Args:
             catalogue: the classes that are assigned.
-            weight: [C] what a class counts for: 1, or its number of examples.
+            weight: [C] the weight of a class: 1, or its number of examples.
         """
         items = _items(catalogue, self.whole_groups)
         weights = np.array([weight[item].sum() for item in items])
@@ -109,7 +109,7 @@ def split_sizes(num_classes: int, *, validation: float, test: float) -> dict[Spl
 
 
 def task_names(catalogue: Catalogue, tasks: list[np.ndarray]) -> list[str]:
-    """[T] names: the task's groups where it has some to itself, else its number."""
+    """[T] names: the task's groups if no other task has classes of them, else its number."""
     return [_task_name(catalogue, classes, number) for number, classes in enumerate(tasks)]
 
 

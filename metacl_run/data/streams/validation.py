@@ -1,11 +1,11 @@
 """Streams for a run that is evaluated on validation: test data are out of reach, a part of the training data stands for them.
 
-Any stream of samples or concepts can be wrapped so, whatever its source; one in `ONE_IN` is held out:
+Any stream of samples or concepts can be wrapped in these classes, whatever its source. One in `ONE_IN` is held out:
 
  - `ValidationSamples`, protocol `online`: of each task's training samples, drawn by the seed. Where several tasks show the same
-   example, each under its own shift, examples are drawn and not samples: no task learns from what another is evaluated on.
- - `ValidationConcepts`, protocol `meta_continual`: of the meta-train concepts, the last ones, as the last of all are for
-   meta-test; no fewer than the longest sequence takes. They are the same for all seeds.
+   example, each under its own shift, an example is held out in all of them: no task learns what another is evaluated on.
+ - `ValidationConcepts`, protocol `meta_continual`: of the meta-train concepts, the last ones, as many as the longest
+   sequence needs at least. They are the same for all seeds.
 
 Protocol `continual_meta` has a split of its own, see `EpisodePool.sample`.
 Shapes: R seeds (replicates), T tasks, N training samples of a task, H of them held out.
@@ -81,7 +81,7 @@ class ValidationSamplePool(SamplePool):
     learned: list[np.ndarray]
     """[R][T, N - H] numbers of the samples that are learned from."""
     evaluated: list[list[np.ndarray]]
-    """[R][T][at most H] numbers of those that stand for test samples, in random order."""
+    """[R][T][at most H] numbers of the samples that are used in place of test samples, in random order."""
 
     @property
     def task_names(self) -> list[list[str]]:  # type: ignore[override]
@@ -117,7 +117,7 @@ def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, l
     """[T, N - H] and [T][at most H] numbers of the samples to learn from and to evaluate on.
 
     All examples are put in one random order, and every task holds out its first ones. Tasks that share examples so hold out
-    nearly the same ones; those few that another task does learn from are dropped from both.
+    nearly the same ones; the few that another task learns from are neither learned nor evaluated in this task.
     """
     per_task, tasks = pool.samples_per_task, len(pool.task_names[replicate])
     _, example = np.unique(pool.origins(replicate), return_inverse=True)

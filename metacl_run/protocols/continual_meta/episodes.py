@@ -13,7 +13,7 @@ import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.core.types import Episode
+from metacl_run.core.types import Episode, cast_floats
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
 from metacl_run.protocols.protocol_interface import EvalSplit
 
@@ -87,4 +87,4 @@ class EpisodeSampler:
         shots, queries = training_examples(self.algo, self.data) if training else (self.data.shots, self.data.queries)
         batches = self.algo.inner_batches(shots * self.data.ways, training)
         episodes = self.stream.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
-        return Episode(*(leaf.to(self.dtype) if leaf.is_floating_point() else leaf for leaf in episodes))
+        return Episode(*(cast_floats(leaf, self.dtype) for leaf in episodes))

@@ -19,6 +19,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.scorer import Evaluation, Scorer
+from metacl_run.scoring.intervals import half_width_within_seed
 from metacl_run.scoring.scores import Score
 
 EVALUATION_BLOCK = 100
@@ -69,7 +70,7 @@ class FewShotScorer(Scorer):
     def scores(self, learner: MetaState, tasks: range, *, whole: bool) -> Evaluation:
         scores = torch.stack([self._of_task(learner, task) for task in tasks], 1).double()  # [R, K, E, 1 or 2]
         episodes = scores.shape[2]
-        half = 1.96 * scores.std(2) / episodes**0.5 if episodes > 1 else None
+        half = half_width_within_seed(scores.var(2), episodes) if episodes > 1 else None
         alone, *transductive = (
             Evaluation(scores[..., column].mean(2), None if half is None else half[..., column])
             for column in range(scores.shape[3])

@@ -71,7 +71,7 @@ class MetaTestPhase(Phase):
         return tree_map(lambda leaf: leaf[replicate], self._progress.state.learner["meta"])
 
     def _prepared(self, half: MetaSplit, replicate: int) -> PreparedSequences:
-        """The sequences of one replicate; the last ones are cached, since neighbouring parts learn the same."""
+        """The sequences of one replicate; the last ones are cached, since consecutive parts use the same sequences."""
         if self._sequences is None or self._sequences[0] != (half, replicate):
             self._sequences = None  # makes room for the next
             orders = self._plan.selection_orders if half == "meta_train" else self._plan.orders

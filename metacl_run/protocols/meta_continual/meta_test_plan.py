@@ -35,7 +35,7 @@ class MetaTestPlan:
     Attributes:
         schedule: [S] numbers of concepts learned in sequence, increasing.
         rates: [L] candidates for the rate.
-        chosen_on: the concepts that decide the rate: "train", or "test", the reported ones; None: there is no choice.
+        chosen_on: the concepts that the rate is chosen on: "train", or "test", the reported ones; None: there is no choice.
         selection_orders: orders that decide it, with "train".
         orders: orders that are reported.
         joint_epochs: epochs of the upper bound, learned shuffled; 0: there is none.

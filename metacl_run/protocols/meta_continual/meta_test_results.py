@@ -50,7 +50,7 @@ class MetaTestResults:
         return torch.stack(means, -1)
 
     def selection(self, replicate: int) -> Tensor | None:
-        """[S, L] mean score of each candidate on the concepts that decide; None where there is no choice."""
+        """[S, L] mean score of each candidate on the concepts used to choose the rate; None where there is no choice."""
         if self.plan.chosen_on == "train":
             scores = torch.cat(self.parts["select"][replicate])
         elif self.plan.chosen_on == "test":
@@ -77,16 +77,17 @@ class MetaTestResults:
     # ------------------------------------------------------------------------------------------- scores at these rates
 
     def at_chosen_rates(self) -> SequenceScores:
-        """Both [R, O, P, N] float64, after each number of concepts at the rate chosen for it."""
+        """Held-out and memory scores, each [R, O, P, N] float64, after each number of concepts at the rate chosen for it."""
         return self._at([self.chosen(replicate) for replicate in range(self.replicates)])
 
     def along_one_rate(self) -> SequenceScores:
-        """Both [R, O, P, N] float64, all at the rate chosen for the longest sequence."""
+        """Held-out and memory scores, each [R, O, P, N] float64, all at the rate chosen for the longest sequence."""
         return self._at([[self.chosen(replicate)[-1]] * len(self.plan.schedule) for replicate in range(self.replicates)])
 
     def _at(self, rates: Sequence[Sequence[float]]) -> SequenceScores:
-        """Both [R, O, P, N] float64 at the [R][S] rates after each number of concepts; before any, where no rate has been used,
-        at the first."""
+        """Held-out and memory scores, each [R, O, P, N] float64, after each number of concepts at the [R][S] rates.
+
+        The point with 0 concepts used no rate; it is read at the first."""
         held_out: list[Tensor] = []
         memory: list[Tensor] = []
         for replicate in range(self.replicates):

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.core.types import Pytree
+from metacl_run.core.types import Pytree, cast_floats
 from metacl_run.data.streams.stream import MetaSplit
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
@@ -66,9 +66,10 @@ class PreparedSequences:
             for first in range(0, len(concepts), at_once):
                 x, y = setup.pool.gather(half, *(part[first : first + at_once] for part in all_examples))
                 size = x.shape[:2]
-                prepared = setup.algo.sequence_learner.prepare(setup.network, self.meta, x.flatten(0, 1).to(setup.dtype))
+                inputs = cast_floats(x.flatten(0, 1), setup.dtype)
+                prepared = setup.algo.sequence_learner.prepare(setup.network, self.meta, inputs)
                 features.append(tree_map(lambda leaf: leaf.unflatten(0, size), prepared))  # noqa: B023
-                targets.append(y.to(setup.dtype) if y.is_floating_point() else y)
+                targets.append(cast_floats(y, setup.dtype))
         self._features: Pytree = tree_map(lambda *leaves: torch.cat(leaves), *features)
         self._targets = torch.cat(targets)
 

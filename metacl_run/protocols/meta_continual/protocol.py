@@ -64,7 +64,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train ones that then has no part
             in meta-training and in the choice of the rate (`data/streams/validation.py`).
         rates: candidates for the rate of SGD at meta-test.
-        lr_selection: the concepts that decide the rate: "train", or "test", the reported ones.
+        lr_selection: the concepts that the rate is chosen on: "train", or "test", the reported ones.
         selection_orders: orders that decide it, with "train".
         joint_epochs: also learn the concepts shuffled for so many epochs, as an upper bound; 0: not.
         eval_every: meta-updates between probes, each a meta-test of the first number of the schedule at the learner's own rate;

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.types import Params, Pytree
+from metacl_run.core.types import Params, Pytree, cast_floats
 from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
@@ -63,7 +63,8 @@ def _held_out_examples(setup: SequenceSetup, most: int) -> Tensor:
     count = min(setup.counts["meta_test"], most)
     examples = np.broadcast_to(setup.learned + np.arange(setup.held_out), (count, setup.held_out))
     numbers = np.broadcast_to(np.arange(count)[:, None], examples.shape)
-    return setup.pool.gather("meta_test", numbers, examples, np.zeros_like(examples))[0].to(setup.dtype)
+    x, _ = setup.pool.gather("meta_test", numbers, examples, np.zeros_like(examples))
+    return cast_floats(x, setup.dtype)
 
 
 def _features(network: Network, params: Params, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.core.types import Pytree
+from metacl_run.core.types import Pytree, cast_floats
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
@@ -45,7 +45,7 @@ class SequenceRunner:
         fresh = torch.zeros(setup.network.ways, setup.fresh_width, device=setup.device)
         x, _ = setup.pool.gather("meta_test", *np.zeros((3, 1), np.int64))
         with torch.no_grad():
-            features = setup.algo.sequence_learner.prepare(setup.network, meta, x.to(setup.dtype))
+            features = setup.algo.sequence_learner.prepare(setup.network, meta, cast_floats(x, setup.dtype))
             fast = setup.algo.sequence_learner.begin(setup.network, meta, fresh, features)
         order_bytes = COPIES * rates * sum(int(leaf.nbytes) for leaf in tree_leaves(fast))
         return max(1, budget // max(order_bytes, 1))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.core.types import Trajectory
+from metacl_run.core.types import Trajectory, cast_floats
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
 
@@ -32,7 +32,7 @@ def draw_trajectories(setup: SequenceSetup, unit: int, places: int | None) -> Tr
         """[R, E, *axes, ...] the examples [R, E, W, any] of every concept, in the order of the concepts."""
         parts = np.broadcast_arrays(numbers.classes[..., None], examples, numbers.places[..., None])
         x, y = setup.pool.gather("meta_train", *(part.reshape(*shape, *axes) for part in parts))
-        return x.to(setup.dtype), y.to(setup.dtype) if y.is_floating_point() else y
+        return cast_floats(x, setup.dtype), cast_floats(y, setup.dtype)
 
     steps, queries = algo.class_steps * algo.step_examples, algo.query_examples
     x, y = gathered(numbers.examples[..., :steps], (algo.classes * algo.class_steps, algo.step_examples))
@@ -41,7 +41,7 @@ def draw_trajectories(setup: SequenceSetup, unit: int, places: int | None) -> Tr
     if algo.remember:
         classes, examples = numbers.to_remember
         further_x, further_y = setup.pool.gather("meta_train", classes, examples, classes)
-        query_x, query_y = torch.cat([query_x, further_x.to(setup.dtype)], 2), torch.cat([query_y, further_y], 2)
+        query_x, query_y = torch.cat([query_x, cast_floats(further_x, setup.dtype)], 2), torch.cat([query_y, further_y], 2)
     fresh = torch.from_numpy(numbers.fresh).to(setup.dtype)
     trajectories = Trajectory(x, y, query_x, query_y, torch.from_numpy(numbers.classes), fresh)
     return Trajectory(*(part.to(setup.device) for part in trajectories))

@@ -10,6 +10,7 @@ from metacl_run.core.types import Samples
 from metacl_run.protocols.online.held_out import HeldOut
 from metacl_run.protocols.online.setup import StreamSetup, params_of
 from metacl_run.protocols.scorer import Evaluation, Scorer
+from metacl_run.scoring.intervals import half_width_within_seed
 from metacl_run.scoring.scores import Score
 
 
@@ -40,4 +41,4 @@ class StreamScorer(Scorer):
             sums = held_out.sums(tasks, scores_of)
         mean = sums.scores / sums.samples
         variance = (sums.squares / sums.samples - mean.square()).clamp(min=0)
-        return Evaluation(mean, 1.96 * (variance / sums.samples).sqrt())
+        return Evaluation(mean, half_width_within_seed(variance, sums.samples))

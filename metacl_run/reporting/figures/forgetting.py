@@ -28,7 +28,7 @@ class Forgetting(NamedTuple):
     now: np.ndarray
     """[R, k] scores after the last of them."""
     bars: bool
-    """Whether every task has a bar: there are few, and all rows between were evaluated."""
+    """Whether every task has a bar: there are few, and every row up to the last was evaluated."""
 
 
 def data(run: StoredRun) -> Forgetting | None:
@@ -62,7 +62,7 @@ def text(run: StoredRun, tasks: Forgetting) -> FigureText:
         title,
         f"Bar: {bar}. {spread}",
         f"To the right of zero, {right}; to the left, the last task still improved an earlier one. The numbers at the edge are "
-        f"{best}. Where a diamond is left of the end of its bar, the task went on improving after its own training. The mean "
+        f"{best}. A diamond left of the end of its bar: the task still improved after its own training. The mean "
         "of the bars is the metric forgetting.",
     )
 

@@ -29,7 +29,7 @@ def text(run: StoredRun, insight: Insight) -> FigureText:
         f"Line: median over the layer's weights. Band: 10% to 90% of them. {mean_words(run)}",
         "A layer with falling rates changes less and less, one with rising rates changes faster; a wide band means that some "
         "weights are protected and others free. In La-MAML a weight with a rate below 0 does not change."
-        + (" Shaded: every second task." if 1 < run.num_phases <= MOST_PATCHES else ""),
+        + (" Shaded: every second task." if 1 < run.num_training_parts <= MOST_PATCHES else ""),
     )
 
 

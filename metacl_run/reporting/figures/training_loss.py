@@ -54,16 +54,16 @@ def text(run: StoredRun, losses: Losses) -> FigureText:
 def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
     """Returns [N] masks of the points that are smoothed together: those of one task, so that the running mean does not smear
     the jump between two, unless there are too many tasks to distinguish."""
-    if run.num_phases > MOST_PATCHES:
+    if run.num_training_parts > MOST_PATCHES:
         return [np.ones(len(units), dtype=bool)]
-    task_of = np.minimum((units - 1) // run.units_per_task, run.num_phases - 1)
+    task_of = np.minimum((units - 1) // run.units_per_task, run.num_training_parts - 1)
     return [task_of == task for task in np.unique(task_of)]
 
 
 def draw(run: StoredRun, losses: Losses, text: FigureText) -> Figure:
     """Logarithmic where the loss spans more than a factor of fifty."""
     figure, axes = sheet(run, text, right=0.4)
-    work_axis(axes, run, strip=run.num_phases > 1)
+    work_axis(axes, run, strip=run.num_training_parts > 1)
     units, values, parts = losses
     mean = values.mean(axis=0)
     for part in parts:
