@@ -116,7 +116,9 @@ def component_class(target: object, group: str) -> type:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ConfigError(f"{where}: importing {module_name} failed: {described(error)}") from None
-        raise ConfigError(f"{where}: there is no module {module_name} to import") from None
+        raise ConfigError(
+            f"{where}: there is no module {module_name} to import. The folder of a module of your own must be in PYTHONPATH"
+        ) from None
     component = getattr(module, class_name, None)
     if not (inspect.isclass(component) and dataclasses.is_dataclass(component)):
         names = [name for name in dir(module) if name != class_name and dataclasses.is_dataclass(getattr(module, name))]

@@ -45,7 +45,7 @@ MISTAKES = [
     (["data=sinusoid", "algo=protonet"], "algo: ProtoNet predicts classes, but the data have real targets. Use algo=maml"),
     (
         ["data=sinusoid", "model=conv4"],
-        "model: Conv4 takes images, but the data's inputs have the shape [1]. Use model=mlp_sine",
+        "model: Conv4 takes images, but the data's inputs have the shape [1]. Use model=mlp_small",
     ),
     (["data=sinusoid", "model=resnet12"], "model: ResNet12 takes images"),
     (["data=sinusoid", "data.ways=5"], "data.ways=5: SineWaves has no such setting."),
@@ -61,7 +61,7 @@ MISTAKES = [
         "algo._target_=metacl_run.algorithms.continual_meta.maml.Mamal",
         "must name a dataclass in metacl_run.algorithms.continual_meta.maml. Did you mean Maml?",
     ),
-    ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import"),
+    ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import. The folder"),
     ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
     ("algo.inner_lr=[1", "algo.inner_lr=[1: cannot be read as key=value"),
     ("algo=[maml]", "algo=[maml]: a group takes one option by its name"),

@@ -2,8 +2,10 @@
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate. The replicate axis is added from
 outside by `inner/engine.py`. It draws no random numbers and stores no samples: the protocol keeps the replay buffer, as numbers
-of samples, draws from it, and passes the samples (`types.Observation`). A loss is always `network.loss`, which follows the
-data's objective: a method that works for classes alone refuses another objective in `init`.
+of samples, draws from it, and passes the samples (`types.Observation`). `network.loss` and `network.objective.losses`
+follow the data's objective, so a method learns classes or real targets alike; one that works with the logits of classes alone
+raises ConfigError in `init` where `network.objective` is another. Start from er.py; der_pp.py has a loss of its own. Values of
+tensors decide no branch (`if tensor:`), since all replicates are computed at once.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class ReplaySpec:
         capacity: samples in the buffer; 0: no buffer.
         draws: independent draws for each observation (G).
         size: samples in a draw (K), without replacement.
-        by_task: draw t is from the samples of task t, instead of from the whole buffer. Those of tasks to come are empty, and
-            may be left out.
+        by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
+            are empty; the protocol may leave them out.
     """
 
     keep: Literal["reservoir", "ring", "seen", "all"]

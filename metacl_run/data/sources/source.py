@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.errors import DataError
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 
 
@@ -39,11 +40,16 @@ class Catalogue:
     counts: np.ndarray
     """[C] int64, examples of each class."""
     groups: list[str]
-    """[C] the group of each class: an alphabet, a script, a domain."""
+    """[C] the group of each class: an alphabet, a script, a domain; the names where there are no groups."""
     group_word: str = "groups"
     """What the groups are called, in the plural."""
     class_word: str = "classes"
     """What the classes are called, in the plural."""
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.counts) == len(self.groups):
+            sizes = f"{len(self.names)} names, {len(self.counts)} counts, {len(self.groups)} groups"
+            raise ValueError(f"a catalogue needs a name, a count and a group for every class, not {sizes}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,18 @@ class LabelledExamples:
     notes: Sequence[str] = ()
     """What the user should know about what was read: files that were left out."""
 
+    def __post_init__(self) -> None:
+        if len(self.x) != self.catalogue.counts.sum():
+            raise DataError(f"{len(self.x)} examples were read, but the catalogue counts {self.catalogue.counts.sum()}.")
+        if self.x.dtype.kind == "f" and not np.isfinite(self.x).all():
+            rows = (~np.isfinite(self.x.reshape(len(self.x), -1))).any(1).sum()
+            raise DataError(f"{rows} of {len(self.x)} examples have numbers that are not finite (NaN or infinite).")
+
+    @classmethod
+    def from_labels(cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray) -> LabelledExamples:
+        """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
+        return cls(catalogue=catalogue, x=x[np.argsort(labels, kind="stable")])
+
 
 class LabelledSource(Source):
     """Labelled examples by class."""
@@ -65,7 +83,7 @@ class LabelledSource(Source):
 
     @abc.abstractmethod
     def catalogue(self) -> Catalogue:
-        """The classes and how many examples each has; may list files, reads no example.
+        """The classes and how many examples each has. Called several times, also where nothing is run: cheap, or cached.
 
         Raises:
             DataError: files are missing or not what they should be.
@@ -114,7 +132,7 @@ class SplitSource(LabelledSource):
 
     def read(self) -> LabelledExamples:
         examples = self.read_parts()
-        return LabelledExamples(catalogue=self.catalogue(), x=examples.x[np.argsort(examples.y, kind="stable")])
+        return LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y)
 
 
 def inputs_of(stored: Tensor) -> Tensor:

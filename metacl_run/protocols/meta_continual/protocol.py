@@ -136,8 +136,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             left += f", {whole - meta_train} others being held out for validation"
         if longest > meta_test:
             raise ConfigError(
-                f"protocol.schedule={schedule}: asks for {longest} concepts in sequence, but the data has "
-                f"{meta_test} for meta-test"
+                f"protocol.schedule={schedule}: needs {longest} concepts (classes or functions) in sequence, but the data have "
+                f"{meta_test} for meta-test. Use a shorter one, as protocol.schedule=[{max(1, meta_test // 2)},{meta_test}]"
             )
         if self.chooses(algo) and self.lr_selection == "train" and longest > meta_train:
             raise ConfigError(

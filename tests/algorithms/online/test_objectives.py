@@ -11,17 +11,19 @@ from metacl_run.scoring.objectives import REGRESSION
 from tests.support.learners import ALGORITHMS, TinyStreamLearner, tiny_learner
 
 STREAM_LEARNERS = [name for name in ALGORITHMS if isinstance(tiny_learner(name), TinyStreamLearner)]
-CLASSES_ALONE = ["lwf"]
 
 
 def regressing(name: str) -> TinyStreamLearner:
     return TinyStreamLearner(tiny_learner(name).algo, REGRESSION)
 
 
-@pytest.mark.parametrize("name", [name for name in STREAM_LEARNERS if name not in CLASSES_ALONE])
-def test_a_squared_error_falls(name: str) -> None:
+@pytest.mark.parametrize("name", STREAM_LEARNERS)
+def test_a_squared_error_falls_or_is_refused(name: str) -> None:
     learner = regressing(name)
-    state, batch = learner.start(seed=0), learner.batch(seed=1)
+    try:
+        state, batch = learner.start(seed=0), learner.batch(seed=1)
+    except ConfigError:  # a method for classes alone
+        return
     observed = batch[0] if name not in ("joint", "multitask") else batch[0]._replace(batch=batch[0].replay.at(0))
     before = learner.network.loss(state["params"], *observed.batch)
     for _ in range(20):
@@ -46,7 +48,6 @@ def test_replay_of_functions_is_torch_optims_sgd() -> None:
         torch.testing.assert_close(after["params"][name], value.detach(), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", CLASSES_ALONE)
-def test_a_method_for_classes_alone_refuses_functions(name: str) -> None:
+def test_a_method_for_classes_alone_refuses_functions() -> None:
     with pytest.raises(ConfigError, match=r"^algo: \w+ learns classes, but the data have real targets\. Use algo=ewc"):
-        regressing(name).start(seed=0)
+        regressing("lwf").start(seed=0)
