@@ -59,12 +59,12 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
     with contextlib.ExitStack() as stack:
         with ranks.together():
             loggers = experiment.logger.listeners()
-            stream = _load(experiment, ranks)
+            pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
             return EXIT[show(directory, console, device, store)]
         stack.enter_context(to_file(directory))
-        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, stream))
+        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, pool))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
@@ -74,11 +74,11 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     if ranks.from_first(False):
         return EXIT["completed"]
     with ranks.together():
-        stream = _load(experiment, ranks)
+        pool = _load(experiment, ranks)
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        experiment.protocol.run(_context(experiment, SilentWriter(), [], stream, ranks, stopped))
+        experiment.protocol.run(_context(experiment, SilentWriter(), [], pool, ranks, stopped))
         return ranks.from_first(EXIT["failed"])
 
 
@@ -99,7 +99,7 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
 
 
 def _compute(
-    experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, stream: Any
+    experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, pool: Any
 ) -> int:
     """Starts or continues the run, to its end."""
     earlier = earlier_run(store.directory)
@@ -115,7 +115,7 @@ def _compute(
     with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged():
-                result = experiment.protocol.run(_context(experiment, store, [console, *loggers], stream, ranks, stopped))
+                result = experiment.protocol.run(_context(experiment, store, [console, *loggers], pool, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
@@ -170,7 +170,7 @@ def _context(
     experiment: Experiment,
     store: RunWriter,
     listeners: Sequence[Listener],
-    stream: Any,
+    pool: Any,
     ranks: Ranks,
     stopped: Callable[[], bool],
 ) -> RunContext[Any, Any, Any]:
@@ -206,7 +206,7 @@ def _context(
         algo=experiment.algo,
         model=experiment.model,
         data=experiment.data,
-        stream=stream,
+        pool=pool,
         gpu=experiment.gpu,
         seeds=experiment.seeds,
         insight=experiment.insight,

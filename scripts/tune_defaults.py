@@ -96,7 +96,7 @@ def scores(overrides: Sequence[str]) -> dict[str, Any]:
             algo=experiment.algo,
             model=experiment.model,
             data=experiment.data,
-            stream=experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device),
+            pool=experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device),
             gpu=experiment.gpu,
             seeds=experiment.seeds,
             insight="none",

@@ -17,7 +17,7 @@ InsightLevel = Literal["none", "light", "full"]
 L = TypeVar("L")
 D = TypeVar("D")
 S = TypeVar("S")
-"""A learner, data, and the stream or pool that the data load as."""
+"""A learner, data, and the pool that the data load as."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class RunContext(Generic[L, D, S]):
 
     Attributes:
         algo, model, data: the components.
-        stream: the loaded data, as `Protocol.load` returns them, on the device of `gpu`.
+        pool: the loaded data, as `Protocol.load` returns them, on the device of `gpu`.
         gpu: device, engine and precision.
         seeds: [R].
         insight: how much to record about the inside of the learner.
@@ -40,7 +40,7 @@ class RunContext(Generic[L, D, S]):
     algo: L
     model: Model
     data: D
-    stream: S
+    pool: S
     gpu: Gpu
     seeds: Sequence[int]
     insight: InsightLevel

@@ -66,7 +66,7 @@ def peer_online_job(task: dict[str, Any]) -> Job:
     import numpy as np
 
     setup = online_setup(ROWS[task["argument"]], [0], task["root"], task["threads"])
-    samples = setup.stream.gather(0, np.arange(setup.stream.samples_per_task * 2))
+    samples = setup.pool.gather(0, np.arange(setup.pool.samples_per_task * 2))
     peer = OnlineLoop(samples.x.flatten(1), samples.y, asdict(setup.algo), seed=0)
     step = getattr(peer, task["argument"])
     while len(peer.memory) < setup.algo.memory:
@@ -93,8 +93,8 @@ def online_setup(overrides: list[str], seeds: list[int], root: str | None, threa
     experiment = experiment_of([*overrides, *data, "gpu=cpu", f"gpu.threads={threads}", f"seeds={seeds}"])
     parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
     calls = {"stop_requested": lambda: False, "started": lambda *_: None}
-    stream = experiment.protocol.load(experiment.data, experiment.seeds)
-    return StreamSetup.of(RunContext(**parts, stream=stream, store=SilentWriter(), ranks=ALONE, **calls))
+    pool = experiment.protocol.load(experiment.data, experiment.seeds)
+    return StreamSetup.of(RunContext(**parts, pool=pool, store=SilentWriter(), ranks=ALONE, **calls))
 
 
 class OnlineLoop:

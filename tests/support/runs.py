@@ -57,9 +57,9 @@ def assert_same_run(a: Path, b: Path) -> None:
 def context_of(built: Experiment) -> RunContext[Any, Any, Any]:
     """The context of a run that writes nothing."""
     parts = {name: getattr(built, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
-    stream = built.protocol.load(built.data, built.seeds).to(built.gpu.torch_device)
+    pool = built.protocol.load(built.data, built.seeds).to(built.gpu.torch_device)
     calls = {"stop_requested": lambda: False, "started": lambda *_: None}
-    return RunContext(**parts, stream=stream, store=SilentWriter(), ranks=ALONE, **calls)
+    return RunContext(**parts, pool=pool, store=SilentWriter(), ranks=ALONE, **calls)
 
 
 def stop_after(built: Experiment, units: int) -> None:

@@ -63,7 +63,7 @@ class SquaredDistance(Scorer):
 
 def toy_context(store: RunStore, stop_requested: Callable[[], bool] = lambda: False) -> RunContext[Any, Any, Any]:
     gpu: Any = SimpleNamespace(torch_device=torch.device("cpu"))
-    parts: dict[str, Any] = {"algo": None, "model": None, "data": None, "stream": None, "insight": "none"}
+    parts: dict[str, Any] = {"algo": None, "model": None, "data": None, "pool": None, "insight": "none"}
     return RunContext(
         **parts, gpu=gpu, seeds=[0, 1], store=store, ranks=ALONE, stop_requested=stop_requested, started=lambda *_: None
     )

@@ -50,7 +50,7 @@ class EpisodeSampler:
     """Draws the episodes of all replicates.
 
     Attributes:
-        algo, data, stream: of the run.
+        algo, data, pool: of the run.
         seeds: [R].
         eval_split: the split of evaluation episodes.
         dtype: of inputs and real targets.
@@ -58,7 +58,7 @@ class EpisodeSampler:
 
     algo: EpisodeLearner
     data: EpisodeStream
-    stream: EpisodePool
+    pool: EpisodePool
     seeds: Sequence[int]
     eval_split: EvalSplit
     dtype: torch.dtype
@@ -86,5 +86,5 @@ class EpisodeSampler:
         training = split == "train"
         shots, queries = training_examples(self.algo, self.data) if training else (self.data.shots, self.data.queries)
         batches = self.algo.inner_batches(shots * self.data.ways, training)
-        episodes = self.stream.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
+        episodes = self.pool.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
         return Episode(*(cast_floats(leaf, self.dtype) for leaf in episodes))

@@ -125,10 +125,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
 
     def run(self, context: Context) -> ProtocolResult:
-        task_names, gpu = [list(names) for names in context.stream.task_names], context.gpu
+        task_names, gpu = [list(names) for names in context.pool.task_names], context.gpu
         num_tasks = len(task_names[0])
         setup = FewShotSetup.of(context, self.eval_split, num_tasks * self.updates_per_task)
-        state = start_or_resume(context, setup.initial_learners(), num_tasks, context.stream.notes)
+        state = start_or_resume(context, setup.initial_learners(), num_tasks, context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=num_tasks, units_per_task=self.updates_per_task)
         chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
         with same_kernels(state, gpu.torch_device):

@@ -56,7 +56,7 @@ class FewShotSetup:
             network=Network(module, data.ways, gpu.compute_dtype, objective=data.objective),
             initial_params=[params for _, params in networks],
             episodes=EpisodeSampler(
-                algo=algo, data=data, stream=context.stream, seeds=context.seeds, eval_split=eval_split, dtype=gpu.dtype
+                algo=algo, data=data, pool=context.pool, seeds=context.seeds, eval_split=eval_split, dtype=gpu.dtype
             ),
             engine=Engine(kind=gpu.engine_kind, chunk=1, shards=context.ranks.shards),
             total_units=total_units,

@@ -176,7 +176,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
 
     def run(self, context: Context) -> ProtocolResult:
-        algo, pool, data = context.algo, context.stream, self.data_of_run(context.data)
+        algo, pool, data = context.algo, context.pool, self.data_of_run(context.data)
         setup = SequenceSetup.of(context, data, self.count_outputs(data))
         updates = self.updates if algo.trains else 0
         state = start_or_resume(context, setup.initial_learners(), len(self.schedule), pool.notes)

@@ -62,7 +62,7 @@ class SequenceSetup:
         shards = context.ranks.shards
         return cls(
             algo=algo,
-            pool=context.stream,
+            pool=context.pool,
             network=network,
             initial_params=[params for _, params in networks],
             fresh_width=algo.sequence_learner.fresh_width(network, networks[0][1]),

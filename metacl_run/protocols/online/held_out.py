@@ -35,15 +35,15 @@ class HeldOut:
     """All tasks in groups of neighbours; a group passes the network at once, or in parts where one task is larger than that.
 
     Args:
-        stream: the stream of the samples.
+        pool: of the samples.
         num_tasks: T.
         limit: at most so many samples of each task, the first ones; None: all.
         dtype: of the inputs.
     """
 
-    def __init__(self, stream: SamplePool, num_tasks: int, limit: int | None, dtype: torch.dtype) -> None:
-        self._stream, self._num_tasks, self._limit, self._dtype = stream, num_tasks, limit, dtype
-        first = stream.test(0, limit)
+    def __init__(self, pool: SamplePool, num_tasks: int, limit: int | None, dtype: torch.dtype) -> None:
+        self._pool, self._num_tasks, self._limit, self._dtype = pool, num_tasks, limit, dtype
+        first = pool.test(0, limit)
         largest = max(1, max(len(samples.y) for samples in first))
         distinct = {id(samples): samples for samples in first}.values()  # replicates may share theirs
         task_bytes = sum(samples.x[0].numel() * largest for samples in distinct) * torch.finfo(dtype).bits // 8
@@ -72,7 +72,7 @@ class HeldOut:
         return cached if tasks == whole else [_of_tasks(samples, tasks) for samples in cached]
 
     def _gather(self, tasks: range) -> list[Samples]:
-        by_task = [self._stream.test(task, self._limit) for task in tasks]
+        by_task = [self._pool.test(task, self._limit) for task in tasks]
         shared: dict[tuple[int, ...], Samples] = {}
         by_replicate = []
         for parts in zip(*by_task, strict=True):

@@ -41,5 +41,5 @@ class StreamSubject(Subject):
 
     def features(self, learner: StreamState, replicate: int, task: int) -> dict[str, Tensor]:
         setup, params = self._setup, params_of(learner, replicate)
-        x = setup.stream.test(task, FEATURE_SAMPLES)[replicate].cast(setup.dtype).x
+        x = setup.pool.test(task, FEATURE_SAMPLES)[replicate].cast(setup.dtype).x
         return features_by_layer(setup.network.module, lambda: setup.network(params, x), FEATURE_COLUMNS)

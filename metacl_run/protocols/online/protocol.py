@@ -120,11 +120,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def run(self, context: Context) -> ProtocolResult:
-        stream, setup = context.stream, StreamSetup.of(context)
-        task_names = [list(names) for names in stream.task_names]
+        pool, setup = context.pool, StreamSetup.of(context)
+        task_names = [list(names) for names in pool.task_names]
         notes = [
-            *stream.notes,
-            *_incomplete_batch(stream.samples_per_task, setup.algo.batch_size),
+            *pool.notes,
+            *_incomplete_batch(pool.samples_per_task, setup.algo.batch_size),
             *_probes_that_never_come(self.eval_every, setup.units_per_task),
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
@@ -136,7 +136,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             eval_every=self.eval_every,
             insight=InsightRecorder(StreamSubject(setup, self.eval_split), progress),
         )
-        chance = _chance(stream, context.data.count_outputs(), context.data.objective)
+        chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
             training = TrainingPhase(
                 trainer=StreamTrainer(setup),
@@ -151,11 +151,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         return replace(result, forward_transfer=not context.data.new_outputs)
 
 
-def _chance(stream: SamplePool, outputs: int, objective: Objective) -> float | None:
+def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:
     """The accuracy of a guess among the outputs of a task, mean over tasks; None for another score."""
     if objective is not CLASSIFICATION:
         return None
-    counts = torch.tensor([outputs]) if stream.masks is None else stream.masks.sum(1)
+    counts = torch.tensor([outputs]) if pool.masks is None else pool.masks.sum(1)
     return float((1 / counts).mean())
 
 

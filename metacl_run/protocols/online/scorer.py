@@ -20,7 +20,7 @@ class StreamScorer(Scorer):
     def __init__(self, setup: StreamSetup, probe_samples: int | None) -> None:
         self._setup, self._probe_samples = setup, probe_samples
         limits = {None, probe_samples}
-        self._held_out = {limit: HeldOut(setup.stream, setup.num_tasks, limit, setup.dtype) for limit in limits}
+        self._held_out = {limit: HeldOut(setup.pool, setup.num_tasks, limit, setup.dtype) for limit in limits}
 
     @property
     def score(self) -> Score:

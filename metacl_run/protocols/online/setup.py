@@ -26,7 +26,7 @@ class StreamSetup:
     those that are used.
 
     Attributes:
-        algo, stream: of the run.
+        algo, pool: of the run.
         network: how the network is called.
         initial_params: [R] its parameters before any learning.
         seeds: [R].
@@ -37,7 +37,7 @@ class StreamSetup:
     """
 
     algo: StreamLearner[Any]
-    stream: SamplePool
+    pool: SamplePool
     network: Network
     initial_params: list[Params]
     seeds: Sequence[int]
@@ -50,19 +50,19 @@ class StreamSetup:
 
     @classmethod
     def of(cls, context: RunContext[StreamLearner[Any], SampleStream, SamplePool]) -> StreamSetup:
-        algo, data, stream, gpu = context.algo, context.data, context.stream, context.gpu
+        algo, data, pool, gpu = context.algo, context.data, context.pool, context.gpu
         outputs = data.count_outputs()
         networks = [initial_params(context.model, data.input_shape, outputs, seed, gpu.dtype) for seed in context.seeds]
         return cls(
             algo=algo,
-            stream=stream,
+            pool=pool,
             network=Network(
-                networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, stream.masks, objective=data.objective
+                networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, pool.masks, objective=data.objective
             ),
             initial_params=[params for _, params in networks],
             seeds=context.seeds,
-            num_tasks=len(stream.task_names[0]),
-            units_per_task=stream.samples_per_task // algo.batch_size,
+            num_tasks=len(pool.task_names[0]),
+            units_per_task=pool.samples_per_task // algo.batch_size,
             input_shape=data.input_shape,
             engine=Engine(kind=gpu.engine_kind),
             device=gpu.torch_device,
@@ -80,8 +80,8 @@ class StreamSetup:
 
     def gather(self, replicate: int, numbers: np.ndarray) -> Samples:
         """Training samples of a replicate, with the axes of `numbers`; not yet of `dtype`."""
-        numbers_in_stream = numbers // self.used_per_task * self.stream.samples_per_task + numbers % self.used_per_task
-        return self.stream.gather(replicate, numbers_in_stream)
+        numbers_in_stream = numbers // self.used_per_task * self.pool.samples_per_task + numbers % self.used_per_task
+        return self.pool.gather(replicate, numbers_in_stream)
 
     def random_samples(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
         """[at most count] training samples of a task, drawn at random for one replicate."""

@@ -274,7 +274,10 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("protocol.schedule=[2,13]", r"^protocol\.schedule=\[2,13\]: asks for 13 concepts .* the data has 12 for meta-test$"),
+        (
+            "protocol.schedule=[2,13]",
+            r"^protocol\.schedule=\[2,13\]: needs 13 concepts .* the data have 12 for meta-test\. Use a shorter one",
+        ),
         ("protocol.schedule=[5,5]", r"^protocol\.schedule=\[5, 5\]: must be numbers of concepts, each larger"),
         ("protocol.schedule=[]", r"^protocol\.schedule=\[\]: must have at least 1 entry"),
         ("protocol.rates=[0.1,0.1]", r"^protocol\.rates=\[0\.1, 0\.1\]: must all differ"),
