@@ -115,7 +115,7 @@ def test_the_sentence_agrees_with_the_metric_when_seeds_peak_at_different_times(
 def test_a_meta_test_in_words() -> None:
     text = describe_meta_test(600, 0.58, 0.9, NAN, None)
     assert text == (
-        "After learning 600 unseen classes in one pass, 58% of held-out images are still recognised (memory 90%); "
+        "After learning 600 unseen classes in one pass, 58% of held-out examples are still recognised (memory 90%); "
         "chance is 0.2%."
     )
     assert describe_meta_test(10, 0.58, 0.9, 0.7, "train") == text.replace("600", "10").replace("0.2%", "10%") + (

@@ -44,7 +44,7 @@ def test_the_page_says_what_was_learned(tmp_path: Path) -> None:
     assert titles[:3] == ["Metrics", "Accuracy by number of classes", "Accuracy matrix"]
     content = content_of(tmp_path)
     held_out, memory = (np.array(content[name])[:, -1].mean() for name in ("accuracy", "memory"))
-    assert f"After learning 200 unseen classes in one pass, {held_out:.0%} of held-out images" in text
+    assert f"After learning 200 unseen classes in one pass, {held_out:.0%} of held-out examples" in text
     assert f"(memory {memory:.0%}); chance is 0.5%." in text
     for row, length in enumerate(content["lengths"]):
         seeds = np.array(content["accuracy"])[:, row].mean(axis=1)
