@@ -1,3 +1,3 @@
 """metacl_run: a config-driven experiment runner for meta-learning and continual learning in PyTorch."""
 
-__version__ = "0.3.0"
+from metacl_run.core.version import __version__ as __version__

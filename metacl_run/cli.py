@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from hydra._internal.utils import _run_hydra
 
-from metacl_run import __version__
+from metacl_run.commands.command import command_of
 from metacl_run.config import arguments, help_text
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import (
@@ -29,6 +29,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
+from metacl_run.core.version import __version__
 from metacl_run.runtime.process_group import call_on_ranks
 from metacl_run.runtime.ranks import ALONE, Ranks
 
@@ -63,6 +64,10 @@ def _run_words(words: Sequence[str], ranks: Ranks) -> int:
         check_folder(flags.config_dir)
         if any(getattr(flags, name) for name in arguments.INFORMATION):
             return inform(flags)
+    if beside := command_of(flags.overrides):
+        if ranks.count > 1:
+            raise ConfigError(f"{beside.name}: is a command for one process; start it without torchrun")
+        return beside.run(flags.config_dir)
     return command(flags.overrides, flags.config_dir, ranks, multirun=flags.multirun)
 
 

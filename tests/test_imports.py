@@ -16,10 +16,11 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "metacl_run"
 
 ALLOWED: dict[str, set[str]] = {
-    "metacl_run": set(),
+    "metacl_run": {"core"},
     # the roof: the command, and one run
     "__main__": {"cli"},
-    "cli": {"config", "core", "experiment", "metacl_run", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
+    "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
+    "commands": {"config", "core", "reporting", "storage"},
     "experiment": {
         *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
@@ -30,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "reproduction": {"config", "core", "layout", "scoring", "storage", "sweeps"},
     "comparison": {"core", "layout", "scoring", "storage"},
     # one run
-    "config": {"core", "metacl_run"},
+    "config": {"core"},
     "protocols": {
         *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
         *(
@@ -55,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
     "layout": {"core", "scoring", "storage.run_files"},
     "storage": {"core", "scoring"},
     # what everything else stands on
-    "runtime": {"core", "inner", "metacl_run"},
+    "runtime": {"core", "inner"},
     "scoring": {"core"},
     "core": set(),
 }

@@ -18,13 +18,13 @@ from typing import Any, Literal, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from metacl_run import __version__
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.core.bounds import Seeds
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
+from metacl_run.core.version import __version__
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""

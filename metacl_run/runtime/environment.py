@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from metacl_run import __version__
+from metacl_run.core.version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf")
 

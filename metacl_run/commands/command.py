@@ -1,0 +1,37 @@
+"""The commands beside a run: `metacl-run list algo`, `metacl-run describe=algo/maml`. One module of this room for each.
+
+A module of a command has one function,
+
+    run(words: Sequence[str], user_folder: str | None) -> int
+
+which receives the words after the command's own, and the folder of --config-dir, and returns the exit status. It raises
+UserError for a mistake. A module is imported when its command is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+COMMANDS: dict[str, str] = {}
+"""The word of a command, and its module."""
+
+
+class Command(NamedTuple):
+    """A command as it was typed: `list algo` and `list=algo` are the same."""
+
+    name: str
+    words: list[str]
+
+    def run(self, user_folder: str | None) -> int:
+        """Runs it and returns the exit status. Raises UserError."""
+        return int(import_module(COMMANDS[self.name]).run(self.words, user_folder))
+
+
+def command_of(words: Sequence[str]) -> Command | None:
+    """The command that a command line without flags begins with; None: it starts runs."""
+    name, has_value, value = words[0].partition("=") if words else ("", "", "")
+    if name not in COMMANDS:
+        return None
+    return Command(name, [*([value] if has_value else []), *words[1:]])
