@@ -16,8 +16,22 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "metacl_run"
 
 ALLOWED: dict[str, set[str]] = {
-    "metacl_run": {"core"},
-    # the roof: the command, and one run
+    "metacl_run": {"api", "core"},
+    # the roof: the command, one run, the public API
+    "api": {
+        *(
+            "comparison",
+            "config",
+            "core",
+            "data.images",
+            "data.sources.source",
+            "experiment",
+            "layout",
+            "protocols",
+            "reporting",
+        ),
+        *("scoring.objectives", "storage", "trained_run"),
+    },
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
     "commands": {"config", "core", "experiment", "reporting", "storage", "trained_run"},
