@@ -20,13 +20,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
+from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.streams import build_stream, with_stream
-from metacl_run.core.bounds import Seeds
+from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -37,6 +38,7 @@ TOP_LEVEL: dict[str, Any] = {
     "output_dir": str,
     "rerun": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
+    "tags": Tags,
 }
 """The settings outside the groups, with their types."""
 
@@ -62,12 +64,15 @@ class Experiment:
     """The stream, on its source."""
     protocol: Any
     gpu: Any
-    logger: Any
+    logger: dict[str, Any]
+    """The loggers by name."""
     seeds: list[int]
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
     progress: Literal["auto", "rich", "plain", "none"]
+    tags: list[str]
+    """Words of the user's own."""
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]
@@ -115,6 +120,8 @@ def load(
     resolved = _resolved(config)
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
+    if isinstance(resolved.get("tags"), str):
+        resolved["tags"] = [resolved["tags"]]
     kind = _kind(resolved)
     sections = _sections(resolved)
     if kind is not None:
@@ -139,6 +146,7 @@ def load(
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
         progress=resolved["progress"],
+        tags=resolved["tags"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
         user_folder=user_folder,
@@ -228,7 +236,9 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
     mistakes: list[str] = []
     for group in GROUPS:
         try:
-            if group != "data":
+            if group == "logger":
+                parts[group] = build_loggers(resolved.get(group))
+            elif group != "data":
                 parts[group] = build(resolved.get(group), group)
             elif kind is not None:
                 parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections)
