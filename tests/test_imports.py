@@ -20,16 +20,17 @@ ALLOWED: dict[str, set[str]] = {
     # the roof: the command, and one run
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
-    "commands": {"config", "core", "reporting", "storage"},
+    "commands": {"config", "core", "index", "reporting", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "index", "listeners.console", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
     # many runs
-    "sweeps": {"config", "core", "experiment", "reporting.report_stamp", "scoring", "storage"},
-    "reproduction": {"config", "core", "layout", "scoring", "storage", "sweeps"},
+    "sweeps": {"config", "core", "experiment", "index", "reporting.report_stamp", "scoring", "storage"},
+    "reproduction": {"config", "core", "index", "layout", "scoring", "storage", "sweeps"},
     "comparison": {"core", "layout", "scoring", "storage"},
+    "index": {"core", "layout", "scoring", "storage"},
     # one run
     "config": {"core"},
     "protocols": {

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metacl_run.comparison.paper_table_sizes import sizes_under
 from metacl_run.core.errors import StorageError
 from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.paper_table_sizes import sizes_under
 from metacl_run.storage.run_files import SUMMARY
 from metacl_run.storage.stored_run import StoredRun
 
