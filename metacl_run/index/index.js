@@ -1,10 +1,11 @@
-// Sorts and filters the table of runs. Nothing is loaded from anywhere.
-const body = document.querySelector("#runs tbody");
+// Sorts and filters the table of runs, and shortens long settings. Nothing is loaded from anywhere.
+const table = document.querySelector("#runs");
+const body = table.tBodies[0];
 const rows = [...body.rows];
 const texts = rows.map((row) => row.textContent.toLowerCase());
 const search = document.querySelector("#search");
 const count = document.querySelector("#count");
-const headings = [...document.querySelectorAll("#runs thead th")];
+const headings = [...table.tHead.rows[0].cells];
 
 function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -37,5 +38,7 @@ headings.forEach((heading, column) => {
   heading.firstElementChild.addEventListener("click", () => sort(column));
 });
 search.addEventListener("input", filter);
+body.addEventListener("click", (event) => event.target.closest("code")?.classList.toggle("whole"));
+table.classList.add("shortened");
 document.querySelector("#controls").hidden = false;
 filter(); // a browser may restore what was typed before a reload

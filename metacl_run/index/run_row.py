@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,9 +22,9 @@ from metacl_run.storage.stored_run import ENDED, StoredRun
 
 HEADINGS = (
     *("run", "data", "algorithm", "status", "seeds", "score", "mean", "spread over seeds"),
-    *("ended (UTC)", "marks", "command"),
+    *("ended (UTC)", "marks", "settings"),
 )
-CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "command": Markup("<td><code>{0}</code></td>")}
+CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "settings": Markup("<td><code>{0}</code></td>")}
 UNREADABLE = "unreadable"
 LINE = re.compile(r'<tr data-run="([^"]*)" data-stamp="([^"]*)" data-ended="([^"]*)">.*</tr>')
 
@@ -83,7 +84,7 @@ def _results(summary: Mapping[str, Any], size: str) -> dict[str, str]:
         "score": score,
         "seeds": ", ".join(map(str, seeds)),
         "marks": _marks(summary, size),
-        "command": summary["command"] or "",
+        "settings": _settings(summary),
     }
     if score in summary["metrics"]:
         metric = summary["metrics"][score]
@@ -105,6 +106,13 @@ def _marks(summary: Mapping[str, Any], size: str) -> str:
     kinds = [f"{size} size of a table"] if size else []
     kinds += ["debug"] if summary.get("debug") else []
     return ", ".join([*kinds, *marks(summary), *map(str, summary.get("tags") or [])])
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
+    without = {"algo", "data", "seeds", *summary["without_effect"]}
+    words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
+    return " ".join(word for key, word in words.items() if key not in without)
 
 
 def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", ended: str = "") -> RunRow:
