@@ -23,10 +23,10 @@ function sort(column) {
   headings.forEach((other) => other.removeAttribute("aria-sort"));
   heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
   const compare = new Intl.Collator("en", { numeric: true }).compare;
-  const keys = new Map(rows.map((row) => [row, row.cells[column].textContent]));
+  const keys = new Map(rows.map((row) => [row, row.cells[column].textContent.replace(/^-$/, "")]));
   const ordered = [...rows].sort((a, b) => {
     const [first, second] = [keys.get(a), keys.get(b)];
-    if (!first || !second) return Boolean(second) - Boolean(first); // empty cells are last either way
+    if (!first || !second) return Boolean(second) - Boolean(first); // what is missing is last either way
     const numbers = [Number(first), Number(second)];
     const order = numbers.some(Number.isNaN) ? compare(first, second) : numbers[0] - numbers[1];
     return falling ? -order : order;

@@ -144,7 +144,8 @@ def _forwarded_signals(pid: int) -> Iterator[list[int]]:
 def _job_main(
     sender: Connection, overrides: list[str], user_folder: str | None, environment: dict[str, str], output: Path | None
 ) -> None:
-    os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
+    if sys.platform != "win32":
+        os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
     os.environ.update(environment)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
