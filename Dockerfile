@@ -9,7 +9,7 @@
 ARG PYTHON=3.12
 
 # The requirements, read from pyproject.toml. A change of anything else in that file leaves the layers of torch as they are.
-FROM python:${PYTHON}-slim AS requirements
+FROM python:3.12-slim AS requirements
 WORKDIR /build
 COPY pyproject.toml .
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > all.txt \
