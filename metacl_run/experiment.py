@@ -6,6 +6,7 @@ import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from torch.utils._pytree import tree_map
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
 from metacl_run.finished_run import draw, show, warn_of_another_environment
+from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
 from metacl_run.listeners.fault_tolerant import listeners_of
 from metacl_run.protocols.protocol_result import ProtocolResult
@@ -76,6 +78,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     if ranks.from_first(is_shown):
         return EXIT[show(directory, console, device)]
     with contextlib.ExitStack() as stack:
+        stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
         with ranks.together():
             loggers = listeners_of(experiment.logger)
             pool = _load(experiment, ranks)
@@ -170,7 +173,8 @@ def _is_shown(experiment: Experiment) -> bool:
 
 def _close(store: RunStore, summary: dict[str, Any]) -> None:
     """Writes the summary, then draws figures and report from the files, then notifies the listeners."""
-    store.finish(summary)
+    ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    store.finish({**summary, "timing": {**summary["timing"], "ended": ended}})
     run = StoredRun(store.directory)
     try:
         draw(run)

@@ -34,17 +34,18 @@ ALLOWED: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
-    "commands": {"config", "core", "experiment", "reporting", "storage", "trained_run"},
+    "commands": {"config", "core", "experiment", "index", "reporting", "storage", "trained_run"},
     "trained_run": {"config", "core", "protocols.train_state", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "trained_run", "listeners.console", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "index", "trained_run", "listeners", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
     # many runs
-    "sweeps": {"config", "core", "experiment", "reporting.report_stamp", "scoring", "storage"},
-    "reproduction": {"config", "core", "layout", "scoring", "storage", "sweeps"},
+    "sweeps": {"config", "core", "experiment", "index", "reporting.report_stamp", "scoring", "storage"},
+    "reproduction": {"config", "core", "index", "layout", "scoring", "storage", "sweeps"},
     "comparison": {"core", "layout", "scoring", "storage"},
+    "index": {"core", "layout", "scoring", "storage"},
     # one run
     "config": {"core"},
     "protocols": {

@@ -155,7 +155,8 @@ def _job_main(
     environment: dict[str, str],
     output: Path | None,
 ) -> None:
-    os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
+    if sys.platform != "win32":
+        os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
     os.environ.update(environment)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
