@@ -86,6 +86,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     if not run.has_ended:
         error = f": {run.error}" if run.error else ""
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
+    if run.summary["debug"]:
+        raise StorageError(f"{directory}: is a debug run, too short to be compared")
     settings = {key: value for key, value in run.settings.items() if key not in ("seeds", TRANSDUCTIVE_KEY)}
     try:
         settings |= {group: _text(run.summary[group]) for group in GROUPS}

@@ -36,6 +36,7 @@ TOP_LEVEL: dict[str, Any] = {
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
+    "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
 }
 """The settings outside the groups, with their types."""
@@ -67,6 +68,8 @@ class Experiment:
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
+    debug: bool
+    """Whether the run was shortened by debug=true."""
     progress: Literal["auto", "rich", "plain", "none"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
@@ -113,6 +116,7 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
+    resolved.setdefault("debug", False)  # older runs have no such key
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
     kind = _kind(resolved)
@@ -131,13 +135,14 @@ def load(
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts)
+    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
         insight=resolved["insight"],
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
+        debug=resolved["debug"],
         progress=resolved["progress"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
