@@ -274,6 +274,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
+        "debug": experiment.debug,
         **origin,
     }
 

@@ -189,6 +189,6 @@ def test_help_answers_without_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, "--help"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "Groups and their choices" in result.stdout
+    assert "Commands  " in result.stdout
     assert result.stdout.splitlines()[-1] == "False"
     assert not list(tmp_path.iterdir())

@@ -37,6 +37,7 @@ TOP_LEVEL: dict[str, Any] = {
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
+    "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
     "tags": Tags,
 }
@@ -70,6 +71,8 @@ class Experiment:
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
+    debug: bool
+    """Whether the run was shortened by debug=true."""
     progress: Literal["auto", "rich", "plain", "none"]
     tags: list[str]
     """Words of the user's own."""
@@ -118,6 +121,7 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
+    resolved.setdefault("debug", False)  # older runs have no such key
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
     if isinstance(resolved.get("tags"), str):
@@ -138,13 +142,14 @@ def load(
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts)
+    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
         insight=resolved["insight"],
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
+        debug=resolved["debug"],
         progress=resolved["progress"],
         tags=resolved["tags"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
