@@ -26,7 +26,7 @@ from metacl_run.core.bounds import Seeds
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -37,6 +37,7 @@ TOP_LEVEL: dict[str, Any] = {
     "output_dir": str,
     "rerun": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
+    "figures.style": Literal["screen", "paper"],
 }
 """The settings outside the groups, with their types."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -76,6 +75,6 @@ def paper_panels(canvas: Canvas) -> tuple[StyledFigure, list[Axes]]:
 
 def mosaic_panels(figure: Figure | SubFigure, canvas: Canvas, place: dict[str, float] | None = None) -> list[Axes]:
     """Makes the panels of a canvas in a figure that the caller has, in order."""
-    mosaic: list[Sequence[Hashable]] = [list(row) for row in canvas.mosaic]
+    mosaic: Any = [list(row) for row in canvas.mosaic]
     panels = figure.subplot_mosaic(mosaic, empty_sentinel=EMPTY, width_ratios=canvas.widths, gridspec_kw=dict(place or {}))
     return [panels[number] for number in range(canvas.num_panels)]

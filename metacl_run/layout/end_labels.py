@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from metacl_run.layout.style import INK, label_points
 
-CHARACTER = 0.52
+CHARACTER = 0.47
 """The width of a letter in the mean, as a part of the font size."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
@@ -17,16 +16,16 @@ class StyledFigure(Figure):
     It belongs to no window and not to pyplot. A notebook shows it as an image.
     """
 
-    def __init__(self, rc: Mapping[str, Any], **settings: Any) -> None:
+    def __init__(self, rc: Any, **settings: Any) -> None:
         """Makes an empty figure.
 
         Args:
             rc: rcParams of its style.
             settings: of matplotlib's Figure.
         """
-        with matplotlib.rc_context(dict(rc)):
+        with matplotlib.rc_context(rc):
             super().__init__(**settings)
-        self._rc = dict(rc)
+        self._rc = rc
         FigureCanvasAgg(self)
 
     def savefig(self, *args: Any, **settings: Any) -> None:

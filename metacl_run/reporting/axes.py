@@ -63,7 +63,8 @@ def _task_strip(axes: Axes, run: StoredRun) -> None:
     frame, width, end = axes.get_xaxis_transform(), run.units_per_task, axes.get_xlim()[1]
     bottom, height = _strip_place(axes)
     middle = bottom + height / 2
-    numbers = min(MOST_PATCHES, int(size_in_points(axes)[0] / (2.2 * text_points("small"))))
+    widest = 0.7 * (len(str(run.num_tasks)) + 1.2)
+    numbers = min(MOST_PATCHES, int(size_in_points(axes)[0] / (widest * text_points("small"))))
     colours = task_colours(run.num_tasks)
     many = run.num_tasks > MOST_PATCHES
     if many:

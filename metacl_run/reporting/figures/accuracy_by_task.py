@@ -142,12 +142,12 @@ def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]
         score_axis(axes, run, evaluations.scores, run.chance, named_chance=False)
         axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=ORANGE, alpha=0.15, lw=0, zorder=0)
         _task_line(axes, run, evaluations, task, BLUE)
-        axes.set_title(task_label(run, task, min(18, room(axes, 0.55))), fontsize=label_points(), loc="left", pad=4)
+        axes.set_title(task_label(run, task, min(15, room(axes, 0.5))), fontsize=label_points(), loc="left", pad=4)
         axes.set_title(_then_and_now(run, evaluations, task), fontsize="small", loc="right", pad=4, color=GREY)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
         axes.tick_params(labelsize="small", labelleft=task % COLUMNS == 0, labelbottom=task + COLUMNS >= run.num_tasks)
         axes.set_ylabel(run.score.score_words if task % COLUMNS == 0 and run.score.higher_is_better else "")
-        axes.set_xlabel(f"{run.unit_name}s" if task + COLUMNS >= run.num_tasks else "")
+        axes.set_xlabel(f"{run.unit_name}s" if task // COLUMNS == (run.num_tasks - 1) // COLUMNS else "")
 
 
 def _then_and_now(run: StoredRun, evaluations: Evaluations, task: int) -> str:

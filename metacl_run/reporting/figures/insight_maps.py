@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from metacl_run.layout.canvas import Canvas, panel_rows
@@ -47,17 +48,14 @@ def maps_canvas(num_maps: int, row_names: Sequence[str]) -> Canvas:
     count, gap = len(row_names), 0.75
     cell = float(np.clip(3.0 / count, 0.15, 0.55)) if count > 9 else max(3.0 / count, SMALLEST_CELL) if count > 5 else 0.55
     side = cell * count
-    size = (max(num_maps * side + (num_maps - 1) * gap, 4.2), max(side, 1.0))
-    mosaic = panel_rows(num_maps, num_maps)
-    height = float(np.clip(0.16 * count + 0.7, 1.3, 2.8))
     return Canvas(
-        size,
-        right=0.85,
+        size=(max(num_maps * side + (num_maps - 1) * gap, 4.2), max(side, 1.0)),
         left=label_width(row_names),
-        mosaic=mosaic,
+        right=0.85,
+        mosaic=panel_rows(num_maps, num_maps),
         gap=(gap, 0.0),
         columns=2 if num_maps > 1 else 1,
-        height=height,
+        height=float(np.clip(0.16 * count + 0.7, 1.3, 2.8)),
     )
 
 
@@ -87,4 +85,4 @@ def draw_maps(
 
 
 def _cosine_text(value: float) -> str:
-    return f"{value:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 2) + 0.0:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")

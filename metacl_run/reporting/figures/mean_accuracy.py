@@ -44,7 +44,7 @@ def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> No
     work_axis(axes, run, strip=True)
     lines = [SeedLine("tasks seen so far", evaluations.units, mean_of_seen(evaluations), BLUE)]
     if run.future_is_evaluated:
-        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION))
+        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION, "--"))
     score_axis(axes, run, np.stack([line.values for line in lines], -1), run.chance)
     axes.set_ylabel("mean accuracy" if run.score.higher_is_better else run.score.score_words)
     labelled_lines(axes, lines, run.possible, run.score)

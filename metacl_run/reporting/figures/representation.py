@@ -30,7 +30,7 @@ def data(run: StoredRun) -> Representation | None:
 def text(run: StoredRun, layer: Representation) -> FigureText:
     many = run.score.examples
     one = many.removesuffix("s")
-    an_example = "an image" if one == "image" else f"a {one}"
+    an_example = f"an {one}" if one[0] in "aeiou" else f"a {one}"
     seeds = f", means over {len(run.seeds)} seeds. Pictures: seed {run.seeds[0]}" if len(run.seeds) > 1 else ""
     return FigureText(
         "The representation: which units are active",
@@ -49,12 +49,9 @@ def canvas(run: StoredRun, layer: Representation) -> Canvas:
     columns = math.ceil(count / 2)
     side, gap, spacer = 1.35, 0.2, 0.35
     large = 2 * side + gap
-    rows = [
-        [0, EMPTY, *(place if place <= count else EMPTY for place in range(first, first + columns))]
-        for first in (1, 1 + columns)
-    ]
+    rows = [[place if place <= count else EMPTY for place in range(first, first + columns)] for first in (1, 1 + columns)]
     size = (large + spacer + columns * (side + gap) + gap, large)
-    mosaic, widths = tuple(tuple(row) for row in rows), (large, spacer, *[side] * columns)
+    mosaic, widths = tuple((0, EMPTY, *row) for row in rows), (large, spacer, *[side] * columns)
     return Canvas(size, right=0.35, left=0.3, mosaic=mosaic, widths=widths, gap=(gap, gap), columns=2, height=2.5)
 
 
@@ -66,10 +63,9 @@ def draw(run: StoredRun, layer: Representation, panels: Sequence[Axes]) -> None:
     top = float(np.nanmax(examples))
     for axes, values in zip(panels[1:], examples, strict=True):
         _draw_units(axes, values, top, mark_zeros=False)
-    panels[0].set_title(
-        f"average over {run.score.examples} (vermillion: never active)", fontsize=label_points(), loc="left", pad=4
-    )
-    panels[1].set_title(f"single {run.score.examples}, on one scale", fontsize=label_points(), loc="left", pad=4)
+    titles = (f"average over {run.score.examples} (vermillion: never active)", f"single {run.score.examples}, on one scale")
+    for axes, title in zip(panels[:2], titles, strict=True):
+        axes.set_title(title, fontsize=label_points(), loc="left", pad=4)
 
 
 def _draw_units(axes: Axes, values: np.ndarray, top: float, mark_zeros: bool) -> Any:
