@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 COMMANDS: dict[str, str] = {
     "cite": "metacl_run.commands.citing",
+    "evaluate": "metacl_run.commands.evaluating",
 }
 """The word of a command, and its module."""
 
