@@ -18,8 +18,7 @@ SOFTWARE = "metacl_run"
 GROUPS = ("algo", "data", "model", "protocol", "table")
 """The groups whose options cite papers, in the order of the entries."""
 CITE = re.compile(r"^# Cite:(.*)$", re.MULTILINE)
-ENTRY = re.compile(r"^@\w+\{([^,\s]+),.*?^\}", re.MULTILINE | re.DOTALL)
-"""An entry from the @ at the start of a line to a closing brace of its own line."""
+START = re.compile(r"@\w+\s*\{\s*([^,\s]+)\s*,")
 
 
 def bibtex(options: Iterable[tuple[str, str]], user_folder: str | None = None) -> str:
@@ -67,15 +66,30 @@ def references(folders: Iterable[Path]) -> dict[str, str]:
     for folder in folders:
         path = folder / REFERENCES
         if path.is_file():
-            for match in ENTRY.finditer(path.read_text(encoding="utf-8")):
-                entries.setdefault(match[1], match[0])
+            for key, entry in entries_of(path.read_text(encoding="utf-8")).items():
+                entries.setdefault(key, entry)
+    return entries
+
+
+def entries_of(text: str) -> dict[str, str]:
+    """Returns the entries of a BibTeX text by their keys, each from its @ to the brace that closes it, without empty lines."""
+    entries: dict[str, str] = {}
+    for match in START.finditer(text):
+        depth = 0
+        for place in range(match.start(), len(text)):
+            depth += (text[place] == "{") - (text[place] == "}")
+            if depth == 0 and text[place] == "}":
+                entries[match[1]] = re.sub(r"\n\s*\n", "\n", text[match.start() : place + 1])
+                break
     return entries
 
 
 def check_option(group: str, option: str, user_folder: str | None) -> None:
     """Refuses what is no option that could cite. Raises ConfigError."""
     if group not in GROUPS:
-        raise ConfigError(f"cite={group}/{option}: there is no group {group}.{nearest(group, GROUPS)} It is one of {', '.join(GROUPS)}")
+        raise ConfigError(
+            f"cite={group}/{option}: there is no group {group}.{nearest(group, GROUPS)} It is one of {', '.join(GROUPS)}"
+        )
     names = sorted({path.stem for folder in _folders(user_folder) for path in (folder / group).glob("*.yaml")})
     if option not in names:
         hint = nearest(option, names)

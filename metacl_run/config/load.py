@@ -37,9 +37,10 @@ TOP_LEVEL: dict[str, Any] = {
     "output_dir": str,
     "rerun": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
-    "figures.style": Literal["screen", "paper"],
 }
 """The settings outside the groups, with their types."""
+FIGURES = {"style": Literal["screen", "paper"]}
+"""The settings of the node `figures`, with their types."""
 
 
 EVALUATIONS = "evaluations"
@@ -69,6 +70,7 @@ class Experiment:
     output_dir: Path
     rerun: bool
     progress: Literal["auto", "rich", "plain", "none"]
+    figures_style: Literal["screen", "paper"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]
@@ -140,6 +142,7 @@ def load(
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
         progress=resolved["progress"],
+        figures_style=resolved["figures"]["style"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
         user_folder=user_folder,
@@ -239,7 +242,7 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
 
 
 def _top_level(resolved: Mapping[str, Any]) -> list[str]:
-    known = [*TOP_LEVEL, *GROUPS]
+    known = [*TOP_LEVEL, *GROUPS, "figures"]
     unknown = [key for key in resolved if key not in known]
     mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{nearest(key, known)}" for key in unknown]
     for key, hint in TOP_LEVEL.items():
@@ -252,6 +255,23 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
             mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
         if key == "output_dir" and not value.strip():
             mistakes.append("output_dir=: must name a folder")
+    return mistakes + _figures(resolved.get("figures"))
+
+
+def _figures(node: Any) -> list[str]:
+    """The mistakes in the node `figures`."""
+    if not isinstance(node, Mapping):
+        return [f"figures={shown(node)}: must have the setting style, as in figures.style=paper"]
+    mistakes = [
+        f"figures.{shown(key)}={shown(value)}: there is no such setting.{nearest(str(key), FIGURES)}"
+        for key, value in node.items()
+        if key not in FIGURES
+    ]
+    for key, hint in FIGURES.items():
+        try:
+            convert(node.get(key), hint)
+        except ValueError as error:
+            mistakes.append(f"figures.{key}={shown(node.get(key))}: {error}")
     return mistakes
 
 

@@ -79,6 +79,28 @@ PAPER_RC: Any = {
 STYLES: dict[StyleName, Any] = {"screen": RC, "paper": PAPER_RC}
 
 
+def dress(axes: Axes) -> None:
+    """Gives axes that were made under other rcParams the look of those in effect."""
+    rc: Any = matplotlib.rcParams
+    for side, spine in axes.spines.items():
+        spine.set(visible=rc[f"axes.spines.{side}"], linewidth=rc["axes.linewidth"], edgecolor=rc["axes.edgecolor"])
+    axes.set_axisbelow(rc["axes.axisbelow"])
+    both: list[tuple[Literal["x", "y"], Any]] = [("x", axes.xaxis), ("y", axes.yaxis)]
+    for name, axis in both:
+        axes.tick_params(
+            name,
+            labelsize=rc[f"{name}tick.labelsize"],
+            labelcolor=rc[f"{name}tick.labelcolor"],
+            labelfontfamily=rc["font.family"],
+            color=rc[f"{name}tick.color"],
+            width=rc[f"{name}tick.major.width"],
+            length=rc[f"{name}tick.major.size"],
+            pad=rc[f"{name}tick.major.pad"],
+        )
+        axis.label.set(fontsize=rc["axes.labelsize"], fontfamily=rc["font.family"], color=rc["axes.labelcolor"])
+        axis.labelpad = rc["axes.labelpad"]
+
+
 def label_points() -> float:
     """Returns the size of labels in a figure, which is that of tick labels."""
     return text_points(matplotlib.rcParams["xtick.labelsize"])

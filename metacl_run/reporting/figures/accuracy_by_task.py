@@ -133,7 +133,8 @@ def _draw_together(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
 def _label(run: StoredRun, task: int, score: float, axes: Axes) -> str:
     """The name of a task, shortened to what there is room for, and its score."""
     text = score_text(score, run.score)
-    return f"{task_label(run, task, min(24, room(axes) - len(text) - 2))}  {text}"
+    name = task_label(run, task, min(24, room(axes) - len(text) - 2))
+    return f"{name}\u00a0\u00a0{text}"  # an SVG would make one of two ordinary spaces
 
 
 def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:

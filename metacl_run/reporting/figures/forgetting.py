@@ -131,7 +131,7 @@ def _draw_bars(run: StoredRun, tasks: Forgetting, axes: Axes) -> None:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, lw=0.6)
     change = "drop in" if run.score.higher_is_better else "rise of"
-    hint = "   (right of 0: forgotten, left: improved)" if room(axes) > len(change) + 40 else ""
+    hint = "   (right of 0: forgotten, left: improved)" if room(axes) > 30 else ""
     axes.set_xlabel(f"{change} {run.score.score_words}{hint}")
     for place, pair in enumerate(zip(mean + final, final, strict=True)):
         numbers = " → ".join(score_text(run.score.sign * value, run.score) for value in pair)
