@@ -27,7 +27,7 @@ from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -42,6 +42,8 @@ TOP_LEVEL: dict[str, Any] = {
     "tags": Tags,
 }
 """The settings outside the groups, with their types."""
+FIGURES = {"style": Literal["screen", "paper"]}
+"""The settings of the node `figures`, with their types."""
 
 
 EVALUATIONS = "evaluations"
@@ -76,6 +78,7 @@ class Experiment:
     progress: Literal["auto", "rich", "plain", "none"]
     tags: list[str]
     """Words of the user's own."""
+    figures_style: Literal["screen", "paper"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]
@@ -152,6 +155,7 @@ def load(
         debug=resolved["debug"],
         progress=resolved["progress"],
         tags=resolved["tags"],
+        figures_style=resolved["figures"]["style"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
         user_folder=user_folder,
@@ -253,7 +257,7 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
 
 
 def _top_level(resolved: Mapping[str, Any]) -> list[str]:
-    known = [*TOP_LEVEL, *GROUPS]
+    known = [*TOP_LEVEL, *GROUPS, "figures"]
     unknown = [key for key in resolved if key not in known]
     mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{nearest(key, known)}" for key in unknown]
     for key, hint in TOP_LEVEL.items():
@@ -266,6 +270,23 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
             mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
         if key == "output_dir" and not value.strip():
             mistakes.append("output_dir=: must name a folder")
+    return mistakes + _figures(resolved.get("figures"))
+
+
+def _figures(node: Any) -> list[str]:
+    """The mistakes in the node `figures`."""
+    if not isinstance(node, Mapping):
+        return [f"figures={shown(node)}: must have the setting style, as in figures.style=paper"]
+    mistakes = [
+        f"figures.{shown(key)}={shown(value)}: there is no such setting.{nearest(str(key), FIGURES)}"
+        for key, value in node.items()
+        if key not in FIGURES
+    ]
+    for key, hint in FIGURES.items():
+        try:
+            convert(node.get(key), hint)
+        except ValueError as error:
+            mistakes.append(f"figures.{key}={shown(node.get(key))}: {error}")
     return mistakes
 
 
