@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
             "protocols",
             "reporting",
         ),
-        *("scoring.objectives", "storage", "trained_run"),
+        *("references", "scoring.objectives", "storage", "trained_run"),
     },
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
@@ -81,7 +81,7 @@ ALLOWED: dict[str, set[str]] = {
 
 CONFINED = {
     "hydra": {"cli", "config.compose", "config.overrides", "sweeps.space"},
-    "omegaconf": {"config.compose", "config.evaluation", "config.load", "config.options"},
+    "omegaconf": {"config.compose", "config.debug", "config.evaluation", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console as Terminal
@@ -28,6 +29,13 @@ class LastingTerminal(Terminal):
             super().on_broken_pipe()
 
 
+def _can_draw(terminal: Terminal) -> bool:
+    """Whether a live display can be drawn: on a terminal, or in a notebook that has the widgets for it."""
+    if terminal.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return terminal.is_terminal and not terminal.is_dumb_terminal and not terminal.options.ascii_only
+
+
 class Console(Listener):
     """Shows the run according to `progress`; a context manager, which restores the terminal in any case.
 
@@ -38,10 +46,7 @@ class Console(Listener):
     def __init__(self, progress: str, terminal: Terminal | None = None) -> None:
         self._terminal = terminal or LastingTerminal()
         if progress == "auto":
-            can_draw = (
-                self._terminal.is_terminal and not self._terminal.is_dumb_terminal and not self._terminal.options.ascii_only
-            )
-            progress = "rich" if can_draw else "plain"
+            progress = "rich" if _can_draw(self._terminal) else "plain"
         self._progress = progress
         self._view: View | None = None
         self._lines: PlainLines | None = None
