@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
 from metacl_run.finished_run import draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
+from metacl_run.listeners.fault_tolerant import listeners_of
 from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.score_history import Evaluations
@@ -32,22 +35,38 @@ from metacl_run.storage.run_state import earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
+from metacl_run.trained_run import learned_state
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
+Start: TypeAlias = Callable[[list[list[str]], int, int, float | None], None]
+"""Receives the names of the tasks, the first unit, the units of a task, and chance."""
 
 
-def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
+class Audience(NamedTuple):
+    """The listeners of a run, and the sweep, search or table that they file it under."""
+
+    console: Console
+    loggers: list[Listener]
+    group: str | None
+
+
+def run(experiment: Experiment, ranks: Ranks = ALONE, group: str | None = None) -> int:
     """Computes, continues or shows the run, and returns the exit status.
+
+    Args:
+        experiment: the run.
+        ranks: the processes that share it.
+        group: the name of the sweep, search or table that it is a job of.
 
     Raises:
         UserError: data are missing, the directory cannot be written, another process computes the run, too many ranks.
     """
     with to_terminal():
-        return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
+        return _lead(experiment, ranks, group) if ranks.leads else _follow(experiment, ranks)
 
 
-def _lead(experiment: Experiment, ranks: Ranks) -> int:
+def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress)
@@ -61,13 +80,13 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
     with contextlib.ExitStack() as stack:
         stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
         with ranks.together():
-            loggers = experiment.logger.listeners()
+            loggers = listeners_of(experiment.logger)
             pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
             return EXIT[show(directory, console, device, store)]
         stack.enter_context(to_file(directory))
-        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, pool))
+        return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
@@ -81,7 +100,7 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        experiment.protocol.run(_context(experiment, SilentWriter(), [], pool, ranks, stopped))
+        experiment.protocol.run(_context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped))
         return ranks.from_first(EXIT["failed"])
 
 
@@ -101,10 +120,9 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
         return experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device)
 
 
-def _compute(
-    experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, pool: Any
-) -> int:
+def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any) -> int:
     """Starts or continues the run, to its end."""
+    console = audience.console
     earlier = earlier_run(store.directory)
     if earlier is not None and earlier.has_ended:
         store.clear()
@@ -118,7 +136,8 @@ def _compute(
     with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged():
-                result = experiment.protocol.run(_context(experiment, store, [console, *loggers], pool, ranks, stopped))
+                start = _start(experiment, audience, store, environment)
+                result = _learn_or_evaluate(experiment, _context(experiment, store, start, pool, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
@@ -131,6 +150,19 @@ def _compute(
             computed = {"environment": {**environment, "kernels": result.kernels}}
             _close(store, {**head, **_results(experiment, result), **computed})
     return EXIT[result.status]
+
+
+def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:
+    if experiment.trained is None:
+        return cast(ProtocolResult, experiment.protocol.run(context))
+    device = experiment.gpu.torch_device
+    learner = tree_map(lambda leaf: leaf.to(device), learned_state(experiment.trained.directory))
+    return cast(ProtocolResult, experiment.protocol.evaluate(context, learner))
+
+
+def unit_name(experiment: Experiment) -> str:
+    """The name of a unit of work: a trained learner is evaluated task by task."""
+    return "evaluation" if experiment.trained is not None else str(experiment.protocol.unit_name)
 
 
 def _is_shown(experiment: Experiment) -> bool:
@@ -170,19 +202,10 @@ def _faults_logged() -> Iterator[None]:
         raise
 
 
-def _context(
-    experiment: Experiment,
-    store: RunWriter,
-    listeners: Sequence[Listener],
-    pool: Any,
-    ranks: Ranks,
-    stopped: Callable[[], bool],
-) -> RunContext[Any, Any, Any]:
-    """The context of the run. A listener hears of the run, and of its end, once it has started."""
+def _start(experiment: Experiment, audience: Audience, store: RunStore, environment: Mapping[str, Any]) -> Start:
+    """Returns the function that starts the listeners. A listener that has not started receives nothing, not even the end."""
 
-    def started(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
-        if not isinstance(store, RunStore):  # rank 0 tells them
-            return
+    def start(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
         choices = experiment.choices
         info = RunInfo(
             run_id=experiment.run_id,
@@ -195,17 +218,29 @@ def _context(
             seeds=experiment.seeds,
             task_names=task_names,
             units_per_task=units_per_task,
-            unit_name=experiment.protocol.unit_name,
+            unit_name=unit_name(experiment),
+            evaluation_of=None if experiment.trained is None else experiment.trained.run_id,
             score=experiment.data.score.score_name,
             chance=chance,
             config=experiment.resolved,
+            without_effect=experiment.ignored_by_run_id,
+            environment=environment,
+            tags=experiment.tags,
+            group=audience.group,
             first_unit=first_unit,
+            say=audience.console.say,
             earlier=store.records(),
         )
-        for listener in listeners:
+        for listener in (audience.console, *audience.loggers):
             listener.started(info)
             store.listeners.append(listener)
 
+    return start
+
+
+def _context(
+    experiment: Experiment, store: RunWriter, start: Start, pool: Any, ranks: Ranks, stopped: Callable[[], bool]
+) -> RunContext[Any, Any, Any]:
     return RunContext(
         algo=experiment.algo,
         model=experiment.model,
@@ -217,13 +252,15 @@ def _context(
         store=store,
         ranks=ranks,
         stop_requested=lambda: ranks.any(stopped()),
-        started=started,
+        started=start,
     )
 
 
 def _head(experiment: Experiment) -> dict[str, Any]:
     """Returns the part of the summary that is known before the run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
+    trained = experiment.trained
+    origin = {} if trained is None else {"evaluation_of": {"run_id": trained.run_id, "directory": str(trained.directory)}}
     return {
         "schema": SCHEMA,
         "status": "running",
@@ -233,9 +270,11 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "seeds": experiment.seeds,
         "eval_split": experiment.protocol.eval_split,
         "score": experiment.data.score.score_name,
+        "tags": experiment.tags,
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
+        **origin,
     }
 
 
@@ -268,7 +307,7 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
         "memory_forecast": result.forecast,
         "task_names": result.task_names,
         "units_per_task": result.units_per_task,
-        "unit_name": experiment.protocol.unit_name,
+        "unit_name": unit_name(experiment),
         "chance": result.chance,
         "forward_transfer": result.forward_transfer,
         **half_widths,

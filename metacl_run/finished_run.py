@@ -11,7 +11,6 @@ import torch
 from metacl_run.core.errors import StorageError, UserError
 from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
-from metacl_run.reporting import figures, report
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
@@ -50,6 +49,8 @@ def show(directory: Path, console: Console, device: torch.device, store: RunStor
 
 def draw(run: StoredRun) -> None:
     """Draws the figures, then writes the report, which contains them."""
+    from metacl_run.reporting import figures, report  # they load matplotlib, which a run computes without
+
     with storage_errors(run.directory):
         figures.draw(run)
         report.write(run)

@@ -16,13 +16,28 @@ REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "metacl_run"
 
 ALLOWED: dict[str, set[str]] = {
-    "metacl_run": {"core"},
-    # the roof: the command, and one run
+    "metacl_run": {"api", "core"},
+    # the roof: the command, one run, the public API
+    "api": {
+        *(
+            "comparison",
+            "config",
+            "core",
+            "data.images",
+            "data.sources.source",
+            "experiment",
+            "layout",
+            "protocols",
+            "reporting",
+        ),
+        *("scoring.objectives", "storage", "trained_run"),
+    },
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
-    "commands": {"config", "core", "index", "reporting", "storage"},
+    "commands": {"config", "core", "experiment", "index", "reporting", "storage", "trained_run"},
+    "trained_run": {"config", "core", "protocols.train_state", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "index", "listeners.console", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "index", "trained_run", "listeners", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
@@ -65,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
 
 CONFINED = {
     "hydra": {"cli", "config.compose", "config.overrides", "sweeps.space"},
-    "omegaconf": {"config.compose", "config.load", "config.options"},
+    "omegaconf": {"config.compose", "config.evaluation", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 COMMANDS: dict[str, str] = {
+    "evaluate": "metacl_run.commands.evaluating",
     "index": "metacl_run.commands.index",
 }
 """The word of a command, and its module."""

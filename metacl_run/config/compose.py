@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacl_run.config.components import config_dir
 from metacl_run.config.load import Experiment, load, run_config
+from metacl_run.config.loggers import chosen_option
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
 from metacl_run.config.overrides import split as split_overrides
 from metacl_run.core.errors import ConfigError, UserError, nearest, shown
@@ -51,10 +52,26 @@ def experiment_of(overrides: Sequence[str], user_folder: str | None = None) -> E
     return load(*compose_job(overrides, user_folder), overrides, user_folder)
 
 
+def single_experiment(overrides: Sequence[str], user_folder: str | None = None) -> Experiment:
+    """The experiment of a command that starts one run, composed, built and checked.
+
+    Raises:
+        UserError: every mistake, in one message; several values of a setting, a table or a search start many runs.
+    """
+    parts = split(overrides, user_folder)
+    if parts.command:
+        raise ConfigError(f"{parts.command[0]}: starts many runs, on the command line: metacl-run {parts.command[0]}")
+    if parts.hydra:
+        raise ConfigError(f"{parts.hydra[0]}: has no effect on a single run; hydra/launcher= goes with metacl-run -m")
+    (job,) = grid(parts.run, multirun=False)
+    return experiment_of(job, user_folder)
+
+
 def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tuple[DictConfig, dict[str, str]]:
     """The composed config of one job and the option chosen in each group."""
     config = _composed(overrides, user_folder)
     choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
+    choices["logger"] = chosen_option(config.get("logger"))
     with open_dict(config):
         for key in ("hydra", *COMMAND_NODES):
             config.pop(key, None)
@@ -152,6 +169,7 @@ def job_number() -> int:
 @contextmanager
 def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
     """Hydra ready to compose, from the shipped options and those of the user's folder."""
+    before = GlobalHydra.instance().hydra  # of a program that uses Hydra itself and calls us
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     search_path = create_config_search_path(str(config_dir()))
@@ -164,6 +182,7 @@ def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
         yield GlobalHydra.instance().config_loader()
     finally:
         GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = before
 
 
 @contextmanager
@@ -184,9 +203,9 @@ def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) 
 
 def _no_such_option(error: MissingConfigException, user_folder: str | None) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = list(error.options or [])
     if not group:
         return _first_lines(error)
+    options = list(error.options or GlobalHydra.instance().config_loader().get_group_options(group))  # none for a list's entry
     extra = " More come with an extra: pip install 'metacl-run[joblib]', [slurm] or [ray]." if group == "hydra/launcher" else ""
     if not extra and user_folder is None:
         extra = " Options of one's own come with --config-dir FOLDER."

@@ -46,7 +46,8 @@ def text(choices: Mapping[str, str], user_folder: str | None) -> str:
     parts = [USAGE, "Groups and their choices", *(_group(group, folders, width) for group in CHOSEN), ""]
     parts += ["Flags", _flags(), "", "Settings outside the groups", _top_level()]
     for group in GROUPS:
-        parts += ["", f"{group}={choices[group]}", *_settings(group, choices[group], folders, choices["protocol"])]
+        for option in choices[group].split(","):  # several loggers
+            parts += ["", f"{group}={option}", *_settings(group, option, folders, choices["protocol"])]
     return "\n".join([*parts, "", END])
 
 
@@ -86,7 +87,9 @@ def _settings(group: str, option: str, folders: list[Path], protocol: str) -> li
     inherited = [
         line for parent in parents for line in (f"  # {group}={parent}:", *_settings(group, parent, folders, protocol))
     ]
-    own = re.sub(r"^(defaults:\n( +.*\n)*|_target_: .*\n)", "", f"{content.strip()}\n", flags=re.MULTILINE).rstrip()
+    own = re.sub(
+        r"^(# @package .*\n|defaults:\n( +.*\n)*|_target_: .*\n)", "", f"{content.strip()}\n", flags=re.MULTILINE
+    ).rstrip()
     own = _one_stream(own, protocol)
     return [*inherited, *([f"  # what {group}={option} changes:"] if inherited else []), textwrap.indent(own, "  ")]
 

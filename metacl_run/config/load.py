@@ -13,20 +13,21 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
+from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.streams import build_stream, with_stream
-from metacl_run.core.bounds import Seeds
+from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -37,8 +38,20 @@ TOP_LEVEL: dict[str, Any] = {
     "output_dir": str,
     "rerun": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
+    "tags": Tags,
 }
 """The settings outside the groups, with their types."""
+
+
+EVALUATIONS = "evaluations"
+"""The folder, in a run's directory, of the evaluations of what the run has learned."""
+
+
+class TrainedRun(NamedTuple):
+    """A run whose learner is evaluated again."""
+
+    directory: Path
+    run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +64,15 @@ class Experiment:
     """The stream, on its source."""
     protocol: Any
     gpu: Any
-    logger: Any
+    logger: dict[str, Any]
+    """The loggers by name."""
     seeds: list[int]
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
     progress: Literal["auto", "rich", "plain", "none"]
+    tags: list[str]
+    """Words of the user's own."""
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]
@@ -68,15 +84,20 @@ class Experiment:
     run_id: str
     ignored_by_run_id: list[str]
     """Full keys of the settings that do not enter the run id."""
+    trained: TrainedRun | None = None
+    """The run whose learner is evaluated; None: this run learns."""
 
     @property
     def directory(self) -> Path:
+        if self.trained is not None:
+            return self.trained.directory / EVALUATIONS / self.run_id
         return self.output_dir / self.choices["data"] / self.choices["algo"] / self.run_id
 
     @property
     def command(self) -> str:
         """The command that computes it, to be pasted into a shell."""
-        return command_line(self.overrides, self.user_folder)
+        words = [] if self.trained is None else [f"evaluate={self.trained.directory}"]
+        return command_line([*words, *self.overrides], self.user_folder)
 
     def to_yaml(self) -> str:
         return OmegaConf.to_yaml(OmegaConf.create(self.resolved))
@@ -99,6 +120,8 @@ def load(
     resolved = _resolved(config)
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
+    if isinstance(resolved.get("tags"), str):
+        resolved["tags"] = [resolved["tags"]]
     kind = _kind(resolved)
     sections = _sections(resolved)
     if kind is not None:
@@ -123,6 +146,7 @@ def load(
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
         progress=resolved["progress"],
+        tags=resolved["tags"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
         user_folder=user_folder,
@@ -212,7 +236,9 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
     mistakes: list[str] = []
     for group in GROUPS:
         try:
-            if group != "data":
+            if group == "logger":
+                parts[group] = build_loggers(resolved.get(group))
+            elif group != "data":
                 parts[group] = build(resolved.get(group), group)
             elif kind is not None:
                 parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections)

@@ -22,7 +22,7 @@ from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_to
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
-ALLOWED_BESIDE = ("data.root", "data.download", "gpu", "logger", "output_dir", "progress", "rerun", "seeds")
+ALLOWED_BESIDE = ("data.root", "data.download", "gpu", "logger", "output_dir", "progress", "rerun", "seeds", "tags")
 """Settings that may stand beside table=: they do not make it another experiment."""
 
 
@@ -53,7 +53,8 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
         job_results = stored_results(jobs)
     else:
         print(f"{table.title}, {pages.SIZE_WORDS[size]}: {len(jobs)} runs", flush=True)
-        job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder)) if jobs else []
+        group = name if size == "paper" else f"{name}-{size}"
+        job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group)) if jobs else []
     print(f"\n{listing(jobs, job_results, 'table')}" if jobs else "\nno run of this table can be started here")
     missing_data = {job.directory: result.error for job, result in zip(jobs, job_results, strict=True) if result.data_missing}
     runs = [

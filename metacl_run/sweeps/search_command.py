@@ -128,7 +128,10 @@ class RunTrial:
         directory = experiment.directory
         watch = Watch(self.search, trial, directory, experiment.protocol.count_units(experiment.algo, experiment.data))
         wait_until_free(directory)
-        result = compute(overrides, directory, self.user_folder, shares_terminal=shares_terminal, should_stop=watch)
+        group = f"search-{self.search.folder.name}"
+        result = compute(
+            overrides, directory, self.user_folder, group=group, shares_terminal=shares_terminal, should_stop=watch
+        )
         if result.sweep_stopped:
             return result  # the trial stays open, and continues when the search does
         value = self._value(directory) if result.status == COMPLETED else None
