@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
-from metacl_run.finished_run import draw, show, warn_of_another_environment
+from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
 from metacl_run.listeners.fault_tolerant import listeners_of
@@ -76,7 +76,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
         if not is_shown and is_locked(directory):
             raise RunIsLockedError(directory)
     if ranks.from_first(is_shown):
-        return EXIT[show(directory, console, device)]
+        return EXIT[show(directory, console, device, experiment.figures_style)]
     with contextlib.ExitStack() as stack:
         stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
         with ranks.together():
@@ -84,7 +84,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
             pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
-            return EXIT[show(directory, console, device, store)]
+            return EXIT[show(directory, console, device, experiment.figures_style, store)]
         stack.enter_context(to_file(directory))
         return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool))
 
@@ -142,13 +142,18 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
         except Exception as error:
-            _failed(store, head, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            _failed(
+                store,
+                head,
+                experiment.figures_style,
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+            )
             raise
         if result.status == "completed":
             store.drop_previous_checkpoint()
         with _faults_logged():
             computed = {"environment": {**environment, "kernels": result.kernels}}
-            _close(store, {**head, **_results(experiment, result), **computed})
+            _close(store, {**head, **_results(experiment, result), **computed}, experiment.figures_style)
     return EXIT[result.status]
 
 
@@ -171,23 +176,23 @@ def _is_shown(experiment: Experiment) -> bool:
     return earlier is not None and earlier.has_ended and not experiment.rerun
 
 
-def _close(store: RunStore, summary: dict[str, Any]) -> None:
+def _close(store: RunStore, summary: dict[str, Any], style: FigureStyle) -> None:
     """Writes the summary, then draws figures and report from the files, then notifies the listeners."""
     ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
     store.finish({**summary, "timing": {**summary["timing"], "ended": ended}})
     run = StoredRun(store.directory)
     try:
-        draw(run)
+        draw(run, style)
     finally:
         for listener in store.listeners:
             listener.finished(run)
 
 
-def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
+def _failed(store: RunStore, head: dict[str, Any], style: FigureStyle, message: str) -> None:
     """Writes a summary of a failed run. Its checkpoint stays, and the next start continues from it."""
     with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         log.info("failed: %s", message)
-        _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message})
+        _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message}, style)
 
 
 @contextlib.contextmanager
@@ -274,6 +279,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
+        "debug": experiment.debug,
         **origin,
     }
 

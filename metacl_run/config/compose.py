@@ -23,8 +23,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacl_run.config.components import config_dir
+from metacl_run.config.debug import shorten
 from metacl_run.config.load import Experiment, load, run_config
 from metacl_run.config.loggers import chosen_option
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
 from metacl_run.config.overrides import split as split_overrides
 from metacl_run.core.errors import ConfigError, UserError, nearest, shown
@@ -68,13 +70,15 @@ def single_experiment(overrides: Sequence[str], user_folder: str | None = None) 
 
 
 def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tuple[DictConfig, dict[str, str]]:
-    """The composed config of one job and the option chosen in each group."""
+    """The composed config of one job, shortened where debug=true, and the option chosen in each group."""
     config = _composed(overrides, user_folder)
     choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
     choices["logger"] = chosen_option(config.get("logger"))
     with open_dict(config):
         for key in ("hydra", *COMMAND_NODES):
             config.pop(key, None)
+    if config.get("debug") is True:
+        shorten(config, OptionFiles(user_folder).kind(choices["protocol"]), overrides)
     return config, choices
 
 

@@ -20,14 +20,14 @@ from metacl_run.storage.run_files import REPORT
 def inline_svg(path: Path, title: str) -> Markup | None:
     """Returns an SVG file as an element of the page, named for screen readers; None where there is no such file.
 
-    Several SVGs share one page, so every id gets the file's name as a prefix; the XML prologue and metadata are removed.
+    Several SVGs share one page, so every id gets the file's name as a prefix, in tags alone: texts may hold anything. The XML
+    prologue and metadata are removed.
     """
     if not path.exists():
         return None
     name, text = path.stem, path.read_text(encoding="utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    body = re.sub(r"<[^<>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0]), body)
     label = Markup('<svg role="img" aria-label="{}" ').format(title)
     return Markup(body.replace("<svg ", label, 1))
 

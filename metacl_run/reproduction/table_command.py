@@ -22,7 +22,9 @@ from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_to
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
-ALLOWED_BESIDE = ("data.root", "data.download", "gpu", "logger", "output_dir", "progress", "rerun", "seeds", "tags")
+ALLOWED_BESIDE = (
+    *("data.root", "data.download", "figures", "gpu", "logger", "output_dir", "progress", "rerun", "seeds", "tags"),
+)
 """Settings that may stand beside table=: they do not make it another experiment."""
 
 

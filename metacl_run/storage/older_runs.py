@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluation_half_width": [],
     "meta_test": None,
     "evaluation_of": None,
+    "debug": False,
     "forward_transfer": True,
     "without_effect": ("logger", "output_dir", "rerun", "progress", "data.root", "data.download", "protocol.checkpoint_every"),
 }

@@ -117,7 +117,7 @@ def run_jobs(jobs: Sequence[Job], launch: Launcher) -> list[JobResult]:
 
 def earlier_result(job: Job) -> JobResult | None:
     """Returns the result of a job that has ended and whose report is up to date; None for any other."""
-    if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory):
+    if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory, job.figures_style):
         return None
     return JobResult(STATUS_OF_STATE[run_state])
 

@@ -115,7 +115,7 @@ def test_an_installed_run_from_another_folder_completes(installed: Path, tmp_pat
 
 def test_installed_a_mistake_is_told_and_help_helps(installed: Path, tmp_path: Path) -> None:
     call(installed / "metacl-run", "algo=mamll", cwd=tmp_path, status=1)
-    assert "split_omniglot" in call(installed / "metacl-run", "--help", cwd=tmp_path)
+    assert "data=split_omniglot " in call(installed / "metacl-run", "list", cwd=tmp_path)
     assert "_target_: metacl_run.algorithms.continual_meta.reptile.Reptile" in call(
         installed / "python", "-m", "metacl_run", "algo=reptile", "--cfg", "job", cwd=tmp_path
     )
