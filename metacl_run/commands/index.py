@@ -1,4 +1,8 @@
-"""`metacl-run index=<output_dir>`: writes index.html over the runs of a folder, with a link to every report."""
+"""Writes index.html over the runs of a folder, with a link to every report: `metacl-run index`, `metacl-run index=old/runs`.
+
+Every run writes it at its end, over its output_dir. The command is for runs that were copied, deleted, or computed by a version
+without it. Without a folder it takes the default output_dir.
+"""
 
 from __future__ import annotations
 

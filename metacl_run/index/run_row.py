@@ -104,7 +104,6 @@ def _ended(directory: Path, summary: Mapping[str, Any]) -> str:
 def _marks(summary: Mapping[str, Any], size: str) -> str:
     """Returns what a reader must know of the numbers, then the user's own tags."""
     kinds = [f"{size} size of a table"] if size else []
-    kinds += ["debug"] if summary.get("debug") else []
     return ", ".join([*kinds, *marks(summary), *map(str, summary.get("tags") or [])])
 
 

@@ -165,8 +165,8 @@ def summarise(
         for rows, own_probes in zip(matrix, by_replicate, strict=True)
     ]
     summary = {}
-    for name in replicates[0]:
-        values = np.array([replicate[name] for replicate in replicates])
+    for name in dict.fromkeys(name for replicate in replicates for name in replicate):
+        values = np.array([replicate.get(name, np.nan) for replicate in replicates])
         if np.isfinite(values).any():
             summary[name] = spread(values, possible_values(name, objective))
     return summary

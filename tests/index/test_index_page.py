@@ -49,13 +49,13 @@ def rows(root: Path) -> dict[str, list[str]]:
 
 def test_a_row_says_how_a_run_ended_and_leads_to_its_report(root: Path) -> None:
     command = "metacl-run algo=maml 'model.hidden=[8,<b>]' algo.lr=1 algo.lr=2 progress=plain"
-    changed = {"command": command, "timing": {"ended": "2026-01-02T05:04:05+02:00"}, "tags": ["first try"], "debug": True}
+    changed = {"command": command, "timing": {"ended": "2026-01-02T05:04:05+02:00"}, "tags": ["first try"]}
     add_run(root, "split_glyphs/maml/aa #1", **changed)
     write_index(root)
     metric = json.loads((root / "split_glyphs/maml/aa #1/summary.json").read_text())["metrics"]["accuracy"]
     both = ", ".join(f"{value:.3f}" for value in metric["values"])
     cells = ["split_glyphs", "maml", "completed", "0, 1", "accuracy", f"{metric['mean']:.3f}", both]
-    row = [*cells, "2026-01-02 03:04:05", "debug, first try", "model.hidden=[8,<b>] algo.lr=2"]
+    row = [*cells, "2026-01-02 03:04:05", "first try", "model.hidden=[8,<b>] algo.lr=2"]
     assert rows(root) == {"aa #1": ["aa #1", *row]}
 
     shutil.move(root, root.with_name("elsewhere"))

@@ -132,7 +132,7 @@ def _read(cifar: CifarFiles, place: Path) -> tuple[np.ndarray, np.ndarray]:
     for catalogue, part in zip(cifar.parts(), np.split(classes, [sum(cifar.train.values())]), strict=True):
         counts, full = np.bincount(part, minlength=len(cifar.classes)), catalogue.counts
         if counts.tolist() != full.tolist():
-            raise DataError(f"{place}: expected {full[0]} images of every class, found {counts.min()} to {counts.max()}.")
+            raise DataError(f"{place}: expected {full[0]} images of every class, found {np.min(counts)} to {np.max(counts)}.")
     return flat.reshape(-1, 3, SIDE, SIDE), classes
 
 

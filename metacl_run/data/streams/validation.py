@@ -121,7 +121,7 @@ def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, l
     """
     per_task, tasks = pool.samples_per_task, len(pool.task_names[replicate])
     _, example = np.unique(pool.origins(replicate), return_inverse=True)
-    rank = generator(Purpose.VALIDATION, seed).permutation(example.max() + 1)[example].reshape(tasks, per_task)
+    rank = generator(Purpose.VALIDATION, seed).permutation(np.max(example) + 1)[example].reshape(tasks, per_task)
     order, first = rank.argsort(1), np.arange(tasks)[:, None] * per_task
     first_ones, left = np.split(first + order, [count_held_out(per_task)], axis=1)
     learned = np.sort(left, axis=1)

@@ -123,7 +123,7 @@ def _draw_bars(run: StoredRun, tasks: Forgetting, axes: Axes) -> None:
         extremes = np.concatenate([extremes, drops])
     axes.plot(since, places, "D", ms=4.2, mfc="white", mec=INK, mew=0.9, zorder=4)
     axes.axvline(0, color=INK, lw=1.0, zorder=3)
-    reach, low = max(0.05, float(np.abs(extremes).max())), min(0.0, float(extremes.min()))
+    reach, low = max(0.05, float(np.max(np.abs(extremes)))), min(0.0, float(np.min(extremes)))
     axes.set_xlim(low - 0.08 * reach if low < 0 else -0.04 * reach, reach * 1.08)
     axes.set_ylim(learned - 1.35, -0.65)
     axes.set_yticks(places, labels)

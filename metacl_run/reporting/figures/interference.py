@@ -35,7 +35,7 @@ def text(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> FigureText:
     cosines, changes = pairs
     score, least = run.score.score_words, ""
     if np.isfinite(cosines).any():
-        row, column = np.unravel_index(np.nanargmin(cosines), cosines.shape)
+        row, column = map(int, np.unravel_index(np.nanargmin(cosines), cosines.shape))
         learned, earlier = run.insight.tasks[row + 1] + 1, run.insight.tasks[column] + 1
         change = score_text(run.score.sign * changes[row, column], run.score, signed=True)
         after = f"; {score} on task {earlier} then changed by {change}" if np.isfinite(changes[row, column]) else ""

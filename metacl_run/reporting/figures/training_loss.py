@@ -77,12 +77,12 @@ def draw(run: StoredRun, losses: Losses, panels: Sequence[Axes]) -> None:
             axes.plot(units[part], mean[part], color=BLUE, lw=0.6, alpha=0.35)
         seeds_line(axes, units[part], running_means(values[:, part]), BLUE, (0.0, math.inf))
     finite = mean[np.isfinite(mean)]
-    if len(finite) and finite.min() > 0 and finite.max() > 50 * finite.min():
+    if len(finite) and np.min(finite) > 0 and np.max(finite) > 50 * np.min(finite):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")  # powers of ten would need math text, which is off because of names
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif len(finite) and finite.min() >= 0:
-        axes.set_ylim(0, finite.max() * 1.05 or 1.0)
+    elif len(finite) and np.min(finite) >= 0:
+        axes.set_ylim(0, np.max(finite) * 1.05 or 1.0)
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_ylabel("loss")
 
