@@ -19,7 +19,9 @@ from metacl_run.core.errors import ConfigError, nearest, shown
 COMMANDS: dict[str, str] = {
     "list": "metacl_run.commands.listing_options",
     "describe": "metacl_run.commands.describing",
+    "cite": "metacl_run.commands.citing",
     "evaluate": "metacl_run.commands.evaluating",
+    "index": "metacl_run.commands.index",
 }
 """The word of a command, and its module."""
 

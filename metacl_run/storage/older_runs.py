@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "units_per_task": 0,
     "unit_name": "unit",
     "command": None,
+    "tags": [],
     "evaluation_half_width": [],
     "meta_test": None,
     "evaluation_of": None,
