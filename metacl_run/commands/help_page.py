@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from metacl_run.commands.command import COMMANDS
 from metacl_run.commands.text_pages import docstring, entry, page_width, paragraph
 from metacl_run.config import arguments
-from metacl_run.config.choices import all_choices, explicit_choices, settings_under, top_level_settings
+from metacl_run.config.choices import all_choices, explicit_choices, names, settings_under, top_level_settings
 from metacl_run.config.option_files import GROUP_WORDS, OptionFiles, Written
 from metacl_run.core.errors import shown
 
@@ -79,16 +79,15 @@ def _general(files: OptionFiles, width: int) -> Iterator[str]:
 def _chosen(explicit: dict[str, str], overrides: Sequence[str], files: OptionFiles, width: int) -> Iterator[str]:
     """The settings of the options that a user named; of data, those for the protocol of the algorithm."""
     kind = files.kind(all_choices(overrides, files)["protocol"])
-    for group, name in explicit.items():
-        option = files.option(group, name)
-        yield paragraph(f"{group}={name}: {option.prose}", width)
-        yield from _settings(settings_under(option, kind), f"{group}." if option.target else "", width)
+    for option in (files.option(group, name) for group, choice in explicit.items() for name in names(choice)):
+        yield paragraph(f"{option.group}={option.name}: {option.prose}", width)
+        yield from _settings(settings_under(option, kind), option.prefix, width)
         if option.streams and kind not in option.streams:
             yield f"  (no settings for protocol={kind}; it is for {', '.join(option.streams)})"
         yield ""
-    first = next(iter(explicit.items()))
+    group, choice = next(iter(explicit.items()))
     yield paragraph(
-        f"Types, bounds and notes: metacl-run describe={'/'.join(first)}. Everything else: metacl-run --help", width
+        f"Types, bounds and notes: metacl-run describe={group}/{names(choice)[0]}. Everything else: metacl-run --help", width
     )
 
 

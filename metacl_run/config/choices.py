@@ -15,6 +15,11 @@ def explicit_choices(words: Sequence[str]) -> dict[str, str]:
     return {group: name for group, name in pairs if group in GROUPS_TO_CHOOSE and name not in ("", "null")}
 
 
+def names(choice: str) -> list[str]:
+    """The options of a choice, which may be a list: logger=[wandb,csv]."""
+    return choice.strip("[]").split(",")
+
+
 def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
     """The option of every group that a run of these words has; what an option chooses counts before the defaults.
 
@@ -40,9 +45,10 @@ def settings_of(words: Sequence[str], files: OptionFiles) -> dict[str, Written]:
     choices = all_choices(words, files)
     kind = files.kind(choices["protocol"])
     settings = {
-        f"{group}.{key}": value
+        f"{option.prefix}{key}": value
         for group in GROUPS
-        for key, value in settings_under(files.option(group, choices[group]), kind).items()
+        for option in (files.option(group, name) for name in names(choices[group]))
+        for key, value in settings_under(option, kind).items()
     }
     return {**settings, **top_level_settings()}
 
