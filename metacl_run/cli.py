@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from hydra._internal.utils import _run_hydra
 
 from metacl_run.commands import help_page
-from metacl_run.commands.command import command_of
+from metacl_run.commands.command import COMMANDS, command_of
 from metacl_run.config import arguments
+from metacl_run.config.completion import candidates
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import (
     CONFIG_NAME,
@@ -127,6 +128,10 @@ def inform(flags: argparse.Namespace) -> int:
     if flags.cfg == "job":
         (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
         print(config_text(job, flags.config_dir, package=flags.package, resolve=flags.resolve))
+        return 0
+    if flags.shell_completion and any(word.startswith("query=") for word in flags.overrides):
+        names = [name for action in arguments.shown_actions() for name in action.option_strings]
+        print("\n".join(candidates(os.environ.get("COMP_LINE", ""), COMMANDS, names)))
         return 0
     if not flags.shell_completion:
         expand(flags.overrides, flags.config_dir, multirun=False)

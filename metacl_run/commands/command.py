@@ -19,6 +19,7 @@ from metacl_run.core.errors import ConfigError, nearest, shown
 COMMANDS: dict[str, str] = {
     "list": "metacl_run.commands.listing_options",
     "describe": "metacl_run.commands.describing",
+    "schema": "metacl_run.commands.schemas",
     "cite": "metacl_run.commands.citing",
     "evaluate": "metacl_run.commands.evaluating",
     "index": "metacl_run.commands.index",

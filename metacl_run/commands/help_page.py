@@ -8,10 +8,9 @@ from importlib.util import find_spec
 
 from metacl_run.commands.command import COMMANDS
 from metacl_run.commands.text_pages import docstring, entry, page_width, paragraph
-from metacl_run.config import arguments, commented_yaml
-from metacl_run.config.choices import all_choices, explicit_choices
-from metacl_run.config.components import config_dir
-from metacl_run.config.option_files import GROUP_WORDS, OptionFile, OptionFiles, Written
+from metacl_run.config import arguments
+from metacl_run.config.choices import all_choices, explicit_choices, names, settings_under, top_level_settings
+from metacl_run.config.option_files import GROUP_WORDS, OptionFiles, Written
 from metacl_run.core.errors import shown
 
 USAGE = """\
@@ -69,7 +68,7 @@ def _general(files: OptionFiles, width: int) -> Iterator[str]:
     for action in arguments.shown_actions():
         yield _entry(", ".join(reversed(action.option_strings)), str(action.help), width, KEY_COLUMN)
     yield "\nSettings outside the groups"
-    yield from _settings(_top_level(), "", width)
+    yield from _settings(top_level_settings(), "", width)
     yield "\nMore"
     yield _entry("metacl-run algo=maml --help", "the settings of an option", width, 31)
     yield _entry("metacl-run describe=algo/maml", "with types, bounds and the method's formulas", width, 31)
@@ -80,37 +79,21 @@ def _general(files: OptionFiles, width: int) -> Iterator[str]:
 def _chosen(explicit: dict[str, str], overrides: Sequence[str], files: OptionFiles, width: int) -> Iterator[str]:
     """The settings of the options that a user named; of data, those for the protocol of the algorithm."""
     kind = files.kind(all_choices(overrides, files)["protocol"])
-    for group, name in explicit.items():
-        option = files.option(group, name)
-        yield paragraph(f"{group}={name}: {option.prose}", width)
-        yield from _settings(settings_under(option, kind), f"{group}." if option.target else "", width)
+    for option in (files.option(group, name) for group, choice in explicit.items() for name in names(choice)):
+        yield paragraph(f"{option.group}={option.name}: {option.prose}", width)
+        yield from _settings(settings_under(option, kind), option.prefix, width)
         if option.streams and kind not in option.streams:
             yield f"  (no settings for protocol={kind}; it is for {', '.join(option.streams)})"
         yield ""
-    first = next(iter(explicit.items()))
+    group, choice = next(iter(explicit.items()))
     yield paragraph(
-        f"Types, bounds and notes: metacl-run describe={'/'.join(first)}. Everything else: metacl-run --help", width
+        f"Types, bounds and notes: metacl-run describe={group}/{names(choice)[0]}. Everything else: metacl-run --help", width
     )
-
-
-def settings_under(option: OptionFile, kind: str) -> dict[str, Written]:
-    """The settings of an option; of data, with those of the stream for one kind of protocol and no other's."""
-    streams = {key for section in option.streams.values() for key in section.settings}
-    own = {key: value for key, value in option.settings.items() if key not in streams}
-    section = option.streams[kind].settings if kind in option.streams else {}
-    return {**own, **{key: option.settings.get(key, value) for key, value in section.items()}}
 
 
 def _settings(settings: dict[str, Written], prefix: str, width: int) -> Iterator[str]:
     for key, value in settings.items():
         yield _entry(f"{prefix}{key}={shown(value.text)}", value.comment, width, KEY_COLUMN)
-
-
-def _top_level() -> dict[str, Written]:
-    entries = commented_yaml.read(config_dir() / "config.yaml").entries
-    return {
-        key: Written(*value, "config") for key, value in entries.items() if key != "defaults" and not key.startswith("hydra")
-    }
 
 
 def _entry(name: str, words: str, width: int, column: int = COLUMN) -> str:

@@ -1,16 +1,23 @@
-"""Which options the words of a command line choose, told from the files alone: for help and for completion, without Hydra."""
+"""Which options the words of a command line choose, and the settings that follow: from the files alone, without Hydra."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFiles
+from metacl_run.config import commented_yaml
+from metacl_run.config.components import GROUPS, config_dir
+from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFile, OptionFiles, Written
 
 
 def explicit_choices(words: Sequence[str]) -> dict[str, str]:
     """The options that words of the form group=name choose; the last one of a group counts."""
     pairs = (word.split("=", 1) for word in words if "=" in word)
     return {group: name for group, name in pairs if group in GROUPS_TO_CHOOSE and name not in ("", "null")}
+
+
+def names(choice: str) -> list[str]:
+    """The options of a choice, which may be a list: logger=[wandb,csv]."""
+    return choice.strip("[]").split(",")
 
 
 def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
@@ -27,3 +34,39 @@ def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
     chosen |= algo.chooses
     chosen |= files.option("data", explicit.get("data", chosen["data"])).chooses
     return {**chosen, **explicit}
+
+
+def settings_of(words: Sequence[str], files: OptionFiles) -> dict[str, Written]:
+    """All settings of a run of these words, by full keys, with what they are before the words change them.
+
+    Raises:
+        ConfigError: an option does not exist.
+    """
+    choices = all_choices(words, files)
+    kind = files.kind(choices["protocol"])
+    settings = {
+        f"{option.prefix}{key}": value
+        for group in GROUPS
+        for option in (files.option(group, name) for name in names(choices[group]))
+        for key, value in settings_under(option, kind).items()
+    }
+    return {**settings, **top_level_settings()}
+
+
+def settings_under(option: OptionFile, kind: str) -> dict[str, Written]:
+    """The settings of an option; of data, with those of the stream for one kind of protocol and no other's."""
+    streams = {key for section in option.streams.values() for key in section.settings}
+    own = {key: value for key, value in option.settings.items() if key not in streams}
+    section = option.streams[kind].settings if kind in option.streams else {}
+    return {
+        **own,
+        **{key: option.settings[key].over(value) if key in option.settings else value for key, value in section.items()},
+    }
+
+
+def top_level_settings() -> dict[str, Written]:
+    """The settings outside the groups, those of the command among them: seeds, sweep.status."""
+    entries = commented_yaml.read(config_dir() / "config.yaml").entries
+    return {
+        key: Written(*value, "config") for key, value in entries.items() if key != "defaults" and not key.startswith("hydra")
+    }

@@ -194,7 +194,7 @@ def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) 
     """Says in one message of ours what Hydra, OmegaConf or YAML raise about a config. Raises ConfigError."""
     try:
         yield
-    except UserError:
+    except (UserError, BrokenPipeError):
         raise
     except MissingConfigException as error:
         raise ConfigError(_no_such_option(error, user_folder)) from None

@@ -89,9 +89,7 @@ def describe(group: str, name: str, files: OptionFiles) -> Description:
     """
     option = files.option(group, name)
     experiments = _experiments(option, files)
-    written = option.settings
-    if group == "table":  # its lists are for the program
-        written = {key: value for key, value in written.items() if not isinstance(value.value, list)}
+    settings, streams = option_settings(option)
     inputs = _inputs(option) if group == "model" else ()
     return Description(
         group=group,
@@ -103,8 +101,8 @@ def describe(group: str, name: str, files: OptionFiles) -> Description:
         doc=_module_doc(option.target),
         parents=option.parents,
         chooses=option.chooses,
-        settings=_settings(written, option.target, group, but=_stream_keys(option)),
-        streams=tuple(_stream(option, kind) for kind in option.streams),
+        settings=settings,
+        streams=streams,
         kinds=_kinds(option, files),
         fits=fitting(option, files),
         inputs=inputs,
@@ -112,6 +110,16 @@ def describe(group: str, name: str, files: OptionFiles) -> Description:
         experiments=experiments,
         tables=_tables(option, files, experiments),
     )
+
+
+def option_settings(option: OptionFile) -> tuple[tuple[Setting, ...], tuple[StreamDescription, ...]]:
+    """The settings of an option, and of data the streams with theirs. Raises ConfigError."""
+    written = option.settings
+    if option.group == "table":  # its lists are for the program
+        written = {key: value for key, value in written.items() if not isinstance(value.value, list)}
+    streams = {key for section in option.streams.values() for key in section.settings}
+    own = {key: value for key, value in written.items() if option.target is None or key not in streams}
+    return _settings(own, option.target, option.prefix), tuple(_stream(option, kind) for kind in option.streams)
 
 
 def fitting(option: OptionFile, files: OptionFiles) -> tuple[str, ...]:
@@ -135,16 +143,13 @@ def _kinds(option: OptionFile, files: OptionFiles) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------------------- settings
 
 
-def _settings(
-    written: Mapping[str, Written], target: str | None, group: str, but: frozenset[str] = frozenset()
-) -> tuple[Setting, ...]:
-    if target is None:
-        return tuple(Setting(key, NO_TYPE, value.text, value.comment, value.option, None) for key, value in written.items())
-    cls = component_class(target, group)
-    hints, documented = setting_types(cls, group), attribute_docs(cls)
+def _settings(written: Mapping[str, Written], target: str | None, prefix: str) -> tuple[Setting, ...]:
+    cls = None if target is None else component_class(target, prefix.rstrip("."))
+    hints = {} if cls is None else setting_types(cls, prefix.rstrip("."))
+    documented = {} if cls is None else attribute_docs(cls)
     return tuple(
         Setting(
-            key=f"{group}.{key}",
+            key=f"{prefix}{key}",
             words=type_words(hints[key]) if key in hints else NO_TYPE,
             default=value.text,
             comment=value.comment or documented.get(key, ""),
@@ -152,12 +157,7 @@ def _settings(
             hint=hints.get(key),
         )
         for key, value in written.items()
-        if key not in but
     )
-
-
-def _stream_keys(option: OptionFile) -> frozenset[str]:
-    return frozenset(key for section in option.streams.values() for key in section.settings)
 
 
 def _stream(option: OptionFile, kind: str) -> StreamDescription:
@@ -166,7 +166,7 @@ def _stream(option: OptionFile, kind: str) -> StreamDescription:
     written = {
         key: option.settings[key].over(value) if key in option.settings else value for key, value in section.settings.items()
     }
-    settings = _settings(written, section.target, "data")
+    settings = _settings(written, section.target, "data.")
     return StreamDescription(kind, section.target, _module_doc(section.target), settings)
 
 

@@ -6,7 +6,7 @@ Loads neither Hydra nor torch, and keeps what Hydra drops: comments, and the tex
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,6 +74,8 @@ class OptionFile(NamedTuple):
     """The path of its class; None in groups whose options have none."""
     chooses: Mapping[str, str]
     """The options of other groups that it chooses."""
+    prefix: str
+    """What stands before a setting's name on the command line: "algo.", "logger.wandb."; "" where settings have full keys."""
     settings: Mapping[str, Written]
     streams: Mapping[str, StreamSection]
     """Of data: by kind of protocol."""
@@ -157,6 +159,7 @@ class OptionFiles:
             parents=tuple(name for base in bases for name in (*base.parents, base.name)),
             target=next((str(target) for target in targets if target), None),
             chooses={**{key: option for base in bases for key, option in base.chooses.items()}, **chooses},
+            prefix=_prefix(group, file.head),
             settings=settings,
             streams={
                 **{kind: section for base in bases for kind, section in base.streams.items()},
@@ -169,6 +172,14 @@ def first_sentence(prose: str) -> str:
     """The first sentence of a paragraph; "et al. 2017" does not end one."""
     end = re.search(r"[.!?](?=\s+[A-Z(`]|$)", prose)
     return prose[: end.end()] if end else prose
+
+
+def _prefix(group: str, head: Sequence[str]) -> str:
+    """Where Hydra puts the settings of a file: under its group, or where the line `# @package` says."""
+    if group in ("experiment", "table"):
+        return ""
+    package = next((line.partition(" ")[2].strip() for line in head if line.startswith("@package ")), group)
+    return f"{package.removeprefix('_global_.')}."
 
 
 def _defaults(entries: Any) -> tuple[list[str], dict[str, str]]:

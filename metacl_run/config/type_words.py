@@ -47,7 +47,7 @@ def type_words(hint: Any) -> TypeWords:
     """Describes a type as `conversion.convert` reads it."""
     kind, bounds, nullable = plain_type(hint)
     choices: tuple[str, ...] = ()
-    words = bound_words(bounds)
+    words = bound_words(bounds, "characters" if kind is str else "entries")
     if typing.get_origin(kind) is Literal:
         choices = tuple(map(str, typing.get_args(kind)))
         type_ = f"one of {', '.join(choices)}"
@@ -60,8 +60,8 @@ def type_words(hint: Any) -> TypeWords:
     return TypeWords(f"{type_}, or null" if nullable else type_, words, choices)
 
 
-def bound_words(bounds: Sequence[Any]) -> str:
-    """Describes the bounds of a number or of a list's length."""
+def bound_words(bounds: Sequence[Any], unit: str = "entries") -> str:
+    """Describes the bounds of a number, or of a length in some unit."""
     low = next((f"greater than {_number(bound.gt)}" for bound in bounds if isinstance(bound, Gt)), "")
     high = next((f"less than {_number(bound.lt)}" for bound in bounds if isinstance(bound, Lt)), "")
     least = next((bound.ge for bound in bounds if isinstance(bound, Ge)), None)
@@ -74,7 +74,7 @@ def bound_words(bounds: Sequence[Any]) -> str:
     longest = next((f"at most {bound.max_length}" for bound in bounds if isinstance(bound, MaxLen)), "")
     lengths = " and ".join(part for part in (shortest, longest) if part)
     values = " and ".join(part for part in (low, high) if part)
-    return ", ".join(part for part in (values, f"{lengths} entries" if lengths else "") if part)
+    return ", ".join(part for part in (values, f"{lengths} {unit}" if lengths else "") if part)
 
 
 def _number(value: Any) -> str:

@@ -119,3 +119,42 @@ def test_help_with_options_shows_their_settings(answer: Answer) -> None:
 
 def test_help_for_a_command(answer: Answer) -> None:
     assert answer(["describe", "--help"]).startswith("Describes an option: `metacl-run describe=algo/maml`")
+
+
+@pytest.mark.parametrize(
+    ("line", "some", "never"),
+    [
+        ("metacl-run ", {"list", "describe", "algo=", "algo.", "seeds=", "debug="}, {"hydra."}),
+        ("metacl-run algo=ma", {"algo=maml", "algo=maml_rep"}, {"algo=er"}),
+        ("metacl-run -m algo=maml,rep", {"algo=maml,reptile"}, set()),
+        ("metacl-run data.wa", {"data.ways="}, {"data.streams."}),
+        ("metacl-run algo=er data.", {"data.train_per_task="}, {"data.ways=", "data.root="}),
+        ("metacl-run data=split_omniglot algo=er data.", {"data.scenario=", "data.root="}, {"data.ways="}),
+        ("metacl-run experiment=omniglot_oml protocol.s", {"protocol.schedule="}, {"protocol.updates_per_task="}),
+        ("metacl-run ++data.ways=", {"++data.ways=5"}, set()),
+        ("metacl-run list ", {"algo", "table"}, {"maml"}),
+        ("metacl-run describe=algo/m", {"describe=algo/maml"}, {"algo/maml"}),
+        ("metacl-run describe maml model/c", {"model/conv4"}, set()),
+        ("metacl-run --conf", {"--config-dir"}, {"--cfg"}),
+        ("metacl-run algo=nope data.", set(), {"data.ways="}),
+    ],
+)
+def test_the_tab_key_offers_what_a_user_types(
+    line: str, some: set[str], never: set[str], monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    offered = set(answer(["-sc", "query=bash"]).split())
+    assert some <= offered
+    assert not never & offered
+    assert all(word.startswith(line.split(" ")[-1]) for word in offered)
+
+
+def test_the_tab_key_knows_options_and_folders_of_a_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "algo" / "mine.yaml").write_text("defaults: [er]\n")
+    monkeypatch.setenv("COMP_LINE", f"metacl-run --config-dir {tmp_path} algo=mi")
+    assert answer(["-sc", "query=bash"]) == "algo=mine\n"
+    monkeypatch.setenv("COMP_LINE", f"metacl-run evaluate={tmp_path}/a")
+    assert answer(["-sc", "query=bash"]) == f"evaluate={tmp_path}/algo/\n"
