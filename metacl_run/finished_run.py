@@ -13,7 +13,6 @@ from metacl_run import references
 from metacl_run.core.errors import StorageError, UserError
 from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
-from metacl_run.reporting import figures, paper_figures, report
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
@@ -60,6 +59,8 @@ def draw(run: StoredRun, style: FigureStyle = "screen") -> None:
 
     Figures for a paper are drawn where the style is "paper", or where there are some, which would be out of date.
     """
+    from metacl_run.reporting import figures, paper_figures, report  # they load matplotlib, which a run computes without
+
     with storage_errors(run.directory):
         figures.draw(run)
         if style == "paper" or (run.directory / FIGURES / PAPER).is_dir():

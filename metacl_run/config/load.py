@@ -20,13 +20,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
+from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.streams import build_stream, with_stream
-from metacl_run.core.bounds import Seeds
+from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "figures")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -36,7 +37,9 @@ TOP_LEVEL: dict[str, Any] = {
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
+    "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
+    "tags": Tags,
 }
 """The settings outside the groups, with their types."""
 FIGURES = {"style": Literal["screen", "paper"]}
@@ -64,12 +67,17 @@ class Experiment:
     """The stream, on its source."""
     protocol: Any
     gpu: Any
-    logger: Any
+    logger: dict[str, Any]
+    """The loggers by name."""
     seeds: list[int]
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
+    debug: bool
+    """Whether the run was shortened by debug=true."""
     progress: Literal["auto", "rich", "plain", "none"]
+    tags: list[str]
+    """Words of the user's own."""
     figures_style: Literal["screen", "paper"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
@@ -116,8 +124,11 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
+    resolved.setdefault("debug", False)  # older runs have no such key
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
+    if isinstance(resolved.get("tags"), str):
+        resolved["tags"] = [resolved["tags"]]
     kind = _kind(resolved)
     sections = _sections(resolved)
     if kind is not None:
@@ -134,14 +145,16 @@ def load(
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts)
+    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
         insight=resolved["insight"],
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
+        debug=resolved["debug"],
         progress=resolved["progress"],
+        tags=resolved["tags"],
         figures_style=resolved["figures"]["style"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
@@ -232,7 +245,9 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
     mistakes: list[str] = []
     for group in GROUPS:
         try:
-            if group != "data":
+            if group == "logger":
+                parts[group] = build_loggers(resolved.get(group))
+            elif group != "data":
                 parts[group] = build(resolved.get(group), group)
             elif kind is not None:
                 parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections)

@@ -205,7 +205,7 @@ WIDEST_CELL = 28
 
 
 def _html(cell: Cell, column: int) -> str:
-    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(", cell.text)
+    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(| \([-\d]", cell.text)
     classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
     marked = f' class="{escape(" ".join(classes))}"' if classes else ""
     content = _breakable(cell.text)
@@ -221,9 +221,9 @@ def _html(cell: Cell, column: int) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Allows a line break before brackets behind a number, and after every part of a path."""
+    """Allows a line break before brackets behind a number or around one, and after every part of a path."""
     number, bracket, behind = text.partition(" (")
-    if bracket and re.search(r"\d$", number):
+    if bracket and (re.search(r"\d$", number) or re.match(r"[-\d]", behind)):
         return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)
     return escape(text).replace("/", Markup("/<wbr>"))
 

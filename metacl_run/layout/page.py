@@ -40,7 +40,7 @@ def report_link(run_dir: Path, folder: Path) -> str | None:
 
 def stylesheet() -> Markup:
     """Returns page.css, for a <style> element."""
-    return Markup(_text("metacl_run.layout", "page.css"))
+    return Markup(text_of("metacl_run.layout", "page.css"))
 
 
 @functools.cache
@@ -51,8 +51,9 @@ def template(package: str, name: str, *filters: Callable[..., Any]) -> jinja2.Te
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment.from_string(_text(package, name))
+    return environment.from_string(text_of(package, name))
 
 
-def _text(package: str, name: str) -> str:
+def text_of(package: str, name: str) -> str:
+    """Returns a text file of a package."""
     return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")
