@@ -17,11 +17,13 @@ METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-"""By suffix of the files that `save` writes."""
+"""By suffix of the files that `save` can write."""
+ON_SCREEN = ("png", "svg")
+"""A PDF takes twice as long as both, since its fonts are cut to the letters that it needs."""
 
 
-def save(figure: Figure, stem: Path, suffixes: Iterable[str] = tuple(METADATA)) -> list[Path]:
-    """Writes <stem>.png, .svg and .pdf, or those of the `suffixes`; returns their paths."""
+def save(figure: Figure, stem: Path, suffixes: Iterable[str] = ON_SCREEN) -> list[Path]:
+    """Writes <stem>.png and .svg, or the files of other `suffixes`; returns their paths."""
     paths = []
     for suffix in suffixes:
         content = io.BytesIO()

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metacl_run.layout.style import ink_on, spread_out, task_colours
+from metacl_run.layout.end_labels import spread_out
+from metacl_run.layout.style import ink_on, task_colours
 from metacl_run.reporting.figures import FIGURES, draw
 from metacl_run.scoring.scores import ACCURACY
 from metacl_run.storage.stored_run import StoredRun
@@ -120,7 +121,7 @@ def test_labels_keep_apart(make_run: Callable[..., Path]) -> None:
     run = StoredRun(make_run(tasks=6, forget=0.0))
     axes = axes_of(run, "accuracy_by_task")[0]
     renderer = axes.figure.canvas.get_renderer()
-    labels = [text for text in axes.texts if re.fullmatch(r"\d: glyphs \d  0.\d+", text.get_text())]
+    labels = [text for text in axes.texts if re.fullmatch(r"\d: glyphs \d\s+0.\d+", text.get_text())]
     boxes = sorted((text.get_window_extent(renderer) for text in labels), key=lambda box: box.y0)
     assert len(boxes) == 6
     assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))

@@ -84,7 +84,7 @@ def test_the_best_and_the_worst_of_many_are_named_with_the_mean(make_run: Callab
     last = run.matrix[:, -1].mean(axis=0)
     shown = texts(drawn(run, "accuracy_by_task"))
     for task in (*np.argsort(last)[:2], *np.argsort(-last)[:2]):
-        assert f"{task + 1}: glyphs {task + 1}  {last[task]:.2f}" in shown
+        assert f"{task + 1}: glyphs {task + 1}\u00a0\u00a0{last[task]:.2f}" in shown
     assert f"mean of 27  {last.mean():.2f}" in shown
     assert "Grey: the middle 80%" in text_of(run, "accuracy_by_task").caption
     worst = int(np.argmax(np.diagonal(run.matrix.mean(axis=0)[1:]) - last))

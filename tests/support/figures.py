@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from metacl_run.layout.style import RC
 from metacl_run.reporting.figures import figures_of
 from metacl_run.reporting.figures.run_figure import FigureText
 from metacl_run.storage.stored_run import StoredRun
@@ -17,8 +15,7 @@ def text_of(run: StoredRun, name: str) -> FigureText:
 
 
 def drawn(run: StoredRun, name: str) -> Figure:
-    with matplotlib.rc_context(RC):
-        return next(figure for figure in figures_of(run) if figure.name == name).draw()
+    return next(figure for figure in figures_of(run) if figure.name == name).draw()
 
 
 def axes_of(run: StoredRun, name: str) -> list[Axes]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 from metacl_run.core.errors import UserError, nearest, shown
 from metacl_run.core.files import storage_errors
 from metacl_run.layout.canvas import mosaic_panels
-from metacl_run.layout.image_files import METADATA, save
+from metacl_run.layout.image_files import ON_SCREEN, save
 from metacl_run.layout.style import STYLES, StyleName, dress
 from metacl_run.reporting.figures import (
     accuracy_by_task,
@@ -136,12 +136,12 @@ def _panels(figure: PreparedFigure, axes: Axes | Sequence[Axes] | Figure | SubFi
 
 
 def draw(run: StoredRun) -> list[Path]:
-    """Writes figures/<name>.png, .svg and .pdf for every figure that the run supports, and removes those it does not."""
+    """Writes figures/<name>.png and .svg for every figure that the run supports, and removes those it does not."""
     folder = run.directory / FOLDER
     figures = figures_of(run)
     with storage_errors(run.directory):
         folder.mkdir(exist_ok=True)
         for name in {figure.name for figure in FIGURES} - {figure.name for figure in figures}:
-            for suffix in METADATA:
+            for suffix in ON_SCREEN:
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return [path for figure in figures for path in save(figure.draw(), folder / figure.name)]
