@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
     "commands": {"config", "core", "reporting", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "listeners.console", "listeners.fault_tolerant", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
@@ -67,6 +67,7 @@ CONFINED = {
     "omegaconf": {"config.compose", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
+    "mlflow": {"listeners.mlflow_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name
 }
 """Packages that only these modules may import."""
