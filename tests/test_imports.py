@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {"config", "core", "experiment", "index", "references", "reporting", "storage", "trained_run"},
     "trained_run": {"config", "core", "protocols.train_state", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "index", "trained_run", "listeners", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "index", "trained_run", "listeners.console", "listeners.fault_tolerant"),
+        *("runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "references", "reporting", "runtime", "storage"},
@@ -84,6 +85,7 @@ CONFINED = {
     "omegaconf": {"config.compose", "config.debug", "config.evaluation", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
+    "mlflow": {"listeners.mlflow_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name
 }
 """Packages that only these modules may import."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any
 
 from metacl_run.listeners.scalars import evaluated
 from metacl_run.storage.listener import Listener, Logger, RunInfo
@@ -25,12 +25,11 @@ class CsvListener(Listener):
     """Writes the file anew at every start, for a continued run with the earlier records first; then every record at once."""
 
     def __init__(self) -> None:
-        self._file: TextIO
         self._info: RunInfo
 
     def started(self, info: RunInfo) -> None:
         self._info = info
-        self._file = open(info.directory / METRICS_CSV, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed in `finished`
+        (info.directory / METRICS_CSV).unlink(missing_ok=True)
         self._write([COLUMNS])
         for record in info.earlier:
             self.record(record)
@@ -44,11 +43,10 @@ class CsvListener(Listener):
             self._write(
                 (unit, None, "summary", seed, name, value) for seed, value in zip(run.seeds, metric["values"], strict=True)
             )
-        self._file.close()
 
-    def _write(self, lines: Any) -> None:
-        csv.writer(self._file, lineterminator="\n").writerows(lines)
-        self._file.flush()
+    def _write(self, lines: Iterable[Sequence[Any]]) -> None:
+        with open(self._info.directory / METRICS_CSV, "a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def rows(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> Iterator[tuple[Any, ...]]:

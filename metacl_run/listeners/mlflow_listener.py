@@ -27,8 +27,8 @@ UNIT = "unit"
 """The metric that says how far the run is logged."""
 MOST_METRICS, MOST_PARAMS = 1000, 100
 """What MLflow takes in one batch."""
-LONGEST_KEY, LONGEST_VALUE = 250, 500
-"""Characters of a parameter that every MLflow server takes."""
+LONGEST_KEY = 250
+"""Characters of the name of a parameter. Its value is at most as long as `shown` makes it, which every server takes."""
 STATUS = {"completed": "FINISHED", "interrupted": "KILLED"}
 UNFINISHED = ("RUNNING", "KILLED")
 
@@ -119,7 +119,7 @@ class MlflowListener(Listener):
         self._id = self._client.create_run(experiment, tags=_tags(info), run_name=self._logger.name or info.name).info.run_id
         from mlflow.entities import Param
 
-        params = iter([Param(key[:LONGEST_KEY], shown(value)[:LONGEST_VALUE]) for key, value in flat_settings(info).items()])
+        params = iter([Param(key[:LONGEST_KEY], shown(value)) for key, value in flat_settings(info).items()])
         while batch := list(islice(params, MOST_PARAMS)):
             self._client.log_batch(self._id, params=batch)
 

@@ -162,7 +162,7 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (listener,) = TensorBoardLogger(flush_s=30, figures=False).listeners()
+    listener = TensorBoardLogger(flush_s=30, figures=False).listener()
     listener.started(info_in_sequence(tmp_path))
     for record in records():
         listener.record(record)
@@ -194,7 +194,7 @@ class Recorder:
 
 def test_wandb_has_the_curves_on_an_axis_of_their_own(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
-    settings = {"mode": "offline", "project": "p", "entity": None, "group": None, "tags": [], "name": None}
+    settings = {"mode": "offline", "project": "p", "entity": None, "group": None, "name": None, "checkpoint_mb": 0}
     listener = WandbListener(WandbLogger(**settings))  # type: ignore[arg-type]
     run = Recorder()
     listener._run, listener._info = run, info_in_sequence(tmp_path)

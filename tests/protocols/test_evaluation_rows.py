@@ -50,8 +50,8 @@ def test_the_task_just_learned_is_evaluated_whatever_the_plan() -> None:
 @pytest.fixture
 def finished(experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`finished("protocol.rows_every=2")` runs ER on six small tasks and gives its directory, matrix and metrics."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.reporting.report.write", lambda _: None)
 
     def build(*overrides: str) -> tuple[Path, np.ndarray, dict[str, Any]]:
         built = experiment("algo=er", *overrides, "data.num_tasks=6", tiny=SMALL_STREAM)

@@ -38,8 +38,8 @@ ON_VALIDATION = "protocol.eval_split=validation"
 @pytest.fixture
 def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.reporting.report.write", lambda _: None)
 
 
 @pytest.fixture

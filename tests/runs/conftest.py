@@ -19,5 +19,5 @@ def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without figures and report, which take longer than the run."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: None)
+    monkeypatch.setattr("metacl_run.reporting.report.write", lambda _: None)

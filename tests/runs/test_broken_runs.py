@@ -20,6 +20,7 @@ from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
+from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.store import _digest
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import assert_same_run, stop_after
@@ -68,7 +69,7 @@ def test_a_signal_between_summary_and_report(
             os.kill(os.getpid(), number)
         return original(directory)
 
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", told)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", told)
     built = small()
     assert run(built) == 0  # one signal: it finishes what it is doing
     assert is_drawn(built.directory)
@@ -91,7 +92,7 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(
     def refuse(_: Path) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", refuse)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", refuse)
     assert run(small()) == 0
     out, err = capsys.readouterr()
     assert "not drawn again: " in err
@@ -112,39 +113,39 @@ def test_missing_data_are_said_before_there_is_a_directory(
     assert capfd.readouterr() == ("", "")  # whoever called says it, once
 
 
-class Late:
-    """A logger whose second listener cannot start."""
+class Late(Listener, Logger):
+    """A logger, and its listener."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def listeners(self) -> list[Any]:
-        return [self, Refusing(), Refusing()]
+    def listener(self) -> Listener:
+        return self
 
-    def started(self, _: Any) -> None:
+    def started(self, info: RunInfo) -> None:
         self.heard.append("started")
 
-    def record(self, _: Any) -> None:
+    def record(self, record: dict[str, Any]) -> None:
         self.heard.append("record")
 
     def finished(self, run: StoredRun) -> None:
         self.heard.append(run.status)
 
 
-class Refusing:
-    def started(self, _: Any) -> None:
+class Refusing(Late):
+    def started(self, info: RunInfo) -> None:
         raise ConfigError("no key")
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_only_listeners_that_started_hear_of_the_end(
-    small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small: Callable[..., Experiment], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    built, logger = small(), Late()
-    object.__setattr__(built, "logger", logger)
+    built, late, later = small(), Late(), Late()
+    object.__setattr__(built, "logger", {"late": late, "refusing": Refusing(), "later": later})
     with pytest.raises(ConfigError, match="no key"):
         run(built)
-    assert logger.heard == ["started", "failed"]
+    assert (late.heard, later.heard) == (["started", "failed"], [])
     assert "no key" not in "".join(capfd.readouterr())
 
 
@@ -320,8 +321,8 @@ def test_a_finished_run_whose_files_do_not_go_together_is_one_message(
 ) -> None:
     built = small()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("metacl_run.finished_run.figures.draw", lambda _: None)
-        patch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+        patch.setattr("metacl_run.reporting.figures.draw", lambda _: None)
+        patch.setattr("metacl_run.reporting.report.write", lambda _: None)
         run(built)
     damage(built.directory)
     with pytest.raises(StorageError, match=str(built.directory)) as caught:

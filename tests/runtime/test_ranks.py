@@ -30,11 +30,11 @@ FEW_SHOT = [*TINY, "protocol.eval_episodes=5", "output_dir=runs", "progress=none
 OML = [*SMALL_SEQUENCES, "output_dir=runs", "progress=none", "algo=oml", *SEQUENCE_LEARNERS["oml"]]
 PROGRAM = """
 import os, signal
-from metacl_run import finished_run
+from metacl_run.reporting import figures, report
 from metacl_run.cli import main
 from metacl_run.core.errors import DataError
 from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
-finished_run.figures.draw = finished_run.report.write = lambda _: None
+figures.draw = report.write = lambda _: None
 original = EpisodeTrainer.step
 def step(self, learner, unit):
     if os.environ["RANK"] == "{rank}" and unit == 2:

@@ -41,7 +41,12 @@ def info_of(directory: Path, **changes: Any) -> RunInfo:
         unit_name="meta-update",
         score="accuracy",
         config={"data": {"ways": 5}, "algo": {"inner_lr": 0.4}},
+        without_effect=["output_dir"],
+        environment={"git_commit": "c0ffee+"},
+        tags=[],
+        group=None,
         first_unit=0,
+        say=lambda text: None,
     )
     return info._replace(**changes)
 
@@ -68,7 +73,7 @@ def summary_of(info: RunInfo) -> dict[str, Any]:
         "status": "completed",
         **identity,
         "metrics": {"accuracy": accuracy},
-        "timing": {"wall_s": 8.5},
+        "timing": {"wall_s": 8.5, "units": UNITS * TASKS},
         "task_names": info.task_names,
         "units_per_task": UNITS,
         "unit_name": info.unit_name,

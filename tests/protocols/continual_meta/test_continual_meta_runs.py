@@ -33,7 +33,7 @@ def test_a_run_with_batch_norm_reports_each_query_alone_and_all_together(
     algo: str, engine: str, experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against the last parameters, one episode, one way of asking and one query after another."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: [])
     learned = []
     monkeypatch.setattr(
         type(experiment(f"algo={algo}").algo), "learn", counted(type(experiment(f"algo={algo}").algo).learn, learned)
@@ -98,7 +98,7 @@ def counted(function: Callable[..., object], calls: list[None]) -> Callable[...,
 def test_without_batch_norm_there_is_nothing_transductive(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: [])
     plain = ["model=mlp_small", "model.hidden=[8]", "protocol.updates_per_task=1"]
     built = experiment(tiny=[*(each for each in TINY if "channels" not in each), *plain])
     assert run(built) == 0

@@ -24,8 +24,8 @@ from tests.support.settings import SMALL_STREAM, STREAM_LEARNERS
 @pytest.fixture(autouse=True)
 def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures and report are tested elsewhere and would take most of the time here."""
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda _: [])
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda _: None)
+    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: [])
+    monkeypatch.setattr("metacl_run.reporting.report.write", lambda _: None)
 
 
 @pytest.fixture
