@@ -1,0 +1,184 @@
+"""Reads the YAML file of an option: its words, its settings as they are written with their comments, what it builds on.
+
+Loads neither Hydra nor torch, and keeps what Hydra drops: comments, and the text of a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metacl_run.config import commented_yaml
+from metacl_run.config.commented_yaml import CommentedYaml
+from metacl_run.config.components import config_dir
+from metacl_run.core.errors import ConfigError, nearest, shown
+
+GROUPS_TO_CHOOSE = ("algo", "data", "model", "protocol", "gpu", "logger", "experiment", "table")
+"""The groups that a user chooses from. `pair` follows from algo and data."""
+DEFAULTS = ("protocol", "model", "data", "algo", "gpu", "logger")
+NOT_SETTINGS = ("defaults", "streams", "_target_")
+_NO_PROSE = re.compile(r"@package|yaml-language-server:|Cite:")
+"""Lines of a head comment that are for Hydra, for an editor and for `metacl-run cite`."""
+
+
+class Written(NamedTuple):
+    """A setting as it is written in a file."""
+
+    value: Any
+    text: str
+    """The value as in the file."""
+    comment: str
+    option: str
+    """The option whose file has the value."""
+
+
+class StreamSection(NamedTuple):
+    """The stream of a data option for one kind of protocol."""
+
+    target: str
+    settings: Mapping[str, Written]
+
+
+class OptionFile(NamedTuple):
+    """An option as its file and the files that it builds on describe it."""
+
+    group: str
+    name: str
+    path: Path
+    prose: str
+    """The comment at the head of its own file, one paragraph."""
+    cites: tuple[str, ...]
+    parents: tuple[str, ...]
+    """The options of the same group that it builds on, the nearest last."""
+    target: str | None
+    """The path of its class; None in groups whose options have none."""
+    chooses: Mapping[str, str]
+    """The options of other groups that it chooses."""
+    settings: Mapping[str, Written]
+    streams: Mapping[str, StreamSection]
+    """Of data: by kind of protocol."""
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of its head comment."""
+        return first_sentence(self.prose)
+
+
+class OptionFiles:
+    """The options that ship and those of a user's folder; each file is read once.
+
+    Args:
+        user_folder: of --config-dir.
+    """
+
+    def __init__(self, user_folder: str | None = None) -> None:
+        self.folders = [config_dir(), *([Path(user_folder)] if user_folder else [])]
+        self._read: dict[tuple[str, str], OptionFile] = {}
+
+    def names(self, group: str) -> list[str]:
+        """The names of all options of a group, sorted."""
+        return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
+
+    def all(self, group: str) -> list[OptionFile]:
+        """All options of a group, sorted by name. Raises ConfigError where a file cannot be read."""
+        return [self.option(group, name) for name in self.names(group)]
+
+    def option(self, group: str, name: str) -> OptionFile:
+        """One option. Raises ConfigError: there is no such option, or its file cannot be read."""
+        return self._option(group, name, ())
+
+    @cached_property
+    def defaults(self) -> Mapping[str, str]:
+        """The option of each group that a run has where nothing chooses another."""
+        entries = commented_yaml.read(config_dir() / "config.yaml").content["defaults"]
+        pairs = [next(iter(entry.items())) for entry in entries if isinstance(entry, dict)]
+        return {group: option for group, option in pairs if group in DEFAULTS}
+
+    def kind(self, protocol: str) -> str:
+        """The kind of a protocol option: the name of the shipped option with the same class."""
+        target = self.option("protocol", protocol).target
+        shipped = sorted(path.stem for path in (config_dir() / "protocol").glob("*.yaml"))
+        return next((name for name in shipped if self.option("protocol", name).target == target), protocol)
+
+    def algo_kind(self, algo: OptionFile) -> str:
+        """The kind of protocol that an algorithm is for."""
+        return self.kind(algo.chooses.get("protocol", self.defaults["protocol"]))
+
+    def _option(self, group: str, name: str, children: tuple[str, ...]) -> OptionFile:
+        key = (group, name)
+        if key not in self._read:
+            path = next((file for folder in self.folders if (file := folder / group / f"{name}.yaml").is_file()), None)
+            if path is None:
+                names = self.names(group)
+                raise ConfigError(
+                    f"{group}={shown(name)}: there is no such option.{nearest(name, names)} Options: {', '.join(names)}"
+                )
+            if name in children:
+                raise ConfigError(f"{path}: its defaults list leads back to the file itself")
+            self._read[key] = self._resolved(group, path, children)
+        return self._read[key]
+
+    def _resolved(self, group: str, path: Path, children: tuple[str, ...]) -> OptionFile:
+        file = commented_yaml.read(path)
+        parents, chooses = _defaults(file.content.get("defaults"))
+        bases = [self._option(group, parent, (*children, path.stem)) for parent in parents]
+        settings = {key: value for base in bases for key, value in base.settings.items()}
+        for key, (value, text, comment) in file.entries.items():
+            if key.partition(".")[0] not in NOT_SETTINGS:
+                comment = comment or (settings[key].comment if key in settings else "")
+                settings[key] = Written(value, text, comment, path.stem)
+        targets = [file.content.get("_target_"), *(base.target for base in reversed(bases))]
+        prose = [line for line in file.head if not _NO_PROSE.match(line)]
+        return OptionFile(
+            group=group,
+            name=path.stem,
+            path=path,
+            prose=" ".join(prose).strip(),
+            cites=tuple(key.strip() for line in file.head if line.startswith("Cite:") for key in line[5:].split(",")),
+            parents=tuple(name for base in bases for name in (*base.parents, base.name)),
+            target=next((str(target) for target in targets if target), None),
+            chooses={**{key: option for base in bases for key, option in base.chooses.items()}, **chooses},
+            settings=settings,
+            streams={
+                **{kind: section for base in bases for kind, section in base.streams.items()},
+                **_streams(file, path.stem),
+            },
+        )
+
+
+def first_sentence(prose: str) -> str:
+    """The first sentence of a paragraph; "et al. 2017" does not end one."""
+    end = re.search(r"[.!?](?=\s+[A-Z(`]|$)", prose)
+    return prose[: end.end()] if end else prose
+
+
+def _defaults(entries: Any) -> tuple[list[str], dict[str, str]]:
+    """The options of the same group, and those of other groups, that a defaults list names."""
+    parents: list[str] = []
+    chooses: dict[str, str] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, str) and entry != "_self_":
+            parents.append(entry.removesuffix(".yaml"))
+        elif isinstance(entry, dict):
+            for key, option in entry.items():
+                if isinstance(option, str) and (match := re.match(r"(?:override\s+)?/?(\w+)", str(key))):
+                    chooses[match[1]] = option
+    return parents, chooses
+
+
+def _streams(file: CommentedYaml, option: str) -> dict[str, StreamSection]:
+    sections = file.content.get("streams")
+    streams = {}
+    for kind, section in sections.items() if isinstance(sections, dict) else []:
+        prefix = f"streams.{kind}."
+        settings = {
+            key.removeprefix(prefix): Written(*entry, option)
+            for key, entry in file.entries.items()
+            if key.startswith(prefix) and key != f"{prefix}_target_"
+        }
+        if isinstance(section, dict):
+            streams[str(kind)] = StreamSection(str(section.get("_target_")), settings)
+    return streams
