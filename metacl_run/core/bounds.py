@@ -29,6 +29,14 @@ class Hint:
     text: str
 
 
+@dataclass(frozen=True)
+class AtEvaluation:
+    """The mark of a setting that a finished run can be evaluated with another value of: it changes no learning, and not which
+    examples are held out."""
+
+
+AT_EVALUATION = AtEvaluation()
+
 Count = Annotated[int, Ge(1), Le(10**9)]
 CountFromZero = Annotated[int, Ge(0), Le(10**9)]
 Positive = Annotated[float, Gt(0)]

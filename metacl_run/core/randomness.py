@@ -47,6 +47,8 @@ class Purpose(IntEnum):
     """Functions to regress on; no position."""
     VALIDATION = 15
     """Which examples of a stream are held out of learning; no position."""
+    PREDICT = 16
+    """Mini-batches and new weights of a learner that adapts outside a run; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

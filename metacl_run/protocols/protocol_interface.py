@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.types import Pytree
 from metacl_run.models.network import Model
+from metacl_run.protocols.predictor import Predictor
 from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import D, L, RunContext, S
+from metacl_run.runtime.device import Gpu
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 EvalSplit = Literal["test", "validation"]
 """What a run is evaluated on. Under "validation" no test data are ever read: for choosing settings."""
@@ -49,3 +55,27 @@ class Protocol(abc.ABC, Generic[L, D, S]):
     @abc.abstractmethod
     def run(self, context: RunContext[L, D, S]) -> ProtocolResult:
         """Runs from the last checkpoint, or from the start, to the end or until a stop is requested."""
+
+    @abc.abstractmethod
+    def check_evaluation(self, trained: Self) -> None:
+        """Refuses to evaluate what the protocol `trained` has learned on examples that it learned from.
+
+        Raises:
+            SettingError: naming the setting that would change which examples are held out.
+        """
+
+    @abc.abstractmethod
+    def evaluate(self, context: RunContext[L, D, S], learner: Pytree) -> ProtocolResult:
+        """Evaluates a learner that has finished learning; as `run`, without training.
+
+        Args:
+            context: of the evaluation, whose data and settings may differ from those that were learned with.
+            learner: its state at the end of its run, leaves [R, ...].
+
+        Raises:
+            ConfigError: the learner does not fit the settings.
+        """
+
+    @abc.abstractmethod
+    def predictor(self, algo: L, model: Model, data: D, gpu: Gpu, learner: Pytree) -> Predictor:
+        """The predictor of a learner, which is the state of one replicate. Reads no data."""

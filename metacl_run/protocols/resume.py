@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_map
 
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Pytree
 from metacl_run.kernels import build
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.score_history import ScoreHistory
-from metacl_run.protocols.train_state import TrainState
+from metacl_run.protocols.train_state import TrainState, check_same_tensors
 
 log = logging.getLogger("metacl_run")
 
@@ -49,6 +50,31 @@ def start_or_resume(
     if state.transductive is not None:
         store.write_matrix(state.transductive.matrix.numpy(), transductive=True)
     return state
+
+
+def start_evaluation(
+    context: RunContext[Any, Any, Any],
+    learner: Pytree,
+    initial_learners: Sequence[Pytree],
+    num_tasks: int,
+    notes: Sequence[str],
+) -> TrainState:
+    """The state that the evaluation of a trained learner starts or continues from.
+
+    Args:
+        context, num_tasks, notes: as for `start_or_resume`.
+        learner: the state that was learned, leaves [R, ...].
+        initial_learners: [R] what a learner of these settings looks like before any learning.
+
+    Raises:
+        ConfigError: the learner is not one of these settings.
+    """
+    try:
+        check_same_tensors({"learner": tree_map(lambda *leaves: torch.stack(leaves), *initial_learners)}, {"learner": learner})
+    except ValueError as error:
+        raise ConfigError(f"the learner of the run does not fit these settings: {error}") from None
+    learners = [tree_map(lambda leaf: leaf[replicate], learner) for replicate in range(len(initial_learners))]  # noqa: B023
+    return start_or_resume(context, learners, num_tasks, notes)
 
 
 @contextlib.contextmanager

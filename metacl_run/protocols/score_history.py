@@ -48,6 +48,14 @@ class ScoreHistory:
         """Fills a row of the matrix with the scores [R, K] of these tasks."""
         self.matrix[:, row] = self._of_all_tasks(tasks, scores)
 
+    def set_final(self, task: int, scores: Tensor, half_width: Tensor | None) -> None:
+        """Fills the last row of the matrix for one task with its scores [R], and takes their half-widths [R]."""
+        self.matrix[:, -1, task] = scores.cpu()
+        if half_width is not None:
+            if self.half_width is None:
+                self.half_width = torch.full_like(self.matrix[:, -1], torch.nan)
+            self.half_width[:, task] = half_width.cpu()
+
     def add_probe(self, tasks: range, scores: Tensor) -> None:
         """Appends an evaluation [R, K] of these tasks to the probes."""
         probe = self._of_all_tasks(tasks, scores)[None]

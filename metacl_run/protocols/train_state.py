@@ -91,7 +91,7 @@ class TrainState:
         wrong = wrong or [name for name, types in TYPES.items() if not _has_type(content[name], types)]
         if wrong:
             raise ValueError(f"{wrong[0]} is missing, unknown or no such value as belongs there")
-        _check_same_tensors({"learner": self.learner}, {"learner": content["learner"]})
+        check_same_tensors({"learner": self.learner}, {"learner": content["learner"]})
         replicates, _, num_tasks = self.scores.matrix.shape
         if any(tuple(total.shape) != (replicates,) for total in (content["metric_sums"] or {}).values()):
             raise ValueError(f"its metric_sums are not those of {replicates} replicates")
@@ -127,14 +127,14 @@ def _check_scores(name: str, content: dict[str, Any], matrix: Tensor) -> None:
     probes, half_width = content.get("probes"), content.get("half_width")
     if content.keys() != names or not isinstance(probes, Tensor) or not isinstance(half_width, (Tensor, *NOTHING)):
         raise ValueError(f"its {name} are not those of a run")
-    _check_same_tensors({"matrix": matrix}, {"matrix": content["matrix"]})
+    check_same_tensors({"matrix": matrix}, {"matrix": content["matrix"]})
     replicates, _, num_tasks = matrix.shape
     for values in (probes, half_width):
         if values is not None and values.numel() and values.shape[-2:] != (replicates, num_tasks):
             raise ValueError(f"its {name} are not those of {replicates} replicates and {num_tasks} tasks")
 
 
-def _check_same_tensors(expected: Pytree, stored: Pytree) -> None:
+def check_same_tensors(expected: Pytree, stored: Pytree) -> None:
     """Raises ValueError unless both trees have tensors of the same names, shapes and dtypes."""
     own, other = ({keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]} for tree in (expected, stored))
     if own.keys() != other.keys():

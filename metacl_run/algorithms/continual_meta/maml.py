@@ -34,7 +34,7 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Examples, Hint, Positive, Steps, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, Steps, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
@@ -63,9 +63,9 @@ class Maml(EpisodeLearner):
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
-    inner_lr: Annotated[Positive, Hint("null learns the rates")] | None
+    inner_lr: Annotated[Annotated[Positive, Hint("null learns the rates")] | None, AT_EVALUATION]
     inner_steps: Steps
-    eval_inner_steps: StepsFromZero
+    eval_inner_steps: Annotated[StepsFromZero, AT_EVALUATION]
     first_order: bool
     plastic: Literal["all", "head"]
     rate_low: float | None

@@ -19,14 +19,14 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Examples, Positive, Steps, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, Examples, Positive, Steps, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
@@ -46,11 +46,11 @@ class Reptile(EpisodeLearner):
     """
 
     inner_optimizer: Literal["adam", "sgd"]
-    inner_lr: Positive
+    inner_lr: Annotated[Positive, AT_EVALUATION]
     inner_steps: Steps
     inner_batch: Examples
-    eval_inner_steps: StepsFromZero
-    eval_inner_batch: Examples
+    eval_inner_steps: Annotated[StepsFromZero, AT_EVALUATION]
+    eval_inner_batch: Annotated[Examples, AT_EVALUATION]
     carry_moments: bool
 
     def num_outputs(self, ways: int) -> int | None:

@@ -18,6 +18,7 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.utils._pytree import tree_map
@@ -25,7 +26,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, redraw_outputs, require_several_classes
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
-from metacl_run.core.bounds import Positive, Steps
+from metacl_run.core.bounds import AT_EVALUATION, Positive, Steps
 from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.engine import Engine
@@ -43,7 +44,7 @@ class OmlReptile(TrajectoryLearner):
 
     class_steps: Steps
     inner_lr: Positive
-    test_plastic: list[str]
+    test_plastic: Annotated[list[str], AT_EVALUATION]
     redraw: bool
 
     def __post_init__(self) -> None:

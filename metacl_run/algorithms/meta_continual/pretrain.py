@@ -9,6 +9,7 @@ Minimises cross-entropy on random examples of the meta-train classes, shuffled; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 from torch.func import grad_and_value
@@ -16,7 +17,7 @@ from torch.func import grad_and_value
 from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, require_several_classes
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Positive
+from metacl_run.core.bounds import AT_EVALUATION, Positive
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Network
@@ -31,7 +32,7 @@ class Pretrain(TrajectoryLearner):
     """
 
     inner_lr: Positive
-    test_plastic: list[str]
+    test_plastic: Annotated[list[str], AT_EVALUATION]
     redraw: bool
 
     def __post_init__(self) -> None:

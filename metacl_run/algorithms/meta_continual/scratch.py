@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch.utils._pytree import tree_map
@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Positive
+from metacl_run.core.bounds import AT_EVALUATION, Positive
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Network
@@ -33,7 +33,7 @@ class Scratch(TrajectoryLearner):
     trains: ClassVar[bool] = False
 
     inner_lr: Positive
-    test_plastic: list[str]
+    test_plastic: Annotated[list[str], AT_EVALUATION]
     redraw: bool
 
     def __post_init__(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.bounds import AT_EVALUATION
 from metacl_run.data.streams.class_episodes import ClassEpisodeStream
 from metacl_run.data.streams.episode_pool import ClassVariants
 from metacl_run.data.streams.stream import Split
@@ -31,7 +33,7 @@ class ImageEpisodes(ClassEpisodeStream):
 
     rotations: bool
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
-    test_rotations: bool
+    test_rotations: Annotated[bool, AT_EVALUATION]
     """The same in validation and test episodes."""
 
     def variants(self, split: Split) -> QuarterTurns | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.bounds import Examples, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Examples, NonNegative
 from metacl_run.core.errors import require
 from metacl_run.data.sources.source import LabelledSource, inputs_of
 from metacl_run.data.streams import notes
@@ -25,7 +26,7 @@ class ClassConcepts(ConceptStream):
     source: LabelledSource
     meta_test_classes: NonNegative
     """The last classes, in the order of the source, are for meta-test: a number, or a fraction when below 1."""
-    test_examples: Examples
+    test_examples: Annotated[Examples, AT_EVALUATION]
     """The last examples of each class are held out at meta-test."""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from annotated_types import Ge
 
-from metacl_run.core.bounds import Classes, Examples, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Classes, Examples, NonNegative
 from metacl_run.core.errors import SettingError, require, require_all
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
@@ -24,17 +24,17 @@ from metacl_run.data.streams.task_assignment import split_sizes, task_names
 class ClassEpisodeStream(ClassTasks, EpisodeStream):
     """Episodes of classes; leaves differ in how a class can be varied so that it counts as another one."""
 
-    ways: Annotated[Classes, Ge(2)]
+    ways: Annotated[Classes, Ge(2), AT_EVALUATION]
     """Classes in an episode."""
-    shots: Examples
+    shots: Annotated[Examples, AT_EVALUATION]
     """Support examples of each class."""
-    queries: Examples
+    queries: Annotated[Examples, AT_EVALUATION]
     """Query examples of each class."""
     validation_classes: NonNegative
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
     test_classes: NonNegative
     """Classes of each task kept for test: a number, or a fraction when below 1."""
-    shift: str
+    shift: Annotated[str, AT_EVALUATION]
     """A transformation of its own for each task but the first, one of the source's."""
 
     @abc.abstractmethod

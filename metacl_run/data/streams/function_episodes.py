@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.bounds import Examples, Tasks
+from metacl_run.core.bounds import AT_EVALUATION, Examples, Tasks
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import FunctionFamily
 from metacl_run.data.streams.sampling import draw_batches
@@ -28,9 +29,9 @@ class FunctionEpisodes(EpisodeStream):
     ways = 1
 
     source: FunctionFamily
-    shots: Examples
+    shots: Annotated[Examples, AT_EVALUATION]
     """Support points of a function."""
-    queries: Examples
+    queries: Annotated[Examples, AT_EVALUATION]
     """Query points of a function."""
     num_tasks: Tasks
     """Tasks in the stream."""

@@ -9,34 +9,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.core.bounds import Count, CountFromZero, Examples, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.continual_meta.chunks import chunked_engines
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.insight_subject import FewShotSubject
 from metacl_run.protocols.continual_meta.precision import precision_error
+from metacl_run.protocols.continual_meta.predictor import FewShotPredictor
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
+from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
-from metacl_run.protocols.resume import same_kernels, start_or_resume
+from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
+from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 Context: TypeAlias = RunContext[EpisodeLearner, EpisodeStream, EpisodePool]
@@ -64,11 +68,11 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     unit_name: ClassVar[str] = "meta-update"
 
     updates_per_task: Count
-    eval_episodes: Examples
+    eval_episodes: Annotated[Examples, AT_EVALUATION]
     eval_every: CountFromZero
     rows_every: CountFromZero
     eval_future: Future
-    eval_split: EvalSplit
+    eval_split: Annotated[EvalSplit, AT_EVALUATION]
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
@@ -155,3 +159,26 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         return result_of(progress, status, task_names=task_names, chance=chance)
+
+    def check_evaluation(self, trained: ContinualMeta) -> None:
+        """Validation and test classes are apart from those to learn from, whatever is evaluated."""
+
+    def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
+        pool = context.pool
+        task_names = [list(names) for names in pool.task_names]
+        setup = FewShotSetup.of(context, self.eval_split, total_units=1)
+        state = start_evaluation(context, learner, setup.initial_learners(), len(task_names[0]), pool.notes)
+        progress = Progress(context=context, state=state, num_tasks=len(task_names[0]), units_per_task=1)
+        chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
+        with same_kernels(state, context.gpu.torch_device):
+            engine = chunked_engines(setup, state, context.gpu, self.eval_episodes).evaluate
+            scorer = FewShotScorer(setup, engine, self.eval_episodes)
+            context.started(task_names, state.unit, 1, chance)
+            phase = FinalEvaluation(scorer=scorer, progress=progress)
+            status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
+        return result_of(progress, status, task_names=task_names, chance=chance)
+
+    def predictor(self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree) -> FewShotPredictor:
+        module, _ = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, gpu.dtype)
+        network = Network(module.to(gpu.torch_device), data.ways, gpu.compute_dtype, objective=data.objective)
+        return FewShotPredictor(algo=algo, network=network, state=learner)

@@ -28,25 +28,28 @@ import torch
 from annotated_types import MaxLen, MinLen
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
-from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream
 from metacl_run.data.streams.validation import ValidationConcepts
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.meta_continual.meta_test import MetaTestPhase, segment_sizes
 from metacl_run.protocols.meta_continual.meta_test_plan import MetaTestPlan
+from metacl_run.protocols.meta_continual.predictor import SequencePredictor
 from metacl_run.protocols.meta_continual.probe_evaluator import ProbeEvaluator
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.meta_continual.trainer import TrajectoryTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
-from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory, refuse_more_ranks_than_episodes
-from metacl_run.protocols.resume import same_kernels, start_or_resume
+from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
+from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.matrix_metrics import NO_PROBES
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
@@ -80,13 +83,13 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     looks_inside: ClassVar[bool] = False
 
     updates: CountFromZero
-    schedule: Annotated[list[Classes], MinLen(1), MaxLen(10**4)]
-    orders: Examples
-    eval_split: EvalSplit
-    rates: Annotated[list[Positive], MinLen(1), MaxLen(1000)]
-    lr_selection: Literal["train", "test"]
-    selection_orders: Examples
-    joint_epochs: StepsFromZero
+    schedule: Annotated[list[Classes], MinLen(1), MaxLen(10**4), AT_EVALUATION]
+    orders: Annotated[Examples, AT_EVALUATION]
+    eval_split: Annotated[EvalSplit, AT_EVALUATION]
+    rates: Annotated[list[Positive], MinLen(1), MaxLen(1000), AT_EVALUATION]
+    lr_selection: Annotated[Literal["train", "test"], AT_EVALUATION]
+    selection_orders: Annotated[Examples, AT_EVALUATION]
+    joint_epochs: Annotated[StepsFromZero, AT_EVALUATION]
     eval_every: CountFromZero
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
@@ -176,10 +179,10 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             refuse_more_ranks_than_episodes(ranks, algo.meta_batch_size)
 
     def run(self, context: Context) -> ProtocolResult:
-        algo, pool, data = context.algo, context.pool, self.data_of_run(context.data)
+        algo, data = context.algo, self.data_of_run(context.data)
         setup = SequenceSetup.of(context, data, self.count_outputs(data))
         updates = self.updates if algo.trains else 0
-        state = start_or_resume(context, setup.initial_learners(), len(self.schedule), pool.notes)
+        state = start_or_resume(context, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
         places = None if data.objective is CLASSIFICATION else max(algo.classes, self.schedule[-1])
         with same_kernels(state, setup.device):
@@ -201,8 +204,39 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             meta_test = MetaTestPhase(self._plan(algo), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
-        names = [self._segment_names(data.objective) for _ in context.seeds]
-        return self._result(result_of(progress, status, task_names=names, chance=None), state.results.get("content"))
+        return self._result(progress, status, data.objective)
+
+    def check_evaluation(self, trained: MetaContinual) -> None:
+        learned = (
+            "the run has learned from all meta-train concepts, with protocol.eval_split=test: none are left for validation"
+        )
+        same = (
+            f"must be the run's, [{','.join(map(str, trained.schedule))}]: its length decides which concepts are for validation"
+        )
+        on_validation = self.eval_split == "validation"
+        require_all(
+            (not on_validation or trained.eval_split == "validation", "eval_split", self.eval_split, learned),
+            (not on_validation or self.schedule[-1] == trained.schedule[-1], "schedule", self.schedule, same),
+        )
+
+    def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
+        data = self.data_of_run(context.data)
+        setup = SequenceSetup.of(context, data, self.count_outputs(data))
+        state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
+        progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
+        with same_kernels(state, setup.device):
+            meta_test = MetaTestPhase(self._plan(context.algo), setup, progress, context.gpu.memory_bytes)
+            context.started([["meta-training"] for _ in context.seeds], state.unit, 0, None)
+            status = run_phases(progress, [meta_test], checkpoint_every=self.checkpoint_every)
+        return self._result(progress, status, data.objective)
+
+    def predictor(
+        self, algo: TrajectoryLearner, model: Model, data: ConceptStream, gpu: Gpu, learner: Pytree
+    ) -> SequencePredictor:
+        outputs = self.count_outputs(self.data_of_run(data))
+        module, _ = initial_params(model, data.input_shape, algo.num_outputs(outputs), 0, gpu.dtype)
+        network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
+        return SequencePredictor(algo=algo, network=network, state=learner)
 
     def _plan(self, algo: TrajectoryLearner) -> MetaTestPlan:
         return MetaTestPlan(
@@ -218,8 +252,11 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         bounds = zip([0, *self.schedule], self.schedule, strict=False)
         return [f"{objective.concepts} {start + 1} to {end}" for start, end in bounds]
 
-    def _result(self, result: ProtocolResult, content: dict[str, Any] | None) -> ProtocolResult:
-        """The result with what the meta-test adds: `content` is its record, None before its end."""
+    def _result(self, progress: Progress, status: Status, objective: Objective) -> ProtocolResult:
+        """The result with what the meta-test adds, once it has ended."""
+        names = [self._segment_names(objective) for _ in progress.context.seeds]
+        result = result_of(progress, status, task_names=names, chance=None)
+        content: dict[str, Any] | None = progress.state.results.get("content")
         extra_metrics = {}
         if content is not None:
             extra_metrics["memory"] = np.array(content["memory"])[:, -1].mean(-1)

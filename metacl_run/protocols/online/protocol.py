@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
-from metacl_run.core.bounds import Count, CountFromZero, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.data.streams.validation import ValidationSamples
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
+from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.online.insight_subject import StreamSubject
+from metacl_run.protocols.online.predictor import StreamPredictor
 from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import StreamTrainer
@@ -28,9 +31,10 @@ from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
-from metacl_run.protocols.resume import same_kernels, start_or_resume
+from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
+from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 Context: TypeAlias = RunContext[StreamLearner[Any], SampleStream, SamplePool]
@@ -57,7 +61,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     data: ClassVar[type] = SampleStream
     unit_name: ClassVar[str] = "observation"
 
-    eval_split: EvalSplit
+    eval_split: Annotated[EvalSplit, AT_EVALUATION]
     eval_every: CountFromZero
     probe_samples: Count | None
     rows_every: CountFromZero
@@ -149,6 +153,30 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         result = result_of(progress, status, task_names=task_names, chance=chance)
         return replace(result, forward_transfer=not context.data.new_outputs)
+
+    def check_evaluation(self, trained: Online) -> None:
+        learned = "the run has learned from all training samples, with protocol.eval_split=test: none are left for validation"
+        require(self.eval_split == "test" or trained.eval_split == "validation", "eval_split", self.eval_split, learned)
+
+    def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
+        pool, setup = context.pool, StreamSetup.of(context)
+        task_names = [list(names) for names in pool.task_names]
+        state = start_evaluation(context, learner, setup.initial_learners(), setup.num_tasks, pool.notes)
+        progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=1)
+        chance = _chance(pool, context.data.count_outputs(), context.data.objective)
+        with same_kernels(state, setup.device):
+            context.started(task_names, state.unit, 1, chance)
+            phase = FinalEvaluation(scorer=StreamScorer(setup, None), progress=progress)
+            status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
+        return result_of(progress, status, task_names=task_names, chance=chance)
+
+    def predictor(
+        self, algo: StreamLearner[Any], model: Model, data: SampleStream, gpu: Gpu, learner: Pytree
+    ) -> StreamPredictor:
+        outputs = data.count_outputs()
+        module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
+        network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
+        return StreamPredictor(network=network, learned=learner["params"], masks=lambda: data.load([0]).masks)
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

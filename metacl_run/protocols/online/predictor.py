@@ -1,0 +1,58 @@
+"""A learner of a stream outside a run: predicts with the parameters that it has at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Params
+from metacl_run.models.network import Network
+from metacl_run.protocols.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamPredictor(Predictor):
+    """A network with the parameters that it predicts with.
+
+    Attributes:
+        network: without masks.
+        learned: the parameters of one replicate.
+        masks: reads the data and returns the outputs of each task, [T, outputs] bool; None where tasks share all outputs.
+    """
+
+    network: Network
+    learned: Params
+    masks: Callable[[], Tensor | None]
+
+    learns_in_sequence = True
+
+    @property
+    def params(self) -> Params:
+        return self.learned
+
+    @property
+    def num_outputs(self) -> int:
+        return self.network.ways
+
+    def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> StreamPredictor:
+        raise ConfigError(
+            "a learner under protocol online has learned its stream and does not adapt: its replay buffer is not kept after "
+            "the run. Train module() further, or take a run under continual_meta or meta_continual"
+        )
+
+    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+        network, tasks = self.network, None
+        if task is not None:
+            masks = self.masks()
+            if masks is None:
+                raise ConfigError(f"task={task}: the tasks of this run share all outputs, so that the learner is told none")
+            if not 0 <= task < len(masks):
+                raise ConfigError(f"task={task}: must be from 0 to {len(masks) - 1}; the run has {len(masks)} tasks")
+            network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
+            tasks = torch.full((len(x),), task)
+        with torch.no_grad():
+            return network(self.learned, x, tasks)

@@ -1,0 +1,57 @@
+"""The interface of a trained learner outside a run: it learns from examples that a user has, and predicts.
+
+A predictor is one seed's learner. Nothing is changed in place: learning returns another predictor.
+"""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor
+
+from metacl_run.core.types import Params
+
+
+class Predictor(abc.ABC):
+    """Predicts for inputs [N, *input shape] of the run's floating-point type."""
+
+    @property
+    @abc.abstractmethod
+    def params(self) -> Params:
+        """The parameters that the module of the run computes with, [...] by name."""
+
+    @property
+    @abc.abstractmethod
+    def num_outputs(self) -> int | None:
+        """The classes that it can tell apart, or the dimensions of a target; None: any number of classes."""
+
+    @property
+    @abc.abstractmethod
+    def learns_in_sequence(self) -> bool:
+        """Whether learning goes on from what was learned before; otherwise it starts again from the run's parameters."""
+
+    @abc.abstractmethod
+    def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> Predictor:
+        """Learns from examples.
+
+        Args:
+            x: [S, *input shape].
+            y: [S] int64 outputs, or [S, dimensions] float targets.
+            rate: of the inner loop, for a learner in sequence; None: the learner's own.
+
+        Raises:
+            ConfigError: the learner does not learn so.
+        """
+
+    @abc.abstractmethod
+    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+        """Computes outputs [N, outputs].
+
+        Args:
+            x: [N, *input shape].
+            together: where there is batch norm, let all inputs share its statistics (transductive).
+            task: which task the inputs belong to, where a learner is told it (task-incremental).
+
+        Raises:
+            ConfigError: the learner cannot predict so, or not yet.
+        """
