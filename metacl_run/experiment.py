@@ -6,7 +6,9 @@ import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
+
+from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
@@ -30,6 +32,7 @@ from metacl_run.storage.run_state import earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
+from metacl_run.trained_run import learned_state
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
@@ -115,7 +118,8 @@ def _compute(
     with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged():
-                result = experiment.protocol.run(_context(experiment, store, [console, *loggers], pool, ranks, stopped))
+                context = _context(experiment, store, [console, *loggers], pool, ranks, stopped)
+                result = _learn_or_evaluate(experiment, context)
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
@@ -128,6 +132,19 @@ def _compute(
             computed = {"environment": {**environment, "kernels": result.kernels}}
             _close(store, {**head, **_results(experiment, result), **computed})
     return EXIT[result.status]
+
+
+def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:
+    if experiment.trained is None:
+        return cast(ProtocolResult, experiment.protocol.run(context))
+    device = experiment.gpu.torch_device
+    learner = tree_map(lambda leaf: leaf.to(device), learned_state(experiment.trained.directory))
+    return cast(ProtocolResult, experiment.protocol.evaluate(context, learner))
+
+
+def unit_name(experiment: Experiment) -> str:
+    """The name of a unit of work: a trained learner is evaluated task by task."""
+    return "evaluation" if experiment.trained is not None else str(experiment.protocol.unit_name)
 
 
 def _is_shown(experiment: Experiment) -> bool:
@@ -191,7 +208,8 @@ def _context(
             seeds=experiment.seeds,
             task_names=task_names,
             units_per_task=units_per_task,
-            unit_name=experiment.protocol.unit_name,
+            unit_name=unit_name(experiment),
+            evaluation_of=None if experiment.trained is None else experiment.trained.run_id,
             score=experiment.data.score.score_name,
             chance=chance,
             config=experiment.resolved,
@@ -220,6 +238,8 @@ def _context(
 def _head(experiment: Experiment) -> dict[str, Any]:
     """Returns the part of the summary that is known before the run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
+    trained = experiment.trained
+    origin = {} if trained is None else {"evaluation_of": {"run_id": trained.run_id, "directory": str(trained.directory)}}
     return {
         "schema": SCHEMA,
         "status": "running",
@@ -232,6 +252,7 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
+        **origin,
     }
 
 
@@ -264,7 +285,7 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
         "memory_forecast": result.forecast,
         "task_names": result.task_names,
         "units_per_task": result.units_per_task,
-        "unit_name": experiment.protocol.unit_name,
+        "unit_name": unit_name(experiment),
         "chance": result.chance,
         "forward_transfer": result.forward_transfer,
         **half_widths,

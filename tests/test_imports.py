@@ -20,9 +20,10 @@ ALLOWED: dict[str, set[str]] = {
     # the roof: the command, and one run
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
-    "commands": {"config", "core", "reporting", "storage"},
+    "commands": {"config", "core", "experiment", "reporting", "storage", "trained_run"},
+    "trained_run": {"config", "core", "protocols.train_state", "storage"},
     "experiment": {
-        *("config.load", "core", "finished_run", "listeners.console", "runtime", "scoring", "storage"),
+        *("config.load", "core", "finished_run", "trained_run", "listeners.console", "runtime", "scoring", "storage"),
         *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
     },
     "finished_run": {"core", "listeners.console", "reporting", "runtime", "storage"},
@@ -64,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
 
 CONFINED = {
     "hydra": {"cli", "config.compose", "config.overrides", "sweeps.space"},
-    "omegaconf": {"config.compose", "config.load", "config.options"},
+    "omegaconf": {"config.compose", "config.evaluation", "config.load", "config.options"},
     "optuna": {"sweeps.study"},
     "wandb": {"listeners.wandb_listener"},
     "torchvision": set(),  # only through data.files.torchvision_guard, which imports it by name

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "evaluate": "metacl_run.commands.evaluating",
+}
 """The word of a command, and its module."""
 
 

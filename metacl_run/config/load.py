@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -39,6 +39,17 @@ TOP_LEVEL: dict[str, Any] = {
     "progress": Literal["auto", "rich", "plain", "none"],
 }
 """The settings outside the groups, with their types."""
+
+
+EVALUATIONS = "evaluations"
+"""The folder, in a run's directory, of the evaluations of what the run has learned."""
+
+
+class TrainedRun(NamedTuple):
+    """A run whose learner is evaluated again."""
+
+    directory: Path
+    run_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +79,20 @@ class Experiment:
     run_id: str
     ignored_by_run_id: list[str]
     """Full keys of the settings that do not enter the run id."""
+    trained: TrainedRun | None = None
+    """The run whose learner is evaluated; None: this run learns."""
 
     @property
     def directory(self) -> Path:
+        if self.trained is not None:
+            return self.trained.directory / EVALUATIONS / self.run_id
         return self.output_dir / self.choices["data"] / self.choices["algo"] / self.run_id
 
     @property
     def command(self) -> str:
         """The command that computes it, to be pasted into a shell."""
-        return command_line(self.overrides, self.user_folder)
+        words = [] if self.trained is None else [f"evaluate={self.trained.directory}"]
+        return command_line([*words, *self.overrides], self.user_folder)
 
     def to_yaml(self) -> str:
         return OmegaConf.to_yaml(OmegaConf.create(self.resolved))

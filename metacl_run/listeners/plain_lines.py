@@ -5,6 +5,7 @@ Scores are means over replicates.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from metacl_run.listeners.view import View
@@ -28,6 +29,9 @@ class PlainLines:
         if view.in_sequence:
             concepts = SCORES[info.score].concepts
             work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
+        if info.evaluation_of is not None:
+            work = f"evaluation of run {info.evaluation_of}"
+            work += "" if view.in_sequence else f" on {view.num_tasks} task{'s' if view.num_tasks > 1 else ''}"
         lines = [f"{title(info)}: {work}", f"run directory {info.directory}"]
         if info.first_unit:
             lines.append(f"continuing after {info.unit_name} {info.first_unit}/{view.total}")
@@ -71,6 +75,8 @@ class PlainLines:
         if view.seen < 2:
             return ""
         change = (view.now - view.learned)[: view.seen - 1].mean()
+        if math.isnan(change):
+            return f" (mean of {view.seen})"
         return f" (mean of {view.seen}), earlier tasks {change:+.3f} since learned"
 
 

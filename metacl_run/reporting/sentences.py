@@ -63,7 +63,7 @@ def evaluation_error_words(error: float, score: Score) -> str:
 def time_words(run: StoredRun) -> str | None:
     """The share of the run's time that evaluation and insight took; None where that is not known."""
     train, evaluate, insight = (run.summary["timing"].get(name) for name in ("train_s", "evaluate_s", "insight_s"))
-    if None in (train, evaluate, insight) or not train + evaluate + insight:
+    if run.summary["evaluation_of"] or None in (train, evaluate, insight) or not train + evaluate + insight:
         return None
     total = train + evaluate + insight
     probes = len(run.probe_units if run.sequences is None else run.sequences.probe_units) > 0
@@ -109,6 +109,8 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     guess = "" if chance is None else f"; chance is {chance:.2f}"
     if last == 0:
         return f"Only the untrained learner was evaluated: {words} {say(mean[0].mean())}{guess}."
+    if not np.isfinite(mean[:last]).any():
+        return f"{words.capitalize()} {say(mean[last].mean())} at the end of learning{guess}."
     prefix = "" if last == num_tasks else f"After {last} of {num_tasks} tasks. "
     when_learned = float(np.diagonal(mean[1 : last + 1]).mean())
     before = float(mean[0, :last].mean())

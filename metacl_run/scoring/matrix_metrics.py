@@ -131,7 +131,7 @@ def evaluate(
     }
     if not forward_transfer:
         del metrics["fwt"]
-    if sizes is None:
+    if sizes is None and not np.isnan(metrics[f"learning_{score}"]):
         metrics[worst_name(objective)] = sign * min_accuracy(rows, probes, probe_tasks)
         metrics[f"worst_case_{score}"] = sign * worst_case_accuracy(rows, probes, probe_tasks)
     return metrics

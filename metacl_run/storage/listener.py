@@ -37,6 +37,8 @@ class RunInfo(NamedTuple):
     """The resolved config."""
     first_unit: int
     """0, or the unit a resumed run continues from."""
+    evaluation_of: str | None = None
+    """The id of the run whose learner is evaluated; None: this run learns."""
     earlier: Sequence[dict[str, Any]] = ()
     """The records of a run that is continued."""
 

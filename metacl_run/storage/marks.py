@@ -15,9 +15,15 @@ TRANSDUCTIVE_MARK = "transductive"
 """Marks a run of version 0.1 whose every score is of all queries of an episode together."""
 
 
+def evaluation_words(summary: Mapping[str, Any]) -> str:
+    """Names the run whose learner an evaluation has measured."""
+    return f"evaluation of run {summary['evaluation_of']['run_id']}"
+
+
 def marks(summary: Mapping[str, Any]) -> list[str]:
     """Returns what a reader has to know of a run's numbers before reading them."""
     split, test = summary["eval_split"], summary["meta_test"]
     marked = [TRANSDUCTIVE_MARK] if summary["transductive"] else []
+    marked += [evaluation_words(summary)] if summary["evaluation_of"] else []
     marked += [ON_VALIDATION] if split == "validation" else []
     return [*marked, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else marked

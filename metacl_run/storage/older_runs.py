@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "command": None,
     "evaluation_half_width": [],
     "meta_test": None,
+    "evaluation_of": None,
     "forward_transfer": True,
     "without_effect": ("logger", "output_dir", "rerun", "progress", "data.root", "data.download", "protocol.checkpoint_every"),
 }

@@ -180,6 +180,11 @@ class StoredRun:
         return self.status in ENDED
 
     @property
+    def is_last_row_alone(self) -> bool:
+        """Whether this is the evaluation of a learner that had finished, so that only the last row of the matrix is filled."""
+        return self.summary["evaluation_of"] is not None and self.sequences is None
+
+    @property
     def kind(self) -> str:
         """The kind of protocol, whatever the option is called."""
         return str(self.summary["protocol_kind"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 
 class Source(abc.ABC):
     """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
+
+    has_test_part: ClassVar[bool] = False
+    """Whether the data say themselves which examples are for test, whatever the stream."""
 
     @property
     @abc.abstractmethod
@@ -117,6 +121,8 @@ class SplitExamples:
 
 class SplitSource(LabelledSource):
     """Labelled examples that come in a training part and a test part, both with the same classes."""
+
+    has_test_part = True
 
     @abc.abstractmethod
     def parts(self) -> tuple[Catalogue, Catalogue]:

@@ -55,8 +55,9 @@ FIGURES: tuple[RunFigure[Any], ...] = (
 
 
 def figures_of(run: StoredRun) -> list[PreparedFigure]:
-    """Returns the figures that the run's files support; none of a run that failed before its tasks were known."""
-    figures = (figure.of_run(run) for figure in FIGURES if run.num_tasks)
+    """Returns the figures that the run's files support; none of a run that failed before its tasks were known, or of the
+    evaluation of a learner that had finished."""
+    figures = (figure.of_run(run) for figure in FIGURES if run.num_tasks and not run.is_last_row_alone)
     return [figure for figure in figures if figure is not None]
 
 

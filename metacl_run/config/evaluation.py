@@ -1,0 +1,135 @@
+"""Composes the evaluation of a run that has ended: its config, with some settings changed.
+
+Settings that decide what was learned, or which examples were held out, stay those of the run. Those marked with
+`bounds.AT_EVALUATION` may change, and so may where and how it is computed. Other data may take the place of the run's where it
+is certain that nothing was learned from them.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from metacl_run.config.components import setting_types
+from metacl_run.config.compose import compose_job, split
+from metacl_run.config.load import IGNORED_BY_RUN_ID, RUN_ID_LENGTH, Experiment, TrainedRun, load
+from metacl_run.config.overrides import grid
+from metacl_run.config.streams import with_stream
+from metacl_run.core.bounds import AtEvaluation
+from metacl_run.core.errors import ConfigError, nearest, prefix_field_errors, shown
+
+CHOICES = ("data", "gpu", "logger")
+"""Groups of which an evaluation may choose another option."""
+MARKED = ("algo", "data", "protocol")
+"""Groups with settings that carry the mark."""
+FREE = ("gpu", *(key for key in IGNORED_BY_RUN_ID if key != "output_dir"))
+"""Groups and settings outside the groups that change no result, or only how it is computed."""
+
+
+def compose_evaluation(
+    trained: TrainedRun,
+    resolved: Mapping[str, Any],
+    choices: Mapping[str, str],
+    overrides: Sequence[str],
+    user_folder: str | None = None,
+) -> Experiment:
+    """Composes, builds and checks the evaluation of a run.
+
+    Args:
+        trained: the run.
+        resolved: its config.
+        choices: the option of each group that it chose.
+        overrides: the settings to change.
+        user_folder: of --config-dir.
+
+    Raises:
+        ConfigError: a setting that an evaluation cannot change, or a mistake in one.
+    """
+    run = load(OmegaConf.create(dict(resolved)), choices)
+    if not overrides:
+        return _of(trained, run, run.overrides, user_folder)
+    parts = split(overrides, user_folder)
+    if refused := [*parts.hydra, *parts.command]:
+        raise ConfigError(f"{refused[0]}: has no effect on the evaluation of a run")
+    grid(parts.run, multirun=False)
+    values = {override.key_or_group: override.value() for override in parts.run}
+    options = {key: str(value) for key, value in values.items() if key in CHOICES}
+    _refuse_what_was_learned(run, [key for key in values if key not in options], has_other_data="data" in options)
+    config = copy.deepcopy(dict(resolved))
+    for group, option in options.items():
+        composed, _ = compose_job([f"algo={choices['algo']}", f"{group}={option}"], user_folder)
+        config[group] = OmegaConf.to_container(composed[group])
+    config["data"] = with_stream(config["data"], run.protocol.kind)
+    for key, value in values.items():
+        if key not in options:
+            _set(config, key, value)
+    evaluation = load(OmegaConf.create(config), {**choices, **options}, overrides, user_folder)
+    if "data" in options:
+        _refuse_data_learned_from(run, evaluation)
+    with prefix_field_errors("protocol"):
+        evaluation.protocol.check_evaluation(run.protocol)
+    return _of(trained, evaluation, overrides, user_folder)
+
+
+def evaluation_settings(experiment: Experiment) -> list[str]:
+    """Full keys of the settings of a run's components that an evaluation of the run may change."""
+    return [
+        f"{group}.{name}"
+        for group in MARKED
+        for name, hint in setting_types(type(getattr(experiment, group)), group).items()
+        if any(isinstance(mark, AtEvaluation) for mark in getattr(hint, "__metadata__", ()))
+    ]
+
+
+def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], user_folder: str | None) -> Experiment:
+    """The experiment as an evaluation, with an id that follows from the run's and its own."""
+    digest = hashlib.sha256(f"{trained.run_id} {experiment.run_id}".encode()).hexdigest()[:RUN_ID_LENGTH]
+    return dataclasses.replace(experiment, run_id=digest, trained=trained, overrides=list(overrides), user_folder=user_folder)
+
+
+def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_data: bool) -> None:
+    known = evaluation_settings(run)
+    free = [*known, *(key for key in run.ignored_by_run_id if key.partition(".")[0] in MARKED)]
+    messages = []
+    for key in keys:
+        group = key.partition(".")[0]
+        if key in free or group in FREE or (group == "data" and has_other_data):
+            continue
+        if "." not in key and group not in FREE:
+            allowed = f"an evaluation can choose another option of {', '.join(CHOICES)} alone"
+        else:
+            allowed = f"an evaluation can change {', '.join(known)}.{nearest(key, known)}"
+        messages.append(f"{key}: was fixed when the run learned; {allowed}")
+    if messages:
+        raise ConfigError("\n".join(messages))
+
+
+def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
+    """Refuses another option of `data` from which the run may have learned."""
+    before, source = run.data.source, evaluation.data.source
+    if type(before) is type(source) and not source.has_test_part:
+        raise ConfigError(
+            f"data={evaluation.choices['data']}: has the classes of data={run.choices['data']}, from which the run has learned "
+            "in other tasks and splits: an evaluation would mix what was learned with what was held out. Choose data of "
+            "another source, or leave it out"
+        )
+    if tuple(run.data.input_shape) != tuple(evaluation.data.input_shape):
+        raise ConfigError(
+            f"data={evaluation.choices['data']}: its examples have the shape {list(evaluation.data.input_shape)}, but the run "
+            f"has learned from {list(run.data.input_shape)}"
+        )
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *groups, name = key.split(".")
+    node = config
+    for group in groups:
+        node = node.setdefault(group, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{key}={shown(value)}: there is no such setting")
+    node[name] = value
