@@ -1,5 +1,7 @@
 """Experience replay whose weights are pulled towards their own running average.
 
+For every batch of the stream, `updates` times:
+
     loss_k = L(batch and draw k; theta)
     theta  <- theta - lr * (grad loss_k + pull * (theta - mean))
     mean   <- decay * mean + (1 - decay) * theta

@@ -11,11 +11,12 @@ from typing import Any
 
 import option_page
 import overview_page
-from metacl_run.config.descriptions import Description, describe
-from metacl_run.config.option_files import OptionFiles
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from published import stored_summaries
+from published import published_results, stored_summaries
+
+from metacl_run.config.descriptions import Description, describe
+from metacl_run.config.option_files import OptionFiles
 
 REPOSITORY = Path(__file__).parents[2]
 FILES_OF_THE_REPOSITORY = ("CONTRIBUTING.md", "CHANGELOG.md", *(f"results/**/*.{end}" for end in ("md", "json", "txt", "png")))
@@ -30,7 +31,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages of all options, and the files of the repository."""
-    for path, content in _pages().items():
+    for path, content in pages().items():
         files.append(File.generated(config, path, content=content))
     for path in _repository_files():
         files.append(File.generated(config, path, abs_src_path=str(REPOSITORY / path)))
@@ -52,8 +53,8 @@ def _paths_in(folder: str) -> list[Any]:
         kinds = [protocol.name for protocol in _descriptions()["protocol"]]
         algos = _descriptions()["algo"]
         return [{kind: [f"{folder}{algo.name}.md" for algo in algos if kind in algo.kinds]} for kind in kinds]
-    pages = [*_pages(), *_repository_files()]
-    return [path for path in pages if path.startswith(folder) and path.endswith(".md")]
+    paths = [*pages(), *_repository_files()]
+    return [path for path in paths if path.startswith(folder) and path.endswith(".md")]
 
 
 @cache
@@ -63,14 +64,16 @@ def _descriptions() -> dict[str, list[Description]]:
 
 
 @cache
-def _pages() -> dict[str, str]:
+def pages() -> dict[str, str]:
     """The generated pages by path."""
     files, summaries = OptionFiles(), stored_summaries()
-    pages = {"options/index.md": overview_page.page(_descriptions())}
+    numbers = published_results(files)
+    by_path = {"options/index.md": overview_page.page(_descriptions())}
     for group, descriptions in _descriptions().items():
         for description in descriptions:
-            pages[f"options/{group}/{description.name}.md"] = option_page.page(description, files, summaries)
-    return pages
+            own = numbers.get(description.name, []) if group == "algo" else []
+            by_path[f"options/{group}/{description.name}.md"] = option_page.page(description, files, own, summaries)
+    return by_path
 
 
 def _repository_files() -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import docstring
 import yaml
+from published import Published, StoredSummary
+
 from metacl_run.config.descriptions import Description, Setting
 from metacl_run.config.option_files import OptionFiles
-from published import StoredSummary, published_results
 
 CHECKS = yaml.safe_load((Path(__file__).parent / "checks.yaml").read_text(encoding="utf-8"))
 SOURCE_ROOT = "metacl_run."
@@ -18,14 +19,22 @@ DATA_ROOT = "data.root=../shared/data"
 """What a command of the documentation adds where the data are files; the folder is the reader's."""
 
 
-def page(description: Description, files: OptionFiles, summaries: Sequence[StoredSummary]) -> str:
-    """The page in Markdown."""
-    parts = [f"# {description.name}", description.prose, _commands(description, files), _facts(description)]
+def page(description: Description, files: OptionFiles, numbers: Sequence[Published], summaries: Sequence[StoredSummary]) -> str:
+    """The page in Markdown.
+
+    Args:
+        description: of the option.
+        files: all options.
+        numbers: published ones of the algorithm.
+        summaries: all stored runs.
+    """
+    more = description.prose.removeprefix(description.summary).strip()
+    parts = [f"# {description.name}", f"**{description.summary}**", more, _commands(description, files), _facts(description)]
     parts += _method(description)
     parts += ["## Settings", *_settings(description)]
     parts += _company(description)
     if description.group == "algo":
-        parts += [*_checks(description), *_published(description, files), *_stored(description, summaries)]
+        parts += [*_checks(description), *_published(numbers), *_stored(description, summaries)]
     if description.cites:
         parts += ["## Cite", ", ".join(f"`{key}`" for key in description.cites)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -97,7 +106,12 @@ def _settings(description: Description) -> list[str]:
 
 def _table_of(settings: Sequence[Setting]) -> str:
     rows = [
-        (f"`{setting.key}`", ", ".join(part for part in setting.words[:2] if part), f"`{setting.default}`", _cell(setting.comment))
+        (
+            f"`{setting.key}`",
+            ", ".join(part for part in setting.words[:2] if part),
+            f"`{setting.default}`",
+            _cell(setting.comment),
+        )
         for setting in settings
     ]
     return table(("setting", "type and bounds", "default", "meaning"), rows)
@@ -126,8 +140,7 @@ def _checks(description: Description) -> list[str]:
     return ["## Checked against", "\n".join(f"- {line}" for line in lines)] if lines else []
 
 
-def _published(description: Description, files: OptionFiles) -> list[str]:
-    numbers = list(published_results(description.name, files))
+def _published(numbers: Sequence[Published]) -> list[str]:
     if not numbers:
         return []
     rows = [
@@ -141,7 +154,12 @@ def _published(description: Description, files: OptionFiles) -> list[str]:
 
 def _stored(description: Description, summaries: Sequence[StoredSummary]) -> list[str]:
     rows = [
-        (f"[{summary.path}](../../results/{summary.path})", summary.content["data"], str(len(summary.content["seeds"])), summary.score)
+        (
+            f"[{summary.path}](../../results/{summary.path})",
+            summary.content["data"],
+            str(len(summary.content["seeds"])),
+            summary.score,
+        )
         for summary in summaries
         if summary.content["algo"] == description.name
     ]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from metacl_run.config.descriptions import Description
 from option_page import table
+
+from metacl_run.config.descriptions import Description
 
 GROUPS = {"protocol": "Protocols", "algo": "Algorithms", "data": "Data", "model": "Models"}
 """The groups whose options have pages, with their headings."""
 INTRODUCTION = """# What there is
 
-Every protocol, algorithm, data set and model, one line each; the page behind a name has its equations, its settings with types, bounds and
-defaults, what it was checked against and what was published. The algorithm chooses its protocol.
+Every protocol, algorithm, data set and model, one line each. The page behind a name has its equations, its settings with
+types, bounds and defaults, what it was checked against and what was published. The algorithm chooses its protocol.
 
 In a terminal, `metacl-run --help` lists the same names, and `metacl-run --help algo=er` the settings of what is chosen."""
 

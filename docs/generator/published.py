@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.reproduction.paper_table import CONFIDENCE_WORDS, PaperCell, PaperRun, PaperTable, parse
 from metacl_run.reproduction.results import of_cell
@@ -29,13 +27,16 @@ class Published(NamedTuple):
     confidence: str
 
 
-def published_results(algo: str, files: OptionFiles) -> Iterator[Published]:
-    """Yields every published number of an algorithm that a paper's table of configs/table has."""
+def published_results(files: OptionFiles) -> dict[str, list[Published]]:
+    """Every published number that a paper's table of configs/table has, by algorithm."""
+    numbers: dict[str, list[Published]] = {}
     for option in files.all("table"):
-        table = parse(yaml.safe_load(option.path.read_text(encoding="utf-8")))
+        table = parse({key: setting.value for key, setting in option.settings.items()})
         for run in table.runs:
-            if run.experiment is not None and files.option("experiment", run.experiment).chooses.get("algo") == algo:
-                yield from (_published(option.name, table, run, cell) for cell in run.cells if cell.published is not None)
+            algo = "" if run.experiment is None else files.option("experiment", run.experiment).chooses.get("algo", "")
+            cells = [_published(option.name, table, run, cell) for cell in run.cells if cell.published is not None]
+            numbers.setdefault(algo, []).extend(cells)
+    return numbers
 
 
 def _published(name: str, table: PaperTable, run: PaperRun, cell: PaperCell) -> Published:

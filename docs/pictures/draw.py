@@ -38,7 +38,9 @@ def online() -> str:
         parts += [arrow(x + 30, 76, x + 30, 100), arrow(x + 58, 100, x + 58, 76)]
     parts += [box(8, 102, 696, 30, colour=GREEN), text(180, 122, "replay buffer: keeps a few samples", size=12)]
     parts += [arrow(230 + 237 * i, 40, 244 + 237 * i, 40) for i in range(2)]
-    return picture(WIDTH, 216, "Protocol online: every sample is seen once, in small batches; a replay buffer keeps a few", *parts)
+    return picture(
+        WIDTH, 216, "Protocol online: every sample is seen once, in small batches; a replay buffer keeps a few", *parts
+    )
 
 
 def meta_continual() -> str:
@@ -53,8 +55,17 @@ def meta_continual() -> str:
     parts += [text(588, 58, ". . .", size=14), labelled(616, 42, 46, 24, "c100", colour=ORANGE)]
     for x, words in ((498, "after 10"), (566, "after 20"), (639, "after 100")):
         parts += [arrow(x, 70, x, 90), text(x, 104, words, size=11, anchor="middle")]
-    parts.append(lines(322, 128, ["accuracy on what was learned (memory) and on held-out", "examples of the same classes (accuracy)"], size=11))
-    return picture(WIDTH, 166, "Protocol meta_continual: meta-learn how to learn in sequence, then learn unseen classes", *parts)
+    parts.append(
+        lines(
+            322,
+            128,
+            ["accuracy on what was learned (memory) and on held-out", "examples of the same classes (accuracy)"],
+            size=11,
+        )
+    )
+    return picture(
+        WIDTH, 166, "Protocol meta_continual: meta-learn how to learn in sequence, then learn unseen classes", *parts
+    )
 
 
 ROWS = (("before learning", ".10", ".10", ".10"), ("after task 1", ".80", ".20", ".10"))
@@ -92,14 +103,24 @@ def seeds() -> str:
         parts.append(text(190, y + 33, "its own weights, task order, episodes, draws", size=11))
         parts.append(arrow(484, y + 20, 516, y + 20))
     parts += [box(520, 12, 192, 140, colour=ORANGE), text(616, 36, "one run, one report", bold=True, size=12, anchor="middle")]
-    parts.append(lines(616, 62, ["every seed's value,", "mean, 95% interval", "(Student t over seeds,", "from three seeds on)"], anchor="middle"))
+    parts.append(
+        lines(
+            616,
+            62,
+            ["every seed's value,", "mean, 95% interval", "(Student t over seeds,", "from three seeds on)"],
+            anchor="middle",
+        )
+    )
     parts.append(text(330, 172, "computed together, as the axis R of every tensor", size=11, anchor="middle"))
     return picture(WIDTH, 182, "Three seeds computed together in one run", *parts)
 
 
 def run_identity() -> str:
     parts = [box(8, 10, 190, 96, colour=BLUE), text(18, 30, "every setting that can", size=12, bold=True)]
-    parts += [text(18, 46, "change the result", size=12, bold=True), lines(18, 68, ["algo, model, data, protocol,", "seeds, engine, version"], size=11)]
+    parts += [
+        text(18, 46, "change the result", size=12, bold=True),
+        lines(18, 68, ["algo, model, data, protocol,", "seeds, engine, version"], size=11),
+    ]
     parts += [arrow(202, 58, 250, 58), text(226, 50, "hash", size=11, anchor="middle")]
     parts += [labelled(254, 40, 158, 36, "run id 7e026fd33f52", colour=ORANGE), arrow(416, 58, 450, 58)]
     parts += [box(454, 10, 258, 96, colour=GREEN), text(464, 30, "runs/split_glyphs/maml/7e026fd33f52", size=11, bold=True)]
@@ -112,7 +133,10 @@ def run_identity() -> str:
 def source_and_stream() -> str:
     parts = [box(8, 34, 190, 104, colour=BLUE), text(18, 56, "source: what there is", bold=True, size=12)]
     parts.append(lines(18, 78, ["Omniglot: 50 alphabets,", "1,623 characters,", "20 drawings of each"], size=12))
-    rows = (("continual_meta", "10 tasks of whole alphabets; 5-way 1-shot episodes"), ("online", "10 tasks; training and test samples of every class"))
+    rows = (
+        ("continual_meta", "10 tasks of whole alphabets; 5-way 1-shot episodes"),
+        ("online", "10 tasks; training and test samples of every class"),
+    )
     rows += (("meta_continual", "963 meta-train and 660 meta-test characters"),)
     for number, (protocol, words) in enumerate(rows):
         y = 8 + 56 * number
