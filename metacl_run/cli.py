@@ -21,12 +21,11 @@ from metacl_run.config.compose import (
     compose_job,
     config_text,
     expand,
-    experiment_of,
     hydra_errors,
+    single_experiment,
     split,
 )
-from metacl_run.config.load import Experiment
-from metacl_run.config.overrides import Parts, grid
+from metacl_run.config.overrides import Parts
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
 from metacl_run.core.version import __version__
@@ -81,23 +80,10 @@ def command(overrides: Sequence[str], user_folder: str | None, ranks: Ranks = AL
         parts = split(overrides, user_folder)
         if multirun or parts.command:
             return _run_several(parts, user_folder, multirun=multirun, num_ranks=ranks.count)
-        experiment = check(overrides, user_folder)
+        experiment = single_experiment(overrides, user_folder)
     from metacl_run.experiment import run
 
     return run(experiment, ranks)
-
-
-def check(overrides: Sequence[str], user_folder: str | None) -> Experiment:
-    """The experiment of a command that starts one run, composed, built and checked.
-
-    Raises:
-        UserError: every mistake, in one message.
-    """
-    parts = split(overrides, user_folder)
-    if parts.hydra:
-        raise ConfigError(f"{parts.hydra[0]}: has no effect on a single run; hydra/launcher= goes with metacl-run -m")
-    (job,) = grid(parts.run, multirun=False)
-    return experiment_of(job, user_folder)
 
 
 def _run_several(parts: Parts, user_folder: str | None, *, multirun: bool, num_ranks: int) -> int:

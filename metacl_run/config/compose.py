@@ -51,6 +51,21 @@ def experiment_of(overrides: Sequence[str], user_folder: str | None = None) -> E
     return load(*compose_job(overrides, user_folder), overrides, user_folder)
 
 
+def single_experiment(overrides: Sequence[str], user_folder: str | None = None) -> Experiment:
+    """The experiment of a command that starts one run, composed, built and checked.
+
+    Raises:
+        UserError: every mistake, in one message; several values of a setting, a table or a search start many runs.
+    """
+    parts = split(overrides, user_folder)
+    if parts.command:
+        raise ConfigError(f"{parts.command[0]}: starts many runs, on the command line: metacl-run {parts.command[0]}")
+    if parts.hydra:
+        raise ConfigError(f"{parts.hydra[0]}: has no effect on a single run; hydra/launcher= goes with metacl-run -m")
+    (job,) = grid(parts.run, multirun=False)
+    return experiment_of(job, user_folder)
+
+
 def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tuple[DictConfig, dict[str, str]]:
     """The composed config of one job and the option chosen in each group."""
     config = _composed(overrides, user_folder)
@@ -152,6 +167,7 @@ def job_number() -> int:
 @contextmanager
 def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
     """Hydra ready to compose, from the shipped options and those of the user's folder."""
+    before = GlobalHydra.instance().hydra  # of a program that uses Hydra itself and calls us
     GlobalHydra.instance().clear()
     version.setbase("1.3")
     search_path = create_config_search_path(str(config_dir()))
@@ -164,6 +180,7 @@ def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
         yield GlobalHydra.instance().config_loader()
     finally:
         GlobalHydra.instance().clear()
+        GlobalHydra.instance().hydra = before
 
 
 @contextmanager

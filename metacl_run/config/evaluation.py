@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from metacl_run.config.components import setting_types
 from metacl_run.config.compose import compose_job, split
@@ -50,25 +50,21 @@ def compose_evaluation(
     Raises:
         ConfigError: a setting that an evaluation cannot change, or a mistake in one.
     """
-    run = load(OmegaConf.create(dict(resolved)), choices)
-    if not overrides:
-        return _of(trained, run, run.overrides, user_folder)
     parts = split(overrides, user_folder)
     if refused := [*parts.hydra, *parts.command]:
         raise ConfigError(f"{refused[0]}: has no effect on the evaluation of a run")
     grid(parts.run, multirun=False)
     values = {override.key_or_group: override.value() for override in parts.run}
     options = {key: str(value) for key, value in values.items() if key in CHOICES}
-    _refuse_what_was_learned(run, [key for key in values if key not in options], has_other_data="data" in options)
-    config = copy.deepcopy(dict(resolved))
-    for group, option in options.items():
-        composed, _ = compose_job([f"algo={choices['algo']}", f"{group}={option}"], user_folder)
-        config[group] = OmegaConf.to_container(composed[group])
-    config["data"] = with_stream(config["data"], run.protocol.kind)
-    for key, value in values.items():
-        if key not in options:
-            _set(config, key, value)
-    evaluation = load(OmegaConf.create(config), {**choices, **options}, overrides, user_folder)
+    nodes = {group: _composed(group, option, choices["algo"], user_folder) for group, option in options.items()}
+    settings = {key: value for key, value in values.items() if key not in options}
+    computed_here = {key: value for key, value in settings.items() if key.startswith("gpu.")}
+    run = load(_changed({**resolved, "gpu": nodes.get("gpu", resolved.get("gpu"))}, computed_here), choices)
+    _refuse_what_was_learned(run, list(settings), has_other_data="data" in options)
+    if "data" in nodes:
+        nodes["data"] = with_stream(nodes["data"], run.protocol.kind)
+    config = _changed({**resolved, **nodes}, settings)
+    evaluation = load(config, {**choices, **options}, overrides, user_folder)
     if "data" in options:
         _refuse_data_learned_from(run, evaluation)
     with prefix_field_errors("protocol"):
@@ -125,11 +121,21 @@ def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
         )
 
 
-def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    *groups, name = key.split(".")
-    node = config
-    for group in groups:
-        node = node.setdefault(group, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"{key}={shown(value)}: there is no such setting")
-    node[name] = value
+def _composed(group: str, option: str, algo: str, user_folder: str | None) -> Any:
+    """The node of another option of a group, as it is with the run's algorithm."""
+    config, _ = compose_job([f"algo={algo}", f"{group}={option}"], user_folder)
+    return OmegaConf.to_container(config[group])
+
+
+def _changed(resolved: Mapping[str, Any], settings: Mapping[str, Any]) -> DictConfig:
+    """A config with other values of some settings, by their full keys."""
+    config = copy.deepcopy(dict(resolved))
+    for key, value in settings.items():
+        *groups, name = key.split(".")
+        node = config
+        for group in groups:
+            node = node.setdefault(group, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{key}={shown(value)}: there is no such setting")
+        node[name] = value
+    return OmegaConf.create(config)

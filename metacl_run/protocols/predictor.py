@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import abc
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from metacl_run.core.types import Params
 
 
 class Predictor(abc.ABC):
     """Predicts for inputs [N, *input shape] of the run's floating-point type."""
+
+    @property
+    @abc.abstractmethod
+    def module(self) -> nn.Module:
+        """The network of the run; its own parameters are not those that were learned."""
 
     @property
     @abc.abstractmethod

@@ -67,7 +67,7 @@ def _decode(file: BinaryIO, name: str, channels: int, image_size: int) -> np.nda
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about a file's metadata
                 with Image.open(file, formats=FORMATS) as image:
-                    return _pixels(image, depth=head[24] if head.startswith(PNG) else 8, channels=channels, size=image_size)
+                    return pixels(image, depth=head[24] if head.startswith(PNG) else 8, channels=channels, size=image_size)
         reason = f"it is {kind}, neither PNG nor JPEG"
     except UnidentifiedImageError:
         reason = "it is no whole PNG or JPEG file"
@@ -87,14 +87,18 @@ def _check_sums(file: BinaryIO) -> None:
             raise ValueError("a part of it is missing, or changed since it was written")
 
 
-def _pixels(image: Image.Image, *, depth: int, channels: int, size: int) -> np.ndarray:
-    """`depth`: bits of a channel, as the file says."""
+def pixels(image: Image.Image, *, depth: int, channels: int, size: int) -> np.ndarray:
+    """[channels, size, size] uint8 from an image; `depth`: bits of a channel, as the file says.
+
+    Raises:
+        ValueError: it is too large, or its pixels are of a kind that is not read.
+    """
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}")
     turn = UPRIGHT.get(_orientation(image))
     plain = _opaque(image, depth).convert("L" if channels == 1 else "RGB")
-    pixels = np.asarray(resized(plain if turn is None else plain.transpose(turn), size))
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    upright = np.asarray(resized(plain if turn is None else plain.transpose(turn), size))
+    return upright[None] if channels == 1 else upright.transpose(2, 0, 1)
 
 
 def _orientation(image: Image.Image) -> int:

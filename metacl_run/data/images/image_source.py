@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from metacl_run.core.bounds import Side
 from metacl_run.data.images.shift import KINDS, image_shift
@@ -20,6 +21,8 @@ class ImageSource(LabelledSource):
     """Side of the square images, in pixels."""
 
     shifts = KINDS
+    ink_is_dark_on_file: ClassVar[bool] = False
+    """Whether the files have dark ink on white paper, which reading turns into bright ink on black."""
 
     @property
     @abc.abstractmethod
@@ -42,6 +45,8 @@ class SplitImageSource(SplitSource):
     """Side of the square images, in pixels."""
 
     shifts = KINDS
+    ink_is_dark_on_file: ClassVar[bool] = False
+    """Whether the files have dark ink on white paper, which reading turns into bright ink on black."""
 
     @property
     @abc.abstractmethod

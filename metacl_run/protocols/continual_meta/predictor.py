@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import MetaState
@@ -40,6 +40,10 @@ class FewShotPredictor(Predictor):
     episode: Episode | None = None
 
     learns_in_sequence = False
+
+    @property
+    def module(self) -> nn.Module:
+        return self.network.module
 
     @property
     def params(self) -> Params:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
@@ -38,6 +38,10 @@ class SequencePredictor(Predictor):
     fast: Pytree = None
 
     learns_in_sequence = True
+
+    @property
+    def module(self) -> nn.Module:
+        return self.network.module
 
     @property
     def params(self) -> Params:

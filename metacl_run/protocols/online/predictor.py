@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
@@ -29,6 +29,10 @@ class StreamPredictor(Predictor):
     masks: Callable[[], Tensor | None]
 
     learns_in_sequence = True
+
+    @property
+    def module(self) -> nn.Module:
+        return self.network.module
 
     @property
     def params(self) -> Params:

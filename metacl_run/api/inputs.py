@@ -1,0 +1,67 @@
+"""Examples of a user's own as inputs of a network: tensors, arrays, PIL images or paths of image files.
+
+Shapes: N examples.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, TypeAlias, Union
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from metacl_run.core.errors import DataError
+from metacl_run.core.types import cast_floats
+from metacl_run.data.images.image_source import ImageSource, SplitImageSource
+from metacl_run.data.images.own_images import own_image
+from metacl_run.data.sources.source import inputs_of
+
+Examples: TypeAlias = Union[Tensor, np.ndarray, Image.Image, str, "os.PathLike[str]", Sequence[Any]]
+"""A tensor or array [N, *input shape] or [*input shape]; an image, or several."""
+
+
+def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """[N, *input shape] of `dtype`; uint8 stands for numbers in [0, 1].
+
+    Args:
+        examples: one or several.
+        name: of the argument, for messages.
+        source: of the run.
+        input_shape: of one example.
+        dtype: of the run's parameters.
+
+    Raises:
+        DataError: they are no examples of this shape.
+    """
+    if _is_image(examples) or (isinstance(examples, Sequence) and any(map(_is_image, examples))):
+        several = examples if isinstance(examples, Sequence) and not isinstance(examples, str) else [examples]
+        return _images(list(several), name, source).to(dtype)
+    try:
+        tensor = examples if isinstance(examples, Tensor) else torch.as_tensor(np.asarray(examples))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name}: is no tensor, array or image, nor a sequence of them ({error})") from None
+    shape = tuple(input_shape)
+    if tuple(tensor.shape) == shape:
+        tensor = tensor.unsqueeze(0)
+    if tuple(tensor.shape[1:]) != shape or not len(tensor):
+        raise DataError(
+            f"{name}: has the shape {list(tensor.shape)}; this learner takes {['N', *shape]}".replace("'", "")
+            + f" for N examples, or {list(shape)} for one"
+        )
+    return cast_floats(inputs_of(tensor), dtype)
+
+
+def _images(images: list[Any], name: str, source: Any) -> Tensor:
+    if not isinstance(source, (ImageSource, SplitImageSource)):
+        raise DataError(f"{name}: holds images, but {type(source).__name__} has none; give a tensor or an array")
+    if wrong := next((image for image in images if not _is_image(image)), None):
+        raise DataError(f"{name}: holds images and something else, a {type(wrong).__name__}")
+    return inputs_of(torch.from_numpy(np.stack([own_image(source, image) for image in images])))
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, (Image.Image, str, os.PathLike))

@@ -1,0 +1,134 @@
+"""A trained learner for one's own examples.
+
+    learner = metacl_run.load("runs/omniglot/maml/1a2b3c4d5e6f").learner(seed=0)
+    adapted = learner.adapt(images, ["a", "a", "b", "b"])
+    adapted.predict("drawing.png")                          # ["b"]
+    torch.save(adapted.module().state_dict(), "adapted.pt")
+
+Shapes: S support examples, N examples.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metacl_run.api.inputs import Examples, as_inputs
+from metacl_run.core.errors import ConfigError, DataError
+from metacl_run.protocols.predictor import Predictor
+from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """What one seed of a run has learned. Nothing is changed in place: `adapt` returns another learner.
+
+    Attributes:
+        seed: of the run.
+        input_shape: of one example, without the axis N.
+        labels: those that `adapt` has met, by output; None where outputs have no labels of the user's.
+    """
+
+    seed: int
+    input_shape: tuple[int, ...]
+    labels: tuple[Hashable, ...] | None = None
+    _predictor: Predictor
+    _source: Any
+    _objective: Objective
+    _dtype: torch.dtype
+    _device: torch.device
+
+    def adapt(self, support_x: Examples, support_y: Sequence[Any] | Tensor | np.ndarray, rate: float | None = None) -> Learner:
+        """Learns from labelled examples.
+
+        A few-shot learner (MAML, Reptile ...) starts again from what was meta-learned and learns the support set. A learner of
+        sequences (OML, ANML ...) learns the examples in the order given, one after another, and goes on from what it has
+        learned before: call `adapt` again for more.
+
+        Args:
+            support_x: [S, *input_shape] tensor or array (uint8 stands for numbers in [0, 1]), or S images or paths of images.
+            support_y: S labels of any kind (numbers, names ...), or [S, dimensions] real targets of a regression.
+            rate: of the inner loop of a learner of sequences; None: the rate that the run has chosen.
+
+        Raises:
+            UserError: shapes do not fit, there are more classes than outputs, or the method does not adapt.
+        """
+        x = self._inputs(support_x, "support_x")
+        if self._objective is CLASSIFICATION:
+            y, labels = self._classes(support_y, len(x))
+        else:
+            y, labels = self._targets(support_y, len(x)), None
+        return replace(self, labels=labels, _predictor=self._predictor.learn(x, y, rate))
+
+    def outputs(self, x: Examples, *, task: int | None = None, together: bool = False) -> Tensor:
+        """Computes [N, outputs]: logits of classes, or values of a regression; on the CPU.
+
+        Args:
+            x: [N, *input_shape] tensor or array, or images.
+            task: number of the task, from 0, that the examples belong to; for task-incremental runs alone.
+            together: where there is batch norm, all examples share its statistics (transductive).
+
+        Raises:
+            UserError: the shape does not fit, or the learner must adapt first.
+        """
+        outputs = self._predictor.outputs(self._inputs(x, "x"), together=together, task=task).cpu()
+        return outputs if self.labels is None else outputs[:, : len(self.labels)]
+
+    def probabilities(self, x: Examples, *, task: int | None = None, together: bool = False) -> Tensor:
+        """Computes [N, classes], the softmax of `outputs`. Raises UserError as `outputs` does, and for a regression."""
+        if self._objective is not CLASSIFICATION:
+            raise ConfigError("probabilities: the run is a regression; outputs(x) gives its values")
+        return self.outputs(x, task=task, together=together).softmax(-1)
+
+    def predict(self, x: Examples, *, task: int | None = None, together: bool = False) -> list[Any] | Tensor:
+        """Predicts the label of each example, or values [N, dimensions] of a regression.
+
+        Labels are those that `adapt` was given; without any, numbers of outputs, [N] int64. Arguments and errors as `outputs`.
+        """
+        outputs = self.outputs(x, task=task, together=together)
+        if self._objective is not CLASSIFICATION:
+            return outputs
+        places = outputs.argmax(-1)
+        return places if self.labels is None else [self.labels[place] for place in places.tolist()]
+
+    def module(self) -> nn.Module:
+        """The network as an ordinary module with the parameters that this learner has, adapted ones included; a copy.
+
+        Where a method predicts by something else than the network's outputs (prototypes, sums), it is the network before that.
+        """
+        module = copy.deepcopy(self._predictor.module)
+        module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})
+        return module
+
+    def _inputs(self, x: Examples, name: str) -> Tensor:
+        inputs = as_inputs(x, name=name, source=self._source, input_shape=self.input_shape, dtype=self._dtype)
+        return inputs.to(self._device)
+
+    def _classes(self, labels: Sequence[Any] | Tensor | np.ndarray, count: int) -> tuple[Tensor, tuple[Hashable, ...]]:
+        """[S] outputs, and the labels by output: those met before, then new ones (sorted where they can be)."""
+        plain: list[Any] = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
+        if len(plain) != count:
+            raise DataError(f"support_y: has {len(plain)} labels for {count} examples")
+        known = list(self.labels or ()) if self._predictor.learns_in_sequence else []
+        new = list(dict.fromkeys(label for label in plain if label not in known))
+        if not self._predictor.learns_in_sequence and len({type(label) for label in new}) == 1:
+            new = sorted(new)
+        every = (*known, *new)
+        most = self._predictor.num_outputs
+        if most is not None and len(every) > most:
+            raise DataError(f"support_y: has {len(every)} classes; the network of this run has {most} outputs")
+        places = {label: place for place, label in enumerate(every)}
+        return torch.tensor([places[label] for label in plain], device=self._device), every
+
+    def _targets(self, values: Sequence[Any] | Tensor | np.ndarray, count: int) -> Tensor:
+        targets = torch.as_tensor(values, dtype=self._dtype, device=self._device)
+        dimensions = self._predictor.num_outputs
+        if tuple(targets.shape) != (count, dimensions):
+            raise DataError(f"support_y: has the shape {list(targets.shape)}; {count} targets are [{count}, {dimensions}]")
+        return targets

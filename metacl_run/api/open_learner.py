@@ -1,0 +1,53 @@
+"""Builds the learner of a run from its files: no data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch.utils._pytree import tree_map
+
+from metacl_run.api.learner import Learner
+from metacl_run.core.errors import ConfigError
+from metacl_run.protocols.meta_continual.predictor import SequencePredictor
+from metacl_run.protocols.predictor import Predictor
+from metacl_run.storage.stored_run import StoredRun
+from metacl_run.trained_run import evaluation_of, learned_state
+
+
+def open_learner(run: StoredRun, seed: int | None, overrides: Sequence[str], device: str) -> Learner:
+    """The learner of one seed.
+
+    Raises:
+        UserError: the run has no such seed or has not completed, or a setting cannot be changed.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device={device!r}: must be cpu or cuda")
+    seed = run.seeds[0] if seed is None else seed
+    if seed not in run.seeds:
+        raise ConfigError(f"seed={seed!r}: the run has {', '.join(map(str, run.seeds))}")
+    experiment = evaluation_of(run.directory, [*overrides, f"gpu.device={device}", "gpu.engine=auto"])
+    gpu, data = experiment.gpu, experiment.data
+    state = learned_state(run.directory)
+    replicate = run.seeds.index(seed)
+    own = tree_map(lambda leaf: leaf[replicate].to(gpu.torch_device), state)
+    predictor: Predictor = experiment.protocol.predictor(experiment.algo, experiment.model, data, gpu, own)
+    if isinstance(predictor, SequencePredictor):
+        predictor = replace(predictor, rate=_chosen_rate(run, replicate))
+    return Learner(
+        seed=seed,
+        input_shape=tuple(data.input_shape),
+        _predictor=predictor,
+        _source=data.source,
+        _objective=data.objective,
+        _dtype=gpu.dtype,
+        _device=gpu.torch_device,
+    )
+
+
+def _chosen_rate(run: StoredRun, replicate: int) -> float | None:
+    """The rate that the run's meta-test chose for its longest sequence; None where there is none."""
+    test = None if run.sequences is None else run.sequences.meta_test
+    if test is None or test.rate_of_matrix is None:
+        return None
+    return float(test.rate_of_matrix[replicate])
