@@ -89,8 +89,7 @@ def test_commands_of_other_programs_are_parsed() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_python_blocks_compile(name: str) -> None:
     for block in re.findall(r"^```python\n(.*?)^```", PAGES[name], flags=re.MULTILINE | re.DOTALL):
-        if "--8<--" not in block:  # a file of docs/examples, which is run by test_docs_examples.py
-            compile(block, name, "exec")
+        compile(block, name, "exec")
 
 
 def test_reading_a_run_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

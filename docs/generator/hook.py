@@ -5,6 +5,7 @@ The navigation of mkdocs.yml names a folder where generated pages go: `options/a
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,15 @@ def _paths_in(folder: str) -> list[Any]:
         kinds = [protocol.name for protocol in _descriptions()["protocol"]]
         algos = _descriptions()["algo"]
         return [{kind: [f"{folder}{algo.name}.md" for algo in algos if kind in algo.kinds]} for kind in kinds]
-    paths = [*pages(), *_repository_files()]
-    return [path for path in paths if path.startswith(folder) and path.endswith(".md")]
+    if folder == "results/":
+        return [{_title(path): path} for path in _repository_files() if path.startswith(folder) and path.endswith(".md")]
+    return [path for path in pages() if path.startswith(folder)]
+
+
+def _title(path: str) -> str:
+    """The first heading of a page of the repository, else the name of its folder and its own."""
+    match = re.search(r"^#+ (.+)$", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return match[1].replace("`", "") if match else " ".join(Path(path).with_suffix("").parts[-2:])
 
 
 @cache

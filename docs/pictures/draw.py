@@ -51,9 +51,10 @@ def meta_continual() -> str:
     parts.append(lines(18, 126, ["then the outer loss on those and on", "random classes: one meta-update"], size=11))
     parts += [arrow(282, 83, 308, 83), box(312, 8, 400, 150, colour=ORANGE)]
     parts.append(text(322, 28, "2. meta-test on unseen classes, never going back", bold=True, size=12))
-    parts += [labelled(322 + 44 * i, 42, 36, 24, f"c{i + 1}", colour=ORANGE) for i in range(6)]
-    parts += [text(588, 58, ". . .", size=14), labelled(616, 42, 46, 24, "c100", colour=ORANGE)]
-    for x, words in ((498, "after 10"), (566, "after 20"), (639, "after 100")):
+    for x, name in ((322, "c1"), (366, "c2"), (440, "c10"), (524, "c20"), (624, "c100")):
+        parts.append(labelled(x, 42, 46 if name == "c100" else 38, 24, name, colour=ORANGE))
+    parts += [text(x, 58, ". . .", size=14) for x in (410, 490, 582)]
+    for x, words in ((459, "after 10"), (543, "after 20"), (647, "after 100")):
         parts += [arrow(x, 70, x, 90), text(x, 104, words, size=11, anchor="middle")]
     parts.append(
         lines(
