@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 from hydra._internal.utils import _run_hydra
 
+from metacl_run.commands import help_page
 from metacl_run.commands.command import command_of
-from metacl_run.config import arguments, help_text
+from metacl_run.config import arguments
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import (
     CONFIG_NAME,
     composable,
     compose_command,
-    compose_job,
     config_text,
     expand,
     hydra_errors,
@@ -64,6 +64,8 @@ def _run_words(words: Sequence[str], ranks: Ranks) -> int:
         if any(getattr(flags, name) for name in arguments.INFORMATION):
             return inform(flags)
     if beside := command_of(flags.overrides):
+        if flags.multirun:
+            raise ConfigError(f"{beside.name}: does not go with --multirun")
         if ranks.count > 1:
             raise ConfigError(f"{beside.name}: is a command for one process; start it without torchrun")
         return beside.run(flags.config_dir)
@@ -120,8 +122,7 @@ def inform(flags: argparse.Namespace) -> int:
         print(f"metacl-run {__version__}")
         return 0
     if flags.help:
-        (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
-        print(help_text.text(compose_job(job, flags.config_dir)[1], flags.config_dir))
+        print(_help(flags))
         return 0
     if flags.cfg == "job":
         (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
@@ -142,6 +143,13 @@ def inform(flags: argparse.Namespace) -> int:
         except SystemExit as end:  # Hydra ends so after its own help
             return int(end.code or 0)
     return 0
+
+
+def _help(flags: argparse.Namespace) -> str:
+    if beside := command_of(flags.overrides):
+        return help_page.of_command(beside.name)
+    expand(flags.overrides, flags.config_dir, multirun=False)  # refuses what is no override
+    return help_page.text(flags.overrides, flags.config_dir)
 
 
 def _never_called(config: object) -> None:

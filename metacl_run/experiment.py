@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
-from metacl_run.finished_run import draw, show, warn_of_another_environment
+from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
+from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
+from metacl_run.listeners.fault_tolerant import listeners_of
 from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.score_history import Evaluations
@@ -36,19 +39,34 @@ from metacl_run.trained_run import learned_state
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
+Start: TypeAlias = Callable[[list[list[str]], int, int, float | None], None]
+"""Receives the names of the tasks, the first unit, the units of a task, and chance."""
 
 
-def run(experiment: Experiment, ranks: Ranks = ALONE) -> int:
+class Audience(NamedTuple):
+    """The listeners of a run, and the sweep, search or table that they file it under."""
+
+    console: Console
+    loggers: list[Listener]
+    group: str | None
+
+
+def run(experiment: Experiment, ranks: Ranks = ALONE, group: str | None = None) -> int:
     """Computes, continues or shows the run, and returns the exit status.
+
+    Args:
+        experiment: the run.
+        ranks: the processes that share it.
+        group: the name of the sweep, search or table that it is a job of.
 
     Raises:
         UserError: data are missing, the directory cannot be written, another process computes the run, too many ranks.
     """
     with to_terminal():
-        return _lead(experiment, ranks) if ranks.leads else _follow(experiment, ranks)
+        return _lead(experiment, ranks, group) if ranks.leads else _follow(experiment, ranks)
 
 
-def _lead(experiment: Experiment, ranks: Ranks) -> int:
+def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
     console = Console(experiment.progress)
@@ -58,16 +76,17 @@ def _lead(experiment: Experiment, ranks: Ranks) -> int:
         if not is_shown and is_locked(directory):
             raise RunIsLockedError(directory)
     if ranks.from_first(is_shown):
-        return EXIT[show(directory, console, device)]
+        return EXIT[show(directory, console, device, experiment.figures_style)]
     with contextlib.ExitStack() as stack:
+        stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
         with ranks.together():
-            loggers = experiment.logger.listeners()
+            loggers = listeners_of(experiment.logger)
             pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
-            return EXIT[show(directory, console, device, store)]
+            return EXIT[show(directory, console, device, experiment.figures_style, store)]
         stack.enter_context(to_file(directory))
-        return ranks.from_first(_compute(experiment, ranks, console, loggers, store, pool))
+        return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
@@ -81,7 +100,7 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     if ranks.from_first(False):
         return EXIT["completed"]
     with stop_on_signal(lambda: None) as stopped:
-        experiment.protocol.run(_context(experiment, SilentWriter(), [], pool, ranks, stopped))
+        experiment.protocol.run(_context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped))
         return ranks.from_first(EXIT["failed"])
 
 
@@ -101,10 +120,9 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
         return experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device)
 
 
-def _compute(
-    experiment: Experiment, ranks: Ranks, console: Console, loggers: Sequence[Listener], store: RunStore, pool: Any
-) -> int:
+def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any) -> int:
     """Starts or continues the run, to its end."""
+    console = audience.console
     earlier = earlier_run(store.directory)
     if earlier is not None and earlier.has_ended:
         store.clear()
@@ -118,19 +136,24 @@ def _compute(
     with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged():
-                context = _context(experiment, store, [console, *loggers], pool, ranks, stopped)
-                result = _learn_or_evaluate(experiment, context)
+                start = _start(experiment, audience, store, environment)
+                result = _learn_or_evaluate(experiment, _context(experiment, store, start, pool, ranks, stopped))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
         except Exception as error:
-            _failed(store, head, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+            _failed(
+                store,
+                head,
+                experiment.figures_style,
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
+            )
             raise
         if result.status == "completed":
             store.drop_previous_checkpoint()
         with _faults_logged():
             computed = {"environment": {**environment, "kernels": result.kernels}}
-            _close(store, {**head, **_results(experiment, result), **computed})
+            _close(store, {**head, **_results(experiment, result), **computed}, experiment.figures_style)
     return EXIT[result.status]
 
 
@@ -153,22 +176,23 @@ def _is_shown(experiment: Experiment) -> bool:
     return earlier is not None and earlier.has_ended and not experiment.rerun
 
 
-def _close(store: RunStore, summary: dict[str, Any]) -> None:
+def _close(store: RunStore, summary: dict[str, Any], style: FigureStyle) -> None:
     """Writes the summary, then draws figures and report from the files, then notifies the listeners."""
-    store.finish(summary)
+    ended = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    store.finish({**summary, "timing": {**summary["timing"], "ended": ended}})
     run = StoredRun(store.directory)
     try:
-        draw(run)
+        draw(run, style)
     finally:
         for listener in store.listeners:
             listener.finished(run)
 
 
-def _failed(store: RunStore, head: dict[str, Any], message: str) -> None:
+def _failed(store: RunStore, head: dict[str, Any], style: FigureStyle, message: str) -> None:
     """Writes a summary of a failed run. Its checkpoint stays, and the next start continues from it."""
     with contextlib.suppress(Exception):  # this runs while another error is on its way to the user
         log.info("failed: %s", message)
-        _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message})
+        _close(store, {**head, "status": "failed", "metrics": {}, "timing": {}, "warnings": [], "error": message}, style)
 
 
 @contextlib.contextmanager
@@ -183,19 +207,10 @@ def _faults_logged() -> Iterator[None]:
         raise
 
 
-def _context(
-    experiment: Experiment,
-    store: RunWriter,
-    listeners: Sequence[Listener],
-    pool: Any,
-    ranks: Ranks,
-    stopped: Callable[[], bool],
-) -> RunContext[Any, Any, Any]:
-    """The context of the run. A listener hears of the run, and of its end, once it has started."""
+def _start(experiment: Experiment, audience: Audience, store: RunStore, environment: Mapping[str, Any]) -> Start:
+    """Returns the function that starts the listeners. A listener that has not started receives nothing, not even the end."""
 
-    def started(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
-        if not isinstance(store, RunStore):  # rank 0 tells them
-            return
+    def start(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
         choices = experiment.choices
         info = RunInfo(
             run_id=experiment.run_id,
@@ -213,13 +228,24 @@ def _context(
             score=experiment.data.score.score_name,
             chance=chance,
             config=experiment.resolved,
+            without_effect=experiment.ignored_by_run_id,
+            environment=environment,
+            tags=experiment.tags,
+            group=audience.group,
             first_unit=first_unit,
+            say=audience.console.say,
             earlier=store.records(),
         )
-        for listener in listeners:
+        for listener in (audience.console, *audience.loggers):
             listener.started(info)
             store.listeners.append(listener)
 
+    return start
+
+
+def _context(
+    experiment: Experiment, store: RunWriter, start: Start, pool: Any, ranks: Ranks, stopped: Callable[[], bool]
+) -> RunContext[Any, Any, Any]:
     return RunContext(
         algo=experiment.algo,
         model=experiment.model,
@@ -231,7 +257,7 @@ def _context(
         store=store,
         ranks=ranks,
         stop_requested=lambda: ranks.any(stopped()),
-        started=started,
+        started=start,
     )
 
 
@@ -249,9 +275,11 @@ def _head(experiment: Experiment) -> dict[str, Any]:
         "seeds": experiment.seeds,
         "eval_split": experiment.protocol.eval_split,
         "score": experiment.data.score.score_name,
+        "tags": experiment.tags,
         "command": experiment.command,
         "config": experiment.resolved,
         "without_effect": experiment.ignored_by_run_id,
+        "debug": experiment.debug,
         **origin,
     }
 

@@ -5,29 +5,35 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 
+from metacl_run import references
 from metacl_run.core.errors import StorageError, UserError
 from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
-from metacl_run.reporting import figures, report
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
+from metacl_run.storage.run_files import FIGURES, PAPER
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 
+FigureStyle: TypeAlias = Literal["screen", "paper"]
 log = logging.getLogger("metacl_run")
 
 
-def show(directory: Path, console: Console, device: torch.device, store: RunStore | None = None) -> str:
+def show(
+    directory: Path, console: Console, device: torch.device, style: FigureStyle = "screen", store: RunStore | None = None
+) -> str:
     """Shows a run that has ended; draws its figures and its report first if one is missing. Returns the run's status.
 
     Args:
         directory: of the run.
         console: where it is shown.
         device: the one that the same command would compute on now.
+        style: of the figures; "paper": those for a paper are drawn too, if they are missing.
         store: of the directory, if its lock is taken.
 
     Raises:
@@ -36,8 +42,8 @@ def show(directory: Path, console: Console, device: torch.device, store: RunStor
     run = StoredRun(directory)
     warn_of_another_environment(run, device, "rerun=true computes it here")
     try:
-        if not is_drawn(directory):
-            _draw_again(run, console, store)
+        if not is_drawn(directory, style):
+            _draw_again(run, console, style, store)
         console.shown(run)
     except UserError:
         raise
@@ -48,18 +54,26 @@ def show(directory: Path, console: Console, device: torch.device, store: RunStor
     return run.status
 
 
-def draw(run: StoredRun) -> None:
-    """Draws the figures, then writes the report, which contains them."""
+def draw(run: StoredRun, style: FigureStyle = "screen") -> None:
+    """Draws the figures, then writes the references and the report, which contains both.
+
+    Figures for a paper are drawn where the style is "paper", or where there are some, which would be out of date.
+    """
+    from metacl_run.reporting import figures, paper_figures, report  # they load matplotlib, which a run computes without
+
     with storage_errors(run.directory):
         figures.draw(run)
+        if style == "paper" or (run.directory / FIGURES / PAPER).is_dir():
+            paper_figures.draw(run)
+        references.write(run)
         report.write(run)
 
 
-def _draw_again(run: StoredRun, console: Console, store: RunStore | None) -> None:
+def _draw_again(run: StoredRun, console: Console, style: FigureStyle, store: RunStore | None) -> None:
     console.say("the report or a figure of this run is missing or out of date: drawing them again")
     try:
         with contextlib.nullcontext() if store is not None else RunStore(run.directory), stop_on_signal(console.announce_stop):
-            draw(run)
+            draw(run, style)
     except Exception as error:  # the results stand all the same, for instance in a folder without permission to write
         log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 

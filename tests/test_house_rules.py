@@ -15,7 +15,7 @@ FILES = [*PACKAGE, *(path for folder in ("docs", "scripts", "tests") for path in
 MOST_LINES, MOST_LINES_OF_A_FUNCTION = 400, 60
 PARTICIPLES = {"asked", "dealt", "each", "found", "given", "held", "judged", "kept", "said", "taken", "told", "wanted"}
 """No name of a variable: it should say what was found, given, kept."""
-ROLES = {"insight_subject", "protocol", "scorer", "setup", "trainer"}
+ROLES = {"insight_subject", "predictor", "protocol", "scorer", "setup", "trainer"}
 """Files that every protocol's package may have one of."""
 
 

@@ -132,14 +132,14 @@ class RunResult:
         return names(self._run)
 
     def figure(
-        self, name: str, axes: Axes | Sequence[Axes] | None = None, style: Literal["paper", "screen"] = "paper"
+        self, name: str, axes: Axes | Sequence[Axes] | None = None, style: Literal["paper", "screen"] | None = None
     ) -> Figure:
         """Draws a figure of the run.
 
         Args:
             name: one of `figure_names`.
             axes: where to draw; a figure of several panels takes as many. None: a figure of its own, of a column's width.
-            style: "paper" (no title, sizes of a column) or "screen".
+            style: "paper" (no title, sizes of a column) or "screen". None: "paper", or in `axes` the rcParams in effect.
 
         Raises:
             UserError: the run has no such figure.
@@ -165,7 +165,7 @@ class RunResult:
 
     def cite(self) -> str:
         """BibTeX of the methods and data that the run used."""
-        from metacl_run.config.citations import bibtex_of
+        from metacl_run.references import bibtex_of
 
         return bibtex_of(self._run)
 

@@ -14,8 +14,14 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
+from metacl_run.core.errors import ConfigError, nearest, shown
+
 COMMANDS: dict[str, str] = {
+    "list": "metacl_run.commands.listing_options",
+    "describe": "metacl_run.commands.describing",
+    "cite": "metacl_run.commands.citing",
     "evaluate": "metacl_run.commands.evaluating",
+    "index": "metacl_run.commands.index",
 }
 """The word of a command, and its module."""
 
@@ -32,8 +38,17 @@ class Command(NamedTuple):
 
 
 def command_of(words: Sequence[str]) -> Command | None:
-    """The command that a command line without flags begins with; None: it starts runs."""
+    """The command that a command line without flags begins with; None: it starts runs.
+
+    Raises:
+        ConfigError: it begins with a word that is neither a command nor a setting.
+    """
     name, has_value, value = words[0].partition("=") if words else ("", "", "")
     if name not in COMMANDS:
+        if name.isalpha() and not has_value:
+            raise ConfigError(
+                f"{shown(name)}: there is no such command.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}. "
+                "Settings have the form key=value, as in algo=maml data.shots=5"
+            )
         return None
     return Command(name, [*([value] if has_value else []), *words[1:]])

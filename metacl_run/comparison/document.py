@@ -26,6 +26,8 @@ MOST_SECTIONS, MOST_ROWS = 8, 20
 """Most of them on the terminal."""
 MOST_DRAWN = 6
 """Most sections with figures, so that a report takes seconds."""
+LONGEST_OPEN = 20
+"""Most rows of a table, after the first of a section, that the page shows without a click."""
 HOW = (
     "Runs that differ only in their seeds, and in settings that cannot change a result, are one row. A row is named by its "
     "algorithm and the settings in which it differs from rows with the same algorithm. Rows are in one table if their numbers "
@@ -144,7 +146,7 @@ def _html(comparison: Comparison, parts: Sequence[SectionPart], output: Path) ->
     sections = [
         (
             part,
-            [to_html(_linked(grid, scores, output)) for grid in part.grids],
+            [(grid, to_html(_linked(grid, scores, output))) for grid in part.grids],
             [(drawn, inline_svg(output / FIGURES / f"{drawn.name}.svg", drawn.title)) for drawn in part.figures],
         )
         for part, scores in zip(parts, comparison.sections, strict=True)
@@ -153,6 +155,7 @@ def _html(comparison: Comparison, parts: Sequence[SectionPart], output: Path) ->
         stylesheet=stylesheet(),
         title=title(comparison),
         how=HOW,
+        longest_open=LONGEST_OPEN,
         sections=sections,
         notes=comparison.notes,
         left_out=comparison.left_out,

@@ -25,7 +25,7 @@ from metacl_run.layout.style import (
     error_axis,
     integer_ticks,
     page,
-    task_colours,
+    series_colours,
 )
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
@@ -89,7 +89,7 @@ def _about_lines(scores: SectionScores, labels: list[str]) -> str:
 
 
 def _figure(scores: SectionScores, figure: CurveFigure, curves: dict[str, Curve], caption: str) -> Figure:
-    colours = [*task_colours(min(6, len(curves))), INK, GREY]
+    colours = [*series_colours(min(6, len(curves))), INK, GREY]
     lines = [
         SeedLine("\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)), *curve, colour)
         for (label, curve), colour in zip(curves.items(), colours, strict=False)

@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
+def shown_actions() -> list[argparse.Action]:
+    """The flags that the help lists."""
+    return [action for action in parser()._actions if action.option_strings and action.help != argparse.SUPPRESS]
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses the flags; `overrides` are all other words in their order. Raises ConfigError."""
     flags = parser().parse_intermixed_args(list(arguments))

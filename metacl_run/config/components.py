@@ -19,6 +19,12 @@ RETIRED = {
     "protocol.transductive": "there is no such setting any more. Where the network has batch norm both are reported: accuracy, "
     "each query alone with the support set, and transductive_accuracy, all queries together. Leave it out",
     "data.test_images": "is now called data.test_examples",
+    **{
+        f"logger.{name}": f"is now called logger.wandb.{name}, since a run may have several loggers"
+        for name in ("mode", "project", "entity", "group", "name")
+    },
+    **{f"logger.{name}": f"is now called logger.tensorboard.{name}" for name in ("flush_s", "figures")},
+    **dict.fromkeys(("logger.tags", "logger.wandb.tags"), "is now the setting tags, which every logger receives"),
 }
 """Full keys of settings that earlier versions had, and what there is in their place."""
 

@@ -23,7 +23,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from metacl_run.config.components import config_dir
+from metacl_run.config.debug import shorten
 from metacl_run.config.load import Experiment, load, run_config
+from metacl_run.config.loggers import chosen_option
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, read
 from metacl_run.config.overrides import split as split_overrides
 from metacl_run.core.errors import ConfigError, UserError, nearest, shown
@@ -67,12 +70,15 @@ def single_experiment(overrides: Sequence[str], user_folder: str | None = None) 
 
 
 def compose_job(overrides: Sequence[str], user_folder: str | None = None) -> tuple[DictConfig, dict[str, str]]:
-    """The composed config of one job and the option chosen in each group."""
+    """The composed config of one job, shortened where debug=true, and the option chosen in each group."""
     config = _composed(overrides, user_folder)
     choices = {key: value for key, value in config.hydra.runtime.choices.items() if value is not None}
+    choices["logger"] = chosen_option(config.get("logger"))
     with open_dict(config):
         for key in ("hydra", *COMMAND_NODES):
             config.pop(key, None)
+    if config.get("debug") is True:
+        shorten(config, OptionFiles(user_folder).kind(choices["protocol"]), overrides)
     return config, choices
 
 
@@ -201,9 +207,9 @@ def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) 
 
 def _no_such_option(error: MissingConfigException, user_folder: str | None) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
-    options = list(error.options or [])
     if not group:
         return _first_lines(error)
+    options = list(error.options or GlobalHydra.instance().config_loader().get_group_options(group))  # none for a list's entry
     extra = " More come with an extra: pip install 'metacl-run[joblib]', [slurm] or [ray]." if group == "hydra/launcher" else ""
     if not extra and user_folder is None:
         extra = " Options of one's own come with --config-dir FOLDER."

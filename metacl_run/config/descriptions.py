@@ -76,7 +76,7 @@ class Description(NamedTuple):
     example: str
     """A command that runs."""
     experiments: tuple[str, ...]
-    """Presets that use it."""
+    """Presets that use it; of a table: those that its runs use."""
     tables: tuple[str, ...]
     """Papers' tables that use it."""
 
@@ -89,6 +89,9 @@ def describe(group: str, name: str, files: OptionFiles) -> Description:
     """
     option = files.option(group, name)
     experiments = _experiments(option, files)
+    written = option.settings
+    if group == "table":  # its lists are for the program
+        written = {key: value for key, value in written.items() if not isinstance(value.value, list)}
     inputs = _inputs(option) if group == "model" else ()
     return Description(
         group=group,
@@ -100,7 +103,7 @@ def describe(group: str, name: str, files: OptionFiles) -> Description:
         doc=_module_doc(option.target),
         parents=option.parents,
         chooses=option.chooses,
-        settings=_settings(option.settings, option.target, group, but=_stream_keys(option)),
+        settings=_settings(written, option.target, group, but=_stream_keys(option)),
         streams=tuple(_stream(option, kind) for kind in option.streams),
         kinds=_kinds(option, files),
         fits=fitting(option, files),
@@ -161,10 +164,7 @@ def _stream(option: OptionFile, kind: str) -> StreamDescription:
     """A stream; a variant of an option sets keys of its streams at the top level."""
     section = option.streams[kind]
     written = {
-        key: option.settings[key]._replace(comment=option.settings[key].comment or value.comment)
-        if key in option.settings
-        else value
-        for key, value in section.settings.items()
+        key: option.settings[key].over(value) if key in option.settings else value for key, value in section.settings.items()
     }
     settings = _settings(written, section.target, "data")
     return StreamDescription(kind, section.target, _module_doc(section.target), settings)
@@ -213,6 +213,8 @@ def _inputs(option: OptionFile) -> tuple[str, ...]:
 def _experiments(option: OptionFile, files: OptionFiles) -> tuple[str, ...]:
     if option.group == "experiment":
         return ()
+    if option.group == "table":
+        return tuple(dict.fromkeys(run["experiment"] for run in option.settings["runs"].value if run.get("experiment")))
     presets = files.all("experiment")
     return tuple(preset.name for preset in presets if preset.chooses.get(option.group) == option.name)
 

@@ -20,13 +20,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
+from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.streams import build_stream, with_stream
-from metacl_run.core.bounds import Seeds
+from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
 
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress")
+IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
@@ -36,9 +37,13 @@ TOP_LEVEL: dict[str, Any] = {
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
     "rerun": bool,
+    "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
+    "tags": Tags,
 }
 """The settings outside the groups, with their types."""
+FIGURES = {"style": Literal["screen", "paper"]}
+"""The settings of the node `figures`, with their types."""
 
 
 EVALUATIONS = "evaluations"
@@ -62,12 +67,18 @@ class Experiment:
     """The stream, on its source."""
     protocol: Any
     gpu: Any
-    logger: Any
+    logger: dict[str, Any]
+    """The loggers by name."""
     seeds: list[int]
     insight: Literal["none", "light", "full"]
     output_dir: Path
     rerun: bool
+    debug: bool
+    """Whether the run was shortened by debug=true."""
     progress: Literal["auto", "rich", "plain", "none"]
+    tags: list[str]
+    """Words of the user's own."""
+    figures_style: Literal["screen", "paper"]
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]
@@ -113,8 +124,11 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
+    resolved.setdefault("debug", False)  # older runs have no such key
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
+    if isinstance(resolved.get("tags"), str):
+        resolved["tags"] = [resolved["tags"]]
     kind = _kind(resolved)
     sections = _sections(resolved)
     if kind is not None:
@@ -131,14 +145,17 @@ def load(
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts)
+    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
         insight=resolved["insight"],
         output_dir=Path(resolved["output_dir"]).expanduser().absolute(),
         rerun=resolved["rerun"],
+        debug=resolved["debug"],
         progress=resolved["progress"],
+        tags=resolved["tags"],
+        figures_style=resolved["figures"]["style"],
         choices={group: choices.get(group, "custom") for group in GROUPS},
         overrides=list(overrides),
         user_folder=user_folder,
@@ -228,7 +245,9 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
     mistakes: list[str] = []
     for group in GROUPS:
         try:
-            if group != "data":
+            if group == "logger":
+                parts[group] = build_loggers(resolved.get(group))
+            elif group != "data":
                 parts[group] = build(resolved.get(group), group)
             elif kind is not None:
                 parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections)
@@ -238,7 +257,7 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
 
 
 def _top_level(resolved: Mapping[str, Any]) -> list[str]:
-    known = [*TOP_LEVEL, *GROUPS]
+    known = [*TOP_LEVEL, *GROUPS, "figures"]
     unknown = [key for key in resolved if key not in known]
     mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{nearest(key, known)}" for key in unknown]
     for key, hint in TOP_LEVEL.items():
@@ -251,6 +270,23 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
             mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
         if key == "output_dir" and not value.strip():
             mistakes.append("output_dir=: must name a folder")
+    return mistakes + _figures(resolved.get("figures"))
+
+
+def _figures(node: Any) -> list[str]:
+    """The mistakes in the node `figures`."""
+    if not isinstance(node, Mapping):
+        return [f"figures={shown(node)}: must have the setting style, as in figures.style=paper"]
+    mistakes = [
+        f"figures.{shown(key)}={shown(value)}: there is no such setting.{nearest(str(key), FIGURES)}"
+        for key, value in node.items()
+        if key not in FIGURES
+    ]
+    for key, hint in FIGURES.items():
+        try:
+            convert(node.get(key), hint)
+        except ValueError as error:
+            mistakes.append(f"figures.{key}={shown(node.get(key))}: {error}")
     return mistakes
 
 

@@ -16,8 +16,18 @@ from metacl_run.config.commented_yaml import CommentedYaml
 from metacl_run.config.components import config_dir
 from metacl_run.core.errors import ConfigError, nearest, shown
 
-GROUPS_TO_CHOOSE = ("algo", "data", "model", "protocol", "gpu", "logger", "experiment", "table")
+GROUP_WORDS = {
+    "algo": "the learning algorithm; it chooses the protocol",
+    "data": "the stream of tasks",
+    "model": "the network",
+    "protocol": "how the stream is learned and evaluated",
+    "gpu": "device, engine, precision",
+    "logger": "where results go besides the run directory",
+    "experiment": "a preset over all of these, with a paper's values",
+    "table": "a paper's table: all of its runs, ours beside the paper's",
+}
 """The groups that a user chooses from. `pair` follows from algo and data."""
+GROUPS_TO_CHOOSE = tuple(GROUP_WORDS)
 DEFAULTS = ("protocol", "model", "data", "algo", "gpu", "logger")
 NOT_SETTINGS = ("defaults", "streams", "_target_")
 _NO_PROSE = re.compile(r"@package|yaml-language-server:|Cite:")
@@ -33,6 +43,13 @@ class Written(NamedTuple):
     comment: str
     option: str
     """The option whose file has the value."""
+
+    def over(self, inherited: Written | None) -> Written:
+        """The setting in place of one that is inherited, whose comment still says what the setting is."""
+        comments = [inherited.comment if inherited else "", self.comment]
+        if all(comments):
+            comments[1] = f". In {self.option}: {self.comment}"
+        return self._replace(comment="".join(comments))
 
 
 class StreamSection(NamedTuple):
@@ -110,14 +127,14 @@ class OptionFiles:
     def _option(self, group: str, name: str, children: tuple[str, ...]) -> OptionFile:
         key = (group, name)
         if key not in self._read:
-            path = next((file for folder in self.folders if (file := folder / group / f"{name}.yaml").is_file()), None)
-            if path is None:
-                names = self.names(group)
+            names = self.names(group)
+            if name not in names:
                 raise ConfigError(
                     f"{group}={shown(name)}: there is no such option.{nearest(name, names)} Options: {', '.join(names)}"
                 )
             if name in children:
-                raise ConfigError(f"{path}: its defaults list leads back to the file itself")
+                raise ConfigError(f"{group}/{name}.yaml: its defaults list leads back to the file itself")
+            path = next(file for folder in self.folders if (file := folder / group / f"{name}.yaml").exists())
             self._read[key] = self._resolved(group, path, children)
         return self._read[key]
 
@@ -128,8 +145,7 @@ class OptionFiles:
         settings = {key: value for base in bases for key, value in base.settings.items()}
         for key, (value, text, comment) in file.entries.items():
             if key.partition(".")[0] not in NOT_SETTINGS:
-                comment = comment or (settings[key].comment if key in settings else "")
-                settings[key] = Written(value, text, comment, path.stem)
+                settings[key] = Written(value, text, comment, path.stem).over(settings.get(key))
         targets = [file.content.get("_target_"), *(base.target for base in reversed(bases))]
         prose = [line for line in file.head if not _NO_PROSE.match(line)]
         return OptionFile(

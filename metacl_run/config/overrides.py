@@ -18,6 +18,8 @@ from metacl_run.core.errors import ConfigError, shown
 COMMAND_NODES = ("sweep", "search", "table")
 """Nodes of the config that belong to the command, not to a run."""
 MAY_BE_NONE = ("experiment", "table")
+LISTS = {"logger": "logger=[wandb,csv]", "tags": "tags=[pilot,thesis]"}
+"""Settings that several values may be chosen of together, with an example."""
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
 """Characters of an override and of its key, and levels of brackets or dots in it."""
 MOST_JOBS = 10_000
@@ -55,6 +57,10 @@ def split(overrides: Sequence[str], loader: ConfigLoader) -> Parts:
                 raise ConfigError(f"{line}: takes one value; it belongs to the command, not to its runs")
             parts.command.append(line)
         else:
+            if override.key_or_group in LISTS and override.is_sweep_override():
+                raise ConfigError(
+                    f"{line}: changes no result, so it is not swept. Several are a list, {LISTS[override.key_or_group]}"
+                )
             parts.run.append(override)
     return parts
 
@@ -127,6 +133,11 @@ def points(override: Override) -> int:
     return count
 
 
+def swept_keys(overrides: Sequence[Override]) -> list[str]:
+    """Returns the keys that have several values."""
+    return [str(override.key_or_group) for override in overrides if override.is_sweep_override()]
+
+
 def grid(overrides: Sequence[Override], *, multirun: bool) -> list[list[str]]:
     """The overrides of every job: one list, or one for every point of a sweep's grid. Raises ConfigError."""
     jobs = 1
@@ -160,9 +171,10 @@ def forced(override: Override, groups: Sequence[str]) -> str:
         raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
     if is_choice:
         value = override.value()
-        if isinstance(value, str) and not is_plain_name(value):
+        names = value if isinstance(value, list) and key in LISTS else [value]
+        if any(isinstance(name, str) and not is_plain_name(name) for name in names):
             raise ConfigError(f"{line}: must be the plain name of an option, without folders or ending")
-        if not isinstance(value, str) and (value is not None or key not in MAY_BE_NONE):
+        if not all(isinstance(name, str) for name in names) and (value is not None or key not in MAY_BE_NONE):
             raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
     is_setting = override.type in (OverrideType.CHANGE, OverrideType.ADD) and not is_choice and not key.startswith("hydra")
     return f"++{line.lstrip('+')}" if is_setting else line

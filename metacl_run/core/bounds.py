@@ -60,6 +60,8 @@ Side = Annotated[int, Ge(8), Le(1024)]
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 """Up to `randomness.LARGEST_SEED`."""
 Seeds = Annotated[list[Seed], MinLen(1), MaxLen(1000)]
+Tags = Annotated[list[Annotated[str, MinLen(1), MaxLen(64)]], MaxLen(100)]
+"""Words of the user's own; W&B takes up to 64 letters of each."""
 
 
 def breach(value: Any, bounds: Sequence[Any]) -> str | None:

@@ -77,7 +77,7 @@ def remove_unfinished(folder: Path) -> None:
 
 def sync(path: Path) -> None:
     """Waits until the file is on the disk."""
-    with open(path, "rb") as file:
+    with open(path, "r+b") as file:  # Windows refuses to sync what is open for reading only
         os.fsync(file.fileno())
 
 

@@ -132,7 +132,7 @@ WIDEST_AT_FULL_SIZE = 90
 
 def to_latex(grid: Grid, label: str = "") -> str:
     """Returns a `table` that needs no package but booktabs; `label` is for \\ref."""
-    body = [" & ".join([_latex(cell.text) + _latex_mark(cell.mark) for cell in row]) + r" \\" for row in grid.rows]
+    body = [" & ".join([latex_text(cell.text) + _latex_mark(cell.mark) for cell in row]) + r" \\" for row in grid.rows]
     columns = zip(*[grid.headings, *([cell.text + cell.mark for cell in row] for row in grid.rows)], strict=True)
     characters = sum(max(map(len, column)) + 2 for column in columns)
     small = [] if characters <= WIDEST_AT_FULL_SIZE else [r"\footnotesize\setlength{\tabcolsep}{3pt}"]
@@ -140,11 +140,11 @@ def to_latex(grid: Grid, label: str = "") -> str:
         r"\begin{table}[tb]",
         r"\centering",
         *small,
-        rf"\caption{{{_latex(grid.title)}}}",
+        rf"\caption{{{latex_text(grid.title)}}}",
         *([rf"\label{{{label}}}"] if label else []),
         rf"\begin{{tabular}}{{l{'r' * (len(grid.headings) - 1)}}}",
         r"\toprule",
-        " & ".join(_latex(heading) for heading in grid.headings) + r" \\",
+        " & ".join(latex_text(heading) for heading in grid.headings) + r" \\",
         r"\midrule",
         *body,
         r"\bottomrule",
@@ -152,12 +152,12 @@ def to_latex(grid: Grid, label: str = "") -> str:
     ]
     if grid.notes:
         lines += ["", r"\medskip", r"\begin{minipage}{0.95\linewidth}\footnotesize"]
-        lines += [_latex(note) + r"\par" for note in grid.notes]
+        lines += [latex_text(note) + r"\par" for note in grid.notes]
         lines += [r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
     """Escaped, with a minus sign instead of a hyphen before a number; a bracket that begins a row is no argument of \\\\."""
     flat = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
     flat = re.sub(r"(?<![\w.\-])-(?=[\d.])", "$-$", flat)
@@ -165,7 +165,7 @@ def _latex(text: str) -> str:
 
 
 def _latex_mark(mark: str) -> str:
-    return rf"\textsuperscript{{{_latex(mark)}}}" if mark else ""
+    return rf"\textsuperscript{{{latex_text(mark)}}}" if mark else ""
 
 
 # --------------------------------------------------------------------------------------------------------------------- CSV
@@ -205,7 +205,7 @@ WIDEST_CELL = 28
 
 
 def _html(cell: Cell, column: int) -> str:
-    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(", cell.text)
+    wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(| \([-\d]", cell.text)
     classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
     marked = f' class="{escape(" ".join(classes))}"' if classes else ""
     content = _breakable(cell.text)
@@ -221,9 +221,9 @@ def _html(cell: Cell, column: int) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Allows a line break before brackets behind a number, and after every part of a path."""
+    """Allows a line break before brackets behind a number or around one, and after every part of a path."""
     number, bracket, behind = text.partition(" (")
-    if bracket and re.search(r"\d$", number):
+    if bracket and (re.search(r"\d$", number) or re.match(r"[-\d]", behind)):
         return Markup('<span class="whole">{}</span> <span class="whole">({}</span>').format(number, behind)
     return escape(text).replace("/", Markup("/<wbr>"))
 

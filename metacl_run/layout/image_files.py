@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,18 +15,19 @@ from metacl_run.core.files import write_atomically
 METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 """By suffix of the files that `save` writes."""
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Writes <stem>.png and <stem>.svg; to be called under `matplotlib.rc_context(RC)`."""
+def save(figure: Figure, stem: Path, suffixes: Iterable[str] = tuple(METADATA)) -> list[Path]:
+    """Writes <stem>.png, .svg and .pdf, or those of the `suffixes`; returns their paths."""
     paths = []
-    for suffix, metadata in METADATA.items():
+    for suffix in suffixes:
         content = io.BytesIO()
         with warnings.catch_warnings():  # a name may be in a script that no font has: it is drawn as boxes
             warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
-            figure.savefig(content, format=suffix, metadata=metadata)
+            figure.savefig(content, format=suffix, metadata=METADATA[suffix])
         paths.append(stem.with_name(f"{stem.name}.{suffix}"))
         write_atomically(paths[-1], content.getvalue())
     return paths

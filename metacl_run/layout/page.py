@@ -20,14 +20,14 @@ from metacl_run.storage.run_files import REPORT
 def inline_svg(path: Path, title: str) -> Markup | None:
     """Returns an SVG file as an element of the page, named for screen readers; None where there is no such file.
 
-    Several SVGs share one page, so every id gets the file's name as a prefix; the XML prologue and metadata are removed.
+    Several SVGs share one page, so every id gets the file's name as a prefix, in tags alone: texts may hold anything. The XML
+    prologue and metadata are removed.
     """
     if not path.exists():
         return None
     name, text = path.stem, path.read_text(encoding="utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body).replace("url(#", f"url(#{name}-")
+    body = re.sub(r"<[^<>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0]), body)
     label = Markup('<svg role="img" aria-label="{}" ').format(title)
     return Markup(body.replace("<svg ", label, 1))
 
@@ -40,7 +40,7 @@ def report_link(run_dir: Path, folder: Path) -> str | None:
 
 def stylesheet() -> Markup:
     """Returns page.css, for a <style> element."""
-    return Markup(_text("metacl_run.layout", "page.css"))
+    return Markup(text_of("metacl_run.layout", "page.css"))
 
 
 @functools.cache
@@ -51,8 +51,9 @@ def template(package: str, name: str, *filters: Callable[..., Any]) -> jinja2.Te
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment.from_string(_text(package, name))
+    return environment.from_string(text_of(package, name))
 
 
-def _text(package: str, name: str) -> str:
+def text_of(package: str, name: str) -> str:
+    """Returns a text file of a package."""
     return importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")

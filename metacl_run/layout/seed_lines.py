@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from metacl_run.layout.end_labels import EndLabel, end_labels
 from metacl_run.layout.numbers import score_text
-from metacl_run.layout.style import EndLabel, end_labels
 from metacl_run.scoring.intervals import ANY, FEWEST, Bounds, interval95
 from metacl_run.scoring.scores import Score
 
@@ -79,7 +79,7 @@ def seeds_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, possi
     """
     there = np.isfinite(values).all(axis=0)
     x, values = x[there], values[:, there]
-    axes.plot(x, values.mean(axis=0), style, color=colour, lw=1.7, marker="_" if len(x) == 1 else "", ms=7, zorder=3)
+    axes.plot(x, values.mean(axis=0), style, color=colour, marker="_" if len(x) == 1 else "", ms=7, zorder=3)
     spread(axes, x, values, colour, possible)
 
 

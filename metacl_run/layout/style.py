@@ -1,16 +1,17 @@
-"""How every figure looks: colours that a colour-blind reader can distinguish, one layout, no global state changed."""
+"""How every figure looks: two styles, colours that a colour-blind reader can distinguish; no global state is changed."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, TypeAlias
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+
+from metacl_run.layout.styled_figure import StyledFigure
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito 2008, Color Universal Design; their yellow is left out, too pale for a line on white."""
@@ -18,8 +19,11 @@ CONFLICT = matplotlib.colors.LinearSegmentedColormap.from_list("conflict", ["#7a
 """For values below 0 (harm) and above (help): vermillion to blue, which colour-blind readers can distinguish."""
 ACTIVITY = matplotlib.colors.LinearSegmentedColormap.from_list("activity", ["#f1f4f8", "#8fc1e3", BLUE, "#00243b"])
 """For the activity of units: from pale, not active, to dark."""
-LABEL_SIZE = 8.5
+LIGHTEST = 0.72
+"""The end of plasma that lines on white are drawn with."""
 INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
+
+StyleName: TypeAlias = Literal["screen", "paper"]
 
 RC: Any = {
     "font.family": "DejaVu Sans",
@@ -28,22 +32,83 @@ RC: Any = {
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.8,
+    "axes.labelsize": "medium",
+    "axes.titlesize": "medium",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.unicode_minus": True,
+    "lines.linewidth": 1.7,
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "figure.dpi": 100.0,
     "savefig.dpi": 160.0,
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # text stays text: it can be searched, and edited
     "svg.hashsalt": "metacl_run",
+    "pdf.fonttype": 42,  # TrueType: conferences refuse type 3
     "path.simplify": True,
     "text.parse_math": False,  # a dollar sign in a name is text
 }
 """For use in `matplotlib.rc_context(RC)`. With the fixed salt the same run gives the same bytes of SVG."""
+PAPER_RC: Any = {
+    **RC,
+    "font.family": ["serif", "DejaVu Sans"],  # the second for letters that the first lacks
+    "font.serif": ["STIXGeneral"],  # Times, as the templates of NeurIPS, ICML and ICLR set; comes with matplotlib
+    "font.size": 8.5,
+    "axes.labelsize": 8.0,
+    "axes.linewidth": 0.6,
+    "axes.labelpad": 2.0,
+    "lines.linewidth": 1.1,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "savefig.dpi": 300.0,
+    "figure.constrained_layout.h_pad": 0.02,
+    "figure.constrained_layout.w_pad": 0.02,
+}
+"""For a column of a paper: "small" is 7 pt, which no text is below."""
+STYLES: dict[StyleName, Any] = {"screen": RC, "paper": PAPER_RC}
+
+
+def dress(axes: Axes) -> None:
+    """Gives axes that were made under other rcParams the look of those in effect."""
+    rc: Any = matplotlib.rcParams
+    for side, spine in axes.spines.items():
+        spine.set(visible=rc[f"axes.spines.{side}"], linewidth=rc["axes.linewidth"], edgecolor=rc["axes.edgecolor"])
+    axes.set_axisbelow(rc["axes.axisbelow"])
+    both: list[tuple[Literal["x", "y"], Any]] = [("x", axes.xaxis), ("y", axes.yaxis)]
+    for name, axis in both:
+        axes.tick_params(
+            name,
+            labelsize=rc[f"{name}tick.labelsize"],
+            labelcolor=rc[f"{name}tick.labelcolor"],
+            labelfontfamily=rc["font.family"],
+            color=rc[f"{name}tick.color"],
+            width=rc[f"{name}tick.major.width"],
+            length=rc[f"{name}tick.major.size"],
+            pad=rc[f"{name}tick.major.pad"],
+        )
+        axis.label.set(fontsize=rc["axes.labelsize"], fontfamily=rc["font.family"], color=rc["axes.labelcolor"])
+        axis.labelpad = rc["axes.labelpad"]
+
+
+def label_points() -> float:
+    """Returns the size of labels in a figure, which is that of tick labels."""
+    return text_points(matplotlib.rcParams["xtick.labelsize"])
+
+
+def text_points(size: float | str) -> float:
+    """Returns a font size of matplotlib, "small" say, in points."""
+    return float(FontProperties(size=size).get_size_in_points())
 
 
 def page(
@@ -54,7 +119,7 @@ def page(
     right: float = 0.3,
     left: float = 0.75,
     below: float = 0.0,
-) -> tuple[Figure, Axes]:
+) -> tuple[StyledFigure, Axes]:
     """Returns a figure whose axes measure `size` inches, between title and caption and the margins `left` and `right`.
 
     `below`: extra inches for tick labels of more than one line.
@@ -63,8 +128,7 @@ def page(
     lines = textwrap.wrap(caption, chars)
     top, bottom = 0.95, 0.62 + 0.16 * len(lines) + below
     width, height = left + size[0] + right, bottom + size[1] + top
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = StyledFigure(RC, figsize=(width, height), facecolor="white")
     axes = figure.add_axes((left / width, bottom / height, size[0] / width, size[1] / height))
     figure.text(0.14 / width, 1 - 0.14 / height, title, fontsize=12, fontweight="bold", va="top")
     figure.text(0.14 / width, 1 - 0.40 / height, subtitle, fontsize=8.5, color=GREY, va="top")
@@ -77,7 +141,7 @@ def label_width(labels: Sequence[str]) -> float:
     return float(np.clip(0.3 + 0.075 * max(map(len, labels), default=0), 0.9, 3.9))
 
 
-def parts(figure: Figure, axes: Axes, rows: int, columns: int, across: float, down: float) -> list[Axes]:
+def parts(figure: StyledFigure, axes: Axes, rows: int, columns: int, across: float, down: float) -> list[Axes]:
     """Replaces axes by several of equal size, row by row, with gaps of `across` and `down` inches."""
     box = axes.get_position()
     axes.remove()
@@ -92,10 +156,13 @@ def parts(figure: Figure, axes: Axes, rows: int, columns: int, across: float, do
 
 
 def task_colours(num_tasks: int) -> list[str]:
-    """Returns colours of Okabe and Ito for up to six tasks; for more, steps of viridis from dark (first) to light."""
-    if num_tasks <= 6:
-        return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:num_tasks]
+    """Returns a colour for every task, in their order from dark to light."""
     return shades(num_tasks)
+
+
+def series_colours(count: int) -> list[str]:
+    """Returns colours for lines without an order: those of Okabe and Ito for up to six, else shades."""
+    return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:count] if count <= 6 else shades(count)
 
 
 def task_image(num_tasks: int) -> np.ndarray:
@@ -109,8 +176,8 @@ def integer_ticks(axis: Any, bins: int = 8) -> None:
 
 
 def shades(count: int) -> list[str]:
-    """Returns steps of viridis from dark to light, without its palest end."""
-    steps = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
+    """Returns steps of plasma from dark to light, which stay in order in greyscale, without its pale end."""
+    steps = matplotlib.colormaps["plasma"](np.linspace(0.0, LIGHTEST, count))
     return [matplotlib.colors.to_hex(step) for step in steps]
 
 
@@ -120,52 +187,6 @@ def ink_on(colour: Any) -> str:
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
-
-
-def spread_out(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Returns positions nearest to `values` (least squares), at least `gap` apart, in the same order, within [low, high].
-
-    With `gap` subtracted once per rank, only the order remains as a constraint: pooling adjacent violators solves that exactly.
-    """
-    order = np.argsort(values, kind="stable")
-    blocks: list[list[float]] = []  # [mean, count]
-    for rank, index in enumerate(order):
-        blocks.append([values[index] - rank * gap, 1.0])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, count = blocks.pop()
-            total = blocks[-1][1] + count
-            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * count) / total, total]
-    pooled = [mean for mean, count in blocks for _ in range(int(count))]
-    top = high - (len(pooled) - 1) * gap
-    positions = [0.0] * len(pooled)
-    for rank, index in enumerate(order):
-        positions[index] = max(min(pooled[rank], top), low) + rank * gap
-    return positions
-
-
-class EndLabel(NamedTuple):
-    """The label beside the last point of a line."""
-
-    end: float
-    text: str
-    colour: str
-
-
-def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
-    """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
-
-    Every label has the room of the one with most lines.
-    """
-    low, high = axes.get_ylim()
-    points = axes.get_window_extent().height * 72 / RC["figure.dpi"]
-    lines = max((1 + 1.3 * label.text.count("\n") for label in labels), default=1)
-    gap = (high - low) * LABEL_SIZE * 1.25 / points * lines
-    start, stop = axes.get_xlim()
-    step = (stop - start) * 0.022
-    places = spread_out([label.end for label in labels], gap, low, high)
-    for (end, text, colour), place in zip(labels, places, strict=True):
-        axes.plot([x, x + step, x + 2 * step], [end, place, place], color=colour, lw=0.7, clip_on=False, zorder=1)
-        axes.text(x + 2.4 * step, place, text, color=INK, fontsize=LABEL_SIZE, va="center", clip_on=False)
 
 
 def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
@@ -196,6 +217,6 @@ def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None, named_ch
             (4, -9),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
-            fontsize=7.5,
+            fontsize="small",
             color=GREY,
         )

@@ -14,7 +14,6 @@ from rich.console import Console as Terminal
 from metacl_run.listeners.live import LiveDisplay
 from metacl_run.listeners.plain_lines import PlainLines
 from metacl_run.listeners.view import SHOWN, View
-from metacl_run.reporting.terminal import show
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.stored_run import StoredRun
 
@@ -89,7 +88,7 @@ class Console(Listener):
     def finished(self, run: StoredRun) -> None:
         """Prints the results."""
         self.__exit__()
-        show(run, self._terminal)
+        _show(run, self._terminal)
         log.info("%s", run.status)
         if run.status == "interrupted":
             self.say(f"the same command goes on from {self._place(run.summary)}", style="bold")
@@ -97,12 +96,12 @@ class Console(Listener):
     def shown(self, run: StoredRun) -> None:
         """Prints the results of a run that had ended before."""
         self.say(f"{run.summary['run_id']}: this run has been computed before; rerun=true repeats it")
-        show(run, self._terminal)
+        _show(run, self._terminal)
 
     def say(self, text: str, style: str = "dim") -> None:
         """Prints and logs a remark about the run."""
         log.info("%s", text)
-        self._terminal.print(text, style=style, highlight=False, markup=False)
+        self._terminal.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def _line(self, line: str) -> None:
         log.info("%s", line)
@@ -118,3 +117,9 @@ class Console(Listener):
         if view.meta_test is not None:
             return f"step {view.done}/{view.of} of the meta-test"
         return f"{view.info.unit_name} {summary['timing']['units']}/{view.total}"
+
+
+def _show(run: StoredRun, terminal: Terminal) -> None:
+    from metacl_run.reporting.terminal import show  # loads matplotlib, which a run computes without
+
+    show(run, terminal)

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from metacl_run.storage.listener import Listener, RunInfo
+from metacl_run.core.errors import ConfigError, UserError, described
+from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.stored_run import StoredRun
 
 log = logging.getLogger(__name__)
 
 
-class FaultTolerantListener(Listener):
-    """Forwards everything to `listener` until it fails once after its start; then logs a warning and leaves it out.
+def listeners_of(loggers: Mapping[str, Logger]) -> list[Listener]:
+    """Returns the listeners of a run's loggers; one that fails leaves the others and the run alone.
 
-    An exception of `started` is raised: nothing has been computed yet, and the setting can still be mended.
+    Raises:
+        ConfigError: a component is no logger.
+    """
+    for name, logger in loggers.items():
+        if not isinstance(logger, Logger):
+            raise ConfigError(f"logger.{name}._target_: {type(logger).__name__} is not a Logger (metacl_run.storage.listener)")
+    return [FaultTolerantListener(logger, name) for name, logger in loggers.items()]
+
+
+class FaultTolerantListener(Listener):
+    """Forwards everything to the listener of a logger until it fails once; then logs a warning and leaves it out.
+
+    A UserError is raised. The listener of a logger raises it when it is made or started: nothing has been computed yet, and the
+    setting can still be mended.
     """
 
-    def __init__(self, listener: Listener, name: str) -> None:
-        self._listener, self._name = listener, name
-        self._lost = False
+    def __init__(self, logger: Logger, name: str) -> None:
+        self._name = name
+        self._listener: Listener | None = None
+        with self._tolerance():
+            self._listener = logger.listener()
 
     def started(self, info: RunInfo) -> None:
-        self._listener.started(info)
+        with self._tolerance():
+            if self._listener is not None:
+                self._listener.started(info)
 
     def record(self, record: dict[str, Any]) -> None:
-        self._attempt(lambda: self._listener.record(record))
+        with self._tolerance():
+            if self._listener is not None:
+                self._listener.record(record)
 
     def finished(self, run: StoredRun) -> None:
-        self._attempt(lambda: self._listener.finished(run))
+        with self._tolerance():
+            if self._listener is not None:
+                self._listener.finished(run)
 
-    def _attempt(self, deliver: Callable[[], None]) -> None:
-        if self._lost:
-            return
+    @contextlib.contextmanager
+    def _tolerance(self) -> Iterator[None]:
         try:
-            deliver()
+            yield
+        except UserError:
+            raise
         except Exception as error:
-            self._lost = True
+            self._listener = None
             log.warning(
-                "%s failed and is left out from here on; the run goes on and its files are complete. %s: %s",
+                "logger=%s failed and is left out from here on; the run goes on and its files are complete. %s",
                 self._name,
-                type(error).__name__,
-                error,
+                described(error),
             )

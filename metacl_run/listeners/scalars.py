@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 
-def scalars(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> dict[str, float]:
+def by_number(task: int) -> str:
+    return f"task_{task + 1:02d}"
+
+
+def scalars(
+    record: Mapping[str, Any], seeds: Sequence[int], score: str, task_label: Callable[[int], str] = by_number
+) -> dict[str, float]:
     """Returns {name: value} of a record; empty for kinds that are not curves.
 
     Means over replicates have the names `train/loss`, `eval/accuracy_seen`, `eval/accuracy_all`, `eval/task_03` (the third
     task), for evaluated tasks only; where there is batch norm also `eval/transductive_accuracy_seen` and `_all`; for a probe of
     protocol `meta_continual`, `probe/accuracy` and `probe/memory`. With several replicates, seed 7 alone is `seed_7/train/loss`
-    and so on. Values may be NaN (a diverged loss). Another `score` than "accuracy" gives its name: `eval/mse_seen`.
+    and so on. Values may be NaN (a diverged loss). Another `score` than "accuracy" gives its name: `eval/mse_seen`, and another
+    `task_label` other names of tasks.
     """
-    return _mean_and_seeds(_replicates(record, score), seeds)
+    return _mean_and_seeds(_replicates(record, score, task_label), seeds)
 
 
 def meta_test_curves(summary: Mapping[str, Any], seeds: Sequence[int]) -> dict[int, dict[str, float]]:
@@ -43,7 +50,7 @@ def _mean_and_seeds(replicates: Mapping[str, np.ndarray], seeds: Sequence[int]) 
     return named
 
 
-def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
+def _replicates(record: Mapping[str, Any], score: str, task_label: Callable[[int], str]) -> dict[str, np.ndarray]:
     """Returns {name: [R]}; JSON's null is NaN."""
     if record["kind"] == "train":
         return {f"train/{name}": np.array(values, dtype=float) for name, values in record["metrics"].items()}
@@ -52,7 +59,7 @@ def _replicates(record: Mapping[str, Any], score: str) -> dict[str, np.ndarray]:
     if record["kind"] != "eval":
         return {}
     scores, tasks = np.array(record[score], dtype=float), evaluated(record, score)  # [R, K] of these tasks
-    named = {f"eval/task_{task + 1:02d}": scores[:, place] for place, task in enumerate(tasks)}
+    named = {f"eval/{task_label(task)}": scores[:, place] for place, task in enumerate(tasks)}
     seen = num_seen(record)
     for name in (score, f"transductive_{score}"):
         if name in record:

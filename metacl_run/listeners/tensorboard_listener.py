@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from metacl_run.core.bounds import Count
-from metacl_run.core.errors import ConfigError
-from metacl_run.listeners.fault_tolerant import FaultTolerantListener
-from metacl_run.listeners.scalars import meta_test_curves, scalars
+from metacl_run.core.errors import shown
+from metacl_run.listeners.run_description import flat_settings, require_package
+from metacl_run.listeners.scalars import by_number, meta_test_curves, scalars
 from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.stored_run import StoredRun
 
@@ -24,17 +24,18 @@ class TensorBoardLogger(Logger):
     figures: bool
     """Add the figures when the run has ended."""
 
-    def listeners(self) -> list[Listener]:
-        if importlib.util.find_spec("tensorboard") is None:
-            raise ConfigError("logger=tensorboard needs a package: pip install metacl-run[tensorboard]")
-        return [FaultTolerantListener(TensorBoardListener(self), "TensorBoard")]
+    def __post_init__(self) -> None:
+        require_package("tensorboard", "tensorboard", "'metacl-run[tensorboard]'")
+
+    def listener(self) -> Listener:
+        return TensorBoardListener(self)
 
 
 class TensorBoardListener(Listener):
     """Writes into <run directory>/tensorboard, anew at every start: for a continued run, the earlier records first."""
 
-    def __init__(self, settings: TensorBoardLogger) -> None:
-        self._settings = settings
+    def __init__(self, logger: TensorBoardLogger) -> None:
+        self._logger = logger
         self._writer: Any = None
         self._info: RunInfo
 
@@ -45,28 +46,48 @@ class TensorBoardListener(Listener):
         folder = info.directory / "tensorboard"
         for path in folder.glob("events.out.tfevents.*"):
             path.unlink()
-        self._writer = SummaryWriter(str(folder), flush_secs=self._settings.flush_s)
+        self._writer = SummaryWriter(str(folder), flush_secs=self._logger.flush_s)
         self._writer.add_text("config", _code(info.config), 0)
         for record in info.earlier:
             self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
-        for name, value in scalars(record, self._info.seeds, self._info.score).items():
+        for name, value in scalars(record, self._info.seeds, self._info.score, self._task_label).items():
             self._writer.add_scalar(name, value, record["unit"])
 
     def finished(self, run: StoredRun) -> None:
         summary = run.summary
         last = self._info.units_per_task * len(self._info.task_names[0])
-        for name, metric in summary["metrics"].items():
-            if metric["mean"] is not None:
-                self._writer.add_scalar(f"summary/{name}", metric["mean"], last)
+        metrics = {
+            f"summary/{name}": metric["mean"] for name, metric in summary["metrics"].items() if metric["mean"] is not None
+        }
+        for name, mean in metrics.items():
+            self._writer.add_scalar(name, mean, last)
+        self._add_hparams(metrics)
         for classes, values in meta_test_curves(summary, self._info.seeds).items():
             for name, value in values.items():
                 self._writer.add_scalar(name, value, classes)  # against classes learned, not units of work
         self._writer.add_text("summary", _code(summary), last)
-        if self._settings.figures:
+        if self._logger.figures:
             self._add_figures(last)
         self._writer.close()
+
+    def _task_label(self, task: int) -> str:
+        """Returns the number of a task, and its name where it is the same task for every seed: "task_01_Hebrew"."""
+        names = {replicate[task] for replicate in self._info.task_names}
+        name = re.sub(r"[^\w.-]+", "_", names.pop()).strip("_") if len(names) == 1 else ""
+        return f"{by_number(task)}_{name}".rstrip("_")
+
+    def _add_hparams(self, metrics: dict[str, float]) -> None:
+        """Adds the run to the tab of hyperparameters. `SummaryWriter.add_hparams` would make a second folder for it."""
+        from torch.utils.tensorboard.summary import hparams
+
+        plain = {
+            key: value if isinstance(value, bool | int | float) else shown(value)
+            for key, value in flat_settings(self._info).items()
+        }
+        for part in hparams(plain, metrics):
+            self._writer.file_writer.add_summary(part)
 
     def _add_figures(self, unit: int) -> None:
         from PIL import Image

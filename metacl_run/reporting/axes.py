@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from metacl_run.layout.end_labels import size_in_points
 from metacl_run.layout.seed_lines import extent
 from metacl_run.layout.style import (
     GREY,
@@ -17,6 +18,7 @@ from metacl_run.layout.style import (
     integer_ticks,
     task_colours,
     task_image,
+    text_points,
 )
 from metacl_run.storage.stored_run import StoredRun
 
@@ -40,8 +42,9 @@ def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
     if unfinished:
         axes.axvline(end, color=VERMILLION, lw=1.2, ls=":")
         text = f"{run.status} at {end:.0f} of {total} {run.unit_name}s"
-        ended = axes.text(1.0, 1.085 if strip else 1.02, text, transform=axes.transAxes)
-        ended.set(ha="right", va="bottom", fontsize=8, color=VERMILLION)
+        above = sum(_strip_place(axes)) if strip else 1.0
+        ended = axes.text(1.0, above + 0.02, text, transform=axes.transAxes)
+        ended.set(ha="right", va="bottom", fontsize="small", color=VERMILLION)
 
 
 def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
@@ -58,10 +61,14 @@ def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
 def _task_strip(axes: Axes, run: StoredRun) -> None:
     """Draws a numbered bar over the axes in the colours of the tasks being learned."""
     frame, width, end = axes.get_xaxis_transform(), run.units_per_task, axes.get_xlim()[1]
+    bottom, height = _strip_place(axes)
+    middle = bottom + height / 2
+    widest = 0.7 * (len(str(run.num_tasks)) + 1.2)
+    numbers = min(MOST_PATCHES, int(size_in_points(axes)[0] / (widest * text_points("small"))))
     colours = task_colours(run.num_tasks)
     many = run.num_tasks > MOST_PATCHES
     if many:
-        inset = axes.inset_axes((0, 1.015, 1, 0.05))
+        inset = axes.inset_axes((0, bottom, 1, height))
         inset.imshow(task_image(run.num_tasks), aspect="auto", extent=(0, run.num_tasks * width, 0, 1))
         inset.set_xlim(0, end)
         inset.axis("off")
@@ -70,16 +77,22 @@ def _task_strip(axes: Axes, run: StoredRun) -> None:
         if begin >= stop:
             break
         if not many:
-            axes.add_patch(Rectangle((begin, 1.015), stop - begin, 0.05, transform=frame, color=colour, lw=0, clip_on=False))
-        if not many or (task + 1) % round_step(run.num_tasks, MOST_NUMBERS) == 0:
-            number = (inset if many else axes).text((begin + stop) / 2, 0.5 if many else 1.04, str(task + 1))
-            number.set(ha="center", va="center_baseline", fontsize=7.5, color=ink_on(colour))
+            axes.add_patch(Rectangle((begin, bottom), stop - begin, height, transform=frame, color=colour, lw=0, clip_on=False))
+        if (task + 1) % round_step(run.num_tasks, min(MOST_NUMBERS, numbers) if many else numbers) == 0:
+            number = (inset if many else axes).text((begin + stop) / 2, 0.5 if many else middle, str(task + 1))
+            number.set(ha="center", va="center_baseline", fontsize="small", color=ink_on(colour))
             if not many:
                 number.set_transform(frame)
             elif task + 1 == run.num_tasks:  # within the strip
                 number.set(ha="right", x=stop)
-    label = axes.text(-0.012, 1.04, "learning task", transform=axes.transAxes)
-    label.set(ha="right", va="center", fontsize=6.5, color=GREY)
+    label = axes.text(-0.012, middle, "task", transform=axes.transAxes)
+    label.set(ha="right", va="center", fontsize="small", color=GREY)
+
+
+def _strip_place(axes: Axes) -> tuple[float, float]:
+    """Returns the bottom and the height of the strip, as parts of the height of the axes."""
+    points = size_in_points(axes)[1]
+    return 1 + 3 / points, 1.45 * text_points("small") / points
 
 
 def score_axis(axes: Axes, run: StoredRun, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:

@@ -71,7 +71,12 @@ def task_label(run: StoredRun, task: int, width: int = 24) -> str:
     if run.sequences is not None:
         return name
     label = f"{task + 1}: {name}"
-    return label if len(label) <= width else label[: width - 1] + "…"
+    return shortened(label, width)
+
+
+def shortened(text: str, width: int) -> str:
+    """Returns the text, cut to `width` characters with an ellipsis."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def column_label(run: StoredRun, task: int) -> str:

@@ -17,7 +17,7 @@ from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.run_grids import environment_grid, lengths_grid, matrix_grid, metrics_grid, plain_and_transductive
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
 from metacl_run.scoring.metric_table import metrics_of
-from metacl_run.storage.run_files import FIGURES, MATRIX, REPORT
+from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
 
 STATUS_WORDS = {
@@ -60,8 +60,15 @@ def write(run: StoredRun) -> Path:
         not_evaluated=not_evaluated(run),
         time_words=time_words(run),
         environment=to_html(environment_grid(run)),
+        bibtex=_references(run),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run.directory / REPORT
     write_atomically(path, html.encode())
     return path
+
+
+def _references(run: StoredRun) -> str | None:
+    """The BibTeX of what the run used; None where it has none."""
+    path = run.directory / REFERENCES
+    return path.read_text(encoding="utf-8") if path.is_file() else None

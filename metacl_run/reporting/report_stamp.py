@@ -8,27 +8,35 @@ import re
 from pathlib import Path
 
 from metacl_run.core.files import regular_file
-from metacl_run.storage.run_files import FIGURES, REPORT, SUMMARY
+from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY
 
 HEAD_BYTES = 65536
 """The stamp is within so many bytes from the start of a report."""
-STAMP = re.compile(r'<meta name="metacl-run-drawn" content="([0-9a-f]+)((?: [\w.-]+)*)">')
+STAMP = re.compile(r'<meta name="metacl-run-drawn" content="([0-9a-f]+)((?: [\w./-]+)*)">')
 
 
 def stamp(run_dir: Path) -> str:
     """Returns the content of the stamp of a report that is written now, after its figures."""
-    return " ".join([_digest(run_dir), *sorted(path.name for path in (run_dir / FIGURES).glob("[!.]*.*"))])
+    folder = run_dir / FIGURES
+    paths = [*folder.glob("[!.]*.*"), *(folder / PAPER).glob("[!.]*.*")]
+    return " ".join([_digest(run_dir), *sorted(path.relative_to(folder).as_posix() for path in paths)])
 
 
-def is_drawn(run_dir: Path) -> bool:
-    """Whether the report exists, was drawn from the present summary, and none of its figures is missing."""
+def is_drawn(run_dir: Path, style: str = "screen") -> bool:
+    """Whether the report exists, was drawn from the present summary, and none of its figures is missing.
+
+    With the style "paper", whether those for a paper were drawn too.
+    """
     try:
         regular_file(run_dir / REPORT)
         with open(run_dir / REPORT, "rb") as file:
             match = STAMP.search(file.read(HEAD_BYTES).decode(errors="replace"))
         if match is None or match[1] != _digest(run_dir):
             return False
-        return all(regular_file(run_dir / FIGURES / name).st_size for name in match[2].split())
+        names = match[2].split()
+        if style == "paper" and f"{PAPER}/{CAPTIONS}" not in names:
+            return False
+        return all(regular_file(run_dir / FIGURES / name).st_size for name in names)
     except OSError:
         return False
 

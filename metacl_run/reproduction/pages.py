@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -29,6 +30,8 @@ UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean 
 TONES: dict[Verdict, Tone] = {"agrees": "good", "differs": "bad", "failed": "bad", "diverged": "bad", "unreadable": "bad"}
 TONES_OF_RECOLLECTIONS: dict[Verdict, Tone] = {"failed": "bad", "diverged": "bad", "unreadable": "bad"}
 """Tones of cells whose published number is a recollection: neither green nor red."""
+MOST_COLUMNS = 10
+"""Most columns of the overview on a page of 1400 pixels."""
 MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
 """The mark behind a published number, by how sure it is."""
 
@@ -99,10 +102,19 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         size=size,
         size_words=SIZE_WORDS[size],
         counts=counts(results),
-        overview=to_html(linked_overview(overview, results, figure.parent)),
+        overview=to_html(_narrow(linked_overview(overview, results, figure.parent))),
         cells=to_html(linked_cells(details, results, figure.parent)),
         figure=inline_svg(figure, f"{table.title}: ours beside the paper's"),
     )
+
+
+def _narrow(grid: Grid) -> Grid:
+    """Exchanges rows and columns of a table with more columns than a page is wide."""
+    if len(grid.headings) <= MOST_COLUMNS or len(grid.rows) >= len(grid.headings):
+        return grid
+    names, *columns = zip(*grid.rows, strict=True)
+    rows = [[Cell(heading), *column] for heading, column in zip(grid.headings[1:], columns, strict=True)]
+    return replace(grid, headings=["", *(cell.text for cell in names)], rows=rows)
 
 
 def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: Size) -> None:

@@ -13,6 +13,7 @@ from metacl_run.config.components import fill
 from metacl_run.config.compose import compose_job
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, DataError, UserError
+from metacl_run.index.index_page import refresh_index
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
 from metacl_run.reproduction.results import RunOfTable, results_of_table
@@ -21,7 +22,9 @@ from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_to
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
-ALLOWED_BESIDE = ("data.root", "data.download", "gpu", "logger", "output_dir", "progress", "rerun", "seeds")
+ALLOWED_BESIDE = (
+    *("data.root", "data.download", "figures", "gpu", "logger", "output_dir", "progress", "rerun", "seeds", "tags"),
+)
 """Settings that may stand beside table=: they do not make it another experiment."""
 
 
@@ -52,7 +55,8 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
         job_results = stored_results(jobs)
     else:
         print(f"{table.title}, {pages.SIZE_WORDS[size]}: {len(jobs)} runs", flush=True)
-        job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder)) if jobs else []
+        group = name if size == "paper" else f"{name}-{size}"
+        job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group)) if jobs else []
     print(f"\n{listing(jobs, job_results, 'table')}" if jobs else "\nno run of this table can be started here")
     missing_data = {job.directory: result.error for job, result in zip(jobs, job_results, strict=True) if result.data_missing}
     runs = [
@@ -60,7 +64,9 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
         for run, job in plan
     ]
     results = results_of_table(table, runs, size)
-    paths = pages.write(_folder(jobs, overrides, name, size), name, table, results, size)
+    root = _output_dir(jobs, overrides)
+    paths = pages.write(root / "tables" / name / size, name, table, results, size)
+    refresh_index(root)
     pages.show(Console(), table, results, size)
     print("\nwritten  " + "\n         ".join(map(str, paths)))
     if wants_status(nodes):
@@ -96,10 +102,8 @@ def _plan(
     return [(run, str(job) if isinstance(job, UserError) else job) for run, job in plan]
 
 
-def _folder(jobs: Sequence[Job], overrides: Sequence[str], name: str, size: Size) -> Path:
-    """Returns the folder of the table's pages."""
+def _output_dir(jobs: Sequence[Job], overrides: Sequence[str]) -> Path:
+    """Returns the folder of the runs, where there may be none."""
     if jobs:
-        root = output_dir(jobs)
-    else:
-        root = Path(compose_job([line for line in overrides if line.startswith("output_dir")])[0].output_dir)
-    return root / "tables" / name / size
+        return output_dir(jobs)
+    return Path(compose_job([line for line in overrides if line.startswith("output_dir")])[0].output_dir)

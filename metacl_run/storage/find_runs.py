@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metacl_run.core.errors import StorageError
-from metacl_run.storage.run_files import CONFIG, LOG, METRICS, SUMMARY
+from metacl_run.storage.run_files import CONFIG, LOG, METRICS, MLFLOW_ARTIFACTS, SUMMARY
 
 BEGUN = (METRICS, LOG)
 """Files beside `CONFIG` in a run that has begun, and in no other folder that happens to hold a config.yaml."""
@@ -23,7 +23,7 @@ class RunDirectories(NamedTuple):
 
 
 def find_runs(paths: Iterable[Path]) -> RunDirectories:
-    """Finds the run directories at and under `paths`; folders within a run are not searched.
+    """Finds the run directories at and under `paths`; folders within a run, and MLflow's copies, are not searched.
 
     Links to folders are followed, but no folder is visited twice: a circle ends, and a run that is also linked to counts once,
     under its own path where that lies under `paths` too.
@@ -53,7 +53,7 @@ def find_runs(paths: Iterable[Path]) -> RunDirectories:
                 runs.append(Path(folder))
                 continue
             for entry in entries:
-                if _is_folder(entry):
+                if _is_folder(entry) and entry.name != MLFLOW_ARTIFACTS:
                     (links if entry.is_symlink() else folders).append(entry.path)
         except OSError as error:
             refused.append(f"{folder}: cannot be read ({error.strerror})")

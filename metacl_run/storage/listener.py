@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +34,31 @@ class RunInfo(NamedTuple):
     """The accuracy of a guess; None where it is not one number."""
     config: dict[str, Any]
     """The resolved config."""
+    without_effect: Sequence[str]
+    """Full keys of the config that the run id ignores."""
+    environment: Mapping[str, Any]
+    """As in summary.json: versions, device, git commit of the code."""
+    tags: Sequence[str]
+    """Words of the user's own."""
+    group: str | None
+    """The name of the sweep, search or table that the run is a job of."""
     first_unit: int
     """0, or the unit a resumed run continues from."""
+    say: Callable[[str], None]
+    """Prints a remark for the user, and logs it in run.log."""
     evaluation_of: str | None = None
     """The id of the run whose learner is evaluated; None: this run learns."""
     earlier: Sequence[dict[str, Any]] = ()
     """The records of a run that is continued."""
+
+    @property
+    def name(self) -> str:
+        """The name of the run beside others: "maml-split_glyphs-0123ab"."""
+        return f"{self.algo}-{self.data}-{self.run_id[:6]}"
+
+    @property
+    def output_dir(self) -> Path:
+        return self.directory.parents[2]
 
 
 class Listener(abc.ABC):
@@ -58,16 +76,16 @@ class Listener(abc.ABC):
 
 
 class Logger(abc.ABC):
-    """The component that `logger=` chooses; its fields are its settings."""
+    """A component that `logger=` chooses, a dataclass whose fields are its settings; a run has any number of them.
+
+    `__post_init__` raises a UserError where the logger cannot be used on this machine, for instance since a package is missing:
+    then no job of a sweep is started.
+    """
 
     @abc.abstractmethod
-    def listeners(self) -> list[Listener]:
-        """Returns the listeners of one run, not yet started."""
+    def listener(self) -> Listener:
+        """Returns the listener of one run, not yet started. It may fail at any time: the run goes on without it.
 
-
-@dataclass(frozen=True, kw_only=True)
-class NoLogger(Logger):
-    """Adds nothing to the files of the run directory and the terminal."""
-
-    def listeners(self) -> list[Listener]:
-        return []
+        Raises:
+            UserError: the settings cannot work, which is told before there is a run directory.
+        """

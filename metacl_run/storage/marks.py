@@ -11,6 +11,8 @@ TUNED_ON = {"test": TUNED_ON_TEST, "validation": "learning rate tuned on validat
 """The same by the split that the numbers are measured on."""
 ON_VALIDATION = "validation, not test"
 """Marks numbers measured on the classes that `protocol.eval_split=validation` sets aside for choosing settings."""
+DEBUG_MARK = "debug run, too short for its numbers to mean anything"
+"""Marks a run that debug=true has shortened."""
 TRANSDUCTIVE_MARK = "transductive"
 """Marks a run of version 0.1 whose every score is of all queries of an episode together."""
 
@@ -23,7 +25,8 @@ def evaluation_words(summary: Mapping[str, Any]) -> str:
 def marks(summary: Mapping[str, Any]) -> list[str]:
     """Returns what a reader has to know of a run's numbers before reading them."""
     split, test = summary["eval_split"], summary["meta_test"]
-    marked = [TRANSDUCTIVE_MARK] if summary["transductive"] else []
+    marked = [DEBUG_MARK] if summary["debug"] else []
+    marked += [TRANSDUCTIVE_MARK] if summary["transductive"] else []
     marked += [evaluation_words(summary)] if summary["evaluation_of"] else []
     marked += [ON_VALIDATION] if split == "validation" else []
     return [*marked, TUNED_ON[split]] if test is not None and test["tuned_on"] == "test" else marked

@@ -19,9 +19,11 @@ DEFAULTS: dict[str, Any] = {
     "units_per_task": 0,
     "unit_name": "unit",
     "command": None,
+    "tags": [],
     "evaluation_half_width": [],
     "meta_test": None,
     "evaluation_of": None,
+    "debug": False,
     "forward_transfer": True,
     "without_effect": ("logger", "output_dir", "rerun", "progress", "data.root", "data.download", "protocol.checkpoint_every"),
 }

@@ -30,14 +30,16 @@ from metacl_run.storage.run_files import (
     LOG,
     MATRIX,
     METRICS,
+    PAPER,
     PREVIOUS_CHECKPOINT,
+    REFERENCES,
     SUMMARY,
     TRANSDUCTIVE_MATRIX,
 )
 from metacl_run.storage.run_writer import RunWriter
 
-COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX)
-"""The files with results."""
+COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, REFERENCES)
+"""The files that a run writes about its results."""
 
 
 class RunStore(RunWriter):
@@ -58,7 +60,7 @@ class RunStore(RunWriter):
                 if path.is_symlink() or (path.exists() and not path.is_file()):
                     what = "is a link, which is not written through" if path.is_symlink() else "is no file"
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
-            for folder in (self.directory, self.directory / FIGURES):
+            for folder in (self.directory, self.directory / FIGURES, self.directory / FIGURES / PAPER):
                 remove_unfinished(folder)
         except BaseException:
             self._lock.release()

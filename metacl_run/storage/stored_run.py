@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,7 +105,7 @@ class StoredRun:
         """The config by full keys, {"algo.inner_lr": .4, "insight": "none", ...}, without what the run id ignores."""
         ignored = set(self.summary["without_effect"])
         effective = {key: value for key, value in self.config.items() if key not in ignored}
-        return {key: value for key, value in _flat(effective).items() if key not in ignored}
+        return {key: value for key, value in flat(effective).items() if key not in ignored}
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -270,11 +271,12 @@ class StoredRun:
         return bool(np.isfinite(self.matrix[:, self.whole_rows]).all())
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested settings by full keys: {"algo": {"inner_lr": .4}} -> {"algo.inner_lr": .4}."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
-            leaves.update(_flat(value, f"{prefix}{key}."))
+        if isinstance(value, Mapping):
+            leaves.update(flat(value, f"{prefix}{key}."))
         else:
             leaves[f"{prefix}{key}"] = value
     return leaves

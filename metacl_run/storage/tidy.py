@@ -72,8 +72,10 @@ def _sequences(run: StoredRun) -> Iterator[Record]:
     test = results.meta_test
     if test is None:
         return
-    for name, scores in ((score, test.held_out), ("memory", test.memory), (f"joint_{score}", test.joint)):
-        for place, length in enumerate(test.lengths.tolist() if scores is not None else ()):
+    by_metric = {score: test.held_out, "memory": test.memory}
+    by_metric |= {} if test.joint is None else {f"joint_{score}": test.joint}
+    for name, scores in by_metric.items():
+        for place, length in enumerate(test.lengths.tolist()):
             yield from _of_seeds(run, scores[:, place].mean(-1), "meta_test", name, classes=length)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from metacl_run.config.components import fill
-from metacl_run.config.overrides import Parts, grid
+from metacl_run.config.overrides import Parts, grid, swept_keys
 from metacl_run.core.errors import ConfigError
 from metacl_run.sweeps.job import COMPLETED, Job, plan
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
+
+LONGEST_NAME = 100
+"""Letters of a sweep's name; W&B takes 128."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +44,16 @@ def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     if wants_status(nodes):
         print(f"\n{listing(jobs, stored_results(jobs))}")
         return COMPLETED
-    results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder))
+    launcher = hydra_launcher(parts.hydra, output_dir(jobs), user_folder, sweep_name(swept_keys(parts.run), jobs))
+    results = run_jobs(jobs, launcher)
     print(f"\n{listing(jobs, results)}")
     return exit_status(results)
+
+
+def sweep_name(keys: Sequence[str], jobs: Sequence[Job]) -> str:
+    """Returns a name for loggers, from the keys that are swept and the run ids: "sweep-algo-1a2b3c"."""
+    ids = hashlib.sha256(" ".join(sorted(job.directory.name for job in jobs)).encode()).hexdigest()
+    return "-".join(["sweep", *keys])[:LONGEST_NAME] + f"-{ids[:6]}"
 
 
 def output_dir(jobs: Sequence[Job]) -> Path:

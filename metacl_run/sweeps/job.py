@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError, UserError
@@ -28,6 +28,7 @@ class Job(NamedTuple):
     directory: Path
     rerun: bool = False
     """Whether it is computed although it has ended."""
+    figures_style: Literal["screen", "paper"] = "screen"
 
 
 class JobResult(NamedTuple):
@@ -75,7 +76,7 @@ def plan_tolerantly(
     for overrides in jobs:
         try:
             experiment = experiment_of(overrides, user_folder)
-            results.append(Job(tuple(overrides), experiment.directory, experiment.rerun))
+            results.append(Job(tuple(overrides), experiment.directory, experiment.rerun, experiment.figures_style))
         except tolerated as error:
             results.append(error)
         except UserError as error:

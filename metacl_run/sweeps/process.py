@@ -35,13 +35,17 @@ def compute(
     directory: Path,
     user_folder: str | None,
     *,
+    group: str | None = None,
     shares_terminal: bool,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> JobResult:
-    """Runs a job in a process of its own, on one GPU. What it prints without our terminal goes into its directory."""
+    """Runs a job in a process of its own, on one GPU. What it prints without our terminal goes into its directory; loggers file
+    it under `group`."""
     output = None if shares_terminal else directory / OUTPUT
     with one_gpu() as environment:
-        result = run_in_process(overrides, user_folder, environment=environment, output=output, should_stop=should_stop)
+        result = run_in_process(
+            overrides, user_folder, group=group, environment=environment, output=output, should_stop=should_stop
+        )
     if result.data_missing and output is not None:
         with contextlib.suppress(OSError):  # a run that had been begun before keeps its directory
             output.unlink()
@@ -53,6 +57,7 @@ def run_in_process(
     overrides: Sequence[str],
     user_folder: str | None,
     *,
+    group: str | None = None,
     environment: dict[str, str],
     output: Path | None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -61,6 +66,7 @@ def run_in_process(
 
     Args:
         overrides, user_folder: the job.
+        group: the name under which loggers file it.
         environment: variables that are set in its process.
         output: the file for what it prints; None: it shares our terminal.
         should_stop: called again and again; once it is true, the job is asked to stop.
@@ -72,7 +78,7 @@ def run_in_process(
     if method == "forkserver":
         context.set_forkserver_preload(["metacl_run.sweeps.preload"])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_job_main, args=(sender, list(overrides), user_folder, environment, output))
+    process = context.Process(target=_job_main, args=(sender, list(overrides), user_folder, group, environment, output))
     process.start()
     sender.close()
     stop_sent = False
@@ -142,9 +148,15 @@ def _forwarded_signals(pid: int) -> Iterator[list[int]]:
 
 
 def _job_main(
-    sender: Connection, overrides: list[str], user_folder: str | None, environment: dict[str, str], output: Path | None
+    sender: Connection,
+    overrides: list[str],
+    user_folder: str | None,
+    group: str | None,
+    environment: dict[str, str],
+    output: Path | None,
 ) -> None:
-    os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
+    if sys.platform != "win32":
+        os.setpgid(0, 0)  # a Ctrl-C at the terminal is the sweep's, which forwards it once
     os.environ.update(environment)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -152,19 +164,19 @@ def _job_main(
         for standard in (1, 2):
             os.dup2(descriptor, standard)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    result = run_here(overrides, user_folder)
+    result = run_here(overrides, user_folder, group)
     sys.stdout.flush()
     with contextlib.suppress(BrokenPipeError):  # the sweep is gone
         sender.send(result)
     sender.close()
 
 
-def run_here(overrides: Sequence[str], user_folder: str | None) -> JobResult:
+def run_here(overrides: Sequence[str], user_folder: str | None, group: str | None = None) -> JobResult:
     """Runs a job in this process, and prints its mistake or fault."""
     from metacl_run.experiment import run
 
     try:
-        return JobResult(run(experiment_of(overrides, user_folder)))
+        return JobResult(run(experiment_of(overrides, user_folder), group=group))
     except RunIsLockedError as error:
         return JobResult(BUSY, str(error))
     except UserError as error:

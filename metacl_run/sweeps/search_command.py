@@ -22,6 +22,7 @@ from metacl_run.config.compose import experiment_of
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, StorageError, UserError
 from metacl_run.core.files import remove_unfinished, storage_errors
+from metacl_run.index.index_page import refresh_index
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.sweeps.grid_command import check_launcher, wants_status
 from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, JobResult
@@ -63,6 +64,7 @@ def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         if missing:
             results = _launch(search, missing, parts.hydra, user_folder)
         finished = write_results(search, open_study(search))
+    refresh_index(search.folder.parents[1])
     for error in dict.fromkeys(result.error for result in results if result.status == FAILED and result.error):
         print(f"a trial failed: {error}")
     if any(result.status in (INTERRUPTED, NOT_STARTED) for result in results):
@@ -126,7 +128,10 @@ class RunTrial:
         directory = experiment.directory
         watch = Watch(self.search, trial, directory, experiment.protocol.count_units(experiment.algo, experiment.data))
         wait_until_free(directory)
-        result = compute(overrides, directory, self.user_folder, shares_terminal=shares_terminal, should_stop=watch)
+        group = f"search-{self.search.folder.name}"
+        result = compute(
+            overrides, directory, self.user_folder, group=group, shares_terminal=shares_terminal, should_stop=watch
+        )
         if result.sweep_stopped:
             return result  # the trial stays open, and continues when the search does
         value = self._value(directory) if result.status == COMPLETED else None

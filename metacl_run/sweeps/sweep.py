@@ -58,11 +58,11 @@ class Launcher(Protocol):
     def __call__(self, jobs: Sequence[Job], *, waits: bool) -> list[JobResult]: ...
 
 
-def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | None) -> Launcher:
-    """Returns the launcher that the overrides of Hydra's config choose."""
+def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | None, group: str) -> Launcher:
+    """Returns the launcher that the overrides of Hydra's config choose; loggers file its jobs under `group`."""
 
     def launch(jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
-        return launch_jobs(RunJob(jobs, user_folder, waits), len(jobs), hydra, output_dir, user_folder)
+        return launch_jobs(RunJob(jobs, user_folder, waits, group), len(jobs), hydra, output_dir, user_folder)
 
     return launch
 
@@ -74,6 +74,7 @@ class RunJob:
     jobs: Sequence[Job]
     user_folder: str | None
     waits: bool
+    group: str
 
     def __call__(self, number: int, shares_terminal: bool) -> JobResult:
         job, name = self.jobs[number], f"job {number + 1} of {len(self.jobs)}"
@@ -82,7 +83,7 @@ class RunJob:
             wait_until_free(job.directory)
         print(f"\n{name}: {text}" if shares_terminal else f"{name} starts: {text}", flush=True)
         begun = time.monotonic()
-        result = compute(job.overrides, job.directory, self.user_folder, shares_terminal=shares_terminal)
+        result = compute(job.overrides, job.directory, self.user_folder, group=self.group, shares_terminal=shares_terminal)
         if not shares_terminal:
             print(f"{name} {STATUS_WORDS[result.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
         return result
@@ -116,7 +117,7 @@ def run_jobs(jobs: Sequence[Job], launch: Launcher) -> list[JobResult]:
 
 def earlier_result(job: Job) -> JobResult | None:
     """Returns the result of a job that has ended and whose report is up to date; None for any other."""
-    if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory):
+    if job.rerun or (run_state := state(job.directory)) not in ENDED or not is_drawn(job.directory, job.figures_style):
         return None
     return JobResult(STATUS_OF_STATE[run_state])
 

@@ -16,7 +16,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.listeners.fault_tolerant import FaultTolerantListener
 from metacl_run.listeners.tensorboard_listener import TensorBoardLogger
 from metacl_run.listeners.wandb_listener import WandbLogger
-from metacl_run.storage.listener import Listener, NoLogger, RunInfo
+from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.listeners import info_of, play, records, stored
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -337,3 +338,14 @@ def test_cells_lead_to_the_reports_of_their_runs(tmp_path: Path) -> None:
     assert '<a href="../../../data/algo/abc/report.html">data/<wbr>algo/<wbr>abc</a>' in to_html(
         linked_cells(every, results, folder)
     )
+
+
+def test_a_table_wider_than_a_page_stands_upright_on_it(tmp_path: Path) -> None:
+    cells = [PaperCell(**{**CELL, "column": f"column {i}"}) for i in range(12)]
+    results = [Result("first", cell, "agrees", ours(70.0 + i), None, None) for i, cell in enumerate(cells)]
+    grids = pages.overview_grid(table(), results, "paper"), pages.detailed_grid(table(), results, "paper")
+    page = pages.page("one", table(), results, "paper", grids, tmp_path / "figure.svg")
+    assert page.count('<thead><tr><th scope="col"></th><th scope="col">first</th></tr></thead>') == 1
+    assert re.findall(r'<th scope="row">(column \d+)</th><td[^>]*>(?:<span class="whole">)?([\d.]+)[ <]', page) == [
+        (f"column {i}", f"{70 + i}.0") for i in range(12)
+    ]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.errors import ConfigError
@@ -57,7 +56,7 @@ class SequencePredictor(Predictor):
         learner, network, meta = self.algo.sequence_learner, self.network, self.state["meta"]
         if rate is not None and learner.own_rate is None:
             raise ConfigError(f"rate={rate}: {type(self.algo).__name__} learns a sequence without a rate")
-        step = learner.step_examples if isinstance(learner, SequenceSgd) else 1
+        step = 1 if learner.own_rate is None else self.algo.step_examples
         if len(x) % step:
             raise ConfigError(f"{len(x)} examples: algo.step_examples={step} are learned together; give a multiple of it")
         rate = next((value for value in (rate, self.rate, learner.own_rate) if value is not None), 0.0)

@@ -1,15 +1,21 @@
-"""The figures of a run, one file for each, in the order of the report."""
+"""The figures of a run, one file for each, in the order of the report. `draw_into` draws one in axes of the caller's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase, SubFigure
 
+from metacl_run.core.errors import UserError, nearest, shown
 from metacl_run.core.files import storage_errors
+from metacl_run.layout.canvas import mosaic_panels
 from metacl_run.layout.image_files import METADATA, save
-from metacl_run.layout.style import RC
+from metacl_run.layout.style import STYLES, StyleName, dress
 from metacl_run.reporting.figures import (
     accuracy_by_task,
     accuracy_matrix,
@@ -61,8 +67,76 @@ def figures_of(run: StoredRun) -> list[PreparedFigure]:
     return [figure for figure in figures if figure is not None]
 
 
+def names(run: StoredRun) -> list[str]:
+    """Returns the names of the figures that the run's files support."""
+    return [figure.name for figure in figures_of(run)]
+
+
+def draw_into(
+    run: StoredRun,
+    name: str,
+    axes: Axes | Sequence[Axes] | Figure | SubFigure | None = None,
+    style: StyleName | None = None,
+) -> Figure:
+    """Draws a figure of a run, without its title and caption where `style` is "paper" or `axes` are given.
+
+    Args:
+        run: whose files hold what is drawn.
+        name: one of `names(run)`.
+        axes: where it is drawn: axes, as many as the figure has panels; or an empty (sub)figure, which gets them. None: a
+            figure of its own, which belongs to no window.
+        style: "paper": letters and lines for a column of 3.25 inches, or for both of 6.75; "screen": larger. None: "paper" for
+            a figure of its own, and in axes of the caller's the rcParams in effect.
+
+    Returns:
+        the figure, to be saved with `savefig`.
+
+    Raises:
+        UserError: the run has no such figure, the style is none, or there are too few or too many axes.
+    """
+    figure = _figure(run, name)
+    if style not in (None, *STYLES):
+        raise UserError(f"style={shown(style)}: must be {' or '.join(STYLES)}")
+    if axes is None:
+        return figure.draw() if style == "screen" else figure.draw_for_paper()
+    with matplotlib.rc_context(STYLES[style] if style is not None else {"text.parse_math": False}):
+        panels = _panels(figure, axes)
+        if style is not None:
+            for panel in panels:
+                dress(panel)
+        figure.draw_in(panels)
+    root = panels[0].get_figure(root=True)
+    assert root is not None
+    return root
+
+
+def _figure(run: StoredRun, name: str) -> PreparedFigure:
+    figures = {figure.name: figure for figure in figures_of(run)}
+    if name in figures:
+        return figures[name]
+    known = any(figure.name == name for figure in FIGURES)
+    what = "the files of this run do not support this figure." if known else f"there is no such figure.{nearest(name, figures)}"
+    raise UserError(f"figure {shown(name)}: {what} The run has: {', '.join(figures) or 'none'}")
+
+
+def _panels(figure: PreparedFigure, axes: Axes | Sequence[Axes] | Figure | SubFigure) -> list[Axes]:
+    """Returns the caller's axes as the panels of a figure. Raises UserError."""
+    if isinstance(axes, FigureBase):
+        if axes.get_axes():
+            raise UserError(f"figure {figure.name}: its panels go into an empty figure; this one has axes already")
+        return mosaic_panels(axes, figure.canvas)
+    panels: list[Any] = [axes] if isinstance(axes, Axes) else np.asarray(axes, dtype=object).ravel().tolist()
+    if not all(isinstance(panel, Axes) for panel in panels):
+        raise UserError(f"figure {figure.name}: axes must be matplotlib Axes or a figure; got {shown(axes)}")
+    if len(panels) != figure.canvas.num_panels:
+        raise UserError(
+            f"figure {figure.name}: has {figure.canvas.num_panels} panels, one for each of the axes; got {len(panels)}"
+        )
+    return panels
+
+
 def draw(run: StoredRun) -> list[Path]:
-    """Writes figures/<name>.png and .svg for every figure that the run supports, and removes those it does not."""
+    """Writes figures/<name>.png, .svg and .pdf for every figure that the run supports, and removes those it does not."""
     folder = run.directory / FOLDER
     figures = figures_of(run)
     with storage_errors(run.directory):
@@ -70,5 +144,4 @@ def draw(run: StoredRun) -> list[Path]:
         for name in {figure.name for figure in FIGURES} - {figure.name for figure in figures}:
             for suffix in METADATA:
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
-    with matplotlib.rc_context(RC):
-        return [path for figure in figures for path in save(figure.draw(), folder / figure.name)]
+    return [path for figure in figures for path in save(figure.draw(), folder / figure.name)]

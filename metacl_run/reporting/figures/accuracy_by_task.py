@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from metacl_run.layout.canvas import Canvas, panel_rows
+from metacl_run.layout.end_labels import EndLabel, end_labels, room
 from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import seeds_line, spread
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, EndLabel, end_labels, parts, task_colours
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, label_points, task_colours
 from metacl_run.reporting.axes import score_axis, units_axis, work_axis
 from metacl_run.reporting.figures.mean_accuracy import mean_of_seen
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
 from metacl_run.storage.stored_run import Evaluations, StoredRun
@@ -76,10 +78,21 @@ def _about_probes(run: StoredRun) -> str:
     )
 
 
-def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
+def canvas(run: StoredRun, evaluations: Evaluations) -> Canvas:
+    if not MOST_LINES < run.num_tasks <= MOST_PLOTS:
+        return Canvas(right=2.3)
+    mosaic = panel_rows(run.num_tasks, COLUMNS)
+    size, height = (7.6, 1.45 * len(mosaic) - 0.45), 0.3 + 0.95 * len(mosaic)
+    return Canvas(size, right=0.3, mosaic=mosaic, gap=(0.25, 0.45), columns=2, height=height)
+
+
+def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
     if run.num_tasks <= MOST_LINES:
-        return _draw_together(run, evaluations, text)
-    return (_draw_plots if run.num_tasks <= MOST_PLOTS else _draw_extremes)(run, evaluations, text)
+        _draw_together(run, evaluations, panels[0])
+    elif run.num_tasks <= MOST_PLOTS:
+        _draw_plots(run, evaluations, panels)
+    else:
+        _draw_extremes(run, evaluations, panels[0])
 
 
 def _task_line(axes: Axes, run: StoredRun, evaluations: Evaluations, task: int, colour: str) -> None:
@@ -106,37 +119,36 @@ def _last_score(evaluations: Evaluations, task: int) -> float | None:
     return float(known[-1]) if len(known) else None
 
 
-def _draw_together(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text, right=2.3)
+def _draw_together(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None:
     work_axis(axes, run, strip=True)
     score_axis(axes, run, evaluations.scores, run.chance)
     labels = []
     for task, colour in enumerate(task_colours(run.num_tasks)):
         _task_line(axes, run, evaluations, task, colour)
         if (end := _last_score(evaluations, task)) is not None:
-            labels.append(EndLabel(end, f"{task_label(run, task)}  {score_text(end, run.score)}", colour))
+            labels.append(EndLabel(end, _label(run, task, end, axes), colour))
     end_labels(axes, evaluations.units[-1], labels)
-    return figure
 
 
-def _draw_plots(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
-    rows = math.ceil(run.num_tasks / COLUMNS)
-    figure, whole = sheet(run, text, (7.6, 1.45 * rows - 0.45), right=0.3)
-    for task, axes in enumerate(parts(figure, whole, rows, COLUMNS, 0.25, 0.45)):
-        if task >= run.num_tasks:
-            axes.remove()
-            continue
+def _label(run: StoredRun, task: int, score: float, axes: Axes) -> str:
+    """The name of a task, shortened to what there is room for, and its score."""
+    text = score_text(score, run.score)
+    name = task_label(run, task, min(24, room(axes) - len(text) - 2))
+    return f"{name}\u00a0\u00a0{text}"  # an SVG would make one of two ordinary spaces
+
+
+def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
+    for task, axes in enumerate(panels):
         units_axis(axes, run, bins=3)
         score_axis(axes, run, evaluations.scores, run.chance, named_chance=False)
         axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=ORANGE, alpha=0.15, lw=0, zorder=0)
         _task_line(axes, run, evaluations, task, BLUE)
-        axes.set_title(task_label(run, task, 18), fontsize=8, loc="left", pad=4)
-        axes.set_title(_then_and_now(run, evaluations, task), fontsize=7.5, loc="right", pad=4, color=GREY)
+        axes.set_title(task_label(run, task, min(15, room(axes, 0.5))), fontsize=label_points(), loc="left", pad=4)
+        axes.set_title(_then_and_now(run, evaluations, task), fontsize="small", loc="right", pad=4, color=GREY)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-        axes.tick_params(labelsize=7.5, labelleft=task % COLUMNS == 0, labelbottom=task + COLUMNS >= run.num_tasks)
+        axes.tick_params(labelsize="small", labelleft=task % COLUMNS == 0, labelbottom=task + COLUMNS >= run.num_tasks)
         axes.set_ylabel(run.score.score_words if task % COLUMNS == 0 and run.score.higher_is_better else "")
-        axes.set_xlabel(f"{run.unit_name}s" if task + COLUMNS >= run.num_tasks else "")
-    return figure
+        axes.set_xlabel(f"{run.unit_name}s" if task // COLUMNS == (run.num_tasks - 1) // COLUMNS else "")
 
 
 def _then_and_now(run: StoredRun, evaluations: Evaluations, task: int) -> str:
@@ -146,8 +158,7 @@ def _then_and_now(run: StoredRun, evaluations: Evaluations, task: int) -> str:
     return f"{score_text(learned, run.score)} → {score_text(end, run.score)}"
 
 
-def _draw_extremes(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text, right=2.3)
+def _draw_extremes(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None:
     work_axis(axes, run, strip=True)
     units, seen, scores, _ = evaluations
     means = mean_of_seen(evaluations)  # [R, P]
@@ -167,19 +178,15 @@ def _draw_extremes(run: StoredRun, evaluations: Evaluations, text: FigureText) -
     for task, (line_units, line) in lines.items():
         axes.plot(line_units, line, color=inks[task], lw=1.1, zorder=2.5)
         axes.plot(line_units[:1], line[:1], "o", color=inks[task], ms=4.5, mec="white", mew=0.7, zorder=4, clip_on=False)
-    axes.plot(units[places], means[:, places].mean(axis=0), color=INK, lw=1.7, zorder=3)
+    axes.plot(units[places], means[:, places].mean(axis=0), color=INK, zorder=3)
     spread(axes, units[places], means[:, places], INK, run.possible)
     if len(places):
         mean = float(means[:, places[-1]].mean())
         labels = [
-            *(
-                EndLabel(float(last[t]), f"{task_label(run, t)}  {score_text(float(last[t]), run.score)}", inks[t])
-                for t in inks
-            ),
+            *(EndLabel(float(last[t]), _label(run, t, float(last[t]), axes), inks[t]) for t in inks),
             EndLabel(mean, f"mean of {len(learned)}  {score_text(mean, run.score)}", INK),
         ]
         end_labels(axes, units[places[-1]], labels)
-    return figure
 
 
 def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:
@@ -189,4 +196,4 @@ def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:
     return units[known], mean[known]
 
 
-FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, canvas=canvas, draw=draw)

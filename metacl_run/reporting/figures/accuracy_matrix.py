@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from metacl_run.layout.canvas import Canvas
+from metacl_run.layout.end_labels import room
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
 from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -60,28 +64,48 @@ def _rate_of_rows(test: MetaTestScores) -> str:
     return f" All rows are at the rate chosen for all {test.longest}."
 
 
-def draw(run: StoredRun, rows: list[int], text: FigureText) -> Figure:
-    """With numbers where there is room; rows not reached stay empty."""
-    unreached = list(range(run.rows_reached, run.num_tasks + 1)) if len(rows) == run.rows_reached else []
+def canvas(run: StoredRun, rows: list[int]) -> Canvas:
+    numbers, named = _rows_and_names(run, rows)
+    left = label_width([row_label(run, numbers[place]) for place in named])
+    cell = float(np.clip(5.2 / run.num_tasks, 0.31, 0.8))
+    size = (cell * run.num_tasks, min(cell, 0.42) * len(numbers))
+    if run.num_tasks > MOST_CELLS:
+        size = (5.6, float(np.clip(0.3 * len(numbers), 1.2, 5.0)))
+    below = 0.16 * column_label(run, 0).count("\n")
+    height = float(np.clip(0.16 * len(numbers) + 0.5, 1.3, 2.6)) + below
+    return Canvas(size, left=left, right=max(1.0, 6.6 - left - size[0]), below=below, height=height)
+
+
+def _rows_and_names(run: StoredRun, rows: list[int]) -> tuple[list[int], range]:
+    """Returns the rows that are drawn, those not reached included, and the places of those that have their name."""
+    unreached = range(run.rows_reached, run.num_tasks + 1) if len(rows) == run.rows_reached else range(0)
     numbers = [*rows, *unreached]
+    if run.num_tasks <= MOST_CELLS or len(numbers) <= MOST_NAMED_ROWS:
+        return numbers, range(len(numbers))
+    every_row = len(numbers) == run.num_tasks + 1
+    step = round_step(run.num_tasks, MOST_NAMED_ROWS) if every_row else -(-len(numbers) // MOST_NAMED_ROWS)
+    return numbers, range(0, len(numbers), step)
+
+
+def draw(run: StoredRun, rows: list[int], panels: Sequence[Axes]) -> None:
+    """With numbers where there is room; rows not reached stay empty."""
+    (axes,) = panels
+    numbers, named = _rows_and_names(run, rows)
     mean = run.matrix[:, numbers].mean(axis=0)
     num_rows, num_tasks = mean.shape
     few = num_tasks <= MOST_CELLS
-    step = round_step(num_tasks, MOST_NAMED_ROWS)
-    named = range(num_rows)
-    if not few and num_rows > MOST_NAMED_ROWS:
-        named = range(0, num_rows, step if num_rows == num_tasks + 1 else -(-num_rows // MOST_NAMED_ROWS))
-    labels = [row_label(run, numbers[place]) for place in named]
-    left = label_width(labels)
-    cell = float(np.clip(5.2 / num_tasks, 0.31, 0.8))
-    size = (cell * num_tasks, min(cell, 0.42) * num_rows) if few else (5.6, float(np.clip(0.3 * num_rows, 1.2, 5.0)))
-    right, below = max(1.0, 6.6 - left - size[0]), 0.16 * column_label(run, 0).count("\n")
-    figure, axes = sheet(run, text, size, right=right, left=left, below=below)
     colours = "viridis" if run.score.higher_is_better else "viridis_r"
-    image = heat_map(figure, axes, mean, _limits(run, mean), colours, "auto" if num_rows > MOST_SHARP else "nearest")
+    image = heat_map(axes, mean, _limits(run, mean), colours, "auto" if num_rows > MOST_SHARP else "nearest")
     axes.set_facecolor(SHADE)
+    ticks = list(range(num_tasks))
+    if not few:
+        step = round_step(num_tasks, MOST_NAMED_ROWS)
+        ticks = [0, *range(step - 1, num_tasks, step)]
+    axes.set_xticks(ticks, [column_label(run, task) for task in ticks])
+    axes.set_yticks(list(named), [row_label(run, numbers[place], min(WIDEST_NAME, room(axes) - 6)) for place in named])
+    axes.set_xlabel(f"{run.score.score_words} on {columns_name(run)}")
     if few:
-        cell_numbers(axes, image, mean, lambda value: f"{value:.2f}".removeprefix("0"), float(np.clip(cell * 20, 6.5, 9.0)))
+        cell_numbers(axes, image, mean, lambda value: f"{value:.2f}".removeprefix("0"))
         for place, row in enumerate(rows):
             if row:
                 frame = Rectangle((row - 1.5, place - 0.5), 1, 1, fill=False, ec=VERMILLION, lw=1.6, zorder=3, clip_on=False)
@@ -90,19 +114,13 @@ def draw(run: StoredRun, rows: list[int], text: FigureText) -> Figure:
         edges = np.repeat([row - 0.5 for row in rows], 2)
         axes.plot(edges, np.repeat(np.arange(len(rows) + 1) - 0.5, 2)[1:-1], color=VERMILLION, lw=1.2, zorder=3)
         axes.set_xlim(-0.5, num_tasks - 0.5)
-    if unreached:
-        middle = (len(rows) + num_rows - 1) / 2
-        axes.text((num_tasks - 1) / 2, middle, "not reached", ha="center", va="center", fontsize=9, color=GREY)
-    ticks = list(range(num_tasks)) if few else [0, *range(step - 1, num_tasks, step)]
-    axes.set_xticks(ticks, [column_label(run, task) for task in ticks])
-    axes.set_yticks(list(named), labels)
-    axes.set_xlabel(f"{run.score.score_words} on {columns_name(run)}")
-    return figure
+    if len(numbers) > len(rows):
+        axes.text((num_tasks - 1) / 2, (len(rows) + num_rows - 1) / 2, "not reached", ha="center", va="center", color=GREY)
 
 
-def row_label(run: StoredRun, row: int) -> str:
-    """The label of a row of the accuracy matrix."""
-    return f"after {task_label(run, row - 1, WIDEST_NAME)}" if row else "before learning"
+def row_label(run: StoredRun, row: int, width: int = WIDEST_NAME) -> str:
+    """The label of a row of the accuracy matrix, with at most so many characters of the task's name."""
+    return f"after {task_label(run, row - 1, width)}" if row else "before learning"
 
 
 def _limits(run: StoredRun, mean: np.ndarray) -> tuple[float, float]:
@@ -114,4 +132,4 @@ def _limits(run: StoredRun, mean: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 0.1
 
 
-FIGURE = RunFigure(name="accuracy_matrix", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="accuracy_matrix", data=data, text=text, canvas=canvas, draw=draw)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-from metacl_run.layout.style import VERMILLION, EndLabel, end_labels, shades
+from metacl_run.layout.end_labels import EndLabel, end_labels
+from metacl_run.layout.style import VERMILLION, shades
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
@@ -47,16 +49,16 @@ def _edge_words(test: MetaTestScores) -> str:
     return " A ring is at an edge of the range: a rate beyond it might be better."
 
 
-def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
+def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
     """A line for each length, from the shortest (dark) to the longest (light); a ring at the choice of each seed."""
     assert test.selection is not None
-    figure, axes = sheet(run, text)
+    (axes,) = panels
     order = np.argsort(test.rates)
     places, mean = np.log10(test.rates[order]), test.selection.mean(axis=0)[:, order]  # [L], [S, L]
     values_axis(axes, run, mean)
     labels = []
     for row, (values, colour) in enumerate(zip(mean, shades(len(test.lengths)), strict=True)):
-        axes.plot(places, values, color=colour, lw=1.4, marker=".", ms=5)
+        axes.plot(places, values, color=colour, marker=".", ms=5)
         for rate, share in chosen_rates(test, row):
             place = int(np.argmin(np.abs(places - math.log10(rate))))
             axes.plot(places[place], values[place], "o", ms=5 + 5 * share, mfc="none", mec=VERMILLION, mew=1.4, zorder=4)
@@ -69,7 +71,6 @@ def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     axes.set_xticks(places[::every], [f"{rate:.2g}" for rate in test.rates[order][::every]])
     axes.set_xlabel("learning rate of meta-test (logarithmic)")
     end_labels(axes, places[-1], labels)
-    return figure
 
 
 def chosen_rates(test: MetaTestScores, row: int) -> list[tuple[float, float]]:

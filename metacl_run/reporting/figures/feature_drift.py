@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import accuracy_axis
 from metacl_run.reporting.axes import work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.insight_records import Insight
 from metacl_run.storage.stored_run import StoredRun
@@ -37,8 +38,8 @@ def text(run: StoredRun, insight: Insight) -> FigureText:
     )
 
 
-def draw(run: StoredRun, insight: Insight, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, insight: Insight, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     work_axis(axes, run, strip=True)
     accuracy_axis(axes, np.concatenate([extent(values, CKA) for values in insight.drift.values()]), None)
     axes.set_ylabel("CKA with features when learned")
@@ -49,7 +50,6 @@ def draw(run: StoredRun, insight: Insight, text: FigureText) -> Figure:
         for place, (layer, values) in enumerate(insight.drift.items())
     ]
     labelled_lines(axes, lines, CKA, point_size=4)
-    return figure
 
 
 FIGURE = RunFigure(name="feature_drift", data=data, text=text, draw=draw)

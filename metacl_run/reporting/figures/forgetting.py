@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
+from metacl_run.layout.canvas import Canvas
+from metacl_run.layout.end_labels import EndLabel, end_labels, room
 from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import running_mean
-from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, EndLabel, end_labels, integer_ticks, label_width
+from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, integer_ticks, label_width
 from metacl_run.reporting.axes import score_axis
 from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, WIDEST_NAME
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import mean_words, phrases, spread_words, task_label
 from metacl_run.scoring.intervals import half_width95
 from metacl_run.scoring.matrix_metrics import forgetting_per_task
@@ -82,11 +85,24 @@ def _most_forgotten_words(run: StoredRun, tasks: Forgetting) -> str:
     return f" Rings: most forgotten, {', '.join(changes)}." if changes else ""
 
 
-def draw(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
-    return (_draw_bars if tasks.bars else _draw_lines)(run, tasks, text)
+def canvas(run: StoredRun, tasks: Forgetting) -> Canvas:
+    if not tasks.bars:
+        return Canvas()
+    labels = [task_label(run, task, WIDEST_NAME) for task in range(tasks.num - 1)]
+    size = (4.6, max(0.9, _pitch(tasks) * (tasks.num - 1) + 0.1))
+    return Canvas(size, right=1.45, left=label_width(labels), height=0.75 + 0.17 * (tasks.num - 1))
 
 
-def _draw_bars(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
+def _pitch(tasks: Forgetting) -> float:
+    """The distance of two bars, in inches."""
+    return 0.34 if tasks.num <= 12 else 0.26
+
+
+def draw(run: StoredRun, tasks: Forgetting, panels: Sequence[Axes]) -> None:
+    (_draw_bars if tasks.bars else _draw_lines)(run, tasks, panels[0])
+
+
+def _draw_bars(run: StoredRun, tasks: Forgetting, axes: Axes) -> None:
     """A bar for each of the first k - 1 of k learned tasks."""
     learned = tasks.num
     rows = run.score.sign * run.matrix[:, : learned + 1, :learned]  # [R, k + 1, k], higher is better
@@ -94,10 +110,7 @@ def _draw_bars(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
     final = rows[:, -1, :-1].mean(axis=0)
     since = np.diagonal(rows[:, 1:], axis1=1, axis2=2).mean(axis=0)[:-1] - final
     mean, half = drops.mean(axis=0), half_width95(drops)
-    pitch = 0.34 if learned <= 12 else 0.26
-    height = max(0.9, pitch * (learned - 1) + 0.1)
-    labels = [task_label(run, task, WIDEST_NAME) for task in range(learned - 1)]
-    figure, axes = sheet(run, text, (4.6, height), right=1.45, left=label_width(labels))
+    labels = [task_label(run, task, min(WIDEST_NAME, room(axes))) for task in range(learned - 1)]
     places = np.arange(learned - 1)
     axes.barh(places, mean, height=0.62, color=[VERMILLION if drop > 0 else BLUE for drop in mean], alpha=0.85, zorder=2)
     extremes = np.stack([mean, since])
@@ -112,41 +125,39 @@ def _draw_bars(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
     axes.axvline(0, color=INK, lw=1.0, zorder=3)
     reach, low = max(0.05, float(np.abs(extremes).max())), min(0.0, float(extremes.min()))
     axes.set_xlim(low - 0.08 * reach if low < 0 else -0.04 * reach, reach * 1.08)
-    axes.set_ylim((learned - 2 + height / pitch) / 2, (learned - 2 - height / pitch) / 2)
+    axes.set_ylim(learned - 1.35, -0.65)
     axes.set_yticks(places, labels)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, lw=0.6)
     change = "drop in" if run.score.higher_is_better else "rise of"
-    axes.set_xlabel(f"{change} {run.score.score_words}   (right of 0: forgotten, left: improved)")
+    hint = "   (right of 0: forgotten, left: improved)" if room(axes) > 30 else ""
+    axes.set_xlabel(f"{change} {run.score.score_words}{hint}")
     for place, pair in enumerate(zip(mean + final, final, strict=True)):
         numbers = " → ".join(score_text(run.score.sign * value, run.score) for value in pair)
-        axes.annotate(numbers, (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    heading: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7.5, "color": GREY}
+        axes.annotate(numbers, (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+    heading: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": "small", "color": GREY}
     axes.annotate("best → end", (1.03, 1.0), (0, 4), **heading)
-    return figure
 
 
-def _draw_lines(run: StoredRun, tasks: Forgetting, text: FigureText) -> Figure:
+def _draw_lines(run: StoredRun, tasks: Forgetting, axes: Axes) -> None:
     """Every learned task as a point of two lines, the score when learned and at the end."""
     learned = tasks.num
     numbers = np.arange(1, learned + 1)
     then, now = tasks.then.mean(axis=0), tasks.now.mean(axis=0)
-    figure, axes = sheet(run, text)
     axes.set_xlim(0.5, learned + 0.5)
     score_axis(axes, run, np.stack([then, now])[None], run.chance)
     labels = []
     for name, mean, colour in (("when learned", then, BLUE), ("at the end", now, VERMILLION)):
         smooth = running_mean(mean)
         axes.plot(numbers, mean, ".", color=colour, ms=3, alpha=0.4, zorder=2)
-        axes.plot(numbers, smooth, color=colour, lw=1.7, zorder=3)
+        axes.plot(numbers, smooth, color=colour, zorder=3)
         labels.append(EndLabel(float(smooth[-1]), f"{name}, mean {score_text(float(mean.mean()), run.score)}", colour))
     for task in _most_forgotten(run, tasks):
         axes.plot(numbers[task], now[task], "o", mfc="none", mec=INK, ms=6, mew=1.1, zorder=4, clip_on=False)
     axes.set_xlabel("task")
     integer_ticks(axes.xaxis)
     end_labels(axes, learned + 0.5, labels)
-    return figure
 
 
-FIGURE = RunFigure(name="forgetting", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="forgetting", data=data, text=text, canvas=canvas, draw=draw)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines, running_means, smoothing
 from metacl_run.layout.style import BLUE, ORANGE, integer_ticks
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -28,8 +30,8 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     )
 
 
-def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     ages = np.arange(test.longest)
     raw = [values[:, ::-1] for values in (test.place_held_out, test.place_memory)]  # [R, N], youngest first
     lines = [
@@ -45,7 +47,6 @@ def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     axes.set_xlabel(f"{run.score.concepts} learned after it")
     integer_ticks(axes.xaxis)
     labelled_lines(axes, lines, run.possible, run.score)
-    return figure
 
 
 FIGURE = RunFigure(name="forgetting_curve", data=meta_test_of, text=text, draw=draw)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
+
+from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.heat_map import heat_map
 from metacl_run.layout.style import ACTIVITY, integer_ticks
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -28,16 +31,21 @@ def text(run: StoredRun, gate: np.ndarray) -> FigureText:
     )
 
 
-def draw(run: StoredRun, gate: np.ndarray, text: FigureText) -> Figure:
+def canvas(run: StoredRun, gate: np.ndarray) -> Canvas:
+    classes = gate.shape[1]
+    size = (6.0, float(np.clip(0.16 * classes, 1.2, 4.0)))
+    return Canvas(size, right=0.9, height=float(np.clip(0.08 * classes + 0.4, 1.2, 2.6)))
+
+
+def draw(run: StoredRun, gate: np.ndarray, panels: Sequence[Axes]) -> None:
     """Of the first seed; the most active unit comes first."""
     values = gate[0][:, np.argsort(-gate[0].mean(axis=0), kind="stable")]
-    figure, axes = sheet(run, text, (6.0, float(np.clip(0.16 * len(values), 1.2, 4.0))), right=0.9)
+    (axes,) = panels
     axes.set_xlabel("unit of the gate, most active first")
     axes.set_ylabel("class")
     axes.set_yticks([])
     integer_ticks(axes.xaxis)
-    heat_map(figure, axes, values, (0.0, max(1.0, float(np.nanmax(values)))), ACTIVITY, "auto")
-    return figure
+    heat_map(axes, values, (0.0, max(1.0, float(np.nanmax(values)))), ACTIVITY, "auto")
 
 
-FIGURE = RunFigure(name="gate_activity", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="gate_activity", data=data, text=text, canvas=canvas, draw=draw)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
-from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit
+import numpy as np
+from matplotlib.axes import Axes
+
+from metacl_run.layout.canvas import Canvas
+from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit, maps_canvas
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.insight_records import Insight
@@ -27,7 +30,15 @@ def text(run: StoredRun, insight: Insight) -> FigureText:
     )
 
 
-def draw(run: StoredRun, insight: Insight, text: FigureText) -> Figure:
+def canvas(run: StoredRun, insight: Insight) -> Canvas:
+    return maps_canvas(min(2, len(insight.cosines)), _row_names(run))
+
+
+def _row_names(run: StoredRun) -> list[str]:
+    return [task_label(run, task, WIDEST_NAME) for task in run.insight.tasks]
+
+
+def draw(run: StoredRun, insight: Insight, panels: Sequence[Axes]) -> None:
     """Both on one scale, without the diagonal."""
     cosines, tasks = insight.cosines, insight.tasks
     used = ~np.eye(len(tasks), dtype=bool)
@@ -38,8 +49,7 @@ def draw(run: StoredRun, insight: Insight, text: FigureText) -> Figure:
         TaskMap(f"after task {stage}{mean}", matrix, limit(*matrices))
         for stage, mean, matrix in zip(stages, means, matrices, strict=True)
     ]
-    rows = [task_label(run, task, WIDEST_NAME) for task in tasks]
-    return draw_maps(run, text, maps, used, rows, [str(task + 1) for task in tasks], "task")
+    draw_maps(panels, maps, used, _row_names(run), [str(task + 1) for task in tasks], "task")
 
 
-FIGURE = RunFigure(name="gradient_alignment", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="gradient_alignment", data=data, text=text, canvas=canvas, draw=draw)

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from metacl_run.layout.canvas import Canvas, panel_rows
+from metacl_run.layout.end_labels import room, size_in_points
 from metacl_run.layout.heat_map import cell_numbers, heat_map
-from metacl_run.layout.style import CONFLICT, SHADE, label_width, parts
-from metacl_run.reporting.figures.run_figure import FigureText, sheet
+from metacl_run.layout.style import CONFLICT, SHADE, label_points, label_width
+from metacl_run.reporting.phrases import shortened
 from metacl_run.storage.stored_run import StoredRun
 
 WIDEST_NAME = 34
 """Characters of a task's name beside a row."""
 SMALLEST_CELL = 0.42
-"""Inches of a cell that holds a legible number."""
+"""Inches of a cell on a screen that holds a legible number."""
 
 
 class TaskMap(NamedTuple):
@@ -41,36 +43,46 @@ def limit(*matrices: np.ndarray) -> float:
     return max(0.05, math.ceil(float(finite.max(initial=0.0)) * 20) / 20)
 
 
+def maps_canvas(num_maps: int, row_names: Sequence[str]) -> Canvas:
+    """The canvas of one or two maps side by side."""
+    count, gap = len(row_names), 0.75
+    cell = float(np.clip(3.0 / count, 0.15, 0.55)) if count > 9 else max(3.0 / count, SMALLEST_CELL) if count > 5 else 0.55
+    side = cell * count
+    return Canvas(
+        size=(max(num_maps * side + (num_maps - 1) * gap, 4.2), max(side, 1.0)),
+        left=label_width(row_names),
+        right=0.85,
+        mosaic=panel_rows(num_maps, num_maps),
+        gap=(gap, 0.0),
+        columns=2 if num_maps > 1 else 1,
+        height=float(np.clip(0.16 * count + 0.7, 1.3, 2.8)),
+    )
+
+
 def draw_maps(
-    run: StoredRun,
-    text: FigureText,
+    panels: Sequence[Axes],
     maps: Sequence[TaskMap],
     used: np.ndarray,
     row_names: Sequence[str],
     column_names: Sequence[str],
     x_label: str,
-) -> Figure:
-    """One or two maps side by side; cells that are not `used` stay white, those without a value are grey."""
+) -> None:
+    """Draws one map in each panel; cells that are not `used` stay white, those without a value are grey."""
     count = len(row_names)
-    cell = float(np.clip(3.0 / count, 0.15, 0.55)) if count > 9 else max(3.0 / count, SMALLEST_CELL) if count > 5 else 0.55
-    side, gap = cell * count, 0.75
-    width = max(len(maps) * side + (len(maps) - 1) * gap, 4.2)
-    figure, whole = sheet(run, text, (width, max(side, 1.0)), right=0.85, left=label_width(row_names))
-    places = parts(figure, whole, 1, len(maps), gap, 0.0) if len(maps) > 1 else [whole]
-    every = math.ceil(0.17 / cell)
-    for place, (axes, task_map) in enumerate(zip(places, maps, strict=True)):
-        image = heat_map(figure, axes, task_map.values, (-task_map.limit, task_map.limit), CONFLICT)
+    images = [heat_map(axes, item.values, (-item.limit, item.limit), CONFLICT) for axes, item in zip(panels, maps, strict=True)]
+    for place, (axes, task_map) in enumerate(zip(panels, maps, strict=True)):
         for row, column in np.argwhere(used & ~np.isfinite(task_map.values)):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=SHADE, lw=0))
-        if cell >= SMALLEST_CELL:
-            cell_numbers(axes, image, task_map.values, _cosine_text, 8.0)
-        axes.set_title(task_map.title, fontsize=8.5, loc="left", pad=5)
-        axes.set_xticks(range(0, count, every), column_names[::every])
-        axes.set_yticks(range(0, count, every), row_names[::every] if place == 0 else [""] * len(row_names[::every]))
-        axes.tick_params(labelsize=8)
+        axes.set_title(task_map.title, fontsize=label_points(), loc="left", pad=5)
+        width, height = (size / count for size in size_in_points(axes))
+        every_row, every_column = (max(1, math.ceil(1.25 * label_points() / length)) for length in (height, width))
+        names = [shortened(name, room(axes, 0.3 * len(maps))) for name in row_names[::every_row]]
+        axes.set_xticks(range(0, count, every_column), column_names[::every_column])
+        axes.set_yticks(range(0, count, every_row), names if place == 0 else [""] * len(names))
         axes.set_xlabel(x_label)
-    return figure
+    for axes, task_map, image in zip(panels, maps, images, strict=True):
+        cell_numbers(axes, image, task_map.values, _cosine_text)
 
 
 def _cosine_text(value: float) -> str:
-    return f"{value:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 2) + 0.0:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
+
+from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.numbers import score_text
-from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit
+from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit, maps_canvas
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.stored_run import StoredRun
@@ -48,7 +51,15 @@ def text(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> FigureText:
     )
 
 
-def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], text: FigureText) -> Figure:
+def canvas(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> Canvas:
+    return maps_canvas(2, _row_names(run))
+
+
+def _row_names(run: StoredRun) -> list[str]:
+    return [f"learning {task_label(run, task, WIDEST_NAME)}" for task in run.insight.tasks[1:]]
+
+
+def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], panels: Sequence[Axes]) -> None:
     cosines, changes = pairs
     tasks = run.insight.tasks
     change = "accuracy change" if run.score.higher_is_better else "fall of error"
@@ -57,8 +68,7 @@ def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], text: FigureText)
         TaskMap(f"{change} while it was learned", changes, limit(changes)),
     ]
     lower = np.tril(np.ones_like(cosines, dtype=bool))
-    rows = [f"learning {task_label(run, task, WIDEST_NAME)}" for task in tasks[1:]]
-    return draw_maps(run, text, maps, lower, rows, [str(task + 1) for task in tasks[:-1]], "earlier task")
+    draw_maps(panels, maps, lower, _row_names(run), [str(task + 1) for task in tasks[:-1]], "earlier task")
 
 
-FIGURE = RunFigure(name="interference", data=alignment_and_change, text=text, draw=draw)
+FIGURE = RunFigure(name="interference", data=alignment_and_change, text=text, canvas=canvas, draw=draw)

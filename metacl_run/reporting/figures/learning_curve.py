@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines, running_means, thinned
 from metacl_run.layout.style import BLUE, GREY
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 
@@ -25,8 +27,8 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     )
 
 
-def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     work_axis(axes, run, strip=False)
     held_out = evaluations.scores[:, :, 0]
     lines = [SeedLine("held out", evaluations.units, held_out, BLUE)]
@@ -35,7 +37,6 @@ def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
         lines.append(SeedLine("in training", units, running_means(values), GREY))
     score_axis(axes, run, held_out, run.chance)
     labelled_lines(axes, lines, run.possible, run.score)
-    return figure
 
 
 FIGURE = RunFigure(name="accuracy_by_task", data=data, text=text, draw=draw)

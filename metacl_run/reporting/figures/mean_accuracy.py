@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines
 from metacl_run.layout.style import BLUE, VERMILLION
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 
@@ -37,16 +39,15 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     )
 
 
-def draw(run: StoredRun, evaluations: Evaluations, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     work_axis(axes, run, strip=True)
     lines = [SeedLine("tasks seen so far", evaluations.units, mean_of_seen(evaluations), BLUE)]
     if run.future_is_evaluated:
-        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION))
+        lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION, "--"))
     score_axis(axes, run, np.stack([line.values for line in lines], -1), run.chance)
     axes.set_ylabel("mean accuracy" if run.score.higher_is_better else run.score.score_words)
     labelled_lines(axes, lines, run.possible, run.score)
-    return figure
 
 
 def mean_of_seen(evaluations: Evaluations) -> np.ndarray:

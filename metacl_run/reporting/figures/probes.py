@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines
 from metacl_run.layout.style import BLUE, ORANGE
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
 from metacl_run.storage.sequence_records import SequenceResults
 from metacl_run.storage.stored_run import StoredRun
@@ -29,8 +31,8 @@ def text(run: StoredRun, sequences: SequenceResults) -> FigureText:
     )
 
 
-def draw(run: StoredRun, sequences: SequenceResults, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, sequences: SequenceResults, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     work_axis(axes, run, strip=False)
     lines = [
         SeedLine("held out", sequences.probe_units, sequences.probe_held_out, BLUE),
@@ -40,7 +42,6 @@ def draw(run: StoredRun, sequences: SequenceResults, text: FigureText) -> Figure
     score_axis(axes, run, np.stack([line.values for line in lines], -1), chance)
     axes.set_ylabel(f"{run.score.score_words} on {sequences.probe_length} {run.score.concepts}")
     labelled_lines(axes, lines, run.possible, run.score, point_size=4)
-    return figure
 
 
 FIGURE = RunFigure(name="probes", data=data, text=text, draw=draw)

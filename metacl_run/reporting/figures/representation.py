@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from metacl_run.layout.canvas import EMPTY, Canvas
 from metacl_run.layout.heat_map import colour_bar
-from metacl_run.layout.style import ACTIVITY, PALE, VERMILLION
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of, sheet
+from metacl_run.layout.style import ACTIVITY, PALE, VERMILLION, label_points
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of
 from metacl_run.storage.sequence_records import Representation
 from metacl_run.storage.stored_run import StoredRun
 
@@ -29,7 +30,7 @@ def data(run: StoredRun) -> Representation | None:
 def text(run: StoredRun, layer: Representation) -> FigureText:
     many = run.score.examples
     one = many.removesuffix("s")
-    an_example = "an image" if one == "image" else f"a {one}"
+    an_example = f"an {one}" if one[0] in "aeiou" else f"a {one}"
     seeds = f", means over {len(run.seeds)} seeds. Pictures: seed {run.seeds[0]}" if len(run.seeds) > 1 else ""
     return FigureText(
         "The representation: which units are active",
@@ -42,30 +43,29 @@ def text(run: StoredRun, layer: Representation) -> FigureText:
     )
 
 
-def draw(run: StoredRun, layer: Representation, text: FigureText) -> Figure:
+def canvas(run: StoredRun, layer: Representation) -> Canvas:
+    """A large panel for the mean, right of it two rows of small ones."""
+    count = len(layer.examples[0][:MOST_EXAMPLES])
+    columns = math.ceil(count / 2)
+    side, gap, spacer = 1.35, 0.2, 0.35
+    large = 2 * side + gap
+    rows = [[place if place <= count else EMPTY for place in range(first, first + columns)] for first in (1, 1 + columns)]
+    size = (large + spacer + columns * (side + gap) + gap, large)
+    mosaic, widths = tuple((0, EMPTY, *row) for row in rows), (large, spacer, *[side] * columns)
+    return Canvas(size, right=0.35, left=0.3, mosaic=mosaic, widths=widths, gap=(gap, gap), columns=2, height=2.5)
+
+
+def draw(run: StoredRun, layer: Representation, panels: Sequence[Axes]) -> None:
     """Of the first seed."""
     mean, examples = layer.mean[0], layer.examples[0][:MOST_EXAMPLES]
-    columns = math.ceil(len(examples) / 2)
-    side, gap = 1.35, 0.2
-    big = 2 * side + gap
-    figure, whole = sheet(run, text, (big + 0.75 + columns * (side + gap), big), right=0.35, left=0.3)
-    box = whole.get_position()
-    whole.remove()
-    inch_x, inch_y = 1 / figure.get_size_inches()
-    left = figure.add_axes((box.x0, box.y0, big * inch_x, box.height))
-    image = _draw_units(left, mean, float(np.nanmax(mean)), mark_zeros=True)
-    left.set_title(f"average over {run.score.examples} (vermillion: never active)", fontsize=8.5, loc="left", pad=4)
-    colour_bar(figure, left, image)
+    image = _draw_units(panels[0], mean, float(np.nanmax(mean)), mark_zeros=True)
+    colour_bar(panels[0], image)
     top = float(np.nanmax(examples))
-    for place, values in enumerate(examples):
-        row, column = divmod(place, columns)
-        x = box.x0 + (big + 0.75 + column * (side + gap)) * inch_x
-        y = box.y1 - (side + row * (side + gap)) * inch_y
-        axes = figure.add_axes((x, y, side * inch_x, side * inch_y))
+    for axes, values in zip(panels[1:], examples, strict=True):
         _draw_units(axes, values, top, mark_zeros=False)
-        if place == 0:
-            axes.set_title(f"single {run.score.examples}, on one scale", fontsize=8.5, loc="left", pad=4)
-    return figure
+    titles = (f"average over {run.score.examples} (vermillion: never active)", f"single {run.score.examples}, on one scale")
+    for axes, title in zip(panels[:2], titles, strict=True):
+        axes.set_title(title, fontsize=label_points(), loc="left", pad=4)
 
 
 def _draw_units(axes: Axes, values: np.ndarray, top: float, mark_zeros: bool) -> Any:
@@ -95,4 +95,4 @@ def rectangle(count: int) -> tuple[int, int]:
     return rows, math.ceil(count / rows)
 
 
-FIGURE = RunFigure(name="representation", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="representation", data=data, text=text, canvas=canvas, draw=draw)

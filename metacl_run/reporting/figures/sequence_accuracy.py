@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
+
+from metacl_run.layout.end_labels import EndLabel
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, EndLabel
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
 from metacl_run.reporting.phrases import phrases
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.storage.sequence_records import MetaTestScores, independent, interval_is_over
@@ -45,8 +48,8 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     )
 
 
-def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text)
+def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     lines = [
         SeedLine(name, test.lengths, independent(values), colour, style)
         for name, values, colour, style in (
@@ -70,7 +73,6 @@ def draw(run: StoredRun, test: MetaTestScores, text: FigureText) -> Figure:
     axes.set_ylabel(f"{run.score.score_words} on the {run.score.concepts} learned")
     axes.set_xticks(thinned_ticks(test.lengths, 0.055 * test.longest))
     labelled_lines(axes, lines, run.possible, run.score, point_size=4.5, more_labels=chance)
-    return figure
 
 
 def thinned_ticks(values: np.ndarray, gap: float) -> list[int]:

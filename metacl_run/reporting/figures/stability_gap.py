@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from metacl_run.layout.canvas import Canvas
+from metacl_run.layout.end_labels import EndLabel, end_labels, room
 from metacl_run.layout.seed_lines import seeds_line
-from metacl_run.layout.style import GREY, INK, PALE, EndLabel, end_labels, task_colours
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks, sheet
+from metacl_run.layout.style import GREY, INK, PALE, task_colours
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
 from metacl_run.storage.stored_run import StoredRun
@@ -53,8 +56,12 @@ def after_switches(run: StoredRun) -> Changes | None:
     return changes or None
 
 
-def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
-    figure, axes = sheet(run, text, left=0.9)
+def canvas(run: StoredRun, switches: Changes) -> Canvas:
+    return Canvas(left=0.9)
+
+
+def draw(run: StoredRun, switches: Changes, panels: Sequence[Axes]) -> None:
+    (axes,) = panels
     colours = task_colours(run.num_tasks)
     longest = max((units for units, _ in switches.values()), key=len)
     complete = np.stack([change for _, change in switches.values() if change.shape[1] == len(longest)])  # [S, R, P]
@@ -63,7 +70,9 @@ def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
         for task, (units, change) in switches.items():
             mean = change.mean(axis=0)
             axes.plot(units, mean, color=colours[task], lw=0.9, alpha=0.8)
-            labels.append(EndLabel(float(mean[-1]), f"learning {task_label(run, task, 16)}", colours[task]))
+            labels.append(
+                EndLabel(float(mean[-1]), f"learning {task_label(run, task, min(16, room(axes) - 9))}", colours[task])
+            )
     else:
         low, high = np.quantile(complete.mean(axis=1), [0.1, 0.9], axis=0)
         axes.fill_between(longest, low, high, color=GREY, alpha=0.2, lw=0)
@@ -77,7 +86,6 @@ def draw(run: StoredRun, switches: Changes, text: FigureText) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter("{x:+.3f}" if np.ptp(axes.get_ylim()) < 0.05 else "{x:+.2f}")
     end_labels(axes, longest[-1], labels)
-    return figure
 
 
-FIGURE = RunFigure(name="stability_gap", data=after_switches, text=text, draw=draw)
+FIGURE = RunFigure(name="stability_gap", data=after_switches, text=text, canvas=canvas, draw=draw)

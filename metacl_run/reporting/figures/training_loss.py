@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
+from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.seed_lines import running_means, seeds_line, smoothing, thinned
 from metacl_run.layout.style import BLUE, PALE
 from metacl_run.reporting.axes import MOST_PATCHES, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, sheet
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
 from metacl_run.storage.stored_run import StoredRun
 
@@ -60,9 +62,13 @@ def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
     return [task_of == task for task in np.unique(task_of)]
 
 
-def draw(run: StoredRun, losses: Losses, text: FigureText) -> Figure:
+def canvas(run: StoredRun, losses: Losses) -> Canvas:
+    return Canvas(right=0.4)
+
+
+def draw(run: StoredRun, losses: Losses, panels: Sequence[Axes]) -> None:
     """Logarithmic where the loss spans more than a factor of fifty."""
-    figure, axes = sheet(run, text, right=0.4)
+    (axes,) = panels
     work_axis(axes, run, strip=run.num_training_parts > 1)
     units, values, parts = losses
     mean = values.mean(axis=0)
@@ -79,7 +85,6 @@ def draw(run: StoredRun, losses: Losses, text: FigureText) -> Figure:
         axes.set_ylim(0, finite.max() * 1.05 or 1.0)
     axes.grid(axis="y", color=PALE, lw=0.6)
     axes.set_ylabel("loss")
-    return figure
 
 
-FIGURE = RunFigure(name="training_loss", data=data, text=text, draw=draw)
+FIGURE = RunFigure(name="training_loss", data=data, text=text, canvas=canvas, draw=draw)

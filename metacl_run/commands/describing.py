@@ -1,0 +1,100 @@
+"""Describes an option: `metacl-run describe=algo/maml`, `describe algo/maml data/omniglot`, `describe=maml`.
+
+The name alone is enough where only one group has it. The page has what the option is, what it fits, a command that runs it, its
+settings with types, bounds, defaults and comments, and the notes of its code: formulas, differences from the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metacl_run.commands.text_pages import docstring, entry, hanging, page_width, paragraph
+from metacl_run.config.descriptions import Description, Setting, describe
+from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFiles
+from metacl_run.core.errors import ConfigError, nearest, shown
+
+COLUMN = 12
+MOST_NAMES = 8
+"""Most presets and tables that are listed by name."""
+
+
+def run(words: Sequence[str], user_folder: str | None) -> int:
+    """Prints a page for every option. Raises ConfigError."""
+    if not any(words):
+        raise ConfigError("describe: takes an option, as in metacl-run describe=algo/maml; `metacl-run list` lists them")
+    files = OptionFiles(user_folder)
+    options = [option_of(word, files) for word in words]
+    print("\n\n".join("\n".join(page(describe(group, name, files), page_width())) for group, name in options))
+    return 0
+
+
+def option_of(word: str, files: OptionFiles) -> tuple[str, str]:
+    """The group and the name that a word means: algo/maml, algo=maml, or maml where one group has it. Raises ConfigError."""
+    group, slash, name = word.replace("=", "/").partition("/")
+    if slash:
+        if group not in GROUPS_TO_CHOOSE:
+            groups = ", ".join(GROUPS_TO_CHOOSE)
+            raise ConfigError(
+                f"describe={shown(word)}: there is no group {group}.{nearest(group, GROUPS_TO_CHOOSE)} Groups: {groups}"
+            )
+        return group, name
+    owners = [candidate for candidate in GROUPS_TO_CHOOSE if word in files.names(candidate)]
+    if len(owners) == 1:
+        return owners[0], word
+    if owners:
+        raise ConfigError(f"describe={word}: is an option of several groups: {', '.join(f'{one}/{word}' for one in owners)}")
+    names = [name for candidate in GROUPS_TO_CHOOSE for name in files.names(candidate)]
+    raise ConfigError(
+        f"describe={shown(word)}: there is no such option.{nearest(word, names)} `metacl-run list` lists all of them"
+    )
+
+
+def page(description: Description, width: int) -> Iterator[str]:
+    """The lines of an option's page."""
+    yield f"{description.group}={description.name}"
+    yield paragraph(description.prose, width)
+    yield ""
+    for name, text in facts(description):
+        if text:
+            yield entry(name, text, width, COLUMN)
+    if description.settings:
+        yield "\nSettings" if description.group != "table" else "\nThe table"
+        yield from _settings(description.settings, description.name, width)
+    for stream in description.streams:
+        yield f"\nSettings under protocol={stream.kind}"
+        yield from _settings(stream.settings, description.name, width)
+    if description.doc:
+        yield "\nNotes"
+        yield docstring(description.doc, width)
+
+
+def facts(description: Description) -> list[tuple[str, str]]:
+    """What an option goes together with, by name; texts may be empty."""
+    other = {"algo": "data", "data": "algorithms", "protocol": "algorithms"}.get(description.group, "")
+    return [
+        ("run it", description.example),
+        ("protocol", ", ".join(description.kinds) if description.group != "protocol" else ""),
+        (other, ", ".join(description.fits)),
+        ("inputs", ", ".join(description.inputs)),
+        ("builds on", ", ".join(description.parents)),
+        ("chooses", " ".join(f"{group}={name}" for group, name in description.chooses.items())),
+        ("presets", _names("experiment", description.experiments)),
+        ("tables", _names("table", description.tables)),
+        ("cites", ", ".join(description.cites)),
+        ("class", description.class_path or ""),
+    ]
+
+
+def _names(group: str, names: Sequence[str]) -> str:
+    words = " ".join(f"{group}={name}" for name in names[:MOST_NAMES])
+    return f"{words} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else words
+
+
+def _settings(settings: Sequence[Setting], option: str, width: int) -> Iterator[str]:
+    for setting in settings:
+        yield hanging(f"{setting.key}={setting.default}", width, 2, 6)
+        words = "; ".join(part for part in (setting.words.type, setting.words.bounds) if part)
+        origin = f"(from {setting.option})" if setting.option != option else ""
+        for text in (setting.comment, " ".join(part for part in (words, origin) if part)):
+            if text:
+                yield paragraph(text, width, indent=6)

@@ -1,0 +1,128 @@
+"""One run as a row of index.html: one line of HTML, which the next index takes over while the run's stamp is the same."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from metacl_run.core.errors import StorageError
+from metacl_run.layout.numbers import number, spread_text
+from metacl_run.storage.marks import marks
+from metacl_run.storage.run_files import REPORT, SUMMARY
+from metacl_run.storage.run_state import state
+from metacl_run.storage.stored_run import ENDED, StoredRun
+
+HEADINGS = (
+    *("run", "data", "algorithm", "status", "seeds", "score", "mean", "spread over seeds"),
+    *("ended (UTC)", "marks", "settings"),
+)
+CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "settings": Markup("<td><code>{0}</code></td>")}
+UNREADABLE = "unreadable"
+LINE = re.compile(r'<tr data-run="([^"]*)" data-stamp="([^"]*)" data-ended="([^"]*)">.*</tr>')
+
+
+class RunRow(NamedTuple):
+    """A row, and what its line begins with."""
+
+    run: str
+    """data/algo/run id."""
+    stamp: str
+    """Of the files that the row was made from; empty: the row is made anew every time."""
+    ended: str
+    """ "2026-11-26 20:15:03"; empty while the run is under way."""
+    line: str
+
+
+def read_row(line: str) -> RunRow | None:
+    """Returns the row that a line of an index is; None for any other line."""
+    match = LINE.fullmatch(line)
+    if match is None:
+        return None
+    run, stamp, ended = (str(Markup(text).unescape()) for text in match.groups())
+    return RunRow(run, stamp, ended, line)
+
+
+def make_row(output_dir: Path, run: str, stamp: str, size: str) -> RunRow:
+    """Makes the row of a run from its summary. A run that cannot be read gets a row that says why.
+
+    Args:
+        output_dir: the folder of the runs.
+        run: data/algo/run id.
+        stamp: of its files; it enters the row of a run that has ended.
+        size: "smoke" or "reduced" where the run fills a paper's table at that size; else empty.
+    """
+    directory = output_dir / run
+    data, algo, _ = run.split("/")
+    cells = {"data": data, "algorithm": algo}
+    if stamp.startswith("begun"):
+        return _row(directory, run, cells | {"status": state(directory)})
+    try:
+        stored = StoredRun(directory)
+        status = stored.status if stored.status in ENDED else state(directory)
+        ended = "" if status == "running" else _ended(directory, stored.summary)
+        cells |= {"status": status, "ended (UTC)": ended, **_results(stored.summary, size)}
+    except StorageError as error:
+        reason = str(error).removeprefix(f"{directory / SUMMARY}: ").removeprefix(f"{directory}: ")
+        return _row(directory, run, cells | {"status": UNREADABLE, "marks": reason})
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        return _row(directory, run, cells | {"status": UNREADABLE, "marks": f"its {SUMMARY} is damaged"})
+    return _row(directory, run, cells, stamp if status in ENDED else "", ended)
+
+
+def _results(summary: Mapping[str, Any], size: str) -> dict[str, str]:
+    """Returns the cells that a summary has, by heading."""
+    score, seeds = str(summary["score"]), [int(seed) for seed in summary["seeds"]]
+    cells = {
+        "score": score,
+        "seeds": ", ".join(map(str, seeds)),
+        "marks": _marks(summary, size),
+        "settings": _settings(summary),
+    }
+    if score in summary["metrics"]:
+        metric = summary["metrics"][score]
+        cells |= {"mean": number(metric["mean"]), "spread over seeds": spread_text(metric) if len(seeds) > 1 else ""}
+    return cells
+
+
+def _ended(directory: Path, summary: Mapping[str, Any]) -> str:
+    """Returns when the run ended; for a run of an older version, when its summary was written."""
+    ended = summary["timing"].get("ended")
+    if ended is None:
+        seconds = os.stat(directory / SUMMARY).st_mtime
+        return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromisoformat(ended).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _marks(summary: Mapping[str, Any], size: str) -> str:
+    """Returns what a reader must know of the numbers, then the user's own tags."""
+    kinds = [f"{size} size of a table"] if size else []
+    kinds += ["debug"] if summary.get("debug") else []
+    return ", ".join([*kinds, *marks(summary), *map(str, summary.get("tags") or [])])
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
+    without = {"algo", "data", "seeds", *summary["without_effect"]}
+    words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
+    return " ".join(word for key, word in words.items() if key not in without)
+
+
+def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", ended: str = "") -> RunRow:
+    """Writes the line; `cells` by heading, without the first."""
+    name: str | Markup = run.rpartition("/")[2]
+    if os.path.exists(directory / REPORT):
+        name = Markup('<a href="{}/{}">{}</a>').format(quote(run), REPORT, name)
+    content = Markup('<th scope="row">{}</th>').format(name)
+    for heading in HEADINGS[1:]:
+        text = " ".join(cells.get(heading, "").split())
+        content += CELLS.get(heading, Markup("<td>{0}</td>")).format(text)
+    head = Markup('<tr data-run="{}" data-stamp="{}" data-ended="{}">').format(run, stamp, ended)
+    return RunRow(run, stamp, ended, f"{head}{content}</tr>")

@@ -1,0 +1,156 @@
+"""The learner of a run: the same numbers as in the run, and as torch.optim gives on its module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import cross_entropy
+
+import metacl_run as mr
+from metacl_run.data.images.own_images import own_image
+from metacl_run.data.sources.omniglot import Omniglot
+from metacl_run.protocols.continual_meta.episodes import EpisodeSampler
+from metacl_run.trained_run import evaluation_of
+from tests.support.runs import context_of
+from tests.support.small_runs import settings
+
+
+def test_a_few_shot_learner_predicts_as_in_the_run(finished_runs: dict[str, mr.RunResult]) -> None:
+    run = finished_runs["continual_meta"]
+    context = context_of(evaluation_of(run.directory))
+    sampler = EpisodeSampler(
+        algo=context.algo, data=context.data, pool=context.pool, seeds=run.seeds, eval_split="test", dtype=torch.float32
+    )
+    for replicate, seed in enumerate(run.seeds):
+        episodes = sampler.evaluation(task=1, block=0, count=4)
+        accuracies = []
+        for episode in range(4):
+            support_x, support_y, query_x, query_y, _ = (leaf[replicate, episode] for leaf in episodes)
+            predicted = run.learner(seed).adapt(support_x, support_y).predict(query_x)
+            accuracies.append(np.mean(np.array(predicted) == query_y.numpy()))
+        assert np.mean(accuracies) == pytest.approx(run.matrix[replicate, -1, 1])
+
+
+def test_a_stream_learner_predicts_as_in_the_run(finished_runs: dict[str, mr.RunResult]) -> None:
+    run = finished_runs["online"]
+    context = context_of(evaluation_of(run.directory))
+    for replicate, seed in enumerate(run.seeds):
+        samples = context.pool.test(2, None)[replicate]
+        predicted = run.learner(seed).predict(samples.x)
+        assert float((predicted == samples.y).float().mean()) == pytest.approx(run.matrix[replicate, -1, 2])
+
+
+def test_maml_adapts_as_sgd_on_its_module(finished_runs: dict[str, mr.RunResult]) -> None:
+    learner = finished_runs["continual_meta"].learner(4, ["algo.eval_inner_steps=4", "algo.inner_lr=0.2"])
+    x, y = torch.rand(6, 1, 28, 28), torch.tensor([0, 0, 1, 1, 2, 2])
+    module = learner.module()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.2)
+    for _ in range(4):
+        optimizer.zero_grad()
+        cross_entropy(module(x), y).backward()
+        optimizer.step()
+    adapted = learner.adapt(x, y)
+    torch.testing.assert_close(adapted.module().state_dict(), module.state_dict(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(adapted.outputs(x, together=True), module(x).detach(), rtol=1e-4, atol=1e-4)
+    assert adapted.predict(x, together=True) == module(x).argmax(1).tolist()
+
+
+def test_oml_learns_a_sequence_as_sgd_on_the_last_layer(finished_runs: dict[str, mr.RunResult]) -> None:
+    learner = finished_runs["meta_continual"].learner(0)
+    x = torch.rand(4, 1, 28, 28)
+    names = ["b", "a", "b", "c"]
+    module = learner.module()
+    optimizer = torch.optim.SGD(module.head.parameters(), lr=0.05)  # type: ignore[union-attr]
+    for image, place in zip(x, [0, 1, 0, 2], strict=True):
+        optimizer.zero_grad()
+        cross_entropy(module(image[None]), torch.tensor([place])).backward()
+        optimizer.step()
+    first = learner.adapt(x[:2], names[:2], rate=0.05)
+    both = first.adapt(x[2:], names[2:], rate=0.05)
+    assert both.labels == ("b", "a", "c")
+    torch.testing.assert_close(both.outputs(x), module(x).detach()[:, :3], rtol=1e-4, atol=1e-5)
+    assert first.labels == ("b", "a")  # nothing is changed in place
+
+
+def test_a_sequence_is_learned_at_the_rate_that_the_run_chose(finished_runs: dict[str, mr.RunResult]) -> None:
+    run = finished_runs["meta_continual"]
+    x, y = torch.rand(2, 1, 28, 28), ["a", "b"]
+    for replicate, seed in enumerate(run.seeds):
+        chosen = run.summary["meta_test"]["rate_of_matrix"][replicate]
+        learner = run.learner(seed)
+        assert torch.equal(learner.adapt(x, y).outputs(x), learner.adapt(x, y, rate=chosen).outputs(x))
+
+
+def test_prototypes_tell_any_number_of_classes_apart(tmp_path: Path) -> None:
+    run = mr.run([*settings("continual_meta", tmp_path), "algo=protonet", "protocol.updates_per_task=1"])
+    x = torch.eye(28).reshape(28, 1, 1, 28).repeat(1, 1, 28, 1)[:5]
+    adapted = run.learner().adapt(x, ["e", "d", "c", "b", "a"])
+    assert adapted.predict(x) == ["e", "d", "c", "b", "a"]
+    assert adapted.probabilities(x).sum(1).allclose(torch.ones(5))
+
+
+def test_images_arrays_and_numbers_mean_the_same(finished_runs: dict[str, mr.RunResult], tmp_path: Path) -> None:
+    learner = finished_runs["continual_meta"].learner()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    images = [Image.fromarray(image) for image in pixels]
+    images[0].save(tmp_path / "one.png")
+    from_images = learner.adapt(images, list("aabbcc"))
+    from_floats = learner.adapt(torch.from_numpy(pixels)[:, None] / 255, list("aabbcc"))
+    assert torch.equal(from_images.outputs(pixels[:, None]), from_floats.outputs(images))
+    assert torch.equal(from_images.outputs(images[0]), from_images.outputs(tmp_path / "one.png"))
+    assert torch.equal(from_images.outputs(images[0]), from_images.outputs(pixels[:1]))
+
+
+def test_dark_ink_on_paper_is_turned_as_the_files_of_omniglot_are() -> None:
+    drawing = Image.new("L", (105, 105), 255)
+    drawing.paste(0, (40, 40, 60, 60))
+    image = own_image(Omniglot(root="", download=False, image_size=28), drawing)
+    assert image.shape == (1, 28, 28)
+    assert image[0, 0, 0] == 0
+    assert image[0, 13, 13] > 250
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "message"),
+    [
+        ("continual_meta", lambda learner: learner.predict(torch.rand(2, 1, 28, 28)), "adapt(x, y) first"),
+        (
+            "continual_meta",
+            lambda learner: learner.adapt(torch.rand(2, 3, 32, 32), [0, 1]),
+            "[2, 3, 32, 32]; this",
+        ),
+        ("continual_meta", lambda learner: learner.adapt(torch.rand(2, 3, 32, 32), [0, 1]), "[N, 1, 28, 28]"),
+        ("continual_meta", lambda learner: learner.adapt(torch.rand(4, 1, 28, 28), "abcd"), "has 4 classes"),
+        ("continual_meta", lambda learner: learner.adapt(torch.rand(4, 1, 28, 28), "ab"), "has 2 labels for 4 examples"),
+        ("continual_meta", lambda learner: learner.adapt("missing.png", "a"), "missing.png"),
+        ("continual_meta", lambda learner: learner.adapt(object(), "a"), "no tensor, array or image"),
+        ("online", lambda learner: learner.adapt(torch.rand(1, 1, 8, 8), [0]), "does not adapt"),
+        ("online", lambda learner: learner.predict(torch.rand(1, 1, 8, 8), task=0), "share all outputs"),
+        ("meta_continual", lambda learner: learner.predict(torch.rand(1, 1, 28, 28)), "adapt(x, y) first"),
+    ],
+)
+def test_mistakes(kind: str, call: object, message: str, finished_runs: dict[str, mr.RunResult]) -> None:
+    with pytest.raises(mr.UserError) as error:
+        call(finished_runs[kind].learner())  # type: ignore[operator]
+    assert message in str(error.value)
+
+
+def test_a_seed_that_the_run_lacks(finished_runs: dict[str, mr.RunResult]) -> None:
+    with pytest.raises(mr.UserError, match="seed=3: the run has 0, 4"):
+        finished_runs["online"].learner(3)
+
+
+def test_task_incremental_predictions_stay_within_the_task(tmp_path: Path) -> None:
+    overrides = ["algo=er", "data=split_glyphs", "data.scenario=task", "data.num_tasks=2", "data.num_classes=20"]
+    run = mr.run([*overrides, "data.num_scripts=2", "model=mlp_small", f"output_dir={tmp_path}", "progress=none"])
+    learner = run.learner()
+    x = torch.rand(20, *learner.input_shape)
+    first, second = (set(learner.predict(x, task=task).tolist()) for task in (0, 1))  # type: ignore[union-attr]
+    assert first <= set(range(10))
+    assert second <= set(range(10, 20))
+    with pytest.raises(mr.UserError, match="task=2: must be from 0 to 1"):
+        learner.predict(x, task=2)

@@ -1,0 +1,33 @@
+"""The settings of small runs of two seeds, one for every kind of protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.settings import SMALL_STREAM, TINY
+
+SEQUENCES = [
+    "algo=oml",
+    "algo.redraw=false",
+    "data.num_classes=40",
+    "data.num_scripts=2",
+    "data.meta_test_classes=12",
+    "model.channels=4",
+    "algo.meta_batch_size=2",
+    "protocol.updates=3",
+    "protocol.schedule=[3,6]",
+    "protocol.orders=2",
+    "protocol.selection_orders=2",
+    "protocol.rates=[0.03,0.1]",
+    "gpu.threads=1",
+]
+KINDS = {
+    "continual_meta": [*TINY, "protocol.eval_every=0"],
+    "online": ["algo=er", *SMALL_STREAM],
+    "meta_continual": SEQUENCES,
+}
+"""The settings of a run by the kind of its protocol."""
+
+
+def settings(kind: str, folder: Path) -> list[str]:
+    return [*KINDS[kind], "seeds=[0,4]", "progress=none", f"output_dir={folder}"]
