@@ -14,14 +14,13 @@ from metacl_run.config.load import Experiment
 from metacl_run.experiment import run
 
 DOCS = Path(__file__).parent.parent / "docs"
-SHORT = ["data.num_tasks=2", "data.train_per_task=150", "data.test_per_task=100", "data.train_hands=30", "gpu.threads=1"]
+SHORT = ["data.num_tasks=2", "data.train_per_task=100", "data.test_per_task=50", "data.train_hands=30", "gpu.threads=1"]
 
 
 @pytest.fixture(autouse=True)
 def _examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS / "examples"))
-    monkeypatch.setattr("metacl_run.finished_run.figures.draw", lambda *_: [])
-    monkeypatch.setattr("metacl_run.finished_run.report.write", lambda *_: None)
+    monkeypatch.setattr("metacl_run.finished_run.draw", lambda *_: None)
     monkeypatch.chdir(tmp_path)
 
 

@@ -18,8 +18,8 @@ class ProgressFile(Logger):
 
     path: str
 
-    def listeners(self) -> list[Listener]:
-        return [ProgressListener(Path(self.path))]
+    def listener(self) -> Listener:
+        return ProgressListener(Path(self.path))
 
 
 class ProgressListener(Listener):

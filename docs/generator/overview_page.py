@@ -15,7 +15,7 @@ INTRODUCTION = """# What there is
 Every protocol, algorithm, data set and model, one line each. The page behind a name has its equations, its settings with
 types, bounds and defaults, what it was checked against and what was published. The algorithm chooses its protocol.
 
-In a terminal, `metacl-run --help` lists the same names, and `metacl-run --help algo=er` the settings of what is chosen."""
+In a terminal: `metacl-run list algo` lists names, `metacl-run describe=algo/er` shows the content of such a page."""
 
 
 def page(descriptions: Mapping[str, Sequence[Description]]) -> str:
