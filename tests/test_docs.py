@@ -66,6 +66,7 @@ def test_a_page_has_equations_differences_and_published_numbers(generated: dict[
 
 def test_commands_compose_and_pass_every_check(generated: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
+    monkeypatch.syspath_prepend(str(DOCS / "examples"))
     lines = dict.fromkeys(line for text in PAGES.values() for line in commands(text))
     # The first command of a generated page is its option's example, which tests/config/test_descriptions.py composes.
     lines |= dict.fromkeys(line for text in generated.values() for line in commands(text)[1:])
