@@ -60,9 +60,12 @@ def _paths_in(folder: str) -> list[Any]:
 
 
 def _title(path: str) -> str:
-    """The first heading of a page of the repository, else the name of its folder and its own."""
-    match = re.search(r"^#+ (.+)$", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return match[1].replace("`", "") if match else " ".join(Path(path).with_suffix("").parts[-2:])
+    """The title of a page of the repository; where it has none, its folder and its first heading."""
+    match = re.search(r"^(#+) (.+)$", (REPOSITORY / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    if match is None:
+        return path
+    heading = match[2].replace("`", "")
+    return heading if match[1] == "#" else f"{Path(path).parent.name}: {heading}"
 
 
 @cache

@@ -10,6 +10,8 @@ import docstring
 import yaml
 from published import Published, StoredSummary
 
+from metacl_run.config.citations import cited, references
+from metacl_run.config.components import config_dir
 from metacl_run.config.descriptions import Description, Setting
 from metacl_run.config.option_files import OptionFiles
 
@@ -35,8 +37,7 @@ def page(description: Description, files: OptionFiles, numbers: Sequence[Publish
     parts += _company(description)
     if description.group == "algo":
         parts += [*_checks(description), *_published(numbers), *_stored(description, summaries)]
-    if description.cites:
-        parts += ["## Cite", ", ".join(f"`{key}`" for key in description.cites)]
+    parts += _citations(description)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -120,6 +121,14 @@ def _table_of(settings: Sequence[Setting]) -> str:
 def _cell(comment: str) -> str:
     """A comment as plain text: `*` and `<` are no markup in it."""
     return comment.replace("\\", "\\\\").replace("*", "\\*").replace("<", "&lt;").replace("[", "\\[")
+
+
+def _citations(description: Description) -> list[str]:
+    """The BibTeX entries that an option cites, its own or those of the options that it builds on."""
+    folders = [config_dir()]
+    entries = references(folders)
+    texts = [entries[key] for key in cited(description.group, description.name, folders)]
+    return ["## Cite", "```bibtex\n" + "\n\n".join(texts) + "\n```"] if texts else []
 
 
 def _company(description: Description) -> list[str]:

@@ -69,8 +69,12 @@ def meta_continual() -> str:
     )
 
 
-ROWS = (("before learning", ".10", ".10", ".10"), ("after task 1", ".80", ".20", ".10"))
-ROWS += (("after task 2", ".90", ".70", ".15"), ("after task 3", ".85", ".75", ".60"))
+ROWS = (
+    ("before learning", ".10", ".10", ".10"),
+    ("after task 1", ".80", ".20", ".10"),
+    ("after task 2", ".90", ".70", ".15"),
+    ("after task 3", ".85", ".75", ".60"),
+)
 MEANINGS = (
     (ORANGE, "last row", "accuracy = mean(.85, .75, .60) = .733"),
     (BLUE, "diagonal", "learning_accuracy = mean(.80, .70, .60) = .700"),
@@ -137,8 +141,8 @@ def source_and_stream() -> str:
     rows = (
         ("continual_meta", "10 tasks of whole alphabets; 5-way 1-shot episodes"),
         ("online", "10 tasks; training and test samples of every class"),
+        ("meta_continual", "963 meta-train and 660 meta-test characters"),
     )
-    rows += (("meta_continual", "963 meta-train and 660 meta-test characters"),)
     for number, (protocol, words) in enumerate(rows):
         y = 8 + 56 * number
         parts += [arrow(202, 86, 230, 86) if number == 1 else "", box(286, y, 426, 46, colour=ORANGE)]
