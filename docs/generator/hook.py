@@ -12,8 +12,10 @@ from typing import Any
 
 import option_page
 import overview_page
+import results_tables
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from published import published_results, stored_summaries
 
 from metacl_run.config.descriptions import Description, describe
@@ -37,6 +39,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in _repository_files():
         files.append(File.generated(config, path, abs_src_path=str(REPOSITORY / path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Puts the tables of results in the places of their markers."""
+    if page.file.src_uri != "results.md":
+        return markdown
+    return re.sub(r"\{\{ (\w+) (\w+) \}\}", lambda match: results_tables.TABLES[match[1]](match[2]), markdown)
 
 
 def _expanded(nav: Any) -> Any:

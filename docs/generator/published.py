@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,10 +84,15 @@ class StoredSummary(NamedTuple):
 
     @property
     def score(self) -> str:
-        """The score of the run with its interval or its values."""
-        metric = self.content["metrics"][self.content.get("score", "accuracy")]
-        low, high = metric["ci95"] or (None, None)
-        return _interval(metric["mean"], low, high)
+        """The score of the run with its interval."""
+        return interval_of(self.content["metrics"][self.content.get("score", "accuracy")])
+
+
+def interval_of(metric: Mapping[str, Any]) -> str:
+    """A metric of a summary: its mean, with the 95% interval over seeds from three seeds on."""
+    low, high = metric["ci95"] if len(metric["values"]) > 2 else (None, None)
+    mean = f"{metric['mean']:.3f}"
+    return mean if low is None else f"{mean} ({low:.3f} to {high:.3f})"
 
 
 def stored_summaries() -> list[StoredSummary]:
