@@ -26,7 +26,7 @@ def parse(text: str) -> Docstring:
     commands = [line.split("#")[0].strip() for line in main.splitlines() if line.startswith("    metacl-run ")]
     main = "\n".join(line for line in main.splitlines() if not line.startswith("    metacl-run "))
     differences = f"### {heading}\n\n{_numbered(listed)}" if heading else ""
-    return Docstring(" ".join(title.split()), commands, _markdown(main), differences)
+    return Docstring(_linked(" ".join(title.split())), commands, _markdown(main), differences)
 
 
 def _split_differences(text: str) -> tuple[str, str, list[str]]:
@@ -45,7 +45,12 @@ def _numbered(lines: list[str]) -> str:
             items.append(match[1])
         elif items:
             items[-1] += f" {line.strip()}"
-    return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+    return _linked("\n".join(f"{number}. {item}" for number, item in enumerate(items, 1)))
+
+
+def _linked(text: str) -> str:
+    """Text with links from arXiv numbers."""
+    return re.sub(r"arXiv\s(\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 
 def _markdown(text: str) -> str:
@@ -71,7 +76,7 @@ def _block(kind: str, lines: list[str]) -> str:
     if kind == "code":
         return "```text\n" + "\n".join(line[4:] for line in lines) + "\n```"
     if kind == "prose":
-        return "\n".join(lines)
+        return _linked("\n".join(lines))
     items: list[str] = []
     for line in lines:
         if line.startswith("    ") and items:
@@ -79,4 +84,4 @@ def _block(kind: str, lines: list[str]) -> str:
         else:
             name, _, meaning = line.strip().partition("  ") if "  " in line.strip() else line.strip().partition(" ")
             items.append(f"- `{name}`: {meaning.strip()}")
-    return "\n".join(items)
+    return _linked("\n".join(items))
