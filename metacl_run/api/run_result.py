@@ -94,7 +94,7 @@ class RunResult:
 
     @property
     def task_names(self) -> list[list[str]]:
-        """The names of the tasks, [seeds][T]."""
+        """The names of the tasks, a list of T for each seed."""
         return [list(names) for names in self._run.summary["task_names"]]
 
     @property

@@ -1,0 +1,80 @@
+"""The tables of the page of results, from results/ and configs/table: no number is written by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from option_page import table
+from published import RESULTS, StoredSummary, interval_of, stored_summaries
+
+from metacl_run.config.option_files import OptionFiles
+from metacl_run.layout.grid import to_markdown
+from metacl_run.reproduction.pages import overview_grid
+from metacl_run.reproduction.paper_table import PaperRun, PaperTable, parse
+from metacl_run.reproduction.results import Result, of_cell
+
+
+def paper_table(name: str) -> str:
+    """A paper's table with its rows and columns, ours and in brackets the paper's, from results/<name>/<experiment>.json."""
+    option = OptionFiles().option("table", name)
+    parsed = parse({key: setting.value for key, setting in option.settings.items()})
+    results = [result for run in parsed.runs for result in _results(name, parsed, run)]
+    return to_markdown(overview_grid(parsed, results, "paper"), level=3)
+
+
+def _results(name: str, parsed: PaperTable, run: PaperRun) -> list[Result]:
+    path = RESULTS / name / f"{run.experiment}.json"
+    if not path.is_file():
+        return [Result(run.row, cell, "not run", None, None, None) for cell in run.cells]
+    summary = json.loads(path.read_bytes())
+    return [of_cell(parsed, run, cell, summary, "paper", path.stem) for cell in run.cells]
+
+
+def runs(folder: str) -> str:
+    """The stored runs of a folder with their main metrics."""
+    names = ("accuracy", "learning_accuracy", "forgetting")
+    rows = [
+        (
+            _link(summary),
+            summary.content["algo"],
+            str(len(summary.content["seeds"])),
+            *(_metric(summary, name) for name in names),
+        )
+        for summary in _of(folder)
+    ]
+    return table(("run", "algorithm", "seeds", *names), rows)
+
+
+def sequences(folder: str) -> str:
+    """Held-out accuracy, and in brackets memory, after each number of classes, of the stored runs of a folder."""
+    summaries = _of(folder)
+    lengths = summaries[0].content["meta_test"]["lengths"]
+    rows = [(_link(summary), *map(_sequence_cell(summary), range(len(lengths)))) for summary in summaries]
+    return table(("run", *map(str, lengths)), rows)
+
+
+def _sequence_cell(summary: StoredSummary) -> Callable[[int], str]:
+    test = summary.content["meta_test"]
+
+    def mean(name: str, length: int) -> float:
+        values = [orders[length] for orders in test[name]]
+        return float(sum(sum(value) / len(value) for value in values) / len(values))
+
+    return lambda length: f"{mean('accuracy', length):.2f} ({mean('memory', length):.2f})"
+
+
+def _of(folder: str) -> list[StoredSummary]:
+    return [summary for summary in stored_summaries() if summary.path.startswith(f"{folder}/")]
+
+
+def _link(summary: StoredSummary) -> str:
+    return f"[{summary.path.rpartition('/')[2].removesuffix('.json')}](results/{summary.path})"
+
+
+def _metric(summary: StoredSummary, name: str) -> str:
+    return interval_of(summary.content["metrics"][name]) if name in summary.content["metrics"] else ""
+
+
+TABLES: dict[str, Callable[[str], str]] = {"paper_table": paper_table, "runs": runs, "sequences": sequences}
+"""The words of a marker `{{ runs omniglot }}` on the page."""
