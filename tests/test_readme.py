@@ -16,6 +16,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("line", commands(README))
 def test_a_command_composes_and_passes_every_check(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
+    monkeypatch.syspath_prepend(str(REPOSITORY / "docs" / "examples"))
     if reason := check_command(line):
         pytest.skip(reason)
 
@@ -23,6 +24,21 @@ def test_a_command_composes_and_passes_every_check(line: str, monkeypatch: pytes
 def test_the_two_commands_for_a_fresh_machine_come_first() -> None:
     words = [line.split()[0] for line in bash_lines(README) if line and not line.startswith(("#", "git ", "cd "))]
     assert words[:2] == ["scripts/run.sh", "scripts/test.sh"]
+
+
+def test_it_is_one_page() -> None:
+    assert len(README.splitlines()) < 120
+
+
+def test_the_method_of_ones_own_is_that_of_the_documentation() -> None:
+    (method,) = re.findall(r"^```python\n    def observe\(.*?\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert method in (REPOSITORY / "docs" / "examples" / "er_pull.py").read_text(encoding="utf-8")
+
+
+def test_it_counts_the_options() -> None:
+    groups = ("algo", "data", "model")
+    counts = [len(list((REPOSITORY / "configs" / group).glob("*.yaml"))) for group in groups]
+    assert f"{counts[0]} algorithms, {counts[1]} streams of data, {counts[2]} networks" in README
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\bscripts/[\w./-]*\w", README))))

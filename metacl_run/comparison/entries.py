@@ -23,6 +23,8 @@ GROUPS = ("algo", "model", "data", "protocol")
 """The groups whose choices a summary names."""
 TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
+DEBUG = "debug"
+"""The key of a run that was shortened by debug=true."""
 TRANSDUCTIVE_KEY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
 
@@ -86,7 +88,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     if not run.has_ended:
         error = f": {run.error}" if run.error else ""
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
-    settings = {key: value for key, value in run.settings.items() if key not in ("seeds", TRANSDUCTIVE_KEY)}
+    settings = {key: value for key, value in run.settings.items() if key not in ("seeds", DEBUG, TRANSDUCTIVE_KEY)}
     try:
         settings |= {group: _text(run.summary[group]) for group in GROUPS}
         score = SCORES[run.summary["score"]].score_name
@@ -97,6 +99,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         raise StorageError(f"{directory / SUMMARY}: is damaged, or another version wrote it ({reason})") from None
     if run.summary["transductive"]:
         settings[TRANSDUCTIVE_KEY] = True
+    if run.summary[DEBUG]:
+        settings[DEBUG] = True
     if table_size is not None:
         settings[TABLE_SIZE] = table_size
     environment = run.summary["environment"]

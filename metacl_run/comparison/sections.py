@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from metacl_run.comparison.configurations import Configuration
-from metacl_run.comparison.entries import TABLE_SIZE, TRANSDUCTIVE_KEY, VERSION
+from metacl_run.comparison.entries import DEBUG, TABLE_SIZE, TRANSDUCTIVE_KEY, VERSION
 from metacl_run.core.errors import shown
 from metacl_run.storage.marks import TRANSDUCTIVE_MARK, TUNED_ON_TEST
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TRANSDUCTIVE_KEY, TABLE_SIZE, VERSION)
-"""What the reported numbers are measured on, by which version, and whether they are a trial of a paper's table."""
+MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TRANSDUCTIVE_KEY, DEBUG, TABLE_SIZE, VERSION)
+"""What the reported numbers are measured on, by which version, and whether they are a trial."""
 NOT_LENGTHS = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that name a row only if nothing else distinguishes it."""
 WORDS = {
     ("protocol.eval_split", "validation"): "on validation classes",
     ("protocol.lr_selection", "test"): TUNED_ON_TEST,
     (TRANSDUCTIVE_KEY, True): TRANSDUCTIVE_MARK,
+    (DEBUG, True): "debug runs, no results",
 }
 """Settings that every title has to tell, in words: their numbers are no plain test numbers."""
 Settings = dict[str, Any]
@@ -77,7 +78,7 @@ def _defining(settings: Settings, by: Sequence[str]) -> Settings:
 def _title_words(settings: Settings, keys: Sequence[str]) -> list[str]:
     size = [f"{settings[TABLE_SIZE]} size of a paper's table"] if settings.get(TABLE_SIZE) else []
     marks = {key: words for (key, value), words in WORDS.items() if settings.get(key) == value}
-    others = [key for key in keys if key not in (*marks, TABLE_SIZE, TRANSDUCTIVE_KEY)]
+    others = [key for key in keys if key not in (*marks, DEBUG, TABLE_SIZE, TRANSDUCTIVE_KEY)]
     return [*size, *marks.values(), *(assignment(key, settings.get(key)) for key in others)]
 
 

@@ -11,7 +11,7 @@ TUNED_ON = {"test": TUNED_ON_TEST, "validation": "learning rate tuned on validat
 """The same by the split that the numbers are measured on."""
 ON_VALIDATION = "validation, not test"
 """Marks numbers measured on the classes that `protocol.eval_split=validation` sets aside for choosing settings."""
-DEBUG_MARK = "debug run, too short for its numbers to mean anything"
+DEBUG_MARK = "debug run, no result"
 """Marks a run that debug=true has shortened."""
 TRANSDUCTIVE_MARK = "transductive"
 """Marks a run of version 0.1 whose every score is of all queries of an episode together."""

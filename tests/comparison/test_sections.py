@@ -85,6 +85,18 @@ def test_what_cannot_be_compared_stands_apart(run: Callable[..., Path], changed:
     assert [list(section.configurations) for section in found] == [["maml"], ["maml"]]
 
 
+def test_debug_runs_stand_apart_and_are_called_so(run: Callable[..., Path]) -> None:
+    run("a", 0.7, debug=False)
+    path = run("b", 0.7, debug=True) / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"debug": True}))
+    run("c", 0.7, seeds=[1])  # of a version without the setting
+    seeds = {section.title: [row.seeds for row in section.configurations.values()] for section in sections(path.parent)}
+    assert seeds == {
+        "split_glyphs, continual_meta": [(0, 1)],
+        "split_glyphs, continual_meta, debug runs, no results": [(0,)],
+    }
+
+
 def test_validation_numbers_are_called_so_where_there_are_no_others(run: Callable[..., Path]) -> None:
     (section,) = sections(run("a", 0.7, protocol__eval_split="validation"))
     assert section.title.endswith("on validation classes")

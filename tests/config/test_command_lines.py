@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from metacl_run import experiment
-from metacl_run.cli import check, exit_status
+from metacl_run.cli import exit_status
 from metacl_run.config.components import config_dir
+from metacl_run.config.compose import single_experiment
 from metacl_run.reproduction import table_command
 from metacl_run.sweeps import grid_command
 from metacl_run.sweeps.job import COMPLETED, JobResult
@@ -244,11 +245,11 @@ def test_these_are_right(words: list[str], answer: Answer) -> None:
 def test_paths_do_not_move_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    relative, home = check(["output_dir=runs"], None), check(["output_dir='~/runs'"], None)
+    relative, home = single_experiment(["output_dir=runs"], None), single_experiment(["output_dir='~/runs'"], None)
     assert relative.output_dir == tmp_path / "runs"
     assert home.output_dir == tmp_path / "home" / "runs"
     assert relative.run_id == home.run_id
-    assert check(["seeds=3"], None).run_id == check(["seeds=[3]"], None).run_id
+    assert single_experiment(["seeds=3"], None).run_id == single_experiment(["seeds=[3]"], None).run_id
 
 
 @pytest.mark.timeout(900)  # seconds on a free core

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.cli import check, command
+from metacl_run.cli import command
 from metacl_run.config.components import component_class, config_dir
-from metacl_run.config.compose import compose_job, expand
+from metacl_run.config.compose import compose_job, expand, single_experiment
 from metacl_run.config.conversion import convert
 from metacl_run.config.load import Experiment, load
 from metacl_run.config.options import options_that_are
@@ -82,13 +82,13 @@ def test_one_message_names_key_value_and_what_is_allowed(override: str | list[st
     if override in ("gpu=cuda", "gpu.engine=cuda_graph") and __import__("torch").cuda.is_available():
         pytest.skip("there is CUDA here")
     with pytest.raises(UserError) as caught:
-        check([override] if isinstance(override, str) else override, None)
+        single_experiment([override] if isinstance(override, str) else override, None)
     assert message in str(caught.value)
 
 
 def test_all_mistakes_of_one_command_are_told_together() -> None:
     with pytest.raises(ConfigError) as caught:
-        check(["algo.inner_lrr=1", "protocol.log_every=x", "sed=1"], None)
+        single_experiment(["algo.inner_lrr=1", "protocol.log_every=x", "sed=1"], None)
     text = str(caught.value)
     assert "algo.inner_lrr" in text
     assert "protocol.log_every=x" in text
@@ -115,15 +115,15 @@ def test_mistakes_inside_a_preset_file_are_named_too(tmp_path: Path) -> None:
     preset = tmp_path / "experiment" / "mine.yaml"
     preset.write_text("# @package _global_\nalgo:\n  inner_lr: fast\n")
     with pytest.raises(ConfigError, match=r"algo\.inner_lr=fast: must be a number"):
-        check(["experiment=mine"], str(tmp_path))
+        single_experiment(["experiment=mine"], str(tmp_path))
     preset.write_text("# @package _global_\nalgo:\n  inner_lrr: 0.1\n")
     with pytest.raises(ConfigError, match="inner_lrr"):
-        check(["experiment=mine"], str(tmp_path))
+        single_experiment(["experiment=mine"], str(tmp_path))
     preset.write_text("# @package _global_\nalgo: {inner_lr: [\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
-        check(["experiment=mine"], str(tmp_path))
+        single_experiment(["experiment=mine"], str(tmp_path))
     with pytest.raises(ConfigError, match=r"experiment=mime: there is no such option\. Did you mean mine"):
-        check(["experiment=mime"], str(tmp_path))
+        single_experiment(["experiment=mime"], str(tmp_path))
 
 
 def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch
     alien = "_target_: metacl_run.models.mlp.Mlp\nhidden: [3]\nbatch_norm: true\ninitial: torch\n"
     (tmp_path / "algo" / "alien.yaml").write_text(alien)
     with pytest.raises(ConfigError) as caught:
-        check(["algo=alien"], str(tmp_path))
+        single_experiment(["algo=alien"], str(tmp_path))
     assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
     assert "Works with: anil, fomaml, ftml, maml, meta_sgd, protonet, reptile" in str(caught.value)
 
@@ -259,4 +259,4 @@ def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Pa
 
 def test_a_chunk_is_refused_where_episodes_are_taken_one_by_one() -> None:
     with pytest.raises(ConfigError, match=r"gpu\.chunk=2: must be null with engine=loop"):
-        check(["gpu.engine=loop", "gpu.chunk=2"], None)
+        single_experiment(["gpu.engine=loop", "gpu.chunk=2"], None)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from metacl_run import experiment
-from metacl_run.cli import check, exit_status
+from metacl_run.cli import exit_status
+from metacl_run.config.compose import single_experiment
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError
 
@@ -51,7 +52,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_module_that_cannot_be_imported_is_named(code: str, module: Path) -> None:
     module.write_text(f"# a method of my own\n{code}\n")
     with pytest.raises(ConfigError) as caught:
-        check(["algo=mine"], str(module.parent))
+        single_experiment(["algo=mine"], str(module.parent))
     said = str(caught.value)
     assert said.startswith(f"algo._target_={module.stem}.Mine: importing {module.stem} failed: {IMPORTS[code]}")
     assert module.name in said
@@ -82,7 +83,7 @@ class Mine(Maml):
 def test_a_class_that_cannot_be_made_is_named(body: str, message: str, module: Path) -> None:
     module.write_text(CLASS + body + "\n")
     with pytest.raises(ConfigError) as caught:
-        check(["algo=mine"], str(module.parent))
+        single_experiment(["algo=mine"], str(module.parent))
     assert message in str(caught.value)
 
 
@@ -127,13 +128,13 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
     option(tmp_path / name, "defaults: [maml, _self_]\ninner_lr: 0.3\n")
-    assert check(["algo=mine"], str(tmp_path / name)).algo.inner_lr == 0.3
+    assert single_experiment(["algo=mine"], str(tmp_path / name)).algo.inner_lr == 0.3
 
 
 def test_the_recorded_command_runs_when_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     option(tmp_path / "it's mine", "defaults: [maml, _self_]\ninner_lr: 0.3\n")
     monkeypatch.chdir(tmp_path)
-    asked = check(["algo=mine", "output_dir=größe"], "it's mine")
+    asked = single_experiment(["algo=mine", "output_dir=größe"], "it's mine")
     program, *words = shlex.split(asked.command)
     assert program == "metacl-run"
     started = []

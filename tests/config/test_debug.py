@@ -86,7 +86,7 @@ def test_a_debug_run_is_marked_and_stands_apart(tmp_path: Path) -> None:
     assert DEBUG_MARK in (experiment.directory / "report.html").read_text()
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--output", str(tmp_path / "report")])
-    assert "debug runs, whose numbers mean nothing" in (tmp_path / "report" / "report.html").read_text()
+    assert "debug runs, no results" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_a_table_refuses_it_and_a_sweep_takes_it(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metacl_run.cli import check, exit_status
-from metacl_run.config.compose import expand
+from metacl_run.cli import exit_status
+from metacl_run.config.compose import expand, single_experiment
 from metacl_run.core.errors import ConfigError
 from metacl_run.sweeps.job import plan
 
@@ -26,14 +26,16 @@ from metacl_run.sweeps.job import plan
     ],
 )
 def test_loggers_are_chosen_by_name_or_by_a_list(overrides: list[str], names: list[str]) -> None:
-    experiment = check(overrides, None)
+    experiment = single_experiment(overrides, None)
     assert list(experiment.logger) == names
     assert experiment.choices["logger"] == (",".join(names) or "none")
-    assert experiment.run_id == check([], None).run_id
+    assert experiment.run_id == single_experiment([], None).run_id
 
 
 def test_settings_of_several_loggers() -> None:
-    loggers = check(["logger=[wandb,tensorboard]", "logger.wandb.project=x", "logger.tensorboard.flush_s=5"], None).logger
+    loggers = single_experiment(
+        ["logger=[wandb,tensorboard]", "logger.wandb.project=x", "logger.tensorboard.flush_s=5"], None
+    ).logger
     assert (loggers["wandb"].project, loggers["tensorboard"].flush_s) == ("x", 5)
 
 
@@ -70,7 +72,7 @@ def test_a_list_is_one_value_of_a_sweep() -> None:
 )
 def test_mistakes_about_loggers(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check(overrides, None)
+        single_experiment(overrides, None)
 
 
 def test_a_logger_of_the_users_own_says_where_its_settings_go(tmp_path: Path) -> None:
@@ -78,24 +80,24 @@ def test_a_logger_of_the_users_own_says_where_its_settings_go(tmp_path: Path) ->
     target = "_target_: metacl_run.listeners.csv_listener.CsvLogger\n"
     (tmp_path / "logger" / "mine.yaml").write_text(target)
     with pytest.raises(ConfigError, match=r"^logger: the file of a logger must begin with the line `# @package logger\.NAME`"):
-        check(["logger=mine"], str(tmp_path))
+        single_experiment(["logger=mine"], str(tmp_path))
     (tmp_path / "logger" / "mine.yaml").write_text(f"# @package logger.mine\n{target}")
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "pilot.yaml").write_text("# @package _global_\ndefaults:\n  - override /logger: [mine, csv]\n")
-    assert list(check(["experiment=pilot"], str(tmp_path)).logger) == ["mine", "csv"]
+    assert list(single_experiment(["experiment=pilot"], str(tmp_path)).logger) == ["mine", "csv"]
 
 
 def test_the_help_shows_the_settings_of_every_logger(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(["--help", "logger=[wandb,csv]"]) == 0
     text = capsys.readouterr().out
-    assert "logger=wandb\n" in text
-    assert "  project: metacl-run " in text
+    assert text.startswith("logger=wandb: ")
+    assert "  logger.wandb.project=metacl-run\n" in text
     assert "@package" not in text
-    assert "logger=csv\n" in text
+    assert "\nlogger=csv: " in text
 
 
 def test_tags_are_words_and_one_needs_no_list() -> None:
-    assert check(["tags=pilot"], None).tags == ["pilot"]
-    tagged = check(["tags=[pilot,'chapter 3']"], None)
+    assert single_experiment(["tags=pilot"], None).tags == ["pilot"]
+    tagged = single_experiment(["tags=[pilot,'chapter 3']"], None)
     assert tagged.tags == ["pilot", "chapter 3"]
-    assert tagged.run_id == check([], None).run_id
+    assert tagged.run_id == single_experiment([], None).run_id

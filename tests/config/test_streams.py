@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from metacl_run.cli import check
-from metacl_run.config.compose import compose_job
+from metacl_run.config.compose import compose_job, single_experiment
 from metacl_run.config.load import load
 from metacl_run.config.streams import STREAM, build_stream, with_stream
 from metacl_run.core.errors import ConfigError, DataError, UserError
@@ -82,7 +81,7 @@ def test_a_stream_refuses_a_source_of_another_kind() -> None:
 
 def refusal(*overrides: str) -> str:
     with pytest.raises(UserError) as caught:
-        check(list(overrides), None)
+        single_experiment(list(overrides), None)
     return str(caught.value)
 
 
@@ -96,7 +95,7 @@ def test_data_without_a_stream_for_the_protocol_say_what_fits(data: str) -> None
 
 @pytest.mark.parametrize("data", ["omniglot", "domains"])
 def test_few_shot_data_are_learned_online_too(data: str) -> None:
-    check(["algo=er", f"data={data}"], None)
+    single_experiment(["algo=er", f"data={data}"], None)
 
 
 @pytest.mark.parametrize(

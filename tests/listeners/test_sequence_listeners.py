@@ -177,6 +177,8 @@ def test_tensorboard_has_the_curves(tmp_path: Path) -> None:
 class Recorder:
     """Stands for a W&B run."""
 
+    offline, sync_dir = False, "wandb"
+
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.axes: dict[str, str] = {}
@@ -187,6 +189,9 @@ class Recorder:
 
     def log(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
+
+    def log_artifact(self, artifact: Any) -> None:
+        pass
 
     def finish(self, exit_code: int) -> None:
         pass
