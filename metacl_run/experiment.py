@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
-from metacl_run.core.errors import RunIsLockedError, UserError, prefix_field_errors
+from metacl_run.core.errors import RunIsLockedError, UserError, described, prefix_field_errors
 from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
@@ -183,6 +183,11 @@ def _close(store: RunStore, summary: dict[str, Any], style: FigureStyle) -> None
     run = StoredRun(store.directory)
     try:
         draw(run, style)
+    except UserError:
+        raise
+    except Exception as error:  # the results stand, and so do the exit status and a sweep that waits for it
+        log.warning("figures and report are not drawn: %s. The same command draws them", described(error))
+        log.info("%s", traceback.format_exc())
     finally:
         for listener in store.listeners:
             listener.finished(run)

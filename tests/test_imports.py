@@ -195,3 +195,13 @@ def test_help_answers_without_torch(tmp_path: Path) -> None:
     assert "Commands  " in result.stdout
     assert result.stdout.splitlines()[-1] == "False"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_computed_and_shown_without_matplotlib(tmp_path: Path) -> None:
+    """Only its figures and report need it; that they are missing is said, and costs nothing else."""
+    script = "import sys\nsys.modules['matplotlib'] = None\nfrom metacl_run.cli import main\nmain()"
+    words = ["algo=er", "debug=true", "progress=plain", "output_dir=runs"]
+    result = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "completed  er, mlp_small" in result.stdout
+    assert "figures and report are not drawn: ModuleNotFoundError: import of matplotlib halted" in result.stderr

@@ -9,6 +9,11 @@ from metacl_run.scoring.scores import Score
 from metacl_run.storage.marks import marks
 from metacl_run.storage.stored_run import StoredRun
 
+MOST_CELLS = 25
+"""Most tasks of which every cell of the accuracy matrix has its number."""
+WIDEST_NAME = 44
+"""Characters of a task's name beside a row of it."""
+
 
 class ScorePhrases(NamedTuple):
     """Phrases that depend on which way a score is good."""
@@ -72,6 +77,11 @@ def task_label(run: StoredRun, task: int, width: int = 24) -> str:
         return name
     label = f"{task + 1}: {name}"
     return shortened(label, width)
+
+
+def row_label(run: StoredRun, row: int, width: int = WIDEST_NAME) -> str:
+    """The label of a row of the accuracy matrix, with at most so many characters of the task's name."""
+    return f"after {task_label(run, row - 1, width)}" if row else "before learning"
 
 
 def shortened(text: str, width: int) -> str:

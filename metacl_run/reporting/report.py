@@ -11,7 +11,6 @@ from metacl_run.layout.grid import to_html
 from metacl_run.layout.numbers import number, spread_heading, spread_text
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reporting.figures import figures_of
-from metacl_run.reporting.figures.run_figure import meta_test_of
 from metacl_run.reporting.phrases import subtitle
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.run_grids import environment_grid, lengths_grid, matrix_grid, metrics_grid, plain_and_transductive
@@ -48,7 +47,7 @@ def write(run: StoredRun) -> Path:
         title=f"{run.summary['algo']} on {run.summary['data']}",
         subtitle=subtitle(run),
         status_words=STATUS_WORDS.get(run.status, run.status),
-        meta_test=meta_test_of(run),
+        meta_test=run.meta_test,
         sentence=sentence(run) if run.num_tasks else None,
         tiles={name: plain[name] for name in tiles if name in plain},
         together=together,

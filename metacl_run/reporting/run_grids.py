@@ -8,9 +8,7 @@ import numpy as np
 
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.numbers import interval, number, spread_heading, spread_text
-from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, row_label
-from metacl_run.reporting.figures.run_figure import meta_test_of
-from metacl_run.reporting.phrases import column_label, columns_name, mean_words
+from metacl_run.reporting.phrases import MOST_CELLS, column_label, columns_name, mean_words, row_label
 from metacl_run.reporting.sentences import evaluation_error_words
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of
@@ -81,7 +79,7 @@ def _metrics_notes(run: StoredRun, transductive: bool, together: dict[str, Any])
 def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
     """A row for each number of concepts learned at meta-test: the mean of every score over orders and seeds, its spread with
     `with_intervals`, and the learning rate."""
-    test, score = meta_test_of(run), run.score
+    test, score = run.meta_test, run.score
     if test is None:
         return None
     scores = {"held out": test.held_out, "memory": test.memory}

@@ -164,6 +164,11 @@ class StoredRun:
         """Probes and meta-test of `meta_continual`; None under other protocols."""
         return sequence_records.read(self._records, self.summary) if self.kind == "meta_continual" else None
 
+    @property
+    def meta_test(self) -> sequence_records.MetaTestScores | None:
+        """The meta-test of `meta_continual`; None under other protocols, or if the run did not get that far."""
+        return None if self.sequences is None else self.sequences.meta_test
+
     # ------------------------------------------------------------------------------------------------------ what they say
 
     @property

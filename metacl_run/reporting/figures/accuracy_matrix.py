@@ -13,28 +13,24 @@ from metacl_run.layout.end_labels import room
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
-from metacl_run.reporting.phrases import column_label, columns_name, mean_words, task_label
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
+from metacl_run.reporting.phrases import MOST_CELLS, WIDEST_NAME, column_label, columns_name, mean_words, row_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
-MOST_CELLS = 25
-"""Most tasks of which every cell has its number."""
 MOST_NAMED_ROWS = 12
 MOST_SHARP = 100
 """Most rows with sharp edges; of more, neighbours are averaged."""
-WIDEST_NAME = 44
-"""Characters of a task's name beside a row."""
 
 
 def data(run: StoredRun) -> list[int] | None:
     """The rows without gaps."""
-    evaluated = run.sequences is None or meta_test_of(run) is not None
+    evaluated = run.sequences is None or run.meta_test is not None
     return run.whole_rows or None if evaluated and run.num_tasks > 1 else None
 
 
 def text(run: StoredRun, rows: list[int]) -> FigureText:
-    score, test = run.score.score_words.capitalize(), meta_test_of(run)
+    score, test = run.score.score_words.capitalize(), run.meta_test
     if test is not None:
         return FigureText(
             f"{score} on every segment of the sequence after each segment",
@@ -116,11 +112,6 @@ def draw(run: StoredRun, rows: list[int], panels: Sequence[Axes]) -> None:
         axes.set_xlim(-0.5, num_tasks - 0.5)
     if len(numbers) > len(rows):
         axes.text((num_tasks - 1) / 2, (len(rows) + num_rows - 1) / 2, "not reached", ha="center", va="center", color=GREY)
-
-
-def row_label(run: StoredRun, row: int, width: int = WIDEST_NAME) -> str:
-    """The label of a row of the accuracy matrix, with at most so many characters of the task's name."""
-    return f"after {task_label(run, row - 1, width)}" if row else "before learning"
 
 
 def _limits(run: StoredRun, mean: np.ndarray) -> tuple[float, float]:

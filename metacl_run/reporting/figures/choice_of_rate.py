@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from metacl_run.layout.end_labels import EndLabel, end_labels
 from metacl_run.layout.style import VERMILLION, shades
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
@@ -19,7 +19,7 @@ MOST_LABELS, MOST_TICKS = 12, 8
 
 
 def data(run: StoredRun) -> MetaTestScores | None:
-    test = meta_test_of(run)
+    test = run.meta_test
     return test if test is not None and test.selection is not None and len(test.rates) > 1 else None
 
 

@@ -14,9 +14,8 @@ from metacl_run.layout.numbers import score_text
 from metacl_run.layout.seed_lines import running_mean
 from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, integer_ticks, label_width
 from metacl_run.reporting.axes import score_axis
-from metacl_run.reporting.figures.accuracy_matrix import MOST_CELLS, WIDEST_NAME
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
-from metacl_run.reporting.phrases import mean_words, phrases, spread_words, task_label
+from metacl_run.reporting.phrases import MOST_CELLS, WIDEST_NAME, mean_words, phrases, spread_words, task_label
 from metacl_run.scoring.intervals import half_width95
 from metacl_run.scoring.matrix_metrics import forgetting_per_task
 from metacl_run.storage.stored_run import StoredRun

@@ -10,10 +10,14 @@ from matplotlib.axes import Axes
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines, running_means, smoothing
 from metacl_run.layout.style import BLUE, ORANGE, integer_ticks
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
+
+
+def data(run: StoredRun) -> MetaTestScores | None:
+    return run.meta_test
 
 
 def text(run: StoredRun, test: MetaTestScores) -> FigureText:
@@ -49,4 +53,4 @@ def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
     labelled_lines(axes, lines, run.possible, run.score)
 
 
-FIGURE = RunFigure(name="forgetting_curve", data=meta_test_of, text=text, draw=draw)
+FIGURE = RunFigure(name="forgetting_curve", data=data, text=text, draw=draw)

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.heat_map import heat_map
 from metacl_run.layout.style import ACTIVITY, integer_ticks
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.storage.stored_run import StoredRun
 
 
 def data(run: StoredRun) -> np.ndarray | None:
     """[R, K, U]"""
-    test = meta_test_of(run)
+    test = run.meta_test
     return test.gate if test is not None else None
 
 

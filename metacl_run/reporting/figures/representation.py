@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from metacl_run.layout.canvas import EMPTY, Canvas
 from metacl_run.layout.heat_map import colour_bar
 from metacl_run.layout.style import ACTIVITY, PALE, VERMILLION, label_points
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, meta_test_of
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.storage.sequence_records import Representation
 from metacl_run.storage.stored_run import StoredRun
 
@@ -23,7 +23,7 @@ WIDEST = 2.5
 
 
 def data(run: StoredRun) -> Representation | None:
-    test = meta_test_of(run)
+    test = run.meta_test
     return test.representation if test is not None else None
 
 

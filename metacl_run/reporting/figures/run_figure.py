@@ -84,11 +84,6 @@ def has_several_tasks(run: StoredRun) -> bool:
     return run.sequences is None and run.num_tasks > 1
 
 
-def meta_test_of(run: StoredRun) -> MetaTestScores | None:
-    """Returns the meta-test of a run under `meta_continual`; None under other protocols, or if the run did not get that far."""
-    return run.sequences.meta_test if run.sequences is not None else None
-
-
 def mark_sentence(test: MetaTestScores) -> str:
     """The mark that begins the texts about scores whose learning rate was tuned on what they are measured on."""
     return f"{test.tuned_mark.capitalize()}. " if test.tuned_on_test else ""

@@ -11,11 +11,15 @@ from metacl_run.layout.end_labels import EndLabel
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
 from metacl_run.reporting.axes import values_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence, meta_test_of
+from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
 from metacl_run.reporting.phrases import phrases
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.storage.sequence_records import MetaTestScores, independent, interval_is_over
 from metacl_run.storage.stored_run import StoredRun
+
+
+def data(run: StoredRun) -> MetaTestScores | None:
+    return run.meta_test
 
 
 def text(run: StoredRun, test: MetaTestScores) -> FigureText:
@@ -84,4 +88,4 @@ def thinned_ticks(values: np.ndarray, gap: float) -> list[int]:
     return ticks[::-1]
 
 
-FIGURE = RunFigure(name="sequence_accuracy", data=meta_test_of, text=text, draw=draw)
+FIGURE = RunFigure(name="sequence_accuracy", data=data, text=text, draw=draw)
