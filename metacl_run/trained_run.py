@@ -11,6 +11,7 @@ from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.core.types import Pytree
 from metacl_run.core.version import __version__
 from metacl_run.protocols.train_state import TrainState
+from metacl_run.storage.find_runs import check_is_run
 from metacl_run.storage.run_files import CHECKPOINT
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
@@ -26,6 +27,7 @@ def completed_run(directory: Path) -> StoredRun:
     """
     if not directory.is_dir():
         raise StorageError(f"{directory}: there is no such folder")
+    check_is_run(directory)
     run = StoredRun(directory)
     if run.status != "completed":
         again = f"; its command continues it: {run.summary['command']}" if run.summary["command"] else ""

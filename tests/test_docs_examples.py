@@ -81,3 +81,20 @@ def test_the_page_of_the_python_interface_runs(capsys: pytest.CaptureFixture[str
     assert "(1, 3, 2)" in lines
     assert any(line.startswith("maml") and "accuracy" in line for line in lines)
     assert Path("adapted.pt").is_file()
+
+
+def test_the_page_of_figures_runs() -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"backend": "agg"}):
+        names: dict[str, object] = {}
+        for block in re.findall(
+            r"^```python\n(.*?)^```", (DOCS / "figures.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            exec(block, names)
+    for name, width in (("accuracy.pdf", 3.25), ("both.pdf", 6.75)):
+        content = Path(name).read_bytes()
+        box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", content)
+        assert box is not None
+        assert float(box[1]) == pytest.approx(72 * width)
+        assert b"/Type3" not in content

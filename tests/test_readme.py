@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from metacl_run.config.option_files import OptionFiles
 from tests.support.documents import bash_lines, check_command, commands, jobs, links
 
 REPOSITORY = Path(__file__).parent.parent
@@ -33,6 +34,15 @@ def test_it_is_one_page() -> None:
 def test_the_method_of_ones_own_is_that_of_the_documentation() -> None:
     (method,) = re.findall(r"^```python\n    def observe\(.*?\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     assert method in (REPOSITORY / "docs" / "examples" / "er_pull.py").read_text(encoding="utf-8")
+
+
+def test_it_lists_the_algorithms_and_data_of_every_protocol() -> None:
+    files = OptionFiles()
+    rows = re.findall(r"^\| [^|]*\(`(\w+)`\) \| ([\w, ]+) \| ([\w, ]+) \|$", README, flags=re.MULTILINE)
+    assert {kind for kind, _, _ in rows} == {files.kind(name) for name in files.names("protocol")}
+    for kind, algos, data in rows:
+        assert algos.split(", ") == [algo.name for algo in files.all("algo") if files.algo_kind(algo) == kind]
+        assert data.split(", ") == [option.name for option in files.all("data") if kind in option.streams]
 
 
 def test_it_counts_the_options() -> None:

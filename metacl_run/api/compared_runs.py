@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from metacl_run.comparison.document import Comparison, write
 from metacl_run.comparison.section_grids import metrics_grid
-from metacl_run.core.errors import UserError
+from metacl_run.core.errors import UserError, nearest, shown
 from metacl_run.layout.grid import to_html
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from metacl_run.comparison.section_figures import SectionFigure
 
 
 class ComparedRuns:
@@ -74,6 +78,59 @@ class ComparedRuns:
         except ImportError:
             raise UserError("frame(): needs pandas: pip install pandas; records() gives the same as a list of dicts") from None
         return pd.DataFrame(self.records())
+
+    def figure_names(self) -> list[str]:
+        """The figures of `figure`; the same name may be in several tables."""
+        return list(dict.fromkeys(figure.name for figure in self._figures()))
+
+    def figure(
+        self,
+        name: str = "accuracy",
+        axes: Axes | None = None,
+        style: Literal["paper", "screen"] | None = None,
+        table: str | None = None,
+    ) -> Figure:
+        """Draws configurations over one another: the mean over seeds with its 95% interval.
+
+        Args:
+            name: one of `figure_names`.
+            axes: where to draw; None: a figure of its own.
+            style: "paper" (a column of 3.25 inches, no title) or "screen". None: "paper", or in `axes` the rcParams in effect.
+            table: title of a table, as in `records`; None: the first one that has this figure.
+
+        Raises:
+            UserError: there is no such figure, table or style.
+        """
+        import matplotlib
+
+        from metacl_run.layout.style import STYLES, dress
+
+        if style not in (None, *STYLES):
+            raise UserError(f"style={shown(style)}: must be {' or '.join(STYLES)}")
+        figures = [figure for figure in self._figures() if table in (None, figure.scores.section.title)]
+        if not figures:
+            titles = [scores.section.title for scores in self._comparison.sections]
+            hint = nearest(str(table), titles)
+            raise UserError(f"table={shown(table)}: there is no such table.{hint} Tables: {'; '.join(titles)}")
+        names = list(dict.fromkeys(figure.name for figure in figures))
+        chosen = next((figure for figure in figures if figure.name == name), None)
+        if chosen is None:
+            hint = nearest(name, names)
+            raise UserError(f"figure {shown(name)}: there is no such figure.{hint} There are: {', '.join(names)}")
+        if axes is None:
+            return chosen.draw() if style == "screen" else chosen.draw_for_paper()
+        with matplotlib.rc_context(STYLES[style] if style is not None else {"text.parse_math": False}):
+            if style is not None:
+                dress(axes)
+            chosen.draw_in(axes)
+        root = axes.get_figure(root=True)
+        assert root is not None
+        return root
+
+    def _figures(self) -> list[SectionFigure]:
+        from metacl_run.comparison.section_figures import section_figures
+
+        return [figure for scores in self._comparison.sections for figure in section_figures(scores)[0]]
 
     def write(self, folder: str | Path, formats: Sequence[str] = ("md", "tex", "csv", "html")) -> list[Path]:
         """Writes the comparison as `metacl-report` does, and returns the files. Raises UserError where it cannot write."""

@@ -22,10 +22,15 @@ from metacl_run.data.sources.source import inputs_of
 
 Examples: TypeAlias = Union[Tensor, np.ndarray, Image.Image, str, "os.PathLike[str]", Sequence[Any]]
 """A tensor or array [N, *input shape] or [*input shape]; an image, or several."""
+IMAGE_SOURCES = (ImageSource, SplitImageSource)
+SLACK = 1e-3
+"""By which interpolation may leave the range of pixels."""
 
 
 def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """[N, *input shape] of `dtype`; uint8 stands for numbers in [0, 1].
+
+    Arrays are inputs of the network as they are. Images are first brought to the form of the source (`own_image`).
 
     Args:
         examples: one or several.
@@ -35,15 +40,15 @@ def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequen
         dtype: of the run's parameters.
 
     Raises:
-        DataError: they are no examples of this shape.
+        DataError: they are no examples of this shape, or hold numbers that no example has.
     """
     if _is_image(examples) or (isinstance(examples, Sequence) and any(map(_is_image, examples))):
         several = examples if isinstance(examples, Sequence) and not isinstance(examples, str) else [examples]
         return _images(list(several), name, source).to(dtype)
     try:
-        tensor = examples if isinstance(examples, Tensor) else torch.as_tensor(np.asarray(examples))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{name}: is no tensor, array or image, nor a sequence of them ({error})") from None
+        tensor = examples if isinstance(examples, Tensor) else torch.from_numpy(np.array(examples))
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"{name}: is a {type(examples).__name__}, not a tensor, array or image, nor a list of them") from None
     shape = tuple(input_shape)
     if tuple(tensor.shape) == shape:
         tensor = tensor.unsqueeze(0)
@@ -52,11 +57,26 @@ def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequen
             f"{name}: has the shape {list(tensor.shape)}; this learner takes {['N', *shape]}".replace("'", "")
             + f" for N examples, or {list(shape)} for one"
         )
-    return cast_floats(inputs_of(tensor), dtype)
+    inputs = inputs_of(tensor)
+    _check_values(inputs, name, source)
+    return cast_floats(inputs, dtype)
+
+
+def _check_values(inputs: Tensor, name: str, source: Any) -> None:
+    """Refuses numbers that no example of the source can have. Raises DataError."""
+    if not inputs.is_floating_point():
+        return
+    if not inputs.isfinite().all():
+        raise DataError(f"{name}: holds NaN or infinity")
+    if isinstance(source, IMAGE_SOURCES) and (inputs.min() < -SLACK or inputs.max() > 1 + SLACK):
+        raise DataError(
+            f"{name}: holds numbers from {inputs.min():.4g} to {inputs.max():.4g}; images are numbers from 0 to 1, or uint8 "
+            "from 0 to 255"
+        )
 
 
 def _images(images: list[Any], name: str, source: Any) -> Tensor:
-    if not isinstance(source, (ImageSource, SplitImageSource)):
+    if not isinstance(source, IMAGE_SOURCES):
         raise DataError(f"{name}: holds images, but {type(source).__name__} has none; give a tensor or an array")
     if wrong := next((image for image in images if not _is_image(image)), None):
         raise DataError(f"{name}: holds images and something else, a {type(wrong).__name__}")

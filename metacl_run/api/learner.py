@@ -25,7 +25,7 @@ from metacl_run.protocols.predictor import Predictor
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Learner:
     """What one seed of a run has learned. Nothing is changed in place: `adapt` returns another learner.
 
@@ -105,6 +105,10 @@ class Learner:
         module = copy.deepcopy(self._predictor.module)
         module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})
         return module
+
+    def __repr__(self) -> str:
+        labels = f", labels {list(self.labels)}" if self.labels is not None else ""
+        return f"Learner(seed {self.seed}, {type(self._predictor.module).__name__}, inputs {list(self.input_shape)}{labels})"
 
     def _inputs(self, x: Examples, name: str) -> Tensor:
         inputs = as_inputs(x, name=name, source=self._source, input_shape=self.input_shape, dtype=self._dtype)

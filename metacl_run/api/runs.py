@@ -68,9 +68,12 @@ def load(directory: StrPath) -> RunResult:
     Raises:
         UserError: it is no run directory, the run has not ended, or another version wrote its summary.
     """
+    from metacl_run.storage.find_runs import check_is_run
+
     path = _path(directory)
     if not path.is_dir():
         raise StorageError(f"{path}: there is no such folder")
+    check_is_run(path)
     result = RunResult(path)
     result.summary  # noqa: B018 - read here, so that what is wrong is said at once
     return result
@@ -93,11 +96,13 @@ def find(*folders: StrPath) -> list[RunResult]:
     return results
 
 
-def compare(runs: Iterable[StrPath | RunResult], metrics: Sequence[str] = (), by: Sequence[str] = ()) -> ComparedRuns:
+def compare(
+    runs: StrPath | RunResult | Iterable[StrPath | RunResult], metrics: Sequence[str] = (), by: Sequence[str] = ()
+) -> ComparedRuns:
     """Compares runs, as `metacl-report` does: a table for each data set, intervals over seeds, paired differences.
 
     Args:
-        runs: results, run directories, or folders of runs.
+        runs: results, run directories, or folders of runs; one or several.
         metrics: names, as in summary.json; none: the score, its learning_ form, forgetting and bwt.
         by: settings, such as "data.shots", whose values get separate tables.
 
@@ -107,6 +112,11 @@ def compare(runs: Iterable[StrPath | RunResult], metrics: Sequence[str] = (), by
     from metacl_run.api.compared_runs import ComparedRuns
     from metacl_run.comparison.report_cli import compare as compare_folders
 
+    if isinstance(runs, (str, os.PathLike, RunResult)):
+        runs = [runs]
+    runs = list(runs)
+    if not runs:
+        raise ConfigError("compare: takes runs or folders of runs, and the list is empty")
     return ComparedRuns(compare_folders([_path(entry) for entry in runs], metrics, by))
 
 

@@ -6,7 +6,9 @@ settings with types, bounds, defaults and comments, and the notes of its code: f
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from metacl_run.commands.text_pages import docstring, entry, hanging, page_width, paragraph
 from metacl_run.config.descriptions import Description, Setting, describe
@@ -24,8 +26,17 @@ def run(words: Sequence[str], user_folder: str | None) -> int:
         raise ConfigError("describe: takes an option, as in metacl-run describe=algo/maml; `metacl-run list` lists them")
     files = OptionFiles(user_folder)
     options = [option_of(word, files) for word in words]
-    print("\n\n".join("\n".join(page(describe(group, name, files), page_width())) for group, name in options))
+    descriptions = [_with_folder(describe(group, name, files), user_folder) for group, name in options]
+    print("\n\n".join("\n".join(page(description, page_width())) for description in descriptions))
     return 0
+
+
+def _with_folder(description: Description, user_folder: str | None) -> Description:
+    """The description, with --config-dir in the command of an option that is the user's."""
+    if user_folder is None or not (Path(user_folder) / description.group / f"{description.name}.yaml").is_file():
+        return description
+    command = f"metacl-run --config-dir {shlex.quote(user_folder)}"
+    return description._replace(example=description.example.replace("metacl-run", command, 1))
 
 
 def option_of(word: str, files: OptionFiles) -> tuple[str, str]:

@@ -55,21 +55,29 @@ class SectionPart(NamedTuple):
     figures: list[DrawnFigure]
 
 
-def write(comparison: Comparison, output: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Writes the formats. Returns the files, and a message for each run that could not be drawn."""
+def write(
+    comparison: Comparison, output: Path, formats: Sequence[str], *, paper_figures: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Writes the formats; with `paper_figures` the figures also for a paper.
+
+    Returns:
+        the files, and a message for each run that could not be drawn.
+    """
     with storage_errors(output, "--output DIR"):
         output.mkdir(parents=True, exist_ok=True)
         files: dict[str, str] = {}
         problems: list[str] = []
         parts = [_part(scores) for scores in comparison.sections]
         notes = list(comparison.notes)
-        if {"md", "html"} & set(formats):
+        if paper_figures or {"md", "html"} & set(formats):
             (output / FIGURES).mkdir(exist_ok=True)
             chosen = _largest(comparison.sections)
             if len(chosen) < len(parts):
                 notes.append(f"Figures are drawn for the {len(chosen)} of {len(parts)} sections with most rows.")
             for i in chosen:
-                drawn, messages = draw(comparison.sections[i], output / FIGURES, _stem(i, parts[i].title))
+                drawn, messages = draw(
+                    comparison.sections[i], output / FIGURES, _stem(i, parts[i].title), for_paper=paper_figures
+                )
                 parts[i].figures.extend(drawn)
                 problems += messages
         comparison = comparison._replace(notes=[*notes, *problems])

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     from metacl_run.core.errors import UserError
 
     try:
-        report(options.paths, options.output, options.formats or FORMATS, options.metrics, options.by)
+        report(options.paths, options.output, options.formats or FORMATS, options.metrics, options.by, options.paper_figures)
     except UserError as error:
         _say(str(error))
         sys.exit(1)
@@ -77,10 +77,22 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a setting, such as data.shots, whose values get separate tables",
     )
+    parser.add_argument(
+        "--paper-figures",
+        action="store_true",
+        help="write the figures for a paper as well: figures/paper/*.pdf and *.svg, 3.25 inches wide, without titles",
+    )
     return parser
 
 
-def report(paths: Sequence[Path], output: Path, formats: Sequence[str], metrics: Sequence[str], by: Sequence[str]) -> None:
+def report(
+    paths: Sequence[Path],
+    output: Path,
+    formats: Sequence[str],
+    metrics: Sequence[str],
+    by: Sequence[str],
+    paper_figures: bool = False,
+) -> None:
     """Reads, compares, writes, and prints the tables.
 
     Raises:
@@ -92,7 +104,7 @@ def report(paths: Sequence[Path], output: Path, formats: Sequence[str], metrics:
 
     comparison = compare(paths, metrics, by)
     _print_messages("left out", comparison.left_out, f", listed in {output}")
-    files, problems = document.write(comparison, output, formats)
+    files, problems = document.write(comparison, output, formats, paper_figures=paper_figures)
     _print_messages("could not be drawn", problems, f", listed in {output}")
     document.show(comparison, files, Console())
 

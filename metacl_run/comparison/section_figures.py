@@ -8,18 +8,21 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from metacl_run.comparison.section_curves import Curve, CurveFigure, curve, curve_figures
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.core.errors import StorageError
-from metacl_run.layout.image_files import save
+from metacl_run.layout.canvas import Canvas, paper_panels
+from metacl_run.layout.image_files import PAPER_SUFFIXES, save
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import (
     GREY,
     INK,
     PALE,
+    PAPER_RC,
     RC,
     accuracy_axis,
     error_axis,
@@ -29,6 +32,7 @@ from metacl_run.layout.style import (
 )
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.run_files import PAPER
 
 MOST_LINES = 8
 MOST_POINTS = 25
@@ -36,6 +40,8 @@ MOST_POINTS = 25
 SIZE = (6.0, 3.2)
 WIDEST_LABEL = 36
 """Characters of a label on one line."""
+POINT_SHARE = 0.75
+"""Size of a curve's points, as a share of the markers of the style."""
 
 
 class DrawnFigure(NamedTuple):
@@ -47,11 +53,100 @@ class DrawnFigure(NamedTuple):
     caption: str
 
 
-def draw(scores: SectionScores, folder: Path, stem: str) -> tuple[list[DrawnFigure], list[str]]:
-    """Writes <stem>_<name>.png and .svg for every figure that the section supports. Returns them, and a message for each
-    run that could not be drawn."""
+def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = False) -> tuple[list[DrawnFigure], list[str]]:
+    """Writes <stem>_<name>.png and .svg for every figure that the section supports.
+
+    Args:
+        scores: of the section.
+        folder: where the files go.
+        stem: the beginning of their names.
+        for_paper: also write paper/<stem>_<name>.pdf and .svg.
+
+    Returns:
+        the figures, and a message for each run that could not be drawn.
+    """
+    figures, problems = section_figures(scores)
+    drawn = []
+    for figure in figures:
+        name = f"{stem}_{figure.name}"
+        with matplotlib.rc_context(RC):
+            save(figure.draw(), folder / name)
+        if for_paper:
+            (folder / PAPER).mkdir(exist_ok=True)
+            save(figure.draw_for_paper(), folder / PAPER / name, PAPER_SUFFIXES)
+        drawn.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", figure.caption))
+    return drawn, problems
+
+
+class SectionFigure(NamedTuple):
+    """A figure of a section, not yet drawn."""
+
+    scores: SectionScores
+    about: CurveFigure
+    curves: dict[str, Curve]
+    """By row."""
+
+    @property
+    def name(self) -> str:
+        return self.about.name
+
+    @property
+    def title(self) -> str:
+        return self.about.title
+
+    @property
+    def caption(self) -> str:
+        return f"{self.about.explanation} {_about_lines(self.scores, list(self.curves))}"
+
+    def draw(self) -> Figure:
+        """Returns it for a screen, with title and caption."""
+        with matplotlib.rc_context(RC):
+            longest = max(len(part) for line in self._lines() for part in line.name.split("\n"))
+            right = max(1.2, 0.45 + 0.076 * longest)
+            about = _about_lines(self.scores, list(self.curves))
+            sheet, axes = page(self.title, self.scores.section.title, about, SIZE, right=right)
+            self.draw_in(axes)
+        return sheet
+
+    def draw_for_paper(self) -> Figure:
+        """Returns it in the width of a column, without title and caption."""
+        with matplotlib.rc_context(PAPER_RC):
+            figure, (axes,) = paper_panels(Canvas())
+            self.draw_in(axes)
+        return figure
+
+    def draw_in(self, axes: Axes) -> None:
+        """Draws it in axes, under the rcParams in effect."""
+        lines, score = self._lines(), SCORES[self.scores.section.score]
+        widest = score.largest - score.least
+        possible = (-widest, widest) if self.about.is_difference else (score.least, score.largest)
+        start, stop = min(line.x.min() for line in lines), max(line.x.max() for line in lines)
+        axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
+        whole = np.concatenate([extent(line.values, possible) for line in lines])
+        if self.about.is_difference:
+            _difference_axis(axes, whole)
+        elif score.higher_is_better:
+            accuracy_axis(axes, whole, None)
+        else:
+            error_axis(axes, np.concatenate([line.values.mean(axis=0) for line in lines]), whole)
+        axes.set_xlabel(self.about.x_label)
+        axes.set_ylabel(self.about.y_label)
+        integer_ticks(axes.xaxis, 10)
+        size = matplotlib.rcParams["lines.markersize"] * POINT_SHARE
+        labelled_lines(axes, lines, possible, point_size=size if max(len(line.x) for line in lines) <= MOST_POINTS else 0)
+
+    def _lines(self) -> list[SeedLine]:
+        colours = [*series_colours(min(6, len(self.curves))), INK, GREY]
+        return [
+            SeedLine("\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)), *curve, colour)
+            for (label, curve), colour in zip(self.curves.items(), colours, strict=False)
+        ]
+
+
+def section_figures(scores: SectionScores) -> tuple[list[SectionFigure], list[str]]:
+    """Returns the figures that a section supports, and a message for each run that is in none."""
     labels = scores.labels[:MOST_LINES]
-    drawn: list[DrawnFigure] = []
+    figures: list[SectionFigure] = []
     problems: dict[str, None] = {}
     try:
         supported = curve_figures(scores.section.configurations[labels[0]])
@@ -65,13 +160,9 @@ def draw(scores: SectionScores, folder: Path, stem: str) -> tuple[list[DrawnFigu
             except StorageError as error:
                 problems[str(error)] = None
         curves = {label: line for label, line in curves.items() if np.isfinite(line.values).all(axis=0).any()}
-        if not curves:
-            continue
-        name, about = f"{stem}_{figure.name}", _about_lines(scores, list(curves))
-        with matplotlib.rc_context(RC):
-            save(_figure(scores, figure, curves, about), folder / name)
-        drawn.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", f"{figure.explanation} {about}"))
-    return drawn, list(problems)
+        if curves:
+            figures.append(SectionFigure(scores, figure, curves))
+    return figures, list(problems)
 
 
 def _about_lines(scores: SectionScores, labels: list[str]) -> str:
@@ -88,34 +179,7 @@ def _about_lines(scores: SectionScores, labels: list[str]) -> str:
     return text
 
 
-def _figure(scores: SectionScores, figure: CurveFigure, curves: dict[str, Curve], caption: str) -> Figure:
-    colours = [*series_colours(min(6, len(curves))), INK, GREY]
-    lines = [
-        SeedLine("\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)), *curve, colour)
-        for (label, curve), colour in zip(curves.items(), colours, strict=False)
-    ]
-    longest = max(len(part) for line in lines for part in line.name.split("\n"))
-    sheet, axes = page(figure.title, scores.section.title, caption, SIZE, right=max(1.2, 0.45 + 0.076 * longest))
-    score = SCORES[scores.section.score]
-    widest = score.largest - score.least
-    possible = (-widest, widest) if figure.is_difference else (score.least, score.largest)
-    start, stop = min(line.x.min() for line in lines), max(line.x.max() for line in lines)
-    axes.set_xlim(start - (0.5 if start == stop else 0), stop + (0.5 if start == stop else 0))
-    whole = np.concatenate([extent(line.values, possible) for line in lines])
-    if figure.is_difference:
-        _difference_axis(axes, whole)
-    elif score.higher_is_better:
-        accuracy_axis(axes, whole, None)
-    else:
-        error_axis(axes, np.concatenate([line.values.mean(axis=0) for line in lines]), whole)
-    axes.set_xlabel(figure.x_label)
-    axes.set_ylabel(figure.y_label)
-    integer_ticks(axes.xaxis, 10)
-    labelled_lines(axes, lines, possible, point_size=4.5 if max(len(line.x) for line in lines) <= MOST_POINTS else 0)
-    return sheet
-
-
-def _difference_axis(axes: matplotlib.axes.Axes, values: np.ndarray) -> None:
+def _difference_axis(axes: Axes, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
     margin = 0.06 * (high - low) or 0.05

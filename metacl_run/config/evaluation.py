@@ -82,6 +82,13 @@ def evaluation_settings(experiment: Experiment) -> list[str]:
     ]
 
 
+def flat_keys(experiment: Experiment) -> list[str]:
+    """Full keys of all settings of a run's components."""
+    return [
+        f"{group}.{name}" for group in (*MARKED, "model") for name in setting_types(type(getattr(experiment, group)), group)
+    ]
+
+
 def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], user_folder: str | None) -> Experiment:
     """The experiment as an evaluation, with an id that follows from the run's and its own."""
     digest = hashlib.sha256(f"{trained.run_id} {experiment.run_id}".encode()).hexdigest()[:RUN_ID_LENGTH]
@@ -90,6 +97,7 @@ def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], u
 
 def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_data: bool) -> None:
     known = evaluation_settings(run)
+    all_keys = flat_keys(run)
     free = [*known, *(key for key in run.ignored_by_run_id if key.partition(".")[0] in MARKED)]
     messages = []
     for key in keys:
@@ -98,6 +106,9 @@ def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_
             continue
         if "." not in key and group not in FREE:
             allowed = f"an evaluation can choose another option of {', '.join(CHOICES)} alone"
+        elif key not in all_keys:
+            messages.append(f"{key}: there is no such setting.{nearest(key, all_keys)}")
+            continue
         else:
             allowed = f"an evaluation can change {', '.join(known)}.{nearest(key, known)}"
         messages.append(f"{key}: was fixed when the run learned; {allowed}")

@@ -20,6 +20,8 @@ METADATA: dict[str, dict[str, str | None]] = {
 """By suffix of the files that `save` can write."""
 ON_SCREEN = ("png", "svg")
 """A PDF takes twice as long as both, since its fonts are cut to the letters that it needs."""
+PAPER_SUFFIXES = ("pdf", "svg")
+"""Of figures for a paper."""
 
 
 def save(figure: Figure, stem: Path, suffixes: Iterable[str] = ON_SCREEN) -> list[Path]:

@@ -56,13 +56,14 @@ RC: Any = {
 """For use in `matplotlib.rc_context(RC)`. With the fixed salt the same run gives the same bytes of SVG."""
 PAPER_RC: Any = {
     **RC,
-    "font.family": ["serif", "DejaVu Sans"],  # the second for letters that the first lacks
-    "font.serif": ["STIXGeneral"],  # Times, as the templates of NeurIPS, ICML and ICLR set; comes with matplotlib
+    # Times, as the templates of NeurIPS, ICML and ICLR set; comes with matplotlib. The second for letters that it lacks.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
     "font.size": 8.5,
     "axes.labelsize": 8.0,
     "axes.linewidth": 0.6,
     "axes.labelpad": 2.0,
     "lines.linewidth": 1.1,
+    "lines.markersize": 4.0,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "xtick.major.size": 2.5,
@@ -125,13 +126,13 @@ def page(
     `below`: extra inches for tick labels of more than one line.
     """
     chars = int((left + size[0] + right) * 16.5)
-    lines = textwrap.wrap(caption, chars)
-    top, bottom = 0.95, 0.62 + 0.16 * len(lines) + below
+    lines, under_title = textwrap.wrap(caption, chars), textwrap.wrap(subtitle, chars, break_long_words=False) or [""]
+    top, bottom = 0.79 + 0.16 * len(under_title), 0.62 + 0.16 * len(lines) + below
     width, height = left + size[0] + right, bottom + size[1] + top
     figure = StyledFigure(RC, figsize=(width, height), facecolor="white")
     axes = figure.add_axes((left / width, bottom / height, size[0] / width, size[1] / height))
     figure.text(0.14 / width, 1 - 0.14 / height, title, fontsize=12, fontweight="bold", va="top")
-    figure.text(0.14 / width, 1 - 0.40 / height, subtitle, fontsize=8.5, color=GREY, va="top")
+    figure.text(0.14 / width, 1 - 0.40 / height, "\n".join(under_title), fontsize=8.5, color=GREY, va="top")
     figure.text(0.14 / width, 0.1 / height, "\n".join(lines), fontsize=8, color=GREY, va="bottom", linespacing=1.25)
     return figure, axes
 

@@ -6,13 +6,11 @@ from pathlib import Path
 
 from metacl_run.core.files import storage_errors, write_atomically
 from metacl_run.layout.grid import latex_text
-from metacl_run.layout.image_files import save
+from metacl_run.layout.image_files import PAPER_SUFFIXES, save
 from metacl_run.reporting.figures import figures_of
 from metacl_run.reporting.figures.run_figure import PreparedFigure
 from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER
 from metacl_run.storage.stored_run import StoredRun
-
-SUFFIXES = ("pdf", "svg")
 
 
 def draw(run: StoredRun) -> list[Path]:
@@ -25,10 +23,10 @@ def draw(run: StoredRun) -> list[Path]:
     figures = figures_of(run)
     with storage_errors(run.directory):
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [path for figure in figures for path in save(figure.draw_for_paper(), folder / figure.name, SUFFIXES)]
+        paths = [path for figure in figures for path in save(figure.draw_for_paper(), folder / figure.name, PAPER_SUFFIXES)]
         paths.append(folder / CAPTIONS)
         write_atomically(paths[-1], latex(figures).encode())
-        for suffix in SUFFIXES:
+        for suffix in PAPER_SUFFIXES:
             for path in set(folder.glob(f"[!.]*.{suffix}")) - set(paths):
                 path.unlink()
     return paths

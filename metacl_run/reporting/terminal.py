@@ -9,7 +9,7 @@ from metacl_run.layout.terminal_grid import print_grid
 from metacl_run.reporting.run_grids import lengths_grid, metrics_grid
 from metacl_run.reporting.sentences import evaluation_error_words, not_evaluated, sentence, time_words
 from metacl_run.storage.marks import marks
-from metacl_run.storage.run_files import REPORT
+from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
 from metacl_run.storage.stored_run import StoredRun
 
 MOST_SEEDS = 5
@@ -46,6 +46,7 @@ def show(run: StoredRun, console: Console) -> None:
             console.print(remark, style="dim", highlight=False, soft_wrap=wrap)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
-    for name, path in {"report": run.directory / REPORT, "directory": run.directory}.items():
+    places = {"report": run.directory / REPORT, "figures": run.directory / FIGURES / PAPER, "directory": run.directory}
+    for name, path in places.items():
         if path.exists():
             console.print(f"[dim]{name:<9}[/] {escape(str(path))}", highlight=False, soft_wrap=True)

@@ -14,6 +14,10 @@ BEGUN = (METRICS, LOG)
 """Files beside `CONFIG` in a run that has begun, and in no other folder that happens to hold a config.yaml."""
 
 
+DEPTH = 3
+"""Folders between an output_dir and the files of its runs: data, algorithm, run id."""
+
+
 class RunDirectories(NamedTuple):
     """The result of `find_runs`, both in the order of their paths."""
 
@@ -65,3 +69,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself, or to a place without permission
         return False
+
+
+def check_is_run(path: Path) -> None:
+    """Refuses an output_dir, or a folder within it, where one run is needed. Raises StorageError."""
+    if (path / SUMMARY).exists():
+        return
+    for depth in range(1, DEPTH + 1):
+        if run := next(path.glob(f"{'*/' * depth}{SUMMARY}"), None):
+            raise StorageError(f"{path}: is no run but a folder of runs. One of them is {run.parent}")

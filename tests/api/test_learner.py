@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn.functional import cross_entropy
 
 import metacl_run as mr
 from metacl_run.data.images.own_images import own_image
+from metacl_run.data.sources.cifar import Cifar
 from metacl_run.data.sources.omniglot import Omniglot
 from metacl_run.protocols.continual_meta.episodes import EpisodeSampler
 from metacl_run.trained_run import evaluation_of
@@ -95,7 +96,7 @@ def test_prototypes_tell_any_number_of_classes_apart(tmp_path: Path) -> None:
 
 def test_images_arrays_and_numbers_mean_the_same(finished_runs: dict[str, mr.RunResult], tmp_path: Path) -> None:
     learner = finished_runs["continual_meta"].learner()
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 120, (6, 28, 28), dtype=np.uint8)  # on a dark ground
     images = [Image.fromarray(image) for image in pixels]
     images[0].save(tmp_path / "one.png")
     from_images = learner.adapt(images, list("aabbcc"))
@@ -105,13 +106,16 @@ def test_images_arrays_and_numbers_mean_the_same(finished_runs: dict[str, mr.Run
     assert torch.equal(from_images.outputs(images[0]), from_images.outputs(pixels[:1]))
 
 
-def test_dark_ink_on_paper_is_turned_as_the_files_of_omniglot_are() -> None:
+def test_a_drawing_on_paper_is_inverted_and_one_on_black_is_not() -> None:
     drawing = Image.new("L", (105, 105), 255)
     drawing.paste(0, (40, 40, 60, 60))
     image = own_image(Omniglot(root="", download=False, image_size=28), drawing)
     assert image.shape == (1, 28, 28)
     assert image[0, 0, 0] == 0
     assert image[0, 13, 13] > 250
+    assert np.array_equal(own_image(Omniglot(root="", download=False, image_size=28), ImageOps.invert(drawing)), image)
+    photograph = own_image(Cifar(root="", download=False, image_size=28, classes=10), drawing.convert("RGB"))
+    assert photograph[0, 0, 0] == 255
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,13 @@ def test_dark_ink_on_paper_is_turned_as_the_files_of_omniglot_are() -> None:
         ("continual_meta", lambda learner: learner.adapt(torch.rand(4, 1, 28, 28), "abcd"), "has 4 classes"),
         ("continual_meta", lambda learner: learner.adapt(torch.rand(4, 1, 28, 28), "ab"), "has 2 labels for 4 examples"),
         ("continual_meta", lambda learner: learner.adapt("missing.png", "a"), "missing.png"),
-        ("continual_meta", lambda learner: learner.adapt(object(), "a"), "no tensor, array or image"),
+        ("continual_meta", lambda learner: learner.adapt(object(), "a"), "is a object, not a tensor, array or image"),
+        ("continual_meta", lambda learner: learner.adapt(torch.full((2, 1, 28, 28), torch.nan), "ab"), "holds NaN or infinity"),
+        (
+            "continual_meta",
+            lambda learner: learner.adapt(255 * torch.ones(2, 1, 28, 28), "ab"),
+            "from 255 to 255",
+        ),
         ("online", lambda learner: learner.adapt(torch.rand(1, 1, 8, 8), [0]), "does not adapt"),
         ("online", lambda learner: learner.predict(torch.rand(1, 1, 8, 8), task=0), "share all outputs"),
         ("meta_continual", lambda learner: learner.predict(torch.rand(1, 1, 28, 28)), "adapt(x, y) first"),

@@ -72,6 +72,10 @@ def test_matrix_and_metrics_as_records(finished_runs: dict[str, mr.RunResult]) -
 def test_runs_are_found_and_compared(finished_runs: dict[str, mr.RunResult]) -> None:
     folder = finished_runs["online"].directory.parents[2]
     assert {result.run_id for result in mr.find(folder)} == {result.run_id for result in finished_runs.values()}
+    with pytest.raises(mr.UserError, match=f"{folder}: is no run but a folder of runs"):
+        mr.load(folder)
+    with pytest.raises(mr.UserError, match="figure acuracy: there is no such figure"):
+        mr.compare(folder).figure("acuracy")
     record = next(
         r for r in mr.compare(finished_runs.values()).records() if r["configuration"] == "er" and r["metric"] == "accuracy"
     )
@@ -89,7 +93,8 @@ def test_runs_are_found_and_compared(finished_runs: dict[str, mr.RunResult]) -> 
         (lambda: mr.run(["table=oml"]), "starts many runs"),
         (lambda: mr.run([], config_dir="/nowhere"), "/nowhere"),
         (lambda: mr.load("/nowhere"), "/nowhere: there is no such folder"),
-        (lambda: mr.load("/"), "holds no summary.json"),
+        (lambda: mr.load(Path(__file__).parent), "holds no summary.json"),
+        (lambda: mr.compare([]), "the list is empty"),
         (lambda: mr.compare(["/nowhere"]), "/nowhere: there is no such folder"),
     ],
 )

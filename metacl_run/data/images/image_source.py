@@ -21,8 +21,8 @@ class ImageSource(LabelledSource):
     """Side of the square images, in pixels."""
 
     shifts = KINDS
-    ink_is_dark_on_file: ClassVar[bool] = False
-    """Whether the files have dark ink on white paper, which reading turns into bright ink on black."""
+    has_dark_ground: ClassVar[bool] = False
+    """Whether the examples are bright strokes on a dark ground, as of characters and digits."""
 
     @property
     @abc.abstractmethod
@@ -45,8 +45,8 @@ class SplitImageSource(SplitSource):
     """Side of the square images, in pixels."""
 
     shifts = KINDS
-    ink_is_dark_on_file: ClassVar[bool] = False
-    """Whether the files have dark ink on white paper, which reading turns into bright ink on black."""
+    has_dark_ground: ClassVar[bool] = False
+    """Whether the examples are bright strokes on a dark ground, as of characters and digits."""
 
     @property
     @abc.abstractmethod

@@ -12,13 +12,18 @@ from metacl_run.core.errors import DataError
 from metacl_run.data.images.decoding import decode, pixels
 from metacl_run.data.images.image_source import ImageSource, SplitImageSource
 
+MIDDLE = 127
+"""A ground brighter than this is paper."""
+
 
 def own_image(source: ImageSource | SplitImageSource, image: Image.Image | str | os.PathLike[str]) -> np.ndarray:
-    """[channels, side, side] uint8: upright, in the source's colours and size; ink bright where the source turns it so.
+    """[channels, side, side] uint8: upright, in the source's colours and size.
+
+    Where the source has bright strokes on a dark ground, an image on a bright ground (a drawing on paper) is inverted.
 
     Args:
         source: of the run.
-        image: as the files of the data have it (dark ink on white paper for Omniglot), or the path of such a file.
+        image: of any size, or the path of its file.
 
     Raises:
         DataError: it cannot be read.
@@ -31,4 +36,10 @@ def own_image(source: ImageSource | SplitImageSource, image: Image.Image | str |
             raise DataError(f"the image cannot be read ({error})") from None
     else:
         own = decode(Path(image), name=str(image), channels=channels, image_size=size)
-    return np.asarray(255 - own if source.ink_is_dark_on_file else own)
+    return np.asarray(255 - own if source.has_dark_ground and ground(own) > MIDDLE else own)
+
+
+def ground(image: np.ndarray) -> float:
+    """Returns the median of the pixels at the edges of an image [channels, side, side]."""
+    edges = [image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]]
+    return float(np.median(np.concatenate([edge.ravel() for edge in edges])))

@@ -29,6 +29,7 @@ class GeneratedDigits(SplitImageSource):
     generator_seed: Seed
 
     num_channels = 1
+    has_dark_ground = True
 
     def __post_init__(self) -> None:
         pixels = DIGITS * (self.train_hands + self.test_hands) * self.image_size**2

@@ -41,6 +41,7 @@ class Domains(ImageSource):
     """Whether to download what is not there."""
 
     num_channels = 1
+    has_dark_ground = True
 
     def __post_init__(self) -> None:
         unknown = next((domain for domain in self.domains if domain not in KNOWN), None)

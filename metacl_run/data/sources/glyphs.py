@@ -30,6 +30,7 @@ class Glyphs(ImageSource):
     """Decides what the scripts look like."""
 
     num_channels = 1
+    has_dark_ground = True
 
     def __post_init__(self) -> None:
         enough = f"must be at least num_scripts={self.num_scripts}"

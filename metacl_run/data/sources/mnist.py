@@ -22,6 +22,7 @@ class Mnist(SplitImageSource):
     """Whether to download what is not there."""
 
     num_channels = 1
+    has_dark_ground = True
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return mnist_parts()

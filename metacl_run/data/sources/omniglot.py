@@ -20,7 +20,7 @@ class Omniglot(ImageSource):
     """Whether to download what is not there."""
 
     num_channels = 1
-    ink_is_dark_on_file = True
+    has_dark_ground = True
 
     def catalogue(self) -> Catalogue:
         return omniglot_catalogue()
