@@ -12,7 +12,7 @@ from torch import Tensor
 from metacl_run.core.bounds import Examples, Momentum, Positive
 from metacl_run.core.types import Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
-from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clip, scheduled
+from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clipped_update, scheduled
 from metacl_run.models.network import Network
 
 
@@ -78,10 +78,11 @@ class MetaLearner(abc.ABC):
         """One meta-update of one replicate on `episodes` [E, ...]: an outer step against their mean direction, clipped."""
         meta, carry = state["meta"], state["carry"]
         mean: Update = engine.mean(lambda episode: self.episode_update(network, meta, carry, episode), episodes)
-        gradient = clip(mean.direction, norm=self.clip_norm, value=self.clip_value)
         leaf = next(iter(meta["params"].values()))
         rate = scheduled(self.outer_lr, self.outer_schedule, state["unit"], total_units).to(leaf.dtype)
-        moved, optimizer = self.outer.update(gradient, state["optimizer"], meta, rate)
+        moved, optimizer = clipped_update(
+            self.outer, mean.direction, state["optimizer"], meta, rate, norm=self.clip_norm, value=self.clip_value
+        )
         return MetaState(meta=moved, carry=mean.carry, optimizer=optimizer, unit=state["unit"] + 1), mean.metrics
 
     @property

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from metacl_run.core.types import Pytree
+from metacl_run.inner.flat import flatly
 from metacl_run.inner.shards import WHOLE, Shards
 
 Kind = Literal["loop", "vmap", "compile", "cuda_graph"]
@@ -54,9 +56,9 @@ class Engine:
             return function(*tree_map(lambda leaf: leaf[0], batched))
         shards = self.shards.of(size)
         for part in self._chunks(shards.take(batched)):
-            summed = tree_map(lambda leaf: leaf.sum(0), self._stacked(function, part))
+            summed = _summed(self._stacked(function, part))
             total = summed if total is None else tree_map(torch.add, total, summed)
-        return tree_map(lambda leaf: leaf / size, shards.sum(total))
+        return _divided(shards.sum(total), size)
 
     def over_replicates(self, function: Callable[..., Pytree]) -> Callable[..., Pytree]:
         """Turns a function of one replicate into one of tensors with a leading replicate axis. Replicates are never chunked."""
@@ -76,6 +78,13 @@ class Engine:
             return CudaGraph(step)
         return step
 
+    def prepare_update(self, update: Callable[..., tuple[Pytree, Pytree]]) -> Callable[..., tuple[Pytree, Pytree]]:
+        """Returns an update (state, *inputs) -> (state, metrics) for repeated calls with tensors of the same shapes.
+
+        Captured as a graph, it changes the state in place (`CudaGraphUpdate`): a caller goes on with the state that it returns.
+        """
+        return CudaGraphUpdate(update) if self.kind == "cuda_graph" else self.prepare(update)
+
     def _chunks(self, batched: tuple[Pytree, ...]) -> list[tuple[Pytree, ...]]:
         size = _length(batched)
         chunk = 1 if self.kind == "loop" else min(self.chunk or size, size)
@@ -88,7 +97,7 @@ class Engine:
 class CudaGraph:
     """Captures a function of tensors as a CUDA graph at its first call and replays it afterwards.
 
-    Inputs are copied into the graph's own tensors; outputs are copies, which a caller may keep.
+    Inputs are copied into the graph's own tensors, all in a launch or two; outputs are copies, which a caller may keep.
     """
 
     WARM_UP_CALLS = 3
@@ -96,35 +105,93 @@ class CudaGraph:
     def __init__(self, function: Callable[..., Pytree]) -> None:
         self._function = function
         self._graph: Any = None
-        self._inputs: list[torch.Tensor] = []
+        self._inputs: list[Tensor] = []
         self._outputs: Pytree = None
 
     def __call__(self, *arguments: Pytree) -> Pytree:
         leaves, spec = tree_flatten(arguments)
         if self._graph is None:
-            self._capture(leaves, spec)
-        for own, leaf in zip(self._inputs, leaves, strict=True):
-            own.copy_(leaf)
+            self._inputs = [leaf.clone() for leaf in leaves]
+            self._graph, self._outputs = captured(self._function, tree_unflatten(self._inputs, spec))
+        copy_into(self._inputs, leaves)
         self._graph.replay()
         return tree_map(torch.clone, self._outputs)
 
-    def _capture(self, leaves: list[torch.Tensor], spec: Any) -> None:
-        self._inputs = [leaf.clone() for leaf in leaves]
-        arguments = tree_unflatten(self._inputs, spec)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(self.WARM_UP_CALLS):
-                self._function(*arguments)
-        torch.cuda.current_stream().wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._outputs = self._function(*arguments)
+
+class CudaGraphUpdate:
+    """Captures an update (state, *inputs) -> (state, metrics), which writes the new state over the old one within the graph.
+
+    The state that it returns is the graph's own, and the next call changes it: nothing of it is copied where that call receives
+    it again. Metrics are copies.
+    """
+
+    def __init__(self, update: Callable[..., tuple[Pytree, Pytree]]) -> None:
+        self._update = update
+        self._graph: Any = None
+        self._state: Pytree = None
+        self._inputs: list[Tensor] = []
+        self._metrics: Pytree = None
+
+    def __call__(self, state: Pytree, *inputs: Pytree) -> tuple[Pytree, Pytree]:
+        leaves, spec = tree_flatten(inputs)
+        if self._graph is None:
+            self._state, self._inputs = tree_map(torch.clone, state), [leaf.clone() for leaf in leaves]
+            self._graph, self._metrics = captured(self._in_place, (self._state, *tree_unflatten(self._inputs, spec)))
+        own, given = tree_leaves(self._state), tree_leaves(state)
+        # The calls that warm up have changed the graph's own state as well.
+        copy_into([*own, *self._inputs], [*given, *leaves])
+        self._graph.replay()
+        return self._state, tree_map(torch.clone, self._metrics)
+
+    def _in_place(self, state: Pytree, *inputs: Pytree) -> Pytree:
+        new, metrics = self._update(state, *inputs)
+        copy_into(tree_leaves(state), tree_leaves(new))
+        return metrics
+
+
+def captured(function: Callable[..., Pytree], arguments: tuple[Pytree, ...]) -> tuple[Any, Pytree]:
+    """Returns a CUDA graph of a call, and the tensors in which it leaves the result."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(CudaGraph.WARM_UP_CALLS):
+            function(*arguments)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = function(*arguments)
+    return graph, result
+
+
+def copy_into(own: list[Tensor], given: list[Tensor]) -> None:
+    """Copies the values of tensors into others, without those that are the same object; a launch for every dtype."""
+    pairs = [(target, source) for target, source in zip(own, given, strict=True) if target is not source]
+    assert all(target.shape == source.shape for target, source in pairs), "a graph is for tensors of the same shapes"
+    if pairs:
+        targets, sources = zip(*pairs, strict=True)
+        torch._foreach_copy_(list(targets), list(sources), non_blocking=True)
 
 
 def _looped(function: Callable[..., Pytree], batched: tuple[Pytree, ...]) -> Pytree:
     results = [function(*tree_map(lambda leaf: leaf[i], batched)) for i in range(_length(batched))]  # noqa: B023
+    if len(results) == 1:  # what `stack` would give, without a copy
+        return tree_map(lambda leaf: leaf.unsqueeze(0).contiguous(), results[0])
     return tree_map(lambda *leaves: torch.stack(leaves), *results)
+
+
+def _summed(tree: Pytree) -> Pytree:
+    """Sums every tensor over its leading axis. On a card all in one launch for every dtype."""
+    leaves, spec = tree_flatten(tree)
+    if not leaves[0].is_cuda:
+        return tree_map(lambda leaf: leaf.sum(0), tree)
+    return tree_unflatten(flatly(lambda flat: flat.sum(0), leaves, keep=1), spec)
+
+
+def _divided(tree: Pytree, size: int) -> Pytree:
+    leaves, spec = tree_flatten(tree)
+    if not leaves[0].is_cuda:
+        return tree_map(lambda leaf: leaf / size, tree)
+    return tree_unflatten(flatly(lambda flat: flat / size, leaves), spec)
 
 
 def _length(batched: Pytree) -> int:

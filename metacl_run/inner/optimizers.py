@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from metacl_run.core.types import Params, Pytree
 
@@ -81,15 +81,51 @@ class Adam:
 Optimizer: TypeAlias = Sgd | Adam
 
 
+def clipped_update(
+    optimizer: Optimizer,
+    gradient: Pytree,
+    state: Pytree,
+    params: Pytree,
+    rate: float | Tensor,
+    *,
+    norm: float | None,
+    value: float | None,
+) -> tuple[Pytree, Pytree]:
+    """Clips a gradient and takes a step of the optimiser. On a card all parameters are one tensor, to launch little.
+
+    Args:
+        optimizer: takes the step.
+        gradient, params: trees of the same shape.
+        state: the optimiser's.
+        rate: one for all parameters.
+        norm, value: see `clip`.
+
+    Returns:
+        the new parameters and the optimiser's new state.
+    """
+    leaves, spec = tree_flatten(params)
+    if not leaves[0].is_cuda or len({leaf.dtype for leaf in leaves}) > 1:
+        return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
+
+    def joined(tree: Pytree) -> Pytree:
+        return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}
+
+    def divided(flat: Pytree) -> Pytree:
+        parts = flat["all"].split([leaf.numel() for leaf in leaves])
+        return tree_unflatten([part.view(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)], spec)
+
+    flat_state = {name: joined(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+    flat_gradient = clip(joined(gradient), norm=norm, value=value)
+    moved, new = optimizer.update(flat_gradient, flat_state, joined(params), rate)
+    return divided(moved), {name: divided(entry) if isinstance(entry, dict) else entry for name, entry in new.items()}
+
+
 def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tensor:
     """Returns the rate for update number `unit` (0-based) of `total`: constant, falling linearly to 0, or as a half cosine."""
     done = unit / max(total, 1)
-    factor = {
-        "constant": torch.ones_like(done),
-        "linear": 1 - done,
-        "cosine": 0.5 * (1 + torch.cos(math.pi * done)),
-    }[schedule]
-    return rate * factor
+    if schedule == "constant":
+        return torch.full_like(done, rate)
+    return rate * (1 - done if schedule == "linear" else 0.5 * (1 + torch.cos(math.pi * done)))
 
 
 def clip(gradient: Pytree, *, norm: float | None, value: float | None) -> Pytree:

@@ -74,7 +74,7 @@ class MatrixEvaluator(Evaluator):
         progress, state, begun = self.progress, self.progress.state, time.monotonic()
         num_tasks = progress.num_tasks
         tasks = self.rows.within(progress.task, num_tasks) if row is None else self.rows.at_end(row, num_tasks)
-        evaluation = self.scorer.scores(state.learner, tasks, whole=row is not None)
+        evaluation = self.scorer.scores(state.learner, tasks, whole=row is not None).cpu()
         probe = self._probe_at_end(tasks, row)
         state.evaluate_s += time.monotonic() - begun
         state.evaluations += 1

@@ -26,6 +26,11 @@ class Evaluation(NamedTuple):
     transductive: Evaluation | None = None
     """The same with all queries of an episode together; None where that makes no difference."""
 
+    def cpu(self) -> Evaluation:
+        """The same on the CPU."""
+        half_width = None if self.half_width is None else self.half_width.cpu()
+        return Evaluation(self.scores.cpu(), half_width, None if self.transductive is None else self.transductive.cpu())
+
 
 class Scorer(abc.ABC):
     """Measures a learner."""

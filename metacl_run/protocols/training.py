@@ -64,15 +64,18 @@ class TrainingPhase(Phase):
     def _averages(self) -> dict[str, list[float]]:
         """The training metrics since the last record, each [R]; the sums start again."""
         state = self.progress.state
-        averages = {name: (total / state.units_summed).tolist() for name, total in (state.metric_sums or {}).items()}
+        sums = state.metric_sums or {}
+        values = (torch.stack(list(sums.values())) / state.units_summed).tolist() if sums else []
+        averages = dict(zip(sums, values, strict=True))
         state.metric_sums, state.units_summed = None, 0
         return averages
 
     def _divergence(self, losses: Sequence[float]) -> str | None:
         """The error where a replicate's loss or its learner is no longer finite; None where all are."""
-        finite = np.isfinite(losses)
-        for leaf in tree_leaves(self.progress.state.learner):
-            finite &= leaf.isfinite().reshape(len(finite), -1).all(1).cpu().numpy()
+        leaves = [leaf.reshape(len(losses), -1) for leaf in tree_leaves(self.progress.state.learner)]
+        by_dtype = [[leaf for leaf in leaves if leaf.dtype == dtype] for dtype in dict.fromkeys(leaf.dtype for leaf in leaves)]
+        of_dtypes = torch.stack([torch.cat(same, 1).isfinite().all(1) for same in by_dtype])
+        finite = np.isfinite(losses) & of_dtypes.all(0).cpu().numpy()  # one wait for a card
         seeds = self.progress.context.seeds
         diverged = [seed for seed, is_finite in zip(seeds, finite, strict=True) if not is_finite]
         if not diverged:

@@ -25,7 +25,8 @@ class Gpu:
 
     Attributes:
         device: "auto" takes CUDA where there is a CUDA device.
-        engine: see `inner/engine.py`. "auto" is vmap, the fastest measured on a CPU; no CUDA measurement stands yet.
+        engine: see `inner/engine.py`. "auto" is vmap on the CPU, the fastest measured there, and cuda_graph on CUDA
+            (not yet measured), in one process and with any precision but bf16.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
@@ -77,7 +78,14 @@ class Gpu:
 
     @property
     def engine_kind(self) -> Kind:
-        return "vmap" if self.engine == "auto" else self.engine
+        """The engine of a run in one process. "auto" on CUDA: a graph, where the precision allows it."""
+        if self.engine != "auto":
+            return self.engine
+        return "cuda_graph" if self.torch_device.type == "cuda" and self.precision != "bf16" else "vmap"
+
+    def engine_kind_of(self, num_ranks: int) -> Kind:
+        """The engine of a run in so many processes: the sum over them is not captured."""
+        return "vmap" if self.engine == "auto" and num_ranks > 1 else self.engine_kind
 
     @property
     def dtype(self) -> torch.dtype:
@@ -119,6 +127,9 @@ class Gpu:
             torch.cuda.set_device(local_rank)
             if self.deterministic:
                 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-            torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
-            torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+            # Deterministic algorithms also fill every new tensor with NaN, a launch each, against reading what nobody wrote.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+            multiply = "tf32" if self.precision == "tf32" else "ieee"
+            torch.backends.cuda.matmul.fp32_precision = multiply
+            torch.backends.cudnn.conv.fp32_precision = multiply  # type: ignore[attr-defined]
             torch.backends.cudnn.benchmark = not self.deterministic

@@ -89,7 +89,7 @@ class PosteriorLearner(SequenceLearner):
         return fast.after(prepared, y)
 
     def predict(self, network: Network, meta: Pytree, fast: Posterior, prepared: Tensor) -> Tensor:
-        weights: Tensor = torch.linalg.solve(fast.precision, fast.moment)
+        weights: Tensor = torch.linalg.solve_ex(fast.precision, fast.moment).result
         return prepared @ weights
 
 
@@ -125,7 +125,7 @@ class Alpaca(TrajectoryLearner):
         def objective(meta: AlpacaMeta) -> tuple[Tensor, Tensor]:
             learned, queries = episode.split(learner.prepare(network, meta, episode.all_x()))
             posterior = learner.begin(network, meta, episode.fresh, learned).after(learned, episode.y.flatten(0, 1))
-            solved = torch.linalg.solve(posterior.precision, torch.cat([posterior.moment, queries.T], 1))
+            solved = torch.linalg.solve_ex(posterior.precision, torch.cat([posterior.moment, queries.T], 1)).result
             dimensions = episode.query_y.shape[-1]
             outputs = queries @ solved[:, :dimensions]
             log_noise = meta["prior"]["log_noise"].double()

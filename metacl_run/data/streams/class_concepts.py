@@ -13,6 +13,7 @@ from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION, Examples, NonNegative
 from metacl_run.core.errors import require
+from metacl_run.core.transfer import upload
 from metacl_run.data.sources.source import LabelledSource, inputs_of
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_samples import check_test_examples
@@ -83,6 +84,6 @@ class ClassConceptPool(ConceptPool):
 
     def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
         classes = concepts if split == "meta_train" else self.meta_train + concepts
-        rows = torch.from_numpy(self.starts[classes] + examples).to(self.examples.device)
+        rows, known_by = upload([self.starts[classes] + examples, places], self.examples.device)
         x = inputs_of(self.examples.index_select(0, rows.flatten()))
-        return x.view(*rows.shape, *x.shape[1:]), torch.from_numpy(places).to(x.device)
+        return x.view(*rows.shape, *x.shape[1:]), known_by

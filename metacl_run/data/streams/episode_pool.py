@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import TaskShift
@@ -28,7 +29,7 @@ class ClassVariants(abc.ABC):
     """Variants of a class, itself included."""
 
     @abc.abstractmethod
-    def apply(self, examples: Tensor, variant: np.ndarray) -> Tensor:
+    def apply(self, examples: Tensor, variant: Tensor) -> Tensor:
         """Varies stored examples [B, ...], each by its number [B] from 0 to `count` - 1; may change `examples` in place."""
 
 
@@ -108,32 +109,29 @@ class ClassEpisodePool(EpisodePool):
         starts = np.cumsum(self.counts)[chosen] - counts
         rows = starts[..., None] + draw_distinct(takes, counts)  # [R, E, W, K]
 
-        shift_rows = replicates * members.sizes.shape[1] + tasks
-        support_x, support_y = self._gather(rows[..., :shots], variants, variant, shift_rows)
-        query_x, query_y = self._gather(rows[..., shots:], variants, variant, shift_rows)
-        return Episode(support_x, support_y, query_x, query_y, self._index(inner))
+        shift_rows = np.broadcast_to((replicates * members.sizes.shape[1] + tasks)[..., None, None], rows.shape)
+        variant = np.broadcast_to(variant[..., None], rows.shape)
+        numbers = [part[..., half] for half in (slice(shots), slice(shots, None)) for part in (rows, shift_rows, variant)]
+        *parts, batch_index = upload([*map(np.ascontiguousarray, numbers), inner], self.examples.device)
+        support_x, support_y = self._gather(parts[:3], variants)
+        query_x, query_y = self._gather(parts[3:], variants)
+        return Episode(support_x, support_y, query_x, query_y, batch_index)
 
-    def _gather(
-        self, rows: np.ndarray, variants: ClassVariants | None, variant: np.ndarray, shift_rows: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def _gather(self, numbers: Sequence[Tensor], variants: ClassVariants | None) -> tuple[Tensor, Tensor]:
         """Gathers inputs and labels, class by class.
 
         Args:
-            rows: [R, E, W, K] rows of the examples.
-            variants, variant: [R, E, W] which variant each class of an episode is.
-            shift_rows: [R, E].
+            numbers: three of [R, E, W, K]: rows of the examples, rows of the shift, and which variant an example is.
+            variants: None: there are none.
 
         Returns:
             [R, E, W * K, ...] and [R, E, W * K] int64.
         """
-        stored = self.examples.index_select(0, self._index(rows.flatten()))
+        rows, shift_rows, variant = numbers
+        stored = self.examples.index_select(0, rows.flatten())
         if variants is not None:
-            stored = variants.apply(stored, np.broadcast_to(variant[..., None], rows.shape).flatten())
-        of_shift = self._index(np.broadcast_to(shift_rows[..., None, None], rows.shape).flatten())
-        inputs = self.shift.apply(inputs_of(stored), of_shift)
+            stored = variants.apply(stored, variant.flatten())
+        inputs = self.shift.apply(inputs_of(stored), shift_rows.flatten())
         labels = torch.arange(rows.shape[2], device=self.examples.device).repeat_interleave(rows.shape[3])
         lead = rows.shape[:2]
         return inputs.view(*lead, -1, *inputs.shape[1:]), labels.expand(*lead, -1).contiguous()
-
-    def _index(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(self.examples.device)

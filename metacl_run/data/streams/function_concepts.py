@@ -21,6 +21,7 @@ from torch.nn.functional import one_hot
 
 from metacl_run.core.bounds import Classes, Examples
 from metacl_run.core.errors import require
+from metacl_run.core.transfer import upload
 from metacl_run.data.sources.source import FunctionSource
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.scoring.objectives import REGRESSION, Objective
@@ -90,6 +91,6 @@ class FunctionConceptPool(ConceptPool):
 
     def gather(self, split: MetaSplit, concepts: np.ndarray, examples: np.ndarray, places: np.ndarray) -> tuple[Tensor, Tensor]:
         numbers = concepts if split == "meta_train" else self.meta_train + concepts
-        function, example = (torch.from_numpy(np.array(index)).to(self.x.device) for index in (numbers, examples))
-        place = one_hot(torch.from_numpy(np.array(places)), self.together).to(self.x)
+        function, example, known_by = upload([numbers, examples, places], self.x.device)
+        place = one_hot(known_by, self.together).to(self.x)
         return torch.cat([place, self.x[function, example]], -1), self.y[function, example]

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION, Examples, Tasks
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import FunctionFamily
 from metacl_run.data.streams.sampling import draw_batches
@@ -90,9 +90,6 @@ class FunctionEpisodePool(EpisodePool):
             rng.random(out=uniforms[replicate])
             if batches:
                 inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
-        x, y = (self._points(values) for values in self.source.draw(tasks, self.num_tasks, uniforms))
-        index = torch.from_numpy(inner).to(self.device)
+        drawn = (values.astype(np.float32) for values in self.source.draw(tasks, self.num_tasks, uniforms))
+        x, y, index = upload([*drawn, inner], self.device)
         return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
-
-    def _points(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self.device, torch.float32)

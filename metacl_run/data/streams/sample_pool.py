@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Samples
 from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
@@ -57,10 +58,14 @@ class TableSamplePool(SamplePool):
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         flat = index.reshape(-1)
-        x = self._inputs(self.train.rows[replicate].reshape(-1)[flat])
-        task = torch.from_numpy(flat // self.samples_per_task).to(x.device)
-        x = self.shift.apply(x, replicate * self._num_tasks + task)
-        y = torch.from_numpy(self.train.labels[replicate].reshape(-1)[flat]).to(x.device)
+        table = self.train
+        numbers = (
+            table.rows[replicate].reshape(-1)[flat],
+            table.labels[replicate].reshape(-1)[flat],
+            flat // self.samples_per_task,
+        )
+        rows, y, task = upload(numbers, self.examples.device)
+        x = self.shift.apply(self._inputs(rows), replicate * self._num_tasks + task)
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def origins(self, replicate: int) -> np.ndarray:
@@ -77,9 +82,9 @@ class TableSamplePool(SamplePool):
             rows, labels = self.test_.rows[replicate, task, :size], self.test_.labels[replicate, task, :size]
             key = (rows.tobytes(), labels.tobytes(), replicate if self.shift.changes else -1)
             if key not in shared:
-                x = self._inputs(rows)
-                x = self.shift.apply(x, torch.tensor([replicate * self._num_tasks + task], device=x.device))
-                y = torch.from_numpy(labels).to(x.device)
+                numbers = rows, labels, np.array([replicate * self._num_tasks + task])
+                own_rows, y, of_shift = upload(numbers, self.examples.device)
+                x = self.shift.apply(self._inputs(own_rows), of_shift)
                 shared[key] = Samples(x, y, torch.full_like(y, task))
             samples.append(shared[key])
         return samples
@@ -88,5 +93,5 @@ class TableSamplePool(SamplePool):
     def _num_tasks(self) -> int:
         return len(self.task_names[0])
 
-    def _inputs(self, rows: np.ndarray) -> Tensor:
-        return inputs_of(self.examples.index_select(0, torch.from_numpy(rows).to(self.examples.device)))
+    def _inputs(self, rows: Tensor) -> Tensor:
+        return inputs_of(self.examples.index_select(0, rows))

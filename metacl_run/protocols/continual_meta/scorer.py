@@ -61,7 +61,12 @@ class FewShotScorer(Scorer):
     """The mean score over a fixed number of episodes of each task, the same ones every time."""
 
     def __init__(self, setup: FewShotSetup, engine: Engine, eval_episodes: int) -> None:
-        self._setup, self._engine, self._eval_episodes = setup, engine, eval_episodes
+        self._setup, self._eval_episodes = setup, eval_episodes
+        self._scores_by_count = {
+            count: engine.prepare(lambda learner, episodes: episode_scores(setup, engine, learner, episodes))
+            for count in dict.fromkeys(self._blocks())
+        }
+        """For blocks of each number of episodes, which a graph is captured for."""
 
     @property
     def score(self) -> Score:
@@ -80,8 +85,12 @@ class FewShotScorer(Scorer):
     def _of_task(self, learner: MetaState, task: int) -> Tensor:
         """[R, E, ...] the scores of every evaluation episode of a task, as `episode_scores` returns them."""
         blocks = []
-        for block, done in enumerate(range(0, self._eval_episodes, EVALUATION_BLOCK)):
-            count = min(EVALUATION_BLOCK, self._eval_episodes - done)
+        for block, count in enumerate(self._blocks()):
             episodes = self._setup.episodes.evaluation(task, block, count)
-            blocks.append(episode_scores(self._setup, self._engine, learner, episodes))
+            blocks.append(self._scores_by_count[count](learner, episodes))
         return torch.cat(blocks, 1)
+
+    def _blocks(self) -> list[int]:
+        """The episodes of every block."""
+        whole, rest = divmod(self._eval_episodes, EVALUATION_BLOCK)
+        return [EVALUATION_BLOCK] * whole + [rest] * (rest > 0)

@@ -58,7 +58,7 @@ class FewShotSetup:
             episodes=EpisodeSampler(
                 algo=algo, data=data, pool=context.pool, seeds=context.seeds, eval_split=eval_split, dtype=gpu.dtype
             ),
-            engine=Engine(kind=gpu.engine_kind, chunk=1, shards=context.ranks.shards),
+            engine=Engine(kind=gpu.engine_kind_of(context.ranks.count), chunk=1, shards=context.ranks.shards),
             total_units=total_units,
         )
 

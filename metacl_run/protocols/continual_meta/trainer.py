@@ -32,7 +32,7 @@ class EpisodeTrainer(Trainer):
 
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
         self._episodes, self._units_per_task = setup.episodes, units_per_task
-        self._update: MetaUpdate = engine.prepare(meta_update(setup, engine))
+        self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, self._episodes.training(unit, unit // self._units_per_task))

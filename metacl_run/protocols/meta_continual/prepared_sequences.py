@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Pytree, cast_floats
 from metacl_run.data.streams.stream import MetaSplit
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
@@ -87,10 +88,9 @@ class PreparedSequences:
 
     def pick(self, orders: Sequence[int], places: np.ndarray, examples: np.ndarray) -> tuple[Pytree, Tensor]:
         """[O', M, ...] the examples at `places`, numbered `examples`, both [O', M], of some orders, and targets."""
-        device = self._setup.device
-        concept = torch.from_numpy(self._index[np.array(orders)[:, None], places]).to(device)
-        example = torch.from_numpy(np.array(examples)).to(device)
+        numbers = self._index[np.array(orders)[:, None], places], np.array(examples), np.array(places)
+        concept, example, known_by = upload(numbers, self._setup.device)
         features = tree_map(lambda leaf: leaf[concept, example], self._features)
         if self._setup.pool.place_matters:
             return features, self._targets[concept, example]
-        return features, torch.from_numpy(np.array(places)).to(device)
+        return features, known_by

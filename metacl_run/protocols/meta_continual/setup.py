@@ -70,7 +70,7 @@ class SequenceSetup:
             counts={"meta_train": data.count_concepts("meta_train"), "meta_test": data.count_concepts("meta_test")},
             learned=learned,
             held_out=held_out,
-            train_engine=Engine(kind=gpu.engine_kind, chunk=gpu.chunk, shards=shards),
+            train_engine=Engine(kind=gpu.engine_kind_of(context.ranks.count), chunk=gpu.chunk, shards=shards),
             test_engine=Engine(kind="loop" if gpu.engine_kind == "loop" else "vmap"),
             shards=shards,
             device=gpu.torch_device,

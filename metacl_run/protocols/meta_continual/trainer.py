@@ -32,7 +32,7 @@ class TrajectoryTrainer(Trainer):
         update = engine.over_replicates(
             lambda state, trajectories: algo.meta_update(setup.network, engine, updates, state, trajectories)
         )
-        self._update: MetaUpdate = engine.prepare(update)
+        self._update: MetaUpdate = engine.prepare_update(update)
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, draw_trajectories(self._setup, unit, self._places))

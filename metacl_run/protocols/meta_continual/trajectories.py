@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Trajectory, cast_floats
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
@@ -39,12 +40,11 @@ def draw_trajectories(setup: SequenceSetup, unit: int, places: int | None) -> Tr
     query = numbers.examples[..., :steps] if queries is None else numbers.examples[..., steps : steps + queries]
     query_x, query_y = (part.flatten(2, 3) for part in gathered(query, (algo.classes, query.shape[-1])))
     if algo.remember:
-        classes, examples = numbers.to_remember
-        further_x, further_y = setup.pool.gather("meta_train", classes, examples, classes)
+        known, examples = numbers.to_remember
+        further_x, further_y = setup.pool.gather("meta_train", known, examples, known)
         query_x, query_y = torch.cat([query_x, cast_floats(further_x, setup.dtype)], 2), torch.cat([query_y, further_y], 2)
-    fresh = torch.from_numpy(numbers.fresh).to(setup.dtype)
-    trajectories = Trajectory(x, y, query_x, query_y, torch.from_numpy(numbers.classes), fresh)
-    return Trajectory(*(part.to(setup.device) for part in trajectories))
+    classes, fresh = upload([numbers.classes, numbers.fresh], setup.device)
+    return Trajectory(x, y, query_x, query_y, classes, fresh.to(setup.dtype))
 
 
 class _Numbers(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from metacl_run.core.transfer import upload
 from metacl_run.core.types import Observation
 from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySchedule
 from metacl_run.protocols.online.setup import StreamSetup
@@ -63,11 +64,6 @@ class Observations:
     def _of_replicate(self, replicate: int, numbers: np.ndarray, draws: ReplayDraws) -> Observation:
         """[U, ...] the observations of batches [U, B] with these draws."""
         setup = self._setup
-        return Observation(
-            setup.gather(replicate, numbers),
-            torch.from_numpy(draws.order).to(setup.device),
-            setup.gather(replicate, draws.number),
-            torch.from_numpy(draws.weight).to(setup.device, setup.dtype),
-            torch.from_numpy(draws.slot).to(setup.device),
-            torch.from_numpy(draws.write).to(setup.device),
-        )
+        order, weight, slot, write = upload([draws.order, draws.weight, draws.slot, draws.write], setup.device)
+        batch, replayed = setup.gather(replicate, numbers), setup.gather(replicate, draws.number)
+        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write)

@@ -26,7 +26,7 @@ class StreamTrainer(Trainer):
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
         observe = setup.engine.over_replicates(lambda state, observed: setup.algo.observe(setup.network, state, observed))
-        self._observe: Observe = setup.engine.prepare(observe)
+        self._observe: Observe = setup.engine.prepare_update(observe)
 
     def step(self, learner: StreamState, unit: int) -> tuple[StreamState, dict[str, Tensor]]:
         return self._observe(learner, self._observations.at(unit))

@@ -1,0 +1,60 @@
+"""Whole small runs on the fake card, with their work counted by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unittest import mock
+
+from metacl_run.config.compose import experiment_of
+from metacl_run.protocols.evaluator import MatrixEvaluator
+from metacl_run.protocols.insight import InsightRecorder
+from metacl_run.protocols.protocol_result import ProtocolResult
+from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.training import TrainingPhase
+from metacl_run.runtime.ranks import ALONE
+from metacl_run.storage.run_writer import SilentWriter
+from tests.device.fake_card import Card, fake_card
+
+COUNTED = (
+    (TrainingPhase, "step", "unit"),
+    (TrainingPhase, "after_step", "record"),
+    (MatrixEvaluator, "_evaluate", "evaluation"),
+    (InsightRecorder, "record", "insight"),
+)
+"""Methods whose work is a phase of its own."""
+
+
+def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> tuple[Card, ProtocolResult]:
+    """Runs an experiment to its end, with these settings of the group gpu. Data are loaded before the card is there."""
+    on_cpu = experiment_of([*overrides, "gpu=cpu"])
+    pool = on_cpu.protocol.load(on_cpu.data, on_cpu.seeds)
+    with fake_card() as card:
+        experiment = experiment_of([*overrides, "gpu=cuda", *gpu])
+        experiment.gpu.apply(0)
+        parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
+        context = RunContext(
+            **parts,
+            pool=pool.to(experiment.gpu.torch_device),
+            store=SilentWriter(),
+            ranks=ALONE,
+            stop_requested=lambda: False,
+            started=lambda *_: None,
+        )
+        patches = [mock.patch.object(owner, name, _counted(card, owner, name, phase)) for owner, name, phase in COUNTED]
+        for patch in patches:
+            patch.start()
+        try:
+            return card, experiment.protocol.run(context)
+        finally:
+            for patch in patches:
+                patch.stop()
+
+
+def _counted(card: Card, owner: type, name: str, phase: str):  # type: ignore[no-untyped-def]
+    method = getattr(owner, name)
+
+    def counted(self, *arguments, **settings):  # type: ignore[no-untyped-def]
+        with card.phase(phase):
+            return method(self, *arguments, **settings)
+
+    return counted

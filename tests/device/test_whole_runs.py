@@ -1,0 +1,101 @@
+"""Whole runs on a card that is not there: nothing mixes devices, no step waits, every step can be captured and launches little."""
+
+from __future__ import annotations
+
+import pytest
+
+from metacl_run.config.option_files import OptionFiles
+from tests.device.fake_card import Card, is_possible
+from tests.device.fake_runs import run_on_fake_card
+from tests.support.settings import SEQUENCE_LEARNERS
+
+pytestmark = pytest.mark.skipif(not is_possible(), reason="needs g++")
+
+FEW_SHOT = [
+    *("data.num_classes=40", "data.num_scripts=2", "data.num_tasks=2", "data.ways=3", "model.channels=4", "model.blocks=1"),
+    *("algo.meta_batch_size=3", "protocol.updates_per_task=2", "protocol.eval_episodes=4", "protocol.eval_every=0"),
+    *("protocol.log_every=2", "gpu.threads=1"),
+]
+STREAM = [
+    *("data.num_tasks=2", "data.train_per_task=20", "data.test_per_task=20", "data.train_hands=4", "data.test_hands=4"),
+    *("data.image_size=8", "model.hidden=[12]", "protocol.log_every=2", "gpu.threads=1"),
+]
+SEQUENCES = [
+    *("data.num_classes=30", "data.num_scripts=2", "data.images_per_class=6", "data.test_examples=2", "protocol.updates=2"),
+    *("protocol.schedule=[2,3]", "protocol.orders=2", "protocol.selection_orders=2", "protocol.rates=[0.1,0.01]"),
+    *("protocol.eval_every=0", "protocol.log_every=2", "gpu.threads=1"),
+]
+SETTINGS = {"continual_meta": FEW_SHOT, "online": STREAM, "meta_continual": SEQUENCES}
+OF_ALGORITHM = {
+    **SEQUENCE_LEARNERS,
+    "alpaca": ["data=incremental_sine", "data.meta_train_functions=12", "data.meta_test_functions=8", "data.together=4"],
+    "mer": ["algo.draws=2"],
+}
+MOST_LAUNCHES = {"maml": 330, "er": 230, "oml": 150}
+"""Launches of a captured step at these sizes, which may fall and not rise."""
+
+
+def _algorithms() -> dict[str, str]:
+    files = OptionFiles()
+    return {algo.name: files.algo_kind(algo) for algo in files.all("algo")}
+
+
+ALGORITHMS = _algorithms()
+
+
+def settings(algo: str) -> list[str]:
+    overrides = [*SETTINGS[ALGORITHMS[algo]], *OF_ALGORITHM.get(algo, []), f"algo={algo}"]
+    if algo == "alpaca":
+        overrides = [line for line in overrides if not line.startswith(("data.num_", "data.images_", "data.test_"))]
+    return overrides
+
+
+def assert_nothing_waits(card: Card) -> None:
+    for name in ("unit", "graph of unit"):
+        if name in card.phases:
+            assert not card.phases[name].waits
+            assert not card.phases[name].pageable
+    assert not card.phases["evaluation"].pageable if "evaluation" in card.phases else True
+
+
+@pytest.mark.parametrize("algo", MOST_LAUNCHES)
+def test_a_step_is_captured_waits_for_nothing_and_launches_little(algo: str) -> None:
+    card, result = run_on_fake_card(settings(algo))
+    assert result.status == "completed"
+    assert_nothing_waits(card)
+    assert card.phases["graph of unit"].launches <= MOST_LAUNCHES[algo]
+    # Beside the graph: gathering what it learns from, a copy of that and of the metrics.
+    assert card.phases["unit"].launches <= 40 * card.phases["unit"].calls
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["vmap", "cuda_graph"])
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_algorithm(algo: str, engine: str) -> None:
+    card, result = run_on_fake_card(settings(algo), [f"gpu.engine={engine}"])
+    assert result.status == "completed"
+    assert_nothing_waits(card)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true"],
+        [*STREAM, "algo=er", "data=split_glyphs", "data.scenario=task", "seeds=[0,1,2]", "insight=light"],
+    ],
+    ids=["few_shot", "stream"],
+)
+def test_seeds_masks_shifts_rotations_and_insight(overrides: list[str]) -> None:
+    if "data=split_glyphs" in overrides:
+        overrides = [line for line in overrides if "hands" not in line and "per_task" not in line]
+    card, result = run_on_fake_card(overrides)
+    assert result.status == "completed"
+    assert_nothing_waits(card)
+
+
+@pytest.mark.slow
+def test_bf16_is_not_captured() -> None:
+    card, result = run_on_fake_card(FEW_SHOT, ["gpu.precision=bf16"])
+    assert result.status == "completed"
+    assert "graph of unit" not in card.phases
+    assert_nothing_waits(card)
