@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeAlias, cast
 
+import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
-from metacl_run.core.errors import RunIsLockedError, UserError, described, prefix_field_errors
+from metacl_run.core.errors import OutOfMemoryError, RunIsLockedError, UserError, described, prefix_field_errors
 from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
@@ -158,6 +159,17 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
 
 
 def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:
+    try:
+        return _computed(experiment, context)
+    except torch.OutOfMemoryError as error:
+        budget = experiment.gpu.memory_bytes / 1e9
+        raise OutOfMemoryError(
+            f"the card's memory does not suffice ({str(error).splitlines()[0]}) A smaller gpu.memory_gb (it is {budget:.3g}) or "
+            "gpu.chunk computes fewer episodes at once; the same command goes on from the last checkpoint"
+        ) from error
+
+
+def _computed(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:
     if experiment.trained is None:
         return cast(ProtocolResult, experiment.protocol.run(context))
     device = experiment.gpu.torch_device

@@ -26,6 +26,10 @@ class StorageError(UserError):
     """Raised when the run directory cannot be written or read."""
 
 
+class OutOfMemoryError(UserError):
+    """The memory of the device does not suffice."""
+
+
 class OtherVersionError(StorageError):
     """Raised when another version of this program has written the run."""
 

@@ -11,10 +11,13 @@ from annotated_types import Ge, Le
 
 from metacl_run.core.bounds import Examples, Positive
 from metacl_run.core.errors import require, require_all
+from metacl_run.core.variables import PLACE_ON_GPU
 from metacl_run.inner.engine import Kind
 
 CPU_MEMORY_GB = 0.8
 CUDA_MEMORY_SHARE = 0.6
+LATER_SHARE = 1 / 3
+"""The memory of a job on a card, as a share of that of the job before it: together they have at most 90% of the card."""
 DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice, read before an earlier job of the same sweep could change it."""
 
@@ -30,7 +33,8 @@ class Gpu:
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
-        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU, 60% of the card on CUDA. A fixed number, not what
+        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of which a second job that
+            a sweep starts on the card takes a third, and so on. A fixed number, not what
             happens to be free, since the chunk decides the order of summation and so the last bits.
         deterministic: choose operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.
@@ -102,7 +106,8 @@ class Gpu:
         if self.memory_gb is not None:
             return int(self.memory_gb * 1e9)
         if self.torch_device.type == "cuda":
-            return int(CUDA_MEMORY_SHARE * torch.cuda.get_device_properties(self.torch_device).total_memory)
+            share = CUDA_MEMORY_SHARE * LATER_SHARE ** int(os.environ.get(PLACE_ON_GPU, "0"))
+            return int(share * torch.cuda.get_device_properties(self.torch_device).total_memory)
         return int(CPU_MEMORY_GB * 1e9)
 
     def check_ranks(self, local_count: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,19 +14,21 @@ from pathlib import Path
 
 import filelock
 
+from metacl_run.core.variables import PLACE_ON_GPU
+
 FOLDER = Path(tempfile.gettempdir()) / f"metacl_run-gpus-{os.getuid() if hasattr(os, 'getuid') else 'all'}"
 """Locks of this machine: GPUs are shared by all sweeps on it, and a lock ends with the process that holds it."""
 
 
 @contextmanager
 def one_gpu(folder: Path = FOLDER) -> Iterator[dict[str, str]]:
-    """Yields the environment in which a job sees one GPU, which is taken while inside; empty where there is no choice."""
+    """Yields the environment in which a job sees one GPU and its place there, which is taken while inside; empty without GPUs."""
     gpus = visible()
     with ExitStack() as locks:
-        yield {"CUDA_VISIBLE_DEVICES": _least_used(gpus, folder, locks)} if len(gpus) > 1 else {}
+        yield _least_used(gpus, folder, locks) if gpus else {}
 
 
-def _least_used(gpus: list[str], folder: Path, locks: ExitStack) -> str:
+def _least_used(gpus: list[str], folder: Path, locks: ExitStack) -> dict[str, str]:
     """Takes the first free place. Every GPU has a first place before any has a second."""
     folder.mkdir(parents=True, exist_ok=True)
     for place in itertools.count():
@@ -36,17 +39,33 @@ def _least_used(gpus: list[str], folder: Path, locks: ExitStack) -> str:
             except filelock.Timeout:
                 continue
             locks.callback(lock.release)
-            return gpu
+            return {"CUDA_VISIBLE_DEVICES": gpu, PLACE_ON_GPU: str(place)}
     raise AssertionError("places are without number")
 
 
 def visible() -> list[str]:
-    """Returns the GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES takes. Starts no CUDA."""
+    """Returns the GPUs that may be used, or their MIG instances, by the names that CUDA_VISIBLE_DEVICES takes.
+
+    Starts no CUDA. As CUDA does, it ignores what follows the first name that is no device.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        return [name for name in chosen.split(",") if name.strip() not in ("", "-1")]
+        names = [name.strip() for name in chosen.split(",")]
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = subprocess.run([tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False)
-    return query.stdout.split() if query.returncode == 0 else []
+    query = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    return listed(query.stdout) if query.returncode == 0 else []
+
+
+def listed(text: str) -> list[str]:
+    """Returns the UUIDs in the output of `nvidia-smi -L`; of a GPU that is divided into MIG instances those of the instances."""
+    by_gpu: list[list[str]] = []
+    for line in text.splitlines():
+        match = re.search(r"\(UUID: ([\w./-]+)\)", line)
+        if match is not None and line.lstrip().startswith("MIG") and by_gpu:
+            by_gpu[-1].append(match[1])
+        elif match is not None:
+            by_gpu.append([match[1]])
+    return [name for gpu, *instances in by_gpu for name in instances or [gpu]]

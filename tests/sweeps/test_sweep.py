@@ -11,6 +11,7 @@ import pytest
 
 from metacl_run.cli import command
 from metacl_run.core.errors import ConfigError, StorageError
+from metacl_run.core.variables import PLACE_ON_GPU
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.storage.run_files import CONFIG, LOCK, SCHEMA, SUMMARY
 from metacl_run.sweeps import gpus, sweep
@@ -220,22 +221,30 @@ def test_jobs_spread_over_the_gpus_that_may_be_used(tmp_path: Path, monkeypatch:
     with gpus.one_gpu(tmp_path) as first:
         with gpus.one_gpu(tmp_path) as second, gpus.one_gpu(tmp_path) as third:
             assert [name(each) for each in (first, second, third)] == ["2", "5", "2"]
+            assert [each[PLACE_ON_GPU] for each in (first, second, third)] == ["0", "0", "1"]
         with gpus.one_gpu(tmp_path) as fourth:
             assert name(fourth) == "5"
 
 
-@pytest.mark.parametrize("devices", ["", "-1", "3"])
-def test_without_a_choice_of_gpus_nothing_is_set(devices: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("devices", ["", "-1", "-1,3"])
+def test_without_gpus_nothing_is_set(devices: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
     with gpus.one_gpu(tmp_path) as environment:
         assert environment == {}
     assert not list(tmp_path.iterdir())
 
 
+LISTED = (
+    r"GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1a2b-3c)\nGPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-9d)\n"
+    r"  MIG 3g.40gb     Device  0: (UUID: MIG-7f-0)\n  MIG 3g.40gb     Device  1: (UUID: MIG-7f-1)\n"
+)
+"""As `nvidia-smi -L` prints it; the second card is divided."""
+
+
 def test_gpus_are_asked_for_where_nothing_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     tool = tmp_path / "nvidia-smi"
-    tool.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n2\\n"\n')
+    tool.write_text(f'#!/bin/sh\n[ "$*" = "-L" ] && printf "{LISTED}"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    assert gpus.visible() == ["0", "1", "2"]
+    assert gpus.visible() == ["GPU-1a2b-3c", "MIG-7f-0", "MIG-7f-1"]
