@@ -164,8 +164,8 @@ def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any
     except torch.OutOfMemoryError as error:
         budget = experiment.gpu.memory_bytes / 1e9
         raise OutOfMemoryError(
-            f"the card's memory does not suffice ({str(error).splitlines()[0]}) A smaller gpu.memory_gb (it is {budget:.3g}) or "
-            "gpu.chunk computes fewer episodes at once; the same command goes on from the last checkpoint"
+            f"the card's memory does not suffice ({str(error).splitlines()[0]}). A smaller gpu.memory_gb (it is {budget:.3g}) "
+            "or gpu.chunk computes fewer episodes at once; the same command goes on from the last checkpoint"
         ) from error
 
 

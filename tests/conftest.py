@@ -41,6 +41,14 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
     return build
 
 
+@pytest.fixture(autouse=True)
+def _no_card_but_in_gpu_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every other test means the CPU: its kernels, its bits, its memory."""
+    if torch.cuda.is_available() and not request.node.get_closest_marker("gpu"):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # of the processes that it starts
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if torch.cuda.is_available():
         return

@@ -137,9 +137,9 @@ class CudaGraphUpdate:
         if self._graph is None:
             self._state, self._inputs = tree_map(torch.clone, state), [leaf.clone() for leaf in leaves]
             self._graph, self._metrics = captured(self._in_place, (self._state, *tree_unflatten(self._inputs, spec)))
-        own, given = tree_leaves(self._state), tree_leaves(state)
+        own = tree_leaves(self._state)
         # The calls that warm up have changed the graph's own state as well.
-        copy_into([*own, *self._inputs], [*given, *leaves])
+        copy_into([*own, *self._inputs], [*tree_leaves(state), *leaves])
         self._graph.replay()
         return self._state, tree_map(torch.clone, self._metrics)
 
@@ -163,13 +163,12 @@ def captured(function: Callable[..., Pytree], arguments: tuple[Pytree, ...]) -> 
     return graph, result
 
 
-def copy_into(own: list[Tensor], given: list[Tensor]) -> None:
-    """Copies the values of tensors into others, without those that are the same object; a launch for every dtype."""
-    pairs = [(target, source) for target, source in zip(own, given, strict=True) if target is not source]
+def copy_into(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """Copies the values of `sources` into `targets`, but for those that are one object; a launch for every dtype."""
+    pairs = [(target, source) for target, source in zip(targets, sources, strict=True) if target is not source]
     assert all(target.shape == source.shape for target, source in pairs), "a graph is for tensors of the same shapes"
     if pairs:
-        targets, sources = zip(*pairs, strict=True)
-        torch._foreach_copy_(list(targets), list(sources), non_blocking=True)
+        torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs], non_blocking=True)
 
 
 def _looped(function: Callable[..., Pytree], batched: tuple[Pytree, ...]) -> Pytree:

@@ -103,9 +103,24 @@ def clipped_update(
     Returns:
         the new parameters and the optimiser's new state.
     """
+    leaves = tree_leaves(params)
+    if leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1:
+        return _update_as_one(optimizer, gradient, state, params, rate, norm=norm, value=value)
+    return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
+
+
+def _update_as_one(
+    optimizer: Optimizer,
+    gradient: Pytree,
+    state: Pytree,
+    params: Pytree,
+    rate: float | Tensor,
+    *,
+    norm: float | None,
+    value: float | None,
+) -> tuple[Pytree, Pytree]:
+    """`clipped_update` with all parameters, of one dtype, side by side in one tensor."""
     leaves, spec = tree_flatten(params)
-    if not leaves[0].is_cuda or len({leaf.dtype for leaf in leaves}) > 1:
-        return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
 
     def joined(tree: Pytree) -> Pytree:
         return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}

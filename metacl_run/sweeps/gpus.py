@@ -22,7 +22,7 @@ FOLDER = Path(tempfile.gettempdir()) / f"metacl_run-gpus-{os.getuid() if hasattr
 
 @contextmanager
 def one_gpu(folder: Path = FOLDER) -> Iterator[dict[str, str]]:
-    """Yields the environment in which a job sees one GPU and its place there, which is taken while inside; empty without GPUs."""
+    """Yields the environment in which a job sees one GPU and its place there, taken while inside; empty without GPUs."""
     gpus = visible()
     with ExitStack() as locks:
         yield _least_used(gpus, folder, locks) if gpus else {}
@@ -60,7 +60,7 @@ def visible() -> list[str]:
 
 
 def listed(text: str) -> list[str]:
-    """Returns the UUIDs in the output of `nvidia-smi -L`; of a GPU that is divided into MIG instances those of the instances."""
+    """Returns the UUIDs that `nvidia-smi -L` prints; of a GPU that is divided into MIG instances those of the instances."""
     by_gpu: list[list[str]] = []
     for line in text.splitlines():
         match = re.search(r"\(UUID: ([\w./-]+)\)", line)

@@ -1,4 +1,4 @@
-"""Whole runs on a card that is not there: nothing mixes devices, no step waits, every step can be captured and launches little."""
+"""Whole runs on a fake card: nothing mixes devices, no step waits, every step can be captured and launches little."""
 
 from __future__ import annotations
 

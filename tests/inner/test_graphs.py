@@ -1,0 +1,74 @@
+"""The bookkeeping of CUDA graphs, with a stand-in for the graph that calls the function again in the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
+
+from metacl_run.inner import engine
+from metacl_run.inner.engine import CudaGraph, CudaGraphUpdate
+
+
+@pytest.fixture(autouse=True)
+def _graphs_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def captured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        for _ in range(CudaGraph.WARM_UP_CALLS):
+            function(*arguments)
+        result = tree_map(torch.clone, function(*arguments))
+        own = tree_flatten(result)[0]
+
+        def replay() -> None:
+            for target, source in zip(own, tree_leaves(function(*arguments)), strict=True):
+                target.copy_(source)
+
+        return SimpleNamespace(replay=replay), result
+
+    monkeypatch.setattr(engine, "captured", captured)
+
+
+def momentum(state: dict[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    velocity = 0.9 * state["velocity"] + (state["weight"] - x)
+    return {"weight": state["weight"] - 0.1 * velocity, "velocity": velocity}, {"loss": (state["weight"] - x).square().sum()}
+
+
+def test_an_update_in_place_goes_the_same_way_as_the_update() -> None:
+    state = {"weight": torch.arange(3.0), "velocity": torch.zeros(3)}
+    graph, graph_state = CudaGraphUpdate(momentum), tree_map(torch.clone, state)
+    losses: list[Tensor] = []
+    for step in range(5):
+        x = torch.full((3,), float(step))
+        state, metrics = momentum(state, x)
+        if step == 3:  # a state that is not the graph's own, as after the end of a task
+            graph_state = tree_map(torch.clone, graph_state)
+        graph_state, graph_metrics = graph(graph_state, x)
+        losses.append(graph_metrics["loss"])
+        assert torch.equal(graph_metrics["loss"], metrics["loss"])
+        assert all(torch.equal(a, b) for a, b in zip(tree_leaves(state), tree_leaves(graph_state), strict=True))
+    assert len({loss.item() for loss in losses}) == 5  # earlier metrics stay what they were
+
+
+def test_the_first_state_is_not_changed() -> None:
+    state = {"weight": torch.arange(3.0), "velocity": torch.zeros(3)}
+    CudaGraphUpdate(momentum)(state, torch.ones(3))
+    assert torch.equal(state["weight"], torch.arange(3.0))
+
+
+def test_outputs_of_a_graph_are_copies() -> None:
+    graph = CudaGraph(lambda x: {"twice": 2 * x})
+    first = graph(torch.ones(2))["twice"]
+    second = graph(torch.full((2,), 3.0))["twice"]
+    assert first.tolist() == [2, 2]
+    assert second.tolist() == [6, 6]
+
+
+def test_another_shape_is_refused() -> None:
+    graph = CudaGraph(lambda x: 2 * x)
+    graph(torch.ones(2))
+    with pytest.raises(AssertionError, match="same shapes"):
+        graph(torch.ones(1))
