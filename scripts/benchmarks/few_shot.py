@@ -133,7 +133,7 @@ def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
             lambda n: run(state, first[n - 1]), episodes=problem.tasks, budget=experiment.gpu.memory_bytes
         )
     engine = Engine(kind=kind, chunk=chunk)  # type: ignore[arg-type]
-    prepared = engine.prepare(stepper(engine))
+    prepared = engine.prepare_update(stepper(engine))
 
     def step() -> None:
         nonlocal state

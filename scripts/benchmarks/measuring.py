@@ -57,7 +57,7 @@ def serve(task: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else prints goes to stderr
     device = torch.device(task["device"])
-    torch.set_num_threads(task["threads"])
+    _set_switches(device, task["threads"])
     job = importlib.import_module(f"benchmarks.{task['module']}").make_job(task, device)
     for line in sys.stdin:
         command, *argument = json.loads(line)
@@ -75,6 +75,13 @@ def serve(task: dict[str, Any]) -> None:
 
             answer = peak_memory_mb(device)
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _set_switches(device: torch.device, threads: int) -> None:
+    """Sets torch's switches as a run does, for ours and for peers alike."""
+    from metacl_run.config.compose import experiment_of
+
+    experiment_of([f"gpu={device.type}", f"gpu.threads={threads}"]).gpu.apply(0)
 
 
 # --------------------------------------------------------------------------------------------------------- in the parent

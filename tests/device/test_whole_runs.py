@@ -28,8 +28,15 @@ SEQUENCES = [
 SETTINGS = {"continual_meta": FEW_SHOT, "online": STREAM, "meta_continual": SEQUENCES}
 OF_ALGORITHM = {
     **SEQUENCE_LEARNERS,
-    "alpaca": ["data=incremental_sine", "data.meta_train_functions=12", "data.meta_test_functions=8", "data.together=4"],
-    "mer": ["algo.draws=2"],
+    "alpaca": [
+        *(
+            "data=incremental_sine",
+            "data.meta_train_functions=12",
+            "data.meta_test_functions=8",
+            "data.together=4",
+            "algo.classes=3",
+        )
+    ],
 }
 MOST_LAUNCHES = {"maml": 330, "er": 230, "oml": 150}
 """Launches of a captured step at these sizes, which may fall and not rise."""

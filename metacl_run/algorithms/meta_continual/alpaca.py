@@ -125,7 +125,9 @@ class Alpaca(TrajectoryLearner):
         def objective(meta: AlpacaMeta) -> tuple[Tensor, Tensor]:
             learned, queries = episode.split(learner.prepare(network, meta, episode.all_x()))
             posterior = learner.begin(network, meta, episode.fresh, learned).after(learned, episode.y.flatten(0, 1))
-            solved = torch.linalg.solve_ex(posterior.precision, torch.cat([posterior.moment, queries.T], 1)).result
+            # An inverse, whose derivative is two products: that of `solve` reads from the card whether it succeeded.
+            inverse = torch.linalg.inv_ex(posterior.precision).inverse
+            solved = inverse @ torch.cat([posterior.moment, queries.T], 1)
             dimensions = episode.query_y.shape[-1]
             outputs = queries @ solved[:, :dimensions]
             log_noise = meta["prior"]["log_noise"].double()
