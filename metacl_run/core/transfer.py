@@ -12,11 +12,10 @@ from torch import Tensor
 def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
     """Returns arrays as tensors on a device.
 
-    To a card they go in one copy for every dtype, from pinned memory, and the host does not wait for it. On the CPU they share
-    the arrays' memory where that can be written to.
+    To a card they go in one copy for every dtype, from pinned memory, and the host does not wait for it.
     """
     if device.type == "cpu":
-        return [torch.from_numpy(array if array.flags.writeable else array.copy()) for array in arrays]
+        return [torch.from_numpy(np.array(array)) for array in arrays]
     tensors: dict[int, Tensor] = {}
     for dtype in dict.fromkeys(array.dtype for array in arrays):
         places = [place for place, array in enumerate(arrays) if array.dtype == dtype]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 from unittest import mock
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.insight import InsightRecorder
-from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.storage.run_writer import SilentWriter
-from tests.device.fake_card import Card, fake_card
+from tests.device.fake_card import Card, Phase, fake_card
 
 COUNTED = (
     (TrainingPhase, "step", "unit"),
@@ -24,7 +24,14 @@ COUNTED = (
 """Methods whose work is a phase of its own."""
 
 
-def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> tuple[Card, ProtocolResult]:
+class FakeRun(NamedTuple):
+    """A run that has ended."""
+
+    status: str
+    phases: dict[str, Phase]
+
+
+def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> FakeRun:
     """Runs an experiment to its end, with these settings of the group gpu. Data are loaded before the card is there."""
     on_cpu = experiment_of([*overrides, "gpu=cpu"])
     pool = on_cpu.protocol.load(on_cpu.data, on_cpu.seeds)
@@ -44,7 +51,7 @@ def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> tuple
         for patch in patches:
             patch.start()
         try:
-            return card, experiment.protocol.run(context)
+            return FakeRun(experiment.protocol.run(context).status, card.phases)
         finally:
             for patch in patches:
                 patch.stop()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from metacl_run.config.option_files import OptionFiles
-from tests.device.fake_card import Card, is_possible
-from tests.device.fake_runs import run_on_fake_card
+from tests.device.fake_card import is_possible
+from tests.device.fake_runs import FakeRun
 from tests.support.settings import SEQUENCE_LEARNERS
+
+Run = Callable[..., FakeRun]
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="needs g++")
 
@@ -57,31 +61,31 @@ def settings(algo: str) -> list[str]:
     return overrides
 
 
-def assert_nothing_waits(card: Card) -> None:
+def assert_nothing_waits(run: FakeRun) -> None:
     for name in ("unit", "graph of unit"):
-        if name in card.phases:
-            assert not card.phases[name].waits
-            assert not card.phases[name].pageable
-    assert not card.phases["evaluation"].pageable if "evaluation" in card.phases else True
+        if name in run.phases:
+            assert not run.phases[name].waits
+            assert not run.phases[name].pageable
+    assert not run.phases["evaluation"].pageable if "evaluation" in run.phases else True
 
 
 @pytest.mark.parametrize("algo", MOST_LAUNCHES)
-def test_a_step_is_captured_waits_for_nothing_and_launches_little(algo: str) -> None:
-    card, result = run_on_fake_card(settings(algo))
-    assert result.status == "completed"
-    assert_nothing_waits(card)
-    assert card.phases["graph of unit"].launches <= MOST_LAUNCHES[algo]
+def test_a_step_is_captured_waits_for_nothing_and_launches_little(algo: str, fake_run: Run) -> None:
+    run = fake_run(settings(algo))
+    assert run.status == "completed"
+    assert_nothing_waits(run)
+    assert run.phases["graph of unit"].launches <= MOST_LAUNCHES[algo]
     # Beside the graph: gathering what it learns from, a copy of that and of the metrics.
-    assert card.phases["unit"].launches <= 40 * card.phases["unit"].calls
+    assert run.phases["unit"].launches <= 40 * run.phases["unit"].calls
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["vmap", "cuda_graph"])
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_every_algorithm(algo: str, engine: str) -> None:
-    card, result = run_on_fake_card(settings(algo), [f"gpu.engine={engine}"])
-    assert result.status == "completed"
-    assert_nothing_waits(card)
+def test_every_algorithm(algo: str, engine: str, fake_run: Run) -> None:
+    run = fake_run(settings(algo), [f"gpu.engine={engine}"])
+    assert run.status == "completed"
+    assert_nothing_waits(run)
 
 
 @pytest.mark.parametrize(
@@ -92,17 +96,17 @@ def test_every_algorithm(algo: str, engine: str) -> None:
     ],
     ids=["few_shot", "stream"],
 )
-def test_seeds_masks_shifts_rotations_and_insight(overrides: list[str]) -> None:
+def test_seeds_masks_shifts_rotations_and_insight(overrides: list[str], fake_run: Run) -> None:
     if "data=split_glyphs" in overrides:
         overrides = [line for line in overrides if "hands" not in line and "per_task" not in line]
-    card, result = run_on_fake_card(overrides)
-    assert result.status == "completed"
-    assert_nothing_waits(card)
+    run = fake_run(overrides)
+    assert run.status == "completed"
+    assert_nothing_waits(run)
 
 
 @pytest.mark.slow
-def test_bf16_is_not_captured() -> None:
-    card, result = run_on_fake_card(FEW_SHOT, ["gpu.precision=bf16"])
-    assert result.status == "completed"
-    assert "graph of unit" not in card.phases
-    assert_nothing_waits(card)
+def test_bf16_is_not_captured(fake_run: Run) -> None:
+    run = fake_run(FEW_SHOT, ["gpu.precision=bf16"])
+    assert run.status == "completed"
+    assert "graph of unit" not in run.phases
+    assert_nothing_waits(run)

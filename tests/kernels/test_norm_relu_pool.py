@@ -193,13 +193,20 @@ def test_one_thread_and_many_give_the_same_bits() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
-def test_small_or_foreign_inputs_take_torch_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_of_bf16_are_taken_in_float32() -> None:
+    torch.manual_seed(0)
+    x = (100 + torch.randn(4, 2, 12, 12)).bfloat16()  # in bfloat16 these numbers have 3 digits, and their variance none
+    scale, offset = torch.ones(2).bfloat16(), torch.zeros(2).bfloat16()
+    expected = reference(x.float(), scale.float(), offset.float(), 2)
+    assert torch.equal(norm_relu_pool(x, scale, offset, 2), expected.bfloat16())
+
+
+def test_small_inputs_take_torch_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Tensor:
         raise AssertionError("the kernel was called")
 
     monkeypatch.setattr("metacl_run.kernels.norm_relu_pool.fused", refuse)
     scale, offset = torch.ones(1), torch.zeros(1)
     norm_relu_pool(torch.randn(1, 1, 1, SMALLEST - 1), scale, offset)
-    norm_relu_pool(torch.randn(1, 1, 1, SMALLEST, dtype=torch.bfloat16), scale.bfloat16(), offset.bfloat16())
     with pytest.raises(AssertionError, match="the kernel was called"):
         norm_relu_pool(torch.randn(1, 1, 1, SMALLEST), scale, offset)
