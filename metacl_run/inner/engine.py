@@ -145,8 +145,16 @@ class CudaGraphUpdate:
 
     def _in_place(self, state: Pytree, *inputs: Pytree) -> Pytree:
         new, metrics = self._update(state, *inputs)
-        copy_into(tree_leaves(state), tree_leaves(new))
-        return metrics
+        old = tree_leaves(state)
+        copy_into(old, [_apart(source, old, target) for source, target in zip(tree_leaves(new), old, strict=True)])
+        return tree_map(lambda leaf: _apart(leaf, old, None), metrics)
+
+
+def _apart(tensor: Tensor, old: list[Tensor], target: Tensor | None) -> Tensor:
+    """Returns a tensor that stays what it is while `old` is written to, but for its own `target`: a copy where it has to be."""
+    storage = tensor.untyped_storage()._cdata
+    others = (leaf for leaf in old if leaf is not target)
+    return tensor.clone() if any(storage == leaf.untyped_storage()._cdata for leaf in others) else tensor
 
 
 def captured(function: Callable[..., Pytree], arguments: tuple[Pytree, ...]) -> tuple[Any, Pytree]:

@@ -59,6 +59,17 @@ def test_the_first_state_is_not_changed() -> None:
     assert torch.equal(state["weight"], torch.arange(3.0))
 
 
+def test_a_state_whose_parts_change_places() -> None:
+    """New tensors may be old ones, such as the parameters that a method keeps as its teacher."""
+    graph = CudaGraphUpdate(lambda state, x: ({"new": state["new"] + x, "old": state["new"]}, {"old": state["old"]}))
+    state = {"new": torch.zeros(2), "old": torch.full((2,), -1.0)}
+    for step in range(3):
+        state, metrics = graph(state, torch.ones(2))
+        assert state["new"].tolist() == [step + 1] * 2
+        assert state["old"].tolist() == [step] * 2
+        assert metrics["old"].tolist() == [step - 1] * 2
+
+
 def test_outputs_of_a_graph_are_copies() -> None:
     graph = CudaGraph(lambda x: {"twice": 2 * x})
     first = graph(torch.ones(2))["twice"]
