@@ -146,8 +146,9 @@ class CudaGraphUpdate:
     def _in_place(self, state: Pytree, *inputs: Pytree) -> Pytree:
         new, metrics = self._update(state, *inputs)
         old = tree_leaves(state)
+        metrics = tree_map(lambda leaf: _apart(leaf, old, None), metrics)
         copy_into(old, [_apart(source, old, target) for source, target in zip(tree_leaves(new), old, strict=True)])
-        return tree_map(lambda leaf: _apart(leaf, old, None), metrics)
+        return metrics
 
 
 def _apart(tensor: Tensor, old: list[Tensor], target: Tensor | None) -> Tensor:
