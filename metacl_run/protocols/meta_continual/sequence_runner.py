@@ -86,7 +86,7 @@ class SequenceRunner:
         for point in points:
             for place in range(done, point):
                 features, y = sequences.take(orders, [place], learned)
-                fast = step(fast, *_for_rates((features, y), len(rates)), repeated)
+                fast, _ = step(fast, *_for_rates((features, y), len(rates)), repeated)
             done = point
             scores.append(self._test(sequences, fast, orders, len(rates), point))
         held_out, memory = (torch.stack(parts, 2) for parts in zip(*scores, strict=True))
@@ -105,7 +105,7 @@ class SequenceRunner:
         rates = self._rates([rate] * len(orders))
         for block in range(numbers.shape[1]):
             features, y = sequences.pick(orders, numbers[:, block] // learned, numbers[:, block] % learned)
-            fast = step(fast, features, y, rates)
+            fast, _ = step(fast, features, y, rates)
         return self._score(sequences, fast, orders, 1, range(length), slice(learned, None)).mean(-1).flatten()
 
     def _begin(self, sequences: PreparedSequences, orders: Sequence[int], rates: int) -> Pytree:
@@ -117,11 +117,14 @@ class SequenceRunner:
         with torch.no_grad():
             return _for_rates(begin(sequences.fresh[torch.from_numpy(np.array(orders))]), rates)
 
-    def _step(self, meta: Pytree) -> Callable[..., Pytree]:
-        def one(fast: Pytree, features: Pytree, y: Tensor, rate: Tensor) -> Pytree:
-            return self._setup.algo.sequence_learner.learn(self._setup.network, meta, fast, features, y, rate)
+    def _step(self, meta: Pytree) -> Callable[..., tuple[Pytree, Pytree]]:
+        """(fast, features, targets, rates), all [B, ...] -> (fast, {}), prepared for the steps of one set of sequences."""
+        engine, learner, network = self._setup.test_engine, self._setup.algo.sequence_learner, self._setup.network
 
-        return self._setup.test_engine.over_replicates(one)
+        def one(fast: Pytree, features: Pytree, y: Tensor, rate: Tensor) -> tuple[Pytree, Pytree]:
+            return learner.learn(network, meta, fast, features, y, rate), {}
+
+        return engine.prepare_update(engine.over_replicates(one))
 
     # --------------------------------------------------------------------------------------------------------- testing
 

@@ -59,7 +59,7 @@ class SequenceSetup:
         networks = [initial_params(context.model, data.input_shape, size, seed, gpu.dtype) for seed in context.seeds]
         network = Network(networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         learned, held_out = data.count_examples()
-        shards = context.ranks.shards
+        shards, kind = context.ranks.shards, gpu.engine_kind_of(context.ranks.count)
         return cls(
             algo=algo,
             pool=context.pool,
@@ -70,8 +70,8 @@ class SequenceSetup:
             counts={"meta_train": data.count_concepts("meta_train"), "meta_test": data.count_concepts("meta_test")},
             learned=learned,
             held_out=held_out,
-            train_engine=Engine(kind=gpu.engine_kind_of(context.ranks.count), chunk=gpu.chunk, shards=shards),
-            test_engine=Engine(kind="loop" if gpu.engine_kind == "loop" else "vmap"),
+            train_engine=Engine(kind=kind, chunk=gpu.chunk, shards=shards),
+            test_engine=Engine(kind="vmap" if kind == "compile" else kind),
             shards=shards,
             device=gpu.torch_device,
             dtype=gpu.dtype,
