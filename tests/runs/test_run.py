@@ -71,7 +71,7 @@ def test_replicates_equal_single_runs_in_float64(experiment: Callable[..., Exper
             torch.testing.assert_close(x[i], y[0], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("algo", ["maml", "reptile"])
+@pytest.mark.parametrize("algo", ["maml", pytest.param("reptile", marks=pytest.mark.slow)])
 def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path: Path) -> None:
     work = [
         f"algo={algo}",
