@@ -5,9 +5,9 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/venv.sh"
 ensure_venv dev
 cd -- "$root"
-# One thread a worker, and a worker more than cores: many tests wait for processes that they start.
+# One thread a worker: the workers are what uses the cores.
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 workers=$("$venv/bin/python" -c '
 import os
-print(1 + min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))')
+print(min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))')
 exec "$venv/bin/python" -m pytest -n "$workers" --dist worksteal "$@"
