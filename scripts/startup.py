@@ -50,10 +50,10 @@ def main() -> None:
         name = "metacl-run " + " ".join(words) + (", first line" if words in RUNS else "")
         print(f"{name:<42}{statistics.median(measured):>9.2f}{min(measured):>9.2f}{max(measured):>9.2f}")
     for words in times:
-        packages, drawn = imported(words)
+        packages, of_drawing = imported(words)
         print(f"\nmetacl-run {' '.join(words)} imports, ms: {listed(packages)}")
-        if drawn:
-            print(f"and to draw its figures: {listed(drawn)}")
+        if of_drawing:
+            print(f"and to draw its figures: {listed(of_drawing)}")
 
 
 def seconds(words: Sequence[str]) -> float:

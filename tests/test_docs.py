@@ -107,10 +107,10 @@ def test_the_matrix_of_the_metrics_page() -> None:
     text = PAGES["metrics.md"]
     rows = re.findall(r"^\| after task \d \| (\S+) \| (\S+) \| (\S+) \|$", text, flags=re.MULTILINE)
     matrix = np.array([[0.1] * 3, *rows], dtype=float)
-    shown = re.search(r"\*\*metacl_run\*\* \| (\S+) \| (\S+) \| (\S+) \|", text)
-    assert shown is not None
+    row = re.search(r"\*\*metacl_run\*\* \| (\S+) \| (\S+) \| (\S+) \|", text)
+    assert row is not None
     ours = matrix_metrics.forgetting(matrix), matrix_metrics.bwt(matrix), matrix_metrics.fwt(matrix)
-    assert [float(value) for value in shown.groups()] == pytest.approx(ours, abs=1e-9)
+    assert [float(value) for value in row.groups()] == pytest.approx(ours, abs=1e-9)
 
 
 def test_measured_times_are_those_of_the_printed_benchmark() -> None:

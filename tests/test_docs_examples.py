@@ -37,9 +37,9 @@ def matrix(built: Experiment) -> np.ndarray:
 
 def test_every_example_is_on_the_page_and_run_here() -> None:
     names = {path.stem for path in (DOCS / "examples").rglob("*.yaml")}
-    shown = set(re.findall(r'--8<-- "(\w+)\.py"', (DOCS / "add-your-own.md").read_text(encoding="utf-8")))
+    on_page = set(re.findall(r'--8<-- "(\w+)\.py"', (DOCS / "add-your-own.md").read_text(encoding="utf-8")))
     here = set(re.findall(r"=(\w+)\"", Path(__file__).read_text(encoding="utf-8")))
-    assert names == shown == {path.stem for path in (DOCS / "examples").glob("*.py")}
+    assert names == on_page == {path.stem for path in (DOCS / "examples").glob("*.py")}
     assert names <= here | {"points"}  # which tests/data/test_source_of_ones_own.py runs
 
 

@@ -101,12 +101,8 @@ class ComparedRuns:
         Raises:
             UserError: there is no such figure, table or style.
         """
-        import matplotlib
+        from metacl_run.layout.drawable import draw_figure
 
-        from metacl_run.layout.style import STYLES, dress
-
-        if style not in (None, *STYLES):
-            raise UserError(f"style={shown(style)}: must be {' or '.join(STYLES)}")
         figures = [figure for figure in self._figures() if table in (None, figure.scores.section.title)]
         if not figures:
             titles = [scores.section.title for scores in self._comparison.sections]
@@ -117,15 +113,7 @@ class ComparedRuns:
         if chosen is None:
             hint = nearest(name, names)
             raise UserError(f"figure {shown(name)}: there is no such figure.{hint} There are: {', '.join(names)}")
-        if axes is None:
-            return chosen.draw() if style == "screen" else chosen.draw_for_paper()
-        with matplotlib.rc_context(STYLES[style] if style is not None else {"text.parse_math": False}):
-            if style is not None:
-                dress(axes)
-            chosen.draw_in(axes)
-        root = axes.get_figure(root=True)
-        assert root is not None
-        return root
+        return draw_figure(chosen, None if axes is None else lambda: [axes], style)
 
     def _figures(self) -> list[SectionFigure]:
         from metacl_run.comparison.section_figures import section_figures

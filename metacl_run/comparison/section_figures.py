@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = Fa
         the figures, and a message for each run that could not be drawn.
     """
     figures, problems = section_figures(scores)
-    drawn = []
+    written = []
     for figure in figures:
         name = f"{stem}_{figure.name}"
         with matplotlib.rc_context(RC):
@@ -74,8 +75,8 @@ def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = Fa
         if for_paper:
             (folder / PAPER).mkdir(exist_ok=True)
             save(figure.draw_for_paper(), folder / PAPER / name, PAPER_SUFFIXES)
-        drawn.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", figure.caption))
-    return drawn, problems
+        written.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", figure.caption))
+    return written, problems
 
 
 class SectionFigure(NamedTuple):
@@ -105,18 +106,19 @@ class SectionFigure(NamedTuple):
             right = max(1.2, 0.45 + 0.076 * longest)
             about = _about_lines(self.scores, list(self.curves))
             sheet, axes = page(self.title, self.scores.section.title, about, SIZE, right=right)
-            self.draw_in(axes)
+            self.draw_in([axes])
         return sheet
 
     def draw_for_paper(self) -> Figure:
         """Returns it in the width of a column, without title and caption."""
         with matplotlib.rc_context(PAPER_RC):
-            figure, (axes,) = paper_panels(Canvas())
-            self.draw_in(axes)
+            figure, panels = paper_panels(Canvas())
+            self.draw_in(panels)
         return figure
 
-    def draw_in(self, axes: Axes) -> None:
-        """Draws it in axes, under the rcParams in effect."""
+    def draw_in(self, panels: Sequence[Axes]) -> None:
+        """Draws it in one panel, under the rcParams in effect."""
+        (axes,) = panels
         lines, score = self._lines(), SCORES[self.scores.section.score]
         widest = score.largest - score.least
         possible = (-widest, widest) if self.about.is_difference else (score.least, score.largest)

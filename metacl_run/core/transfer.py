@@ -19,7 +19,7 @@ def upload(arrays: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
     tensors: dict[int, Tensor] = {}
     for dtype in dict.fromkeys(array.dtype for array in arrays):
         places = [place for place, array in enumerate(arrays) if array.dtype == dtype]
-        joined = torch.from_numpy(np.concatenate([arrays[place].reshape(-1) for place in places]))
-        copies = joined.pin_memory().to(device, non_blocking=True).split([arrays[place].size for place in places])
+        side_by_side = torch.from_numpy(np.concatenate([arrays[place].reshape(-1) for place in places]))
+        copies = side_by_side.pin_memory().to(device, non_blocking=True).split([arrays[place].size for place in places])
         tensors |= {place: copy.view(arrays[place].shape) for place, copy in zip(places, copies, strict=True)}
     return [tensors[place] for place in range(len(arrays))]

@@ -9,12 +9,12 @@ const headings = [...table.tHead.rows[0].cells];
 
 function filter() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let shown = 0;
+  let visible = 0;
   rows.forEach((row, i) => {
     row.hidden = !words.every((word) => texts[i].includes(word));
-    shown += !row.hidden;
+    visible += !row.hidden;
   });
-  count.textContent = words.length ? `${shown} of ${rows.length} runs` : "";
+  count.textContent = words.length ? `${visible} of ${rows.length} runs` : "";
 }
 
 function sort(column) {

@@ -111,8 +111,8 @@ def _settings(summary: Mapping[str, Any]) -> str:
     """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
     columns, without_effect = {"algo", "data", "seeds"}, set(summary["without_effect"])
     words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
-    shown = {key: word for key, word in words.items() if key not in columns}
-    return " ".join(word for key, word in shown.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
+    others = {key: word for key, word in words.items() if key not in columns}
+    return " ".join(word for key, word in others.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
 
 
 def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", ended: str = "") -> RunRow:

@@ -56,9 +56,9 @@ class Engine:
             return function(*tree_map(lambda leaf: leaf[0], batched))
         shards = self.shards.of(size)
         for part in self._chunks(shards.take(batched)):
-            summed = _summed(self._stacked(function, part))
+            summed = _on_every(lambda leaf: leaf.sum(0), self._stacked(function, part), keep=1)
             total = summed if total is None else tree_map(torch.add, total, summed)
-        return _divided(shards.sum(total), size)
+        return _on_every(lambda leaf: leaf / size, shards.sum(total))
 
     def over_replicates(self, function: Callable[..., Pytree]) -> Callable[..., Pytree]:
         """Turns a function of one replicate into one of tensors with a leading replicate axis. Replicates are never chunked."""
@@ -187,19 +187,12 @@ def _looped(function: Callable[..., Pytree], batched: tuple[Pytree, ...]) -> Pyt
     return tree_map(lambda *leaves: torch.stack(leaves), *results)
 
 
-def _summed(tree: Pytree) -> Pytree:
-    """Sums every tensor over its leading axis. On a card all in one launch for every dtype."""
+def _on_every(function: Callable[[Tensor], Tensor], tree: Pytree, keep: int = 0) -> Pytree:
+    """Applies a function to every tensor; on a card to all at once (`flatly`)."""
     leaves, spec = tree_flatten(tree)
-    if not leaves[0].is_cuda:
-        return tree_map(lambda leaf: leaf.sum(0), tree)
-    return tree_unflatten(flatly(lambda flat: flat.sum(0), leaves, keep=1), spec)
-
-
-def _divided(tree: Pytree, size: int) -> Pytree:
-    leaves, spec = tree_flatten(tree)
-    if not leaves[0].is_cuda:
-        return tree_map(lambda leaf: leaf / size, tree)
-    return tree_unflatten(flatly(lambda flat: flat / size, leaves), spec)
+    if leaves[0].is_cuda:
+        return tree_unflatten(flatly(function, leaves, keep), spec)
+    return tree_map(function, tree)
 
 
 def _length(batched: Pytree) -> int:

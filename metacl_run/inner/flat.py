@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from metacl_run.core.types import Pytree
 
 
 def flatly(function: Callable[[Tensor], Tensor], leaves: Sequence[Tensor], keep: int = 0) -> list[Tensor]:
@@ -30,3 +33,30 @@ def flatly(function: Callable[[Tensor], Tensor], leaves: Sequence[Tensor], keep:
         for place, part in zip(places, flat.split(sizes), strict=True):
             results[place] = part.view(leaves[place].shape[keep:])
     return [result for result in results if result is not None]
+
+
+def update_side_by_side(
+    update: Callable[[Pytree, Pytree, Pytree], tuple[Pytree, Pytree]], gradient: Pytree, state: Pytree, params: Pytree
+) -> tuple[Pytree, Pytree]:
+    """Calls an optimiser's update with all parameters, of one dtype, side by side in one tensor.
+
+    Args:
+        update: (gradient, state, params) -> (params, state), for trees of any shape.
+        gradient, params: trees of the same shape.
+        state: the optimiser's: by name a dict of the parameters' shape, or a tensor.
+
+    Returns:
+        the new parameters and state, in the shapes of the old ones.
+    """
+    leaves, spec = tree_flatten(params)
+
+    def flat(tree: Pytree) -> Pytree:
+        return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}
+
+    def shaped(tree: Pytree) -> Pytree:
+        parts = tree["all"].split([leaf.numel() for leaf in leaves])
+        return tree_unflatten([part.view(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)], spec)
+
+    flat_state = {name: flat(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+    moved, new = update(flat(gradient), flat_state, flat(params))
+    return shaped(moved), {name: shaped(entry) if isinstance(entry, dict) else entry for name, entry in new.items()}

@@ -11,9 +11,10 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.types import Params, Pytree
+from metacl_run.inner.flat import update_side_by_side
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
@@ -103,36 +104,14 @@ def clipped_update(
     Returns:
         the new parameters and the optimiser's new state.
     """
+
+    def update(gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
+        return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
+
     leaves = tree_leaves(params)
     if leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1:
-        return _update_as_one(optimizer, gradient, state, params, rate, norm=norm, value=value)
-    return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
-
-
-def _update_as_one(
-    optimizer: Optimizer,
-    gradient: Pytree,
-    state: Pytree,
-    params: Pytree,
-    rate: float | Tensor,
-    *,
-    norm: float | None,
-    value: float | None,
-) -> tuple[Pytree, Pytree]:
-    """`clipped_update` with all parameters, of one dtype, side by side in one tensor."""
-    leaves, spec = tree_flatten(params)
-
-    def joined(tree: Pytree) -> Pytree:
-        return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}
-
-    def divided(flat: Pytree) -> Pytree:
-        parts = flat["all"].split([leaf.numel() for leaf in leaves])
-        return tree_unflatten([part.view(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)], spec)
-
-    flat_state = {name: joined(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
-    flat_gradient = clip(joined(gradient), norm=norm, value=value)
-    moved, new = optimizer.update(flat_gradient, flat_state, joined(params), rate)
-    return divided(moved), {name: divided(entry) if isinstance(entry, dict) else entry for name, entry in new.items()}
+        return update_side_by_side(update, gradient, state, params)
+    return update(gradient, state, params)
 
 
 def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tensor:

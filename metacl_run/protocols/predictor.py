@@ -6,19 +6,28 @@ A predictor is one seed's learner. Nothing is changed in place: learning returns
 from __future__ import annotations
 
 import abc
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from metacl_run.core.types import Params
+from metacl_run.models.network import Network
 
 
+@dataclass(frozen=True, kw_only=True)
 class Predictor(abc.ABC):
-    """Predicts for inputs [N, *input shape] of the run's floating-point type."""
+    """Predicts for inputs [N, *input shape] of the run's floating-point type.
+
+    Attributes:
+        network: of the run.
+    """
+
+    network: Network
 
     @property
-    @abc.abstractmethod
     def module(self) -> nn.Module:
-        """The network of the run; its own parameters are not those that were learned."""
+        """The network as a module; its own parameters are not those that were learned."""
+        return self.network.module
 
     @property
     @abc.abstractmethod
@@ -26,9 +35,9 @@ class Predictor(abc.ABC):
         """The parameters that the module of the run computes with, [...] by name."""
 
     @property
-    @abc.abstractmethod
     def num_outputs(self) -> int | None:
         """The classes that it can tell apart, or the dimensions of a target; None: any number of classes."""
+        return self.network.ways
 
     @property
     @abc.abstractmethod

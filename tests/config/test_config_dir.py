@@ -134,13 +134,13 @@ def test_a_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
 def test_the_recorded_command_runs_when_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     option(tmp_path / "it's mine", "defaults: [maml, _self_]\ninner_lr: 0.3\n")
     monkeypatch.chdir(tmp_path)
-    asked = single_experiment(["algo=mine", "output_dir=größe"], "it's mine")
-    program, *words = shlex.split(asked.command)
+    built = single_experiment(["algo=mine", "output_dir=größe"], "it's mine")
+    program, *words = shlex.split(built.command)
     assert program == "metacl-run"
     started = []
     monkeypatch.setattr(experiment, "run", lambda built, ranks: started.append(built) or 0)
     assert exit_status(words) == 0
-    assert (started[0].run_id, started[0].directory) == (asked.run_id, asked.directory)
+    assert (started[0].run_id, started[0].directory) == (built.run_id, built.directory)
     monkeypatch.chdir("/")
     assert exit_status([word for word in words if not word.startswith("output_dir")]) == 0
-    assert json.dumps(started[1].resolved["algo"]) == json.dumps(asked.resolved["algo"])
+    assert json.dumps(started[1].resolved["algo"]) == json.dumps(built.resolved["algo"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -9,8 +11,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.data.images.image_episodes import QuarterTurns, turned
 from metacl_run.inner import engine
-from metacl_run.inner.flat import flatly
-from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, _update_as_one, clip
+from metacl_run.inner.flat import flatly, update_side_by_side
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clip
 
 
 def trees() -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, torch.Tensor]]]:
@@ -23,9 +25,13 @@ def trees() -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, dict[str, tor
 def test_a_step_of_all_parameters_as_one_tensor(optimizer: Optimizer) -> None:
     params, gradient = trees()
     states, moved = [optimizer.init(params), optimizer.init(params)], [params, params]
+
+    def update(gradient: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        return optimizer.update(clip(gradient, norm=0.5, value=1.0), state, params, 0.1)
+
     for _ in range(3):
-        moved[0], states[0] = optimizer.update(clip(gradient, norm=0.5, value=1.0), states[0], moved[0], 0.1)
-        moved[1], states[1] = _update_as_one(optimizer, gradient, states[1], moved[1], 0.1, norm=0.5, value=1.0)
+        moved[0], states[0] = update(gradient, states[0], moved[0])
+        moved[1], states[1] = update_side_by_side(update, gradient, states[1], moved[1])
     assert_close(moved[0], moved[1])
     assert_close(states[0], states[1])
 
@@ -41,8 +47,8 @@ def test_a_function_of_leaves_of_several_types() -> None:
 
 def test_under_vmap() -> None:
     tree = {"a": torch.rand(3, 2, 2), "b": torch.rand(3, 5)}
-    joined = torch.vmap(lambda one: dict(zip(one, flatly(torch.exp, list(one.values())), strict=True)))(tree)
-    assert_close(joined, tree_map(torch.exp, tree))
+    results = torch.vmap(lambda one: dict(zip(one, flatly(torch.exp, list(one.values())), strict=True)))(tree)
+    assert_close(results, tree_map(torch.exp, tree))
 
 
 def test_images_are_turned_as_by_rot90() -> None:

@@ -39,11 +39,11 @@ def all_runs(make_run: Callable[..., Path], tmp_path: Path) -> list[StoredRun]:
 
 
 def test_every_figure_fits_its_column(all_runs: list[StoredRun]) -> None:
-    drawn = set()
+    names = set()
     for run in all_runs:
         for figure in figures_of(run):
             paper = figure.draw_for_paper()
-            drawn.add(figure.name)
+            names.add(figure.name)
             assert paper.get_figwidth() in (3.25, 6.75)
             assert min(text.get_fontsize() for text in texts(paper)) >= 7
             paper.canvas.draw()
@@ -52,7 +52,7 @@ def test_every_figure_fits_its_column(all_runs: list[StoredRun]) -> None:
             assert box.x1 < paper.get_figwidth() + 0.02, figure.name
             assert all(axes.get_position().width > 0.15 for axes in paper.axes if figure.canvas.columns == 1), figure.name
             assert not {figure.text.title, figure.text.caption, figure.subtitle} & {text.get_text() for text in texts(paper)}
-    assert drawn == {figure.name for figure in FIGURES}
+    assert names == {figure.name for figure in FIGURES}
 
 
 @pytest.fixture

@@ -220,8 +220,8 @@ def test_jobs_spread_over_the_gpus_that_may_be_used(tmp_path: Path, monkeypatch:
 
     with gpus.one_gpu(tmp_path) as first:
         with gpus.one_gpu(tmp_path) as second, gpus.one_gpu(tmp_path) as third:
-            assert [name(each) for each in (first, second, third)] == ["2", "5", "2"]
-            assert [each[PLACE_ON_GPU] for each in (first, second, third)] == ["0", "0", "1"]
+            assert [name(environment) for environment in (first, second, third)] == ["2", "5", "2"]
+            assert [environment[PLACE_ON_GPU] for environment in (first, second, third)] == ["0", "0", "1"]
         with gpus.one_gpu(tmp_path) as fourth:
             assert name(fourth) == "5"
 

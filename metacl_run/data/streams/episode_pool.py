@@ -112,7 +112,7 @@ class ClassEpisodePool(EpisodePool):
         shift_rows = np.broadcast_to((replicates * members.sizes.shape[1] + tasks)[..., None, None], rows.shape)
         variant = np.broadcast_to(variant[..., None], rows.shape)
         numbers = [part[..., half] for half in (slice(shots), slice(shots, None)) for part in (rows, shift_rows, variant)]
-        *parts, batch_index = upload([*map(np.ascontiguousarray, numbers), inner], self.examples.device)
+        *parts, batch_index = upload([*numbers, inner], self.examples.device)
         support_x, support_y = self._gather(parts[:3], variants)
         query_x, query_y = self._gather(parts[3:], variants)
         return Episode(support_x, support_y, query_x, query_y, batch_index)

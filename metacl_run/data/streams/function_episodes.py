@@ -90,6 +90,6 @@ class FunctionEpisodePool(EpisodePool):
             rng.random(out=uniforms[replicate])
             if batches:
                 inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
-        drawn = (values.astype(np.float32) for values in self.source.draw(tasks, self.num_tasks, uniforms))
-        x, y, index = upload([*drawn, inner], self.device)
+        points = (values.astype(np.float32) for values in self.source.draw(tasks, self.num_tasks, uniforms))
+        x, y, index = upload([*points, inner], self.device)
         return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)

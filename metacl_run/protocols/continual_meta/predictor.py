@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import MetaState
@@ -27,23 +27,18 @@ class FewShotPredictor(Predictor):
     """A learner and, once it has adapted, what it has learned.
 
     Attributes:
-        algo, network: of the run.
+        algo: of the run.
         state: of one replicate, at the end of the run.
         fast: what `EpisodeLearner.learn` returned for `episode`; None before.
         episode: the support set, without queries.
     """
 
     algo: EpisodeLearner
-    network: Network
     state: MetaState
     fast: Pytree = None
     episode: Episode | None = None
 
     learns_in_sequence = False
-
-    @property
-    def module(self) -> nn.Module:
-        return self.network.module
 
     @property
     def params(self) -> Params:

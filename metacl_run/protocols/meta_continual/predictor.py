@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Params, Pytree
-from metacl_run.models.network import Network
 from metacl_run.protocols.predictor import Predictor
 
 
@@ -24,14 +23,13 @@ class SequencePredictor(Predictor):
     """A learner and the state of its sequence.
 
     Attributes:
-        algo, network: of the run.
+        algo: of the run.
         state: of one replicate, at the end of meta-training.
         rate: of SGD; None: the learner's own, or it takes none.
         fast: the state of the sequence; None before the first example.
     """
 
     algo: TrajectoryLearner
-    network: Network
     state: MetaState
     rate: float | None = None
     fast: Pytree = None
@@ -39,18 +37,10 @@ class SequencePredictor(Predictor):
     learns_in_sequence = True
 
     @property
-    def module(self) -> nn.Module:
-        return self.network.module
-
-    @property
     def params(self) -> Params:
         own = self.state["meta"]["params"]
         adapts_weights = isinstance(self.fast, dict) and self.fast.keys() <= own.keys()
         return {**own, **self.fast} if adapts_weights else own
-
-    @property
-    def num_outputs(self) -> int:
-        return self.network.ways
 
     def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> SequencePredictor:
         learner, network, meta = self.algo.sequence_learner, self.network, self.state["meta"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
@@ -16,31 +16,21 @@ from metacl_run.protocols.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True)
 class StreamPredictor(Predictor):
-    """A network with the parameters that it predicts with.
+    """A network, without masks, with the parameters that it predicts with.
 
     Attributes:
-        network: without masks.
         learned: the parameters of one replicate.
         masks: reads the data and returns the outputs of each task, [T, outputs] bool; None where tasks share all outputs.
     """
 
-    network: Network
     learned: Params
     masks: Callable[[], Tensor | None]
 
     learns_in_sequence = True
 
     @property
-    def module(self) -> nn.Module:
-        return self.network.module
-
-    @property
     def params(self) -> Params:
         return self.learned
-
-    @property
-    def num_outputs(self) -> int:
-        return self.network.ways
 
     def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> StreamPredictor:
         raise ConfigError(

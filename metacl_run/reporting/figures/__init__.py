@@ -14,8 +14,9 @@ from matplotlib.figure import Figure, FigureBase, SubFigure
 from metacl_run.core.errors import UserError, nearest, shown
 from metacl_run.core.files import storage_errors
 from metacl_run.layout.canvas import mosaic_panels
+from metacl_run.layout.drawable import draw_figure
 from metacl_run.layout.image_files import ON_SCREEN, save
-from metacl_run.layout.style import STYLES, StyleName, dress
+from metacl_run.layout.style import StyleName
 from metacl_run.reporting.figures import (
     accuracy_by_task,
     accuracy_matrix,
@@ -95,19 +96,7 @@ def draw_into(
         UserError: the run has no such figure, the style is none, or there are too few or too many axes.
     """
     figure = _figure(run, name)
-    if style not in (None, *STYLES):
-        raise UserError(f"style={shown(style)}: must be {' or '.join(STYLES)}")
-    if axes is None:
-        return figure.draw() if style == "screen" else figure.draw_for_paper()
-    with matplotlib.rc_context(STYLES[style] if style is not None else {"text.parse_math": False}):
-        panels = _panels(figure, axes)
-        if style is not None:
-            for panel in panels:
-                dress(panel)
-        figure.draw_in(panels)
-    root = panels[0].get_figure(root=True)
-    assert root is not None
-    return root
+    return draw_figure(figure, None if axes is None else lambda: _panels(figure, axes), style)
 
 
 def _figure(run: StoredRun, name: str) -> PreparedFigure:
@@ -125,8 +114,8 @@ def _panels(figure: PreparedFigure, axes: Axes | Sequence[Axes] | Figure | SubFi
         if axes.get_axes():
             raise UserError(f"figure {figure.name}: its panels go into an empty figure; this one has axes already")
         return mosaic_panels(axes, figure.canvas)
-    panels: list[Any] = [axes] if isinstance(axes, Axes) else np.asarray(axes, dtype=object).ravel().tolist()
-    if not all(isinstance(panel, Axes) for panel in panels):
+    panels: list[Any] = [axes] if isinstance(axes, matplotlib.axes.Axes) else np.asarray(axes, dtype=object).ravel().tolist()
+    if not all(isinstance(panel, matplotlib.axes.Axes) for panel in panels):
         raise UserError(f"figure {figure.name}: axes must be matplotlib Axes or a figure; got {shown(axes)}")
     if len(panels) != figure.canvas.num_panels:
         raise UserError(
