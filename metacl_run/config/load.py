@@ -160,7 +160,7 @@ def load(
         overrides=list(overrides),
         user_folder=user_folder,
         resolved=resolved,
-        run_id=run_id(resolved, ignored),
+        run_id=run_id(resolved, ignored, parts["data"].source.fingerprint),
         ignored_by_run_id=ignored,
     )
 
@@ -191,13 +191,15 @@ def command_line(overrides: Sequence[str], user_folder: str | None) -> str:
 # ------------------------------------------------------------------------------------------------------------ the run id
 
 
-def run_id(resolved: Mapping[str, Any], ignored: Sequence[str]) -> str:
-    """A hash of everything that can change the result: the resolved config without the keys `ignored`, and the version."""
+def run_id(resolved: Mapping[str, Any], ignored: Sequence[str], fingerprint: str = "") -> str:
+    """A hash of everything that can change the result: the resolved config without the keys `ignored`, the version, and the
+    fingerprint of the data's source."""
     settings = {key: value for key, value in resolved.items() if key not in ignored}
     for group in GROUPS:
         if isinstance(node := settings.get(group), Mapping):
             settings[group] = {key: value for key, value in node.items() if f"{group}.{key}" not in ignored}
-    text = json.dumps({"version": __version__, "config": settings}, sort_keys=True)
+    content = {"version": __version__, "config": settings} | ({"data": fingerprint} if fingerprint else {})
+    text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
 
 

@@ -66,7 +66,7 @@ def split_points(**changes: Any) -> SplitClassSamples:
     """Three tasks of two classes of `SplitPoints`, or with settings changed."""
     settings = {
         **{"num_tasks": 3, "tasks_from": "classes", "classes_per_task": 2, "shuffled": True, "scenario": "class"},
-        **{"train_per_task": None, "test_per_task": None},
+        **{"train_per_task": None, "test_per_task": None, "shift": "none"},
     }
     return _build("SplitPoints", SplitClassSamples, {**settings, **changes})
 

@@ -8,6 +8,7 @@ Shapes: C classes, N examples, K points.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,6 +31,11 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def example_shape(self) -> tuple[int, ...]:
         """Shape of one example, as the network receives it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the examples depend on beside the settings, such as the weights of an encoder; enters the run id."""
+        return ""
 
 
 # ------------------------------------------------------------------------------------------------- labelled examples
@@ -65,6 +71,8 @@ class LabelledExamples:
     """[N, ...] class by class in the order of the catalogue, N = sum of its counts. uint8 stands for numbers in [0, 1]."""
     notes: Sequence[str] = ()
     """What the user should know about what was read: files that were left out."""
+    texts: Sequence[str] | None = None
+    """[N] the texts that the examples were made from; None: they are not texts."""
 
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
@@ -74,9 +82,12 @@ class LabelledExamples:
             raise DataError(f"{rows} of {len(self.x)} examples have numbers that are not finite (NaN or infinite).")
 
     @classmethod
-    def from_labels(cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray) -> LabelledExamples:
+    def from_labels(
+        cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray, texts: Sequence[str] | None = None
+    ) -> LabelledExamples:
         """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
-        return cls(catalogue=catalogue, x=x[np.argsort(labels, kind="stable")])
+        order = np.argsort(labels, kind="stable")
+        return cls(catalogue=catalogue, x=x[order], texts=None if texts is None else [texts[row] for row in order])
 
 
 class LabelledSource(Source):
@@ -117,6 +128,10 @@ class SplitExamples:
     """[N] int64 classes."""
     num_train: int
     """Examples of the training part."""
+    notes: Sequence[str] = ()
+    """What the user should know about what was read."""
+    texts: Sequence[str] | None = None
+    """[N] the texts that the examples were made from; None: they are not texts."""
 
 
 class SplitSource(LabelledSource):
@@ -134,11 +149,12 @@ class SplitSource(LabelledSource):
 
     def catalogue(self) -> Catalogue:
         train, test = self.parts()
-        return Catalogue(names=train.names, counts=train.counts + test.counts, groups=train.groups)
+        return dataclasses.replace(train, counts=train.counts + test.counts)
 
     def read(self) -> LabelledExamples:
         examples = self.read_parts()
-        return LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y)
+        labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.texts)
+        return dataclasses.replace(labelled, notes=examples.notes)
 
 
 def inputs_of(stored: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ class TaskShift(abc.ABC):
     """Whether it changes anything."""
     is_gather: bool = False
     """Whether it only reorders numbers: cheap enough to be applied whenever examples are gathered."""
+    rewrites: bool = False
+    """Whether it makes the examples of a task anew from their texts, instead of changing numbers; it is then the same for every
+    seed."""
     same_for_seeds: bool = False
     """Whether a task has the same shift for every seed."""
     task_names: Sequence[str] = ()
@@ -31,6 +34,10 @@ class TaskShift(abc.ABC):
     @abc.abstractmethod
     def apply(self, x: Tensor, rows: Tensor) -> Tensor:
         """Shifts examples [B, ...], float in [0, 1] or as the source has them, each by its row [B] of the tables."""
+
+    def rewritten(self, texts: Sequence[str], task: int) -> Tensor:
+        """[B, ...] the examples that the texts become under the shift of a task, where `rewrites`."""
+        raise NotImplementedError(f"{type(self).__name__} does not rewrite texts")
 
 
 class NoShift(TaskShift):

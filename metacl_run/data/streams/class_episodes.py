@@ -10,9 +10,12 @@ from typing import Annotated, get_args
 import numpy as np
 import torch
 from annotated_types import Ge
+from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION, Classes, Examples, NonNegative
 from metacl_run.core.errors import SettingError, require, require_all
+from metacl_run.data.sources.source import LabelledExamples
+from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.episode_pool import ClassEpisodePool, ClassVariants, Members
@@ -75,18 +78,23 @@ class ClassEpisodeStream(ClassTasks, EpisodeStream):
         catalogue = examples.catalogue
         tasks = [self.assign(catalogue, seed) for seed in seeds]
         used = self.assignment(catalogue).count_classes(catalogue)
+        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
+        x, counts, members = torch.from_numpy(examples.x), catalogue.counts, tasks
+        if shift.rewrites:
+            x, counts, members = _rewritten(examples, tasks, shift)
+            shift = NO_SHIFT
         return ClassEpisodePool(
             notes=[*examples.notes, *notes.on_unused_classes(catalogue, used)],
             task_names=[task_names(catalogue, classes) for classes in tasks],
             ways=self.ways,
-            examples=torch.from_numpy(examples.x),
-            counts=catalogue.counts,
+            examples=x,
+            counts=counts,
             members={
-                split: Members.of([[self._splits(classes)[split] for classes in of_seed] for of_seed in tasks])
+                split: Members.of([[self._splits(classes)[split] for classes in of_seed] for of_seed in members])
                 for split in get_args(Split)
             },
             variants={split: self.variants(split) for split in get_args(Split)},
-            shift=self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
+            shift=shift,
         )
 
     def _splits(self, classes: np.ndarray) -> dict[Split, np.ndarray]:
@@ -95,6 +103,26 @@ class ClassEpisodeStream(ClassTasks, EpisodeStream):
         train, rest = np.split(classes, [sizes["train"]])
         validation, test = np.split(rest, [sizes["validation"]])
         return {"train": train, "validation": validation, "test": test}
+
+
+def _rewritten(
+    examples: LabelledExamples, tasks: list[list[np.ndarray]], shift: TaskShift
+) -> tuple[Tensor, np.ndarray, list[list[np.ndarray]]]:
+    """A class in a task is a class of its own, whose texts are written as they are in that task.
+
+    Returns:
+        the examples, class by class, the number of examples of each class, and the classes of every task.
+    """
+    counts, texts = examples.catalogue.counts, examples.texts
+    assert texts is not None
+    starts = np.cumsum(counts) - counts
+    pairs = sorted({(int(index), task) for of_seed in tasks for task, classes in enumerate(of_seed) for index in classes})
+    parts = [shift.rewritten(texts[starts[index] : starts[index] + counts[index]], task) for index, task in pairs]
+    number = {pair: place for place, pair in enumerate(pairs)}
+    renamed = [
+        [np.array([number[int(index), task] for index in classes]) for task, classes in enumerate(seed)] for seed in tasks
+    ]
+    return torch.cat(parts), counts[[index for index, _ in pairs]], renamed
 
 
 @dataclass(frozen=True, kw_only=True)

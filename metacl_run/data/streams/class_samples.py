@@ -95,6 +95,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
             examples=torch.from_numpy(examples.x),
             train=train,
             test=test,
+            texts=examples.texts,
             notes=[
                 *examples.notes,
                 *notes.on_unused_classes(catalogue, used),
@@ -117,6 +118,11 @@ class SplitClassSamples(ClassTasks, SampleStream):
     """Test samples of each task, taken evenly from its classes; null: all."""
     scenario: Scenario
     """Which outputs the classes have, see `sample_tables.Outputs`."""
+    shift: str
+    """A transformation of its own for each task but the first, one of the source's."""
+
+    def __post_init__(self) -> None:
+        check_shift(self.shift, self.source)
 
     @property
     def new_outputs(self) -> bool:
@@ -153,16 +159,21 @@ class SplitClassSamples(ClassTasks, SampleStream):
             train_per_task=self.count_samples(),
             test_per_task=self.test_per_task,
         )
-        messages = notes.on_unused_classes(train_part, self.assignment(train_part).count_classes(train_part))
+        messages = [
+            *examples.notes,
+            *notes.on_unused_classes(train_part, self.assignment(train_part).count_classes(train_part)),
+        ]
         if self.train_per_task is None:
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
             messages += notes.on_smallest_task(np.array(available), self.count_samples())
-        return TableSamplePool(
+        return shifted_pool(
+            self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
             task_names=[[_task_name(train_part, classes, number) for number, classes in enumerate(seed)] for seed in tasks],
             masks=self._outputs().masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
-            test_=test,
+            test=test,
+            texts=examples.texts,
             notes=messages,
         )
 

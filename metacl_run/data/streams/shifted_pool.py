@@ -30,6 +30,7 @@ def shifted_pool(
     train: SampleTable,
     test: SampleTable,
     notes: Sequence[str] = (),
+    texts: Sequence[str] | None = None,
 ) -> TableSamplePool:
     """The samples of both tables, each under the shift of its seed and task.
 
@@ -38,9 +39,10 @@ def shifted_pool(
         task_names, masks, notes: as `SamplePool` has them.
         examples: [rows, ...] as the source stores them.
         train, test: rows of `examples`.
+        texts: [rows] of the examples, for a shift that rewrites them.
     """
     if shift.changes and not shift.is_gather:
-        (shifted, train), (tested, test) = (_shifted_rows(examples, table, shift) for table in (train, test))
+        (shifted, train), (tested, test) = (_shifted_rows(examples, table, shift, texts) for table in (train, test))
         test = dataclasses.replace(test, rows=test.rows + len(shifted))
         examples, shift = torch.cat([shifted, tested]), NO_SHIFT
     return TableSamplePool(
@@ -48,7 +50,9 @@ def shifted_pool(
     )
 
 
-def _shifted_rows(examples: Tensor, table: SampleTable, shift: TaskShift) -> tuple[Tensor, SampleTable]:
+def _shifted_rows(
+    examples: Tensor, table: SampleTable, shift: TaskShift, texts: Sequence[str] | None
+) -> tuple[Tensor, SampleTable]:
     """New examples, and the table of their rows. A task's samples that seeds share are stored once."""
     replicates, tasks, _ = table.rows.shape
     first_row: dict[tuple[int, bytes], int] = {}
@@ -61,7 +65,11 @@ def _shifted_rows(examples: Tensor, table: SampleTable, shift: TaskShift) -> tup
             key = (task if shift.same_for_seeds else replicate * tasks + task, task_rows.tobytes())
             if key not in first_row:
                 first_row[key] = length
-                parts.append(_shifted(examples, task_rows, shift, replicate * tasks + task))
+                if shift.rewrites:
+                    assert texts is not None
+                    parts.append(shift.rewritten([texts[row] for row in task_rows], task))
+                else:
+                    parts.append(_shifted(examples, task_rows, shift, replicate * tasks + task))
                 length += size
             rows[replicate, task, :size] = first_row[key] + np.arange(size)
     return torch.cat(parts), dataclasses.replace(table, rows=rows, origins=table.rows)

@@ -78,6 +78,8 @@ class ShiftedSamples(SampleStream):
             examples=torch.from_numpy(examples.x),
             train=_table(train, examples.y),
             test=_table(test, examples.y),
+            texts=examples.texts,
+            notes=examples.notes,
         )
 
     def _draw_rows(self, examples: SplitExamples, seed: int) -> tuple[np.ndarray, np.ndarray]:

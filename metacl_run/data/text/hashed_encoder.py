@@ -1,0 +1,1 @@
+"""Hashed words, word pairs and runs of characters: features without a dependency."""
