@@ -168,7 +168,8 @@ class _Counting(TorchDispatchMode):
             self._card.index_from_cpu()
         if (reads_card or writes_card) and not func.is_view and func._schema.name not in NO_LAUNCH:
             parts = sum(args[10][:2]) if name == "convolution_backward" else 1
-            self._card.launch(name, parts)
+            grouped = name.startswith("convolution") and args[9 if name == "convolution_backward" else 8] > 1
+            self._card.launch(f"grouped {name}" if grouped else name, parts)
         return result
 
     def _transfer(self, source: torch.Tensor, args: Any, kwargs: Any) -> None:

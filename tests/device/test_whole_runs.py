@@ -74,6 +74,7 @@ def test_a_step_is_captured_waits_for_nothing_and_launches_little(algo: str, fak
     run = fake_run(settings(algo))
     assert run.status == "completed"
     assert_nothing_waits(run)
+    assert not [name for name in run.phases["graph of unit"].operations if name.startswith("grouped")]
     assert run.phases["graph of unit"].launches <= MOST_LAUNCHES[algo]
     # Beside the graph: gathering what it learns from, a copy of that and of the metrics.
     assert run.phases["unit"].launches <= 40 * run.phases["unit"].calls
