@@ -34,7 +34,7 @@ def test_a_check_is_written_on_a_page(tmp_path: Path) -> None:
     (item,) = json.loads((tmp_path / "convolutions.json").read_text()).values()
     assert all(milliseconds > 0 for milliseconds in item.values())
     check("page", tmp_path / "page.md")
-    assert "| side 7, ieee, cudnn.benchmark False |" in (tmp_path / "page.md").read_text()
+    assert "| episodes, side 7, ieee, cudnn.benchmark False |" in (tmp_path / "page.md").read_text()
 
 
 @pytest.mark.slow

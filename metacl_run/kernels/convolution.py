@@ -89,18 +89,16 @@ class _Window:
         reach into the next: positions between them, where gy is 0, fill the gap.
         """
         (kernel, _), (height, width), (high, _) = self.kernel, self.image, self.positions
-        reach = (high - 1) * self.stride + kernel - self.padding  # of an image's patches, from its first row
-        distance = max(height + self.padding, reach, height + 2 * self.padding - kernel + 1)
-        rows = -(-distance // self.stride)
+        gap = max(self.padding, 2 * self.padding - kernel + 1)
+        rows = -(-(height + gap) // self.stride)
         spaced = pad(gy.transpose(1, 2), (0, 0, 0, rows - high)) if rows > high else gy.transpose(1, 2)
         problems, outputs, images = spaced.shape[:3]
         patches = torch.bmm(weight.flatten(2).mT, spaced.reshape(problems, outputs, -1))
         tall = images * rows * self.stride + kernel - 1 - 2 * self.padding
         folded = fold(patches.flatten(0, 1), (tall, width), self.kernel, padding=self.padding, stride=self.stride)
-        planes = folded.view(problems, -1, tall, width)
-        channels, row, plane = planes.shape[1], width, tall * width
-        strides = (channels * plane, rows * self.stride * row, plane, row, 1)
-        return planes.as_strided((problems, images, channels, height, width), strides)
+        channels, plane = weight.shape[2], tall * width
+        strides = (channels * plane, rows * self.stride * width, plane, width, 1)
+        return folded.as_strided((problems, images, channels, height, width), strides)
 
 
 # ------------------------------------------------------------------------------ three operations, each other's derivatives

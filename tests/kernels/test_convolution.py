@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import grad, vjp, vmap
 from torch.nn.functional import conv2d
 
 from metacl_run.kernels.convolution import batched, convolution
@@ -66,11 +66,29 @@ def test_second_derivatives_of_what_is_mapped(axes: tuple[int | None, int | None
     x, weight = (tensors if axis == 0 else tensors[0] for tensors, axis in zip((episodes[:, 0], weights), axes, strict=True))
 
     def second(form: Form) -> tuple[Tensor, ...]:
-        value = (lambda x, w: vmap(form, axes)(x, w).sin().sum()) if inside else (lambda x, w: form(x, w).sin().sum())
+        mapped = vmap(form, axes) if inside else form
+
+        def value(x: Tensor, w: Tensor) -> Tensor:
+            return mapped(x, w).sin().sum()
+
         size = grad(lambda x, w: sum(part.square().sum() for part in grad(value, (0, 1))(x, w)), (0, 1))
         return (size if inside else vmap(size, axes))(x, weight)
 
     for found, expected in zip(second(batched), second(conv2d), strict=True):
+        close(found, expected)
+
+
+@pytest.mark.parametrize("axis", range(3), ids=["images", "weights", "cotangent"])
+def test_gradients_where_one_tensor_alone_is_mapped(axis: int) -> None:
+    weights, episodes, _ = inputs(3, (6, 7))
+    cotangents = torch.randn(SEEDS, IMAGES, OUTPUTS, 4, 5, dtype=torch.float64)
+    axes = [0 if i == axis else None for i in range(3)]
+    tensors = [tensor if i == axis else tensor[0] for i, tensor in enumerate((episodes[:, 0], weights, cotangents))]
+
+    def gradients(form: Form) -> tuple[Tensor, ...]:
+        return vmap(lambda x, w, cotangent: vjp(form, x, w)[1](cotangent), tuple(axes))(*tensors)
+
+    for found, expected in zip(gradients(batched), gradients(conv2d), strict=True):
         close(found, expected)
 
 
