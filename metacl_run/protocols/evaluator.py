@@ -28,8 +28,8 @@ class Evaluator(abc.ABC):
         """Evaluates before any learning; does nothing in a run that continues."""
 
     @abc.abstractmethod
-    def is_due(self) -> bool:
-        """Whether an evaluation follows the unit that was just done."""
+    def is_due(self, units_done: int) -> bool:
+        """Whether an evaluation follows when so many units of training are done."""
 
     @abc.abstractmethod
     def evaluate(self) -> None:
@@ -58,8 +58,8 @@ class MatrixEvaluator(Evaluator):
         if not self.progress.state.evaluations:
             self._evaluate(row=0)
 
-    def is_due(self) -> bool:
-        done = self.progress.units_into_task
+    def is_due(self, units_done: int) -> bool:
+        done = units_done % self.progress.units_per_task
         return done == 0 or (self.eval_every > 0 and done % self.eval_every == 0)
 
     def evaluate(self) -> None:

@@ -34,7 +34,7 @@ class FinalEvaluation(Phase):
     def length(self) -> int:
         return self.progress.num_tasks
 
-    def step(self, unit: int) -> None:
+    def step(self, unit: int) -> int:
         state, begun = self.progress.state, time.monotonic()
         evaluation = self.scorer.scores(state.learner, range(unit, unit + 1), whole=True)
         _keep(state.scores, evaluation, unit)
@@ -44,6 +44,7 @@ class FinalEvaluation(Phase):
             _keep(state.transductive, evaluation.transductive, unit)
         state.evaluations += 1
         state.evaluate_s += time.monotonic() - begun
+        return 1
 
     def after_step(self) -> None:
         state, num_tasks = self.progress.state, self.progress.num_tasks

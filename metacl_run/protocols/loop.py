@@ -1,6 +1,7 @@
 """The only run loop: phases one after another, unit by unit, until the end or until a stop is requested.
 
-A phase defines its unit and what follows one. The loop stops between two units, saves checkpoints, and knows nothing of
+A phase defines its unit and what follows one. The loop stops between two steps, which are one unit each, or several where a
+card is slow to start one (`Trainer.at_once`), saves checkpoints, and knows nothing of
 learning or evaluating. Training is a phase (`training.py`), a meta-test another.
 """
 
@@ -29,12 +30,12 @@ class Phase(abc.ABC):
         """Prepares for the next unit, in a fresh run or in one that continues in this phase. Default: nothing."""
 
     @abc.abstractmethod
-    def step(self, unit: int) -> None:
-        """Does one unit of this phase, numbered from 0."""
+    def step(self, unit: int) -> int:
+        """Does one unit of this phase, numbered from 0, or several in a row; returns how many."""
 
     @abc.abstractmethod
     def after_step(self) -> None:
-        """Records and evaluates after a unit, which now counts as done. Sets `TrainState.error` where the run diverged."""
+        """Records and evaluates after a step, whose units now count as done. Sets `TrainState.error` where the run diverged."""
 
 
 def run_phases(progress: Progress, phases: Sequence[Phase], *, checkpoint_every: float) -> Status:
@@ -51,7 +52,7 @@ def run_phases(progress: Progress, phases: Sequence[Phase], *, checkpoint_every:
             if progress.context.stop_requested():
                 save(progress)
                 return "interrupted"
-            run_unit(phase, state, first)
+            run_step(phase, state, first)
             if state.error is not None:
                 save(progress)
                 return "diverged"
@@ -63,10 +64,9 @@ def run_phases(progress: Progress, phases: Sequence[Phase], *, checkpoint_every:
     return "completed"
 
 
-def run_unit(phase: Phase, state: TrainState, first: int) -> None:
-    """Does the next unit of a phase, whose own first one is unit number `first` of the run."""
-    phase.step(state.unit - first)
-    state.unit += 1
+def run_step(phase: Phase, state: TrainState, first: int) -> None:
+    """Does the next step of a phase, whose own first unit is unit number `first` of the run."""
+    state.unit += phase.step(state.unit - first)
     phase.after_step()
 
 

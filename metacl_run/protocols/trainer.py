@@ -5,9 +5,8 @@ from __future__ import annotations
 import abc
 from typing import ClassVar
 
-from torch import Tensor
-
 from metacl_run.core.types import Pytree
+from metacl_run.inner.several_updates import Metrics, add_up
 
 
 class Trainer(abc.ABC):
@@ -20,9 +19,19 @@ class Trainer(abc.ABC):
     remedy: ClassVar[str]
     """What usually helps where the learner diverges, as the subject of a sentence."""
 
+    at_once: int = 1
+    """The most units that are one piece of work: a run stops, records and evaluates between two pieces."""
+
     @abc.abstractmethod
-    def step(self, learner: Pytree, unit: int) -> tuple[Pytree, dict[str, Tensor]]:
+    def step(self, learner: Pytree, unit: int) -> tuple[Pytree, Metrics]:
         """Does one unit; returns the new state and training metrics, [R] each, "loss" among them."""
+
+    def steps(self, learner: Pytree, sums: Metrics | None, units: range) -> tuple[Pytree, Metrics | None]:
+        """Does some units of one task, at most `at_once`; returns the new state, and `sums` with their metrics added."""
+        for unit in units:
+            learner, metrics = self.step(learner, unit)
+            sums = add_up(sums, metrics)
+        return learner, sums
 
     def end_task(self, learner: Pytree, task: int) -> Pytree:
         """The state after the last unit of a task, before it is evaluated. Default: unchanged."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import Phase
@@ -41,18 +41,24 @@ class TrainingPhase(Phase):
     def begin(self) -> None:
         self.evaluator.begin()
 
-    def step(self, unit: int) -> None:
-        state, begun = self.progress.state, time.monotonic()
-        state.learner, metrics = self.trainer.step(state.learner, unit)
-        state.metric_sums = metrics if state.metric_sums is None else tree_map(torch.add, state.metric_sums, metrics)
-        state.units_summed += 1
+    def step(self, unit: int) -> int:
+        state, begun, units = self.progress.state, time.monotonic(), range(unit, unit + self._units_at_once(unit))
+        state.learner, state.metric_sums = self.trainer.steps(state.learner, state.metric_sums, units)
+        state.units_summed += len(units)
         state.train_s += time.monotonic() - begun
+        return len(units)
+
+    def _units_at_once(self, unit: int) -> int:
+        """Units from this one to the end of the task, or to a record or an evaluation before it."""
+        to_end = self.progress.units_per_task - unit % self.progress.units_per_task
+        most = max(1, min(self.trainer.at_once, self.log_every - self.progress.state.units_summed, to_end))
+        return next((count for count in range(1, most) if self.evaluator.is_due(unit + count)), most)
 
     def after_step(self) -> None:
         state, begun = self.progress.state, time.monotonic()
         if self.progress.units_into_task == 0:
             state.learner = self.trainer.end_task(state.learner, self.progress.task)
-        due = self.evaluator.is_due()
+        due = self.evaluator.is_due(self.progress.state.unit)
         averages = self._averages() if due or state.units_summed >= self.log_every else None
         state.train_s += time.monotonic() - begun
         if averages is not None:

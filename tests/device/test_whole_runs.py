@@ -71,13 +71,25 @@ def assert_nothing_waits(run: FakeRun) -> None:
 
 @pytest.mark.parametrize("algo", MOST_LAUNCHES)
 def test_a_step_is_captured_waits_for_nothing_and_launches_little(algo: str, fake_run: Run) -> None:
-    run = fake_run(settings(algo))
+    run = fake_run([*settings(algo), "protocol.log_every=1"])  # a graph of one observation
     assert run.status == "completed"
     assert_nothing_waits(run)
     assert not [name for name in run.phases["graph of unit"].operations if name.startswith("grouped")]
     assert run.phases["graph of unit"].launches <= MOST_LAUNCHES[algo]
-    # Beside the graph: gathering what it learns from, a copy of that and of the metrics.
-    assert run.phases["unit"].launches <= 40 * run.phases["unit"].calls
+    # Beside the graph: gathering what it learns from, a copy of that and of the metrics; and once, which metrics there are.
+    assert run.phases["unit"].launches <= 40 * run.phases["unit"].calls + MOST_LAUNCHES[algo]
+
+
+def test_a_graph_holds_the_observations_up_to_a_record(fake_run: Run) -> None:
+    run = fake_run([*settings("er"), "algo.batch_size=1", "data.train_per_task=24", "protocol.log_every=16"])
+    # 24 observations of each task: 16 and 8, in each task, since the end of a task is a record as well.
+    assert run.phases["unit"].calls == run.phases["unit"].operations["graph"] == 4
+    assert run.phases["graph of unit"].calls == 2
+
+
+def test_the_tasks_are_evaluated_in_one_launch(fake_run: Run) -> None:
+    run = fake_run(settings("maml"))
+    assert run.phases["evaluation"].operations["graph"] == run.phases["evaluation"].calls == 3
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
 from metacl_run.inner import engine
-from metacl_run.inner.engine import CudaGraph, CudaGraphUpdate
+from metacl_run.inner.engine import CudaGraph, CudaGraphUpdate, Engine, Kind
+from metacl_run.inner.several_updates import SeveralUpdates
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,22 @@ def test_a_state_whose_parts_change_places() -> None:
         assert state["new"].tolist() == [step + 1] * 2
         assert state["old"].tolist() == [step] * 2
         assert metrics["old"].tolist() == [step - 1] * 2
+
+
+@pytest.mark.parametrize("kind", ["vmap", "cuda_graph"])
+def test_several_updates_are_the_updates_one_after_another(kind: Kind) -> None:
+    start = {"weight": torch.arange(3.0), "velocity": torch.zeros(3)}
+    updates, inputs = SeveralUpdates(Engine(kind=kind), momentum), torch.randn(50, 3, generator=torch.manual_seed(0))
+    state, sums, expected, losses = start, None, start, 0.0
+    for first, last in ((0, 1), (1, 24), (24, 50)):
+        state, sums = updates(state, sums, inputs[first:last])
+        for x in inputs[first:last]:
+            expected, metrics = momentum(expected, x)
+            losses = losses + metrics["loss"]
+        assert sums is not None
+        assert torch.equal(sums["loss"], torch.as_tensor(losses))
+        assert all(torch.equal(a, b) for a, b in zip(tree_leaves(state), tree_leaves(expected), strict=True))
+    assert torch.equal(start["weight"], torch.arange(3.0))
 
 
 def test_outputs_of_a_graph_are_copies() -> None:

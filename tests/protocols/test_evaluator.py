@@ -120,8 +120,8 @@ class CumulativeAccuracy(Evaluator):
     def begin(self) -> None:
         pass
 
-    def is_due(self) -> bool:
-        return self.progress.state.unit % 3 == 0
+    def is_due(self, units_done: int) -> bool:
+        return units_done % 3 == 0
 
     def evaluate(self) -> None:
         state = self.progress.state

@@ -29,8 +29,9 @@ class Counting(Phase):
     def begin(self) -> None:
         self.progress.state.results.setdefault("units", [])
 
-    def step(self, unit: int) -> None:
+    def step(self, unit: int) -> int:
         self.progress.state.results["units"].append(unit)
+        return 1
 
     def after_step(self) -> None:
         self.progress.record("counted", units=list(self.progress.state.results["units"]))

@@ -64,16 +64,16 @@ def context_of(built: Experiment) -> RunContext[Any, Any, Any]:
 
 def stop_after(built: Experiment, units: int) -> None:
     """Runs until `units` units of the run are done, as if the process had been told to stop."""
-    original, signals = loop.run_unit, []
+    original, signals = loop.run_step, []
 
-    def run_unit(phase: Any, state: Any, first: int) -> None:
+    def run_step(phase: Any, state: Any, first: int) -> None:
         if state.unit == units - 1 and not signals:
             signals.append(units)
             os.kill(os.getpid(), signal.SIGTERM)
         original(phase, state, first)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "run_unit", run_unit)
+        patch.setattr(loop, "run_step", run_step)
         assert run(built) == 130
 
 

@@ -23,7 +23,9 @@ from metacl_run.scoring.intervals import half_width_within_seed
 from metacl_run.scoring.scores import Score
 
 EVALUATION_BLOCK = 100
-"""Evaluation episodes are drawn in blocks of this size, so that memory does not grow with their number."""
+"""Evaluation episodes of a task are drawn in blocks of this size, so that memory does not grow with their number."""
+CARD_BYTES = 1e9
+"""Episodes that a card scores in one call."""
 
 
 def predict_one_by_one(outputs: Callable[[Tensor], Tensor], episode: Episode) -> Tensor:
@@ -61,19 +63,20 @@ class FewShotScorer(Scorer):
     """The mean score over a fixed number of episodes of each task, the same ones every time."""
 
     def __init__(self, setup: FewShotSetup, engine: Engine, eval_episodes: int) -> None:
-        self._setup, self._eval_episodes = setup, eval_episodes
-        self._scores_by_count = {
-            count: engine.prepare(lambda learner, episodes: episode_scores(setup, engine, learner, episodes))
-            for count in dict.fromkeys(self._blocks())
-        }
-        """For blocks of each number of episodes, which a graph is captured for."""
+        self._setup, self._engine, self._eval_episodes = setup, engine, eval_episodes
+        self._prepared: dict[int, Callable[[MetaState, Episode], Tensor]] = {}
+        """By the number of episodes, which a graph is captured for."""
 
     @property
     def score(self) -> Score:
         return self._setup.network.objective
 
     def scores(self, learner: MetaState, tasks: range, *, whole: bool) -> Evaluation:
-        scores = torch.stack([self._of_task(learner, task) for task in tasks], 1).double()  # [R, K, E, 1 or 2]
+        blocks = [
+            torch.cat([self._of_block(learner, tasks_at_once, block) for block in enumerate(self._blocks())], 2)
+            for tasks_at_once in self._at_once(tasks)
+        ]
+        scores = torch.cat(blocks, 1).double()  # [R, K, E, 1 or 2]
         episodes = scores.shape[2]
         half = half_width_within_seed(scores.var(2), episodes) if episodes > 1 else None
         alone, *transductive = (
@@ -82,13 +85,29 @@ class FewShotScorer(Scorer):
         )
         return alone._replace(transductive=transductive[0] if transductive else None)
 
-    def _of_task(self, learner: MetaState, task: int) -> Tensor:
-        """[R, E, ...] the scores of every evaluation episode of a task, as `episode_scores` returns them."""
-        blocks = []
-        for block, count in enumerate(self._blocks()):
-            episodes = self._setup.episodes.evaluation(task, block, count)
-            blocks.append(self._scores_by_count[count](learner, episodes))
-        return torch.cat(blocks, 1)
+    def _of_block(self, learner: MetaState, tasks: range, block: tuple[int, int]) -> Tensor:
+        """[R, K, E, ...] the scores of a block of evaluation episodes of some tasks, as `episode_scores` returns them."""
+        by_task = [self._setup.episodes.evaluation(task, *block) for task in tasks]
+        episodes = by_task[0] if len(tasks) == 1 else Episode(*(torch.cat(leaves, 1) for leaves in zip(*by_task, strict=True)))
+        scores = self._scores_of(len(tasks) * block[1])(learner, episodes)
+        return torch.unflatten(scores, 1, (len(tasks), block[1]))
+
+    def _scores_of(self, count: int) -> Callable[[MetaState, Episode], Tensor]:
+        setup, engine = self._setup, self._engine
+        if count not in self._prepared:
+            prepared = engine.prepare(lambda learner, episodes: episode_scores(setup, engine, learner, episodes))
+            self._prepared[count] = prepared
+        return self._prepared[count]
+
+    def _at_once(self, tasks: range) -> list[range]:
+        """The tasks that are evaluated in one call: one after another on the CPU, whose caches are small, as many as
+        `CARD_BYTES` of episodes hold on a card."""
+        most = 1
+        if self._engine.kind == "cuda_graph":
+            episode = self._setup.episodes.evaluation(0, 0, 1)
+            task_bytes = sum(leaf.nbytes for leaf in episode) * self._blocks()[0]
+            most = max(1, int(CARD_BYTES // task_bytes))
+        return [tasks[first : first + most] for first in range(0, len(tasks), most)]
 
     def _blocks(self) -> list[int]:
         """The episodes of every block."""

@@ -47,11 +47,12 @@ class MetaTestPhase(Phase):
     def length(self) -> int:
         return len(self._parts)
 
-    def step(self, unit: int) -> None:
+    def step(self, unit: int) -> int:
         begun, part = time.monotonic(), self._parts[unit]
         result = {"select": self._select, "test": self._test, "joint": self._joint}[part.stage](part)
         self._results.parts[part.stage][part.replicate].append(result)
         self._progress.state.evaluate_s += time.monotonic() - begun
+        return 1
 
     def after_step(self) -> None:
         done = self._progress.state.unit - self._progress.training_units

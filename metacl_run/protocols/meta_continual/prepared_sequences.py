@@ -81,14 +81,14 @@ class PreparedSequences:
 
     def take(self, orders: Sequence[int], places: Sequence[int], examples: slice) -> tuple[Pytree, Tensor]:
         """[O', places * examples, ...] the same examples of the concepts at the same places of some orders, and targets."""
-        numbers = np.arange(self._setup.examples)[examples]
-        pairs = np.broadcast_arrays(np.array(places)[:, None], numbers)
-        where, which = (np.broadcast_to(part.flatten(), (len(orders), part.size)) for part in pairs)
+        pairs = np.broadcast_arrays(np.array(places)[:, None], np.arange(self._setup.examples)[examples])
+        where, which = (part.flatten() for part in pairs)
         return self.pick(orders, where, which)
 
     def pick(self, orders: Sequence[int], places: np.ndarray, examples: np.ndarray) -> tuple[Pytree, Tensor]:
-        """[O', M, ...] the examples at `places`, numbered `examples`, both [O', M], of some orders, and targets."""
-        numbers = self._index[np.array(orders)[:, None], places], np.array(examples), np.array(places)
+        """[..., O', M, ...] the examples at `places`, numbered `examples`, both [..., O', M], of some orders, and targets."""
+        places, examples, orders_ = np.broadcast_arrays(places, examples, np.array(orders)[:, None])
+        numbers = self._index[orders_, places], examples, places
         concept, example, known_by = upload(numbers, self._setup.device)
         features = tree_map(lambda leaf: leaf[concept, example], self._features)
         if self._setup.pool.place_matters:

@@ -39,9 +39,9 @@ class ProbeEvaluator(Evaluator):
         if not self.progress.state.evaluations:
             self.evaluate()
 
-    def is_due(self) -> bool:
-        unit = self.progress.state.unit
-        return unit == self.progress.training_units or (self.eval_every > 0 and unit % self.eval_every == 0)
+    def is_due(self, units_done: int) -> bool:
+        is_last = units_done == self.progress.training_units
+        return is_last or (self.eval_every > 0 and units_done % self.eval_every == 0)
 
     def evaluate(self) -> None:
         if not self.eval_every:

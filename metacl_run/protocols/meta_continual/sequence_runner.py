@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Pytree, cast_floats
+from metacl_run.inner.several_updates import SeveralUpdates
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
@@ -78,16 +79,16 @@ class SequenceRunner:
     def _learn(
         self, sequences: PreparedSequences, orders: Sequence[int], rates: Tensor, points: Sequence[int]
     ) -> SequenceScores:
-        fast = self._begin(sequences, orders, len(rates))
-        repeated, learned = rates.repeat(len(orders)), slice(0, self._setup.learned)
-        step = self._step(sequences.meta)
+        fast, steps = self._begin(sequences, orders, len(rates)), self._steps(sequences.meta)
+        learned = np.arange(self._setup.learned)
         scores: list[SequenceScores] = []
         done = 0
         for point in points:
-            for place in range(done, point):
-                features, y = sequences.take(orders, [place], learned)
-                fast, _ = step(fast, *_for_rates((features, y), len(rates)), repeated)
-            done = point
+            while done < point:
+                places = np.arange(done, min(done + steps.at_once, point))[:, None, None]
+                inputs = _for_rates(sequences.pick(orders, places, learned), len(rates), 1)
+                fast, _ = steps(fast, None, (*inputs, rates.repeat(len(places), len(orders))))
+                done += len(places)
             scores.append(self._test(sequences, fast, orders, len(rates), point))
         held_out, memory = (torch.stack(parts, 2) for parts in zip(*scores, strict=True))
         return SequenceScores(held_out, memory)
@@ -96,16 +97,17 @@ class SequenceRunner:
         self, sequences: PreparedSequences, orders: Sequence[int], length: int, rate: float, epochs: int
     ) -> Tensor:
         learned = self._setup.learned
-        fast, step = self._begin(sequences, orders, 1), self._step(sequences.meta)
+        fast, steps = self._begin(sequences, orders, 1), self._steps(sequences.meta)
         shuffled = []
         for order in orders:
             rng = generator(Purpose.SHUFFLE, sequences.seed, order, length)
             shuffled.append(np.concatenate([rng.permutation(length * learned) for _ in range(epochs)]))
-        numbers = np.stack(shuffled).reshape(len(orders), -1, learned)
+        numbers = np.stack(shuffled).reshape(len(orders), -1, learned).swapaxes(0, 1)
         rates = self._rates([rate] * len(orders))
-        for block in range(numbers.shape[1]):
-            features, y = sequences.pick(orders, numbers[:, block] // learned, numbers[:, block] % learned)
-            fast, _ = step(fast, features, y, rates)
+        for first in range(0, len(numbers), steps.at_once):
+            block = numbers[first : first + steps.at_once]
+            inputs = sequences.pick(orders, block // learned, block % learned)
+            fast, _ = steps(fast, None, (*inputs, rates.expand(len(block), -1)))
         return self._score(sequences, fast, orders, 1, range(length), slice(learned, None)).mean(-1).flatten()
 
     def _begin(self, sequences: PreparedSequences, orders: Sequence[int], rates: int) -> Pytree:
@@ -117,14 +119,14 @@ class SequenceRunner:
         with torch.no_grad():
             return _for_rates(begin(sequences.fresh[torch.from_numpy(np.array(orders))]), rates)
 
-    def _step(self, meta: Pytree) -> Callable[..., tuple[Pytree, Pytree]]:
-        """(fast, features, targets, rates), all [B, ...] -> (fast, {}), prepared for the steps of one set of sequences."""
+    def _steps(self, meta: Pytree) -> SeveralUpdates:
+        """Steps of a state `fast` [B, ...] on inputs (features, targets, rates) [U, B, ...], for one set of sequences."""
         engine, learner, network = self._setup.test_engine, self._setup.algo.sequence_learner, self._setup.network
 
-        def one(fast: Pytree, features: Pytree, y: Tensor, rate: Tensor) -> tuple[Pytree, Pytree]:
-            return learner.learn(network, meta, fast, features, y, rate), {}
+        def one(fast: Pytree, inputs: tuple[Pytree, Tensor, Tensor]) -> tuple[Pytree, dict[str, Tensor]]:
+            return learner.learn(network, meta, fast, *inputs), {}
 
-        return engine.prepare_update(engine.over_replicates(one))
+        return SeveralUpdates(engine, engine.over_replicates(one))
 
     # --------------------------------------------------------------------------------------------------------- testing
 
@@ -160,6 +162,6 @@ class SequenceRunner:
         return torch.cat(parts, 1).reshape(len(orders), rates, -1).cpu()
 
 
-def _for_rates(tree: Pytree, rates: int) -> Pytree:
-    """[O, ...] -> [B, ...]."""
-    return tree if rates == 1 else tree_map(lambda leaf: leaf.repeat_interleave(rates, 0), tree)
+def _for_rates(tree: Pytree, rates: int, axis: int = 0) -> Pytree:
+    """[..., O, ...] -> [..., B, ...] with the orders at this axis."""
+    return tree if rates == 1 else tree_map(lambda leaf: leaf.repeat_interleave(rates, axis), tree)

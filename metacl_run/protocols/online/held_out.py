@@ -86,11 +86,14 @@ class HeldOut:
 
 def _sums(samples: Sequence[Samples], tasks: range, scores_of: ScoresOf) -> ScoreSums:
     """The sums of a group of tasks, by replicate and task."""
-    sums = ScoreSums(*torch.zeros(3, len(samples), len(tasks), dtype=torch.float64))
+    by_replicate = []
     for replicate, own in enumerate(samples):
         parts = (slice(first, first + AT_ONCE) for first in range(0, max(1, len(own.y)), AT_ONCE))
-        scores = torch.cat([scores_of(replicate, own.at(part)) for part in parts]).double().cpu()
-        place = (own.task - tasks.start).cpu()
+        by_replicate.append(torch.cat([scores_of(replicate, own.at(part)) for part in parts]))
+    # One wait for a card: its scores come to the host together.
+    all_scores, all_places = (torch.cat(leaves).cpu() for leaves in (by_replicate, [own.task - tasks.start for own in samples]))
+    sizes, sums = [len(own.y) for own in samples], ScoreSums(*torch.zeros(3, len(samples), len(tasks), dtype=torch.float64))
+    for replicate, (scores, place) in enumerate(zip(all_scores.double().split(sizes), all_places.split(sizes), strict=True)):
         for sum_, values in zip(sums, (scores, scores.square(), torch.ones_like(scores)), strict=True):
             sum_[replicate].index_add_(0, place, values)
     return sums

@@ -38,13 +38,14 @@ class Observations:
         # Draws of tasks to come are empty. An engine that is compiled or captured for one shape receives them all the same.
         self._skips_empty_draws = spec.by_task and setup.engine.kind in ("loop", "vmap")
 
-    def at(self, unit: int) -> Observation:
-        """[R, ...] the observation of every replicate at one unit."""
-        if self._block is None or not 0 <= unit - self._block_start < len(self._block.write):
+    def block(self, units: range) -> Observation:
+        """[U, R, ...] the observations of every replicate at some units, or at the first of them, as many as are gathered."""
+        if self._block is None or not 0 <= units.start - self._block_start < len(self._block.write):
             self._block = None  # makes room for the next
-            self._block, self._block_start = self._gather(unit), unit
-        observation: Observation = tree_map(lambda leaf: leaf[unit - self._block_start], self._block)
-        return observation
+            self._block, self._block_start = self._gather(units.start), units.start
+        places = slice(units.start - self._block_start, units.stop - self._block_start)
+        observations: Observation = tree_map(lambda leaf: leaf[places], self._block)
+        return observations
 
     def _gather(self, first: int) -> Observation:
         """[U, R, ...] the next observations."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
-from metacl_run.core.types import Observation, Samples
+from metacl_run.core.types import Samples
+from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
-
-Observe = Callable[[StreamState, Observation], "tuple[StreamState, dict[str, Tensor]]"]
 
 
 class StreamTrainer(Trainer):
@@ -26,10 +22,20 @@ class StreamTrainer(Trainer):
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
         observe = setup.engine.over_replicates(lambda state, observed: setup.algo.observe(setup.network, state, observed))
-        self._observe: Observe = setup.engine.prepare_update(observe)
+        self._updates = SeveralUpdates(setup.engine, observe)
+        self.at_once = self._updates.at_once
 
-    def step(self, learner: StreamState, unit: int) -> tuple[StreamState, dict[str, Tensor]]:
-        return self._observe(learner, self._observations.at(unit))
+    def step(self, learner: StreamState, unit: int) -> tuple[StreamState, Metrics]:
+        learner, metrics = self.steps(learner, None, range(unit, unit + 1))
+        assert metrics is not None
+        return learner, metrics
+
+    def steps(self, learner: StreamState, sums: Metrics | None, units: range) -> tuple[StreamState, Metrics | None]:
+        while units:
+            observations = self._observations.block(units)
+            learner, sums = self._updates(learner, sums, observations)
+            units = units[len(observations.write) :]
+        return learner, sums
 
     def end_task(self, learner: StreamState, task: int) -> StreamState:
         setup, count = self._setup, self._setup.algo.num_consolidation_samples
