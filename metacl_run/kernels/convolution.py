@@ -13,8 +13,9 @@ are the derivatives of one trilinear form sum gy * conv(x, w), so the derivative
 their axes B, N, C, O (below) the first belongs to all three tensors and each of the others to two. A mapped axis therefore
 joins B where both inputs have it, and the axis that the other input lacks where one has it.
 
-Weights that `vmap` maps over replicates alone, few problems of many images, are products too: a grouped convolution needs the
-images with the groups beside each other in memory, a copy in and out, and is no faster a kernel for being of few groups.
+Weights that `vmap` maps over replicates alone, few problems of many images, are products too: a grouped convolution would need
+the images with the groups beside each other in memory, a copy in and one out, and ordinary ones in turn would be as many
+launches, which is what small problems cost. `scripts/gpu_checks/convolutions.py` times both cases.
 
 Measured on no card yet. On the CPU this form is slower than torch's, which is therefore what the CPU gets.
 
