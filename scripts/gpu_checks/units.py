@@ -30,17 +30,18 @@ def timed_units(overrides: list[str], device: str, units: int) -> dict[str, Any]
     profile: dict[str, Any] = {}
     plain_step = TrainingPhase.step
 
-    def step(self: TrainingPhase, unit: int) -> None:
+    def step(self: TrainingPhase, unit: int) -> int:
         if len(whole) == UNCOUNTED + units - 1:
             profile.update(kernels(lambda: plain_step(self, unit), device))
             whole.append(0.0)
-            return
+            return 1
         wait(device)
         begun = time.perf_counter()
-        plain_step(self, unit)
-        host.append(time.perf_counter() - begun)
+        done = plain_step(self, unit)
+        host.append((time.perf_counter() - begun) / done)
         wait(device)
-        whole.append(time.perf_counter() - begun)
+        whole.append((time.perf_counter() - begun) / done)
+        return done
 
     def begin(self: TrainingPhase) -> None:
         """Without the evaluation before learning."""
