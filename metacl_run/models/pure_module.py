@@ -36,8 +36,8 @@ class PureModule:
         if self._dtype is None or self._dtype == exact:
             return functional_call(self._module, own, (x,))
         cast = {name: value.to(self._dtype) for name, value in own.items() if name not in self._exact_names}
-        kept = {new: own[name] for name, new in self._exact_names.items()}
-        return _cast(functional_call(self._reduced, cast | kept, (_cast(x, self._dtype),)), exact)
+        uncast = {new: own[name] for name, new in self._exact_names.items()}
+        return _cast(functional_call(self._reduced, cast | uncast, (_cast(x, self._dtype),)), exact)
 
 
 class _Exact(nn.Module):
