@@ -33,9 +33,9 @@ class Gpu:
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
-        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of which a second job that
-            a sweep starts on the card takes a third, and so on. A fixed number, not what
-            happens to be free, since the chunk decides the order of summation and so the last bits.
+        memory_gb: memory for the episodes computed at once, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of
+            which a second job that a sweep starts on the card takes a third, and so on. A fixed number, not what happens to be
+            free, since the chunk decides the order of summation and so the last bits.
         deterministic: choose operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.
     """
