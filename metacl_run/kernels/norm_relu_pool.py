@@ -99,10 +99,6 @@ def _dense(x: Tensor) -> Tensor:
     return x if dense else x.contiguous()
 
 
-def _like(x: Tensor, reference_: Tensor) -> Tensor:
-    return x if x.stride() == reference_.stride() else torch.empty_like(reference_).copy_(x)
-
-
 def _pooled(x: Tensor, pool: int) -> Tensor:
     """Returns an empty tensor of pooled shape, with B, N, C in the order in memory that they have in x."""
     height, width = x.shape[3] // pool, x.shape[4] // pool
@@ -111,6 +107,13 @@ def _pooled(x: Tensor, pool: int) -> Tensor:
         strides[axis] = inner
         inner *= x.shape[axis]
     return torch.empty_strided((*x.shape[:3], height, width), (*strides, width, 1), dtype=x.dtype, device=x.device)
+
+
+def _read(tensor: Tensor, layout: Tensor) -> Tensor:
+    """Returns a tensor as the kernels read it: in memory as `layout` is, on a card with B, N, C in its own order."""
+    if tensor.is_cuda:
+        return _dense(tensor)
+    return tensor if tensor.stride() == layout.stride() else torch.empty_like(layout).copy_(tensor)
 
 
 def _rows(vector: Tensor) -> Tensor:
@@ -193,7 +196,7 @@ class _BlockBackward(torch.autograd.Function):
     @staticmethod
     def forward(gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> tuple[Tensor, ...]:
         x, scale, offset = _dense(x), _rows(scale), _rows(offset)
-        gy = _like(gy, _pooled(x, pool))
+        gy = _read(gy, _pooled(x, pool))
         gx, gscale, goffset = torch.empty_like(x), scale.new_empty(scale.shape), offset.new_empty(offset.shape)
         _call("backward", x, gy, pool, eps, x, scale, offset, gy, gx, gscale, goffset)
         return gx, gscale, goffset
@@ -220,7 +223,7 @@ class _BlockDoubleBackward(torch.autograd.Function):
         a: Tensor, b: Tensor, c: Tensor, gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float
     ) -> tuple[Tensor, ...]:
         x, scale, offset, b, c = _dense(x), _rows(scale), _rows(offset), _rows(b), _rows(c)
-        a, gy = _like(a, x), _like(gy, _pooled(x, pool))
+        a, gy = _read(a, x), _read(gy, _pooled(x, pool))
         ggy, gx, gscale = torch.empty_like(gy), torch.empty_like(x), scale.new_empty(scale.shape)
         _call("double_backward", x, gy, pool, eps, x, scale, offset, gy, a, b, c, ggy, gx, gscale)
         return ggy, gx, gscale

@@ -159,18 +159,18 @@ def _backward(
             tl.store(gx + at, g0 + g1 * (tl.load(x + at, is_there, 0).to(REAL) - mean), is_there)
 
 
-@triton.jit(do_not_specialize=[*SIZES, "ub", "tb"])
+@triton.jit(do_not_specialize=[*SIZES, "ub", "tb", "ab", "an", "ac"])
 def _double_backward(
     # fmt: off
     x, scale, offset, gy, a, cotangent_scale, cotangent_offset, ggy, xx, gscale,
-    C, N, sb, sn, sc, pb, pn, pc, vb, wb, ub, tb,
+    C, N, sb, sn, sc, pb, pn, pc, vb, wb, ub, tb, ab, an, ac,
     H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr,
     WINDOWS: tl.constexpr,
     # fmt: on
 ):
     g = tl.program_id(0).to(tl.int64)
     b, c = g // C, g % C
-    x, a, xx = x + b * sb + c * sc, a + b * sb + c * sc, xx + b * sb + c * sc
+    x, a, xx = x + b * sb + c * sc, a + b * ab + c * ac, xx + b * sb + c * sc
     gy, ggy = gy + b * pb + c * pc, ggy + b * pb + c * pc
     mean, r = _statistics(x, N, sn, H * W, EPS, REAL, BLOCK)
     gr, d = tl.load(scale + b * vb + c).to(REAL) * r, tl.load(offset + b * wb + c).to(REAL)
@@ -178,17 +178,19 @@ def _double_backward(
     sum_a, sum_ax = tl.zeros([BLOCK], REAL), tl.zeros([BLOCK], REAL)
     for start in range(0, N * H * W, BLOCK):
         at, _, is_there = _elements(start, N, sn, H * W, BLOCK)
-        value = tl.load(a + at, is_there, 0).to(REAL)
+        a_at, _, _ = _elements(start, N, an, H * W, BLOCK)
+        value = tl.load(a + a_at, is_there, 0).to(REAL)
         sum_a += value
         sum_ax += value * (tl.load(x + at, is_there, 0).to(REAL) - mean)
     sum1, sum2, sum_k = tl.zeros([WINDOWS], REAL), tl.zeros([WINDOWS], REAL), tl.zeros([WINDOWS], REAL)
     for start in range(0, N * (H // P) * (W // P), WINDOWS):
         corner, at, is_there = _windows(start, N, sn, pn, H, W, P, WINDOWS)
+        a_corner, _, _ = _windows(start, N, an, pn, H, W, P, WINDOWS)
         z, place = _winners(x, corner, is_there, gr, mean, d, W, P, REAL)
         gz = tl.where(z <= 0, 0, tl.load(gy + at, is_there, 0).to(REAL))
         sum1 += gz
         sum2 += gz * (tl.load(x + corner + place, is_there, 0).to(REAL) - mean)
-        sum_k += gz * tl.load(a + corner + place, is_there, 0).to(REAL)
+        sum_k += gz * tl.load(a + a_corner + place, is_there, 0).to(REAL)
     count = (N * H * W).to(REAL)
     s1, s2, sa, sax = tl.sum(sum1), tl.sum(sum2) * r, tl.sum(sum_a), tl.sum(sum_ax) * r
     am, q = sa / count, sax / count
@@ -201,62 +203,61 @@ def _double_backward(
     za, zx, z0 = gr, hz * r, delta - gr * am
     for start in range(0, N * (H // P) * (W // P), WINDOWS):
         corner, at, is_there = _windows(start, N, sn, pn, H, W, P, WINDOWS)
+        a_corner, _, _ = _windows(start, N, an, pn, H, W, P, WINDOWS)
         z, place = _winners(x, corner, is_there, gr, mean, d, W, P, REAL)
         gz = tl.where(z <= 0, 0, tl.load(gy + at, is_there, 0).to(REAL))
         centred = tl.load(x + corner + place, is_there, 0).to(REAL) - mean
-        value = za * tl.load(a + corner + place, is_there, 0).to(REAL) + (zx * centred + z0)
+        value = za * tl.load(a + a_corner + place, is_there, 0).to(REAL) + (zx * centred + z0)
         tl.store(ggy + at, tl.where(z <= 0, 0, value), is_there)
         for tap in tl.static_range(P * P):
             step = tap // P * W + tap % P
             centred = tl.load(x + corner + step, is_there, 0).to(REAL) - mean
-            rest = k0 + k1 * centred + ka * tl.load(a + corner + step, is_there, 0).to(REAL)
+            rest = k0 + k1 * centred + ka * tl.load(a + a_corner + step, is_there, 0).to(REAL)
             won = tl.where(place == step, gz, 0)
             tl.store(xx + corner + step, kz * won + rest, is_there)
     if H % P + W % P != 0:
         for start in range(0, N * H * W, BLOCK):
             at, inside, is_there = _elements(start, N, sn, H * W, BLOCK)
+            a_at, _, _ = _elements(start, N, an, H * W, BLOCK)
             is_there = is_there & _is_left_over(inside, H, W, P)
             centred = tl.load(x + at, is_there, 0).to(REAL) - mean
-            tl.store(xx + at, k0 + k1 * centred + ka * tl.load(a + at, is_there, 0).to(REAL), is_there)
+            tl.store(xx + at, k0 + k1 * centred + ka * tl.load(a + a_at, is_there, 0).to(REAL), is_there)
 
 
 # ----------------------------------------------------------------------------------------------------------- the launches
 
 
 def forward(x: Tensor, scale: Tensor, offset: Tensor, y: Tensor, pool: int, eps: float) -> None:
-    """Writes the pooled block to y; strides are those of `norm_relu_pool._call`."""
-    _launch(_forward, x, y, [x, scale, offset, y], [scale, offset], pool, eps)
+    """Writes the pooled block to y. Here and below images are contiguous, B, N and C in any order."""
+    _launch(_forward, x, [x, scale, offset, y], (*_order(x), *_order(y), scale.stride(0), offset.stride(0)), pool, eps)
 
 
 def backward(  # noqa: PLR0913 - the arguments of the operation
     x: Tensor, scale: Tensor, offset: Tensor, gy: Tensor, gx: Tensor, gscale: Tensor, goffset: Tensor, pool: int, eps: float
 ) -> None:
-    """Writes the first derivative to gx, gscale, goffset."""
-    _launch(_backward, x, gy, [x, scale, offset, gy, gx, gscale, goffset], [scale, offset], pool, eps)
+    """Writes the first derivative to gx, in the order of x, and to gscale and goffset, contiguous."""
+    strides = (*_order(x), *_order(gy), scale.stride(0), offset.stride(0))
+    _launch(_backward, x, [x, scale, offset, gy, gx, gscale, goffset], strides, pool, eps)
 
 
 def double_backward(  # noqa: PLR0913 - the arguments of the operation
-    x: Tensor,
-    scale: Tensor,
-    offset: Tensor,
-    gy: Tensor,
-    a: Tensor,
-    b: Tensor,
-    c: Tensor,
-    ggy: Tensor,
-    xx: Tensor,
-    gscale: Tensor,
-    pool: int,
-    eps: float,
+    # fmt: off
+    x: Tensor, scale: Tensor, offset: Tensor, gy: Tensor, a: Tensor, b: Tensor, c: Tensor,
+    ggy: Tensor, xx: Tensor, gscale: Tensor, pool: int, eps: float,
+    # fmt: on
 ) -> None:
-    """Writes the derivative of `backward` with respect to gy, x and scale, for the cotangents a, b, c of its results."""
-    _launch(_double_backward, x, gy, [x, scale, offset, gy, a, b, c, ggy, xx, gscale], [scale, offset, b, c], pool, eps)
+    """Writes the derivative of `backward` for cotangents a, b, c: to ggy, in the order of gy, xx, in that of x, and gscale."""
+    strides = (*_order(x), *_order(gy), *(vector.stride(0) for vector in (scale, offset, b, c)), *_order(a))
+    _launch(_double_backward, x, [x, scale, offset, gy, a, b, c, ggy, xx, gscale], strides, pool, eps)
 
 
-def _launch(kernel: Any, x: Tensor, y: Tensor, tensors: list[Tensor], vectors: list[Tensor], pool: int, eps: float) -> None:
+def _order(tensor: Tensor) -> tuple[int, ...]:
+    return tensor.stride()[:3]
+
+
+def _launch(kernel: Any, x: Tensor, tensors: list[Tensor], strides: tuple[int, ...], pool: int, eps: float) -> None:
     problems, images, channels, height, width = x.shape
     block = min(max(triton.next_power_of_2(images * height * width) // 2, SMALLEST_BLOCK), LARGEST_BLOCK)
-    strides = (*x.stride()[:3], *y.stride()[:3], *(vector.stride(0) for vector in vectors))
     kernel[(problems * channels,)](
         *tensors,
         *(channels, images, *strides),
