@@ -61,7 +61,7 @@ def adapt(
     return {name: fast.get(name, value) for name, value in params.items()}, state
 
 
-def _descend(  # noqa: PLR0913
+def _descend(
     objective: Loss,
     fast: Params,
     batches: Iterable[Sequence[Any]],
@@ -76,7 +76,7 @@ def _descend(  # noqa: PLR0913
     return fast, state
 
 
-def _descend_side_by_side(  # noqa: PLR0913
+def _descend_side_by_side(
     objective: Loss,
     fast: Params,
     batches: Iterable[Sequence[Any]],
@@ -85,7 +85,7 @@ def _descend_side_by_side(  # noqa: PLR0913
     state: Pytree,
     first_order: bool,
 ) -> tuple[Params, Pytree]:
-    """`_descend` with the parameters as one tensor: on a card a step and its derivatives launch a kernel, not one a parameter."""
+    """`_descend` with the parameters as one tensor, so that a step and its derivatives launch one kernel each."""
     layout = SideBySide(fast)
 
     def flat_objective(moving: Params, *batch: Any) -> Tensor:

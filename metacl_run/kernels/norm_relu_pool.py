@@ -30,7 +30,7 @@ from metacl_run.kernels import build, operators
 
 EPS = 1e-5
 SMALLEST = 16384
-"""On the CPU, for fewer elements of x in a problem, torch operations are as fast: a call costs 0.5 ms under `vmap` of `grad`."""
+"""On the CPU, for fewer elements of x in a problem, torch operations are as fast: a call is 0.5 ms under `vmap` of `grad`."""
 REDUCED = (torch.bfloat16, torch.float16)
 
 
@@ -54,7 +54,7 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
 
 
 def is_fusable(x: Tensor) -> bool:
-    """Whether there is a kernel for x that is worth its call: on a card a launch is what costs, so that no size is too small."""
+    """Whether there is a kernel for x that is worth its call. On a card the launch is what costs: no size is too small."""
     if torch.compiler.is_compiling():
         return False
     if x.is_cuda:
@@ -73,7 +73,7 @@ def fused(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = 
 
 
 def reference(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
-    """`norm_relu_pool` from torch operations: where there is no kernel, and as the answer that the kernels are tested against."""
+    """`norm_relu_pool` from torch operations: where there is no kernel, and as the answer the kernels are tested against."""
     y = torch.relu(batch_norm(x, scale, offset, eps))
     return torch.nn.functional.max_pool2d(y, pool) if pool > 1 else y
 
@@ -91,6 +91,10 @@ def batch_norm(x: Tensor, scale: Tensor, offset: Tensor, eps: float = EPS) -> Te
 
 
 # ---------------------------------------------------------------------------------------------------------- the kernels
+
+
+def _is_on_card(tensor: Tensor) -> bool:
+    return tensor.is_cuda
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -111,17 +115,17 @@ def _pooled(x: Tensor, pool: int) -> Tensor:
 
 def _read(tensor: Tensor, layout: Tensor) -> Tensor:
     """Returns a tensor as the kernels read it: in memory as `layout` is, on a card with B, N, C in its own order."""
-    if tensor.is_cuda:
+    if _is_on_card(tensor):
         return _dense(tensor)
     return tensor if tensor.stride() == layout.stride() else torch.empty_like(layout).copy_(tensor)
 
 
 def _rows(vector: Tensor) -> Tensor:
     """Returns [B, C] as the kernels take it: rows of neighbours, which on a card need not be neighbours themselves."""
-    return vector if vector.is_cuda and vector.stride(1) == 1 else vector.contiguous()
+    return vector if _is_on_card(vector) and vector.stride(1) == 1 else vector.contiguous()
 
 
-_ON_CUDA = {
+_OPERATORS = {
     name: operators.define(f"norm_relu_pool_{name}", f"{tensors}, int pool, float eps", "norm_relu_pool_triton", name)
     for name, tensors in {
         "forward": "Tensor x, Tensor scale, Tensor offset, Tensor(a!) y",
@@ -133,9 +137,9 @@ _ON_CUDA = {
 
 
 def _call(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tensor) -> None:
-    """Calls the kernel of x's device. `tensors` are x, scale, offset and others, all in the layout of x, of y, or of `_rows`."""
-    if x.is_cuda:
-        _ON_CUDA[name](*tensors, pool, eps)
+    """Calls the kernel of x's device. `tensors` are its pointers, as `_dense`, `_read` and `_rows` return them."""
+    if _is_on_card(x):
+        _OPERATORS[name](*tensors, pool, eps)
     else:
         _call_compiled(name, x, y, pool, eps, *tensors)
 

@@ -1,16 +1,16 @@
-"""Batch norm (batch statistics) + ReLU + max pool on CUDA: the Triton twin of norm_relu_pool.cpp, where the shapes are explained.
+"""Batch norm (batch statistics) + ReLU + max pool on CUDA: the Triton twin of norm_relu_pool.cpp, which explains the shapes.
 
 A program has one channel of one problem, M = N * H * W values, and goes through them block by block, all sums in a fixed order:
 mean, centred squares, (sums of the derivative,) result. It reads them again each time, from the cache of its multiprocessor:
 at 5 images of 28 x 28 they are 16 KB. Whatever the type of the tensors, it computes in float32, or float64 for float64.
 
-A block is half of the values, of 64 to 4,096 (a power of 2), and a warp has eight values a lane: two rounds of 2,048 values with 8
-warps for 5 images of 28 x 28. Small planes (the last block of Conv4, images normalised alone) have one program of one or two
-warps each, of which a multiprocessor runs 32 at once: 4,224 channels on an H100, so that to give a program several would only
+A block is half of the values, of 64 to 4,096 (a power of 2), and a warp has eight values a lane: 5 images of 28 x 28 are two
+rounds of 2,048 values with 8 warps. Small planes (Conv4's last block, images normalised alone) have one program of one warp
+each, of which a multiprocessor runs 32 at once: 4,224 channels on an H100, so that to give a program several of them would only
 leave multiprocessors empty. The sizes are not tuned by trial, since another block size is another order of the sums.
 
 H, W and P are compiled in: divisions by them then are multiplications, as they have to be, for division would take longer than
-memory. N and the strides are not, so that a network is compiled once, whatever the number of images.
+memory. N and the strides are not, so that a network is compiled once for every size of its images, whatever their number.
 """
 
 from __future__ import annotations
@@ -100,13 +100,11 @@ SIZES = ["C", "N", "sb", "sn", "sc", "pb", "pn", "pc", "vb", "wb"]
 
 @triton.jit(do_not_specialize=SIZES)
 def _forward(
-    # fmt: off
     x, scale, offset, y,
     C, N, sb, sn, sc, pb, pn, pc, vb, wb,
-    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr,
-    WINDOWS: tl.constexpr,
-    # fmt: on
-):
+    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr,
+    BLOCK: tl.constexpr, WINDOWS: tl.constexpr,
+):  # fmt: skip
     b, c = (tl.program_id(0) // C).to(tl.int64), (tl.program_id(0) % C).to(tl.int64)
     x, y = x + b * sb + c * sc, y + b * pb + c * pc
     mean, r = _statistics(x, N, sn, H * W, EPS, REAL, BLOCK)
@@ -119,13 +117,11 @@ def _forward(
 
 @triton.jit(do_not_specialize=SIZES)
 def _backward(
-    # fmt: off
     x, scale, offset, gy, gx, gscale, goffset,
     C, N, sb, sn, sc, pb, pn, pc, vb, wb,
-    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr,
-    WINDOWS: tl.constexpr,
-    # fmt: on
-):
+    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr,
+    BLOCK: tl.constexpr, WINDOWS: tl.constexpr,
+):  # fmt: skip
     g = tl.program_id(0).to(tl.int64)
     b, c = g // C, g % C
     x, gy, gx = x + b * sb + c * sc, gy + b * pb + c * pc, gx + b * sb + c * sc
@@ -161,13 +157,11 @@ def _backward(
 
 @triton.jit(do_not_specialize=[*SIZES, "ub", "tb", "ab", "an", "ac"])
 def _double_backward(
-    # fmt: off
     x, scale, offset, gy, a, cotangent_scale, cotangent_offset, ggy, xx, gscale,
     C, N, sb, sn, sc, pb, pn, pc, vb, wb, ub, tb, ab, an, ac,
-    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr, BLOCK: tl.constexpr,
-    WINDOWS: tl.constexpr,
-    # fmt: on
-):
+    H: tl.constexpr, W: tl.constexpr, P: tl.constexpr, EPS: tl.constexpr, REAL: tl.constexpr,
+    BLOCK: tl.constexpr, WINDOWS: tl.constexpr,
+):  # fmt: skip
     g = tl.program_id(0).to(tl.int64)
     b, c = g // C, g % C
     x, a, xx = x + b * sb + c * sc, a + b * ab + c * ac, xx + b * sb + c * sc
@@ -232,7 +226,7 @@ def forward(x: Tensor, scale: Tensor, offset: Tensor, y: Tensor, pool: int, eps:
     _launch(_forward, x, [x, scale, offset, y], (*_order(x), *_order(y), scale.stride(0), offset.stride(0)), pool, eps)
 
 
-def backward(  # noqa: PLR0913 - the arguments of the operation
+def backward(
     x: Tensor, scale: Tensor, offset: Tensor, gy: Tensor, gx: Tensor, gscale: Tensor, goffset: Tensor, pool: int, eps: float
 ) -> None:
     """Writes the first derivative to gx, in the order of x, and to gscale and goffset, contiguous."""
@@ -240,11 +234,19 @@ def backward(  # noqa: PLR0913 - the arguments of the operation
     _launch(_backward, x, [x, scale, offset, gy, gx, gscale, goffset], strides, pool, eps)
 
 
-def double_backward(  # noqa: PLR0913 - the arguments of the operation
-    # fmt: off
-    x: Tensor, scale: Tensor, offset: Tensor, gy: Tensor, a: Tensor, b: Tensor, c: Tensor,
-    ggy: Tensor, xx: Tensor, gscale: Tensor, pool: int, eps: float,
-    # fmt: on
+def double_backward(
+    x: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    gy: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    ggy: Tensor,
+    xx: Tensor,
+    gscale: Tensor,
+    pool: int,
+    eps: float,
 ) -> None:
     """Writes the derivative of `backward` for cotangents a, b, c: to ggy, in the order of gy, xx, in that of x, and gscale."""
     strides = (*_order(x), *_order(gy), *(vector.stride(0) for vector in (scale, offset, b, c)), *_order(a))

@@ -30,7 +30,7 @@ def has_triton() -> bool:
     if os.environ.get("METACL_KERNELS", "on") == "off" or importlib.util.find_spec("triton") is None:
         return False
     if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
-        log.warning("no kernels for the card (Triton needs a C compiler, gcc or clang): torch operations are used, which are slower")
+        log.warning("no kernels for the card (Triton needs gcc or clang): torch operations are used, which are slower")
         return False
     return torch.cuda.get_device_capability() >= (7, 0)
 
@@ -38,8 +38,8 @@ def has_triton() -> bool:
 def define(operator: str, tensors: str, module: str, function: str) -> Callable[..., None]:
     """Defines an operator that launches one kernel on CUDA tensors and fills some of them.
 
-    An operator, unlike the launch in it, is seen by torch's modes: by FakeTensorMode, which has no memory to launch on, and where
-    launches are counted.
+    An operator, unlike the launch in it, is seen by torch's modes: by FakeTensorMode, which has no memory to launch on, and by
+    those that count.
 
     Args:
         operator: its name, in torch.ops.metacl_run.
