@@ -53,11 +53,21 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
     return reference(x, scale, offset, pool, eps)
 
 
+def norm_relu_pool_each(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
+    """`norm_relu_pool` with the statistics of every image alone."""
+    images, _, *sides = x.shape
+    if _is_on_card(x) and is_fusable(x):  # every image a problem: nothing is repeated
+        alone = _Block.apply(x.unsqueeze(1), scale.expand(images, -1), offset.expand(images, -1), pool, eps)
+        return alone.squeeze(1)  # type: ignore[no-any-return]
+    pooled = norm_relu_pool(x.reshape(1, -1, *sides), scale.repeat(images), offset.repeat(images), pool, eps)
+    return pooled.reshape(images, -1, *pooled.shape[2:])
+
+
 def is_fusable(x: Tensor) -> bool:
     """Whether there is a kernel for x that is worth its call. On a card the launch is what costs: no size is too small."""
     if torch.compiler.is_compiling():
         return False
-    if x.is_cuda:
+    if _is_on_card(x):
         return x.dtype in (torch.float32, torch.float64, *REDUCED) and operators.has_triton()
     suitable = x.numel() >= SMALLEST and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     return suitable and build.load() is not None
