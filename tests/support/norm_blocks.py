@@ -82,8 +82,8 @@ def check_against_reference(
             close(actual, wanted, tolerance)
 
 
-def check_under_vmap(axes: tuple[int | None, ...], pool: int, device: str, tolerance: float) -> None:
-    """Two axes of problems, with what is mapped in different places or shared, against one problem after another."""
+def check_under_vmap(axes: tuple[int | None, ...], pool: int, twice: bool, device: str, tolerance: float) -> None:
+    """One axis of problems or two, with what is mapped in different places or shared, against one problem after another."""
     size, mapped = (2, 2, 5, 6), 2
     samples = [inputs(size, 1.0 + i)[:3] for i in range(mapped)]
     weights = inputs(size, 1.0)[3].to(device)
@@ -93,10 +93,12 @@ def check_under_vmap(axes: tuple[int | None, ...], pool: int, device: str, toler
         rows.append([values[0]] * mapped if axis is None else values)
         operands.append(values[0] if axis is None else torch.stack(values, axis))
     once = vmap(second_derivative(scalar(fused, pool, weights)), in_dims=axes)
-    twice = vmap(once, in_dims=(None, None, 0))(*operands[:2], torch.stack([operands[2]] * 2))
+    two_levels = vmap(once, in_dims=(None, None, 0))
+    actual = two_levels(*operands[:2], torch.stack([operands[2]] * 2)) if twice else once(*operands)
     looped = [second_derivative(scalar(reference, pool, weights))(*row) for row in zip(*rows, strict=True)]
-    for i, actual in enumerate(twice):
-        close(actual, torch.stack([torch.stack([derivatives[i] for derivatives in looped])] * 2), tolerance)
+    for i, derivative in enumerate(actual):
+        expected = torch.stack([derivatives[i] for derivatives in looped])
+        close(derivative, torch.stack([expected] * 2) if twice else expected, tolerance)
 
 
 def check_every_image_alone(device: str) -> None:
