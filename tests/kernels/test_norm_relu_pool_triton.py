@@ -135,7 +135,7 @@ def test_a_meta_gradient_on_a_card_equals_that_of_the_cpu(norm: str, experiment:
     def gradient(device: str) -> list[torch.Tensor]:
         network = Network(module.to(device), 3)
         meta, batch = tree_map(lambda leaf: leaf.to(device), ({"params": params}, episodes))
-        update = lambda episode: built.algo.episode_update(network, meta, {}, episode).gradient  # noqa: E731
+        update = lambda episode: built.algo.episode_update(network, meta, {}, episode).direction  # noqa: E731
         return [leaf.cpu() for leaf in tree_leaves(Engine(kind="vmap").mean(update, batch))]
 
     for on_card, on_cpu in zip(gradient("cuda"), gradient("cpu"), strict=True):
