@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.flat import update_side_by_side
+from metacl_run.inner.flat import belongs_side_by_side, update_side_by_side
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
@@ -108,8 +108,7 @@ def clipped_update(
     def update(gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
         return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
 
-    leaves = tree_leaves(params)
-    if leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1:
+    if belongs_side_by_side(params):
         return update_side_by_side(update, gradient, state, params)
     return update(gradient, state, params)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.kernels.convolution import convolution
-from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool
+from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool, norm_relu_pool_each
 
 
 class Conv2d(nn.Conv2d):
@@ -63,10 +63,7 @@ class NormReluPoolEach(_Affine):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        images, _, *sides = x.shape
-        side_by_side = x.reshape(1, -1, *sides)
-        pooled = norm_relu_pool(side_by_side, self.weight.repeat(images), self.bias.repeat(images), self.pool)
-        return pooled.reshape(images, -1, *pooled.shape[2:])
+        return norm_relu_pool_each(x, self.weight, self.bias, self.pool)
 
 
 def has_batch_norm(module: nn.Module) -> bool:

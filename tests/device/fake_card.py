@@ -256,6 +256,7 @@ def _patches(card: Card) -> list[Any]:
         "graph": lambda graph: card.capture(),
     }
     return [
+        mock.patch("metacl_run.kernels.operators.has_triton", return_value=True),
         *(mock.patch(f"torch.cuda.{name}", function) for name, function in cuda.items()),
         mock.patch("torch._subclasses.fake_tensor.init_gpu_context", return_value=None),
         mock.patch.object(FakeTensorMode, "avoid_device_init", property(lambda self: True)),
