@@ -1,6 +1,6 @@
-"""SGD in small steps on a perceptron, for many problems in one call; perceptron.cpp has the computation.
+"""SGD in small steps on a perceptron, for many problems in one call.
 
-A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
+perceptron.cpp has the computation; on a CUDA card perceptron_gram.py arranges it differently. A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
 operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
 
 Shapes: P mapped problems, G groups of S steps, B samples of a batch, D inputs.
@@ -10,23 +10,31 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metacl_run.kernels import build
+from metacl_run.kernels import build, triton_build
 
 MOST_LAYERS = 16
 
 
 def usable(x: Tensor, parameters: Sequence[Tensor]) -> bool:
-    """Whether the compiled kernel can compute these: on the CPU, float32 or float64, all of one type."""
-    alike = all(tensor.dtype == x.dtype and tensor.device.type == "cpu" for tensor in (x, *parameters))
+    """Whether a kernel can compute these: float32 or float64, all of one type and on one device.
+
+    Args:
+        x: all samples of a call, in any shape.
+    """
+    alike = all(tensor.dtype == x.dtype and tensor.device == x.device for tensor in parameters)
     small = 2 <= len(parameters) <= 2 * MOST_LAYERS
-    fits = alike and small and x.dtype in (torch.float32, torch.float64)
-    return fits and not torch.compiler.is_compiling() and build.load() is not None
+    if not (alike and small and x.dtype in (torch.float32, torch.float64)) or torch.compiler.is_compiling():
+        return False
+    if x.is_cuda:
+        return triton_build.available() and _on_card().fits(x, parameters)
+    return x.device.type == "cpu" and build.load() is not None
 
 
 def sgd(
@@ -46,6 +54,8 @@ def sgd(
     """
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
+        if x.is_cuda:
+            return _on_card().sgd(x, y, weight, parameters, rate=rate, beta=beta)
         moved, losses = [parameter.clone() for parameter in parameters], x.new_empty(len(x))
         shape = _shape(y.shape[1], y.shape[2], x, moved)
         numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
@@ -75,6 +85,8 @@ def look_ahead(
 
     def call(x: Tensor, y: Tensor, u: Tensor, v: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
         parameters, rates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        if x.is_cuda:
+            return _on_card().look_ahead((x, y), (u, v, weight), parameters, rates)
         by_parameter, by_rate = ([torch.empty_like(parameter) for parameter in parameters] for _ in range(2))
         losses = x.new_empty(len(x))
         size = ctypes.c_int64(u.shape[1])
@@ -111,6 +123,13 @@ class _Mapped(torch.autograd.Function):
         ]
         outputs = call(*mapped)
         return tuple(outputs), (0,) * len(outputs)
+
+
+def _on_card() -> ModuleType:
+    """Imports what needs Triton."""
+    from metacl_run.kernels import perceptron_gram
+
+    return perceptron_gram
 
 
 def _kernel(name: str, x: Tensor) -> Any:

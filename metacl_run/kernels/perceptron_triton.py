@@ -95,20 +95,24 @@ def _first(start, gram, hidden, slopes, row, batch, before, gram_columns, by_ele
 
 
 @triton.jit
-def _up(net, below, above, row, batch, wide, layer: tl.constexpr, relu: tl.constexpr):
-    """Writes a layer's outputs for rows, from those of the layer below."""
+def _up(net, hidden, row, batch, above: tl.constexpr, plan: tl.constexpr):
+    """Writes the outputs of layer `above` for rows, from those of the layer below."""
+    layer: tl.constexpr = plan.upper[above - 1]
+    size: tl.constexpr = plan.samples * plan.wide
     columns = tl.arange(0, layer.inputs_padded)
     for top in range(0, layer.outputs, layer.rows):
         rows = top + tl.arange(0, layer.rows)
-        inside = (rows < layer.outputs)[:, None] & (columns < layer.inputs)[None, :]
-        weight = tl.load(net + rows[:, None] * layer.inputs + columns[None, :], mask=inside, other=0.0)
-        offset = tl.load(net + layer.outputs * layer.inputs + rows, mask=rows < layer.outputs, other=0.0)
+        outputs = rows < layer.outputs
+        places = layer.place + rows[:, None] * layer.inputs + columns[None, :]
+        weight = tl.load(net + places, mask=outputs[:, None] & (columns < layer.inputs)[None, :], other=0.0)
+        offset = tl.load(net + layer.place + layer.outputs * layer.inputs + rows, mask=outputs, other=0.0)
         for own in range(row, row + batch):
-            x = tl.load(below + own * wide + columns, mask=columns < layer.inputs, other=0.0)
+            at = own * plan.wide
+            x = tl.load(hidden + (above - 1) * size + at + columns, mask=columns < layer.inputs, other=0.0)
             z = tl.sum(weight * x[None, :], 1) + offset
-            if relu:
+            if above + 1 < plan.layers:
                 z = tl.where(z <= 0, 0.0, z)
-            tl.store(above + own * wide + rows, z, mask=rows < layer.outputs)
+            tl.store(hidden + above * size + at + rows, z, mask=outputs)
 
 
 @triton.jit
@@ -121,46 +125,53 @@ def _top(hidden, slopes, y, weight, row, batch: tl.constexpr, parts: tl.constexp
     total = tl.sum(tl.load(weight + row + rows, mask=rows < batch, other=0.0))
     columns = tl.arange(0, plan.last_padded)
     inside = columns < plan.last
+    last: tl.constexpr = (plan.layers - 1) * plan.samples * plan.wide
     loss = tl.zeros_like(total)
     for own in range(row, row + batch):
         share = tl.load(weight + own) / tl.maximum(total, 1.0) / parts
-        z = tl.load(hidden + own * plan.wide + columns, mask=inside, other=-float("inf"))
+        z = tl.load(hidden + last + own * plan.wide + columns, mask=inside, other=-float("inf"))
         is_target = columns == tl.load(y + own)
         most = tl.max(z)
         e = tl.exp(z - most)
         e_sum = tl.sum(e)
         slope = share * (e / e_sum - tl.where(is_target, 1.0, 0.0))
-        tl.store(slopes + own * plan.wide + columns, tl.where(share == 0, 0.0, slope), mask=inside)
+        tl.store(slopes + last + own * plan.wide + columns, tl.where(share == 0, 0.0, slope), mask=inside)
         entropy = tl.log(e_sum) + most - tl.sum(tl.where(is_target, z, 0.0))
         loss += tl.where(share == 0, 0.0, share * entropy)
     return loss, total
 
 
 @triton.jit
-def _down(net, rates, below, below_slopes, slopes, row, batch, wide, rate: tl.constexpr, moves: tl.constexpr, layer: tl.constexpr):
-    """Writes the slopes of the layer below, whose outputs are `below`, and with `moves` takes the step of this layer."""
+def _down(
+    net, rates, hidden, slopes, row, batch, rate: tl.constexpr, moves: tl.constexpr, above: tl.constexpr, plan: tl.constexpr
+):  # fmt: skip
+    """Writes the slopes of the layer below `above` for rows, and with `moves` takes the step of layer `above` on them."""
+    layer: tl.constexpr = plan.upper[above - 1]
+    size: tl.constexpr = plan.samples * plan.wide
     rows = tl.arange(0, layer.outputs_padded)
     outputs = rows < layer.outputs
     for left in range(0, layer.inputs, layer.columns):
         columns = left + tl.arange(0, layer.columns)
-        inside = outputs[:, None] & (columns < layer.inputs)[None, :]
-        places = rows[:, None] * layer.inputs + columns[None, :]
+        inputs = columns < layer.inputs
+        places = layer.place + rows[:, None] * layer.inputs + columns[None, :]
+        inside = outputs[:, None] & inputs[None, :]
         weight = tl.load(net + places, mask=inside, other=0.0)
         gradient = tl.zeros_like(weight)
         for own in range(row, row + batch):
-            slope = tl.load(slopes + own * wide + rows, mask=outputs, other=0.0)
-            x = tl.load(below + own * wide + columns, mask=columns < layer.inputs, other=0.0)
+            below = (above - 1) * size + own * plan.wide + columns
+            slope = tl.load(slopes + above * size + own * plan.wide + rows, mask=outputs, other=0.0)
+            x = tl.load(hidden + below, mask=inputs, other=0.0)
             through = tl.sum(weight * slope[:, None], 0)
-            tl.store(below_slopes + own * wide + columns, tl.where(x <= 0, 0.0, through), mask=columns < layer.inputs)
+            tl.store(slopes + below, tl.where(x <= 0, 0.0, through), mask=inputs)
             gradient += slope[:, None] * x[None, :]
         if moves:
             _move(net, rates, places, inside, weight, gradient, rate)
     if moves:
-        places = layer.outputs * layer.inputs + rows
+        places = layer.place + layer.outputs * layer.inputs + rows
         offset = tl.load(net + places, mask=outputs, other=0.0)
         gradient = tl.zeros_like(offset)
         for own in range(row, row + batch):
-            gradient += tl.load(slopes + own * wide + rows, mask=outputs, other=0.0)
+            gradient += tl.load(slopes + above * size + own * plan.wide + rows, mask=outputs, other=0.0)
         _move(net, rates, places, outputs, offset, gradient, rate)
 
 
@@ -181,25 +192,16 @@ def _step(
     batch: tl.constexpr, rate: tl.constexpr, parts: tl.constexpr, moves: tl.constexpr, plan: tl.constexpr,
 ):  # fmt: skip
     """Computes rows after the steps on rows 0 to `before`, and with `moves` takes a step on them. Returns as `_top`."""
-    size: tl.constexpr = plan.samples * plan.wide
     layers: tl.constexpr = plan.layers
     _first(start, gram, hidden, slopes, row, batch, before, gram_columns, rates is not None, plan)
     for above in tl.static_range(1, layers):
-        layer: tl.constexpr = plan.upper[above - 1]
         tl.debug_barrier()
-        below = hidden + (above - 1) * size
-        _up(net + layer.place, below, below + size, row, batch, plan.wide, layer, above + 1 < layers)
+        _up(net, hidden, row, batch, above, plan)
     tl.debug_barrier()
-    last: tl.constexpr = (layers - 1) * size
-    loss, total = _top(hidden + last, slopes + last, y, weight, row, batch, parts, plan)
+    loss, total = _top(hidden, slopes, y, weight, row, batch, parts, plan)
     for depth in tl.static_range(1, layers):
-        layer: tl.constexpr = plan.upper[layers - depth - 1]
         tl.debug_barrier()
-        place: tl.constexpr = (layers - depth - 1) * size
-        of_layer = rates + layer.place if rates is not None else rates
-        _down(
-            net + layer.place, of_layer, hidden + place, slopes + place, slopes + place + size, row, batch, plan.wide, rate, moves, layer
-        )  # fmt: skip
+        _down(net, rates, hidden, slopes, row, batch, rate, moves, layers - depth, plan)
     tl.debug_barrier()
     return loss, total
 

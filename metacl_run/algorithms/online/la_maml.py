@@ -124,7 +124,7 @@ class LaMaml(StreamLearner[LaMamlState]):
     ) -> tuple[LaMamlState, Tensor]:
         """One meta-update; the loss is the meta-objective."""
         params, rates = state["params"], state["rates"] if self.rate_lr is not None else self._fixed_rates(state["params"])
-        one_call = self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x)
+        one_call = self.first_order and self.inner_batch == 1 and compiled(network, params, joint.samples.x)
         derivatives = self._compiled if one_call else self._differentiated
         by_params, by_rates, loss = derivatives(network, params, rates, batch, joint)
         if not self.meta:
