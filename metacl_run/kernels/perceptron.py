@@ -1,7 +1,8 @@
 """SGD in small steps on a perceptron, for many problems in one call.
 
-perceptron.cpp has the computation; on a CUDA card perceptron_gram.py arranges it differently. A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
-operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
+A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
+operations under `vmap` of `grad`. perceptron.cpp has the computation; for a CUDA card perceptron_gram.py arranges it in another
+way. These calls have no derivative: they are for first-order methods.
 
 Shapes: P mapped problems, G groups of S steps, B samples of a batch, D inputs.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -55,8 +55,13 @@ def sgd(
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
         if x.is_cuda:
-            return _on_card().sgd(x, y, weight, parameters, rate=rate, beta=beta)
-        moved, losses = [parameter.clone() for parameter in parameters], x.new_empty(len(x))
+            on_card: list[Tensor] = _on_card().sgd(x, y, weight, parameters, rate=rate, beta=beta)
+            return on_card
+        x, y, weight = x.contiguous(), y.contiguous(), weight.contiguous()
+        moved, losses = (
+            [parameter.clone(memory_format=torch.contiguous_format) for parameter in parameters],
+            x.new_empty(len(x)),
+        )
         shape = _shape(y.shape[1], y.shape[2], x, moved)
         numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
         _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
@@ -83,10 +88,14 @@ def look_ahead(
         Derivatives with respect to the parameters, to the rates (0 where a rate is 0), and the mean loss over the steps.
     """
 
-    def call(x: Tensor, y: Tensor, u: Tensor, v: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
-        parameters, rates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        if x.is_cuda:
-            return _on_card().look_ahead((x, y), (u, v, weight), parameters, rates)
+    def parts(tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+        return tensors[:2], tensors[2:5], tensors[5 : 5 + len(parameters)], tensors[5 + len(parameters) :]
+
+    def call(*tensors: Tensor) -> list[Tensor]:
+        if tensors[0].is_cuda:
+            on_card: list[Tensor] = _on_card().look_ahead(*parts(tensors))
+            return on_card
+        (x, y), (u, v, weight), parameters, rates = parts([tensor.contiguous() for tensor in tensors])
         by_parameter, by_rate = ([torch.empty_like(parameter) for parameter in parameters] for _ in range(2))
         losses = x.new_empty(len(x))
         size = ctypes.c_int64(u.shape[1])
@@ -104,7 +113,7 @@ class _Mapped(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Callable[..., list[Tensor]], *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(result.squeeze(0) for result in call(*(tensor.unsqueeze(0).contiguous() for tensor in tensors)))
+        return tuple(result.squeeze(0) for result in call(*(tensor.unsqueeze(0) for tensor in tensors)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -118,15 +127,15 @@ class _Mapped(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], call: Callable[..., list[Tensor]], *tensors: Tensor) -> Any:
         mapped = [
-            (tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)).contiguous()
+            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
             for dim, tensor in zip(in_dims[1:], tensors, strict=True)
         ]
         outputs = call(*mapped)
         return tuple(outputs), (0,) * len(outputs)
 
 
-def _on_card() -> ModuleType:
-    """Imports what needs Triton."""
+def _on_card() -> Any:
+    """Imports perceptron_gram.py, which needs Triton."""
     from metacl_run.kernels import perceptron_gram
 
     return perceptron_gram

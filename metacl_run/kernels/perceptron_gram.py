@@ -1,12 +1,12 @@
-"""SGD in small steps on a perceptron on a CUDA card: a few wide products, and between them one Triton launch for all the steps.
+"""SGD in small steps on a perceptron on a CUDA card: a few wide products, and in their midst one Triton launch for all steps.
 
-A step adds to the first layer's weight only a multiple of its inputs x_t: -rate * slope_t x_t', with slope_t the loss's derivative
-with respect to the layer's outputs. So before step m the layer's output is
+A step adds to the first layer's weight only a multiple of its inputs x_t: -rate * slope_t x_t', with slope_t the derivative of
+the loss with respect to the layer's outputs. So before step m the layer's output is
 
     x_m W' - sum over earlier t of slope_t * K[m, t],    K[m, t] = rate * (x_m . x_t + 1)
 
-(the 1 is of the offset) and its weight, most of a perceptron's numbers, need not be formed step by step: K is one product before
-the steps, the final weight one after. With rates R for each element K has the outputs as an axis: R (x_m * x_t), a product too.
+(the 1 is of the offset), and its weight, most of a perceptron's numbers, need not be formed step by step: K is one product
+before the steps, the final weight one after. With rates R for each element K has the outputs as an axis: R (x_m * x_t).
 
 Shapes: P problems, N samples of one, D inputs, H outputs of the first layer; else those of `perceptron.py`.
 """
@@ -42,7 +42,7 @@ def sgd(x: Tensor, y: Tensor, weight: Tensor, parameters: Sequence[Tensor], *, r
     net = _joined(upper, start)
     shape = len(x), len(widths), samples.shape[1], max(widths)
     hidden, slopes = x.new_empty(shape), x.new_empty(shape)
-    rows, counts = (y.flatten(1), weight.flatten(1)), list(y.shape[1:])
+    rows, counts = (y.flatten(1).contiguous(), weight.flatten(1).contiguous()), list(y.shape[1:])
     losses = perceptron_triton.sgd(start, gram, net, *rows, hidden, slopes, widths, counts, rate, beta)
     changes = slopes[:, 0, :, : widths[0]]
     moved = torch.baddbmm(first, changes.mT, samples, alpha=-rate), torch.sub(offset, changes.sum(1), alpha=rate)
@@ -65,45 +65,32 @@ def look_ahead(
     hidden, slopes = x.new_ones(shape), x.new_empty(shape)
     net, net_rates = _joined(parameters[2:], start), _joined(rates[2:], start)
     losses = perceptron_triton.look_ahead(start, gram, net, net_rates, labels, weights, hidden, slopes, widths)
-    first = _first_derivatives(u, pairs[:, count:], slopes[:, :, 0, :, : widths[0]])
+    own = -slopes[:, -1, :, :count]  # [P, L, S, wide]: the longest path has all steps
+    first = _first_derivatives(u, pairs[:, count:], own[:, 0, :, : widths[0]], slopes[:, :, 0, count:, : widths[0]])
     by_parameter, by_rate = [*first[:2]], [*first[2:]]
     for layer in range(1, len(widths)):
-        inputs, outputs = widths[layer - 1], widths[layer]
-        derivatives = _derivatives(hidden[:, :, layer - 1, :, : inputs + 1], slopes[:, :, layer, :, :outputs])
-        for derivative, parts in zip(derivatives, (by_parameter, by_rate), strict=True):
-            parts += [derivative[..., :inputs], derivative[..., inputs]]
+        inputs, outputs = hidden[:, :, layer - 1, :, : widths[layer - 1] + 1], widths[layer]
+        path = own[:, layer, :, :outputs].unsqueeze(3) * inputs[:, -1, :count].unsqueeze(2)  # [P, S, out, in + 1]
+        ahead = slopes[:, :, layer, count:, :outputs].mT @ inputs[:, :, count:]
+        for derivative, parts in ((ahead.sum(1), by_parameter), ((path.cumsum(1) * ahead).sum(1), by_rate)):
+            parts += [derivative[..., :-1], derivative[..., -1]]
     cut = [torch.ops.aten.threshold_backward(d, rate, 0) for d, rate in zip(by_rate, rates, strict=True)]
     return [*by_parameter, *cut, losses.sum(1)]
 
 
-def _first_derivatives(u: Tensor, pairs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _first_derivatives(u: Tensor, pairs: Tensor, own: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The first layer's derivatives with respect to weight and offset, and to the rates of each; perceptron.cpp has the sums.
 
     Args:
         u: [P, B, D] the meta-batch.
         pairs: [P, B, S, D] its products with the samples of the steps.
-        slopes: [P, S, S + B, H] along the path to every step; the longest has those of all steps.
+        own: [P, S, H] slopes of the steps, negative.
+        ahead: [P, S, B, H] slopes of the meta-batch after every step.
     """
-    count = slopes.shape[1]
-    own, ahead = slopes[:, -1, :count], slopes[:, :, count:]
-    later = ahead.flip(1).cumsum(1).flip(1)  # [P, S, B, H] of this step and all after it
-    whole = later[:, 0]
-    coefficients = own.unsqueeze(2) * later
-    by_rate = -torch.bmm(coefficients.transpose(1, 2).flatten(1, 2).mT, pairs.flatten(1, 2))
-    return torch.bmm(whole.mT, u), whole.sum(1), by_rate, -coefficients.sum((1, 2))
-
-
-def _derivatives(inputs: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's derivatives with respect to its weight and offset, and to their rates, [P, out, in + 1] both.
-
-    Args:
-        inputs: [P, S, S + B, in + 1] along the path to every step, the last of them 1.
-        slopes: [P, S, S + B, out].
-    """
-    count = inputs.shape[1]
-    path = slopes[:, -1, :count].unsqueeze(3) * inputs[:, -1, :count].unsqueeze(2)
-    ahead = slopes[:, :, count:].mT @ inputs[:, :, count:]
-    return ahead.sum(1), -(path.cumsum(1) * ahead).sum(1)
+    later = ahead.flip(1).cumsum(1).flip(1)  # of this step and all after it
+    whole, coefficients = later[:, 0], own.unsqueeze(2) * later
+    by_rate = torch.bmm(coefficients.transpose(1, 2).flatten(1, 2).mT, pairs.flatten(1, 2))
+    return torch.bmm(whole.mT, u), whole.sum(1), by_rate, coefficients.sum((1, 2))
 
 
 def _widths(parameters: Sequence[Tensor]) -> list[int]:

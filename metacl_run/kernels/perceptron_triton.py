@@ -1,14 +1,14 @@
-# mypy: disable-error-code="no-untyped-def, misc"
-# ruff: noqa: PLR0913
+# ruff: noqa: PLR0913, SIM108
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, misc"
 """The sequential part of `perceptron_gram.py`: all steps of an observation in one launch, a Triton program for each path.
 
 A program computes a step layer by layer, on tiles of a layer's weights. What some of its threads write the others read behind a
-barrier of the program; programs share nothing that they write, so there are no atomics and no waits for one another. Products are
-sums of products, in float32 and float64 alike: `tl.dot` takes float64 on some cards only, and pads one sample to 16.
+barrier of the program; programs share nothing that they write, so there are no atomics and no waits for one another. Products
+are sums of products, in float32 and float64 alike: `tl.dot` takes float64 on some cards only, and pads one sample to 16.
 
-Shapes: P problems; N rows, the samples of a problem; L layers. `hidden` and `slopes` [P, L, N, wide] hold every layer's outputs,
-after ReLU, and the derivatives of a step's loss with respect to what they were before it. `net` [P, numbers] holds the layers
-above the first, of each the weight and then the offset.
+Shapes: P problems; N rows, the samples of a problem; L layers. `hidden` and `slopes` [P, L, N, wide] hold the outputs of every
+layer, after ReLU, and the derivatives of a step's loss with respect to what they were before it. `net` [P, numbers] holds the
+layers above the first, of each the weight and then the offset. All tensors are contiguous.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def _sgd(
             counted += total
         if beta != 1:
             _pull(net, before, slopes, group * steps * batch, steps * batch, beta, plan)
-    tl.store(losses + p, tl.where(counted == 0, 0.0, loss_sum / counted))
+    tl.store(losses + p, loss_sum / tl.where(counted == 0, 1.0, counted))
 
 
 @triton.jit
@@ -283,7 +283,7 @@ def _look_ahead(
     _copy(net + p * plan.numbers, own, plan.numbers)
     for step in range(last + 1):
         _step(start, gram, own, rates, hidden, slopes, y, weight, step, step, steps, 1, 0, 1, True, plan)
-    loss, total = _step(
+    loss, _ = _step(
         start, gram, own, rates, hidden, slopes, y, weight, steps, last + 1, steps, batch, 0, steps, False, plan
     )  # fmt: skip
     tl.store(losses + path, loss)
@@ -318,6 +318,7 @@ def sgd(
     plan, losses = Plan.of(widths, start.shape[1], hidden.shape[3]), start.new_empty(len(start))
     before = torch.empty_like(net) if beta != 1 else net
     tensors = start, gram, net, before, y, weight, hidden, slopes, losses
+    assert all(tensor.is_contiguous() for tensor in tensors)
     _sgd[(len(start),)](*tensors, *counts, rate, beta, plan, num_warps=WARPS, num_stages=1)
     return losses
 
@@ -354,6 +355,7 @@ def look_ahead(
     plan, losses = Plan.of(widths, rows, hidden.shape[4]), start.new_empty(len(start), steps)
     paths = net.new_empty(len(start), steps, plan.numbers)
     tensors = start, gram, net, paths, rates, y, weight, hidden, slopes, losses
+    assert all(tensor.is_contiguous() for tensor in tensors)
     _look_ahead[(len(start), steps)](*tensors, steps, rows - steps, plan, num_warps=WARPS, num_stages=1)
     return losses
 
