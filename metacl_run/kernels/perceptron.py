@@ -33,7 +33,7 @@ def usable(x: Tensor, parameters: Sequence[Tensor]) -> bool:
     if not (alike and small and x.dtype in (torch.float32, torch.float64)) or torch.compiler.is_compiling():
         return False
     if x.is_cuda:
-        return triton_build.available() and _on_card().fits(x, parameters)
+        return triton_build.available() and _of_card(x).fits(x, parameters)
     return x.device.type == "cpu" and build.load() is not None
 
 
@@ -54,14 +54,11 @@ def sgd(
     """
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
-        if x.is_cuda:
-            on_card: list[Tensor] = _on_card().sgd(x, y, weight, parameters, rate=rate, beta=beta)
-            return on_card
+        if card := _of_card(x):
+            return list(card.sgd(x, y, weight, parameters, rate=rate, beta=beta))
         x, y, weight = x.contiguous(), y.contiguous(), weight.contiguous()
-        moved, losses = (
-            [parameter.clone(memory_format=torch.contiguous_format) for parameter in parameters],
-            x.new_empty(len(x)),
-        )
+        moved = [parameter.clone(memory_format=torch.contiguous_format) for parameter in parameters]
+        losses = x.new_empty(len(x))
         shape = _shape(y.shape[1], y.shape[2], x, moved)
         numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
         _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
@@ -92,9 +89,8 @@ def look_ahead(
         return tensors[:2], tensors[2:5], tensors[5 : 5 + len(parameters)], tensors[5 + len(parameters) :]
 
     def call(*tensors: Tensor) -> list[Tensor]:
-        if tensors[0].is_cuda:
-            on_card: list[Tensor] = _on_card().look_ahead(*parts(tensors))
-            return on_card
+        if card := _of_card(tensors[0]):
+            return list(card.look_ahead(*parts(tensors)))
         (x, y), (u, v, weight), parameters, rates = parts([tensor.contiguous() for tensor in tensors])
         by_parameter, by_rate = ([torch.empty_like(parameter) for parameter in parameters] for _ in range(2))
         losses = x.new_empty(len(x))
@@ -134,8 +130,10 @@ class _Mapped(torch.autograd.Function):
         return tuple(outputs), (0,) * len(outputs)
 
 
-def _on_card() -> Any:
-    """Imports perceptron_gram.py, which needs Triton."""
+def _of_card(x: Tensor) -> Any:
+    """Returns perceptron_gram.py, whose import needs Triton, for a tensor on a CUDA card; None for any other."""
+    if not x.is_cuda:
+        return None
     from metacl_run.kernels import perceptron_gram
 
     return perceptron_gram

@@ -1,0 +1,72 @@
+"""The perceptron kernels of a card against torch operations: by Triton's interpreter, and on a card where there is one."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+import torch
+
+from metacl_run.kernels import perceptron
+from tests.support import perceptron_cases as cases
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+Run = Callable[..., None]
+
+TILES = [40, 130, 100, 7]
+"""A layer of several tiles, both ways."""
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> Iterator[Run]:
+    """interpreted(check, *arguments) in a process whose kernels are interpreted."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=cases.interpret) as process:
+        yield lambda check, *arguments: process.submit(check, *arguments).result()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape", "beta"),
+    [
+        ([5, 3], (2, 2, 2), 0.3),
+        ([7, 6, 4], (1, 3, 3), 1.0),
+        ([7, 5, 6, 4], (2, 3, 1), 0.3),
+        ([6, 5, 9, 4, 3], (1, 2, 2), 1.0),
+    ],
+)
+def test_sgd(sizes: list[int], shape: tuple[int, int, int], beta: float, interpreted: Run) -> None:
+    interpreted(cases.check_sgd, sizes, shape, beta, "cpu", torch.float64)
+
+
+@pytest.mark.parametrize(("sizes", "steps"), [([5, 3], 2), ([7, 6, 4], 3), ([6, 5, 9, 4, 3], 2)])
+def test_look_ahead(sizes: list[int], steps: int, interpreted: Run) -> None:
+    interpreted(cases.check_look_ahead, sizes, steps, "cpu", torch.float64)
+
+
+def test_layers_of_several_tiles(interpreted: Run) -> None:
+    interpreted(cases.check_sgd, TILES, (1, 2, 1), 1.0, "cpu", torch.float32)
+
+
+def test_what_is_not_finite_shows(interpreted: Run) -> None:
+    interpreted(cases.check_not_a_number, "cpu")
+
+
+def test_the_kernels_compile_for_a_card() -> None:
+    cases.check_compiles([5, 6, 3])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sizes", [[9, 4], [30, 20, 5], [784, 100, 100, 10], TILES], ids=str)
+def test_on_a_card(sizes: list[int], dtype: torch.dtype) -> None:
+    assert torch.cuda.is_available(), "needs CUDA"
+    x = torch.zeros(2, sizes[0], dtype=dtype, device="cuda")
+    layers = [torch.zeros(2, sizes[0], dtype=dtype, device="cuda"), torch.zeros(2, dtype=dtype, device="cuda")]
+    assert perceptron.usable(x, layers)
+    for shape, beta in (((1, 5, 20), 1.0), ((5, 11, 1), 0.3)):
+        cases.check_sgd(sizes, shape, beta, "cuda", dtype)
+    cases.check_look_ahead(sizes, 10, "cuda", dtype)
+    cases.check_not_a_number("cuda")
