@@ -59,14 +59,24 @@ def test_the_kernels_compile_for_a_card() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("sizes", [[9, 4], [30, 20, 5], [784, 100, 100, 10], TILES], ids=str)
+@pytest.mark.parametrize(
+    ("sizes", "dtype"),
+    [
+        ([9, 4], torch.float64),
+        ([30, 20, 5], torch.float64),
+        ([784, 100, 100, 10], torch.float32),
+        (TILES, torch.float32),
+    ],
+    ids=str,
+)
 def test_on_a_card(sizes: list[int], dtype: torch.dtype) -> None:
-    assert torch.cuda.is_available(), "needs CUDA"
-    x = torch.zeros(2, sizes[0], dtype=dtype, device="cuda")
-    layers = [torch.zeros(2, sizes[0], dtype=dtype, device="cuda"), torch.zeros(2, dtype=dtype, device="cuda")]
-    assert perceptron.usable(x, layers)
+    x, weight, offset = (torch.zeros(shape, dtype=dtype, device="cuda") for shape in ((2, sizes[0]), (2, sizes[0]), (2,)))
+    assert perceptron.usable(x, [weight, offset])
     for shape, beta in (((1, 5, 20), 1.0), ((5, 11, 1), 0.3)):
         cases.check_sgd(sizes, shape, beta, "cuda", dtype)
     cases.check_look_ahead(sizes, 10, "cuda", dtype)
+
+
+@pytest.mark.gpu
+def test_what_is_not_finite_shows_on_a_card() -> None:
     cases.check_not_a_number("cuda")

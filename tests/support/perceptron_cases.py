@@ -39,7 +39,7 @@ def card(device: str) -> Iterator[None]:
         return
     from metacl_run.kernels import perceptron_gram
 
-    with mock.patch.object(perceptron, "_of_card", lambda x: perceptron_gram):
+    with mock.patch.object(perceptron, "_of_card", return_value=perceptron_gram):
         yield
 
 
@@ -58,7 +58,7 @@ def check_sgd(sizes: list[int], shape: tuple[int, int, int], beta: float, device
     with card(device):
         results = vmap(steps)(params, samples)
         alone = steps(*_first(params, samples))
-    with build.without(), mock.patch.object(perceptron, "usable", lambda *_: False):
+    with build.without(), mock.patch.object(perceptron, "usable", return_value=False):
         expected = vmap(steps)(params, samples)
     _assert_close(results, expected, dtype)
     _assert_close(alone, _first(*expected), dtype)
