@@ -126,7 +126,8 @@ def clip(gradient: Pytree, *, norm: float | None, value: float | None) -> Pytree
     if norm is not None:
         leaves: list[Tensor] = []
         tree_map(leaves.append, gradient)
-        total = torch.stack([g.square().sum() for g in leaves]).sum().sqrt()
-        factor = (norm / (total + 1e-6)).clamp(max=1.0)
+        squares = [g.square().sum() for g in leaves]
+        total = squares[0] if len(leaves) == 1 else torch.stack(squares).sum()
+        factor = (norm / (total.sqrt() + 1e-6)).clamp(max=1.0)
         gradient = tree_map(lambda g: g * factor, gradient)
     return gradient

@@ -66,28 +66,35 @@ def look_ahead(
     net, net_rates = _joined(parameters[2:], start), _joined(rates[2:], start)
     losses = perceptron_triton.look_ahead(start, gram, net, net_rates, labels, weights, hidden, slopes, widths)
     own = -slopes[:, -1, :, :count]  # [P, L, S, wide]: the longest path has all steps
-    first = _first_derivatives(u, pairs[:, count:], own[:, 0, :, : widths[0]], slopes[:, :, 0, count:, : widths[0]])
+    # Sums over steps are products: torch has no cumsum on a card that promises equal bits.
+    up_to = x.new_ones(1, count, count).tril().expand(len(x), -1, -1)
+    later = _along_steps(up_to.mT, slopes[:, :, 0, count:, : widths[0]])  # [P, S, B, H], of a step and all after it
+    first = _first_derivatives(u, pairs[:, count:], own[:, 0, :, : widths[0]], later)
     by_parameter, by_rate = [*first[:2]], [*first[2:]]
     for layer in range(1, len(widths)):
         inputs, outputs = hidden[:, :, layer - 1, :, : widths[layer - 1] + 1], widths[layer]
         path = own[:, layer, :, :outputs].unsqueeze(3) * inputs[:, -1, :count].unsqueeze(2)  # [P, S, out, in + 1]
         ahead = slopes[:, :, layer, count:, :outputs].mT @ inputs[:, :, count:]
-        for derivative, parts in ((ahead.sum(1), by_parameter), ((path.cumsum(1) * ahead).sum(1), by_rate)):
+        for derivative, parts in ((ahead.sum(1), by_parameter), ((_along_steps(up_to, path) * ahead).sum(1), by_rate)):
             parts += [derivative[..., :-1], derivative[..., -1]]
     cut = [torch.ops.aten.threshold_backward(d, rate, 0) for d, rate in zip(by_rate, rates, strict=True)]
     return [*by_parameter, *cut, losses.sum(1)]
 
 
-def _first_derivatives(u: Tensor, pairs: Tensor, own: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _along_steps(weights: Tensor, values: Tensor) -> Tensor:
+    """Sums of values [P, S, ...] over the steps, by weights [P, S, S]."""
+    return torch.bmm(weights, values.flatten(2)).view_as(values)
+
+
+def _first_derivatives(u: Tensor, pairs: Tensor, own: Tensor, later: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The first layer's derivatives with respect to weight and offset, and to the rates of each; perceptron.cpp has the sums.
 
     Args:
         u: [P, B, D] the meta-batch.
         pairs: [P, B, S, D] its products with the samples of the steps.
         own: [P, S, H] slopes of the steps, negative.
-        ahead: [P, S, B, H] slopes of the meta-batch after every step.
+        later: [P, S, B, H] slopes of the meta-batch after every step, summed over it and all after it.
     """
-    later = ahead.flip(1).cumsum(1).flip(1)  # of this step and all after it
     whole, coefficients = later[:, 0], own.unsqueeze(2) * later
     by_rate = torch.bmm(coefficients.transpose(1, 2).flatten(1, 2).mT, pairs.flatten(1, 2))
     return torch.bmm(whole.mT, u), whole.sum(1), by_rate, coefficients.sum((1, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -56,6 +57,19 @@ def test_what_is_not_finite_shows(interpreted: Run) -> None:
 
 def test_the_kernels_compile_for_a_card() -> None:
     cases.check_compiles([5, 6, 3])
+
+
+def test_what_is_too_large_is_left_to_torch() -> None:
+    from metacl_run.kernels import perceptron_gram as card
+
+    def fits(sizes: list[int], samples: int) -> bool:
+        shapes = [shape for inputs, outputs in itertools.pairwise(sizes) for shape in ((outputs, inputs), (outputs,))]
+        return card.fits(torch.empty(samples, sizes[0]), [torch.empty(shape) for shape in shapes])
+
+    assert fits([784, 512, 100, 10], card.MOST_SAMPLES)
+    assert not fits([784, 100, 10], card.MOST_SAMPLES + 1)
+    assert not fits([784, 513, 10], 10)
+    assert not fits([8] * (card.MOST_LAYERS + 2), 10)
 
 
 @pytest.mark.gpu

@@ -47,7 +47,7 @@ from metacl_run.core.bounds import Examples, Positive, Steps
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
-from metacl_run.inner.flat import update_with_few_launches
+from metacl_run.inner.flat import flatly, update_with_few_launches
 from metacl_run.inner.optimizers import Sgd, clip, descend
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
@@ -176,4 +176,6 @@ class LaMaml(StreamLearner[LaMamlState]):
 
 
 def _positive(rates: Params) -> Params:
-    return {name: rate.relu() for name, rate in rates.items()}
+    leaves = list(rates.values())
+    positive = flatly(torch.relu, leaves) if leaves[0].is_cuda else [leaf.relu() for leaf in leaves]
+    return dict(zip(rates, positive, strict=True))
