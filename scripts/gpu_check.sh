@@ -49,6 +49,7 @@ cd -- "$root" || exit 1
     check 150 engines
     check 60 convolutions
     check 40 norms
+    check 60 perceptrons
     [[ ${#quick[@]} -gt 0 || ! -d $METACL_DATA ]] ||
         step 90 main-job "$python" -m metacl_run algo=maml data=split_omniglot "gpu=$device" data.download=false progress=plain
     check 90 scale

@@ -45,7 +45,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
     command = [str(SCRIPTS / "gpu_check.sh"), "--device", "cpu", "--quick", "--minutes", "5", "--out", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     files = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
-    assert files.keys() == {"floors", "learners", "engines", "convolutions", "norms", "scale"}
+    assert files.keys() == {"floors", "learners", "engines", "convolutions", "norms", "perceptrons", "scale"}
     assert not [item for items in files.values() for item in items.values() if "error" in item]
     assert files["engines"]["main job, vmap, error"]["float64_error"] < 1e-12
     assert all(0 < item["host_ms"] <= item["ms"] for item in files["scale"].values())

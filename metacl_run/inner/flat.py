@@ -6,6 +6,7 @@ On the CPU a launch costs next to nothing and the copies are not worth it: calle
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -33,6 +34,10 @@ def flatly(function: Callable[[Tensor], Tensor], leaves: Sequence[Tensor], keep:
         for place, part in zip(places, flat.split(sizes), strict=True):
             results[place] = part.view(leaves[place].shape[keep:])
     return [result for result in results if result is not None]
+
+
+Update: TypeAlias = Callable[[Pytree, Pytree, Pytree], tuple[Pytree, Pytree]]
+"""(gradient, state, params) -> (params, state), for trees of any shape."""
 
 
 class SideBySide:
@@ -65,15 +70,19 @@ def belongs_side_by_side(tree: Pytree) -> bool:
     return leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1
 
 
-def update_side_by_side(
-    update: Callable[[Pytree, Pytree, Pytree], tuple[Pytree, Pytree]], gradient: Pytree, state: Pytree, params: Pytree
-) -> tuple[Pytree, Pytree]:
-    """Calls an optimiser's update with all parameters, of one dtype, side by side in one tensor.
+def update_with_few_launches(update: Update, gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
+    """Calls an update, on a card with all parameters as one tensor; see `update_side_by_side`."""
+    one = belongs_side_by_side(params)
+    return update_side_by_side(update, gradient, state, params) if one else update(gradient, state, params)
+
+
+def update_side_by_side(update: Update, gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
+    """Calls an update with all parameters, of one dtype, side by side in one tensor.
 
     Args:
-        update: (gradient, state, params) -> (params, state), for trees of any shape.
+        update: an optimiser's, or another that treats all numbers alike.
         gradient, params: trees of the same shape.
-        state: the optimiser's: by name a dict of the parameters' shape, or a tensor.
+        state: what else the update needs and changes: by name a dict of the parameters' shape, or a tensor.
 
     Returns:
         the new parameters and state, in the shapes of the old ones.

@@ -50,10 +50,10 @@ def define(operator: str, tensors: str, module: str, function: str) -> Callable[
         the operator.
     """
 
-    def launch(*arguments: Tensor | float) -> None:
+    def launch(*arguments: Tensor | float | list[int]) -> None:
         getattr(importlib.import_module(f"metacl_run.kernels.{module}"), function)(*arguments)
 
-    def launch_nothing(*_: Tensor | float) -> None:
+    def launch_nothing(*_: Tensor | float | list[int]) -> None:
         """What the operator does to tensors without memory: all of them have their shapes already."""
 
     _LIBRARY.define(f"{operator}({tensors}) -> ()")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,14 +26,6 @@ CASES = [
     *(((2, 1, 19, 22), 2, -0.7), ((1, 1, 34, 6), 3, -0.7), ((2, 1, 3, 41), 2, 1.3)),
 ]
 """Odd sides, images narrower than a window is wide, several blocks, channels that a scale of 0 or less turns around."""
-
-
-@pytest.fixture(scope="module")
-def interpreted() -> Iterator[Run]:
-    """interpreted(check, *arguments) in a process whose kernels are interpreted: that is decided when they are defined."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=norm_blocks.interpret_triton) as process:
-        yield lambda check, *arguments: process.submit(check, *arguments).result()
 
 
 @pytest.mark.parametrize(("size", "pool", "scale"), CASES)

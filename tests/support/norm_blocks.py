@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from metacl_run.kernels import norm_relu_pool, operators
+from metacl_run.kernels import norm_relu_pool
 from metacl_run.kernels.norm_relu_pool import fused, reference
 
 SIZES = [(3, 2, 8, 8), (2, 3, 7, 5), (4, 1, 3, 3), (2, 2, 19, 22), (1, 2, 34, 6), (2, 1, 3, 41)]
@@ -51,23 +50,6 @@ def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- Triton's kernels
-
-
-def interpret_triton() -> None:
-    """Makes this process, in which Triton is not imported yet, interpret its kernels, on tensors of the CPU."""
-    os.environ["TRITON_INTERPRET"] = "1"
-    torch.set_num_threads(1)
-    from metacl_run.kernels import norm_relu_pool_triton
-
-    on_cpu = torch.library.Library("metacl_run", "IMPL")
-    for name in norm_relu_pool._OPERATORS:
-        on_cpu.impl(f"norm_relu_pool_{name}", getattr(norm_relu_pool_triton, name), "CPU")
-    KEPT_ALIVE.append(on_cpu)
-    norm_relu_pool._is_on_card = lambda _: True
-    operators.has_triton = lambda: True  # type: ignore[assignment]
-
-
-KEPT_ALIVE: list[torch.library.Library] = []
 
 
 def check_against_reference(
