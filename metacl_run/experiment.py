@@ -13,7 +13,16 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
-from metacl_run.core.errors import OutOfMemoryError, RunIsLockedError, UserError, described, prefix_field_errors
+from metacl_run.core.errors import (
+    CaptureError,
+    CardTooSmallError,
+    OutOfMemoryError,
+    RunIsLockedError,
+    UserError,
+    described,
+    prefix_field_errors,
+    shown,
+)
 from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
@@ -142,6 +151,9 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
+        except CardTooSmallError:
+            store.discard()
+            raise
         except Exception as error:
             _failed(
                 store,
@@ -162,10 +174,18 @@ def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any
     try:
         return _computed(experiment, context)
     except torch.OutOfMemoryError as error:
-        budget = experiment.gpu.memory_bytes / 1e9
+        log.info("%s", traceback.format_exc())
+        gpu, remedy = experiment.gpu, experiment.protocol.memory_remedy
         raise OutOfMemoryError(
-            f"the card's memory does not suffice ({str(error).splitlines()[0]}). A smaller gpu.memory_gb (it is {budget:.3g}) "
-            "or gpu.chunk computes fewer episodes at once; the same command goes on from the last checkpoint"
+            f"the card's memory does not suffice ({shown(str(error).splitlines()[0])}). {remedy}, in a run of its own; this "
+            f"one has gpu.chunk={shown(gpu.chunk)} and gpu.memory_gb={gpu.memory_bytes / 1e9:.3g}. If another program took "
+            "the memory, the same command goes on from the last checkpoint"
+        ) from error
+    except CaptureError as error:
+        log.info("%s", traceback.format_exc())
+        raise UserError(
+            f"algo={experiment.choices['algo']}: a step cannot be captured as a CUDA graph: {error}. Use gpu.engine=vmap, "
+            "which launches one operation after another; run.log has the traceback"
         ) from error
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-CHECKS = ("floors", "learners", "engines", "convolutions", "scale", "page")
+CHECKS = ("floors", "learners", "engines", "convolutions", "norms", "perceptrons", "scale", "page")
 
 
 def main() -> None:

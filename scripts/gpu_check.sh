@@ -44,10 +44,12 @@ cd -- "$root" || exit 1
 {
     check 30 floors
     [[ $device != cuda || ${#quick[@]} -gt 0 ]] ||
-        step 60 tests "$python" -m pytest -q -m gpu -p no:cacheprovider -o addopts= -W default tests/inner tests/kernels
+        step 90 tests "$python" -m pytest -q -m gpu -p no:cacheprovider -o addopts= -W default tests/inner tests/kernels
     check 150 learners
     check 150 engines
     check 60 convolutions
+    check 40 norms
+    check 60 perceptrons
     [[ ${#quick[@]} -gt 0 || ! -d $METACL_DATA ]] ||
         step 90 main-job "$python" -m metacl_run algo=maml data=split_omniglot "gpu=$device" data.download=false progress=plain
     check 90 scale

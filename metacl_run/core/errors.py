@@ -30,6 +30,14 @@ class OutOfMemoryError(UserError):
     """The memory of the device does not suffice."""
 
 
+class CardTooSmallError(OutOfMemoryError):
+    """Raised before the first unit of a run whose smallest part is more than the card holds."""
+
+
+class CaptureError(RuntimeError):
+    """Raised when a function cannot be captured as a CUDA graph; the message says why."""
+
+
 class OtherVersionError(StorageError):
     """Raised when another version of this program has written the run."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import grad
 
 from metacl_run.core.types import Params, Pytree
+from metacl_run.inner.flat import SideBySide, belongs_side_by_side
 from metacl_run.inner.optimizers import Optimizer, Rate
 
 Loss: TypeAlias = Callable[..., Tensor]
@@ -51,14 +52,49 @@ def adapt(
     fast = {name: params[name] for name in names}
     slow = {name: value for name, value in params.items() if name not in fast}
     state = optimizer.init(fast) if state is None else state
-    for batch in batches:
 
-        def objective(moving: Params, batch: Sequence[Any] = batch) -> Tensor:
-            return loss({**_constant(slow, first_order), **moving}, *batch)
+    def objective(moving: Params, *batch: Any) -> Tensor:
+        return loss({**_constant(slow, first_order), **moving}, *batch)
 
-        gradient = grad(objective)(_constant(fast, first_order))
-        fast, state = optimizer.update(gradient, state, fast, rate)
+    descend = _descend_side_by_side if fast and belongs_side_by_side(fast) else _descend
+    fast, state = descend(objective, fast, batches, optimizer, rate, state, first_order)
     return {name: fast.get(name, value) for name, value in params.items()}, state
+
+
+def _descend(
+    objective: Loss,
+    fast: Params,
+    batches: Iterable[Sequence[Any]],
+    optimizer: Optimizer,
+    rate: Rate,
+    state: Pytree,
+    first_order: bool,
+) -> tuple[Params, Pytree]:
+    for batch in batches:
+        gradient = grad(objective)(_constant(fast, first_order), *batch)
+        fast, state = optimizer.update(gradient, state, fast, rate)
+    return fast, state
+
+
+def _descend_side_by_side(
+    objective: Loss,
+    fast: Params,
+    batches: Iterable[Sequence[Any]],
+    optimizer: Optimizer,
+    rate: Rate,
+    state: Pytree,
+    first_order: bool,
+) -> tuple[Params, Pytree]:
+    """`_descend` with the parameters as one tensor, so that a step and its derivatives launch one kernel each."""
+    layout = SideBySide(fast)
+
+    def flat_objective(moving: Params, *batch: Any) -> Tensor:
+        return objective(layout.shaped(moving), *batch)
+
+    flat_rate = layout.flat(rate) if isinstance(rate, dict) else rate
+    start = layout.flat(fast), batches, optimizer, flat_rate, layout.flat_state(state)
+    moved, state = _descend(flat_objective, *start, first_order)
+    return layout.shaped(moved), layout.shaped_state(state)
 
 
 def _constant(params: Params, detached: bool) -> Params:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from metacl_run.core.errors import CaptureError, described
 from metacl_run.core.types import Pytree
 from metacl_run.inner.flat import flatly
 from metacl_run.inner.shards import WHOLE, Shards
@@ -159,7 +160,11 @@ def _apart(tensor: Tensor, old: list[Tensor], target: Tensor | None) -> Tensor:
 
 
 def captured(function: Callable[..., Pytree], arguments: tuple[Pytree, ...]) -> tuple[Any, Pytree]:
-    """Returns a CUDA graph of a call, and the tensors in which it leaves the result."""
+    """Returns a CUDA graph of a call, and the tensors in which it leaves the result.
+
+    Raises:
+        CaptureError: the call does what a graph cannot hold, such as waiting for a number from the card.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -167,8 +172,14 @@ def captured(function: Callable[..., Pytree], arguments: tuple[Pytree, ...]) -> 
             function(*arguments)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = function(*arguments)
+    try:
+        with torch.cuda.graph(graph):
+            result = function(*arguments)
+    except Exception as error:
+        cause = error.__context__ or error  # to leave a capture that went wrong is an error as well, and says less
+        if isinstance(cause, torch.OutOfMemoryError):
+            raise cause from None
+        raise CaptureError(described(cause)) from error
     return graph, result
 
 

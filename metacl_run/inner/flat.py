@@ -6,6 +6,7 @@ On the CPU a launch costs next to nothing and the copies are not worth it: calle
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,28 +36,57 @@ def flatly(function: Callable[[Tensor], Tensor], leaves: Sequence[Tensor], keep:
     return [result for result in results if result is not None]
 
 
-def update_side_by_side(
-    update: Callable[[Pytree, Pytree, Pytree], tuple[Pytree, Pytree]], gradient: Pytree, state: Pytree, params: Pytree
-) -> tuple[Pytree, Pytree]:
-    """Calls an optimiser's update with all parameters, of one dtype, side by side in one tensor.
+Update: TypeAlias = Callable[[Pytree, Pytree, Pytree], tuple[Pytree, Pytree]]
+"""(gradient, state, params) -> (params, state), for trees of any shape."""
+
+
+class SideBySide:
+    """The layout of a tree of tensors of one dtype that lie side by side in one tensor, a tree with the one leaf "all"."""
+
+    def __init__(self, tree: Pytree) -> None:
+        leaves, self._spec = tree_flatten(tree)
+        self._shapes = [leaf.shape for leaf in leaves]
+
+    def flat(self, tree: Pytree) -> Pytree:
+        """A tree of this shape as one tensor."""
+        return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}
+
+    def shaped(self, flat: Pytree) -> Pytree:
+        """The tree again; its leaves are views."""
+        parts = flat["all"].split([shape.numel() for shape in self._shapes])
+        return tree_unflatten([part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)], self._spec)
+
+    def flat_state(self, state: Pytree) -> Pytree:
+        """The state of an optimiser of such a tree: by name a dict of the tree's shape, or a tensor."""
+        return {name: self.flat(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+
+    def shaped_state(self, state: Pytree) -> Pytree:
+        return {name: self.shaped(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+
+
+def belongs_side_by_side(tree: Pytree) -> bool:
+    """Whether a tree's tensors are better computed as one: they are on a card, and of one dtype."""
+    leaves = tree_leaves(tree)
+    return leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1
+
+
+def update_with_few_launches(update: Update, gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
+    """Calls an update, on a card with all parameters as one tensor; see `update_side_by_side`."""
+    one = belongs_side_by_side(params)
+    return update_side_by_side(update, gradient, state, params) if one else update(gradient, state, params)
+
+
+def update_side_by_side(update: Update, gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
+    """Calls an update with all parameters, of one dtype, side by side in one tensor.
 
     Args:
-        update: (gradient, state, params) -> (params, state), for trees of any shape.
+        update: an optimiser's, or another that treats all numbers alike.
         gradient, params: trees of the same shape.
-        state: the optimiser's: by name a dict of the parameters' shape, or a tensor.
+        state: what else the update needs and changes: by name a dict of the parameters' shape, or a tensor.
 
     Returns:
         the new parameters and state, in the shapes of the old ones.
     """
-    leaves, spec = tree_flatten(params)
-
-    def flat(tree: Pytree) -> Pytree:
-        return {"all": torch.cat([leaf.flatten() for leaf in tree_leaves(tree)])}
-
-    def shaped(tree: Pytree) -> Pytree:
-        parts = tree["all"].split([leaf.numel() for leaf in leaves])
-        return tree_unflatten([part.view(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)], spec)
-
-    flat_state = {name: flat(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
-    moved, new = update(flat(gradient), flat_state, flat(params))
-    return shaped(moved), {name: shaped(entry) if isinstance(entry, dict) else entry for name, entry in new.items()}
+    layout = SideBySide(params)
+    moved, new = update(layout.flat(gradient), layout.flat_state(state), layout.flat(params))
+    return layout.shaped(moved), layout.shaped_state(new)

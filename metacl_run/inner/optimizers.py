@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.flat import update_side_by_side
+from metacl_run.inner.flat import update_with_few_launches
 
 Schedule: TypeAlias = Literal["constant", "linear", "cosine"]
 
@@ -108,10 +108,7 @@ def clipped_update(
     def update(gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
         return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
 
-    leaves = tree_leaves(params)
-    if leaves[0].is_cuda and len({leaf.dtype for leaf in leaves}) == 1:
-        return update_side_by_side(update, gradient, state, params)
-    return update(gradient, state, params)
+    return update_with_few_launches(update, gradient, state, params)
 
 
 def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tensor:
@@ -129,7 +126,8 @@ def clip(gradient: Pytree, *, norm: float | None, value: float | None) -> Pytree
     if norm is not None:
         leaves: list[Tensor] = []
         tree_map(leaves.append, gradient)
-        total = torch.stack([g.square().sum() for g in leaves]).sum().sqrt()
-        factor = (norm / (total + 1e-6)).clamp(max=1.0)
+        squares = [g.square().sum() for g in leaves]
+        total = squares[0] if len(leaves) == 1 else torch.stack(squares).sum()
+        factor = (norm / (total.sqrt() + 1e-6)).clamp(max=1.0)
         gradient = tree_map(lambda g: g * factor, gradient)
     return gradient

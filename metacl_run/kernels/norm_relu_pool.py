@@ -26,11 +26,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metacl_run.kernels import build
+from metacl_run.kernels import build, operators
 
 EPS = 1e-5
 SMALLEST = 16384
-"""For fewer elements of x in a problem torch operations are as fast: a call costs 0.5 ms under `vmap` of `grad`."""
+"""On the CPU, for fewer elements of x in a problem, torch operations are as fast: a call is 0.5 ms under `vmap` of `grad`."""
+REDUCED = (torch.bfloat16, torch.float16)
 
 
 def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
@@ -44,23 +45,45 @@ def norm_relu_pool(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps:
     Returns:
         [N, C, H // pool, W // pool].
     """
-    if x.dtype in (torch.bfloat16, torch.float16):  # statistics of a batch need more digits than these have
+    if is_fusable(x):
+        return fused(x, scale, offset, pool, eps)
+    if x.dtype in REDUCED:  # statistics of a batch need more digits than these have
         exact = norm_relu_pool(x.float(), scale.float(), offset.float(), pool, eps)
         return exact.to(x.dtype)
+    return reference(x, scale, offset, pool, eps)
+
+
+def norm_relu_pool_each(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
+    """`norm_relu_pool` with the statistics of every image alone."""
+    images, _, *sides = x.shape
+    if _is_on_card(x) and is_fusable(x):  # every image a problem: nothing is repeated
+        alone = _Block.apply(x.unsqueeze(1), scale.expand(images, -1), offset.expand(images, -1), pool, eps)
+        return alone.squeeze(1)  # type: ignore[no-any-return]
+    pooled = norm_relu_pool(x.reshape(1, -1, *sides), scale.repeat(images), offset.repeat(images), pool, eps)
+    return pooled.reshape(images, -1, *pooled.shape[2:])
+
+
+def is_fusable(x: Tensor) -> bool:
+    """Whether there is a kernel for x that is worth its call. On a card the launch is what costs: no size is too small."""
+    if torch.compiler.is_compiling():
+        return False
+    if _is_on_card(x):
+        return x.dtype in (torch.float32, torch.float64, *REDUCED) and operators.has_triton()
     suitable = x.numel() >= SMALLEST and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    usable = suitable and not torch.compiler.is_compiling() and build.load() is not None
-    kernel = fused if usable else reference
-    return kernel(x, scale, offset, pool, eps)
+    return suitable and build.load() is not None
 
 
 def fused(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
-    """`norm_relu_pool` by the compiled kernel, which `build.load()` must find: float32 or float64 on the CPU."""
+    """`norm_relu_pool` by a kernel: on the CPU the compiled one, which `build.load()` must find, on CUDA Triton's.
+
+    On the CPU all are float32 or float64; on CUDA x may be of a reduced type, whatever that of scale and offset.
+    """
     result: Tensor = _Block.apply(x.unsqueeze(0), scale.unsqueeze(0), offset.unsqueeze(0), pool, eps)
     return result.squeeze(0)
 
 
 def reference(x: Tensor, scale: Tensor, offset: Tensor, pool: int = 1, eps: float = EPS) -> Tensor:
-    """`norm_relu_pool` from torch operations: off the CPU, for small inputs, and as the answer the kernel is tested against."""
+    """`norm_relu_pool` from torch operations: where there is no kernel, and as the answer the kernels are tested against."""
     y = torch.relu(batch_norm(x, scale, offset, eps))
     return torch.nn.functional.max_pool2d(y, pool) if pool > 1 else y
 
@@ -80,14 +103,14 @@ def batch_norm(x: Tensor, scale: Tensor, offset: Tensor, eps: float = EPS) -> Te
 # ---------------------------------------------------------------------------------------------------------- the kernels
 
 
+def _is_on_card(tensor: Tensor) -> bool:
+    return tensor.is_cuda
+
+
 def _dense(x: Tensor) -> Tensor:
     """Returns x with every H x W image contiguous and no overlap, in its own order of B, N, C."""
     dense = x.stride(4) == 1 and x.stride(3) == x.shape[4] and torch.empty_like(x).stride() == x.stride()
     return x if dense else x.contiguous()
-
-
-def _like(x: Tensor, reference_: Tensor) -> Tensor:
-    return x if x.stride() == reference_.stride() else torch.empty_like(reference_).copy_(x)
 
 
 def _pooled(x: Tensor, pool: int) -> Tensor:
@@ -97,10 +120,41 @@ def _pooled(x: Tensor, pool: int) -> Tensor:
     for axis in sorted(range(3), key=lambda d: (x.stride(d), -d)):
         strides[axis] = inner
         inner *= x.shape[axis]
-    return torch.empty_strided((*x.shape[:3], height, width), (*strides, width, 1), dtype=x.dtype)
+    return torch.empty_strided((*x.shape[:3], height, width), (*strides, width, 1), dtype=x.dtype, device=x.device)
+
+
+def _read(tensor: Tensor, layout: Tensor) -> Tensor:
+    """Returns a tensor as the kernels read it: in memory as `layout` is, on a card with B, N, C in its own order."""
+    if _is_on_card(tensor):
+        return _dense(tensor)
+    return tensor if tensor.stride() == layout.stride() else torch.empty_like(layout).copy_(tensor)
+
+
+def _rows(vector: Tensor) -> Tensor:
+    """Returns [B, C] as the kernels take it: rows of neighbours, which on a card need not be neighbours themselves."""
+    return vector if _is_on_card(vector) and vector.stride(1) == 1 else vector.contiguous()
+
+
+_OPERATORS = {
+    name: operators.define(f"norm_relu_pool_{name}", f"{tensors}, int pool, float eps", "norm_relu_pool_triton", name)
+    for name, tensors in {
+        "forward": "Tensor x, Tensor scale, Tensor offset, Tensor(a!) y",
+        "backward": "Tensor x, Tensor scale, Tensor offset, Tensor gy, Tensor(a!) gx, Tensor(b!) gscale, Tensor(c!) goffset",
+        "double_backward": "Tensor x, Tensor scale, Tensor offset, Tensor gy, Tensor a, Tensor b, Tensor c, "
+        "Tensor(a!) ggy, Tensor(b!) xx, Tensor(c!) gscale",
+    }.items()
+}
 
 
 def _call(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tensor) -> None:
+    """Calls the kernel of x's device. `tensors` are its pointers, as `_dense`, `_read` and `_rows` return them."""
+    if _is_on_card(x):
+        _OPERATORS[name](*tensors, pool, eps)
+    else:
+        _call_compiled(name, x, y, pool, eps, *tensors)
+
+
+def _call_compiled(name: str, x: Tensor, y: Tensor, pool: int, eps: float, *tensors: Tensor) -> None:
     library = build.load()
     assert library is not None
     shape = (ctypes.c_int64 * 13)(*x.shape, pool, *x.stride()[:3], *y.stride()[:3], torch.get_num_threads())
@@ -131,7 +185,7 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> Tensor:
-        x, scale, offset = _dense(x), scale.contiguous(), offset.contiguous()
+        x, scale, offset = _dense(x), _rows(scale), _rows(offset)
         y = _pooled(x, pool)
         _call("forward", x, y, pool, eps, x, scale, offset, y)
         return y
@@ -155,9 +209,9 @@ class _BlockBackward(torch.autograd.Function):
 
     @staticmethod
     def forward(gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float) -> tuple[Tensor, ...]:
-        x, scale, offset = _dense(x), scale.contiguous(), offset.contiguous()
-        gy = _like(gy, _pooled(x, pool))
-        gx, gscale, goffset = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
+        x, scale, offset = _dense(x), _rows(scale), _rows(offset)
+        gy = _read(gy, _pooled(x, pool))
+        gx, gscale, goffset = torch.empty_like(x), scale.new_empty(scale.shape), offset.new_empty(offset.shape)
         _call("backward", x, gy, pool, eps, x, scale, offset, gy, gx, gscale, goffset)
         return gx, gscale, goffset
 
@@ -182,9 +236,9 @@ class _BlockDoubleBackward(torch.autograd.Function):
     def forward(  # noqa: PLR0913 - the arguments of the operation
         a: Tensor, b: Tensor, c: Tensor, gy: Tensor, x: Tensor, scale: Tensor, offset: Tensor, pool: int, eps: float
     ) -> tuple[Tensor, ...]:
-        x, scale, offset, b, c = _dense(x), scale.contiguous(), offset.contiguous(), b.contiguous(), c.contiguous()
-        a, gy = _like(a, x), _like(gy, _pooled(x, pool))
-        ggy, gx, gscale = torch.empty_like(gy), torch.empty_like(x), torch.empty_like(scale)
+        x, scale, offset, b, c = _dense(x), _rows(scale), _rows(offset), _rows(b), _rows(c)
+        a, gy = _read(a, x), _read(gy, _pooled(x, pool))
+        ggy, gx, gscale = torch.empty_like(gy), torch.empty_like(x), scale.new_empty(scale.shape)
         _call("double_backward", x, gy, pool, eps, x, scale, offset, gy, a, b, c, ggy, gx, gscale)
         return ggy, gx, gscale
 

@@ -1,7 +1,8 @@
-"""SGD in small steps on a perceptron, for many problems in one call; perceptron.cpp has the computation.
+"""SGD in small steps on a perceptron, for many problems in one call.
 
 A step of a small network on a few samples is tens of microseconds of arithmetic, and hundreds of overhead when made of torch
-operations under `vmap` of `grad`. These calls have no derivative: they are for first-order methods.
+operations under `vmap` of `grad`. perceptron.cpp has the computation; for a CUDA card perceptron_gram.py arranges it in another
+way. These calls have no derivative: they are for first-order methods.
 
 Shapes: P mapped problems, G groups of S steps, B samples of a batch, D inputs.
 """
@@ -16,17 +17,24 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from metacl_run.kernels import build
+from metacl_run.kernels import build, operators
 
 MOST_LAYERS = 16
 
 
 def usable(x: Tensor, parameters: Sequence[Tensor]) -> bool:
-    """Whether the compiled kernel can compute these: on the CPU, float32 or float64, all of one type."""
-    alike = all(tensor.dtype == x.dtype and tensor.device.type == "cpu" for tensor in (x, *parameters))
+    """Whether a kernel can compute these: float32 or float64, all of one type and on one device.
+
+    Args:
+        x: all samples of a call, in any shape.
+    """
+    alike = all(tensor.dtype == x.dtype and tensor.device == x.device for tensor in parameters)
     small = 2 <= len(parameters) <= 2 * MOST_LAYERS
-    fits = alike and small and x.dtype in (torch.float32, torch.float64)
-    return fits and not torch.compiler.is_compiling() and build.load() is not None
+    if not (alike and small and x.dtype in (torch.float32, torch.float64)) or torch.compiler.is_compiling():
+        return False
+    if x.is_cuda:
+        return operators.has_triton() and _of_card(x).fits(x, parameters)
+    return x.device.type == "cpu" and build.load() is not None
 
 
 def sgd(
@@ -46,7 +54,11 @@ def sgd(
     """
 
     def call(x: Tensor, y: Tensor, weight: Tensor, *parameters: Tensor) -> list[Tensor]:
-        moved, losses = [parameter.clone() for parameter in parameters], x.new_empty(len(x))
+        if card := _of_card(x):
+            return list(card.sgd(x, y, weight, parameters, rate=rate, beta=beta))
+        x, y, weight = x.contiguous(), y.contiguous(), weight.contiguous()
+        moved = [parameter.clone(memory_format=torch.contiguous_format) for parameter in parameters]
+        losses = x.new_empty(len(x))
         shape = _shape(y.shape[1], y.shape[2], x, moved)
         numbers = ctypes.c_int64(x.shape[3]), ctypes.c_double(rate), ctypes.c_double(beta)
         _kernel("sgd", x)(shape, *numbers, *_pairs(moved), *_pointers(x, y, weight, losses))
@@ -73,8 +85,13 @@ def look_ahead(
         Derivatives with respect to the parameters, to the rates (0 where a rate is 0), and the mean loss over the steps.
     """
 
-    def call(x: Tensor, y: Tensor, u: Tensor, v: Tensor, weight: Tensor, *rest: Tensor) -> list[Tensor]:
-        parameters, rates = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    def parts(tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], ...]:
+        return tensors[:2], tensors[2:5], tensors[5 : 5 + len(parameters)], tensors[5 + len(parameters) :]
+
+    def call(*tensors: Tensor) -> list[Tensor]:
+        if card := _of_card(tensors[0]):
+            return list(card.look_ahead(*parts(tensors)))
+        (x, y), (u, v, weight), parameters, rates = parts([tensor.contiguous() for tensor in tensors])
         by_parameter, by_rate = ([torch.empty_like(parameter) for parameter in parameters] for _ in range(2))
         losses = x.new_empty(len(x))
         size = ctypes.c_int64(u.shape[1])
@@ -92,7 +109,7 @@ class _Mapped(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Callable[..., list[Tensor]], *tensors: Tensor) -> tuple[Tensor, ...]:
-        return tuple(result.squeeze(0) for result in call(*(tensor.unsqueeze(0).contiguous() for tensor in tensors)))
+        return tuple(result.squeeze(0) for result in call(*(tensor.unsqueeze(0) for tensor in tensors)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -106,11 +123,20 @@ class _Mapped(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], call: Callable[..., list[Tensor]], *tensors: Tensor) -> Any:
         mapped = [
-            (tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)).contiguous()
+            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
             for dim, tensor in zip(in_dims[1:], tensors, strict=True)
         ]
         outputs = call(*mapped)
         return tuple(outputs), (0,) * len(outputs)
+
+
+def _of_card(x: Tensor) -> Any:
+    """Returns perceptron_gram.py, whose import needs Triton, for a tensor on a CUDA card; None for any other."""
+    if not x.is_cuda:
+        return None
+    from metacl_run.kernels import perceptron_gram
+
+    return perceptron_gram
 
 
 def _kernel(name: str, x: Tensor) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Width
 from metacl_run.core.errors import require
-from metacl_run.models.layers import NormReluPoolEach, draw_kaiming
+from metacl_run.models.layers import Conv2d, NormReluPoolEach, draw_kaiming
 from metacl_run.models.network import Model, image_shape
 from metacl_run.models.split_network import Splittable
 
@@ -102,7 +102,7 @@ def _convolutions(input_shape: tuple[int, ...], wide: int) -> tuple[nn.Sequentia
     channels, *sides = input_shape
     layers: list[nn.Module] = []
     for pool in (2, 2, 1):
-        layers += [nn.Conv2d(channels, wide, 3, bias=False), NormReluPoolEach(wide, pool)]
+        layers += [Conv2d(channels, wide, 3, bias=False), NormReluPoolEach(wide, pool)]
         channels, sides = wide, [(side - 2) // pool for side in sides]
     require(min(sides) >= 1, "channels", wide, f"needs images of at least 18x18, not {input_shape[1]}x{input_shape[2]}")
     return nn.Sequential(*layers, nn.Flatten()), channels * math.prod(sides)

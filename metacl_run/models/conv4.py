@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Layers, Width
 from metacl_run.core.errors import require
-from metacl_run.models.layers import NormReluPool, NormReluPoolEach
+from metacl_run.models.layers import Conv2d, NormReluPool, NormReluPoolEach
 from metacl_run.models.network import Model, image_shape
 
 
@@ -58,7 +58,7 @@ class Conv4(Model):
         for _ in range(self.blocks):
             smallest = min(height, width)
             require(smallest >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")
-            convolution = nn.Conv2d(channels, self.channels, 3, padding=1, bias=False, stride=2 if self.down == "stride" else 1)
+            convolution = Conv2d(channels, self.channels, 3, padding=1, bias=False, stride=2 if self.down == "stride" else 1)
             nn.init.xavier_uniform_(convolution.weight)
             norm = NormReluPool if self.norm == "batch" else NormReluPoolEach
             layers += [convolution, norm(self.channels, 2 if self.down == "maxpool" else 1)]

@@ -12,7 +12,7 @@ from torch import nn
 
 from metacl_run.core.bounds import Layers, Width, Widths
 from metacl_run.core.errors import require
-from metacl_run.models.layers import BodyHead, draw_kaiming
+from metacl_run.models.layers import BodyHead, Conv2d, draw_kaiming
 from metacl_run.models.network import Model, image_shape
 
 
@@ -35,7 +35,7 @@ class ConvPlain(Model):
         layers: list[nn.Module] = []
         for _ in range(self.blocks):
             require(min(height, width) >= 2, "blocks", self.blocks, f"is too many for {input_shape[1]}x{input_shape[2]} images")
-            layers += [nn.Conv2d(channels, self.channels, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [Conv2d(channels, self.channels, 3, stride=2, padding=1), nn.ReLU()]
             channels, height, width = self.channels, (height + 1) // 2, (width + 1) // 2
         layers.append(nn.Flatten())
         size = channels * height * width

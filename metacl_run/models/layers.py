@@ -5,7 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool
+from metacl_run.kernels.convolution import convolution
+from metacl_run.kernels.norm_relu_pool import batch_norm, norm_relu_pool, norm_relu_pool_each
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` with a square filter, which on a card is a batched product where episodes have weights of their own.
+
+    Args:
+        inputs, outputs: channels.
+        kernel_size, stride, padding: of both sides.
+        bias: whether outputs have an offset.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, stride: int = 1, padding: int = 0, bias: bool = True
+    ) -> None:
+        super().__init__(inputs, outputs, kernel_size, stride, padding, bias=bias)
+        self._stride, self._padding = stride, padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolution(x, self.weight, self.bias, self._stride, self._padding)
 
 
 class _Affine(nn.Module):
@@ -43,10 +63,7 @@ class NormReluPoolEach(_Affine):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        images, _, *sides = x.shape
-        side_by_side = x.reshape(1, -1, *sides)
-        pooled = norm_relu_pool(side_by_side, self.weight.repeat(images), self.bias.repeat(images), self.pool)
-        return pooled.reshape(images, -1, *pooled.shape[2:])
+        return norm_relu_pool_each(x, self.weight, self.bias, self.pool)
 
 
 def has_batch_norm(module: nn.Module) -> bool:

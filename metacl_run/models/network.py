@@ -11,11 +11,11 @@ import abc
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Params, Samples, cast_floats
+from metacl_run.core.types import Params, Samples
 from metacl_run.models.layers import Perceptron
+from metacl_run.models.pure_module import PureModule
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 HEAD = "head"
@@ -41,7 +41,8 @@ class Network:
     Args:
         module: any module without buffers.
         ways: its number of outputs.
-        compute_dtype: inputs and parameters are cast to it inside; outputs come back in the parameters' own dtype.
+        compute_dtype: inputs and parameters but for the head's are cast to it inside (`PureModule`); outputs, and so the loss,
+            are in the parameters' own dtype.
         masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` in a call with `task`.
         objective: the loss to learn by and the score to report.
     """
@@ -63,13 +64,13 @@ class Network:
                 "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
             )
         self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
-        self.compute_dtype = compute_dtype
+        self.compute_dtype, self._outputs = compute_dtype, PureModule(module, compute_dtype, HEAD)
         exact = compute_dtype in (None, next(module.parameters()).dtype)
         self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None
         """Parameter names, layer by layer, of a perceptron that `kernels/perceptron.py` can compute; None for any other."""
 
     def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:
-        outputs = self._outputs(params, x)
+        outputs: Tensor = self._outputs(params, x)
         if task is None or self.masks is None:
             return outputs
         return outputs.masked_fill(~self.masks[task], self.MASKED)
@@ -82,15 +83,6 @@ class Network:
         """The weighted mean loss of a batch; 0 where all weights are. `network.weighted_loss(params, *weighted_samples)`."""
         losses = self.objective.losses(self(params, samples.x, samples.task), samples.y)
         return (losses * weight).sum() / weight.sum().clamp(min=1)
-
-    def _outputs(self, params: Params, x: Tensor) -> Tensor:
-        exact = next(iter(params.values())).dtype
-        if self.compute_dtype is None or self.compute_dtype == exact:
-            outputs: Tensor = functional_call(self.module, params, (x,))
-            return outputs
-        cast = {name: value.to(self.compute_dtype) for name, value in params.items()}
-        reduced: Tensor = functional_call(self.module, cast, (cast_floats(x, self.compute_dtype),))
-        return reduced.to(exact)
 
     @staticmethod
     def head_names(params: Params) -> list[str]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from metacl_run.core.bounds import Width, Widths
 from metacl_run.core.errors import require
-from metacl_run.models.layers import BodyHead, draw_kaiming
+from metacl_run.models.layers import BodyHead, Conv2d, draw_kaiming
 from metacl_run.models.network import Model, image_shape
 
 
@@ -40,7 +40,7 @@ class OmlNetwork(Model):
         for stride in self.strides:
             enough = f"are too many for {input_shape[1]}x{input_shape[2]} images: convolutions are without padding"
             require(min(height, width) >= 3, "strides", self.strides, enough)
-            body += [nn.Conv2d(channels, self.channels, 3, stride=stride), nn.ReLU()]
+            body += [Conv2d(channels, self.channels, 3, stride=stride), nn.ReLU()]
             channels, height, width = self.channels, (height - 3) // stride + 1, (width - 3) // stride + 1
         module = BodyHead(nn.Sequential(*body, nn.Flatten()), _head(channels * height * width, self.hidden, num_outputs))
         draw_kaiming(module)

@@ -17,7 +17,7 @@ from torch.nn.functional import leaky_relu, max_pool2d
 
 from metacl_run.core.bounds import Widths
 from metacl_run.core.errors import require
-from metacl_run.models.layers import BatchNorm
+from metacl_run.models.layers import BatchNorm, Conv2d
 from metacl_run.models.network import Model, image_shape
 
 SLOPE = 0.1
@@ -28,10 +28,10 @@ class _Block(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for i in range(3):
-            layers += [nn.Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=False), BatchNorm(outputs)]
+            layers += [Conv2d(inputs if i == 0 else outputs, outputs, 3, padding=1, bias=False), BatchNorm(outputs)]
             layers += [nn.LeakyReLU(SLOPE)] if i < 2 else []
         self.path = nn.Sequential(*layers)
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), BatchNorm(outputs))
+        self.shortcut = nn.Sequential(Conv2d(inputs, outputs, 1, bias=False), BatchNorm(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return max_pool2d(leaky_relu(self.path(x) + self.shortcut(x), SLOPE), 2)

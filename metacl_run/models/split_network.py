@@ -13,14 +13,12 @@ import abc
 import copy
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils._pytree import tree_map
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree
 from metacl_run.models.network import HEAD, Network
+from metacl_run.models.pure_module import PureModule
 
 
 class Splittable(abc.ABC):
@@ -65,8 +63,10 @@ class SplitNetwork:
         frozen, rest = _parts(module, set(plastic))
         self.linear = HEAD in plastic and isinstance(module._modules[HEAD], nn.Linear)
         body = _without_head(rest) if self.linear and not isinstance(rest, _Head) else None
-        self._rest = _Part(network, rest)
-        self._frozen, self._body = (None if part is None else _Part(network, part) for part in (frozen, body))
+        self._rest = PureModule(rest, network.compute_dtype, HEAD)
+        self._frozen, self._body = (
+            None if part is None else PureModule(part, network.compute_dtype, HEAD) for part in (frozen, body)
+        )
 
     def frozen(self, params: Params, x: Tensor) -> Pytree:
         """Computes the frozen part of inputs [N, ...]: tensors [N, ...]; the inputs where nothing is frozen."""
@@ -125,19 +125,3 @@ class _Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         outputs: Tensor = self.head(features)
         return outputs
-
-
-class _Part:
-    """Some of a network's modules as a pure function of all its parameters, with its precision."""
-
-    def __init__(self, network: Network, module: nn.Module) -> None:
-        self._module, self._names = module, [name for name, _ in module.named_parameters()]
-        self._dtype: torch.dtype | None = network.compute_dtype
-
-    def __call__(self, params: Params, x: Pytree) -> Pytree:
-        own = {name: params[name] for name in self._names}
-        exact = next(iter(params.values())).dtype
-        if self._dtype in (None, exact):
-            return functional_call(self._module, own, (x,))
-        reduced, inputs = tree_map(lambda leaf: leaf.to(self._dtype), (own, x))
-        return tree_map(lambda leaf: leaf.to(exact), functional_call(self._module, reduced, (inputs,)))

@@ -31,6 +31,8 @@ class Protocol(abc.ABC, Generic[L, D, S]):
     learner: ClassVar[type]
     data: ClassVar[type]
     unit_name: ClassVar[str]
+    memory_remedy: ClassVar[str]
+    """What needs less memory, as a sentence with full keys."""
     eval_split: EvalSplit
     """A setting of every protocol."""
     looks_inside: ClassVar[bool] = True

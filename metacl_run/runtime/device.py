@@ -29,13 +29,13 @@ class Gpu:
     Attributes:
         device: "auto" takes CUDA where there is a CUDA device.
         engine: see `inner/engine.py`. "auto" is vmap on the CPU, the fastest measured there, and cuda_graph on CUDA
-            (not yet measured), in one process and with any precision but bf16.
+            (not yet measured) in one process.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
-        memory_gb: memory for one chunk, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of which a second job that
-            a sweep starts on the card takes a third, and so on. A fixed number, not what
-            happens to be free, since the chunk decides the order of summation and so the last bits.
+        memory_gb: memory for the episodes computed at once, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of
+            which a second job that a sweep starts on the card takes a third, and so on. A fixed number, not what happens to be
+            free, since the chunk decides the order of summation and so the last bits.
         deterministic: choose operations that give the same bits from run to run; torch warns where there is none.
         threads: CPU threads; None: torch's choice.
     """
@@ -50,7 +50,6 @@ class Gpu:
 
     def __post_init__(self) -> None:
         cuda, one_by_one, on_cpu = torch.cuda.is_available(), self.engine == "loop", self.torch_device.type == "cpu"
-        graph = self.engine == "cuda_graph"
         require_all(
             (self.device != "cuda" or cuda, "device", self.device, "there is no CUDA device here; use gpu=cpu or gpu=auto"),
             (
@@ -59,18 +58,17 @@ class Gpu:
                 self.chunk,
                 "must be null with engine=loop, which takes one episode at a time",
             ),
-            (not (graph and on_cpu), "engine", self.engine, "needs CUDA; on the CPU use loop, vmap, compile or auto"),
+            (
+                not (self.engine == "cuda_graph" and on_cpu),
+                "engine",
+                self.engine,
+                "needs CUDA; on the CPU use loop, vmap, compile or auto",
+            ),
             (
                 not (self.precision == "tf32" and on_cpu),
                 "precision",
                 self.precision,
                 "needs CUDA; on the CPU use float32, bf16 or float64",
-            ),
-            (
-                not (self.precision == "bf16" and graph),
-                "precision",
-                self.precision,
-                "is not offered with engine=cuda_graph; use engine=vmap",
             ),
         )
 
@@ -82,10 +80,10 @@ class Gpu:
 
     @property
     def engine_kind(self) -> Kind:
-        """The engine of a run in one process. "auto" on CUDA: a graph, where the precision allows it."""
+        """The engine of a run in one process. "auto" is a graph on CUDA."""
         if self.engine != "auto":
             return self.engine
-        return "cuda_graph" if self.torch_device.type == "cuda" and self.precision != "bf16" else "vmap"
+        return "cuda_graph" if self.torch_device.type == "cuda" else "vmap"
 
     def engine_kind_of(self, num_ranks: int) -> Kind:
         """The engine of a run in so many processes: the sum over them is not captured."""

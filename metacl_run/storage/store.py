@@ -6,6 +6,7 @@ next start. A lock keeps a second process out of a run in progress.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -27,6 +28,7 @@ from metacl_run.storage.run_files import (
     CHECKPOINT,
     CONFIG,
     FIGURES,
+    LOCK,
     LOG,
     MATRIX,
     METRICS,
@@ -50,6 +52,7 @@ class RunStore(RunWriter):
         self.listeners: list[Listener] = []
         """Those that have started; they receive every record."""
         self._metrics: Any = None
+        self._is_discarded = False
 
     def __enter__(self) -> RunStore:
         with storage_errors(self.directory):
@@ -71,6 +74,11 @@ class RunStore(RunWriter):
         if self._metrics is not None:
             self._metrics.close()
         self._lock.release()
+        if self._is_discarded:
+            for name in (*COMPUTED, CONFIG, LOG, LOCK):
+                (self.directory / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there are files of others in it
+                self.directory.rmdir()
 
     # ----------------------------------------------------------------------------------------------------- small files
 
@@ -98,6 +106,10 @@ class RunStore(RunWriter):
         """Writes summary.json. The caller tells the listeners once the figures and the report are written as well."""
         text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"
         write_atomically(self.directory / SUMMARY, text.encode())
+
+    def discard(self) -> None:
+        """Leaves no directory behind at the end: the run was refused before it computed anything."""
+        self._is_discarded = True
 
     def clear(self) -> None:
         """Removes the results of an earlier computation: the run starts again from nothing."""

@@ -125,12 +125,12 @@ def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
     state = start(torch.float32)
     batch = Episode(*(part.unsqueeze(0) for part in episodes(problem.tasks, torch.float32)))
     whole = Engine(kind=kind)  # type: ignore[arg-type]
-    chunk, forecast = 1, 0
+    chunk, needed = 1, 0
     if kind != "loop":
         first = [Episode(*(part[:, :n] for part in batch)) for n in (1, 2)]
         run = stepper(Engine(kind="vmap"))
-        chunk, forecast = chunk_for(
-            lambda n: run(state, first[n - 1]), episodes=problem.tasks, budget=experiment.gpu.memory_bytes
+        chunk, needed, _ = chunk_for(
+            lambda n: run(state, first[n - 1]), episodes=problem.tasks, budget=experiment.gpu.memory_bytes, device=device
         )
     engine = Engine(kind=kind, chunk=chunk)  # type: ignore[arg-type]
     prepared = engine.prepare_update(stepper(engine))
@@ -147,7 +147,7 @@ def our_job(kind: str, problem: Problem, device: torch.device) -> Job:
 
         return list(whole.prepare(mean)(episodes(GRADIENT_TASKS, torch.float64))["params"].values())
 
-    notes = {"chunk": chunk, "forecast_mb": round(forecast / 2**20)}
+    notes = {"chunk": chunk, "forecast_mb": round(needed / 2**20)}
     return Job(lambda: timed(step, device), gradient, notes=notes)
 
 

@@ -39,11 +39,7 @@ def run(device: str, out: Path, quick: bool) -> None:
     engines = ("cuda_graph", "vmap") if device == "cuda" else ("vmap",)
     for name, overrides in rows.items():
         for engine in engines:
-            for precision in (
-                ("float32", "tf32", "bf16") if device == "cuda" and name in ("main job", "maml-5way") else ("float32",)
-            ):
-                if engine == "cuda_graph" and precision == "bf16":
-                    continue
+            for precision in _precisions(name, device):
                 settings = [*overrides, f"gpu.engine={engine}", f"gpu.precision={precision}"]
                 units = 3 if quick else 30
                 results.attempt(f"{name}, {engine}, {precision}", lambda: timed_units(settings, device, units))  # noqa: B023
@@ -52,10 +48,8 @@ def run(device: str, out: Path, quick: bool) -> None:
             results.attempt(f"{name}, {engine}, error", lambda: {"float64_error": distance(rows[name], engine, device)})  # noqa: B023
 
 
-def _precisions(name: str, engine: str, device: str) -> tuple[str, ...]:
-    if device != "cuda" or name not in ("main job", "maml-5way"):
-        return ("float32",)
-    return ("float32", "tf32") if engine == "cuda_graph" else ("float32", "tf32", "bf16")
+def _precisions(name: str, device: str) -> tuple[str, ...]:
+    return ("float32", "tf32", "bf16") if device == "cuda" and name in ("main job", "maml-5way") else ("float32",)
 
 
 def distance(overrides: list[str], engine: str, device: str) -> float:

@@ -11,6 +11,8 @@ TITLES = {
     "learners": "Every algorithm to its end, at the size of `debug=true`",
     "engines": "A unit of training (sampling, upload, update), and the distance of a float64 update from the plain loop",
     "convolutions": "Convolutions whose weights differ by episode",
+    "norms": "Batch norm, ReLU and pooling: one kernel, and torch operations",
+    "perceptrons": "Small steps on a perceptron: one launch for all of an observation, and torch operations",
     "scale": "More episodes, more seeds",
 }
 

@@ -8,15 +8,16 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from tests.device.fake_card import MEMORY
 from tests.device.fake_runs import FakeRun, run_on_fake_card
 
 
 @pytest.fixture(scope="module")
 def fake_run() -> Iterator[Callable[..., FakeRun]]:
-    """fake_run(overrides, gpu=[]) -> the run, as `run_on_fake_card` has it."""
+    """fake_run(overrides, gpu=[], total_memory=...) -> the run, as `run_on_fake_card` has it."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
 
-        def run(overrides: Sequence[str], gpu: Sequence[str] = ()) -> FakeRun:
-            return process.submit(run_on_fake_card, overrides, gpu).result()
+        def run(overrides: Sequence[str], gpu: Sequence[str] = (), total_memory: int = MEMORY) -> FakeRun:
+            return process.submit(run_on_fake_card, overrides, gpu, total_memory).result()
 
         yield run

@@ -9,7 +9,7 @@ here, by phase: operations that launch a kernel (one for each operation that is 
 the card (`.item()`, `.tolist()`, `.cpu()`, a mask as an index), and copies from pageable memory, which wait as well. Within
 `capture` whatever a CUDA graph cannot hold raises `NotCapturable`.
 
-It cannot show numbers, times, memory, or what a library refuses or waits for inside.
+Memory is that of the tensors, without workspaces. It cannot show numbers, times, or what a library refuses or waits for inside.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from metacl_run.inner.engine import CudaGraph
+from metacl_run.inner.forecast import LiveBytes
 from metacl_run.kernels.build import cache_dir
 
 SOURCE = Path(__file__).with_name("no_op_cuda.cpp")
@@ -70,9 +72,14 @@ class Phase:
 
 
 class Card:
-    """The counts of a fake card, by phase; outside of all phases they are of "rest"."""
+    """The counts of a fake card, by phase; outside of all phases they are of "rest".
 
-    def __init__(self) -> None:
+    Args:
+        total_memory: bytes.
+    """
+
+    def __init__(self, total_memory: int) -> None:
+        self.memory, self.total_memory = LiveBytes(), total_memory
         self.phases: dict[str, Phase] = {}
         self._open = ["rest"]
         self._is_capturing = False
@@ -88,9 +95,11 @@ class Card:
 
     @contextlib.contextmanager
     def capture(self) -> Iterator[None]:
+        """Stands for `torch.cuda.graph`: refuses whatever cannot be captured."""
         self._is_capturing = True
         try:
-            yield
+            with self.phase(f"graph of {self.now}"):
+                yield
         finally:
             self._is_capturing = False
 
@@ -98,6 +107,9 @@ class Card:
     def now(self) -> str:
         """The name of the phase at hand."""
         return self._open[-1]
+
+    def forget_peak(self) -> None:
+        self.memory.peak = self.memory.live
 
     def wait(self, what: str) -> None:
         self._now.waits[f"{what} at {_line()}"] += 1
@@ -124,14 +136,14 @@ class Card:
 
 
 def is_possible() -> bool:
-    """Whether there is what it takes: a compiler, or a build of torch with CUDA."""
-    return torch.backends.cuda.is_built() or shutil.which("g++") is not None
+    """Whether there is the compiler that it takes."""
+    return shutil.which("g++") is not None
 
 
 @contextlib.contextmanager
-def fake_card() -> Iterator[Card]:
-    """Makes the card the device "cuda" of this process."""
-    card = Card()
+def fake_card(total_memory: int = MEMORY) -> Iterator[Card]:
+    """Makes the card, with so many bytes, the device "cuda" of this process."""
+    card = Card(total_memory)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_device())
         for patch in _patches(card):
@@ -158,7 +170,10 @@ class _Counting(TorchDispatchMode):
         if name in READ_BY_HOST and reads_card:
             self._card.wait(name)
         result = func(*args, **kwargs)
-        writes_card = any(leaf.is_cuda for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor) and leaf.is_cuda]
+        for leaf in outputs:
+            self._card.memory.add(leaf.untyped_storage())
+        writes_card = bool(outputs)
         if name in ("_to_copy", "copy_"):
             source = args[1] if name == "copy_" else args[0]
             if isinstance(source, torch.Tensor) and source.is_cuda != writes_card:
@@ -168,7 +183,8 @@ class _Counting(TorchDispatchMode):
             self._card.index_from_cpu()
         if (reads_card or writes_card) and not func.is_view and func._schema.name not in NO_LAUNCH:
             parts = sum(args[10][:2]) if name == "convolution_backward" else 1
-            self._card.launch(name, parts)
+            grouped = name.startswith("convolution") and args[9 if name == "convolution_backward" else 8] > 1
+            self._card.launch(f"grouped {name}" if grouped else name, parts)
         return result
 
     def _transfer(self, source: torch.Tensor, args: Any, kwargs: Any) -> None:
@@ -197,9 +213,6 @@ def _line() -> str:
 
 @contextlib.contextmanager
 def _device() -> Iterator[None]:
-    if torch.backends.cuda.is_built():
-        yield
-        return
     library = ctypes.CDLL(str(_compiled()))
     assert library.no_op_cuda_on() == 1, "there is a fake card already"
     try:
@@ -223,7 +236,7 @@ def _compiled() -> Path:
 
 
 def _patches(card: Card) -> list[Any]:
-    properties = types.SimpleNamespace(total_memory=MEMORY, name="fake card", multi_processor_count=132)
+    properties = types.SimpleNamespace(total_memory=card.total_memory, name="fake card", multi_processor_count=132)
     cuda = {
         "is_available": lambda: True,
         "device_count": lambda: 1,
@@ -231,12 +244,19 @@ def _patches(card: Card) -> list[Any]:
         "current_device": lambda: 0,
         "get_device_properties": lambda device=None: properties,
         "get_device_name": lambda device=None: properties.name,
-        "max_memory_allocated": lambda device=None: 0,
-        "reset_peak_memory_stats": lambda device=None: None,
+        "memory_allocated": lambda device=None: card.memory.live,
+        "max_memory_allocated": lambda device=None: card.memory.peak,
+        "reset_peak_memory_stats": lambda device=None: card.forget_peak(),
         "synchronize": lambda device=None: card.wait("synchronize"),
         "_lazy_init": lambda: None,
+        "Stream": lambda: types.SimpleNamespace(wait_stream=lambda stream: None),
+        "current_stream": lambda device=None: types.SimpleNamespace(wait_stream=lambda stream: None),
+        "stream": lambda stream: contextlib.nullcontext(),
+        "CUDAGraph": lambda: types.SimpleNamespace(replay=lambda: card.launch("graph")),
+        "graph": lambda graph: card.capture(),
     }
     return [
+        mock.patch("metacl_run.kernels.operators.has_triton", return_value=True),
         *(mock.patch(f"torch.cuda.{name}", function) for name, function in cuda.items()),
         mock.patch("torch._subclasses.fake_tensor.init_gpu_context", return_value=None),
         mock.patch.object(FakeTensorMode, "avoid_device_init", property(lambda self: True)),
@@ -244,7 +264,7 @@ def _patches(card: Card) -> list[Any]:
         mock.patch.object(torch.Tensor, "tolist", _tolist(card)),
         mock.patch.object(torch.Tensor, "numpy", _numpy),
         mock.patch.object(torch.Tensor, "pin_memory", _pinned),
-        mock.patch("metacl_run.inner.engine.captured", _captured(card)),
+        mock.patch.object(CudaGraph, "WARM_UP_CALLS", 0),
     ]
 
 
@@ -286,14 +306,3 @@ def _apply_to_module(self: torch.nn.Module, function: Callable[[torch.Tensor], t
         if parameter is not None:
             self._parameters[name] = torch.nn.Parameter(function(parameter.detach()), parameter.requires_grad)
     return self
-
-
-def _captured(card: Card) -> Callable[..., Any]:
-    """Stands for `inner.engine.captured`: calls the function once, and raises for whatever cannot be captured."""
-
-    def captured(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-        with card.phase(f"graph of {card.now}"), card.capture():
-            result = function(*arguments)
-        return types.SimpleNamespace(replay=lambda: card.launch("graph")), result
-
-    return captured

@@ -13,7 +13,7 @@ from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.storage.run_writer import SilentWriter
-from tests.device.fake_card import Card, Phase, fake_card
+from tests.device.fake_card import MEMORY, Card, Phase, fake_card
 
 COUNTED = (
     (TrainingPhase, "step", "unit"),
@@ -29,13 +29,18 @@ class FakeRun(NamedTuple):
 
     status: str
     phases: dict[str, Phase]
+    forecast: dict[str, float]
+    warnings: list[str]
+    peak_mb: float
+    """The most memory at once, without what is there in the end, since the forecast."""
 
 
-def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> FakeRun:
-    """Runs an experiment to its end, with these settings of the group gpu. Data are loaded before the card is there."""
+def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = (), total_memory: int = MEMORY) -> FakeRun:
+    """Runs an experiment to its end, with these settings of the group gpu, on a card with so many bytes. Data are loaded before
+    the card is there."""
     on_cpu = experiment_of([*overrides, "gpu=cpu"])
     pool = on_cpu.protocol.load(on_cpu.data, on_cpu.seeds)
-    with fake_card() as card:
+    with fake_card(total_memory) as card:
         experiment = experiment_of([*overrides, "gpu=cuda", *gpu])
         experiment.gpu.apply(0)
         parts = {name: getattr(experiment, name) for name in ("algo", "model", "data", "gpu", "seeds", "insight")}
@@ -51,7 +56,9 @@ def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = ()) -> FakeR
         for patch in patches:
             patch.start()
         try:
-            return FakeRun(experiment.protocol.run(context).status, card.phases)
+            result = experiment.protocol.run(context)
+            peak_mb = (card.memory.peak - card.memory.live) / 1e6
+            return FakeRun(result.status, card.phases, result.forecast, result.warnings, peak_mb)
         finally:
             for patch in patches:
                 patch.stop()

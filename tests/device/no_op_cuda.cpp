@@ -1,4 +1,5 @@
-// A CUDA device that does nothing, for torch builds without CUDA, so that fake tensors may say they are on "cuda".
+// A CUDA device that does nothing, so that fake tensors may say they are on "cuda": in torch builds without CUDA, in those with
+// it on machines without a card, and in place of a card that is there.
 //
 // torch asks a device for two things, even where nothing is computed: a guard (to index a tensor, say) and hooks (autograd's
 // engine asks whether there is an accelerator). Compiled against torch's own headers; on and off by the two functions below.
@@ -42,6 +43,7 @@ struct NoOpHooks final : at::CUDAHooksInterface {
 };
 
 void* replaced = nullptr;
+const c10::impl::DeviceGuardImplInterface* replaced_guard = nullptr;
 
 // The hooks that torch makes at its import are an object without members: it becomes ours with our table of virtual functions.
 void** table_of_hooks() {
@@ -52,12 +54,12 @@ auto& place_of_guard() { return c10::impl::device_guard_impl_registry[static_cas
 
 }  // namespace
 
-// Returns 1 where the device is there now, 0 where torch has one already.
+// Returns 1 where the device is there now, 0 where it was already.
 extern "C" int no_op_cuda_on() {
     static const NoOpGuard guard;
     static const NoOpHooks hooks{at::CUDAHooksArgs{}};
-    if (place_of_guard().load() != nullptr || replaced != nullptr) return 0;
-    place_of_guard().store(&guard);
+    if (replaced != nullptr) return 0;
+    replaced_guard = place_of_guard().exchange(&guard);
     replaced = *table_of_hooks();
     *table_of_hooks() = *reinterpret_cast<void* const*>(&hooks);
     return 1;
@@ -65,7 +67,7 @@ extern "C" int no_op_cuda_on() {
 
 extern "C" void no_op_cuda_off() {
     if (replaced == nullptr) return;
-    place_of_guard().store(nullptr);
+    place_of_guard().store(replaced_guard);
     *table_of_hooks() = replaced;
     replaced = nullptr;
 }

@@ -16,6 +16,7 @@ from metacl_run.inner.forecast import chunk_for, peak_bytes
 from metacl_run.models.network import Network, initial_params
 from tests.support.episodes import toy_episode
 
+CPU = torch.device("cpu")
 ALGORITHMS = ["maml", "fomaml", "anil", "meta_sgd", "reptile", "protonet", "ftml"]
 
 
@@ -113,7 +114,7 @@ def test_peak_bytes_counts_what_is_alive_at_once() -> None:
         del b
         return c.view(10, 100)  # a view is no new memory
 
-    assert peak_bytes(work) == 8000
+    assert peak_bytes(work, CPU) == 8000
 
 
 def test_chunk_is_the_largest_that_fits_and_splits_evenly() -> None:
@@ -123,9 +124,12 @@ def test_chunk_is_the_largest_that_fits_and_splits_evenly() -> None:
         kept.append(torch.empty(1000 + 500 * episodes, dtype=torch.uint8))
         kept.clear()
 
-    assert chunk_for(run, episodes=32, budget=10_000) == (16, 9000)  # 18 would fit; two equal parts of 16
-    assert chunk_for(run, episodes=32, budget=100_000) == (32, 17_000)
-    assert chunk_for(run, episodes=32, budget=10) == (1, 1500)
+    def forecast(budget: int) -> tuple[int, int, int]:
+        return chunk_for(run, episodes=32, budget=budget, device=CPU)
+
+    assert forecast(10_000) == (16, 9000, 1500)  # 18 would fit; two equal parts of 16
+    assert forecast(100_000) == (32, 17_000, 1500)
+    assert forecast(10) == (1, 1500, 1500)
 
 
 def test_forecast_of_a_real_step_holds(experiment: Callable[..., Experiment]) -> None:
@@ -136,5 +140,5 @@ def test_forecast_of_a_real_step_holds(experiment: Callable[..., Experiment]) ->
     def run(count: int) -> object:
         return updates(algo, network, engine, state, toy_episode(episodes=count, size=28), count=1)
 
-    _, forecast = chunk_for(run, episodes=12, budget=10**12)
-    assert forecast == pytest.approx(peak_bytes(lambda: run(12)), rel=0.1)
+    forecast = chunk_for(run, episodes=12, budget=10**12, device=CPU)
+    assert forecast.bytes == pytest.approx(peak_bytes(lambda: run(12), CPU), rel=0.1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map
 
+from metacl_run.core.errors import CaptureError
 from metacl_run.inner import engine
-from metacl_run.inner.engine import CudaGraph, CudaGraphUpdate, Engine, Kind
+from metacl_run.inner.engine import CudaGraph, CudaGraphUpdate, Engine, Kind, captured
 from metacl_run.inner.several_updates import SeveralUpdates
 
 
@@ -100,3 +102,34 @@ def test_another_shape_is_refused() -> None:
     graph(torch.ones(2))
     with pytest.raises(AssertionError, match="same shapes"):
         graph(torch.ones(1))
+
+
+@contextlib.contextmanager
+def broken_capture(graph: object) -> Iterator[None]:
+    """Stands for `torch.cuda.graph`, which raises a second time when it ends a capture that went wrong."""
+    try:
+        yield
+    finally:
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture\nSearch for it")
+
+
+@pytest.mark.parametrize(
+    ("first", "expected", "message"),
+    [
+        (RuntimeError("operation not permitted when stream is capturing\nmore"), CaptureError, "stream is capturing \\("),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "CUDA out of memory"),
+    ],
+)
+def test_a_capture_that_fails_says_why(
+    first: Exception, expected: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(x: Tensor) -> Tensor:
+        raise first
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    stands_for = {"Stream": lambda: stream, "current_stream": lambda: stream, "stream": lambda _: contextlib.nullcontext()}
+    for name, function in {**stands_for, "CUDAGraph": SimpleNamespace, "graph": broken_capture}.items():
+        monkeypatch.setattr(torch.cuda, name, function)
+    monkeypatch.setattr(CudaGraph, "WARM_UP_CALLS", 0)
+    with pytest.raises(expected, match=message):
+        captured(step, (torch.ones(1),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,43 +11,12 @@ from torch.func import grad, jacrev, vmap
 
 from metacl_run.kernels import build
 from metacl_run.kernels.norm_relu_pool import SMALLEST, fused, norm_relu_pool, reference
+from tests.support.norm_blocks import SIZES, close, inputs, scalar, second_derivative
 
 pytestmark = pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
 
-SIZES = [(3, 2, 8, 8), (2, 3, 7, 5), (4, 1, 3, 3), (2, 2, 19, 22), (1, 2, 34, 6), (2, 1, 3, 41)]
 POOLS = [1, 2, 3]
 SCALES = [1.3, -0.7, 0.0]
-
-
-def inputs(size: tuple[int, ...], scale: float, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x, scale, offset, and weights for a scalar of the output of any pool; the offset keeps both ReLU states frequent."""
-    generator = torch.Generator().manual_seed(sum(size))
-    x = torch.randn(size, generator=generator, dtype=torch.float64)
-    gamma = scale + 0.1 * torch.rand(size[1], generator=generator, dtype=torch.float64) * (scale != 0)
-    beta = 0.2 * torch.randn(size[1], generator=generator, dtype=torch.float64)
-    weights = torch.randn(size, generator=generator, dtype=torch.float64)
-    return x.to(dtype), gamma.to(dtype), beta.to(dtype), weights.to(dtype)
-
-
-def scalar(block: Callable[..., Tensor], pool: int, weights: Tensor) -> Callable[..., Tensor]:
-    def function(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-        y = block(x, scale, offset, pool)
-        return (y.square() * weights[..., : y.shape[-2], : y.shape[-1]]).sum()
-
-    return function
-
-
-def second_derivative(function: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """Gradient of a scalar of the first gradient, in which every part of it has its say."""
-
-    def of_gradient(*args: Tensor) -> Tensor:
-        return sum((g.sin() * (1 + i)).sum() for i, g in enumerate(grad(function, argnums=(0, 1, 2))(*args)))
-
-    return grad(of_gradient, argnums=(0, 1, 2))
-
-
-def close(actual: Tensor, expected: Tensor, tolerance: float) -> None:
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance * max(1.0, expected.abs().max().item()))
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -47,6 +47,7 @@ from metacl_run.core.bounds import Examples, Positive, Steps
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
+from metacl_run.inner.flat import flatly, update_with_few_launches
 from metacl_run.inner.optimizers import Sgd, clip, descend
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
@@ -124,17 +125,23 @@ class LaMaml(StreamLearner[LaMamlState]):
     ) -> tuple[LaMamlState, Tensor]:
         """One meta-update; the loss is the meta-objective."""
         params, rates = state["params"], state["rates"] if self.rate_lr is not None else self._fixed_rates(state["params"])
-        one_call = self.first_order and self.inner_batch == 1 and compiled(network, params, batch.x)
+        one_call = self.first_order and self.inner_batch == 1 and compiled(network, params, joint.samples.x)
         derivatives = self._compiled if one_call else self._differentiated
         by_params, by_rates, loss = derivatives(network, params, rates, batch, joint)
         if not self.meta:
             by_params = grad(network.weighted_loss)(params, *joint)
+        learned = {} if self.rate_lr is None else {"rates": rates, "by_rates": by_rates}
+        params, learned = update_with_few_launches(self._descend, by_params, learned, params)
+        return {"params": params, "rates": learned["rates"]} if learned else {"params": params}, loss
+
+    def _descend(self, by_params: Params, learned: dict[str, Params], params: Params) -> tuple[Params, dict[str, Params]]:
+        """The steps of the rates and of the weights; `learned`: the rates and their gradient, empty where none are learned."""
         by_params = clip(by_params, norm=self.clip_norm, value=None)
-        if self.rate_lr is not None:
-            by_rates = clip(by_rates, norm=self.clip_norm, value=None)
-            rates = descend(by_rates, rates, self.rate_lr)
-        params = descend(by_params, params, _positive(rates) if self.outer_lr is None else self.outer_lr)
-        return {"params": params} if self.rate_lr is None else {"params": params, "rates": rates}, loss
+        if self.rate_lr is None:
+            assert self.outer_lr is not None
+            return descend(by_params, params, self.outer_lr), {}
+        rates = descend(clip(learned["by_rates"], norm=self.clip_norm, value=None), learned["rates"], self.rate_lr)
+        return descend(by_params, params, _positive(rates) if self.outer_lr is None else self.outer_lr), {"rates": rates}
 
     def _compiled(self, network: Network, params: Params, rates: Params, batch: Samples, joint: WeightedSamples) -> Derivatives:
         """The same as `_differentiated`, in first order and where the kernel can compute it."""
@@ -169,4 +176,6 @@ class LaMaml(StreamLearner[LaMamlState]):
 
 
 def _positive(rates: Params) -> Params:
-    return {name: rate.relu() for name, rate in rates.items()}
+    leaves = list(rates.values())
+    positive = flatly(torch.relu, leaves) if leaves[0].is_cuda else [leaf.relu() for leaf in leaves]
+    return dict(zip(rates, positive, strict=True))

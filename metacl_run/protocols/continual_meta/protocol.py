@@ -20,7 +20,7 @@ from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
 from metacl_run.models.network import Model, Network, initial_params
-from metacl_run.protocols.continual_meta.chunks import chunked_engines
+from metacl_run.protocols.continual_meta.chunks import chunked_engines, evaluation_engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.insight_subject import FewShotSubject
 from metacl_run.protocols.continual_meta.precision import precision_error
@@ -66,6 +66,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     learner: ClassVar[type] = EpisodeLearner
     data: ClassVar[type] = EpisodeStream
     unit_name: ClassVar[str] = "meta-update"
+    memory_remedy: ClassVar[str] = "A smaller gpu.chunk or gpu.memory_gb computes fewer episodes at once"
 
     updates_per_task: Count
     eval_episodes: Annotated[Examples, AT_EVALUATION]
@@ -171,7 +172,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         progress = Progress(context=context, state=state, num_tasks=len(task_names[0]), units_per_task=1)
         chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
         with same_kernels(state, context.gpu.torch_device):
-            engine = chunked_engines(setup, state, context.gpu, self.eval_episodes).evaluate
+            engine = evaluation_engine(setup, state, context.gpu, self.eval_episodes)
             scorer = FewShotScorer(setup, engine, self.eval_episodes)
             context.started(task_names, state.unit, 1, chance)
             phase = FinalEvaluation(scorer=scorer, progress=progress)

@@ -80,6 +80,10 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     learner: ClassVar[type] = TrajectoryLearner
     data: ClassVar[type] = ConceptStream
     unit_name: ClassVar[str] = "meta-update"
+    memory_remedy: ClassVar[str] = (
+        "A smaller gpu.chunk computes fewer trajectories of meta-training at once, a smaller gpu.memory_gb fewer sequences of "
+        "meta-test"
+    )
     looks_inside: ClassVar[bool] = False
 
     updates: CountFromZero

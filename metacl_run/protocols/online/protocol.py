@@ -60,6 +60,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     learner: ClassVar[type] = StreamLearner
     data: ClassVar[type] = SampleStream
     unit_name: ClassVar[str] = "observation"
+    memory_remedy: ClassVar[str] = "Fewer seeds, a smaller algo.batch_size or a smaller model needs less"
 
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     eval_every: CountFromZero
