@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -84,8 +85,8 @@ class SentenceEncoder(Encoder):
         """The tokenizer and the model."""
         torchvision_datasets()  # transformers imports torchvision, which may need help
         from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
 
+        logging: Any = importlib.import_module("transformers.utils.logging")
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}

@@ -6,9 +6,10 @@ Only JSON is read here, and nothing of a folder is ever executed.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from metacl_run.core.errors import SettingError, described, shown
 
@@ -23,7 +24,7 @@ WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 """What architectures call the width of their last layer."""
 PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
 """The files of a model, in its folder."""
-INSTEAD = "encoder=hashed needs no model"
+INSTEAD = "data.encoder=hashed needs no model"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,46 +51,66 @@ def sentence_folder(argument: str) -> SentenceFolder:
     Raises:
         SettingError: there is no such folder, no such name or no network, or it is not a model that can be used.
     """
-
-    def require(condition: bool, problem: str) -> None:
-        if not condition:
-            raise SettingError("encoder", f"sentence:{argument}", f"{problem}; {INSTEAD}")
-
-    path = Path(argument).expanduser()
-    folder = path if path.is_dir() else _from_hub(argument)
+    path = os.path.expanduser(argument)
+    folder = Path(path) if os.path.isdir(path) else _from_hub(argument)
     try:
-        modules = _json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}])
-        kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
-        known = [kind for kind in kinds if kind in ("Transformer", "Pooling", "Normalize")]
-        require(kinds[:1] == ["Transformer"] and kinds == known, f"the model has the parts {', '.join(kinds)}, of which "
-                "Transformer, then Pooling and Normalize, are known")  # fmt: skip
-        parts = {kind: folder / str(module["path"]) for kind, module in zip(kinds, modules, strict=True)}
-        transformer = parts["Transformer"]
-        config, limits = _json(transformer / "config.json"), _json(transformer / "sentence_bert_config.json", default={})
-        pooling = _json(parts["Pooling"] / "config.json") if "Pooling" in parts else {"pooling_mode_mean_tokens": True}
-        prompt = _json(folder / "config_sentence_transformers.json", default={}).get("default_prompt_name")
-        width = next((config[key] for key in WIDTHS if key in config), None)
+        return _read(folder)
+    except FileNotFoundError as error:
+        reason = f"it has no {Path(error.filename).name}"
+    except _UnknownPartError as error:
+        reason = str(error)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{Path(error.filename).name} is missing" if isinstance(error, FileNotFoundError) else described(error)
-        require(False, f"{folder} is no folder of a sentence-transformers model ({reason})")
-    modes = [pooling["pooling_mode"]] if "pooling_mode" in pooling else [key for key in pooling if pooling[key] is True]
-    modes = [POOLINGS.get(mode, mode) for mode in modes if mode != "include_prompt"]
-    require(
-        len(modes) == 1 and modes[0] in POOLINGS.values(), f"its pooling is {shown(modes)}; one of mean, cls and max is known"
-    )
-    require(prompt is None, f"it puts the prompt {shown(prompt)} before every text, which is not done here")
-    require(not config.get("is_encoder_decoder"), "it has a decoder; models that are encoders alone are known")
-    require(isinstance(width, int), f"its config.json has none of {', '.join(WIDTHS)}")
-    require(any(transformer.glob("*.safetensors")), f"{transformer} has no weights as safetensors, the one format that is read")
+        reason = described(error)
+    raise SettingError("encoder", f"sentence:{argument}", f"{folder} has no model that can be used: {reason}. {INSTEAD}")
+
+
+class _UnknownPartError(Exception):
+    """A part of a model that is not known here."""
+
+
+def _read(folder: Path) -> SentenceFolder:
+    """Raises `_UnknownPartError`, and what reading broken JSON raises."""
+    modules = _json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}])
+    parts = {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in modules}
+    if next(iter(parts)) != "Transformer" or not parts.keys() <= {"Transformer", "Pooling", "Normalize"}:
+        raise _UnknownPartError(f"of its parts {', '.join(parts)} only Transformer, Pooling and Normalize are known")
+    transformer = parts["Transformer"]
+    config, limits = _json(transformer / "config.json"), _json(transformer / "sentence_bert_config.json", default={})
+    _refuse(folder, transformer, config)
+    width = next((config[key] for key in WIDTHS if key in config), None)
+    if not isinstance(width, int):
+        raise _UnknownPartError(f"its config.json has none of {', '.join(WIDTHS)}")
+    places = {folder, *parts.values()}
     return SentenceFolder(
         transformer=transformer,
-        files=sorted({path for place in {folder, *parts.values()} for pattern in PATTERNS for path in place.glob(pattern)}),
-        dimensions=cast("int", width),
-        pooling=cast("Pooling", modes[0]),
-        normalised="Normalize" in kinds,
+        files=sorted({path for place in places for pattern in PATTERNS for path in place.glob(pattern)}),
+        dimensions=width,
+        pooling=_pooling(_json(parts["Pooling"] / "config.json")) if "Pooling" in parts else "mean",
+        normalised="Normalize" in parts,
         most_tokens=limits.get("max_seq_length"),
         lower_case=bool(limits.get("do_lower_case")),
     )
+
+
+def _refuse(folder: Path, transformer: Path, config: dict[str, Any]) -> None:
+    """Raises `_UnknownPartError` for models whose features would not be what their makers mean."""
+    prompt = _json(folder / "config_sentence_transformers.json", default={}).get("default_prompt_name")
+    if prompt is not None:
+        raise _UnknownPartError(f"it wants the prompt {shown(prompt)} before every text, which is not done here")
+    if config.get("is_encoder_decoder"):
+        raise _UnknownPartError("it has a decoder; models that are encoders alone are known")
+    if not any(transformer.glob("*.safetensors")):
+        raise _UnknownPartError("it has no weights as safetensors, the one format that is read")
+
+
+def _pooling(config: dict[str, Any]) -> Pooling:
+    """Raises `_UnknownPartError` for another pooling, or several."""
+    switched_on = [key for key, value in config.items() if value is True and key.startswith("pooling_mode")]
+    modes = switched_on or [f"pooling_mode_{config.get('pooling_mode')}"]
+    for key, pooling in POOLINGS.items():
+        if modes in ([key], [f"pooling_mode_{pooling}"]):
+            return pooling
+    raise _UnknownPartError(f"its pooling is {', '.join(modes)}; one of {', '.join(POOLINGS)} is known")
 
 
 def _json(path: Path, default: Any = None) -> Any:

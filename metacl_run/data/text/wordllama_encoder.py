@@ -45,7 +45,9 @@ class WordLlamaEncoder(Encoder):
             raise SettingError("encoder", f"wordllama:{argument}", "takes nothing after a colon; write wordllama")
         missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
         if missing:
-            raise SettingError("encoder", "wordllama", f"needs {', '.join(missing)}: {INSTALL}. Without it: encoder=hashed")
+            raise SettingError(
+                "encoder", "wordllama", f"needs {', '.join(missing)}: {INSTALL}. Without it: data.encoder=hashed"
+            )
         locations = importlib.util.find_spec("wordllama").submodule_search_locations  # type: ignore[union-attr]
         encoder = cls(Path(next(iter(locations or [""]))))
         absent = [path.name for path in (encoder._weights, encoder._tokenizer) if not path.is_file()]
