@@ -258,7 +258,10 @@ def _model_example(option: OptionFile, files: OptionFiles, choosers: list[str], 
         return f"metacl-run algo={choosers[0]} {own}"
     if data := [name.name for name in files.all("data") if name.chooses.get("model") == option.name]:
         return f"metacl-run data={data[0]} {own}"
-    needs = {("images of 84x84",): " data.image_size=84", ("words of texts",): " data=intents data.encoder=trained"}
+    needs: dict[tuple[str, ...], str] = {
+        ("images of 84x84",): " data.image_size=84",
+        ("words of texts",): " data=intents data.encoder=trained",
+    }
     presets = [preset for preset in files.all("experiment") if preset.chooses.get("model") == option.name]
     algo = presets[0].chooses.get("algo", files.defaults["algo"]) if presets else files.defaults["algo"]
     return f"metacl-run algo={algo} {own}{needs.get(inputs, '')}"
