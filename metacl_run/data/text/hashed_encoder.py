@@ -6,7 +6,6 @@ Shapes: N texts, V different words, G features of one kind in all texts.
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,26 +14,16 @@ import numpy as np
 
 from metacl_run.core.errors import SettingError
 from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.text.words import words_of
 
 VERSION = 1
 """Part of the fingerprint: raise it when a text gets other features."""
 DIMENSIONS = 1024
 FEWEST, MOST = 64, 16384
-WORD = re.compile(r"\w+(?:'\w+)*")
 RUNS = (3, 4)
 """Lengths of the runs of characters."""
 BLOCK = 2048
 """Texts that are counted together, which bounds the memory."""
-
-
-def words_of(text: str) -> list[str]:
-    """Returns the words of a text: runs of letters, digits and underscores in lower case, with the apostrophes inside them.
-
-    Forms that Unicode calls compatible are one: ligatures, full-width letters, composed and decomposed accents (NFKC).
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).replace("\u2019", "'")
-    return WORD.findall(text.lower())
 
 
 class HashedEncoder(Encoder):
@@ -77,7 +66,7 @@ class HashedEncoder(Encoder):
 def _words_and_pairs(words: list[list[str]]) -> tuple[np.ndarray, np.ndarray, int]:
     """Returns the text [G] and the hash [G] of every word and pair, and N."""
     features = [[*text, *map(" ".join, pairwise(text))] for text in words]
-    hashes = [zlib.crc32(feature.encode(errors="replace")) for text in features for feature in text]
+    hashes = [zlib.crc32(feature.encode()) for text in features for feature in text]
     return np.repeat(np.arange(len(words)), [len(text) for text in features]), np.array(hashes, np.uint32), len(words)
 
 
@@ -97,7 +86,7 @@ def _runs(words: list[list[str]]) -> tuple[np.ndarray, np.ndarray, int]:
 def _hashes_of_runs(word: str) -> list[int]:
     bordered = f" {word} "
     runs = (bordered[start : start + length] for length in RUNS for start in range(len(bordered) - length + 1))
-    return [zlib.crc32(run.encode(errors="replace")) for run in runs]
+    return [zlib.crc32(run.encode()) for run in runs]
 
 
 def _lengths_of_1(texts: np.ndarray, hashes: np.ndarray, num_texts: int, size: int) -> np.ndarray:
