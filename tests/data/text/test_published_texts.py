@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.sources.banking77 import Banking77
-from metacl_run.data.sources.clinc150 import Clinc150
-from metacl_run.data.sources.text_domains import TextDomains
 from metacl_run.data.text.banking77_files import TRAIN_TEXTS
 from metacl_run.data.text.clinc150_files import INTENTS
+
+Make = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +34,8 @@ def invented() -> dict[str, Any]:
     return {**content, "oos_test": [[f"nothing {number}", "oos"] for number in range(1000)]}
 
 
-def test_clinc150(texts_root: str) -> None:
-    source = Clinc150(encoder="hashed", root=texts_root)
+def test_clinc150(make: Make, texts_root: str) -> None:
+    source = make("clinc150", root=texts_root).source
     read, content = source.read_split_texts(), json.loads(Path(texts_root, "clinc150", "data_full.json").read_text())
     names = source.parts()[0].names
     pairs = [(text, names[label]) for text, label in zip(read.texts, read.y, strict=True)]
@@ -47,8 +47,8 @@ def test_clinc150(texts_root: str) -> None:
     assert read.notes == ["CLINC150: 2 of 4500 test texts are also training texts"]
 
 
-def test_banking77(texts_root: str) -> None:
-    source = Banking77(encoder="hashed", root=texts_root)
+def test_banking77(make: Make, texts_root: str) -> None:
+    source = make("banking77", root=texts_root).source
     read, names = source.read_split_texts(), source.parts()[0].names
     with open(Path(texts_root, "banking77", "train.csv"), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -60,10 +60,8 @@ def test_banking77(texts_root: str) -> None:
     assert (len(read.texts), read.num_train) == (13083, 10003)
 
 
-def test_domains_of_texts_lie_class_by_class(texts_root: str) -> None:
-    source = TextDomains(
-        encoder="hashed", domains=["banking77", "intents"], texts_per_intent=4, generator_seed=0, root=texts_root
-    )
+def test_domains_of_texts_lie_class_by_class(make: Make, texts_root: str) -> None:
+    source = make("text_domains", domains=["banking77", "intents"], texts_per_intent=4, root=texts_root).source
     read = source.read_texts()
     counts, names = read.catalogue.counts, read.catalogue.names
     assert len(read.texts) == counts.sum() == 13083 + 120
@@ -82,39 +80,39 @@ def test_domains_of_texts_lie_class_by_class(texts_root: str) -> None:
         (lambda content: content["test"].append(["", "maybe"]), "expected a list of pairs"),
     ],
 )
-def test_a_file_that_is_not_clinc150(tmp_path: Path, change: Any, message: str) -> None:
+def test_a_file_that_is_not_clinc150(make: Make, tmp_path: Path, change: Any, message: str) -> None:
     content = invented()
     change(content)
     (tmp_path / "data_full.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
-        Clinc150(encoder="hashed", root=str(tmp_path)).read_split_texts()
+        make("clinc150", root=str(tmp_path)).source.read_split_texts()
 
 
-def test_validation_texts_are_not_read(tmp_path: Path) -> None:
+def test_validation_texts_are_not_read(make: Make, tmp_path: Path) -> None:
     (tmp_path / "data_full.json").write_text(json.dumps(invented()))
-    texts = Clinc150(encoder="hashed", root=str(tmp_path)).read_split_texts().texts
+    texts = make("clinc150", root=str(tmp_path)).source.read_split_texts().texts
     assert len(texts) == 19500
     assert not any(text.startswith("val") for text in texts)
 
 
-def test_a_file_that_is_no_json(tmp_path: Path) -> None:
+def test_a_file_that_is_no_json(make: Make, tmp_path: Path) -> None:
     (tmp_path / "data_full.json").write_bytes(b"\xff{")
     with pytest.raises(DataError, match=r"data_full\.json: not JSON"):
-        Clinc150(encoder="hashed", root=str(tmp_path)).read_split_texts()
+        make("clinc150", root=str(tmp_path)).source.read_split_texts()
 
 
-def test_banking77_that_was_cut_short(tmp_path: Path) -> None:
+def test_banking77_that_was_cut_short(make: Make, tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / "banking77").mkdir(exist_ok=True)
         (tmp_path / "banking77" / f"{name}.csv").write_text("text,category\nhello,card_arrival\n")
     with pytest.raises(DataError, match=r"train\.csv: expected 153 texts of card_arrival, found 1\. Half-written"):
-        Banking77(encoder="hashed", root=str(tmp_path)).read_split_texts()
+        make("banking77", root=str(tmp_path)).source.read_split_texts()
 
 
-@pytest.mark.parametrize(("source", "file"), [(Clinc150, "clinc150/data_full.json"), (Banking77, "banking77/test.csv")])
-def test_missing_files_are_one_message(tmp_path: Path, source: Any, file: str) -> None:
+@pytest.mark.parametrize(("name", "file"), [("clinc150", "clinc150/data_full.json"), ("banking77", "banking77/test.csv")])
+def test_missing_files_are_one_message(make: Make, tmp_path: Path, name: str, file: str) -> None:
     with pytest.raises(DataError) as caught:
-        source(encoder="hashed", root=str(tmp_path)).read_split_texts()
+        make(name, root=str(tmp_path)).source.read_split_texts()
     message = str(caught.value)
     assert f"{tmp_path / file}\n" in message
     assert "It comes from https://github.com/" in message
