@@ -202,8 +202,8 @@ def test_a_name_without_a_network_is_one_message(monkeypatch: pytest.MonkeyPatch
         SentenceEncoder.of("some/model")
     assert str(error.value) == (
         "encoder=sentence:some/model: is no folder here, and cannot be fetched from the Hugging Face hub (cannot reach the "
-        "host of some/model). A folder with the model works without a network, as in sentence:FOLDER; data.encoder=hashed needs no "
-        "model"
+        "host of some/model). A folder with the model works without a network, as in sentence:FOLDER; data.encoder=hashed "
+        "needs no model"
     )
 
 
