@@ -132,6 +132,8 @@ class SplitExamples:
     """What the user should know about what was read."""
     texts: Sequence[str] | None = None
     """[N] the texts that the examples were made from; None: they are not texts."""
+    out_of_scope: np.ndarray | None = None
+    """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
 
 
 class SplitSource(LabelledSource):
