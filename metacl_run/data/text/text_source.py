@@ -17,6 +17,9 @@ from metacl_run.data.text.encoder import encoder_of
 from metacl_run.data.text.text_features import encoded
 from metacl_run.data.text.text_shift import KINDS, text_shift
 
+INSTEAD = "metacl-run data=intents"
+"""A command that works without any data, for messages about data that are missing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledTexts:

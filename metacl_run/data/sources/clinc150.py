@@ -1,0 +1,29 @@
+"""CLINC150: 150 intents of 10 domains, 100 training texts and 30 test texts each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metacl_run.data.sources.source import Catalogue
+from metacl_run.data.text.clinc150_files import clinc150_parts, read_clinc150, read_out_of_scope
+from metacl_run.data.text.text_source import SplitTexts, SplitTextSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clinc150(SplitTextSource):
+    """Requests to an assistant; `clinc150_files` says which texts are read."""
+
+    root: str = dataclasses.field(metadata={"identity": False})
+    """Folder that holds CLINC150."""
+
+    def parts(self) -> tuple[Catalogue, Catalogue]:
+        return clinc150_parts()
+
+    def read_split_texts(self) -> SplitTexts:
+        return read_clinc150(self.root)
+
+    def out_of_scope_texts(self) -> Sequence[str]:
+        """[1000] requests that belong to none of the intents. Raises as `read_split_texts` does."""
+        return read_out_of_scope(self.root)
