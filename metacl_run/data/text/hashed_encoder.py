@@ -77,7 +77,7 @@ class HashedEncoder(Encoder):
 def _words_and_pairs(words: list[list[str]]) -> tuple[np.ndarray, np.ndarray, int]:
     """Returns the text [G] and the hash [G] of every word and pair, and N."""
     features = [[*text, *map(" ".join, pairwise(text))] for text in words]
-    hashes = [zlib.crc32(feature.encode(errors="replace")) for text in features for feature in text]
+    hashes = [zlib.crc32(feature.encode()) for text in features for feature in text]
     return np.repeat(np.arange(len(words)), [len(text) for text in features]), np.array(hashes, np.uint32), len(words)
 
 
@@ -97,7 +97,7 @@ def _runs(words: list[list[str]]) -> tuple[np.ndarray, np.ndarray, int]:
 def _hashes_of_runs(word: str) -> list[int]:
     bordered = f" {word} "
     runs = (bordered[start : start + length] for length in RUNS for start in range(len(bordered) - length + 1))
-    return [zlib.crc32(run.encode(errors="replace")) for run in runs]
+    return [zlib.crc32(run.encode()) for run in runs]
 
 
 def _lengths_of_1(texts: np.ndarray, hashes: np.ndarray, num_texts: int, size: int) -> np.ndarray:
