@@ -6,7 +6,7 @@ import numpy as np
 
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.numbers import number
-from metacl_run.reporting.phrases import mean_words, shortened, task_label
+from metacl_run.reporting.phrases import mean_words, shortened
 from metacl_run.storage.prediction_file import Predictions, TaskMemory
 from metacl_run.storage.run_files import PREDICTIONS
 from metacl_run.storage.stored_run import StoredRun
@@ -68,14 +68,13 @@ def forgotten_grid(run: StoredRun) -> Grid | None:
     for task in (numbers[place] for place in places):
         for place, quote in enumerate(read.tasks[task].quotes[:QUOTES]):
             first = place == 0
-            label = task_label(run, task, WIDEST_NAME)
-            name = Cell(label, detail=_forgotten_words(read.tasks[task])) if first else Cell("")
+            name = Cell(_task_name(run, task), detail=_forgotten_words(read.tasks[task])) if first else Cell("")
             classes = _words(_name(read, quote.true)), _words(_name(read, quote.predicted))
             rows.append([name, _words(f"\N{LEFT DOUBLE QUOTATION MARK}{quote.text}\N{RIGHT DOUBLE QUOTATION MARK}"), *classes])
-    seed = f" with seed {run.seeds[0]}" if len(run.seeds) > 1 else ""
+    seed = f" (seed {run.seeds[0]})" if len(run.seeds) > 1 else ""
     notes = [
-        f"Each was predicted as it should right after its task was learned, and is not after the last task{seed}. Up to "
-        f"{QUOTES} of a task, of different classes{_left_out(len(numbers), len(places))}.",
+        f"Predicted correctly right after its own task was learned, and wrongly after the last task{seed}. Up to {QUOTES} of a "
+        f"task, each of another class{_left_out(len(numbers), len(places))}."
     ]
     return Grid("Forgotten examples", ["task", "text", "true class", "predicted at the end"], rows, notes)
 
@@ -95,10 +94,15 @@ def _left_out(tasks: int, quoted: int) -> str:
     return f"; {quoted} of {tasks} tasks, spread evenly" if quoted < tasks else ""
 
 
+def _task_name(run: StoredRun, task: int) -> str:
+    """The number and name of a task of the first seed, whose samples are quoted; other seeds may order tasks differently."""
+    name = " ".join(run.summary["task_names"][0][task].split())
+    return f"task {task + 1}" if name in ("", f"task {task + 1}") else shortened(f"{task + 1}: {name}", WIDEST_NAME)
+
+
 def _forgotten_words(task: TaskMemory) -> str:
-    """The share of what was known that is lost, mean over seeds."""
-    shares = [lost / right for lost, right in zip(task.forgotten, task.right, strict=True) if right]
-    return f"of what was right after it, {np.mean(shares):.0%} is wrong at the end" if shares else ""
+    """How many of the test samples that the first seed had right it has forgotten."""
+    return f"{task.forgotten[0]} of {task.right[0]} forgotten"
 
 
 def _name(read: Predictions, place: int | None) -> str:

@@ -136,6 +136,11 @@ class SplitExamples:
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
 
 
+OUT_OF_SCOPE_UNUSED = (
+    "out-of-scope examples are not used: only protocol online evaluates on them, by its streams of a test part"
+)
+
+
 class SplitSource(LabelledSource):
     """Labelled examples that come in a training part and a test part, both with the same classes."""
 
@@ -156,7 +161,8 @@ class SplitSource(LabelledSource):
     def read(self) -> LabelledExamples:
         examples = self.read_parts()
         labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.texts)
-        return dataclasses.replace(labelled, notes=examples.notes)
+        unused = [] if examples.out_of_scope is None else [f"{len(examples.out_of_scope)} {OUT_OF_SCOPE_UNUSED}"]
+        return dataclasses.replace(labelled, notes=[*examples.notes, *unused])
 
 
 def inputs_of(stored: Tensor) -> Tensor:
