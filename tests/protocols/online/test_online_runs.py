@@ -80,7 +80,7 @@ def test_the_recorded_predictions_are_those_that_were_scored(online: Callable[..
     assert run(built) == 0
     matrix = np.load(built.directory / "accuracy_matrix.npy")
     read = json.loads((built.directory / "predictions.json").read_text())
-    samples = [len(own.y) for own in built.protocol.load(built.data, [0]).test(0, None)][0]
+    samples = len(built.protocol.load(built.data, [0]).test(0, None)[0].y)
     wrong = np.sum([pair["samples"] for pair in read["confused"]], axis=0)
     np.testing.assert_allclose(1 - wrong / np.sum(read["tested"], axis=0), matrix[:, -1].mean(-1))
     for task, own in enumerate(read["tasks"]):
