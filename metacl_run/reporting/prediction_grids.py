@@ -49,7 +49,7 @@ def confused_grid(run: StoredRun) -> Grid | None:
         if len(read.confused) > len(rows)
         else "",
         "Cosine: between the means of the features of two classes, before any learning. Where near classes are confused, the "
-        "features hardly tell them apart; where distant ones are, the learner has forgotten."
+        "features hardly tell them apart; where distant ones are, the learner has forgotten, or has not learned them."
         if with_features
         else "",
     ]

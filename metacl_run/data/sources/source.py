@@ -136,9 +136,7 @@ class SplitExamples:
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
 
 
-OUT_OF_SCOPE_UNUSED = (
-    "out-of-scope examples are not used: only protocol online evaluates on them, by its streams of a test part"
-)
+OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"
 
 
 class SplitSource(LabelledSource):
