@@ -21,7 +21,8 @@ def names(choice: str) -> list[str]:
 
 
 def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
-    """The option of every group that a run of these words has; what an option chooses counts before the defaults.
+    """The option of every group that a run of these words has; what an option chooses counts before the defaults, and what the
+    algorithm chooses before the data, whose choice counts before the protocol's.
 
     Raises:
         ConfigError: one of the options does not exist.
@@ -31,9 +32,10 @@ def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
     if "experiment" in explicit:
         explicit = {**files.option("experiment", explicit["experiment"]).chooses, **explicit}
     algo = files.option("algo", explicit.get("algo", chosen["algo"]))
-    chosen |= algo.chooses
-    chosen |= files.option("data", explicit.get("data", chosen["data"])).chooses
-    return {**chosen, **explicit}
+    chosen_by_algo = {**chosen, **algo.chooses, **explicit}
+    by_data = files.option("data", chosen_by_algo["data"]).chooses
+    by_protocol = files.option("protocol", chosen_by_algo["protocol"]).chooses
+    return {**chosen, **by_protocol, **by_data, **algo.chooses, **explicit}
 
 
 def settings_of(words: Sequence[str], files: OptionFiles) -> dict[str, Written]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from metacl_run.config.components import build, component_class, setting_types
 from metacl_run.config.option_files import OptionFile, OptionFiles, Written
 from metacl_run.config.type_words import TypeWords, type_words
+from metacl_run.core.token_shape import TokenShape
 
 NO_TYPE = TypeWords("", "", ())
 SHAPES = {
@@ -21,6 +22,7 @@ SHAPES = {
     "images of 28x28": (1, 28, 28),
     "images of 32x32": (3, 32, 32),
     "images of 84x84": (3, 84, 84),
+    "words of texts": TokenShape(24, 1000),
 }
 """Inputs that a model is tried on, to say which it takes."""
 
@@ -200,10 +202,13 @@ def _inputs(option: OptionFile) -> tuple[str, ...]:
     model = build(node, option.group)
     accepted = []
     for words, shape in SHAPES.items():
+        tokens = isinstance(shape, TokenShape)
+        if tokens != model.takes_tokens:
+            continue
         try:
             with torch.device("meta"):
                 module = model.build(shape, 5)
-                module(torch.zeros(2, *shape))
+                module(torch.zeros(2, *shape, dtype=torch.int64 if tokens else torch.float32))
         except Exception:  # layers refuse an input that is too small in many ways
             continue
         accepted.append(words)
@@ -253,7 +258,10 @@ def _model_example(option: OptionFile, files: OptionFiles, choosers: list[str], 
         return f"metacl-run algo={choosers[0]} {own}"
     if data := [name.name for name in files.all("data") if name.chooses.get("model") == option.name]:
         return f"metacl-run data={data[0]} {own}"
-    size = " data.image_size=84" if inputs == ("images of 84x84",) else ""
+    needs: dict[tuple[str, ...], str] = {
+        ("images of 84x84",): " data.image_size=84",
+        ("words of texts",): " data=intents data.encoder=trained",
+    }
     presets = [preset for preset in files.all("experiment") if preset.chooses.get("model") == option.name]
     algo = presets[0].chooses.get("algo", files.defaults["algo"]) if presets else files.defaults["algo"]
-    return f"metacl-run algo={algo} {own}{size}"
+    return f"metacl-run algo={algo} {own}{needs.get(inputs, '')}"

@@ -8,12 +8,14 @@ averages, since a learner's state is explicit.
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from metacl_run.core.errors import ConfigError
+from metacl_run.core.token_shape import TokenShape
 from metacl_run.core.types import Params, Samples, cast_floats
 from metacl_run.models.layers import Perceptron
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -24,6 +26,9 @@ MOST_PARAMETERS = 10**9
 
 class Model(abc.ABC):
     """A model component: a frozen dataclass of settings."""
+
+    takes_tokens: ClassVar[bool] = False
+    """Whether its inputs are token numbers, as `data.encoder=trained` makes them of texts."""
 
     @abc.abstractmethod
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
@@ -113,10 +118,29 @@ def image_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, int, i
     return channels, height, width
 
 
+def token_shape(model: Model, input_shape: tuple[int, ...]) -> TokenShape:
+    """Returns the shape of inputs that must be token numbers. Raises ConfigError."""
+    if not isinstance(input_shape, TokenShape):
+        raise ConfigError(
+            f"model: {type(model).__name__} takes the words of texts as token numbers, but the data's inputs are other "
+            f"numbers, of the shape {list(input_shape)}. For texts use data.encoder=trained; model=mlp_small is for vectors."
+        )
+    return input_shape
+
+
 def initial_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:
-    """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone."""
+    """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone.
+
+    Raises:
+        ConfigError: the model does not take such inputs, or is too large.
+    """
+    if isinstance(input_shape, TokenShape) and not model.takes_tokens:
+        raise ConfigError(
+            f"model: {type(model).__name__} takes real numbers, but data.encoder=trained makes token numbers. Use "
+            "model=text_bag, model=text_transformer, or another encoder such as data.encoder=hashed."
+        )
     with torch.random.fork_rng(devices=[]):
         _refuse_large(model, input_shape, num_outputs)
         torch.manual_seed(seed)

@@ -15,6 +15,7 @@ from metacl_run.config.option_files import OptionFiles
 from metacl_run.core.errors import DataError
 from metacl_run.experiment import run
 from metacl_run.storage.marks import DEBUG_MARK
+from tests.support.text_files import TEXTS
 
 FILES = OptionFiles()
 MOST_UNITS = {"continual_meta": 8, "meta_continual": 4, "online": 1000}
@@ -34,9 +35,10 @@ def test_every_algorithm_is_shortened(algo: str) -> None:
 @pytest.mark.parametrize("data", FILES.names("data"))
 def test_all_data_are_shortened(data: str) -> None:
     algos = {"continual_meta": "maml", "meta_continual": "alpaca" if data == "incremental_sine" else "oml", "online": "er"}
+    model = ["model=mlp_small"] if data in TEXTS else []
     for kind in FILES.option("data", data).streams:
         try:
-            experiment = experiment_of([f"algo={algos[kind]}", f"data={data}", "debug=true"])
+            experiment = experiment_of([f"algo={algos[kind]}", f"data={data}", *model, "debug=true"])
         except DataError:  # its files are not here
             continue
         assert units(experiment) <= MOST_UNITS[kind]

@@ -31,6 +31,7 @@ from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
 from tests.support.settings import SEQUENCE_LEARNERS as OWN_OF
+from tests.support.text_files import TEXTS, write_texts
 
 ON_VALIDATION = "protocol.eval_split=validation"
 
@@ -226,17 +227,20 @@ def test_it_is_test_unless_asked_for(experiment: Callable[..., Experiment]) -> N
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty classes of six images."""
-    root = tmp_path_factory.mktemp("images")
+    """Forty classes of six images; beside the folder a file of forty classes of six texts."""
+    root = tmp_path_factory.mktemp("own") / "images"
+    root.mkdir()
     for number in range(240):
         place = root / f"class{number % 40:02}"
         place.mkdir(exist_ok=True)
         Image.new("L", (4, 4)).save(place / f"{number}.png")
+    write_texts(root.parent / "texts.csv", classes=40, texts=6)
     return root
 
 
 def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     own = [f"data.root={folder}"] if "image_folder" in name else []
+    own += [f"data.file={folder.parent / 'texts.csv'}"] if "text_file" in name else []
     return load(*compose_job([f"data={name}", ON_VALIDATION, *own, *overrides]))
 
 
@@ -254,10 +258,12 @@ def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, f
 @pytest.mark.parametrize("name", data_for("meta_continual"))
 def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
     own = ["protocol.schedule=[2,4]"]
-    own += ["data.test_examples=1", "algo.class_steps=1", "algo.query_examples=1"] if "image_folder" in name else []
+    few = "image_folder" in name or "text_file" in name
+    own += ["data.test_examples=1", "algo.class_steps=1", "algo.query_examples=1"] if few else []
     own += ["algo.remember=0", "algo.redraw=false", "algo.step_examples=32"] if name == "incremental_sine" else []
     own += ["data.together=320"] if name == "incremental_sine" else []
     own += ["model=mlp_incremental_sine"] if name == "incremental_sine" else []
+    own += ["model=mlp_small"] if name in TEXTS else []
     whole = composed(name, folder, "algo=oml", "algo.classes=2", *own).data.count_concepts("meta_train")
     left = whole - max(whole // 5, 4)
     composed(name, folder, "algo=oml", f"algo.classes={min(left, 320)}", *own)
@@ -272,9 +278,8 @@ def test_episodes_without_validation_classes_are_one_message(name: str, folder: 
     own = ["data.shots=1", "data.queries=1"]
     with pytest.raises(ConfigError, match=said):
         composed(name, folder, "algo=maml", *own)
-    classes = "data.test_classes=0.25" if name == "domains" else "data.test_classes=5"
-    ways = "data.ways=2" if name == "domains" else "data.ways=5"  # MNIST has ten classes in all
-    composed(name, folder, "algo=maml", *own, classes, ways, "data.validation_classes=5", *_few_tasks(name))
+    classes = ["data.test_classes=0.25", "data.validation_classes=0.25", "data.ways=2"]  # a task may have six in all
+    composed(name, folder, "algo=maml", *own, *classes, *_few_tasks(name))
 
 
 def _few_tasks(name: str) -> list[str]:

@@ -77,8 +77,7 @@ class LabelledExamples:
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
             raise DataError(f"{len(self.x)} examples were read, but the catalogue counts {self.catalogue.counts.sum()}.")
-        if self.x.dtype.kind == "f" and not np.isfinite(self.x).all():
-            rows = (~np.isfinite(self.x.reshape(len(self.x), -1))).any(1).sum()
+        if self.x.dtype.kind == "f" and (rows := _rows_not_finite(self.x)):
             raise DataError(f"{rows} of {len(self.x)} examples have numbers that are not finite (NaN or infinite).")
 
     @classmethod
@@ -88,6 +87,13 @@ class LabelledExamples:
         """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
         order = np.argsort(labels, kind="stable")
         return cls(catalogue=catalogue, x=x[order], texts=None if texts is None else [texts[row] for row in order])
+
+
+def _rows_not_finite(x: np.ndarray) -> int:
+    """Counts the rows that have a NaN or an infinite number, a few of them at a time: they may lie in a file."""
+    some = max(1, 2**22 // max(1, x[:1].size))
+    chunks = (x[start : start + some] for start in range(0, len(x), some))
+    return sum(int((~np.isfinite(chunk)).any(tuple(range(1, x.ndim))).sum()) for chunk in chunks)
 
 
 class LabelledSource(Source):

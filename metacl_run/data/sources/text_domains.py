@@ -17,7 +17,7 @@ from metacl_run.data.text.clinc150_files import clinc150_parts, read_clinc150
 from metacl_run.data.text.intent_generator import MOST_TEXTS, intent_catalogue, intent_texts
 from metacl_run.data.text.text_source import LabelledTexts, SplitTexts, TextSource
 
-KNOWN = ("intents", "clinc150", "banking77")
+KNOWN = ("clinc150", "banking77", "intents")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TextDomains(TextSource):
     """The classes of all domains; every domain is a group. A set's training and test texts are taken together."""
 
     domains: list[str]
-    """Of: intents (generated), clinc150, banking77; in the order of the tasks."""
+    """Of: clinc150, banking77, intents (generated); in the order of the tasks."""
     texts_per_intent: Annotated[int, Ge(2), Le(MOST_TEXTS)]
     """Generated texts of each intent, all different."""
     generator_seed: Seed

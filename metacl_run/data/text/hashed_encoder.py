@@ -6,7 +6,6 @@ Shapes: N texts, V different words, G features of one kind in all texts.
 from __future__ import annotations
 
 import re
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,26 +14,16 @@ import numpy as np
 
 from metacl_run.core.errors import SettingError
 from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.text.words import words_of
 
 VERSION = 1
 """Part of the fingerprint: raise it when a text gets other features."""
 DIMENSIONS = 1024
 FEWEST, MOST = 64, 16384
-WORD = re.compile(r"\w+(?:'\w+)*")
 RUNS = (3, 4)
 """Lengths of the runs of characters."""
 BLOCK = 2048
 """Texts that are counted together, which bounds the memory."""
-
-
-def words_of(text: str) -> list[str]:
-    """Returns the words of a text: runs of letters, digits and underscores in lower case, with the apostrophes inside them.
-
-    Forms that Unicode calls compatible are one: ligatures, full-width letters, composed and decomposed accents (NFKC).
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).replace("\u2019", "'")
-    return WORD.findall(text.lower())
 
 
 class HashedEncoder(Encoder):

@@ -31,4 +31,4 @@ def digest_of(files: Sequence[Path]) -> str:
                     digest.update(chunk)
         return np.frombuffer(digest.digest(), np.uint8)
 
-    return cached(["weights", *map(stamp, files)], make).tobytes().hex()[:24]
+    return cached(["weights", *map(stamp, files)], make, folder="digests").tobytes().hex()[:24]

@@ -22,6 +22,7 @@ from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClas
 from metacl_run.data.streams.shifted_samples import ShiftedSamples
 from metacl_run.data.streams.stream import SamplePool
 from metacl_run.data.streams.validation import ValidationConcepts, ValidationSamples, count_held_out
+from tests.support.text_files import write_texts
 
 SMALLER: dict[type, dict[str, Any]] = {
     SplitClassSamples: {"train_per_task": 60, "test_per_task": 60, "image_size": 8},
@@ -118,13 +119,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def marked_stream(make: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
-    """A shipped stream, made small, whose source reads `marked` images in place of its own."""
+def marked_stream(
+    make: Callable[..., Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str], Any]:
+    """A shipped stream, made small, whose source reads `marked` images in place of its own images or texts."""
 
     def build(name: str, protocol: str) -> Any:
         own = {"root": str(folder), "test_examples": 1} if "image_folder" in name else {}
-        changes = SMALLER.get(type(make(name, protocol, **own)), {"image_size": 14})
-        stream = make(name, protocol, **changes, **own)
+        if "text_file" in name:
+            own = {"file": write_texts(tmp_path / "texts.csv", classes=30, texts=60)}
+        stream = make(name, protocol, **own)
+        changes = SMALLER.get(type(stream), {"image_size": 14})
+        settings = {field.name for part in (stream, stream.source) for field in dataclasses.fields(part)}
+        stream = make(name, protocol, **own, **{key: value for key, value in changes.items() if key in settings})
         source = stream.source
         if isinstance(source, SplitSource):
             train, test = source.parts()

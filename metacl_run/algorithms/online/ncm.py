@@ -1,0 +1,85 @@
+"""The nearest class mean: no gradient, one pass, the features as they are.
+
+    metacl-run algo=ncm data=split_clinc150
+
+The mean feature of each class is the sum of its samples over their number, in whatever order they come, so that nothing is
+forgotten (Mensink et al. 2013; as the classifier of iCaRL, Rebuffi et al. 2017, arXiv 1611.07725). It is the baseline that
+continual learning on the features of a frozen encoder has to beat. The last layer of the network is set from the means m:
+
+    euclidean   m . f - |m|^2 / 2        largest where |f - m|^2 is smallest
+    cosine      m . f / |m|              largest where the angle between f and m is smallest
+
+A class without samples is never predicted. With model=linear the features are the inputs, with model=text_head as well, since
+its blocks start as the identity; with any other model they are those of a random network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Metrics, Observation, Params
+from metacl_run.models.network import HEAD, Network
+from metacl_run.models.split_network import SplitNetwork
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+UNSEEN = -1e6
+"""Offset of a class without samples."""
+
+
+class ClassMeansState(StreamState):
+    """The network, whose last layer follows from the sums."""
+
+    number: Tensor
+    """[outputs] float64, samples of each class so far."""
+    total: Tensor
+    """[outputs, features] float64, the sum of their features."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestClassMean(StreamLearner[ClassMeansState]):
+    """Predicts the class whose mean feature is nearest.
+
+    Attributes:
+        distance: how near is measured.
+    """
+
+    distance: Literal["euclidean", "cosine"]
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> ClassMeansState:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError("algo: NearestClassMean learns classes, but the data have real targets. Use algo=sgd.")
+        split = SplitNetwork(network, params, [HEAD])
+        if not split.linear:
+            raise ConfigError(
+                "algo: NearestClassMean sets the last layer, so that `head` must be one linear layer. Use model=linear."
+            )
+        outputs, features = params[split.last[0]].shape
+        number, total = (torch.zeros(shape, dtype=torch.float64) for shape in ((outputs,), (outputs, features)))
+        return {"params": self._params(split, params, number, total), "number": number, "total": total}
+
+    def observe(self, network: Network, state: ClassMeansState, observed: Observation) -> tuple[ClassMeansState, Metrics]:
+        batch, split = observed.batch, SplitNetwork(network, state["params"], [HEAD])
+        features = split.frozen(state["params"], batch.x).double()
+        member = (batch.y == torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).double()  # [outputs, B]
+        number, total = state["number"] + member.sum(1), state["total"] + member @ features
+        params = self._params(split, state["params"], number, total)
+        return {"params": params, "number": number, "total": total}, {"loss": network.loss(params, *batch)}
+
+    def _params(self, split: SplitNetwork, params: Params, number: Tensor, total: Tensor) -> Params:
+        """The parameters with the last layer that follows from the sums."""
+        weight, bias = split.last
+        mean = total / number.clamp(min=1).unsqueeze(1)
+        squared = mean.square().sum(1)
+        if self.distance == "cosine":
+            mean, squared = mean / squared.sqrt().clamp(min=1e-12).unsqueeze(1), torch.zeros_like(squared)
+        offset = torch.where(number > 0, -squared / 2, UNSEEN)
+        return {**params, weight: mean.to(params[weight].dtype), bias: offset.to(params[bias].dtype)}

@@ -1,0 +1,149 @@
+"""Meta-learning with sparse experience replay: OML-ER, ANML-ER.
+
+    metacl-run algo=oml_er data=intents                 # or algo=anml_er model=text_gated
+
+Holla, Mishra, Yannakoudakis, Shutova 2020 (arXiv 2009.04891, algorithm 1). The stream is cut into episodes: `support` batches,
+from which the plastic part learns, then a query set, on which the whole network is improved:
+
+    phi_0 = theta;  phi_{j+1} = phi_j - inner_lr * grad L(phi_j; support batch j)           only the plastic part moves
+    theta <- Adam on grad L(phi_last; query)                                                   taken at phi_last: first order
+
+The query set is the next batch of the stream and, in every `replay_every`-th episode, a draw from memory instead. To predict,
+the plastic part learns from a draw from memory, by the same steps, starting at theta.
+
+  oml_er    plastic=[head]: the body is learned by the meta-update alone (OML, Javed and White 2019, arXiv 1905.12588)
+  anml_er   plastic=[body, head] of a network with a branch that gates the features, which the meta-update alone learns (ANML,
+            Beaulieu et al. 2020, arXiv 2002.09571)
+
+Differences from the paper and its code:
+ 1. The paper learns BERT, and ANML-ER a second BERT. Here the network is any model, for texts text_head or text_gated on the
+    features of a frozen encoder.
+ 2. An observation is an episode. In an episode that replays, its last batch goes to memory and is not learned from; in the
+    released code it would be the first of the next episode's support set. No episode lies across the end of a task.
+ 3. The memory is a reservoir of `memory` samples (Vitter 1985, algorithm R); the paper's holds the whole stream, as
+    memory >= samples of the stream does.
+ 4. The parameters that predict are adapted at the end of every episode, from a draw from the memory as it was before that
+    episode, so that they are the same for all evaluations after it and in `load(...).learner()`.
+ 5. Adam has no decay of the weights and no warm-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from annotated_types import MinLen
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
+from metacl_run.core.bounds import Count, Examples, Positive
+from metacl_run.core.errors import ConfigError, require_all
+from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
+from metacl_run.inner.adapt import Loss, adapt
+from metacl_run.inner.optimizers import Adam, Sgd, clipped_update
+from metacl_run.models.network import Network
+
+QUERY, PREDICTION = 0, 1
+"""Which draw from memory is for what."""
+
+
+class EpisodicReplayState(StreamState):
+    """`params` predict; they are `meta` after the steps on a draw from memory."""
+
+    meta: Params
+    """theta, where every episode starts."""
+    optimizer: Pytree
+    """Adam's state."""
+    episodes: Tensor
+    """Episodes so far, float64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodicReplay(StreamLearner[EpisodicReplayState]):
+    """First-order meta-learning on episodes of the stream, now and then with a query set from memory.
+
+    Attributes:
+        inner_batch: samples of an inner step; an observation is several support batches of this size and one query batch.
+        inner_lr: rate of the inner SGD.
+        outer_lr: rate of Adam.
+        plastic: groups of parameters, attributes of the network, that the inner steps move.
+        memory: samples in the replay buffer.
+        replay: samples of a query set from memory.
+        replay_every: every so many episodes the query set is from memory. The paper replays a share r of the stream every N
+            samples: replay = r * N and replay_every = (N / inner_batch + 1) / batches of an episode.
+    """
+
+    inner_batch: Examples
+    inner_lr: Positive
+    outer_lr: Positive
+    plastic: Annotated[list[str], MinLen(1)]
+    memory: Examples
+    replay: Examples
+    replay_every: Count
+
+    def __post_init__(self) -> None:
+        batch, inner, most = self.batch_size, self.inner_batch, f"must be at most memory={self.memory}, which it is drawn from"
+        whole = batch % inner == 0 and batch >= 2 * inner
+        parts = (
+            f"must divide batch_size={batch} into two parts or more: the last is the query batch, the others the support set"
+        )
+        support = f"must be at least the {batch - inner} samples that the plastic part learns from before it predicts"
+        require_all(
+            (whole, "inner_batch", inner, parts),
+            (self.memory >= batch - inner, "memory", self.memory, support),
+            (self.replay <= self.memory, "replay", self.replay, most),
+        )
+
+    @property
+    def _support(self) -> int:
+        """Samples of a support set."""
+        return self.batch_size - self.inner_batch
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        size = max(self.replay, self._support)
+        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=2, size=size)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> EpisodicReplayState:
+        self._plastic(network, params)
+        episodes = torch.zeros((), dtype=torch.float64)
+        return {"params": params, "meta": params, "optimizer": Adam().init(params), "episodes": episodes}
+
+    def observe(
+        self, network: Network, state: EpisodicReplayState, observed: Observation
+    ) -> tuple[EpisodicReplayState, Metrics]:
+        meta, episodes = state["meta"], state["episodes"] + 1
+        *support, query = observed.batch.chunks(self.inner_batch)
+        adapted = self._adapted(network, network.loss, meta, support)
+        query_set = self._query_set(query, observed.draw(QUERY).at(slice(self.replay)), episodes)
+        gradient, loss = grad_and_value(network.weighted_loss)(adapted, *query_set)
+        meta, optimizer = clipped_update(Adam(), gradient, state["optimizer"], meta, self.outer_lr, norm=None, value=None)
+        memory = observed.draw(PREDICTION)
+        steps = [memory.at(slice(start, start + self.inner_batch)) for start in range(0, self._support, self.inner_batch)]
+        params = self._adapted(network, network.weighted_loss, meta, steps)
+        return {"params": params, "meta": meta, "optimizer": optimizer, "episodes": episodes}, {"loss": loss}
+
+    def _query_set(self, query: Samples, replayed: WeightedSamples, episodes: Tensor) -> WeightedSamples:
+        """The batch of the stream and the draw, of which one counts: the draw in every `replay_every`-th episode, unless the
+        memory is still empty."""
+        replays = (episodes % self.replay_every == 0) & (replayed.weight.sum() > 0)
+        both = replayed.after(query)
+        is_drawn = torch.arange(len(both.weight), device=both.weight.device) >= len(query.task)
+        return both._replace(weight=torch.where(is_drawn == replays, both.weight, 0.0))
+
+    def _adapted(self, network: Network, loss: Loss, params: Params, batches: Iterable[Sequence[Any]]) -> Params:
+        """The parameters after a step of SGD on every batch; one without a sample moves nothing."""
+        plastic = self._plastic(network, params)
+        moved, _ = adapt(loss, params, batches, optimizer=Sgd(), rate=self.inner_lr, plastic=plastic, first_order=True)
+        return moved
+
+    def _plastic(self, network: Network, params: Params) -> list[str]:
+        groups = list(dict.fromkeys(name.split(".")[0] for name in params))
+        if unknown := [group for group in self.plastic if group not in groups]:
+            raise ConfigError(
+                f"algo.plastic=[{','.join(self.plastic)}]: {type(network.module).__name__} has no group of parameters "
+                f"{', '.join(unknown)}. Groups: {', '.join(groups)}"
+            )
+        return [name for name in params if name.split(".")[0] in self.plastic]

@@ -1,0 +1,130 @@
+"""A small network on the features of a frozen encoder, which starts as the identity and a head of zeros.
+
+A randomly started network must first learn again what the encoder knows, and few examples do not suffice: it stays below the
+means of the raw features. So a residual block x + W2 relu(W1 x) starts with W2 = 0 (Fixup, Zhang et al. 2019, arXiv
+1901.09321), and the weights of the head with 0. One step of gradient descent from there turns the head's weights into the class means of the
+support set, less what they have in common: MAML starts as the nearest class mean, and learns to do better.
+
+With gates (`model=text_gated`) a second branch, sigmoid(V2 relu(V1 x)), multiplies the features before the head (ANML,
+Beaulieu et al. 2020, arXiv 2002.09571; ANML-ER, Holla et al. 2020, arXiv 2009.04891). It starts at a half everywhere, and twice
+the product is taken, so that this network starts as the identity too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from metacl_run.core.bounds import CountFromZero, Positive, Width
+from metacl_run.models.layers import BodyHead
+from metacl_run.models.network import Model
+from metacl_run.models.split_network import Splittable
+
+
+class ResidualBlock(nn.Module):
+    """x + W2 relu(W1 x), the identity at the start; inputs [N, width]."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        _start_at_zero(self.last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved: Tensor = x + self.last(torch.relu(self.first(x)))
+        return moved
+
+
+class _Scale(nn.Module):
+    """Multiplies all features by one learned number."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x
+
+
+class _Gate(nn.Module):
+    """Inputs [N, width] -> [N, features] in (0, 2), 1 at the start."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        _start_at_zero(self.last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * torch.sigmoid(self.last(torch.relu(self.first(x.flatten(1)))))
+
+
+class _GateAlone(nn.Module):
+    """x -> (x, gate(x)): the part without a parameter of body and head."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.gate(x)
+
+
+class _BodyHeadGated(BodyHead):
+    """(x, gate(x)) -> outputs."""
+
+    def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        x, gate = gated
+        outputs: Tensor = self.head(self.body(x) * gate)
+        return outputs
+
+
+class _Gated(nn.Module, Splittable):
+    """`body`, whose features `gate` multiplies, and then `head`."""
+
+    def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.gate, self.body, self.head = gate, body, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.body(x) * self.gate(x))
+        return outputs
+
+    def split(self, plastic: set[str]) -> tuple[nn.Module, nn.Module] | None:
+        return (_GateAlone(self.gate), _BodyHeadGated(self.body, self.head)) if plastic == {"body", "head"} else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextHead(Model):
+    """Residual blocks, and a linear head that starts at zero.
+
+    Attributes:
+        blocks: residual blocks; 0: the head alone learns, on the raw features.
+        hidden: units inside a block.
+        gate_hidden: units inside the branch that gates the features; 0: no such branch.
+        scale: where the factor of the features starts that a network without a head learns (prototypical networks: their logits
+            are squared distances, and features of length 10 would make them too large).
+    """
+
+    blocks: CountFromZero
+    hidden: Width
+    gate_hidden: CountFromZero
+    scale: Positive
+
+    def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
+        width = math.prod(input_shape)
+        layers: list[nn.Module] = [nn.Flatten(), *(ResidualBlock(width, self.hidden) for _ in range(self.blocks))]
+        if num_outputs is None:
+            layers.append(_Scale(self.scale))
+        body, head = (
+            nn.Sequential(*layers),
+            nn.Identity() if num_outputs is None else _start_at_zero(nn.Linear(width, num_outputs)),
+        )
+        return _Gated(_Gate(width, self.gate_hidden), body, head) if self.gate_hidden else BodyHead(body, head)
+
+
+def _start_at_zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
