@@ -30,6 +30,7 @@ class Cell:
         links: (words, address) for HTML; a single link is the text itself, several follow it.
         numbers: for CSV, {"mean": .824, "low": .809, "high": .840}, None where undefined; empty: CSV has the text.
         detail: small text below, in HTML only.
+        is_words: whether it is words, not a number: it begins at the left.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Cell:
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     links: Sequence[tuple[str, str]] = ()
     detail: str = ""
+    is_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,11 @@ def to_csv(grid: Grid) -> str:
 
 def to_html(grid: Grid) -> Markup:
     """Returns a `<table>` with its caption and, below it, the notes; page.css has the colours of the tones."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in grid.headings)
+    are_words = [bool(column) and all(cell.is_words for cell in column) for column in zip(*grid.rows, strict=True)]
+    head = "".join(
+        f'<th scope="col"{" class=words" if words else ""}>{escape(heading)}</th>'
+        for heading, words in zip(grid.headings, are_words or [False] * len(grid.headings), strict=True)
+    )
     rows = "".join(f"<tr>{''.join(_html(cell, column) for column, cell in enumerate(row))}</tr>\n" for row in grid.rows)
     notes = "".join(f"<li>{escape(note)}</li>\n" for note in grid.notes)
     table = (
@@ -206,7 +212,7 @@ WIDEST_CELL = 28
 
 def _html(cell: Cell, column: int) -> str:
     wide = len(cell.text) > WIDEST_CELL and not re.search(r"\d \(| \([-\d]", cell.text)
-    classes = [*([cell.tone] if cell.tone else []), *(["wraps"] if wide else [])]
+    classes = [*([cell.tone] if cell.tone else []), *(["words"] if cell.is_words else []), *(["wraps"] if wide else [])]
     marked = f' class="{escape(" ".join(classes))}"' if classes else ""
     content = _breakable(cell.text)
     if len(cell.links) == 1:

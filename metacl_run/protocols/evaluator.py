@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import abc
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from metacl_run.protocols.evaluation_rows import EvaluationRows
-from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.recorder import Recorder
 from metacl_run.protocols.score_history import ScoreHistory
 from metacl_run.protocols.scorer import Evaluation, Scorer
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
@@ -45,14 +46,14 @@ class MatrixEvaluator(Evaluator):
         scorer: measures the learner.
         rows: which tasks are evaluated when.
         eval_every: units of a task between two probes; 0: none.
-        insight: records the inside of the learner after every evaluation; None: nothing does.
+        recorders: record more of the learner after every evaluation, in this order.
     """
 
     progress: Progress
     scorer: Scorer
     rows: EvaluationRows
     eval_every: int
-    insight: InsightRecorder | None = None
+    recorders: Sequence[Recorder] = ()
 
     def begin(self) -> None:
         if not self.progress.state.evaluations:
@@ -92,8 +93,8 @@ class MatrixEvaluator(Evaluator):
             content[f"{TRANSDUCTIVE}{name}"] = evaluation.transductive.scores.tolist()
             content[f"{TRANSDUCTIVE}ci95"] = _rounded(evaluation.transductive.half_width)
         progress.record("eval", row=row, **content)
-        if self.insight is not None:
-            self.insight.record(row)
+        for recorder in self.recorders:
+            recorder.record(row)
 
     def _probe_at_end(self, tasks: range, row: int | None) -> Tensor | None:
         """[R, K] at a row, scores on the same samples as the probes within tasks, to be compared with them; None where the

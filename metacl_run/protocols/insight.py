@@ -22,6 +22,7 @@ from torch import Tensor
 
 from metacl_run.core.types import Params, Pytree
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.recorder import Recorder
 from metacl_run.scoring.diagnostics import gradient_alignment, linear_cka, rates_by_layer
 
 MOST_TASKS = 30
@@ -66,7 +67,7 @@ def compared_tasks(num_tasks: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class InsightRecorder:
+class InsightRecorder(Recorder):
     """Records the inside of a learner after evaluations.
 
     Attributes:

@@ -12,10 +12,11 @@ from metacl_run.layout.numbers import number, spread_heading, spread_text
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reporting.figures import figures_of
 from metacl_run.reporting.phrases import subtitle
+from metacl_run.reporting.prediction_grids import confused_grid, forgotten_grid
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.run_grids import environment_grid, lengths_grid, matrix_grid, metrics_grid, plain_and_transductive
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
-from metacl_run.scoring.metric_table import metrics_of
+from metacl_run.scoring.metric_table import OOS_AUROC, metrics_of
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
 
@@ -25,7 +26,7 @@ STATUS_WORDS = {
     "diverged": "The run diverged: its loss or parameters are no longer finite. Its results so far are saved.",
     "failed": "The run failed. Its results so far are saved; the same command tries again.",
 }
-TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt")
+TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt", OOS_AUROC)
 """The metrics with large numbers at the top, with the name of the score to be filled in."""
 SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "learning_{score}", "forgetting")
 
@@ -55,6 +56,7 @@ def write(run: StoredRun) -> Path:
         spread_heading=spread_heading(len(run.seeds)),
         figures=[(text, svg) for text, svg in images if svg],
         grids=[to_html(grid) for grid in grids if grid is not None],
+        predictions=[to_html(grid) for grid in (confused_grid(run), forgotten_grid(run)) if grid is not None],
         large_matrix=MATRIX if matrix_grid(run) is None and run.num_tasks > 1 and run.whole_rows else None,
         not_evaluated=not_evaluated(run),
         time_words=time_words(run),

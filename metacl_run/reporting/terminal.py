@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from metacl_run.layout.terminal_grid import print_grid
+from metacl_run.reporting.prediction_grids import confused_words
 from metacl_run.reporting.run_grids import lengths_grid, metrics_grid
 from metacl_run.reporting.sentences import evaluation_error_words, not_evaluated, sentence, time_words
 from metacl_run.storage.marks import marks
@@ -38,12 +39,13 @@ def show(run: StoredRun, console: Console) -> None:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=wrap)
     error = run.evaluation_error
     for remark in (
+        confused_words(run),
         not_evaluated(run),
         None if error is None else evaluation_error_words(error, run.score),
         time_words(run),
     ):
         if remark is not None:
-            console.print(remark, style="dim", highlight=False, soft_wrap=wrap)
+            console.print(escape(remark), style="dim", highlight=False, soft_wrap=wrap)
     for warning in summary["warnings"]:
         console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
     places = {"report": run.directory / REPORT, "figures": run.directory / FIGURES / PAPER, "directory": run.directory}

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metacl_run.scoring.intervals import Bounds
-from metacl_run.scoring.scores import SCORES, Score
+from metacl_run.scoring.scores import ACCURACY, SCORES, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
 """Differences of scores, with a sign such that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
 TRANSDUCTIVE = "transductive_"
 """Prefix of metrics for which all queries of an episode are predicted together, so that batch norm normalises over them. A
 network without batch norm has no such metrics. For every other metric a query is predicted alone."""
+
+OOS_AUROC = "oos_auroc"
+"""Of learners of classes, where the data have examples that belong to none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,11 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
     if not in_sequence:
         together = "the same with all queries of an episode together, each of which helps to normalise the others"
         meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
+    if not in_sequence and score.score_name == ACCURACY.score_name:
+        meanings[OOS_AUROC] = (
+            "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "
+            "belongs to no class (AUROC); .5 is a guess"
+        )
     return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
 
 

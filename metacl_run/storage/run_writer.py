@@ -26,6 +26,10 @@ class RunWriter(abc.ABC):
         """Replaces one row of the matrix that `write_matrix` wrote by [R, T]; the file can be read at any moment."""
 
     @abc.abstractmethod
+    def write_predictions(self, predictions: dict[str, Any]) -> None:
+        """Writes the file of confused classes and forgotten samples."""
+
+    @abc.abstractmethod
     def open_records(self, position: int) -> None:
         """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
 
@@ -61,6 +65,9 @@ class SilentWriter(RunWriter):
         pass
 
     def write_matrix_row(self, row: int, scores: np.ndarray, *, transductive: bool = False) -> None:
+        pass
+
+    def write_predictions(self, predictions: dict[str, Any]) -> None:
         pass
 
     def open_records(self, position: int) -> None:

@@ -33,6 +33,7 @@ from metacl_run.storage.run_files import (
     MATRIX,
     METRICS,
     PAPER,
+    PREDICTIONS,
     PREVIOUS_CHECKPOINT,
     REFERENCES,
     SUMMARY,
@@ -40,7 +41,7 @@ from metacl_run.storage.run_files import (
 )
 from metacl_run.storage.run_writer import RunWriter
 
-COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, REFERENCES)
+COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, PREDICTIONS, REFERENCES)
 """The files that a run writes about its results."""
 
 
@@ -98,6 +99,10 @@ class RunStore(RunWriter):
             for replicate, values in enumerate(np.ascontiguousarray(scores, dtype=np.float64)):
                 file.seek(first + (replicate * rows + row) * tasks * values.itemsize)
                 file.write(values.tobytes())
+
+    def write_predictions(self, predictions: dict[str, Any]) -> None:
+        text = json.dumps(finite(predictions), ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(self.directory / PREDICTIONS, text.encode("utf-8", "replace"))
 
     def _matrix_path(self, transductive: bool) -> Path:
         return self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)

@@ -17,7 +17,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts
 from metacl_run.core.bounds import Seed
 from metacl_run.core.errors import ConfigError, UserError, nearest
-from metacl_run.scoring.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
+from metacl_run.scoring.metric_table import OOS_AUROC, TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.sweeps.job import list_mistakes
 from metacl_run.sweeps.space import Dimension, space
 
@@ -97,7 +97,7 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     names = [
         name
         for name in metrics_of(objective, in_sequence=kind == "meta_continual")
-        if kind == "continual_meta" or not name.startswith(TRANSDUCTIVE)
+        if name != OOS_AUROC and (kind == "continual_meta" or not name.startswith(TRANSDUCTIVE))
     ]
     if metric not in names:
         raise ConfigError(f"search.metric={metric}: no run has it.{nearest(metric, names)} There are: {', '.join(names)}")

@@ -201,3 +201,17 @@ def test_the_share_of_time_is_said_on_the_terminal_and_in_the_report(
         terminal.show(StoredRun(run_dir), console)
     for text in (console.export_text(), report.write(StoredRun(run_dir)).read_text()):
         assert words in text if words else "of the time" not in text
+
+
+def test_tasks_that_every_seed_orders_in_its_own_way_are_compared_by_name(make_run: Callable[..., Path]) -> None:
+    names = [["banking", "home", "travel"], ["travel", "banking", "home"]]
+    run = with_insight(make_run(tasks=3, replicates=2, names=names), tasks=[0, 1, 2])
+    axes = axes_of(run, "gradient_alignment")[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1: banking", "2: home", "3: travel"]
+    by_pair = {
+        pair: np.mean([cosine(3, seed, *(of_seed.index(name) for name in pair)) for seed, of_seed in enumerate(names)])
+        for pair in (("banking", "home"), ("banking", "travel"), ("home", "travel"))
+    }
+    numbers = [float(text.get_text().replace("\N{MINUS SIGN}", "-").replace(".", "0.")) for text in axes.texts]
+    assert [numbers[place] for place in (0, 1, 3)] == pytest.approx([round(value, 2) for value in by_pair.values()], abs=0.011)
+    assert "every seed takes them in an order of its own" in text_of(run, "gradient_alignment").caption

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metacl_run.data.sources.source import Catalogue
@@ -17,13 +16,12 @@ class Clinc150(SplitTextSource):
 
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds CLINC150."""
+    out_of_scope: bool
+    """Whether the 1000 test texts that belong to no intent are read as well."""
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return clinc150_parts()
 
     def read_split_texts(self) -> SplitTexts:
-        return read_clinc150(self.root)
-
-    def out_of_scope_texts(self) -> Sequence[str]:
-        """[1000] requests that belong to none of the intents. Raises as `read_split_texts` does."""
-        return read_out_of_scope(self.root)
+        read = read_clinc150(self.root)
+        return dataclasses.replace(read, out_of_scope=read_out_of_scope(self.root)) if self.out_of_scope else read

@@ -138,6 +138,11 @@ class SplitExamples:
     """What the user should know about what was read."""
     texts: Sequence[str] | None = None
     """[N] the texts that the examples were made from; None: they are not texts."""
+    out_of_scope: np.ndarray | None = None
+    """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
+
+
+OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"
 
 
 class SplitSource(LabelledSource):
@@ -160,7 +165,8 @@ class SplitSource(LabelledSource):
     def read(self) -> LabelledExamples:
         examples = self.read_parts()
         labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.texts)
-        return dataclasses.replace(labelled, notes=examples.notes)
+        unused = [] if examples.out_of_scope is None else [f"{len(examples.out_of_scope)} {OUT_OF_SCOPE_UNUSED}"]
+        return dataclasses.replace(labelled, notes=[*examples.notes, *unused])
 
 
 def inputs_of(stored: Tensor) -> Tensor:

@@ -39,6 +39,10 @@ class TaskShift(abc.ABC):
         """[B, ...] the examples that the texts become under the shift of a task, where `rewrites`."""
         raise NotImplementedError(f"{type(self).__name__} does not rewrite texts")
 
+    def written(self, text: str, task: int) -> str:
+        """The text as a task has it. Default: as it is."""
+        return text
+
 
 class NoShift(TaskShift):
     """Leaves every example as it is."""

@@ -22,7 +22,7 @@ import torch
 
 from metacl_run.core.bounds import Count, Examples
 from metacl_run.core.errors import require
-from metacl_run.data.sources.source import Catalogue, SplitSource
+from metacl_run.data.sources.source import Catalogue, SplitSource, inputs_of
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.sample_pool import TableSamplePool
@@ -88,13 +88,13 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
         )
         available = [[(catalogue.counts[classes] - self.test_examples).sum() for classes in of_seed] for of_seed in tasks]
         used = self.assignment(catalogue).count_classes(catalogue)
-        return shifted_pool(
-            self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
+        pool = TableSamplePool(
             task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
             masks=self._outputs(catalogue).masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
-            test=test,
+            test_=test,
+            classes=self._outputs(catalogue).classes(catalogue.names, tasks),
             texts=examples.texts,
             notes=[
                 *examples.notes,
@@ -102,6 +102,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
                 *notes.on_smallest_task(np.array(available), self.count_samples()),
             ],
         )
+        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])))
 
     def _outputs(self, catalogue: Catalogue) -> Outputs:
         return _outputs(self, self.scenario, catalogue)
@@ -166,16 +167,18 @@ class SplitClassSamples(ClassTasks, SampleStream):
         if self.train_per_task is None:
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
             messages += notes.on_smallest_task(np.array(available), self.count_samples())
-        return shifted_pool(
-            self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])),
-            task_names=[[_task_name(train_part, classes, number) for number, classes in enumerate(seed)] for seed in tasks],
+        pool = TableSamplePool(
+            task_names=[_task_names(train_part, of_seed) for of_seed in tasks],
             masks=self._outputs().masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
-            test=test,
+            test_=test,
+            classes=self._outputs().classes(train_part.names, tasks),
             texts=examples.texts,
+            out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=messages,
         )
+        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])))
 
     def _outputs(self) -> Outputs:
         return _outputs(self, self.scenario, self.source.parts()[0])
@@ -205,7 +208,9 @@ def _rows_by_class(labels: np.ndarray, part: Catalogue, *, first: int) -> list[n
     return np.split(first + np.argsort(labels, kind="stable"), np.cumsum(part.counts)[:-1])
 
 
-def _task_name(catalogue: Catalogue, classes: np.ndarray, number: int) -> str:
-    """The task's classes where they are few, else its number."""
-    names = [catalogue.names[index] for index in classes]
-    return " + ".join(names) if len(names) <= 2 else f"task {number + 1}"
+def _task_names(catalogue: Catalogue, tasks: Sequence[np.ndarray]) -> list[str]:
+    """[T] the classes of a task where they are few, else its groups or its number."""
+    return [
+        " + ".join(catalogue.names[index] for index in classes) if len(classes) <= 2 else name
+        for classes, name in zip(tasks, task_names(catalogue, list(tasks)), strict=True)
+    ]

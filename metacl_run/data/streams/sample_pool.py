@@ -17,6 +17,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.core.types import Samples
 from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import SamplePool
 
 
@@ -33,6 +34,11 @@ class SampleTable:
     origins: np.ndarray | None = None
     """[R, T, N or M] int64, the example of the source that each sample shows; None: the same as `rows`."""
 
+    def examples(self, replicate: int) -> np.ndarray:
+        """[T, N or M] the example of the source that each sample of a replicate shows."""
+        examples: np.ndarray = (self.rows if self.origins is None else self.origins)[replicate]
+        return examples
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableSamplePool(SamplePool):
@@ -47,14 +53,21 @@ class TableSamplePool(SamplePool):
     shift: TaskShift = NO_SHIFT
     """Applied whenever samples are gathered."""
     notes: Sequence[str] = ()
+    classes: OutputClasses | None = None
+    out_of_scope: Tensor | None = None
+    texts: Sequence[str] | None = None
+    """[examples of the source] the texts that they were made from; None: they are not texts."""
+    writing: TaskShift = NO_SHIFT
+    """How the texts of each task were rewritten before they became `examples`."""
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
         return int(self.train.rows.shape[2])
 
     def to(self, device: torch.device) -> TableSamplePool:
-        masks = None if self.masks is None else self.masks.to(device)
-        return dataclasses.replace(self, examples=self.examples.to(device), masks=masks, shift=self.shift.to(device))
+        masks, out_of_scope = (None if own is None else own.to(device) for own in (self.masks, self.out_of_scope))
+        examples, shift = self.examples.to(device), self.shift.to(device)
+        return dataclasses.replace(self, examples=examples, masks=masks, out_of_scope=out_of_scope, shift=shift)
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         flat = index.reshape(-1)
@@ -69,9 +82,7 @@ class TableSamplePool(SamplePool):
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def origins(self, replicate: int) -> np.ndarray:
-        origins = self.train.rows if self.train.origins is None else self.train.origins
-        own: np.ndarray = origins[replicate].reshape(-1)
-        return own
+        return self.train.examples(replicate).reshape(-1)
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         shared: dict[tuple[bytes, bytes, int], Samples] = {}
@@ -88,6 +99,18 @@ class TableSamplePool(SamplePool):
                 shared[key] = Samples(x, y, torch.full_like(y, task))
             samples.append(shared[key])
         return samples
+
+    def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
+        return self._written(self.origins(replicate)[index], index // self.samples_per_task)
+
+    def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
+        return self._written(self.test_.examples(replicate)[task, places], np.full(len(places), task))
+
+    def _written(self, examples: np.ndarray, tasks: np.ndarray) -> list[str] | None:
+        """[N] the texts of some examples as their tasks have them."""
+        if self.texts is None:
+            return None
+        return [self.writing.written(self.texts[row], int(task)) for row, task in zip(examples, tasks, strict=True)]
 
     @property
     def _num_tasks(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metacl_run.core.errors import SettingError
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.sample_pool import SampleTable
 from metacl_run.data.streams.stream import Scenario
 
@@ -62,6 +63,17 @@ class Outputs:
             return None
         owner = torch.arange(len(self.most)).repeat_interleave(torch.tensor(self.most))
         return owner == torch.arange(len(self.most))[:, None]
+
+    def classes(self, names: Sequence[str], tasks: Sequence[Sequence[np.ndarray]]) -> OutputClasses:
+        """The class of every output, from the names of all classes and [R][T] arrays of classes, in the order of outputs."""
+        own_of_task = self.scenario == "domain"
+        of_output = np.full((len(tasks), len(self.most) if own_of_task else 1, self.count()), -1)
+        for replicate, of_seed in enumerate(tasks):
+            firsts = self.first([len(classes) for classes in of_seed])
+            for task, (first, classes) in enumerate(zip(firsts, of_seed, strict=True)):
+                of_output[replicate, task if own_of_task else 0, first : first + len(classes)] = classes
+        shape = len(tasks), len(self.most), self.count()
+        return OutputClasses(names=names, of_output=np.broadcast_to(of_output, shape))  # where tasks agree, stored once
 
 
 def check_sizes(scenario: Scenario, smallest: int) -> None:

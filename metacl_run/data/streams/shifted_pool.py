@@ -21,32 +21,18 @@ SHIFTED_AT_ONCE = 1000
 """Examples shifted at a time; changes no number."""
 
 
-def shifted_pool(
-    shift: TaskShift,
-    *,
-    task_names: list[list[str]],
-    masks: Tensor | None,
-    examples: Tensor,
-    train: SampleTable,
-    test: SampleTable,
-    notes: Sequence[str] = (),
-    texts: Sequence[str] | None = None,
-) -> TableSamplePool:
-    """The samples of both tables, each under the shift of its seed and task.
-
-    Args:
-        shift: of all seeds and tasks.
-        task_names, masks, notes: as `SamplePool` has them.
-        examples: [rows, ...] as the source stores them.
-        train, test: rows of `examples`.
-        texts: [rows] of the examples, for a shift that rewrites them.
-    """
-    if shift.changes and not shift.is_gather:
-        (shifted, train), (tested, test) = (_shifted_rows(examples, table, shift, texts) for table in (train, test))
-        test = dataclasses.replace(test, rows=test.rows + len(shifted))
-        examples, shift = torch.cat([shifted, tested]), NO_SHIFT
-    return TableSamplePool(
-        task_names=task_names, masks=masks, examples=examples, train=train, test_=test, shift=shift, notes=notes
+def shifted_pool(pool: TableSamplePool, shift: TaskShift) -> TableSamplePool:
+    """The samples of a pool without a shift, each under that of its seed and task; out-of-scope examples stay as they are."""
+    if not shift.changes or shift.is_gather:
+        return dataclasses.replace(pool, shift=shift)
+    tables = pool.train, pool.test_
+    (shifted, train), (tested, test) = (_shifted_rows(pool.examples, table, shift, pool.texts) for table in tables)
+    return dataclasses.replace(
+        pool,
+        examples=torch.cat([shifted, tested]),
+        train=train,
+        test_=dataclasses.replace(test, rows=test.rows + len(shifted)),
+        writing=shift if shift.rewrites else NO_SHIFT,
     )
 
 

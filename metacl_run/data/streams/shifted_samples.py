@@ -22,8 +22,9 @@ import torch
 from metacl_run.core.bounds import Count, Tasks
 from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.source import SplitExamples, SplitSource
+from metacl_run.data.sources.source import SplitExamples, SplitSource, inputs_of
 from metacl_run.data.streams.class_tasks import check_shift
+from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.sample_pool import SampleTable, TableSamplePool
 from metacl_run.data.streams.shifted_pool import shifted_pool
 from metacl_run.data.streams.stream import SampleStream
@@ -70,17 +71,21 @@ class ShiftedSamples(SampleStream):
         examples = self.source.read_parts()
         rows = [self._draw_rows(examples, seed) for seed in seeds]
         train, test = (np.stack(part) for part in zip(*rows, strict=True))
+        names = self.source.parts()[0].names
+        of_output = np.broadcast_to(np.arange(len(names)), (len(seeds), self.num_tasks, len(names)))
         shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=self.num_tasks)
-        return shifted_pool(
-            shift,
+        pool = TableSamplePool(
             task_names=[list(shift.task_names) for _ in seeds],
             masks=None,
             examples=torch.from_numpy(examples.x),
             train=_table(train, examples.y),
-            test=_table(test, examples.y),
+            test_=_table(test, examples.y),
+            classes=OutputClasses(names=names, of_output=of_output),
             texts=examples.texts,
+            out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=examples.notes,
         )
+        return shifted_pool(pool, shift)
 
     def _draw_rows(self, examples: SplitExamples, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """[T, N] training rows of each task, in the order they come, and [T, M] test rows, the same for every task."""

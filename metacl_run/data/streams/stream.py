@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
+from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
 
@@ -150,6 +151,10 @@ class SamplePool(Pool):
     """N."""
     masks: Tensor | None
     """[T, outputs] bool, the outputs of each task where the task is known (task-incremental); None: all outputs always."""
+    classes: OutputClasses | None = None
+    """What the outputs stand for; None where they are no classes, or have no names."""
+    out_of_scope: Tensor | None = None
+    """[K, *input shape] test examples that belong to no class; None where the data have none."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SamplePool:
@@ -170,6 +175,14 @@ class SamplePool(Pool):
 
         Replicates whose test samples are the same share one object.
         """
+
+    def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
+        """[N] training samples of one replicate, by number [N], as texts for a reader. Default: None, they are no texts."""
+        return None
+
+    def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
+        """[N] test samples of a task in the same way, by their places [N] in `test`."""
+        return None
 
 
 class SampleStream(Stream):

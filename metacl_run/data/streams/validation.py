@@ -24,6 +24,7 @@ from torch import Tensor
 from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Samples
+from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
 
@@ -99,6 +100,10 @@ class ValidationSamplePool(SamplePool):
     def masks(self) -> Tensor | None:  # type: ignore[override]
         return self.inner.masks
 
+    @property
+    def classes(self) -> OutputClasses | None:  # type: ignore[override]
+        return self.inner.classes
+
     def to(self, device: torch.device) -> ValidationSamplePool:
         return dataclasses.replace(self, inner=self.inner.to(device))
 
@@ -111,6 +116,12 @@ class ValidationSamplePool(SamplePool):
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
+
+    def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
+        return self.inner.quote(replicate, self.learned[replicate].reshape(-1)[index])
+
+    def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
+        return self.inner.quote(replicate, self.evaluated[replicate][task][places])
 
 
 def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:

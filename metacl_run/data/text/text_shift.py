@@ -41,6 +41,9 @@ class TextShift(TaskShift):
     def rewritten(self, texts: Sequence[str], task: int) -> Tensor:
         return torch.from_numpy(encoded(self.encoder, [self.rewrite(text, task) for text in texts]))
 
+    def written(self, text: str, task: int) -> str:
+        return self.rewrite(text, task)
+
 
 def text_shift(kind: str, *, num_tasks: int, encoder: Encoder) -> TaskShift:
     """The shifts of a stream of texts; `kind` is one of `KINDS`, and `ways_of_writing` says what they do."""

@@ -44,6 +44,8 @@ class SplitTexts:
     """Texts of the training part."""
     notes: Sequence[str] = ()
     """What the user should know about what was read, such as texts that are in both parts."""
+    out_of_scope: Sequence[str] | None = None
+    """[K] test texts that belong to no class; None: there are none, or none are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,5 +100,12 @@ class SplitTextSource(EncodedSource, SplitSource):
 
     def read_parts(self) -> SplitExamples:
         read = self.read_split_texts()
-        x = encoded(encoder_of(self.encoder), read.texts)
-        return SplitExamples(x=x, y=read.y, num_train=read.num_train, notes=read.notes, texts=read.texts)
+        encoder = encoder_of(self.encoder)
+        return SplitExamples(
+            x=encoded(encoder, read.texts),
+            y=read.y,
+            num_train=read.num_train,
+            notes=read.notes,
+            texts=read.texts,
+            out_of_scope=None if read.out_of_scope is None else encoded(encoder, read.out_of_scope),
+        )

@@ -148,7 +148,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),
                 rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
                 eval_every=self.eval_every,
-                insight=InsightRecorder(FewShotSubject(setup, engines.train), progress),
+                recorders=[InsightRecorder(FewShotSubject(setup, engines.train), progress)],
             )
             training = TrainingPhase(
                 trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),

@@ -22,7 +22,9 @@ from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
+from metacl_run.protocols.online import out_of_scope
 from metacl_run.protocols.online.insight_subject import StreamSubject
+from metacl_run.protocols.online.predictions import PredictionRecorder
 from metacl_run.protocols.online.predictor import StreamPredictor
 from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
@@ -131,15 +133,17 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             *pool.notes,
             *_incomplete_batch(pool.samples_per_task, setup.algo.batch_size),
             *_probes_that_never_come(self.eval_every, setup.units_per_task),
+            *out_of_scope.notes(pool),
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
+        predictions = _prediction_recorders(setup, progress)
         evaluator = MatrixEvaluator(
             progress=progress,
             scorer=StreamScorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            insight=InsightRecorder(StreamSubject(setup, self.eval_split), progress),
+            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *predictions],
         )
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
@@ -152,8 +156,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
             context.started(task_names, state.unit, setup.units_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
+            for recorder in predictions if status == "completed" else ():
+                recorder.write()
+            metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         result = result_of(progress, status, task_names=task_names, chance=chance)
-        return replace(result, forward_transfer=not context.data.new_outputs)
+        return replace(result, forward_transfer=not context.data.new_outputs, extra_metrics=metrics)
 
     def check_evaluation(self, trained: Online) -> None:
         learned = "the run has learned from all training samples, with protocol.eval_split=test: none are left for validation"
@@ -162,14 +169,16 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
         pool, setup = context.pool, StreamSetup.of(context)
         task_names = [list(names) for names in pool.task_names]
-        state = start_evaluation(context, learner, setup.initial_learners(), setup.num_tasks, pool.notes)
+        notes = [*pool.notes, *out_of_scope.notes(pool)]
+        state = start_evaluation(context, learner, setup.initial_learners(), setup.num_tasks, notes)
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=1)
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
             context.started(task_names, state.unit, 1, chance)
             phase = FinalEvaluation(scorer=StreamScorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
-        return result_of(progress, status, task_names=task_names, chance=chance)
+            metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
+        return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
 
     def predictor(
         self, algo: StreamLearner[Any], model: Model, data: SampleStream, gpu: Gpu, learner: Pytree
@@ -178,6 +187,14 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return StreamPredictor(network=network, learned=learner["params"], masks=lambda: data.load([0]).masks)
+
+
+def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[PredictionRecorder]:
+    """The recorder of predictions, where outputs are classes that have names."""
+    classes = setup.pool.classes
+    if classes is None or setup.network.objective is not CLASSIFICATION:
+        return []
+    return [PredictionRecorder(setup, progress, classes)]
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

@@ -72,6 +72,23 @@ def test_stopped_between_two_observations_it_ends_bit_for_bit_as_the_unbroken_ru
         assert torch.equal(expected, found)
     np.testing.assert_array_equal(matrix, again[1])
     assert (metrics, lines) == again[2:]
+    assert (unbroken.directory / "predictions.json").read_bytes() == (broken.directory / "predictions.json").read_bytes()
+
+
+def test_the_recorded_predictions_are_those_that_were_scored(online: Callable[..., Experiment]) -> None:
+    built = online("er", "seeds=[0,1]", "gpu.precision=float64")
+    assert run(built) == 0
+    matrix = np.load(built.directory / "accuracy_matrix.npy")
+    read = json.loads((built.directory / "predictions.json").read_text())
+    samples = len(built.protocol.load(built.data, [0]).test(0, None)[0].y)
+    wrong = np.sum([pair["samples"] for pair in read["confused"]], axis=0)
+    np.testing.assert_allclose(1 - wrong / np.sum(read["tested"], axis=0), matrix[:, -1].mean(-1))
+    for task, own in enumerate(read["tasks"]):
+        np.testing.assert_allclose(np.array(own["right"]) / samples, matrix[:, task + 1, task])
+        lost = np.array(own["right"]) / samples - matrix[:, -1, task]  # forgotten, less what was learned since
+        assert (np.array(own["forgotten"]) / samples >= lost - 1e-9).all()
+    assert np.sum([own["forgotten"] for own in read["tasks"][:-1]]) > 0
+    assert read["tasks"][-1]["forgotten"] == [0, 0]
 
 
 @pytest.mark.parametrize("algo", STREAM_LEARNERS)

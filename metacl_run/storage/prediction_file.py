@@ -1,0 +1,93 @@
+"""Reads predictions.json (`protocols/online/predictions.py`). Shapes: R replicates, C classes, T tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metacl_run.core.errors import StorageError
+from metacl_run.core.files import regular_file
+from metacl_run.storage.records import COMPUTE_ANEW
+
+
+class Confusion(NamedTuple):
+    """Two classes of which the first was predicted to be the second, at the end."""
+
+    true: int
+    predicted: int | None
+    """None: an output that stands for no class of the task."""
+    share: float
+    """Of the true class's test samples, mean over replicates."""
+    cosine: float | None
+    """Between the means of the features of both classes; None where it was not computed."""
+
+
+class Quote(NamedTuple):
+    """A test sample of the first replicate that was right after its own task was learned, and is wrong at the end."""
+
+    text: str
+    true: int
+    predicted: int | None
+
+
+class TaskMemory(NamedTuple):
+    """The test samples of a task, right after it was learned and at the end."""
+
+    right: list[int]
+    """[R] samples that were predicted right after the task was learned."""
+    forgotten: list[int]
+    """[R] those of them that are wrong at the end."""
+    quotes: list[Quote]
+
+
+class Predictions(NamedTuple):
+    """Predictions of a completed run."""
+
+    classes: list[str]
+    """[C] names."""
+    samples_per_task: int | None
+    """The most test samples of a task that were recorded; None: all."""
+    confused: list[Confusion]
+    """The largest share first."""
+    nearest: list[list[tuple[int, float]]]
+    """[C] (class, cosine of the means of the features), the nearest first; empty where they were not computed."""
+    tasks: list[TaskMemory]
+    """[T]."""
+
+
+def read(path: Path) -> Predictions | None:
+    """Returns what the file says; None where there is none, as in a run of an older version.
+
+    Raises:
+        StorageError: the file is truncated or no such file.
+    """
+    if not path.exists():
+        return None
+    try:
+        regular_file(path)
+        return _parsed(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        raise StorageError(f"{path}: is truncated or damaged. {COMPUTE_ANEW}") from None
+
+
+def _parsed(content: Any) -> Predictions:
+    classes = [str(name) for name in content["classes"]]
+    confused = [
+        Confusion(pair["class"], pair["predicted"], float(pair["share"]), pair["cosine"]) for pair in content["confused"]
+    ]
+    tasks = [
+        TaskMemory(
+            task["right"],
+            task["forgotten"],
+            [Quote(str(quote["text"]), quote["class"], quote["predicted"]) for quote in task["quotes"]],
+        )
+        for task in content["tasks"]
+    ]
+    nearest = [[(int(other), float(cosine)) for other, cosine in row] for row in content["nearest"] or ()]
+    used = [place for pair in confused for place in (pair.true, pair.predicted)]
+    used += [place for task in tasks for quote in task.quotes for place in (quote.true, quote.predicted)]
+    used += [other for row in nearest for other, _ in row]
+    if not all(place is None or 0 <= place < len(classes) for place in used):
+        raise ValueError("a class has no name")
+    return Predictions(classes, content["samples_per_task"], confused, nearest, tasks)
