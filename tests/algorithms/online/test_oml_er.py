@@ -49,7 +49,9 @@ class SlowEpisodes:
         if number % self.algorithm.replay_every == 0 and known:
             query = observed.replay.x[0, :known], observed.replay.y[0, :known]
         loss = cross_entropy(adapted(query[0]), query[1])
-        for parameter, gradient in zip(self.module.parameters(), torch.autograd.grad(loss, list(adapted.parameters())), strict=True):
+        for parameter, gradient in zip(
+            self.module.parameters(), torch.autograd.grad(loss, list(adapted.parameters())), strict=True
+        ):
             parameter.grad = gradient
         self.outer.step()
         remembered = int(observed.weight[1].sum())
