@@ -18,7 +18,15 @@ from tests.algorithms.online.slow_loops import PER_TASK, TASKS, Toy, TwoLayers, 
 
 EPISODE, INNER = 6, 2
 OML_ER = EpisodicReplay(
-    batch_size=EPISODE, inner_batch=INNER, inner_lr=0.3, outer_lr=0.02, plastic=["head"], memory=9, replay=5, replay_every=3
+    batch_size=EPISODE,
+    inner_batch=INNER,
+    inner_lr=0.3,
+    outer_lr=0.02,
+    outer_optimizer="adam",
+    plastic=["head"],
+    memory=9,
+    replay=5,
+    replay_every=3,
 )
 
 
