@@ -166,7 +166,7 @@ def forced(override: Override, groups: Sequence[str]) -> str:
     line, key = str(override.input_line), override.key_or_group
     is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
     if first_of(override) == "pair":
-        raise ConfigError(f"{line}: follows from algo and data; set its keys one by one")
+        raise ConfigError(f"{line}: follows from algo, model and data; set its keys one by one")
     if is_choice and override.type == OverrideType.DEL:
         raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
     if is_choice:

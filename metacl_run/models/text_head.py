@@ -2,8 +2,11 @@
 
 A randomly started network must first learn again what the encoder knows, and few examples do not suffice: it stays below the
 means of the raw features. So a residual block x + W2 relu(W1 x) starts with W2 = 0 (Fixup, Zhang et al. 2019, arXiv
-1901.09321), and the weights of the head with 0. One step of gradient descent from there turns the head's weights into the class means of the
-support set, less what they have in common: MAML starts as the nearest class mean, and learns to do better.
+1901.09321), and the weights of the head with 0. One step of gradient descent from there turns the head's weights into the class
+means of the support set, less what they have in common: MAML starts as the nearest class mean, and learns to do better.
+
+Features are first brought to one length, about that of an MNIST image, so that rates of SGD for images serve any encoder. (At
+length 1 a linear head on CLINC150 is learned too slowly, at 32, a variance of 1 in each of 1024 dimensions, it diverges.)
 
 With gates (`model=text_gated`) a second branch, sigmoid(V2 relu(V1 x)), multiplies the features before the head (ANML,
 Beaulieu et al. 2020, arXiv 2002.09571; ANML-ER, Holla et al. 2020, arXiv 2009.04891). It starts at a half everywhere, and twice
@@ -22,6 +25,17 @@ from metacl_run.core.bounds import CountFromZero, Positive, Width
 from metacl_run.models.layers import BodyHead
 from metacl_run.models.network import Model
 from metacl_run.models.split_network import Splittable
+
+
+class _Length(nn.Module):
+    """Brings every input [N, ...], flattened, to one length; 0 stays 0."""
+
+    def __init__(self, length: float) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.length * nn.functional.normalize(x.flatten(1), dim=1)
 
 
 class ResidualBlock(nn.Module):
@@ -57,7 +71,7 @@ class _Gate(nn.Module):
         _start_at_zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * torch.sigmoid(self.last(torch.relu(self.first(x.flatten(1)))))
+        return 2 * torch.sigmoid(self.last(torch.relu(self.first(x))))
 
 
 class _GateAlone(nn.Module):
@@ -105,23 +119,25 @@ class TextHead(Model):
         gate_hidden: units inside the branch that gates the features; 0: no such branch.
         scale: where the factor of the features starts that a network without a head learns (prototypical networks: their logits
             are squared distances, and features of length 10 would make them too large).
+        length: of the features that come in.
     """
 
     blocks: CountFromZero
     hidden: Width
     gate_hidden: CountFromZero
     scale: Positive
+    length: Positive
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         width = math.prod(input_shape)
-        layers: list[nn.Module] = [nn.Flatten(), *(ResidualBlock(width, self.hidden) for _ in range(self.blocks))]
+        layers: list[nn.Module] = [_Length(self.length), *(ResidualBlock(width, self.hidden) for _ in range(self.blocks))]
         if num_outputs is None:
             layers.append(_Scale(self.scale))
-        body, head = (
-            nn.Sequential(*layers),
-            nn.Identity() if num_outputs is None else _start_at_zero(nn.Linear(width, num_outputs)),
-        )
-        return _Gated(_Gate(width, self.gate_hidden), body, head) if self.gate_hidden else BodyHead(body, head)
+        body = nn.Sequential(*layers)
+        head = nn.Identity() if num_outputs is None else _start_at_zero(nn.Linear(width, num_outputs))
+        if self.gate_hidden == 0:
+            return BodyHead(body, head)
+        return _Gated(nn.Sequential(_Length(self.length), _Gate(width, self.gate_hidden)), body, head)
 
 
 def _start_at_zero(layer: nn.Linear) -> nn.Linear:

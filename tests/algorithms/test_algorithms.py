@@ -53,7 +53,7 @@ REPTILE = Reptile(
     eval_inner_batch=6,
     carry_moments=True,
 )
-PROTONET = ProtoNet(**COMMON)  # type: ignore[arg-type]
+PROTONET = ProtoNet(**COMMON, frozen=False)  # type: ignore[arg-type]
 FINITE_DIFFERENCES = {
     "maml": MAML,
     "anil": dataclasses.replace(MAML, plastic="head"),

@@ -162,7 +162,7 @@ NAMED = [
     (["algo=nope"], "Options of one's own come with --config-dir FOLDER."),
     (["data=../data/rotated_digits"], "data=../data/rotated_digits: must be the plain name of an option"),
     (["algo=sgd.yaml"], "algo=sgd.yaml: must be the plain name of an option"),
-    (["pair=nope"], "pair=nope: follows from algo and data"),
+    (["pair=nope"], "pair=nope: follows from algo, model and data"),
     (["hydra.run.dir=/dev/null/x"], "hydra.run.dir=/dev/null/x: has no effect on a single run"),
     (["hydra.job.chdir=true"], "hydra.job.chdir=true: has no effect on a single run"),
     (

@@ -163,13 +163,16 @@ PAIRS = sorted(path.stem for path in (config_dir() / "pair").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_pair_is_an_algorithm_and_data_that_compose(name: str) -> None:
-    names = {group: {path.stem for path in (config_dir() / group).glob("*.yaml")} for group in ("algo", "data")}
-    (algo, data), *others = [(a, d) for a in names["algo"] for d in names["data"] if f"{a}_{d}" == name]
+def test_a_pair_is_an_algorithm_and_data_or_a_model_that_compose(name: str) -> None:
+    names = {group: {path.stem for path in (config_dir() / group).glob("*.yaml")} for group in ("algo", "data", "model")}
+    options = [(group, option) for group in ("data", "model") for option in names[group]]
+    (algo, group, data), *others = [(a, g, o) for a in names["algo"] for g, o in options if f"{a}_{o}" == name]
     assert not others
-    config, choices = compose_job([f"algo={algo}", f"data={data}"])
+    config, choices = compose_job([f"algo={algo}", f"{group}={data}"])
     load(config, choices)
-    if choices["protocol"] != "continual_meta" or data == "split_glyphs":  # there, what would take minutes is shorter
+    if (
+        group == "model" or choices["protocol"] != "continual_meta" or data == "split_glyphs"
+    ):  # there, what would take minutes is shorter
         return
     assert config.protocol.updates_per_task == 2000  # the same for all, so that a sweep compares like with like
     assert compose_job([f"algo={algo}", f"data={data}", "protocol.updates_per_task=7"])[0].protocol.updates_per_task == 7

@@ -6,6 +6,9 @@ Snell, Swersky, Zemel 2017 (arXiv 1703.05175, equations 1 and 2): the prototype 
 features, the logits are minus the squared Euclidean distances, the loss is cross-entropy on the query set. Nothing adapts by
 gradient; the meta-gradient is an ordinary gradient.
 
+  ncm_few_shot   frozen: the network stays as it starts. On texts, with model=text_head, that is the nearest class mean of the
+                 encoder's features, the baseline of every method there
+
 Differences from the paper:
  1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
  2. Batch norm uses the statistics of the support set for the prototypes, and of the query set while meta-learning; there are
@@ -20,6 +23,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
@@ -32,9 +36,14 @@ from metacl_run.scoring.objectives import CLASSIFICATION
 
 @dataclass(frozen=True, kw_only=True)
 class ProtoNet(EpisodeLearner):
-    """Metric learning; every class of a support set has as many examples."""
+    """Metric learning; every class of a support set has as many examples.
+
+    Attributes:
+        frozen: the network does not learn.
+    """
 
     train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
+    frozen: bool
 
     def num_outputs(self, ways: int) -> int | None:
         return None
@@ -55,6 +64,9 @@ class ProtoNet(EpisodeLearner):
             logits = self.predict(network, meta, self.learn(network, meta, carry, episode), episode.query_x)
             return network.objective.loss(logits, episode.query_y), logits
 
+        if self.frozen:
+            loss, logits = query_loss(meta)
+            return Update(tree_map(torch.zeros_like, meta), carry, metrics_of(network, loss, logits, episode.query_y))
         gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
         return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
 

@@ -5,6 +5,9 @@
 Snell et al. 2017 (arXiv 1703.05175). The means are kept as sums over the examples, so that nothing is forgotten and the order
 does not matter. Meta-training minimises the cross-entropy of minus the squared distances on the queries of a trajectory, by an
 ordinary gradient.
+
+  ncm_cl   frozen: the network stays as it starts. On texts, with model=text_head, that is the nearest class mean of the
+           encoder's features, the baseline of every method there
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_continual.class_sums import (
     UNKNOWN,
@@ -33,11 +37,16 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class Prototypes(TrajectoryLearner):
-    """Minus the squared distance to the mean feature of each class."""
+    """Minus the squared distance to the mean feature of each class.
+
+    Attributes:
+        frozen: the network does not learn.
+    """
 
     classes: Annotated[Classes, Ge(2), Hint("to tell them apart")]
     class_steps: Steps
     query_examples: Annotated[Examples, Hint("the loss is taken on them")]
+    frozen: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +64,8 @@ class Prototypes(TrajectoryLearner):
         return {"params": params}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        return trajectory_update(network, meta, carry, episode, distance_scores)
+        update = trajectory_update(network, meta, carry, episode, distance_scores)
+        return update._replace(direction=tree_map(torch.zeros_like, meta)) if self.frozen else update
 
 
 def distance_scores(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:

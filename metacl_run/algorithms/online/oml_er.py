@@ -6,7 +6,7 @@ Holla, Mishra, Yannakoudakis, Shutova 2020 (arXiv 2009.04891, algorithm 1). The 
 from which the plastic part learns, then a query set, on which the whole network is improved:
 
     phi_0 = theta;  phi_{j+1} = phi_j - inner_lr * grad L(phi_j; support batch j)           only the plastic part moves
-    theta <- Adam on grad L(phi_last; query)                                                   taken at phi_last: first order
+    theta <- outer step on grad L(phi_last; query)                                                   taken at phi_last: first order
 
 The query set is the next batch of the stream and, in every `replay_every`-th episode, a draw from memory instead. To predict,
 the plastic part learns from a draw from memory, by the same steps, starting at theta.
@@ -24,14 +24,14 @@ Differences from the paper and its code:
     memory >= samples of the stream does.
  4. The parameters that predict are adapted at the end of every episode, from a draw from the memory as it was before that
     episode, so that they are the same for all evaluations after it and in `load(...).learner()`.
- 5. Adam has no decay of the weights and no warm-up.
+ 5. Adam has no decay of the weights. The defaults take plain SGD outside, as ER and the other online methods here do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import MinLen
@@ -43,7 +43,7 @@ from metacl_run.core.bounds import Count, Examples, Positive
 from metacl_run.core.errors import ConfigError, require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import Loss, adapt
-from metacl_run.inner.optimizers import Adam, Sgd, clipped_update
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update
 from metacl_run.models.network import Network
 
 QUERY, PREDICTION = 0, 1
@@ -56,7 +56,7 @@ class EpisodicReplayState(StreamState):
     meta: Params
     """theta, where every episode starts."""
     optimizer: Pytree
-    """Adam's state."""
+    """The outer optimiser's state."""
     episodes: Tensor
     """Episodes so far, float64."""
 
@@ -68,7 +68,8 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
     Attributes:
         inner_batch: samples of an inner step; an observation is several support batches of this size and one query batch.
         inner_lr: rate of the inner SGD.
-        outer_lr: rate of Adam.
+        outer_lr: rate of the outer optimiser.
+        outer_optimizer: "adam" or plain "sgd".
         plastic: groups of parameters, attributes of the network, that the inner steps move.
         memory: samples in the replay buffer.
         replay: samples of a query set from memory.
@@ -79,6 +80,7 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
     inner_batch: Examples
     inner_lr: Positive
     outer_lr: Positive
+    outer_optimizer: Literal["adam", "sgd"]
     plastic: Annotated[list[str], MinLen(1)]
     memory: Examples
     replay: Examples
@@ -98,6 +100,10 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
         )
 
     @property
+    def _outer(self) -> Optimizer:
+        return Adam() if self.outer_optimizer == "adam" else Sgd()
+
+    @property
     def _support(self) -> int:
         """Samples of a support set."""
         return self.batch_size - self.inner_batch
@@ -109,7 +115,7 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
     def init(self, network: Network, params: Params, num_tasks: int) -> EpisodicReplayState:
         self._plastic(network, params)
         episodes = torch.zeros((), dtype=torch.float64)
-        return {"params": params, "meta": params, "optimizer": Adam().init(params), "episodes": episodes}
+        return {"params": params, "meta": params, "optimizer": self._outer.init(params), "episodes": episodes}
 
     def observe(
         self, network: Network, state: EpisodicReplayState, observed: Observation
@@ -119,7 +125,7 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
         adapted = self._adapted(network, network.loss, meta, support)
         query_set = self._query_set(query, observed.draw(QUERY).at(slice(self.replay)), episodes)
         gradient, loss = grad_and_value(network.weighted_loss)(adapted, *query_set)
-        meta, optimizer = clipped_update(Adam(), gradient, state["optimizer"], meta, self.outer_lr, norm=None, value=None)
+        meta, optimizer = clipped_update(self._outer, gradient, state["optimizer"], meta, self.outer_lr, norm=None, value=None)
         memory = observed.draw(PREDICTION)
         steps = [memory.at(slice(start, start + self.inner_batch)) for start in range(0, self._support, self.inner_batch)]
         params = self._adapted(network, network.weighted_loss, meta, steps)

@@ -285,7 +285,7 @@ def test_gemcl_scores_are_student_t_densities() -> None:
 
 def test_prototypes_score_by_distance_to_the_mean_in_any_order() -> None:
     x, y, queries = features_and_labels()
-    learner = Prototypes(**CLOSED)
+    learner = Prototypes(**CLOSED, frozen=False)
     scores = scores_of(learner, {}, after(learner, x, y, 3), torch.from_numpy(queries))
     for label in range(3):
         expected = -((queries - x[y == label].mean(0)) ** 2).sum(1)
@@ -295,7 +295,7 @@ def test_prototypes_score_by_distance_to_the_mean_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "learner", [GeMCL(**CLOSED, prior_a=1.0, prior_b=0.001), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
+    "learner", [GeMCL(**CLOSED, prior_a=1.0, prior_b=0.001), Prototypes(**CLOSED, frozen=False)], ids=["gemcl", "prototypes"]
 )
 def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any) -> None:
     x, y, queries = (torch.from_numpy(part) for part in features_and_labels())
@@ -309,7 +309,7 @@ def test_features_far_from_zero_lose_no_digits_in_single_precision(learner: Any)
 
 
 @pytest.mark.parametrize(
-    "learner", [GeMCL(**CLOSED, prior_a=5.0, prior_b=1.0), Prototypes(**CLOSED)], ids=["gemcl", "prototypes"]
+    "learner", [GeMCL(**CLOSED, prior_a=5.0, prior_b=1.0), Prototypes(**CLOSED, frozen=False)], ids=["gemcl", "prototypes"]
 )
 def test_closed_form_meta_gradients_equal_finite_differences(learner: Any) -> None:
     model = OmlNetwork(channels=3, strides=[2, 1], hidden=[])
