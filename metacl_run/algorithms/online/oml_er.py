@@ -6,7 +6,7 @@ Holla, Mishra, Yannakoudakis, Shutova 2020 (arXiv 2009.04891, algorithm 1). The 
 from which the plastic part learns, then a query set, on which the whole network is improved:
 
     phi_0 = theta;  phi_{j+1} = phi_j - inner_lr * grad L(phi_j; support batch j)           only the plastic part moves
-    theta <- outer step on grad L(phi_last; query)                                                   taken at phi_last: first order
+    theta <- outer step on grad L(phi_last; query)                                  taken at phi_last: first order
 
 The query set is the next batch of the stream and, in every `replay_every`-th episode, a draw from memory instead. To predict,
 the plastic part learns from a draw from memory, by the same steps, starting at theta.
