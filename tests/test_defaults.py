@@ -15,7 +15,12 @@ from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
 
-STREAM, EPISODES, SEQUENCES = (options_that_are("algo", kind) for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner))
+FROZEN = ("ncm_few_shot", "ncm_cl")
+"""Baselines whose network stays as it starts: they are what the others are compared with."""
+STREAM, EPISODES, SEQUENCES = (
+    [name for name in options_that_are("algo", kind) if name not in FROZEN]
+    for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner)
+)
 SEQUENCES = [name for name in SEQUENCES if name != "scratch"]  # learns nothing beforehand: it is the untrained network
 QUIET = ["gpu.threads=1", "protocol.log_every=1000"]
 NO_PROBES = [*QUIET, "protocol.eval_every=0"]
