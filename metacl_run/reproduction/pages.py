@@ -132,11 +132,12 @@ def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: 
     grid = overview_grid(table, results, size) if table.paper is None else details
     right: JustifyMethod = "right"
     justify = ("left", *[right] * (len(grid.headings) - 1)) if table.paper is None else PRINTED
-    lines = Table(title=_title(table, size), title_justify="left", box=None, pad_edge=False)
+    lines = Table(box=None, pad_edge=False)
     for heading, side in zip(grid.headings, justify, strict=False):
         lines.add_column(heading, justify=side)
     for row in grid.rows:
         lines.add_row(*(escape(cell.text) for cell in row[: len(justify)]))
+    terminal.print(escape(_title(table, size)), style="italic", highlight=False, soft_wrap=True)
     terminal.print(lines)
     for note in details.notes:
         terminal.print(escape(note), highlight=False)
