@@ -1,4 +1,7 @@
-"""A paper's table as its YAML file describes it: the runs, the cells that they fill, and the published numbers."""
+"""A table as its YAML file describes it: the runs, the cells that they fill, and the published numbers beside them.
+
+A table that no paper has (`paper: null`) is ours alone: neither it nor a cell of it has anything that a paper would print.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,23 @@ CONFIDENCE_WORDS: dict[Confidence, str] = {
     "memory": "written down from memory; nothing at hand confirms it",
 }
 SMOKE_SEEDS = [0]
+OF_A_PAPER = ("arxiv", "where", "spread", "spread_is", "published_seeds", "tolerance")
+"""Settings of a table that describe the paper's side: a table with `paper` has them all, a table of ours none."""
+OF_A_PUBLISHED_NUMBER = ("published", "spread", "published_seeds", "confidence", "source", "tolerance", "digitised")
+"""Settings of a cell that describe its published number: without that number, none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperCell:
-    """One published number and the metric that gives ours.
+    """The metric that gives our number, and the published one beside it.
 
     Attributes:
         column: name of its column.
         metric: a name among the metrics of summary.json; with `at`, one of "accuracy", "memory", "joint_accuracy" (or mse).
         at: the number of classes after which it is taken, under `meta_continual`; None: at the end.
-        published, spread: in the table's unit; None: nothing is printed.
+        published, spread: in the table's unit; None: nothing is printed, or the table is ours alone.
         published_seeds: number of seeds, where it is not the table's.
-        confidence: how sure the published number is.
+        confidence: how sure the published number is; goes with `published`.
         source: where it was read.
         tolerance: where it is not the table's.
         digitised: whether it was read off a figure.
@@ -78,10 +85,11 @@ class PaperRun:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTable:
-    """A table of a paper.
+    """A table of a paper, or one of ours that has no published twin.
 
     Attributes:
-        title, paper, arxiv, where: the table's title, the paper, and the place in it.
+        title, paper, arxiv, where: the table's title, the paper, and the place in it; without a paper, None and nothing that
+            `OF_A_PAPER` names.
         unit: unit of published numbers, spreads and tolerances.
         spread: the kind of the published spreads, in words; None: none are printed.
         spread_is: the same for the verdict: a standard deviation over seeds ("std"), half of a 95% interval over seeds
@@ -89,26 +97,26 @@ class PaperTable:
         published_seeds: number of seeds behind a published mean; 1 where the paper does not say.
         seeds, reduced_seeds: seeds of every run at size paper and at size reduced.
         tolerance: how far two means may lie apart and still be called the same; see `results.verdict`.
-        departures: known differences from the paper that all cells share.
+        departures: known differences from the paper that all cells share; in a table of ours what a reader must know.
         smoke, reduced: overrides of every run at that size.
         runs: our runs, as `PaperRun`.
     """
 
     title: str
-    paper: str
-    arxiv: str | None
-    where: str
+    paper: str | None
     unit: Unit
-    spread: str | None
-    spread_is: SpreadIs
-    published_seeds: int
     seeds: list[int]
     reduced_seeds: list[int]
-    tolerance: float
     departures: list[str]
     smoke: list[str]
     reduced: list[str]
     runs: list[Any]
+    arxiv: str | None = None
+    where: str = ""
+    spread: str | None = None
+    spread_is: SpreadIs = "not over seeds"
+    published_seeds: int = 1
+    tolerance: float = 0.0
 
     def overrides_of(self, run: PaperRun, size: Size) -> list[str]:
         """Returns the overrides of a run at a size."""
@@ -121,19 +129,46 @@ def parse(node: Mapping[str, Any]) -> PaperTable:
     """Checks the content of a YAML file and returns its table.
 
     Raises:
-        ConfigError: a key is missing, unknown or of the wrong type; the message has the full key.
+        ConfigError: a key is missing, unknown or of the wrong type, or a published number is half there; the message has the
+            full key.
     """
     table: PaperTable = _fill_with_defaults(PaperTable, node, "table")
+    _check_papers_side(node)
     runs = []
     for i, entry in enumerate(table.runs):
         run = _fill_with_defaults(PaperRun, entry, f"table.runs[{i}]")
-        cells = [_fill_with_defaults(PaperCell, cell, f"table.runs[{i}].cells[{j}]") for j, cell in enumerate(run.cells)]
+        cells = [_cell(cell, f"table.runs[{i}].cells[{j}]", table) for j, cell in enumerate(run.cells)]
         runs.append(dataclasses.replace(run, cells=cells))
     places = [(run.row, cell.column) for run in runs for cell in run.cells]
     twice = [f"{row}, {column}" for row, column in dict.fromkeys(places) if places.count((row, column)) > 1]
     if twice:
         raise ConfigError(f"table: has two cells at {'; '.join(twice)}")
     return dataclasses.replace(table, runs=runs)
+
+
+def _check_papers_side(node: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless the node has all settings of the paper's side, or none and `paper: null`."""
+    if node["paper"] is None:
+        extra = [key for key in OF_A_PAPER if node.get(key) is not None]
+        if extra:
+            raise ConfigError(f"table.paper=null: a table without a paper has no {', '.join(extra)} either")
+    else:
+        missing = [f"table.{key}" for key in OF_A_PAPER if key not in node]
+        if missing:
+            raise ConfigError(f"{', '.join(missing)}: is missing; only a table of ours (table.paper=null) goes without")
+
+
+def _cell(node: Any, where: str, table: PaperTable) -> PaperCell:
+    cell: PaperCell = _fill_with_defaults(PaperCell, node, where)
+    there = [key for key in OF_A_PUBLISHED_NUMBER if getattr(cell, key) not in (None, False)]
+    if there and table.paper is None:
+        raise ConfigError(f"{where}: has {', '.join(there)}, but table.paper=null: name the paper, or leave them out")
+    if there and (cell.published is None or cell.confidence is None):
+        raise ConfigError(
+            f"{where}: has {', '.join(there)}: a published number is `published` and `confidence` at least; "
+            f"where nothing is printed, leave all of {', '.join(OF_A_PUBLISHED_NUMBER)} out"
+        )
+    return cell
 
 
 def _fill_with_defaults(cls: type, node: Any, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""Fills the cells of a paper's table from stored runs, and compares them with the published numbers."""
+"""Fills the cells of a table from stored runs, and compares them with the published numbers where there are some."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import StoredRun
 
 Verdict = Literal[
-    "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number",
+    "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number", "computed",
     "not run", "running", "interrupted", "failed", "diverged", "data missing", "not offered", "unreadable",
 ]  # fmt: skip
-"""The verdict on a cell. Only runs of full size get one of the first three: a reduced number proves nothing."""
+"""The verdict on a cell. Only runs of full size get one of the first three: a reduced number proves nothing. In a
+table of ours a number of full size is "computed"."""
 
 
 class RunOfTable(NamedTuple):
@@ -133,6 +134,8 @@ def verdict(table: PaperTable, cell: PaperCell, ours: Ours, size: Size) -> Verdi
     """
     if size != "paper":
         return size
+    if table.paper is None:
+        return "computed"
     if cell.published is None:
         return "no published number"
     if len(ours.values) < FEWEST:

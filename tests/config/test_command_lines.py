@@ -204,7 +204,7 @@ NAMED = [
     (["algo.meta_batch_size=1000000"], "algo.meta_batch_size=1000000: a meta-batch of episodes would be 7.8e+09 numbers"),
     (["data=sinusoid", "model=oml_small"], "model: OmlNetwork takes images"),
     (["data=sinusoid", "model=anml_small"], "model: Anml takes images"),
-    (["data=split_cifar10", "algo=maml"], "Algorithms for these data: a_gem, c_maml, der_pp, er"),
+    (["data=split_cifar10", "algo=maml"], "Algorithms for these data: a_gem, anml_er, c_maml, der_pp, er"),
     (
         ["algo.outer_lr=-1", "algo.meta_batch_size=0", "protocol.log_every=0"],
         "algo.meta_batch_size=0: must be at least 1\nalgo.outer_lr=-1: must be greater than 0\nprotocol.log_every=0: must be",

@@ -29,7 +29,7 @@ from metacl_run.experiment import run
 from metacl_run.reporting import report, terminal
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import stop_after
-from tests.support.settings import FUNCTIONS, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
+from tests.support.settings import FUNCTIONS, OF_STREAM_LEARNER, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
 from tests.support.settings import SEQUENCE_LEARNERS as OWN_OF
 from tests.support.text_files import TEXTS, write_texts
 
@@ -50,7 +50,7 @@ def build(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def made(algo: str, *overrides: str) -> Experiment:
         tiny = TINY
         if algo in STREAM_LEARNERS:
-            tiny = SMALL_STREAM + (["algo.memories_per_task=20", "algo.replay=10"] if algo == "a_gem" else [])
+            tiny = SMALL_STREAM + OF_STREAM_LEARNER.get(algo, [])
         elif algo in OWN_OF:
             tiny = SMALL_SEQUENCES + OWN_OF[algo]
         else:

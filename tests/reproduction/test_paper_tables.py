@@ -210,6 +210,15 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
             r"^table\.runs\[0\]\.cells\[0\]\.confidence=sure: must be one of verbatim-source, secondary, memory",
         ),
         ({"runs": [{"row": "A", "experiment": None, "cells": [CELL, CELL]}]}, r"^table: has two cells at A, RA$"),
+        ({"paper": None}, r"^table\.paper=null: a table without a paper has no where, spread, spread_is, published_seeds, tol"),
+        (
+            {"runs": [{"row": "A", "experiment": None, "cells": [{"column": "RA", "metric": "accuracy", "spread": 1.0}]}]},
+            r"^table\.runs\[0\]\.cells\[0\]: has spread: a published number is `published` and `confidence` at least; where",
+        ),
+        (
+            {"runs": [{"row": "A", "experiment": None, "cells": [{**CELL, "confidence": None}]}]},
+            r"^table\.runs\[0\]\.cells\[0\]: has published, spread: a published number is `published` and `confidence` at",
+        ),
     ],
 )
 def test_a_mistake_in_a_table_has_its_full_key(changes: dict[str, Any], message: str) -> None:

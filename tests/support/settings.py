@@ -57,6 +57,14 @@ SMALL_SEQUENCES = [
 ]
 
 
+OF_STREAM_LEARNER = {
+    "mer": ["data.train_per_task=12"],
+    "a_gem": ["algo.memories_per_task=20", "algo.replay=10"],
+    "anml_er": ["model.hidden=12", "model.gate_hidden=4"],
+}
+"""What a learner of a small stream needs beside `SMALL_STREAM`."""
+
+
 SEQUENCE_LEARNERS = {
     "oml": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
     "maml_rep": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
@@ -66,6 +74,7 @@ SEQUENCE_LEARNERS = {
     "scratch": ["model.channels=4"],
     "gemcl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
     "protonet_cl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "ncm_cl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.text.banking77_files import TRAIN_TEXTS
-from metacl_run.data.text.clinc150_files import INTENTS
+from metacl_run.data.text.clinc150_files import INTENTS, read_out_of_scope
 
 Make = Callable[..., Any]
 
@@ -43,7 +43,7 @@ def test_clinc150(make: Make, texts_root: str) -> None:
     assert read.num_train == 15000
     domains = json.loads(Path(texts_root, "clinc150", "domains.json").read_text())
     assert domains == INTENTS
-    assert list(source.out_of_scope_texts()) == [text for text, _ in content["oos_test"]]
+    assert list(read_out_of_scope(texts_root)) == [text for text, _ in content["oos_test"]]
     assert read.notes == ["CLINC150: 2 of 4500 test texts are also training texts"]
 
 

@@ -18,7 +18,7 @@ from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.experiment import run
 from metacl_run.protocols.online.observations import Observations
 from tests.support.runs import stop_after
-from tests.support.settings import SMALL_STREAM, STREAM_LEARNERS
+from tests.support.settings import OF_STREAM_LEARNER, SMALL_STREAM, STREAM_LEARNERS
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +31,7 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def online(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def build(algo: str, *overrides: str) -> Experiment:
-        shorter = ["data.train_per_task=12"] if algo == "mer" else []
-        shorter += ["algo.memories_per_task=20", "algo.replay=10"] if algo == "a_gem" else []
-        return experiment(f"algo={algo}", *shorter, *overrides, tiny=SMALL_STREAM)
+        return experiment(f"algo={algo}", *OF_STREAM_LEARNER.get(algo, []), *overrides, tiny=SMALL_STREAM)
 
     return build
 

@@ -1,0 +1,114 @@
+"""What stands under a table: how to read its numbers, where the paper's come from, and every departure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from metacl_run.reproduction.paper_table import CONFIDENCE_WORDS, PaperTable, Size
+from metacl_run.reproduction.results import Result
+from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
+
+UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
+MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
+"""The mark behind a published number, by how sure it is."""
+NO_TWIN = "ours, without a published twin"
+"""What a table that no paper has says of itself, wherever its title stands."""
+
+
+def counts(results: Sequence[Result]) -> str:
+    """Counts the cells by verdict: "3 agrees, 2 not run"."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(map(verdict_words, results)).most_common())
+
+
+def verdict_words(result: Result) -> str:
+    """Returns the verdict, and whether the published number is a recollection."""
+    recollected = result.cell.confidence == "memory" and result.verdict in ("agrees", "differs", "inconclusive")
+    return f"{result.verdict} with a recollection" if recollected else result.verdict
+
+
+def notes_of(table: PaperTable, results: Sequence[Result], size: Size) -> list[str]:
+    """Returns what a reader of the overview must know, then every departure."""
+    notes = [
+        f"Ours ± half of its 95% interval (Student's t over seeds; with one seed over what it was tested on; of two seeds, "
+        f"both values){_papers_spread(table)}; {UNIT_WORDS[table.unit]}. {source(table)}."
+    ]
+    if table.paper is not None:
+        notes += _of_the_papers_numbers(table, results, size)
+    together = dict.fromkeys(result.row for result in results if result.cell.metric.startswith(TRANSDUCTIVE))
+    if together:
+        which = "Transductive, all queries of an episode together, as the paper has them: "
+        notes.append(f"{which}{'all rows' if len(together) == len(_rows(table)) else ', '.join(together)}.")
+    notes.append(f"Cells: {counts(results)}.")
+    notes += [f"{_word(table)}: {departure}" for departure in table.departures]
+    return list(dict.fromkeys(notes + _departures_of_runs(table)))
+
+
+def source(table: PaperTable) -> str:
+    """Names the paper and the place in it; of a table of ours says that there is none."""
+    if table.paper is None:
+        return NO_TWIN.capitalize()
+    arxiv = "" if table.arxiv is None else f", arXiv {table.arxiv}"
+    return f"{table.paper}{arxiv}, {table.where}"
+
+
+# ------------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _papers_spread(table: PaperTable) -> str:
+    if table.paper is None:
+        return ""
+    return f", and in brackets the paper's{'' if table.spread is None else f' ± {table.spread}'}"
+
+
+def _of_the_papers_numbers(table: PaperTable, results: Sequence[Result], size: Size) -> list[str]:
+    """Says how sure the published numbers are, and how they enter a verdict."""
+    confidence = {result.cell.confidence for result in results}
+    notes = [
+        f"{MARKS[word]}: the paper's number was {CONFIDENCE_WORDS[word]}."
+        for word in MARKS
+        if MARKS[word] and word in confidence
+    ]
+    if any(result.cell.digitised for result in results):
+        notes.append("The paper prints a figure; its numbers were read off it.")
+    if size == "paper":
+        notes.append(
+            f"A cell agrees where the 95% interval of the difference, of both sides' spreads and seeds, lies within "
+            f"{table.tolerance:g} of 0. It differs where the interval lies outside; else it is inconclusive. "
+            f"There is a verdict from {FEWEST} seeds on. {_papers_side(table)}"
+        )
+    return notes
+
+
+def _word(table: PaperTable) -> str:
+    return "Note" if table.paper is None else "Departure"
+
+
+def _papers_side(table: PaperTable) -> str:
+    """Says how the verdict counts the paper's numbers."""
+    seeds = f"{table.published_seeds} seed{'s' * (table.published_seeds > 1)}"
+    if table.spread_is == "not over seeds":
+        return f"The paper's means count as of {seeds} with our spread over seeds, since it prints none."
+    return f"The paper's means count as of {seeds} with the spread it prints; where it prints none, with ours."
+
+
+def _departures_of_runs(table: PaperTable) -> list[str]:
+    """Returns every departure once, with its rows, and with columns where it does not concern a whole row."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for run in table.runs:
+        for departure in run.departures:
+            places.setdefault(departure, {}).setdefault(run.row, []).extend(cell.column for cell in run.cells)
+    columns = {row: [cell.column for run in table.runs if run.row == row for cell in run.cells] for row in _rows(table)}
+    notes = []
+    for departure, columns_of_row in places.items():
+        rows_of_columns: dict[tuple[str, ...], list[str]] = {}
+        for row, some in columns_of_row.items():
+            rows_of_columns.setdefault(() if some == columns[row] else tuple(some), []).append(row)
+        which = (", ".join(rows) + (f" ({'; '.join(some)})" if some else "") for some, rows in rows_of_columns.items())
+        notes.append(f"{_word(table)} of {', '.join(which)}: {departure}")
+    return notes
+
+
+def _rows(table: PaperTable) -> list[str]:
+    return list(dict.fromkeys(run.row for run in table.runs))
