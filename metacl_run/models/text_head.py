@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.core.bounds import CountFromZero, Positive, Width
+from metacl_run.models.gated_network import GatedNetwork
 from metacl_run.models.layers import BodyHead
 from metacl_run.models.network import Model
-from metacl_run.models.split_network import Splittable
 
 
 class _Length(nn.Module):
@@ -74,41 +74,6 @@ class _Gate(nn.Module):
         return 2 * torch.sigmoid(self.last(torch.relu(self.first(x))))
 
 
-class _GateAlone(nn.Module):
-    """x -> (x, gate(x)): the part without a parameter of body and head."""
-
-    def __init__(self, gate: nn.Module) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, self.gate(x)
-
-
-class _BodyHeadGated(BodyHead):
-    """(x, gate(x)) -> outputs."""
-
-    def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
-        x, gate = gated
-        outputs: Tensor = self.head(self.body(x) * gate)
-        return outputs
-
-
-class _Gated(nn.Module, Splittable):
-    """`body`, whose features `gate` multiplies, and then `head`."""
-
-    def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.gate, self.body, self.head = gate, body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.body(x) * self.gate(x))
-        return outputs
-
-    def split(self, plastic: set[str]) -> tuple[nn.Module, nn.Module] | None:
-        return (_GateAlone(self.gate), _BodyHeadGated(self.body, self.head)) if plastic == {"body", "head"} else None
-
-
 @dataclass(frozen=True, kw_only=True)
 class TextHead(Model):
     """Residual blocks, and a linear head that starts at zero.
@@ -137,7 +102,7 @@ class TextHead(Model):
         head = nn.Identity() if num_outputs is None else _start_at_zero(nn.Linear(width, num_outputs))
         if self.gate_hidden == 0:
             return BodyHead(body, head)
-        return _Gated(nn.Sequential(_Length(self.length), _Gate(width, self.gate_hidden)), body, head)
+        return GatedNetwork(nn.Sequential(_Length(self.length), _Gate(width, self.gate_hidden)), body, head)
 
 
 def _start_at_zero(layer: nn.Linear) -> nn.Linear:
