@@ -38,8 +38,8 @@ class _Length(nn.Module):
         return self.length * nn.functional.normalize(x.flatten(1), dim=1)
 
 
-class ResidualBlock(nn.Module):
-    """x + W2 relu(W1 x), the identity at the start; inputs [N, width]."""
+class _TwoLayers(nn.Module):
+    """W2 relu(W1 x), 0 at the start; inputs [N, width]."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -47,8 +47,15 @@ class ResidualBlock(nn.Module):
         _start_at_zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
-        moved: Tensor = x + self.last(torch.relu(self.first(x)))
-        return moved
+        outputs: Tensor = self.last(torch.relu(self.first(x)))
+        return outputs
+
+
+class ResidualBlock(_TwoLayers):
+    """x + W2 relu(W1 x), the identity at the start."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
 
 
 class _Scale(nn.Module):
@@ -62,16 +69,11 @@ class _Scale(nn.Module):
         return self.factor * x
 
 
-class _Gate(nn.Module):
-    """Inputs [N, width] -> [N, features] in (0, 2), 1 at the start."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        _start_at_zero(self.last)
+class _Gate(_TwoLayers):
+    """Inputs [N, width] -> [N, width] in (0, 2), 1 at the start."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * torch.sigmoid(self.last(torch.relu(self.first(x))))
+        return 2 * torch.sigmoid(super().forward(x))
 
 
 @dataclass(frozen=True, kw_only=True)
