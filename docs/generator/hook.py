@@ -15,7 +15,6 @@ import overview_page
 import results_tables
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 from published import published_results, stored_summaries
 
 from metacl_run.config.descriptions import Description, describe
@@ -41,10 +40,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts the tables of results in the places of their markers."""
-    if page.file.src_uri != "results.md":
-        return markdown
     return re.sub(r"\{\{ (\w+) (\w+) \}\}", lambda match: results_tables.TABLES[match[1]](match[2]), markdown)
 
 

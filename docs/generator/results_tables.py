@@ -1,9 +1,10 @@
-"""The tables of the page of results, from results/ and configs/table: no number is written by hand."""
+"""The tables of results on a page, from results/ and configs/table: no number is written by hand."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import takewhile
 
 from option_page import table
 from published import RESULTS, StoredSummary, interval_of, stored_summaries
@@ -29,6 +30,14 @@ def _results(name: str, parsed: PaperTable, run: PaperRun) -> list[Result]:
         return [Result(run.row, cell, "not run", None, None, None) for cell in run.cells]
     summary = json.loads(path.read_bytes())
     return [of_cell(parsed, run, cell, summary, "paper", path.stem) for cell in run.cells]
+
+
+def stored_table(name: str) -> str:
+    """The rows and columns of results/tables/<name>/table.md, and where every cell of it stands."""
+    lines = (RESULTS / "tables" / name / "table.md").read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    grid = takewhile(lambda line: line.startswith("|"), lines[first:])
+    return "\n".join([*grid, "", f"[Every cell, its runs and the departures](results/tables/{name}/table.md)."])
 
 
 def runs(folder: str) -> str:
@@ -76,5 +85,5 @@ def _metric(summary: StoredSummary, name: str) -> str:
     return interval_of(summary.content["metrics"][name]) if name in summary.content["metrics"] else ""
 
 
-TABLES: dict[str, Callable[[str], str]] = {"paper_table": paper_table, "runs": runs, "sequences": sequences}
-"""The words of a marker `{{ runs omniglot }}` on the page."""
+TABLES: dict[str, Callable[[str], str]] = {"paper_table": paper_table, "runs": runs, "sequences": sequences, "stored_table": stored_table}
+"""The words of a marker `{{ runs omniglot }}` on a page."""
