@@ -23,6 +23,7 @@ from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.online import out_of_scope
+from metacl_run.protocols.online.acting_scorer import ActingScorer
 from metacl_run.protocols.online.insight_subject import StreamSubject
 from metacl_run.protocols.online.predictions import PredictionRecorder
 from metacl_run.protocols.online.predictor import StreamPredictor
@@ -35,6 +36,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.scorer import Scorer
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -140,7 +142,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         predictions = _prediction_recorders(setup, progress)
         evaluator = MatrixEvaluator(
             progress=progress,
-            scorer=StreamScorer(setup, self.probe_samples),
+            scorer=_scorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
             recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *predictions],
@@ -175,7 +177,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
             context.started(task_names, state.unit, 1, chance)
-            phase = FinalEvaluation(scorer=StreamScorer(setup, None), progress=progress)
+            phase = FinalEvaluation(scorer=_scorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
@@ -187,6 +189,12 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return StreamPredictor(network=network, learned=learner["params"], masks=lambda: data.load([0]).masks)
+
+
+def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:
+    """Lets the learner act where the data say so, else compares its outputs with targets."""
+    acting = setup.pool.acting
+    return StreamScorer(setup, probe_samples) if acting is None else ActingScorer(setup, acting, probe_samples)
 
 
 def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[PredictionRecorder]:
