@@ -1,0 +1,46 @@
+"""The packages of the extra `robot`: whether they are there, and whether their versions work together."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from metacl_run.core.errors import SimulatorError
+
+INSTALL: Final = "pip install 'metacl-run[robot]'"
+METAWORLD: Final = {"metaworld": "3.1.1", "gymnasium": None, "mujoco": "3.3.0", "packaging": None}
+"""What the tasks of Meta-World need, with the only version that works; None: any. metaworld 3.1.1 fails with mujoco 4.0.0 in
+every task tried, by an error of shapes far inside. Gymnasium's environments in MuJoCo import packaging without requiring it."""
+GYMNASIUM: Final = {"gymnasium": None, "mujoco": None, "packaging": None}
+"""What the environments of Gymnasium need."""
+
+
+def check_packages(user: str, needs: dict[str, str | None], instead: str) -> dict[str, str]:
+    """Returns the version of every package, by its name.
+
+    Args:
+        user: the option that needs them, as on the command line.
+        needs: packages and the versions that they must have; None: any.
+        instead: an option that works without them.
+
+    Raises:
+        SimulatorError: some are not installed, or have another version: all in one message, with the command that helps.
+    """
+    versions = {package: _version(package) for package in needs}
+    missing = [package for package, found_version in versions.items() if found_version is None]
+    wrong = [
+        f"{package} {versions[package]} is installed, and only {pin} works"
+        for package, pin in needs.items()
+        if pin is not None and versions[package] not in (None, pin)
+    ]
+    problems = [f"{', '.join(missing)} not installed"] * bool(missing) + wrong
+    if problems:
+        raise SimulatorError(f"{user}: {'; '.join(problems)}. {INSTALL} brings versions that work. Without them: {instead}")
+    return {package: found_version for package, found_version in versions.items() if found_version is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
