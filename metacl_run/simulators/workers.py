@@ -122,10 +122,7 @@ class _Process:
         """Whether its object is not made yet."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  it is closed with the process
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                str(Path(__file__).with_name("worker.py")),
-            ],  # with -m, files of the working folder come before ours
+            [sys.executable, str(PROGRAM)],  # with -m, files of the working folder would come before ours
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
