@@ -78,4 +78,4 @@ def push(hand: Tensor, puck: Tensor, target: Tensor) -> Tensor:
     aligned = torch.sigmoid((cosine - 0.7) / 0.1)
     pushing = torch.sigmoid((0.18**2 - square) / 0.005) * torch.sigmoid((cosine - 0.4) / 0.1)
     approach = toward(apart - (BEHIND + (TOUCHING - BEHIND) * aligned) * way)
-    return (1 - torch.exp(-left / 0.06**2)) * torch.lerp(approach, way, pushing)
+    return left / (left + 0.1**2) * torch.lerp(approach, way, pushing)

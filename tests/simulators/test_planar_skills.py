@@ -12,15 +12,21 @@ from metacl_run.simulators.planar_rollouts import demonstrations, path, return_o
 from metacl_run.simulators.planar_skills import HORIZON, PLACES, UNIFORMS, observation_size, observe, progress, reached, start
 from metacl_run.simulators.planar_world import (
     ACTION,
+    ANGLE,
     BLOCK,
+    DRAWER,
     GRIP,
     HAND,
+    HINGE,
     PUCK,
+    PULL,
     SKILLS,
     STATE,
     TARGET,
     TASK,
     VELOCITY,
+    door_handle,
+    drawer_knob,
     dynamics_of,
     step,
 )
@@ -64,15 +70,20 @@ def test_doing_nothing_succeeds_at_nothing() -> None:
 
 
 def test_experts_are_smooth() -> None:
-    """Neighbouring states have neighbouring actions, wherever the hand is around the puck and the block."""
-    states = starts(4000).double()
-    away = 0.15 * torch.randn(*states.shape[:-1], 2, generator=torch.Generator().manual_seed(4))
-    states[..., HAND] = torch.cat([states[:, :2000, PUCK], states[:, 2000:, BLOCK]], 1) + away
-    states[..., GRIP] = torch.linspace(0, 1, 4000, dtype=torch.float64)[:, None]
-    for part in (HAND, GRIP):
-        moved = states.clone()
-        moved[..., part] += 1e-4
-        assert (expert(moved) - expert(states)).norm(dim=-1).max() < 0.01  # a script with thresholds jumps by 1 and more
+    """On a way around the puck, across each thing, and while the gripper shuts, the action changes little by little."""
+    states = starts(1).double().expand(-1, 2000, -1).clone()
+    line = torch.linspace(-0.3, 0.3, 2000, dtype=torch.float64)
+    turn = line * torch.pi / 0.3
+    states[..., GRIP] = 0.3
+    around, across, shutting = states.clone(), states.clone(), states.clone()
+    around[..., HAND] = states[..., PUCK] + 0.14 * torch.stack([turn.cos(), turn.sin()], -1)
+    handle, knob = door_handle(states[..., HINGE], states[..., ANGLE])[0], drawer_knob(states[..., DRAWER], states[..., PULL])
+    for thing in (states[..., BLOCK], handle, knob):
+        across[..., HAND] = thing + torch.stack([line, 0.01 + 0 * line], -1)
+        shutting[..., HAND] = thing + 0.01
+        shutting[..., GRIP] = 0.5 + line[:, None] / 0.6
+        for sweep in (around, across, shutting):
+            assert expert(sweep).diff(dim=1).norm(dim=-1).max() < 0.1  # a script with thresholds jumps by 1
 
 
 def test_noise_is_acted_and_labels_are_the_experts() -> None:
@@ -134,7 +145,7 @@ def test_the_return_of_a_reach_has_the_gradient_of_finite_differences() -> None:
 
     weights = 0.1 * torch.randn(observation_size(with_task=False), ACTION, dtype=torch.float64)
     arguments = weights.requires_grad_(), dynamics_of().double().requires_grad_()
-    assert torch.autograd.gradcheck(value, arguments, atol=1e-5)
+    assert torch.autograd.gradcheck(value, arguments, atol=1e-5, fast_mode=True)
     visited = path(expert, states, dynamics_of().double(), 1)
     assert torch.allclose(return_of(visited, visited[1, :, HAND] + torch.tensor([3.0, 4.0])), torch.tensor(-5.0).double())
 
@@ -152,7 +163,7 @@ def test_a_policy_learns_to_reach_by_gradient_through_the_world() -> None:
     weights = torch.zeros(observation_size(with_task=False), ACTION, requires_grad=True)
     optimiser = torch.optim.Adam([weights], 0.1)
     returns = []
-    for _ in range(15):
+    for _ in range(10):
         value = return_of(
             path(lambda now: observe(now, with_task=False) @ weights, states, usual, 25), states[:, TARGET]
         ).mean()
@@ -161,4 +172,4 @@ def test_a_policy_learns_to_reach_by_gradient_through_the_world() -> None:
         optimiser.step()
         returns.append(value.item())
     assert returns[0] < -0.9
-    assert returns[-1] > -0.5
+    assert returns[-1] > -0.7
