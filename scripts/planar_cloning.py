@@ -39,7 +39,7 @@ def main() -> None:
     noise = [NOISE * torch.randn(HORIZON, args.seeds, DEMONSTRATIONS, ACTION, generator=rng) for _ in SKILLS]
     skills = [pairs_of(*demonstrations(each, usual, disturbance)) for each, disturbance in zip(states, noise, strict=True)]
     print(f"{args.seeds} seeds, {args.width}-{args.width}, {args.updates} updates a skill, {PLACEMENTS} new placements")
-    print(f"{'':12}{''.join(f'{skill:>13}' for skill in SKILLS)}{'mean':>8}{'least':>8}{'CPU s':>8}")
+    print(f"{'':12}{''.join(f'{skill:>13}' for skill in SKILLS)}{'mean':>8}{'least':>8}{'most':>8}{'CPU s':>8}")
     show("experts", succeeds(expert, tests, usual, HORIZON).float().mean(-1)[None], 0.0)
     for kind in ("joint", "finetuning", "er"):
         began = time.process_time()
@@ -60,14 +60,14 @@ def steps_a_second(batch: int, steps: int = 300) -> float:
 
 def perceptron(width: int, seed: int) -> torch.nn.Module:
     torch.manual_seed(seed)
-    sizes = (observation_size(told=True), width, width)
+    sizes = (observation_size(with_task=True), width, width)
     hidden = [layer for size in pairwise(sizes) for layer in (torch.nn.Linear(*size), torch.nn.ReLU())]
     return torch.nn.Sequential(*hidden, torch.nn.Linear(width, ACTION))
 
 
 def pairs_of(states: Tensor, actions: Tensor) -> Pairs:
     """Returns the pairs of demonstrations [T, R, N, ...] in one row for each seed."""
-    return observe(states, told=True).transpose(0, 1).flatten(1, 2), actions.transpose(0, 1).flatten(1, 2)
+    return observe(states, with_task=True).transpose(0, 1).flatten(1, 2), actions.transpose(0, 1).flatten(1, 2)
 
 
 def learn(
@@ -110,19 +110,17 @@ def success_rates(network: torch.nn.Module, parameters: dict[str, Tensor], tests
     """Returns success rates [R, skills]: one call for all seeds, skills and placements."""
 
     def success_of(values: dict[str, Tensor]) -> Tensor:
-        return succeeds(lambda now: functional_call(network, values, (observe(now, told=True),)), tests, dynamics, HORIZON)
+        return succeeds(lambda now: functional_call(network, values, (observe(now, with_task=True),)), tests, dynamics, HORIZON)
 
     with torch.no_grad():
         return torch.vmap(success_of)(parameters).float().mean(-1)
 
 
 def show(name: str, rates: Tensor, seconds: float) -> None:
-    """Prints the mean over seeds for each skill; the mean over skills, its least over seeds; processor seconds a seed."""
+    """Prints the mean over seeds for each skill; mean over skills, its least and most over seeds; processor seconds a seed."""
     means, overall = rates.mean(0).tolist(), rates.mean(-1)
-    print(
-        f"{name:12}{''.join(f'{rate:13.2f}' for rate in means)}{overall.mean():8.3f}{overall.min():8.3f}{seconds:8.1f}",
-        flush=True,
-    )
+    spread = f"{overall.mean():8.3f}{overall.min():8.3f}{overall.max():8.3f}"
+    print(f"{name:12}{''.join(f'{rate:13.2f}' for rate in means)}{spread}{seconds:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

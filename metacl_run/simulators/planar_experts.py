@@ -23,7 +23,7 @@ from metacl_run.simulators.planar_world import (
     WIDTH,
     door_handle,
     drawer_knob,
-    held,
+    grasps,
 )
 
 OPEN_FROM = 0.06
@@ -37,7 +37,7 @@ def expert(states: Tensor) -> Tensor:
     hand, grip, block, puck, target = (states[..., part] for part in (HAND, GRIP, BLOCK, PUCK, TARGET))
     handle, opening = door_handle(states[..., HINGE], states[..., ANGLE])
     knob = drawer_knob(states[..., DRAWER], states[..., PULL])
-    block_held, handle_held, knob_held = held(states)
+    block_held, handle_held, knob_held = grasps(states)
     outward = torch.cat([torch.zeros_like(knob_held), -torch.ones_like(knob_held)], -1)
     to_target, to_block, to_handle, to_knob = (toward(thing - hand) for thing in (target, block, handle, knob))
     ways = (
@@ -51,8 +51,8 @@ def expert(states: Tensor) -> Tensor:
     )
     at_block, at_handle, at_knob = (around(thing - hand) for thing in (block, handle, knob))
     stay_open = torch.ones_like(grip)
-    openings = (stay_open, stay_open, at_block, at_handle, at_knob, at_handle, at_knob)
-    actions = [torch.cat([way, 4 * (wanted - grip)], -1) for way, wanted in zip(ways, openings, strict=True)]
+    widths = (stay_open, stay_open, at_block, at_handle, at_knob, at_handle, at_knob)
+    actions = [torch.cat([way, 4 * (width - grip)], -1) for way, width in zip(ways, widths, strict=True)]
     return (torch.stack(actions, -1) * states[..., TASK].unsqueeze(-2)).sum(-1)
 
 
@@ -68,12 +68,14 @@ def around(apart: Tensor) -> Tensor:
 
 
 def push(hand: Tensor, puck: Tensor, target: Tensor) -> Tensor:
-    """Returns the push of the motors that takes the hand behind the puck, and then the puck before the hand to the target."""
+    """Returns the push of the motors that takes the hand behind the puck, and then pushes the puck to the target."""
     way = target - puck
-    way = way / (way.square().sum(-1, keepdim=True) + 0.05**2).sqrt()
+    left = way.square().sum(-1, keepdim=True)
+    way = way / (left + 0.05**2).sqrt()
     apart = puck - hand
     square = apart.square().sum(-1, keepdim=True)
     cosine = (apart * way).sum(-1, keepdim=True) / (square + 0.02**2).sqrt()
     aligned = torch.sigmoid((cosine - 0.7) / 0.1)
     pushing = torch.sigmoid((0.18**2 - square) / 0.005) * torch.sigmoid((cosine - 0.4) / 0.1)
-    return torch.lerp(toward(apart - (BEHIND + (TOUCHING - BEHIND) * aligned) * way), way, pushing)
+    approach = toward(apart - (BEHIND + (TOUCHING - BEHIND) * aligned) * way)
+    return left / (left + 0.1**2) * torch.lerp(approach, way, pushing)

@@ -1,8 +1,8 @@
 """Acting in the planar world: paths, success, demonstrations, and the return of a reach, all batched and in tensors.
 
 A policy is a function from states [..., STATE] to actions [..., ACTION]: of a network, `lambda states: network(observe(states,
-told=True))`. Skills, placements and dynamics may differ in a batch, so that an evaluation is one call; `torch.vmap` over the
-parameters of several replicates of a network adds their axis.
+with_task=True))`. Skills, placements and dynamics may differ in a batch, so that an evaluation is one call; `torch.vmap` over
+the parameters of several replicates of a network adds their axis.
 """
 
 from __future__ import annotations

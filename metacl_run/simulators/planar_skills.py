@@ -83,18 +83,18 @@ def reached(states: Tensor) -> Tensor:
     return (progress(states) * states[..., TASK]).sum(-1) > 0
 
 
-def observe(states: Tensor, *, told: bool) -> Tensor:
-    """Returns what a policy sees of states, [..., observation_size(told=told)]: the hand, and everything else relative to it.
+def observe(states: Tensor, *, with_task: bool) -> Tensor:
+    """Returns what a policy sees of states, [..., `observation_size`]: the hand, and everything else relative to it.
 
-    The task's one-hot is part of it if the policy is told its task; if not, one sight may ask for different actions.
+    With the task, its one-hot comes last; without it, one sight may ask for different actions.
     """
     hand, angle, pull = states[..., HAND], states[..., ANGLE], states[..., PULL]
     handle, opening = door_handle(states[..., HINGE], angle)
     things = (states[..., BLOCK], states[..., PUCK], states[..., TARGET], handle, drawer_knob(states[..., DRAWER], pull))
     seen = [hand, states[..., VELOCITY], states[..., GRIP], *(thing - hand for thing in things), opening, angle, pull]
-    return torch.cat([*seen, states[..., TASK]] if told else seen, -1)
+    return torch.cat([*seen, states[..., TASK]] if with_task else seen, -1)
 
 
-def observation_size(*, told: bool) -> int:
+def observation_size(*, with_task: bool) -> int:
     """Returns the length of an observation."""
-    return 19 + (len(SKILLS) if told else 0)
+    return 19 + (len(SKILLS) if with_task else 0)

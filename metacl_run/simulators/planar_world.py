@@ -4,7 +4,7 @@ The four files of this room, from the bottom:
 
 - `planar_world`: `step(state, action, dynamics)`; `dynamics_of(mass=2.0, motor_x=-1.0)` is a tensor that says how things move.
 - `planar_skills`: what is to be done. `start(skill, uniforms)` places everything, `progress(states)` and `reached(states)` say
-  how far a skill is, `observe(states, told=True)` is what a policy sees.
+  how far a skill is, `observe(states, with_task=True)` is what a policy sees.
 - `planar_experts`: `expert(states)` is the action of the skill that a state asks for.
 - `planar_rollouts`: acting. `path(policy, states, dynamics, horizon)` keeps every state, `succeeds(...)` only whether the goal
   was reached, `demonstrations(...)` lets the expert act under noise, `return_of(path, goal)` is the return of a reach.
@@ -133,7 +133,7 @@ def step(state: Tensor, action: Tensor, dynamics: Tensor) -> Tensor:
     return torch.cat(parts, -1)
 
 
-def held(states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def grasps(states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns how firmly the hand holds the block, the door's handle and the drawer's knob, each [..., 1] from 0 to 1."""
     handle, _ = door_handle(states[..., HINGE], states[..., ANGLE])
     knob = drawer_knob(states[..., DRAWER], states[..., PULL])

@@ -12,15 +12,21 @@ from metacl_run.simulators.planar_rollouts import demonstrations, path, return_o
 from metacl_run.simulators.planar_skills import HORIZON, PLACES, UNIFORMS, observation_size, observe, progress, reached, start
 from metacl_run.simulators.planar_world import (
     ACTION,
+    ANGLE,
     BLOCK,
+    DRAWER,
     GRIP,
     HAND,
+    HINGE,
     PUCK,
+    PULL,
     SKILLS,
     STATE,
     TARGET,
     TASK,
     VELOCITY,
+    door_handle,
+    drawer_knob,
     dynamics_of,
     step,
 )
@@ -64,12 +70,20 @@ def test_doing_nothing_succeeds_at_nothing() -> None:
 
 
 def test_experts_are_smooth() -> None:
-    """Neighbouring states have neighbouring actions, wherever the expert goes."""
-    visited = path(expert, starts(20).double(), dynamics_of().double(), HORIZON)
-    moved = visited.clone()
-    moved[..., HAND] += 1e-3 / 2**0.5
-    changes = (expert(moved) - expert(visited)).norm(dim=-1)
-    assert changes.max() < 0.05  # a script with thresholds jumps by 1 and more
+    """On a way around the puck, across each thing, and while the gripper shuts, the action changes little by little."""
+    states = starts(1).double().expand(-1, 2000, -1).clone()
+    line = torch.linspace(-0.3, 0.3, 2000, dtype=torch.float64)
+    turn = line * torch.pi / 0.3
+    states[..., GRIP] = 0.3
+    around, across, shutting = states.clone(), states.clone(), states.clone()
+    around[..., HAND] = states[..., PUCK] + 0.14 * torch.stack([turn.cos(), turn.sin()], -1)
+    handle, knob = door_handle(states[..., HINGE], states[..., ANGLE])[0], drawer_knob(states[..., DRAWER], states[..., PULL])
+    for thing in (states[..., BLOCK], handle, knob):
+        across[..., HAND] = thing + torch.stack([line, 0.01 + 0 * line], -1)
+        shutting[..., HAND] = thing + 0.01
+        shutting[..., GRIP] = 0.5 + line[:, None] / 0.6
+        for sweep in (around, across, shutting):
+            assert expert(sweep).diff(dim=1).norm(dim=-1).max() < 0.1  # a script with thresholds jumps by 1
 
 
 def test_noise_is_acted_and_labels_are_the_experts() -> None:
@@ -94,23 +108,25 @@ def test_success_at_any_time_counts_and_is_that_of_the_path() -> None:
 
 def test_an_observation_tells_the_task_or_does_not() -> None:
     states = starts(2)
-    told, untold = observe(states, told=True), observe(states, told=False)
-    assert told.shape[-1] == observation_size(told=True)
-    assert untold.shape[-1] == observation_size(told=False)
+    told, untold = observe(states, with_task=True), observe(states, with_task=False)
+    assert told.shape[-1] == observation_size(with_task=True)
+    assert untold.shape[-1] == observation_size(with_task=False)
     assert torch.equal(told, torch.cat([untold, states[..., TASK]], -1))
     other = states.roll(1, 0)
     same_scene = torch.cat([states[..., : TASK.start], other[..., TASK]], -1)
-    assert torch.equal(observe(same_scene, told=False), untold)
+    assert torch.equal(observe(same_scene, with_task=False), untold)
     assert torch.equal(untold[..., :5], torch.cat([states[..., HAND], states[..., VELOCITY], states[..., GRIP]], -1))
 
 
 def test_replicates_act_in_one_vmapped_call() -> None:
-    networks = [torch.nn.Linear(observation_size(told=True), ACTION) for _ in range(3)]
+    networks = [torch.nn.Linear(observation_size(with_task=True), ACTION) for _ in range(3)]
     stacked = stack_module_state(networks)[0]  # type: ignore[arg-type]
     states, dynamics = starts(4), dynamics_of() + 0.1 * torch.rand(len(SKILLS), 4, 10)
 
     def last(parameters: dict[str, Tensor]) -> Tensor:
-        return path(lambda now: functional_call(networks[0], parameters, (observe(now, told=True),)), states, dynamics, 12)[-1]
+        return path(
+            lambda now: functional_call(networks[0], parameters, (observe(now, with_task=True),)), states, dynamics, 12
+        )[-1]
 
     with torch.no_grad():
         together = torch.vmap(last)(stacked)
@@ -121,29 +137,39 @@ def test_replicates_act_in_one_vmapped_call() -> None:
 
 def test_the_return_of_a_reach_has_the_gradient_of_finite_differences() -> None:
     states = starts(2)[0].double()
-    noise = 0.1 * torch.randn(8, 2, ACTION, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    noise = 0.1 * torch.randn(5, 2, ACTION, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
     def value(weights: Tensor, dynamics: Tensor) -> Tensor:
-        visited = path(lambda now: observe(now, told=False) @ weights, states, dynamics, 8, noise)
+        visited = path(lambda now: observe(now, with_task=False) @ weights, states, dynamics, 5, noise)
         return return_of(visited, states[:, TARGET])
 
-    weights = 0.1 * torch.randn(observation_size(told=False), ACTION, dtype=torch.float64)
+    weights = 0.1 * torch.randn(observation_size(with_task=False), ACTION, dtype=torch.float64)
     arguments = weights.requires_grad_(), dynamics_of().double().requires_grad_()
-    assert torch.autograd.gradcheck(value, arguments, atol=1e-5)
+    assert torch.autograd.gradcheck(value, arguments, atol=1e-5, fast_mode=True)
     visited = path(expert, states, dynamics_of().double(), 1)
     assert torch.allclose(return_of(visited, visited[1, :, HAND] + torch.tensor([3.0, 4.0])), torch.tensor(-5.0).double())
 
 
+def test_nothing_looks_at_the_data() -> None:
+    """On the device that has no data every look at them, and every tensor of another device, is an error."""
+    states, usual = start("push", torch.rand(5, UNIFORMS, device="meta")), dynamics_of().to("meta")
+    assert succeeds(expert, states, usual, 3).shape == (5,)
+    assert return_of(path(expert, states, usual, 3, torch.rand(3, 5, ACTION, device="meta")), states[:, TARGET]).shape == (5,)
+    assert observe(states, with_task=True).device.type == "meta"
+
+
 def test_a_policy_learns_to_reach_by_gradient_through_the_world() -> None:
-    states, usual = starts(16)[0], dynamics_of()
-    weights = torch.zeros(observation_size(told=False), ACTION, requires_grad=True)
+    states, usual = starts(8)[0], dynamics_of()
+    weights = torch.zeros(observation_size(with_task=False), ACTION, requires_grad=True)
     optimiser = torch.optim.Adam([weights], 0.1)
     returns = []
-    for _ in range(15):
-        value = return_of(path(lambda now: observe(now, told=False) @ weights, states, usual, 25), states[:, TARGET]).mean()
+    for _ in range(10):
+        value = return_of(
+            path(lambda now: observe(now, with_task=False) @ weights, states, usual, 25), states[:, TARGET]
+        ).mean()
         optimiser.zero_grad()
         (-value).backward()
         optimiser.step()
         returns.append(value.item())
     assert returns[0] < -0.9
-    assert returns[-1] > -0.5
+    assert returns[-1] > -0.7

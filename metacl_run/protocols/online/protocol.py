@@ -1,4 +1,4 @@
-"""Protocol `online`: learn a stream once, in small batches; accuracy on every task after each task."""
+"""Protocol `online`: learn a stream task by task, in small batches; accuracy on every task after each task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative, Steps
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
@@ -46,9 +46,10 @@ Context: TypeAlias = RunContext[StreamLearner[Any], SampleStream, SamplePool]
 
 @dataclass(frozen=True, kw_only=True)
 class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
-    """One pass over a stream of samples.
+    """One pass over a stream of samples, or several over each task before the next.
 
     Attributes:
+        epochs: passes over each task. Samples enter a replay buffer in the first one.
         eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
             is then not learned from (`data/streams/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
@@ -66,6 +67,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     unit_name: ClassVar[str] = "observation"
     memory_remedy: ClassVar[str] = "Fewer seeds, a smaller algo.batch_size or a smaller model needs less"
 
+    epochs: Steps
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     eval_every: CountFromZero
     probe_samples: Count | None
@@ -116,7 +118,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def count_units(self, algo: StreamLearner[Any], data: SampleStream) -> int:
-        return data.count_tasks() * (self.data_of_run(data).count_samples() // algo.batch_size)
+        return data.count_tasks() * self.epochs * (self.data_of_run(data).count_samples() // algo.batch_size)
 
     def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
         return self.data_of_run(data).load(seeds)
@@ -129,7 +131,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def run(self, context: Context) -> ProtocolResult:
-        pool, setup = context.pool, StreamSetup.of(context)
+        pool, setup = context.pool, StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in pool.task_names]
         notes = [
             *pool.notes,
@@ -169,7 +171,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         require(self.eval_split == "test" or trained.eval_split == "validation", "eval_split", self.eval_split, learned)
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
-        pool, setup = context.pool, StreamSetup.of(context)
+        pool, setup = context.pool, StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in pool.task_names]
         notes = [*pool.notes, *out_of_scope.notes(pool)]
         state = start_evaluation(context, learner, setup.initial_learners(), setup.num_tasks, notes)
