@@ -33,6 +33,22 @@ LONGEST: Final = 500
 """Steps that an episode may have."""
 HAND, OBJECT, GOAL = slice(0, 2), slice(4, 6), slice(36, 38)
 """Of an observation: where things are, seen from above."""
+PLACES: Final = [*range(0, 3), *range(4, 7), *range(11, 14), *range(18, 21), *range(22, 25), *range(29, 32), *range(36, 39)]
+"""Of an observation: everything that is a place, in metres."""
+CENTRE, SCALE = np.array([0.0, 0.6, 0.15]), 0.15
+"""The middle of the space in front of the arm, and roughly its deviation, in metres."""
+
+
+def scaled(observations: np.ndarray) -> np.ndarray:
+    """Observations [..., 39] for a network: places from the middle of the workspace, in its scale; other numbers as they are.
+
+    The place of an object that is not there stays 0. What is scaled, and by how much, depends on no data.
+    """
+    result: np.ndarray = observations.copy()
+    places = observations[..., PLACES].reshape(*observations.shape[:-1], -1, 3)
+    is_there = (places != 0).any(-1, keepdims=True)
+    result[..., PLACES] = np.where(is_there, (places - CENTRE) / SCALE, 0).reshape(*observations.shape[:-1], -1)
+    return result
 
 
 class MetaWorldTask(SimulatedTask):

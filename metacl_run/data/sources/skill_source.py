@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from metacl_run.core.errors import nearest, require_all
 from metacl_run.data.sources.source import Source
 from metacl_run.data.streams.acting import Acting
 
@@ -56,3 +57,15 @@ class SkillSource(Source):
     @abc.abstractmethod
     def acting(self, seeds: Sequence[int], episodes: int) -> Acting:
         """Returns the placements that learners of these seeds are scored on, so many of each skill, and their simulator."""
+
+
+def check_skills(skills: Sequence[str], known: Sequence[str]) -> None:
+    """Refuses names of skills that are none of those known, or that come twice. Raises SettingError."""
+    unknown = [skill for skill in skills if skill not in known]
+    twice = [skill for place, skill in enumerate(skills) if skill in skills[:place]]
+    hint = nearest(unknown[0], known) if unknown else ""
+    require_all(
+        (bool(skills), "skills", "[]", f"must name at least one of {', '.join(known)}"),
+        (not unknown, "skills", unknown[0] if unknown else "", f"is no skill.{hint} Skills: {', '.join(known)}"),
+        (not twice, "skills", twice[0] if twice else "", "is named twice"),
+    )
