@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -12,11 +13,11 @@ METAWORLD: Final = {"metaworld": "3.1.1", "gymnasium": None, "mujoco": "3.3.0", 
 """What the tasks of Meta-World need, with the only version that works; None: any. metaworld 3.1.1 fails with mujoco 4.0.0 in
 every task tried, by an error of shapes far inside. Gymnasium's environments in MuJoCo import packaging without requiring it."""
 GYMNASIUM: Final = {"gymnasium": None, "mujoco": None, "packaging": None}
-"""What the environments of Gymnasium need."""
+"""What the environments of Gymnasium need; HalfCheetah-v5 was seen to work with mujoco 3.3.0 and 4.0.0."""
 
 
-def check_packages(user: str, needs: dict[str, str | None], instead: str) -> dict[str, str]:
-    """Returns the version of every package, by its name.
+def check_packages(user: str, needs: Mapping[str, str | None], instead: str) -> None:
+    """Refuses packages that are not installed, or that have another version than the one that works.
 
     Args:
         user: the option that needs them, as on the command line.
@@ -24,19 +25,23 @@ def check_packages(user: str, needs: dict[str, str | None], instead: str) -> dic
         instead: an option that works without them.
 
     Raises:
-        SimulatorError: some are not installed, or have another version: all in one message, with the command that helps.
+        SimulatorError: all that is wrong in one message, with the command that helps.
     """
-    versions = {package: _version(package) for package in needs}
-    missing = [package for package, found_version in versions.items() if found_version is None]
-    wrong = [
+    versions = installed(needs)
+    missing = [package for package in needs if versions[package] is None]
+    problems = [f"{', '.join(missing)} not installed"] if missing else []
+    problems += [
         f"{package} {versions[package]} is installed, and only {pin} works"
         for package, pin in needs.items()
         if pin is not None and versions[package] not in (None, pin)
     ]
-    problems = [f"{', '.join(missing)} not installed"] * bool(missing) + wrong
     if problems:
         raise SimulatorError(f"{user}: {'; '.join(problems)}. {INSTALL} brings versions that work. Without them: {instead}")
-    return {package: found_version for package, found_version in versions.items() if found_version is not None}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str | None]:
+    """Returns the version of every package; None: it is not installed."""
+    return {package: _version(package) for package in packages}
 
 
 def _version(package: str) -> str | None:

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,6 +77,18 @@ class Workers:
         except BaseException:
             self.end()
             raise
+
+    def answers(self, method: str, requests: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """Calls a method of whichever is idle with each of some arguments. Yields the place of a request and its answer as they
+        come. Raises as `answer`."""
+        to_come, places = list(reversed(list(enumerate(requests)))), dict[int, int]()
+        while to_come or places:
+            for process in self.idle:
+                if to_come:
+                    places[process], arguments = to_come.pop()
+                    self.ask(process, method, *arguments)
+            process, answer = self.answer()
+            yield places.pop(process), answer
 
     def end(self) -> None:
         """Ends the processes."""
