@@ -50,7 +50,7 @@ class Purpose(IntEnum):
     PREDICT = 16
     """Mini-batches and new weights of a learner that adapts outside a run; no position."""
     PLACEMENTS = 17
-    """Where everything is when an episode of a skill begins; the skill, the part (0 learned, 1 held out, 2 test, 3 validation)."""
+    """Where everything is when an episode of a skill begins; the skill, the part: 0 train, 1 held out, 2 test, 3 validation."""
     DISTURBANCES = 18
     """What disturbs the actions of a demonstration; the skill, the part."""
     PASSES = 19

@@ -4,8 +4,8 @@ A sample is an observation with the expert's action, the loss their mean squared
 placements from which the learner reaches the goal of the skill in the simulator, so that accuracy matrix and forgetting mean
 what they mean everywhere.
 
-With scenario=task the observation ends with the skill's place among all as a one-hot, as in Continual World (Wolczyk et al. 2021,
-arXiv 2105.10919). With scenario=domain it does not: where one sight asks for two actions, no learner can do both.
+With scenario=task the observation ends with the skill's place among all as a one-hot, as in Continual World (Wolczyk et al.
+2021, arXiv 2105.10919). With scenario=domain it does not: where one sight asks for two actions, no learner can do both.
 Shapes: R seeds, T skills, N pairs of a skill.
 """
 

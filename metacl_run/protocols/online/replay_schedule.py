@@ -95,14 +95,13 @@ class ReplaySchedule:
     def _come_before(self, units: np.ndarray) -> np.ndarray:
         """[U] samples of the stream that have come before an observation; each counts once."""
         task, unit = np.divmod(units, self.per_task // self.batch_size * self.epochs)
-        come: np.ndarray = task * self.per_task + np.minimum(unit * self.batch_size, self.per_task)
-        return come
+        return np.asarray(task * self.per_task + np.minimum(unit * self.batch_size, self.per_task))
 
     def _written(self, units: np.ndarray, so_far: np.ndarray) -> np.ndarray:
         """[U, B] the places that the batches go to, when `so_far` [U, 1] samples came before; in the first pass alone."""
         again = units * self.batch_size % (self.per_task * self.epochs) >= self.per_task
         numbers = np.where(again[:, None], 0, so_far + np.arange(self.batch_size))
-        return np.where(again[:, None], self.spec.capacity, self._writes[numbers])
+        return np.asarray(np.where(again[:, None], self.spec.capacity, self._writes[numbers]))
 
     def _sizes(self, so_far: np.ndarray, finished: np.ndarray) -> np.ndarray:
         """[U, G] or [U, 1] the number of samples to draw from, when `so_far` [U, 1] have come and `finished` tasks are over."""
@@ -110,7 +109,7 @@ class ReplaySchedule:
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
         if keep == "reservoir":
-            return np.minimum(so_far, self.spec.capacity)
+            return np.asarray(np.minimum(so_far, self.spec.capacity))
         if keep == "ring":
             return finished * self._per_task_kept
         return np.full_like(finished, self.num_tasks * self.per_task) if keep == "all" else (finished + 1) * self.per_task

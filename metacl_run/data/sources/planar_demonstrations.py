@@ -2,9 +2,9 @@
 
     metacl-run algo=er data=planar_skills
 
-The world and its experts are `metacl_run/simulators/`. A demonstration begins at a placement of its own and goes on for `horizon`
-steps. The executed actions are disturbed and the recorded ones are the expert's own, so that a learner sees the way back from
-where a small mistake leads (DART: Laskey et al. 2017, arXiv 1703.09327).
+The world and its experts are `metacl_run/simulators/`. A demonstration begins at a placement of its own and goes on for
+`horizon` steps. The executed actions are disturbed and the recorded ones are the expert's own, so that a learner sees the way
+back from where a small mistake leads (DART: Laskey et al. 2017, arXiv 1703.09327).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _LEARNED, _HELD_OUT, _TESTED, _VALIDATED = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanarSkills(SkillSource):
+class PlanarDemonstrations(SkillSource):
     """Skills in the planar world."""
 
     skills: list[str]
@@ -80,7 +80,7 @@ class PlanarSkills(SkillSource):
 
     @property
     def example_shape(self) -> tuple[int, ...]:
-        return (observation_size(told=False),)
+        return (observation_size(with_task=False),)
 
     @property
     def num_actions(self) -> int:
@@ -112,7 +112,7 @@ class PlanarSkills(SkillSource):
 
         noise = self.noise * self._of_all(seeds, draw).movedim(2, 0)
         states, actions = planar_rollouts.demonstrations(starts, dynamics_of(), noise)  # [horizon, R, T, count, ...]
-        observations = observe(states, told=False)
+        observations = observe(states, with_task=False)
         in_time = [leaf.movedim(0, 3).flatten(2, 3).contiguous() for leaf in (observations, actions)]
         return Demonstrations(observations=in_time[0], actions=in_time[1])
 
@@ -171,7 +171,7 @@ class PlanarActing(Acting):
 
 
 def _acting_on_states(policy: Policy, tasks: Tensor) -> planar_rollouts.Policy:
-    return lambda states: policy(observe(states, told=False), tasks).to(states.dtype)
+    return lambda states: policy(observe(states, with_task=False), tasks).to(states.dtype)
 
 
 def _places(states: Tensor) -> dict[str, Tensor]:
