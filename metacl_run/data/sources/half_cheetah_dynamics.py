@@ -61,7 +61,7 @@ class DynamicsRecordings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HalfCheetah(Source):
+class HalfCheetahDynamics(Source):
     """Changed dynamics of HalfCheetah-v5; `metacl_run/simulators/half_cheetah.py` says how they are written."""
 
     learned: list[str]
