@@ -23,7 +23,7 @@ class DataError(UserError):
 
 
 class SimulatorError(UserError):
-    """Raised when a simulator fails: what it needs is not installed, it gives no numbers or no answer, its process dies."""
+    """Raised when a simulator fails: its expert, its numbers, its process."""
 
 
 class StorageError(UserError):

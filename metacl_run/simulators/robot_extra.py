@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from metacl_run.core.errors import SimulatorError
+from metacl_run.core.errors import DataError
 
 INSTALL: Final = "pip install 'metacl-run[robot]'"
 METAWORLD: Final = {"metaworld": "3.1.1", "gymnasium": None, "mujoco": "3.3.0", "packaging": None}
@@ -25,7 +25,7 @@ def check_packages(user: str, needs: Mapping[str, str | None], instead: str) -> 
         instead: an option that works without them.
 
     Raises:
-        SimulatorError: all that is wrong in one message, with the command that helps.
+        DataError: all that is wrong in one message, with the command that helps.
     """
     versions = installed(needs)
     missing = [package for package in needs if versions[package] is None]
@@ -36,7 +36,7 @@ def check_packages(user: str, needs: Mapping[str, str | None], instead: str) -> 
         if pin is not None and versions[package] not in (None, pin)
     ]
     if problems:
-        raise SimulatorError(f"{user}: {'; '.join(problems)}. {INSTALL} brings versions that work. Without them: {instead}")
+        raise DataError(f"{user}: {'; '.join(problems)}. {INSTALL} brings versions that work. Without them: {instead}")
 
 
 def installed(packages: Iterable[str]) -> dict[str, str | None]:

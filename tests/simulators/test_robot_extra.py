@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metacl_run.cli import exit_status
-from metacl_run.core.errors import SimulatorError
+from metacl_run.core.errors import DataError
 from metacl_run.simulators import robot_extra
 from metacl_run.simulators.robot_extra import GYMNASIUM, METAWORLD, check_packages
 
@@ -56,7 +56,7 @@ def test_versions_that_work_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, gymnasium="1.4.0", mujoco="4.0.0", packaging="26.0")
     check_packages("data=half_cheetah", GYMNASIUM, "")  # which works with it
     install(monkeypatch, gymnasium="1.4.0", mujoco="4.0.0")
-    with pytest.raises(SimulatorError, match="data=half_cheetah: packaging not installed"):
+    with pytest.raises(DataError, match="data=half_cheetah: packaging not installed"):
         check_packages("data=half_cheetah", GYMNASIUM, "")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from metacl_run.core.bounds import Positive, Seed
-from metacl_run.core.errors import require_all
+from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
 from metacl_run.data.progress_bar import progress_bar
@@ -82,13 +82,13 @@ class HalfCheetahDynamics(Source):
     """Seconds after which a process that does not answer is taken to hang."""
 
     def __post_init__(self) -> None:
-        require_all((bool(self.learned), "learned", "[]", "must name at least one dynamics, such as usual"))
+        require(bool(self.learned), "learned", "[]", "must name at least one dynamics, such as usual")
         for field in ("learned", "unseen"):
             for name in getattr(self, field):
                 check_dynamics(field, name)
         names = [*self.learned, *self.unseen]
         twice = [name for place, name in enumerate(names) if name in names[:place]]
-        require_all((not twice, "unseen", twice[0] if twice else "", "is named twice"))
+        require(not twice, "unseen", twice[0] if twice else "", "is named twice")
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -99,7 +99,7 @@ class HalfCheetahDynamics(Source):
         return ", ".join(f"{package} {version}" for package, version in installed(("gymnasium", "mujoco")).items())
 
     def check(self) -> None:
-        """Refuses packages that are not installed. Raises SimulatorError."""
+        """Refuses packages that are not installed. Raises DataError."""
         check_packages("data=half_cheetah", GYMNASIUM, "data=sinusoid")
 
     def read(self) -> DynamicsRecordings:
