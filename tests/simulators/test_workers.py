@@ -15,7 +15,7 @@ import pytest
 
 from metacl_run.core.errors import SimulatorError
 from metacl_run.simulators.demonstrations import STAY, Demanded, demonstrations
-from metacl_run.simulators.rollouts import MOST_EPISODES, roll_out
+from metacl_run.simulators.policy_episodes import MOST_EPISODES, roll_out
 from metacl_run.simulators.simulator import Simulator
 from metacl_run.simulators.workers import Workers
 from tests.support.line_task import REACH, line_task

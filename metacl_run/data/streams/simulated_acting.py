@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.data.streams.acting import Acting, Paths, Policy
-from metacl_run.simulators.rollouts import NumpyPolicy, roll_out
+from metacl_run.simulators.policy_episodes import NumpyPolicy, roll_out
 from metacl_run.simulators.workers import Workers
 
 

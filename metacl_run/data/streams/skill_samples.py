@@ -55,6 +55,10 @@ class SkillSamples(SampleStream):
     def score(self) -> Score:
         return SUCCESS
 
+    @property
+    def task_is_known(self) -> bool:
+        return self.scenario == "task"
+
     def count_tasks(self) -> int:
         return len(self.source.skills)
 

@@ -205,6 +205,11 @@ class SampleStream(Stream):
         is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
         return False
 
+    @property
+    def task_is_known(self) -> bool:
+        """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
+        return False
+
     @abc.abstractmethod
     def count_samples(self) -> int:
         """Training samples of every task."""

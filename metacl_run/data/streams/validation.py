@@ -71,6 +71,10 @@ class ValidationSamples(SampleStream):
     def new_outputs(self) -> bool:
         return self.inner.new_outputs
 
+    @property
+    def task_is_known(self) -> bool:
+        return self.inner.task_is_known
+
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
         return self.inner.count_samples() - count_held_out(self.inner.count_samples())

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamState
-from metacl_run.core.types import Params
 from metacl_run.data.streams.acting import Acting, Policy
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.scorer import Evaluation, Scorer
@@ -32,17 +31,17 @@ class ActingScorer(Scorer):
     def scores(self, learner: StreamState, tasks: range, *, whole: bool) -> Evaluation:
         limit = None if whole else self._probe_episodes
         with torch.no_grad():
-            successes = self._acting.successes(tasks, policy_of(self._setup, learner["params"]), limit=limit).double()
+            successes = self._acting.successes(tasks, policy_of(self._setup, learner), limit=limit).double()
         mean = successes.mean(-1)
         return Evaluation(mean, half_width_within_seed(mean * (1 - mean), successes.shape[-1]))
 
 
-def policy_of(setup: StreamSetup, params: Params) -> Policy:
-    """The policy of some replicates, whose parameters are [R, ...]; all of them act at once."""
-    actions = setup.engine.over_replicates(setup.network)
+def policy_of(setup: StreamSetup, learner: StreamState) -> Policy:
+    """The policy of some replicates, whose states are [R, ...]; all of them act at once."""
+    actions = setup.engine.over_replicates(lambda state, x, task: setup.algo.predict(setup.network, state, x, task))
 
     def policy(observations: Tensor, tasks: Tensor) -> Tensor:
-        outputs: Tensor = actions(params, observations.to(setup.dtype), tasks.expand(len(observations), -1))
+        outputs: Tensor = actions(learner, observations.to(setup.dtype), tasks.expand(len(observations), -1))
         return outputs
 
     return policy
@@ -50,5 +49,4 @@ def policy_of(setup: StreamSetup, params: Params) -> Policy:
 
 def first_policy(setup: StreamSetup, learner: StreamState) -> Policy:
     """The policy of the first replicate alone, R = 1."""
-    first: Params = tree_map(lambda leaf: leaf[:1], learner["params"])
-    return policy_of(setup, first)
+    return policy_of(setup, tree_map(lambda leaf: leaf[:1], learner))

@@ -27,12 +27,14 @@ from metacl_run.protocols.online.acting_scorer import ActingScorer
 from metacl_run.protocols.online.insight_subject import StreamSubject
 from metacl_run.protocols.online.predictions import PredictionRecorder
 from metacl_run.protocols.online.predictor import StreamPredictor
+from metacl_run.protocols.online.rollouts import RolloutRecorder
 from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import StreamTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.recorder import EndRecorder
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
@@ -89,6 +91,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 "protocol.eval_split=validation: holds out at least one training sample of every task, but a task has "
                 f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
             )
+        if algo.needs_task and not data.task_is_known:
+            raise ConfigError(
+                f"algo: {type(algo).__name__} predicts every task with weights of its own, so that it must know the task. Use "
+                "data.scenario=task, or data with that setting, such as data=planar_skills."
+            )
         others = f", {whole - samples} others being held out for validation" if samples < whole else ""
         with prefix_field_errors("algo"):
             most = f"must be at most the {samples} training samples of a task{others}"
@@ -141,13 +148,13 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
-        predictions = _prediction_recorders(setup, progress)
+        at_end: list[EndRecorder] = [*_prediction_recorders(setup, progress), *_rollout_recorders(setup, progress)]
         evaluator = MatrixEvaluator(
             progress=progress,
             scorer=_scorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *predictions],
+            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *at_end],
         )
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
@@ -160,7 +167,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
             context.started(task_names, state.unit, setup.units_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
-            for recorder in predictions if status == "completed" else ():
+            for recorder in at_end if status == "completed" else ():
                 recorder.write()
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         result = result_of(progress, status, task_names=task_names, chance=chance)
@@ -190,7 +197,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         outputs = data.count_outputs()
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
-        return StreamPredictor(network=network, learned=learner["params"], masks=lambda: data.load([0]).masks)
+        return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
 
 
 def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:
@@ -205,6 +212,12 @@ def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[Predic
     if classes is None or setup.network.objective is not CLASSIFICATION:
         return []
     return [PredictionRecorder(setup, progress, classes)]
+
+
+def _rollout_recorders(setup: StreamSetup, progress: Progress) -> list[RolloutRecorder]:
+    """The recorder of paths, where a learner acts."""
+    acting = setup.pool.acting
+    return [] if acting is None else [RolloutRecorder(setup, progress, acting)]
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

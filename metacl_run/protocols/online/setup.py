@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.randomness import Purpose, generator
@@ -111,7 +113,12 @@ class StreamSetup:
         order = generator(purpose, self.seeds[replicate], task).permutation(self.used_per_task)[:count]
         return self.gather(replicate, task * self.used_per_task + order).cast(self.dtype)
 
+    def outputs(self, learner: StreamState, replicate: int, x: Tensor, task: Tensor | None) -> Tensor:
+        """[N, outputs] what a replicate predicts for inputs of known or unknown tasks."""
+        state = tree_map(lambda leaf: leaf[replicate], learner)
+        return self.algo.predict(self.network, state, x, task)
+
 
 def params_of(learner: Pytree, replicate: int) -> Params:
-    """The parameters that a replicate predicts with."""
+    """The parameters of a replicate."""
     return {name: value[replicate] for name, value in learner["params"].items()}
