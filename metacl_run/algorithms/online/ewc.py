@@ -11,10 +11,10 @@ The penalty's gradient, 2 * strength * (theta * sum F_t - sum F_t * theta_t), ne
 
 Differences from the paper:
  1. The factor of the penalty is strength, as in the code of GEM and MER; the paper writes lambda / 2.
- 2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the definition;
+ 2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition;
     `square_of_mean` squares the gradient of the mean loss, as that code does, and its strengths are for it. The latter is
-    smaller, about by the number of samples where their gradients do not agree. `expected` is the Fisher information itself, with
-    targets as the network expects them. Real targets need it: once they are fitted, true ones leave no gradient to square.
+    smaller, about by the number of samples where their gradients do not agree. `expected` is the Fisher information itself,
+    with targets as the network expects them; real targets need it: once fitted, they leave no gradient to square.
  3. The samples are drawn from the whole task; that code takes the first ones.
 """
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 
 from metacl_run.layout.canvas import EMPTY, Canvas, Mosaic
 from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, label_points
@@ -35,17 +34,23 @@ def data(run: StoredRun) -> list[TaskRollouts] | None:
 
 
 def text(run: StoredRun, tasks: list[TaskRollouts]) -> FigureText:
-    acts, *others = dict.fromkeys(thing for task in tasks for thing in task.things)
-    episodes = len(tasks[0].at_the_end.successes)
-    left_out = "" if len(tasks) == run.num_tasks else f" {len(tasks)} of {run.num_tasks} tasks, spread evenly."
-    seeds = f" Seed {_rollouts(run).seed}." if len(run.seeds) > 1 else ""
+    acts, moving, still = tasks[0].things[0], [], []
+    for task in tasks:
+        for thing, stays in list(zip(task.things, _never_moves(task), strict=True))[1:]:
+            (still if stays else moving).append(thing)
+    others = [
+        f"Grey: {_listed(moving)}, with a square where it ends." if moving else "",
+        f"Ring: {_listed(still)}." if still else "",
+    ]
+    left_out = "" if len(tasks) == run.num_tasks else f"{len(tasks)} of {run.num_tasks} tasks, spread evenly."
+    seed = f"Seed {_rollouts(run).seed}." if len(run.seeds) > 1 else ""
+    reaches = f"Blue: the {acts} in an episode that reaches its goal; vermillion: in one that does not."
     return FigureText(
         f"Where the {acts} goes, right after a task was learned and at the end",
-        f"Blue: the {acts} in an episode that reaches its goal; vermillion: in one that does not. Grey: {_listed(others)}; "
-        f"ring: what stays where it is.{seeds}{left_out}",
-        f"{episodes} episodes of every task, from the same placements in both rows; seen from above. The number says how many reach "
-        "the goal. A task is forgotten where blue paths in the upper row are vermillion in the lower one: they show what the "
-        "learner does instead.",
+        " ".join(part for part in (reaches, *others, seed, left_out) if part),
+        f"{len(tasks[0].at_the_end.successes)} episodes of every task, from the same placements in both rows, seen from above. "
+        "The numbers say how many reach the goal at any time. A task is forgotten where blue paths in the upper row are "
+        "vermillion in the lower one, which shows what the learner does instead.",
     )
 
 
@@ -96,9 +101,9 @@ def _draw_episodes(axes: Axes, episodes: Episodes, still: np.ndarray) -> None:
             if still[thing]:
                 axes.plot(*points[0, thing], "o", ms=5, mfc="none", mec=GREY, mew=0.9, zorder=2)
             else:
-                axes.add_collection(LineCollection([points[:, thing]], colors=GREY, linewidths=2.2, alpha=0.55, zorder=1.5))
+                axes.plot(*points[:, thing].T, color=GREY, lw=2.2, alpha=0.55, zorder=1.5)
                 axes.plot(*points[-1, thing], "s", ms=3.5, color=GREY, zorder=2)
-        axes.add_collection(LineCollection([points[:, 0]], colors=colour, linewidths=1.1, zorder=3))
+        axes.plot(*points[:, 0].T, color=colour, lw=1.1, zorder=3)
         axes.plot(*points[0, 0], "o", ms=2.5, color=INK, zorder=3.5)
 
 
@@ -107,8 +112,8 @@ def _mosaic(count: int) -> Mosaic:
     rows: list[tuple[int, ...]] = []
     columns = min(count, COLUMNS)
     for first in range(0, count, columns):
-        for moment in (0, 1):
-            rows.append(tuple(2 * place + moment if place < count else EMPTY for place in range(first, first + columns)))
+        places = range(first, first + columns)
+        rows += [tuple(2 * place + moment if place < count else EMPTY for place in places) for moment in (0, 1)]
     return tuple(rows)
 
 
@@ -129,7 +134,8 @@ def _rollouts(run: StoredRun) -> Rollouts:
 
 
 def _listed(things: Sequence[str]) -> str:
-    return ", ".join(things[:-1]) + (" or " if len(things) > 1 else "") + things[-1] if things else "nothing else"
+    *others, last = dict.fromkeys(things)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 FIGURE = RunFigure(name="rollouts", data=data, text=text, canvas=canvas, draw=draw)

@@ -60,7 +60,8 @@ def setup(kind: Kind) -> tuple[Any, dict[str, Any]]:
     module = nn.Linear(1, 1, bias=False)
     network = Network(module, 1, objective=REGRESSION)
     learner = {"params": {"weight": torch.tensor(GAINS).view(-1, 1, 1).neg()}}
-    return SimpleNamespace(network=network, engine=Engine(kind=kind), dtype=torch.float32), learner
+    algo = SimpleNamespace(predict=lambda network, state, x, task: network(state["params"], x, task))
+    return SimpleNamespace(algo=algo, network=network, engine=Engine(kind=kind), dtype=torch.float32), learner
 
 
 def success(start: float, gain: float) -> bool:
