@@ -123,14 +123,11 @@ class _Rounds:
         self._exchange({}, {})
 
     def _begin(self) -> dict[int, Begin]:
-        """The next episode of every lane that has none, where most is free."""
-        live, beginning = [0] * self._workers.count, {}
-        for lane in self._lanes:
-            live[lane.worker] += lane.episode is not None
+        """The next episode of every lane that has none. A lane stays in its process, where its task is built."""
+        beginning = {}
         for number, lane in enumerate(self._lanes):
             if lane.episode is None and lane.to_come:
-                lane.episode, lane.steps, lane.worker = lane.to_come.pop(0), 0, int(np.argmin(live))
-                live[lane.worker] += 1
+                lane.episode, lane.steps, lane.worker = lane.to_come.pop(0), 0, number % self._workers.count
                 beginning[number] = Begin(number, self._tasks[lane.task], int(self._placements[lane.key]))
         return beginning
 

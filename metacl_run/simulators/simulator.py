@@ -10,8 +10,9 @@ import numpy as np
 from metacl_run.core.errors import SimulatorError
 from metacl_run.simulators.simulated_task import MakeTask, SimulatedTask
 
-MOST_TASKS = 24
-"""Tasks that stay built, in use or not, unless more are in use: one of Meta-World takes 20 to 45 MB, and .15 s to build."""
+MOST_BUILT = 48
+"""Tasks that all processes together keep built, unless more are in use: one of Meta-World takes 20 to 45 MB, and .15 s to
+build."""
 
 
 class Begin(NamedTuple):
@@ -30,10 +31,15 @@ class _Episode(NamedTuple):
 
 
 class Simulator:
-    """Simulates episodes of any tasks, many of them at the same time."""
+    """Simulates episodes of any tasks, many of them at the same time.
 
-    def __init__(self, make: MakeTask) -> None:
-        self._make = make
+    Args:
+        make: builds a task.
+        processes: in how many there is such a simulator.
+    """
+
+    def __init__(self, make: MakeTask, processes: int) -> None:
+        self._make, self._most = make, max(1, MOST_BUILT // processes)
         self._idle: list[tuple[str, SimulatedTask]] = []
         self._lanes: dict[int, _Episode] = {}
 
@@ -59,7 +65,7 @@ class Simulator:
                 last = number + stay
             if number == last:
                 break
-        self._idle.append((task, episode.simulated))
+        self._put_back(episode)
         return None if last is None else np.array(pairs)
 
     def advance(
@@ -77,8 +83,7 @@ class Simulator:
             Observations [acting + beginning, D] and whether the goal is reached [acting + beginning] bool, in this order.
         """
         for lane in ended:
-            episode = self._lanes.pop(lane)
-            self._idle.append((episode.task, episode.simulated))
+            self._put_back(self._lanes.pop(lane))
         results = [self._step(self._lanes[lane], action) for lane, action in zip(acting, actions, strict=True)]
         for lane, task, placement in beginning:
             self._lanes[lane] = _Episode(task, placement, self._take(task))
@@ -87,14 +92,22 @@ class Simulator:
         return np.array(observations), np.array(successes, bool)
 
     def _take(self, task: str) -> SimulatedTask:
-        """A built task that is not in use. Where there is none, the one that was out of use longest makes room for it."""
+        """A built task that is not in use, or a new one."""
         for place, (name, simulated) in enumerate(self._idle):
             if name == task:
                 del self._idle[place]
                 return simulated
-        if self._idle and len(self._idle) + len(self._lanes) >= MOST_TASKS:
-            del self._idle[0]
+        self._make_room(1)
         return self._make(task)
+
+    def _put_back(self, episode: _Episode) -> None:
+        self._idle.append((episode.task, episode.simulated))
+        self._make_room(0)
+
+    def _make_room(self, more: int) -> None:
+        """Drops what has been out of use longest, where there would be too many."""
+        surplus = len(self._idle) + len(self._lanes) + more - self._most
+        del self._idle[: max(0, surplus)]
 
     def _begin(self, episode: _Episode) -> np.ndarray:
         return _finite(episode, episode.simulated.begin(episode.placement))

@@ -64,6 +64,8 @@ def test_more_processes_make_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path_
 def test_names_are_checked() -> None:
     with pytest.raises(SettingError, match="unseen=fly: must be usual"):
         dataclasses.replace(SOURCE, unseen=["fly"])
+    with pytest.raises(SettingError, match="recording_steps=100000: must be at most 1666, as memory holds"):
+        dataclasses.replace(SOURCE, recording_steps=10**5, recordings=9999)
     with pytest.raises(SettingError, match="unseen=usual: is named twice"):
         dataclasses.replace(SOURCE, unseen=["usual"])
     with pytest.raises(SettingError, match="must name at least one dynamics"):

@@ -132,6 +132,7 @@ def test_paths_are_those_of_the_first_seed(acting: SimulatedActing) -> None:
         ({"skills": ["door-opne"]}, r"skills=door-opne: is no skill. Did you mean door-open\? Skills: assembly, "),
         ({"skills": []}, r"skills=\[\]: must name at least one of assembly"),
         ({"skills": ["reach", "push", "reach"]}, "skills=reach: is named twice"),
+        ({"demonstrations": 10**4, "horizon": 10**4}, "demonstrations=10000: must be at most 2325, as memory holds"),
     ],
 )
 def test_wrong_names_are_refused(changes: dict[str, Any], message: str) -> None:

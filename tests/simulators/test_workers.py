@@ -16,7 +16,7 @@ import pytest
 from metacl_run.core.errors import SimulatorError
 from metacl_run.simulators.demonstrations import STAY, Demanded, demonstrations
 from metacl_run.simulators.policy_episodes import MOST_EPISODES, roll_out
-from metacl_run.simulators.simulator import Simulator
+from metacl_run.simulators.simulator import Begin, Simulator
 from metacl_run.simulators.workers import Workers
 from tests.support.line_task import REACH, line_task
 
@@ -25,12 +25,12 @@ HORIZON = 25
 
 @pytest.fixture(scope="module")
 def one() -> Iterator[Workers]:
-    yield from ended(Workers(Simulator, [line_task], count=1, timeout_s=30))
+    yield from ended(Workers(Simulator, [line_task, 1], count=1, timeout_s=30))
 
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Workers]:
-    yield from ended(Workers(Simulator, [line_task], count=3, timeout_s=30))
+    yield from ended(Workers(Simulator, [line_task, 3], count=3, timeout_s=30))
 
 
 def ended(workers: Workers) -> Iterator[Workers]:
@@ -165,7 +165,7 @@ def test_what_goes_wrong_is_said_in_one_message(one: Workers, task: str, message
 
 
 def test_a_process_that_hangs_is_ended() -> None:
-    workers = Workers(Simulator, [line_task], count=1, timeout_s=30)
+    workers = Workers(Simulator, [line_task, 1], count=1, timeout_s=30)
     roll_out(workers, ["easy"], np.full((1, 1, 1), 500), homewards, horizon=1)
     workers._timeout_s = 0.3  # not before: the process has started by now
     since = time.monotonic()
@@ -184,7 +184,7 @@ def test_processes_end_with_the_run_however_it_ends(tmp_path: Path) -> None:
         "from metacl_run.simulators.simulator import Simulator\n"
         "from metacl_run.simulators.workers import Workers\n"
         "from tests.support.line_task import line_task\n"
-        "workers = Workers(Simulator, [line_task], count=2, timeout_s=30)\n"
+        "workers = Workers(Simulator, [line_task, 2], count=2, timeout_s=30)\n"
         "for worker in workers.idle:\n"
         "    workers.ask(worker, 'demonstrate', 'easy', 0, np.zeros((1, 1)), 0)\n"
         "    workers.answer()\n"
@@ -207,3 +207,12 @@ def runs(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_tasks_stay_built_up_to_a_limit() -> None:
+    built = []
+    simulator = Simulator(lambda name: built.append(name) or line_task(name), processes=24)  # two tasks each
+    for names in (["a", "b"], ["b", "a", "c"], ["c"], ["a"], ["b"], ["a"], ["c"]):
+        simulator.advance([], [], np.zeros((0, 1)), [Begin(lane, name, 0) for lane, name in enumerate(names)])
+        simulator.advance(range(len(names)), [], np.zeros((0, 1)), [])
+    assert built == ["a", "b", "c", "b", "c"]  # three in use are three; what waited longest goes first

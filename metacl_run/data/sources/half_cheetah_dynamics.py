@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import numpy as np
 from annotated_types import Ge, Le
 
-from metacl_run.core.bounds import Positive, Seed
+from metacl_run.core.bounds import MOST_NUMBERS, Positive, Seed
 from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
@@ -89,6 +89,10 @@ class HalfCheetahDynamics(Source):
         names = [*self.learned, *self.unseen]
         twice = [name for place, name in enumerate(names) if name in names[:place]]
         require(not twice, "unseen", twice[0] if twice else "", "is named twice")
+        most = MOST_NUMBERS // (len(names) * (self.recordings + self.test_recordings) * (2 * STATE + ACTION))
+        require(
+            self.recording_steps <= most, "recording_steps", self.recording_steps, f"must be at most {most}, as memory holds"
+        )
 
     @property
     def example_shape(self) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from annotated_types import Ge, Le
 
-from metacl_run.core.bounds import Examples, NonNegative, Positive
+from metacl_run.core.bounds import MOST_NUMBERS, Examples, NonNegative, Positive
+from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
 from metacl_run.data.progress_bar import progress_bar
@@ -78,6 +79,8 @@ class MetaWorld(SkillSource):
 
     def __post_init__(self) -> None:
         check_skills(self.skills, TASKS)
+        most = MOST_NUMBERS // (len(self.skills) * self.horizon * (OBSERVATION + ACTION))
+        require(self.demonstrations <= most, "demonstrations", self.demonstrations, f"must be at most {most}, as memory holds")
 
     @property
     def example_shape(self) -> tuple[int, ...]:
@@ -163,7 +166,8 @@ class MetaWorld(SkillSource):
         return (self.fingerprint, *recording, self.noise, self.horizon)
 
     def _workers(self) -> Workers:
-        return Workers(Simulator, [metaworld_task], count=self.processes or cores(), timeout_s=self.timeout)
+        count = self.processes or cores()
+        return Workers(Simulator, [metaworld_task, count], count=count, timeout_s=self.timeout)
 
 
 def _evenly(steps: Sequence[Sequence[np.ndarray]], pairs: int) -> Demonstrations:
