@@ -34,7 +34,9 @@ def data(run: StoredRun) -> list[TaskRollouts] | None:
 
 
 def text(run: StoredRun, tasks: list[TaskRollouts]) -> FigureText:
-    acts, moving, still = tasks[0].things[0], [], []
+    acts = tasks[0].things[0]
+    moving: list[str] = []
+    still: list[str] = []
     for task in tasks:
         for thing, stays in list(zip(task.things, _never_moves(task), strict=True))[1:]:
             (still if stays else moving).append(thing)
