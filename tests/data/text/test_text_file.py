@@ -43,7 +43,7 @@ def as_json() -> str:
 @pytest.mark.parametrize(("ending", "content"), [("csv", as_csv(",")), ("tsv", as_csv("\t")), ("jsonl", as_json())])
 def test_formats(tmp_path: Path, ending: str, content: str, packed: bool) -> None:
     data = content.encode()
-    path = written(tmp_path / f"a.{ending}{'.gz' if packed else ''}", gzip.compress(mtime=0, data=data) if packed else data)
+    path = written(tmp_path / f"a.{ending}{'.gz' if packed else ''}", gzip.compress(data, mtime=0) if packed else data)
     table = read_table(path, Columns(**COLUMNS))
     assert [(text.replace("\r", ""), table.labels[y]) for text, y in zip(table.texts, table.y, strict=True)] == ROWS
 
@@ -68,7 +68,11 @@ def test_formats(tmp_path: Path, ending: str, content: str, packed: bool) -> Non
         ("a.jsonl", '{"text": null, "label": "x"}\n', r"line 1: text is null; a string was expected"),
         ("a.jsonl", '{"text": "hi", "lable": "x"}\n', r"line 1: data\.label=label: .*but text, lable\. Did you mean lable\?"),
         ("a.csv.gz", b"text,label\n", r"cannot be read \(Not a gzipped file"),
-        ("a.csv.gz", gzip.compress(mtime=0, data=b"text,label\nhi,x\n" * 99)[:-9], r"cannot be read \(Compressed file ended before"),
+        (
+            "a.csv.gz",
+            gzip.compress(mtime=0, data=b"text,label\nhi,x\n" * 99)[:-9],
+            r"cannot be read \(Compressed file ended before",
+        ),
     ],
 )
 def test_bad_files_are_one_message_with_the_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
