@@ -68,6 +68,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"core", "kernels", "scoring.objectives"},
     "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores"},
     "kernels": set(),
+    "simulators": {"core"},
     # what a run leaves, and how it is shown
     "listeners": {"core", "reporting.terminal", "scoring", "storage"},
     "reporting": {"core", "layout", "scoring", "storage"},
