@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "algorithms": {"core", "inner", "models.network", "models.split_network", "scoring.objectives"},
     "inner": {"core", "kernels", "models.network", "models.split_network", "scoring.objectives"},
     "models": {"core", "kernels", "scoring.objectives"},
-    "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores"},
+    "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores", "simulators"},
     "kernels": set(),
     "simulators": {"core"},
     # what a run leaves, and how it is shown

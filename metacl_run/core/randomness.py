@@ -49,6 +49,10 @@ class Purpose(IntEnum):
     """Which examples of a stream are held out of learning; no position."""
     PREDICT = 16
     """Mini-batches and new weights of a learner that adapts outside a run; no position."""
+    DYNAMICS = 20
+    """Dynamics of a family, and pushes under them; the family."""
+    RECOVERY = 21
+    """Episodes before and after a switch of dynamics; the task."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -97,12 +97,23 @@ class EpisodePool(Pool):
 class EpisodeStream(Stream):
     """A stream for protocol `continual_meta`."""
 
+    reports_before: ClassVar[bool] = False
+    """Whether a run also reports the score before adaptation: where an output means the same in every episode."""
+    in_time: ClassVar[bool] = False
+    """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
+    recovers after a switch."""
+
     ways: int
-    """Outputs of a network: the classes of an episode; 1 where an episode is a function of one real value."""
+    """Classes of an episode; 1 where there are none."""
     shots: int
     """Support examples of each class."""
     queries: int
     """Query examples of each class."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that the network needs. Default: one for each class."""
+        return self.ways
 
     @abc.abstractmethod
     def count_tasks(self) -> int:
