@@ -7,7 +7,7 @@ Neither says anything about what an example is. Shapes: R seeds (replicates), T 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -103,6 +103,9 @@ class EpisodeStream(Stream):
     """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
     recovers after a switch."""
 
+    rollout: ClassVar[Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] | None] = None
+    """Where the network is a policy: the outputs of inputs that describe rollouts; see `Network`. None: it predicts."""
+
     ways: int
     """Classes of an episode; 1 where there are none."""
     shots: int
@@ -114,6 +117,11 @@ class EpisodeStream(Stream):
     def outputs(self) -> int:
         """Outputs that the network needs. Default: one for each class."""
         return self.ways
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Shape of what the network sees at once. Default: an example."""
+        return self.input_shape
 
     @abc.abstractmethod
     def count_tasks(self) -> int:

@@ -89,8 +89,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
-            module, params = initial_params(model, data.input_shape, algo.num_outputs(data.outputs), 0, torch.float32)
-        algo.check(Network(module, data.outputs, objective=data.objective), params)
+            module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
+        algo.check(Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params)
 
     def _check_replay(self, algo: EpisodeLearner, data: EpisodeStream, earlier: int) -> int | None:
         """The classes that the replay buffer keeps of each of the earlier tasks; None: all."""
@@ -189,6 +189,6 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
 
     def predictor(self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree) -> FewShotPredictor:
-        module, _ = initial_params(model, data.input_shape, algo.num_outputs(data.outputs), 0, gpu.dtype)
-        network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective)
+        module, _ = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, gpu.dtype)
+        network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout)
         return FewShotPredictor(algo=algo, network=network, state=learner)

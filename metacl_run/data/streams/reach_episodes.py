@@ -1,0 +1,126 @@
+"""Policies learned by gradient through a simulator: the stream of `ReachTasks` for protocol `continual_meta`.
+
+The network is a policy. What the protocol calls an input is the description of a rollout (start, dynamics, noise), an output is
+the path that the policy takes, a target is the goal, and the loss is minus the return. So every method that adapts by gradient
+learns policies as it learns anything else: one step of it is a step of policy search by the exact gradient.
+
+An episode is a goal that the policy is not told: it adapts by `shots` rollouts towards it, of which it learns no more than how
+the return changes with its parameters, and is judged by `queries` others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.core.bounds import AT_EVALUATION, Examples
+from metacl_run.core.transfer import upload
+from metacl_run.core.types import Episode
+from metacl_run.data.sources.reach_tasks import ReachTasks
+from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.scoring.objectives import Objective
+from metacl_run.scoring.scores import SUCCESS
+from metacl_run.simulators.planar_reach import OBSERVATION, PUSHES, rollout
+from metacl_run.simulators.planar_skills import REACHED
+
+
+class Reaching(Objective):
+    """Outputs [..., N, steps * 2], the places of paths; targets [..., N, 2], goals.
+
+    The loss is minus the return, the mean squared distance from the goal after every step: of a distance that is not squared, a
+    gradient would tell the direction of the goal, and not how far it is. A rollout succeeds if it ends within `REACHED` of it.
+    """
+
+    def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return apart(outputs, y).square().sum(-1).mean(-1)
+
+    def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
+        ways = apart(outputs, y)
+        return (2 * ways / ways.shape[-2]).flatten(-2)
+
+    def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return (apart(outputs, y)[..., -1, :].square().sum(-1) < REACHED**2).to(outputs.dtype)
+
+
+def apart(outputs: Tensor, goals: Tensor) -> Tensor:
+    """Returns the ways [..., steps, 2] from goals [..., 2] to the places of paths [..., steps * 2]."""
+    return outputs.unflatten(-1, (-1, 2)) - goals.unsqueeze(-2)
+
+
+REACHING: Objective = Reaching(**vars(SUCCESS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachEpisodes(EpisodeStream):
+    """A task is one kind of dynamics; every episode has a new goal."""
+
+    ways = 1
+    outputs = PUSHES
+    reports_before = True
+    rollout = staticmethod(rollout)
+    network_shape = (OBSERVATION,)
+
+    source: ReachTasks
+    shots: Annotated[Examples, AT_EVALUATION]
+    """Rollouts to adapt by."""
+    queries: Annotated[Examples, AT_EVALUATION]
+    """Rollouts to be judged by."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
+    @property
+    def objective(self) -> Objective:
+        return REACHING
+
+    def count_tasks(self) -> int:
+        return len(self.source.dynamics)
+
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        """There are as many rollouts and goals as are needed."""
+
+    def load(self, seeds: Sequence[int]) -> ReachEpisodePool:
+        names = [list(self.source.dynamics)] * len(seeds)
+        return ReachEpisodePool(task_names=names, source=self.source, device=torch.device("cpu"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReachEpisodePool(EpisodePool):
+    """Draws goals and rollouts. Shapes: R seeds (replicates), E episodes, K rollouts."""
+
+    task_names: list[list[str]]
+    source: ReachTasks
+    device: torch.device
+
+    def to(self, device: torch.device) -> ReachEpisodePool:
+        return dataclasses.replace(self, device=device)
+
+    def sample(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        classes: np.ndarray | None = None,
+        batches: tuple[int, int] | None = None,
+    ) -> Episode:
+        drawn = []
+        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
+        for replicate, own in enumerate(rngs):
+            rng = own.spawn(1)[0] if split == "validation" else own  # else it would be the same draws as test
+            drawn.append(self.source.draw(tasks[replicate], shots + queries, rng))
+            if batches:
+                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
+        rollouts, goals = (np.stack(part) for part in zip(*drawn, strict=True))
+        x, y, index = upload([rollouts, goals, inner], self.device)
+        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
