@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
+from metacl_run.data.streams.acting import Acting
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
@@ -174,6 +175,8 @@ class SamplePool(Pool):
     """What the outputs stand for; None where they are no classes, or have no names."""
     out_of_scope: Tensor | None = None
     """[K, *input shape] test examples that belong to no class; None where the data have none."""
+    acting: Acting | None = None
+    """How a learner is scored by acting; None: its outputs are compared with targets."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SamplePool:
@@ -219,6 +222,11 @@ class SampleStream(Stream):
     def new_outputs(self) -> bool:
         """Whether every task brings outputs of its own and the task is not known (class-incremental): the score of a task that
         is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
+        return False
+
+    @property
+    def task_is_known(self) -> bool:
+        """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
         return False
 
     @abc.abstractmethod
