@@ -58,6 +58,9 @@ class TransitionSource(Source):
             DataError: the simulator failed, or gave numbers that are not finite.
         """
 
+    def check(self) -> None:
+        """Refuses what is missing before a rollout is made. Raises DataError. Default: nothing is needed."""
+
     @property
     def example_shape(self) -> tuple[int, ...]:
         return (self.state_size + self.action_size,)

@@ -77,6 +77,7 @@ class DynamicsWindows(EpisodeStream):
         return len(self.source.count_dynamics())
 
     def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        self.source.check()
         _, steps = self.source.count_rollouts()
         if examples_per_class > steps:
             allowed = f"with {examples_per_class - self.shots} to predict must be at most {steps}, the steps of a rollout"

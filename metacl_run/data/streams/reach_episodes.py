@@ -25,33 +25,33 @@ from metacl_run.core.types import Episode
 from metacl_run.data.sources.reach_tasks import ReachTasks
 from metacl_run.data.streams.sampling import draw_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
-from metacl_run.scoring.objectives import Objective
+from metacl_run.scoring.objectives import Objective, Regression
 from metacl_run.scoring.scores import SUCCESS
 from metacl_run.simulators.planar_reach import OBSERVATION, PUSHES, rollout
 from metacl_run.simulators.planar_skills import REACHED
 
 
-class Reaching(Objective):
+class Reaching(Regression):
     """Outputs [..., N, steps * 2], the places of paths; targets [..., N, 2], goals.
 
-    The loss is minus the return, the mean squared distance from the goal after every step: of a distance that is not squared, a
-    gradient would tell the direction of the goal, and not how far it is. A rollout succeeds if it ends within `REACHED` of it.
+    The loss is minus the return: the squared error of every place, in mean over steps and over the two dimensions. (Of a distance
+    that is not squared a gradient would tell the direction of the goal, and not how far it is.) A rollout succeeds if it ends
+    within `REACHED` of the goal.
     """
 
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return apart(outputs, y).square().sum(-1).mean(-1)
+        return super().losses(outputs, at_every_step(y, outputs))
 
     def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
-        ways = apart(outputs, y)
-        return (2 * ways / ways.shape[-2]).flatten(-2)
+        return super().slope(outputs, at_every_step(y, outputs))
 
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
-        return (apart(outputs, y)[..., -1, :].square().sum(-1) < REACHED**2).to(outputs.dtype)
+        return ((outputs[..., -2:] - y).square().sum(-1) < REACHED**2).to(outputs.dtype)
 
 
-def apart(outputs: Tensor, goals: Tensor) -> Tensor:
-    """Returns the ways [..., steps, 2] from goals [..., 2] to the places of paths [..., steps * 2]."""
-    return outputs.unflatten(-1, (-1, 2)) - goals.unsqueeze(-2)
+def at_every_step(goals: Tensor, paths: Tensor) -> Tensor:
+    """Returns goals [..., 2] repeated to the shape of paths [..., steps * 2]."""
+    return goals.repeat(*[1] * (goals.dim() - 1), paths.shape[-1] // 2)
 
 
 REACHING: Objective = Reaching(**vars(SUCCESS))

@@ -190,5 +190,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
 
     def predictor(self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree) -> FewShotPredictor:
         module, _ = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, gpu.dtype)
-        network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout)
+        network = Network(
+            module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout
+        )
         return FewShotPredictor(algo=algo, network=network, state=learner)

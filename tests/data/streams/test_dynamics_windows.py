@@ -68,7 +68,9 @@ def test_splits_share_no_rollout_and_test_dynamics_are_unseen() -> None:
     pool = stream().load([7])
     first = 0
     for task, size in enumerate(SIZES.values()):
-        origins = {split: {tuple(row) for row in drawn(pool, split, task)[0][:, 0, :2].round().tolist()} for split in pool.tables}
+        origins = {
+            split: {tuple(row) for row in drawn(pool, split, task)[0][:, 0, :2].round().tolist()} for split in pool.tables
+        }
         dynamics = {split: {number for number, _ in pairs} for split, pairs in origins.items()}
         assert dynamics["train"] == dynamics["validation"]
         assert not dynamics["train"] & dynamics["test"]
@@ -99,8 +101,15 @@ def test_inputs_and_targets_are_standardised_by_the_rollouts_that_are_learned_fr
 
 def test_a_seed_draws_the_same_alone_as_beside_others() -> None:
     both, alone = (
-        stream().load(seeds).sample(
-            np.zeros((len(seeds), 3), int), "test", shots=4, queries=2, rngs=[np.random.default_rng(s) for s in seeds], batches=(2, 2)
+        stream()
+        .load(seeds)
+        .sample(
+            np.zeros((len(seeds), 3), int),
+            "test",
+            shots=4,
+            queries=2,
+            rngs=[np.random.default_rng(s) for s in seeds],
+            batches=(2, 2),
         )
         for seeds in ([4, 5], [5])
     )
