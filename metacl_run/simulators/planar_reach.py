@@ -1,7 +1,7 @@
 """Reaching with the hand of the planar world, alone on the table: the quick part of `planar_world`, for learning by gradient.
 
-What happens in a rollout is all in one tensor, so that a policy's path is a differentiable function of its parameters and of that
-tensor: `rollout(policy, tensor)`. The hand moves as in `planar_world.step` where it holds and touches nothing.
+What happens in a rollout is all in one tensor, so that a policy's path is a differentiable function of its parameters and of
+that tensor: `rollout(policy, tensor)`. The hand moves as in `planar_world.step` where it holds and touches nothing.
 """
 
 from __future__ import annotations

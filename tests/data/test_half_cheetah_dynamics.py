@@ -54,6 +54,11 @@ def test_more_processes_make_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path_
     np.testing.assert_array_equal(dataclasses.replace(SOURCE, processes=3).read().states, first.states)
 
 
+def test_a_family_alone_is_all_of_it() -> None:
+    whole = dataclasses.replace(SOURCE, dynamics=["mass:4", "flip", "mass"])
+    assert whole.count_dynamics() == {"mass": 6, "flip": 6}
+
+
 def test_names_are_checked() -> None:
     with pytest.raises(SettingError, match="dynamics=fly: must be usual"):
         dataclasses.replace(SOURCE, dynamics=["fly"])

@@ -19,10 +19,15 @@ from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
 from metacl_run.data.progress_bar import progress_bar
 from metacl_run.data.sources.transition_source import Rollouts, TransitionSource
-from metacl_run.simulators.half_cheetah import ACTION, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheetahRecorder, check_dynamics
 from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
 from metacl_run.simulators.workers import Workers, cores
 
+WHOLE_FAMILIES: Final = {
+    **{kind: [f"{kind}:{joint}" for joint in JOINTS] for kind in ("cripple", "flip")},
+    **{kind: [f"{kind}:{factor}" for factor in (0.3, 0.6, 1.5, 2, 3)] for kind in ("gravity", "mass")},
+}
+"""What the name of a family alone stands for."""
 FOLDER: Final = "dynamics"
 """Of the cache."""
 
@@ -32,7 +37,7 @@ class HalfCheetahDynamics(TransitionSource):
     """Changed dynamics of HalfCheetah-v5; `metacl_run/simulators/half_cheetah.py` says how they are written."""
 
     dynamics: Annotated[list[str], MinLen(1)]
-    """All of them. A task is a family, in the order in which families are first named."""
+    """Dynamics, or names of `WHOLE_FAMILIES`. A task is a family, in the order in which families are first named."""
     recordings: Annotated[int, Ge(3), Le(10**4)]
     """Recordings under each of the dynamics."""
     recording_steps: Annotated[int, Ge(2), Le(10**5)]
@@ -45,9 +50,10 @@ class HalfCheetahDynamics(TransitionSource):
     """Seconds after which a process that does not answer is taken to hang."""
 
     def __post_init__(self) -> None:
-        for name in self.dynamics:
+        names = self._names()
+        for name in names:
             check_dynamics("dynamics", name)
-        twice = [name for place, name in enumerate(self.dynamics) if name in self.dynamics[:place]]
+        twice = [name for place, name in enumerate(names) if name in names[:place]]
         require(not twice, "dynamics", twice[0] if twice else "", "is named twice")
 
     @property
@@ -78,10 +84,13 @@ class HalfCheetahDynamics(TransitionSource):
         states = np.concatenate([states, states[:, :, -1:] + changes[:, :, -1:]], 2)
         return Rollouts(states=states.astype(np.float32), actions=actions.astype(np.float32))
 
+    def _names(self) -> list[str]:
+        return [name for word in self.dynamics for name in WHOLE_FAMILIES.get(word, [word])]
+
     def _families(self) -> dict[str, list[str]]:
         """The dynamics by the word before the colon."""
         families: dict[str, list[str]] = {}
-        for name in self.dynamics:
+        for name in self._names():
             families.setdefault(name.partition(":")[0], []).append(name)
         return families
 

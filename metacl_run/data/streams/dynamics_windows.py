@@ -1,11 +1,11 @@
 """Dynamics that change from task to task: the stream of a source of transitions for protocol `continual_meta`.
 
 An episode is a window of one rollout under one of a task's dynamics: `shots` transitions to adapt to, and the `queries` that
-follow, to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the change
-of the state; both are standardised by what the seed's own training rollouts are like.
+follow, to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the
+change of the state; both are standardised by what the seed's own training rollouts are like.
 
-Some dynamics of every task are held out for test, chosen by the seed; of the others, some rollouts. With unseen=0 the test is on
-new rollouts of the dynamics that were learned.
+Some dynamics of every task are held out for test, chosen by the seed; of the others, some rollouts. With unseen=0 the test is
+on new rollouts of the dynamics that were learned.
 Shapes: R seeds, T tasks, E episodes, N transitions.
 """
 

@@ -34,9 +34,9 @@ from metacl_run.simulators.planar_skills import REACHED
 class Reaching(Regression):
     """Outputs [..., N, steps * 2], the places of paths; targets [..., N, 2], goals.
 
-    The loss is minus the return: the squared error of every place, in mean over steps and over the two dimensions. (Of a distance
-    that is not squared a gradient would tell the direction of the goal, and not how far it is.) A rollout succeeds if it ends
-    within `REACHED` of the goal.
+    The loss is minus the return: the squared error of every place, in mean over steps and over the two dimensions. (Of a
+    distance that is not squared a gradient would tell the direction of the goal, and not how far it is.) A rollout succeeds if
+    it ends within `REACHED` of the goal.
     """
 
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:

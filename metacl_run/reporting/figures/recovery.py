@@ -27,10 +27,11 @@ def text(run: StoredRun, curve: np.ndarray) -> FigureText:
     score, window = run.score.score_words, curve.shape[1] - 1
     return FigureText(
         "Recovery after a switch of dynamics",
-        f"{score.capitalize()} of the next transition, adapted to the last {window}. Dashed: without adapting. {spread_words(run)}",
+        f"{score.capitalize()} of the next transition, adapted to the last {window}. Dashed: without adapting. "
+        f"{spread_words(run)}",
         f"At 0 the dynamics have just become others of the same family, and all {window} transitions that the learner adapts to "
-        f"are old; at {window} all are new. Where the line starts above the dashed one, adapting to the past did harm. At the end "
-        f"of the run, mean over tasks.",
+        f"are old; at {window} all are new. Where the line starts above the dashed one, adapting to the past did harm. "
+        f"At the end of the run, mean over tasks.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Windows of dynamics: each is a piece of one rollout, standardised by what the seed learns from; unseen dynamics are for test."""
+"""Windows of dynamics: pieces of one rollout, standardised by what the seed learns from; unseen dynamics are for test."""
 
 from __future__ import annotations
 

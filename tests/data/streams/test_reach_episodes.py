@@ -1,4 +1,4 @@
-"""Policies by gradient: paths are those of the planar world, and the gradient of the return goes through the whole inner loop."""
+"""Policies by gradient: paths are the planar world's; the gradient of the return goes through the whole inner loop."""
 
 from __future__ import annotations
 
