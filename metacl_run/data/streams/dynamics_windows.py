@@ -118,7 +118,8 @@ def _firsts(sizes: Sequence[int]) -> list[int]:
 
 def _rows(dynamics: np.ndarray, rollouts: int, chosen: range) -> np.ndarray:
     """Numbers of some rollouts of some dynamics, where all rollouts lie dynamics by dynamics."""
-    return (dynamics[:, None] * rollouts + np.array(chosen)).reshape(-1)
+    rows: np.ndarray = dynamics[:, None] * rollouts + np.array(chosen)
+    return rows.reshape(-1)
 
 
 def _scales(values: Tensor, learned: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.reach_tasks import ReachTasks
 from metacl_run.data.streams.sampling import draw_batches
-from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Rollout, Split
 from metacl_run.scoring.objectives import Objective, Regression
 from metacl_run.scoring.scores import SUCCESS
 from metacl_run.simulators.planar_reach import OBSERVATION, PUSHES, rollout
@@ -62,16 +62,25 @@ class ReachEpisodes(EpisodeStream):
     """A task is one kind of dynamics; every episode has a new goal."""
 
     ways = 1
-    outputs = PUSHES
     reports_before = True
-    rollout = staticmethod(rollout)
-    network_shape = (OBSERVATION,)
 
     source: ReachTasks
     shots: Annotated[Examples, AT_EVALUATION]
     """Rollouts to adapt by."""
     queries: Annotated[Examples, AT_EVALUATION]
     """Rollouts to be judged by."""
+
+    @property
+    def outputs(self) -> int:
+        return PUSHES
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        return (OBSERVATION,)
+
+    @property
+    def rollout(self) -> Rollout:
+        return rollout
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
 
+Rollout = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""(policy, inputs that describe rollouts) -> outputs; as `models.network.Rollout`."""
 Split = Literal["train", "validation", "test"]
 
 
@@ -104,9 +106,6 @@ class EpisodeStream(Stream):
     """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
     recovers after a switch."""
 
-    rollout: ClassVar[Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] | None] = None
-    """Where the network is a policy: the outputs of inputs that describe rollouts; see `Network`. None: it predicts."""
-
     ways: int
     """Classes of an episode; 1 where there are none."""
     shots: int
@@ -118,6 +117,11 @@ class EpisodeStream(Stream):
     def outputs(self) -> int:
         """Outputs that the network needs. Default: one for each class."""
         return self.ways
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """Where the network is a policy, what comes of acting as inputs describe it. Default: None, it predicts."""
+        return None
 
     @property
     def network_shape(self) -> tuple[int, ...]:
