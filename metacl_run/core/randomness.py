@@ -55,6 +55,10 @@ class Purpose(IntEnum):
     """What disturbs the actions of a demonstration; the skill, the part."""
     PASSES = 19
     """The order of a task's samples in a pass after the first; the task, the pass."""
+    DYNAMICS = 20
+    """Dynamics of a family, and pushes under them; the family."""
+    RECOVERY = 21
+    """Episodes before and after a switch of dynamics; the task."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

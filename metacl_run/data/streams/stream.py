@@ -7,8 +7,8 @@ Neither says anything about what an example is. Shapes: R seeds (replicates), T 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
 
+Rollout = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""(policy, inputs that describe rollouts) -> outputs; as `models.network.Rollout`."""
 Split = Literal["train", "validation", "test"]
 
 
@@ -98,12 +100,33 @@ class EpisodePool(Pool):
 class EpisodeStream(Stream):
     """A stream for protocol `continual_meta`."""
 
+    reports_before: ClassVar[bool] = False
+    """Whether a run also reports the score before adaptation: where an output means the same in every episode."""
+    in_time: ClassVar[bool] = False
+    """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
+    recovers after a switch."""
+
     ways: int
-    """Outputs of a network: the classes of an episode; 1 where an episode is a function of one real value."""
+    """Classes of an episode; 1 where there are none."""
     shots: int
     """Support examples of each class."""
     queries: int
     """Query examples of each class."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that the network needs. Default: one for each class."""
+        return self.ways
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """Where the network is a policy, what comes of acting as inputs describe it. Default: None, it predicts."""
+        return None
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Shape of what the network sees at once. Default: an example."""
+        return self.input_shape
 
     @abc.abstractmethod
     def count_tasks(self) -> int:
