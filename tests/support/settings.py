@@ -68,7 +68,6 @@ SMALL_SEQUENCES = [
 
 
 OF_STREAM_LEARNER = {
-    "mer": ["data.train_per_task=12"],
     "a_gem": ["algo.memories_per_task=20", "algo.replay=10"],
     "anml_er": ["model.hidden=12", "model.gate_hidden=4"],
 }

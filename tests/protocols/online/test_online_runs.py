@@ -32,7 +32,8 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def online(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def build(algo: str, *overrides: str) -> Experiment:
-        return experiment(f"algo={algo}", *OF_STREAM_LEARNER.get(algo, []), *overrides, tiny=SMALL_STREAM)
+        shorter = ["data.train_per_task=12"] if algo == "mer" else OF_STREAM_LEARNER.get(algo, [])
+        return experiment(f"algo={algo}", *shorter, *overrides, tiny=SMALL_STREAM)
 
     return build
 
