@@ -14,10 +14,10 @@ from metacl_run.core.files import storage_errors, write_atomically
 from metacl_run.layout.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reproduction.links import linked_cells, linked_overview
-from metacl_run.reproduction.notes import MARKS, NO_TWIN, counts, notes_of, source, verdict_words
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, Size
 from metacl_run.reproduction.results import Result, Verdict
 from metacl_run.reproduction.table_figure import draw
+from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, source, verdict_words
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from metacl_run.layout.image_files import save
 from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, PALE, RC, page, parts
-from metacl_run.reproduction.notes import NO_TWIN
 from metacl_run.reproduction.paper_table import PaperTable
 from metacl_run.reproduction.results import Result
+from metacl_run.reproduction.table_notes import NO_TWIN
 
 PANELS_ACROSS = 3
 ROW, PANEL_WIDTH, ACROSS, DOWN = 0.27, 2.1, 0.35, 0.75
