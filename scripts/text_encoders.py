@@ -103,11 +103,11 @@ def main() -> None:
                 command = [sys.executable, __file__, "--worker", json.dumps(task)]
                 variables = {**os.environ, "METACL_CACHE": cache, "OMP_NUM_THREADS": "1"}
                 output = subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True, text=True).stdout
-                found = json.loads(output)
-                numbers = [f"{found[key]:.1f}" for key in ("cpu", "wall")]
-                numbers += [f"{found[key]:.0f}" for key in ("before", "made", "used")]
+                measured = json.loads(output)
+                numbers = [f"{measured[key]:.1f}" for key in ("cpu", "wall")]
+                numbers += [f"{measured[key]:.0f}" for key in ("before", "made", "used")]
                 name = str(task["encoder"]).partition("/")[0]
-                table.add_row(name, f"{found['texts']:,}", str(found["dimensions"]), words, *numbers)
+                table.add_row(name, f"{measured['texts']:,}", str(measured["dimensions"]), words, *numbers)
     console.print(table)
 
 

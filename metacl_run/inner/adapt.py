@@ -56,45 +56,25 @@ def adapt(
     def objective(moving: Params, *batch: Any) -> Tensor:
         return loss({**_constant(slow, first_order), **moving}, *batch)
 
-    descend = _descend_side_by_side if fast and belongs_side_by_side(fast) else _descend
-    fast, state = descend(objective, fast, batches, optimizer, rate, state, first_order)
+    def descend(objective: Loss, fast: Params, rate: Rate, state: Pytree) -> tuple[Params, Pytree]:
+        for batch in batches:
+            gradient = grad(objective)(_constant(fast, first_order), *batch)
+            fast, state = optimizer.update(gradient, state, fast, rate)
+        return fast, state
+
+    if fast and belongs_side_by_side(fast):  # a step and its derivatives then launch one kernel each
+        layout = SideBySide(fast)
+        flat_rate = layout.flat(rate) if isinstance(rate, dict) else rate
+        moved, flat_state = descend(
+            lambda moving, *batch: objective(layout.shaped(moving), *batch),
+            layout.flat(fast),
+            flat_rate,
+            layout.flat_state(state),
+        )
+        fast, state = layout.shaped(moved), layout.shaped_state(flat_state)
+    else:
+        fast, state = descend(objective, fast, rate, state)
     return {name: fast.get(name, value) for name, value in params.items()}, state
-
-
-def _descend(
-    objective: Loss,
-    fast: Params,
-    batches: Iterable[Sequence[Any]],
-    optimizer: Optimizer,
-    rate: Rate,
-    state: Pytree,
-    first_order: bool,
-) -> tuple[Params, Pytree]:
-    for batch in batches:
-        gradient = grad(objective)(_constant(fast, first_order), *batch)
-        fast, state = optimizer.update(gradient, state, fast, rate)
-    return fast, state
-
-
-def _descend_side_by_side(
-    objective: Loss,
-    fast: Params,
-    batches: Iterable[Sequence[Any]],
-    optimizer: Optimizer,
-    rate: Rate,
-    state: Pytree,
-    first_order: bool,
-) -> tuple[Params, Pytree]:
-    """`_descend` with the parameters as one tensor, so that a step and its derivatives launch one kernel each."""
-    layout = SideBySide(fast)
-
-    def flat_objective(moving: Params, *batch: Any) -> Tensor:
-        return objective(layout.shaped(moving), *batch)
-
-    flat_rate = layout.flat(rate) if isinstance(rate, dict) else rate
-    start = layout.flat(fast), batches, optimizer, flat_rate, layout.flat_state(state)
-    moved, state = _descend(flat_objective, *start, first_order)
-    return layout.shaped(moved), layout.shaped_state(state)
 
 
 def _constant(params: Params, detached: bool) -> Params:

@@ -33,11 +33,11 @@ class SeveralUpdates:
     """
 
     def __init__(self, engine: Engine, update: Update) -> None:
-        self._engine, self._update = engine, update
-        self.at_once = LONGEST_GRAPH if engine.kind == "cuda_graph" else 1
+        captures = engine.kind == "cuda_graph"
+        self._engine, self._update = engine, update if captures else engine.prepare_update(update)
+        self.at_once = LONGEST_GRAPH if captures else 1
         """The most updates that are one piece of work for the device."""
         self._graphs: dict[int, Update] = {}
-        self._one = engine.prepare_update(update)
         self._zeros: Metrics | None = None
 
     def __call__(self, state: Pytree, sums: Metrics | None, inputs: Pytree) -> tuple[Pytree, Metrics | None]:
@@ -58,7 +58,7 @@ class SeveralUpdates:
 
     def _part(self, state: Pytree, sums: Metrics | None, inputs: Pytree) -> tuple[Pytree, Metrics]:
         if self.at_once == 1:
-            return _one_after_another(self._one, state, sums, inputs)
+            return _one_after_another(self._update, state, sums, inputs)
         if self._zeros is None:
             _, metrics = self._update(state, tree_map(lambda leaf: leaf[0], inputs))
             self._zeros = tree_map(torch.zeros_like, metrics)

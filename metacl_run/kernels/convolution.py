@@ -198,12 +198,12 @@ def _mapped(
     *tensors, window = inputs
     first, second = in_dims[:2]
     if first is not None and second is not None:
-        joined, place = [_joined(tensor, dim, 0) for tensor, dim in zip(tensors, (first, second), strict=True)], 0
+        folded, place = [_joined(tensor, dim, 0) for tensor, dim in zip(tensors, (first, second), strict=True)], 0
     else:
         mapped = 0 if second is None else 1
         axis, place = alone[mapped]
-        joined = [_joined(tensor, dim, axis) for tensor, dim in zip(tensors, in_dims, strict=False)]
-    result: Tensor = function.apply(*joined, window)
+        folded = [_joined(tensor, dim, axis) for tensor, dim in zip(tensors, in_dims, strict=False)]
+    result: Tensor = function.apply(*folded, window)
     return result.unflatten(place, (info.batch_size, -1)), place
 
 

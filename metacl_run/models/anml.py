@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Width
 from metacl_run.core.errors import require
+from metacl_run.models.gated_network import GatedNetwork
 from metacl_run.models.layers import Conv2d, NormReluPoolEach, draw_kaiming
 from metacl_run.models.network import Model, image_shape
-from metacl_run.models.split_network import Splittable
 
 
 class _Gate(nn.Module):
@@ -36,43 +36,6 @@ class _Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sigmoid(self.last(self.body(x)))
-
-
-class _Frozen(nn.Module):
-    """x -> (x, gate(x)): no plastic parameter of the prediction branch enters."""
-
-    def __init__(self, gate: nn.Module) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, self.gate(x)
-
-
-class _Rest(nn.Module):
-    """(x, gate(x)) -> outputs."""
-
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.body, self.head = body, head
-
-    def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:
-        x, gate = gated
-        outputs: Tensor = self.head(self.body(x) * gate)
-        return outputs
-
-
-class _Anml(nn.Module, Splittable):
-    def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.gate, self.body, self.head = gate, body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.body(x) * self.gate(x))
-        return outputs
-
-    def split(self, plastic: set[str]) -> tuple[nn.Module, nn.Module] | None:
-        return (_Frozen(self.gate), _Rest(self.body, self.head)) if plastic == {"body", "head"} else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +55,7 @@ class Anml(Model):
         body, size = _convolutions(shape, self.channels)
         gate_body, gate_size = _convolutions(shape, self.gate_channels)
         head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)
-        module = _Anml(_Gate(gate_body, nn.Linear(gate_size, size)), body, head)
+        module = GatedNetwork(_Gate(gate_body, nn.Linear(gate_size, size)), body, head)
         draw_kaiming(module)
         return module
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.core.bounds import CountFromZero, Positive, Width
+from metacl_run.models.gated_network import GatedNetwork
 from metacl_run.models.layers import BodyHead
 from metacl_run.models.network import Model
-from metacl_run.models.split_network import Splittable
 
 
 class _Length(nn.Module):
@@ -38,8 +38,8 @@ class _Length(nn.Module):
         return self.length * nn.functional.normalize(x.flatten(1), dim=1)
 
 
-class ResidualBlock(nn.Module):
-    """x + W2 relu(W1 x), the identity at the start; inputs [N, width]."""
+class _TwoLayers(nn.Module):
+    """W2 relu(W1 x), 0 at the start; inputs [N, width]."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -47,8 +47,15 @@ class ResidualBlock(nn.Module):
         _start_at_zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
-        moved: Tensor = x + self.last(torch.relu(self.first(x)))
-        return moved
+        outputs: Tensor = self.last(torch.relu(self.first(x)))
+        return outputs
+
+
+class ResidualBlock(_TwoLayers):
+    """x + W2 relu(W1 x), the identity at the start."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
 
 
 class _Scale(nn.Module):
@@ -62,51 +69,11 @@ class _Scale(nn.Module):
         return self.factor * x
 
 
-class _Gate(nn.Module):
-    """Inputs [N, width] -> [N, features] in (0, 2), 1 at the start."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        _start_at_zero(self.last)
+class _Gate(_TwoLayers):
+    """Inputs [N, width] -> [N, width] in (0, 2), 1 at the start."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return 2 * torch.sigmoid(self.last(torch.relu(self.first(x))))
-
-
-class _GateAlone(nn.Module):
-    """x -> (x, gate(x)): the part without a parameter of body and head."""
-
-    def __init__(self, gate: nn.Module) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return x, self.gate(x)
-
-
-class _BodyHeadGated(BodyHead):
-    """(x, gate(x)) -> outputs."""
-
-    def forward(self, gated: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
-        x, gate = gated
-        outputs: Tensor = self.head(self.body(x) * gate)
-        return outputs
-
-
-class _Gated(nn.Module, Splittable):
-    """`body`, whose features `gate` multiplies, and then `head`."""
-
-    def __init__(self, gate: nn.Module, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.gate, self.body, self.head = gate, body, head
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.body(x) * self.gate(x))
-        return outputs
-
-    def split(self, plastic: set[str]) -> tuple[nn.Module, nn.Module] | None:
-        return (_GateAlone(self.gate), _BodyHeadGated(self.body, self.head)) if plastic == {"body", "head"} else None
+        return 2 * torch.sigmoid(super().forward(x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +104,7 @@ class TextHead(Model):
         head = nn.Identity() if num_outputs is None else _start_at_zero(nn.Linear(width, num_outputs))
         if self.gate_hidden == 0:
             return BodyHead(body, head)
-        return _Gated(nn.Sequential(_Length(self.length), _Gate(width, self.gate_hidden)), body, head)
+        return GatedNetwork(nn.Sequential(_Length(self.length), _Gate(width, self.gate_hidden)), body, head)
 
 
 def _start_at_zero(layer: nn.Linear) -> nn.Linear:

@@ -80,7 +80,7 @@ def build(overrides: tuple[str, ...]) -> Experiment:
 def marks(table: dict[str, Any], index: int) -> list[pytest.MarkDecorator]:
     """Of a table of ours the first run of every row is composed always: its other columns change little, and are many."""
     run = computed(table)[index]
-    first = [each["row"] for each in computed(table)].index(run["row"]) == index
+    first = [other["row"] for other in computed(table)].index(run["row"]) == index
     absent = any("wordllama" in override for override in run["overrides"]) and importlib.util.find_spec("wordllama") is None
     return [
         *([] if first or table["paper"] is not None else [pytest.mark.slow]),

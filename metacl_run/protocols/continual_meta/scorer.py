@@ -9,6 +9,7 @@ Shapes: R replicates, K tasks, E episodes, Q queries.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -127,12 +128,15 @@ class FewShotScorer(Scorer):
     def _at_once(self, tasks: range) -> list[range]:
         """The tasks that are evaluated in one call: one after another on the CPU, whose caches are small, as many as
         `CARD_BYTES` of episodes hold on a card."""
-        most = 1
-        if self._engine.kind == "cuda_graph":
-            episode = self._setup.episodes.evaluation(0, 0, 1)
-            task_bytes = sum(leaf.nbytes for leaf in episode) * self._blocks()[0]
-            most = max(1, int(CARD_BYTES // task_bytes))
+        most = self._most_tasks
         return [tasks[first : first + most] for first in range(0, len(tasks), most)]
+
+    @cached_property
+    def _most_tasks(self) -> int:
+        if self._engine.kind != "cuda_graph":
+            return 1
+        episode = self._setup.episodes.evaluation(0, 0, 1)
+        return max(1, int(CARD_BYTES // (sum(leaf.nbytes for leaf in episode) * self._blocks()[0])))
 
     def _blocks(self) -> list[int]:
         """The episodes of every block."""

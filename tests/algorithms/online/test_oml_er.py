@@ -33,8 +33,8 @@ OML_ER = EpisodicReplay(
 def observations(algorithm: EpisodicReplay, data: Toy) -> list[Observation]:
     spec = algorithm.replay_spec(TASKS)
     schedule = ReplaySchedule(spec, data.seed, num_tasks=TASKS, samples_per_task=PER_TASK, batch_size=EPISODE)
-    drawn = schedule.draw(0, TASKS * PER_TASK // EPISODE)
-    order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
+    draws = schedule.draw(0, TASKS * PER_TASK // EPISODE)
+    order, number, weight, slot, write = (torch.from_numpy(part) for part in draws)
     batches = [data.at(torch.arange(unit * EPISODE, (unit + 1) * EPISODE)) for unit in range(len(write))]
     rows = zip(batches, order, number, weight.double(), slot, write, strict=True)
     return [Observation(batch, o, data.at(n), w, s, p) for batch, o, n, w, s, p in rows]

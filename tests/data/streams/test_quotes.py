@@ -79,10 +79,10 @@ class Requests(SplitTextSource):
 def test_out_of_scope_examples_stay_as_they_are_and_are_test_data() -> None:
     source = Requests(encoder="hashed")
     stream = ShiftedSamples(source=source, num_tasks=2, train_per_task=4, test_per_task=None, shift="typos")
-    wanted = encoder_of("hashed").encode(["who are you", "sing"])
+    expected = encoder_of("hashed").encode(["who are you", "sing"])
     pool = stream.load([0])
     assert pool.out_of_scope is not None
-    assert np.allclose(pool.out_of_scope.numpy(), wanted)
+    assert np.allclose(pool.out_of_scope.numpy(), expected)
     assert ValidationSamples(inner=stream).load([0]).out_of_scope is None
     (note,) = source.read().notes  # of a protocol that deals classes out, whatever part they come from
     assert note.startswith("2 out-of-scope examples are not used")

@@ -19,20 +19,20 @@ TEXTS = [f"text {number}" for number in range(1300)]
 
 
 class Lengths(Encoder):
-    """The length of a text, beside its last character; remembers the texts that it was asked for."""
+    """The length of a text, beside its last character; counts the texts that it has encoded."""
 
     name = "lengths[of]:/a/folder"
     shape = (2,)
 
     def __init__(self, fingerprint: str = "1") -> None:
-        self._fingerprint, self.asked = fingerprint, 0
+        self._fingerprint, self.num_encoded = fingerprint, 0
 
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        self.asked += len(texts)
+        self.num_encoded += len(texts)
         return np.array([[len(text), ord(text[-1])] for text in texts], np.float32)
 
 
@@ -56,7 +56,7 @@ def test_slow_features_are_computed_once(cache: Path) -> None:
     encoder = Lengths()
     first = encoded(encoder, TEXTS)
     again = encoded(encoder, list(TEXTS))
-    assert encoder.asked == len(TEXTS)
+    assert encoder.num_encoded == len(TEXTS)
     assert np.array_equal(first, EXPECTED)
     again += 1  # stays in memory
     assert np.array_equal(encoded(encoder, TEXTS), EXPECTED)
@@ -71,7 +71,7 @@ def test_other_texts_and_another_fingerprint_are_other_entries(cache: Path) -> N
     for texts in (["ab", "c"], ["a", "bc"], ["abc"]):
         for encoder in encoders:
             assert np.array_equal(encoded(encoder, texts), Lengths().encode(texts))
-    assert [encoder.asked for encoder in encoders] == [5, 5]
+    assert [encoder.num_encoded for encoder in encoders] == [5, 5]
     assert len(list((cache / "texts").iterdir())) == 6
 
 
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_made_anew(cache: Path, place: int) -> None:
         entry.write_bytes(damaged)
         encoder = Lengths()
         assert np.array_equal(encoded(encoder, TEXTS), EXPECTED)
-        assert encoder.asked == len(TEXTS)
+        assert encoder.num_encoded == len(TEXTS)
 
 
 @pytest.mark.usefixtures("slow")
@@ -121,7 +121,7 @@ def test_a_bar_is_shown_on_a_terminal_alone(cache: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
     encoded(Lengths(), TEXTS)
-    shown = stream.getvalue()
-    assert ("encoding texts (lengths[of]:/a/folder)" in shown) == (kind is Terminal)
-    assert ("1300/1300" in shown) == (kind is Terminal)
-    assert "text 1" not in shown
+    output = stream.getvalue()
+    assert ("encoding texts (lengths[of]:/a/folder)" in output) == (kind is Terminal)
+    assert ("1300/1300" in output) == (kind is Terminal)
+    assert "text 1" not in output
