@@ -14,11 +14,12 @@ from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
+from tests.support.settings import WITH_KNOWN_TASKS
 
 FROZEN = ("ncm_few_shot", "ncm_cl")
 """Baselines whose network stays as it starts: they are what the others are compared with."""
 STREAM, EPISODES, SEQUENCES = (
-    [name for name in options_that_are("algo", kind) if name not in FROZEN]
+    [name for name in options_that_are("algo", kind) if name not in (*FROZEN, *WITH_KNOWN_TASKS)]
     for kind in (StreamLearner, EpisodeLearner, TrajectoryLearner)
 )
 SEQUENCES = [name for name in SEQUENCES if name != "scratch"]  # learns nothing beforehand: it is the untrained network

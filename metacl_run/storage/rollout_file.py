@@ -1,4 +1,4 @@
-"""Reads rollouts.json (`protocols/online/rollouts.py`). Shapes: E episodes, S points of a path, N things."""
+"""Reads rollouts.json (`protocols/online/rollout_recorder.py`). Shapes: E episodes, S points of a path, N things."""
 
 from __future__ import annotations
 

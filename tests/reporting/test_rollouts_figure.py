@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import matplotlib.colors
-import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
 from metacl_run.layout.style import BLUE, VERMILLION
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.figures import axes_of, text_of
-
-
-def moment(successes: list[bool], *, lost: bool = False) -> dict[str, Any]:
-    """Paths of a hand that goes right, a puck that goes up with it, and a goal that stays."""
-    steps = np.linspace(0, 1, 4)
-    points = np.zeros((len(successes), 4, 3, 2))
-    points[:, :, 0, 0], points[:, :, 1, 1], points[:, :, 2] = steps, steps, 0.5
-    values = points.tolist()
-    if lost:
-        values[0][3][0] = [None, None]
-    return {"points": values, "successes": successes}
-
-
-def stored(make_run: Callable[..., Path], tasks: int, **settings: Any) -> StoredRun:
-    directory = make_run(tasks=tasks, score="success", **settings)
-    content = [
-        {
-            "task": task,
-            "things": ["hand", "puck", "target"],
-            "right_after_learning": moment([True, True]),
-            "at_the_end": moment([task == tasks - 1, False], lost=True),
-        }
-        for task in range(tasks)
-    ]
-    (directory / "rollouts.json").write_text(json.dumps({"seed": 0, "tasks": content}))
-    return StoredRun(directory)
+from tests.support.stored_acting import with_paths
 
 
 def colours(axes: Axes) -> list[str]:
@@ -51,7 +23,7 @@ def colours(axes: Axes) -> list[str]:
 
 
 def test_a_reader_sees_what_was_forgotten(make_run: Callable[..., Path]) -> None:
-    run = stored(make_run, 3, replicates=2)
+    run = with_paths(make_run(tasks=3, replicates=2, score="success"))
     panels = axes_of(run, "rollouts")
     assert len(panels) == 6
     for task in range(3):
@@ -67,7 +39,7 @@ def test_a_reader_sees_what_was_forgotten(make_run: Callable[..., Path]) -> None
 
 
 def test_of_many_tasks_ten_are_drawn(make_run: Callable[..., Path]) -> None:
-    run = stored(make_run, 14)
+    run = with_paths(make_run(tasks=14, score="success"))
     assert len(axes_of(run, "rollouts")) == 20
     assert text_of(run, "rollouts").caption.endswith("10 of 14 tasks, spread evenly.")
 

@@ -104,10 +104,11 @@ class DynamicsWindows(EpisodeStream):
             rng = generator(Purpose.ASSIGN, seed)
             shuffled = [first + rng.permutation(size) for first, size in zip(_firsts(sizes), sizes, strict=True)]
             seen, unseen = ([part[chosen] for part in shuffled] for chosen in (slice(self.unseen, None), slice(self.unseen)))
-            kept = rollouts - 2 * self.held_out
-            every["train"].append([_rows(part, rollouts, range(kept)) for part in seen])
-            every["validation"].append([_rows(part, rollouts, range(kept, kept + self.held_out)) for part in seen])
-            new_rollouts = [_rows(part, rollouts, range(kept + self.held_out, rollouts)) for part in seen]
+            num_learned = rollouts - 2 * self.held_out
+            every["train"].append([_rows(part, rollouts, range(num_learned)) for part in seen])
+            validation, test = range(num_learned, num_learned + self.held_out), range(num_learned + self.held_out, rollouts)
+            every["validation"].append([_rows(part, rollouts, validation) for part in seen])
+            new_rollouts = [_rows(part, rollouts, test) for part in seen]
             every["test"].append([_rows(part, rollouts, range(rollouts)) for part in unseen] if self.unseen else new_rollouts)
         return every
 

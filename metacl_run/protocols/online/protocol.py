@@ -27,7 +27,7 @@ from metacl_run.protocols.online.acting_scorer import ActingScorer
 from metacl_run.protocols.online.insight_subject import StreamSubject
 from metacl_run.protocols.online.predictions import PredictionRecorder
 from metacl_run.protocols.online.predictor import StreamPredictor
-from metacl_run.protocols.online.rollouts import RolloutRecorder
+from metacl_run.protocols.online.rollout_recorder import RolloutRecorder
 from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import StreamTrainer

@@ -15,8 +15,8 @@ from torch import Tensor
 from metacl_run.core.errors import StorageError
 from metacl_run.data.streams.acting import Acting, Paths, Policy
 from metacl_run.inner.engine import Engine
-from metacl_run.protocols.online import rollouts
-from metacl_run.protocols.online.rollouts import RolloutRecorder
+from metacl_run.protocols.online import rollout_recorder
+from metacl_run.protocols.online.rollout_recorder import RolloutRecorder
 from metacl_run.storage import rollout_file
 from metacl_run.storage.store import finite
 
@@ -74,7 +74,7 @@ def test_paths_are_those_right_after_the_task_and_at_the_end(tmp_path: Any) -> N
     first, last = read.tasks
     assert first.things == ["hand", "goal"]
     points = first.right_after_learning.points
-    assert points.shape == (rollouts.EPISODES, rollouts.MOST_POINTS, 2, 2)
+    assert points.shape == (rollout_recorder.EPISODES, rollout_recorder.MOST_POINTS, 2, 2)
     np.testing.assert_allclose(points[:, 0, 0, 0], range(5))
     np.testing.assert_allclose(points[:, -1, 0, 0], np.arange(5) + 0.5)
     np.testing.assert_allclose(first.at_the_end.points[:, -1, 0, 0], np.arange(5) + 2.0)
@@ -84,7 +84,7 @@ def test_paths_are_those_right_after_the_task_and_at_the_end(tmp_path: Any) -> N
 
 
 def test_of_many_tasks_some_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollouts, "MOST_TASKS", 3)
+    monkeypatch.setattr(rollout_recorder, "MOST_TASKS", 3)
     assert [task["task"] for task in written(9, [1.0] * 10)["tasks"]] == [0, 4, 8]
 
 
