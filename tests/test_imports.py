@@ -66,8 +66,9 @@ ALLOWED: dict[str, set[str]] = {
     "algorithms": {"core", "inner", "models.network", "models.split_network", "scoring.objectives"},
     "inner": {"core", "kernels", "models.network", "models.split_network", "scoring.objectives"},
     "models": {"core", "kernels", "scoring.objectives"},
-    "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores"},
+    "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores", "simulators"},
     "kernels": set(),
+    "simulators": {"core"},
     # what a run leaves, and how it is shown
     "listeners": {"core", "reporting.terminal", "scoring", "storage"},
     "reporting": {"core", "layout", "scoring", "storage"},
@@ -93,6 +94,7 @@ CONFINED = {
 INTERFACES = {
     *("algorithms", "algorithms.continual_meta", "algorithms.meta_continual", "algorithms.online"),
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
+    "algorithms.online.gradient_learner",
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
 }

@@ -39,7 +39,7 @@ class OnlineRelearning(Online):
     relearn_lr: Positive
 
     def run(self, context: Context) -> ProtocolResult:
-        setup = StreamSetup.of(context)
+        setup = StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in context.pool.task_names]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, list(context.pool.notes))
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from metacl_run.config import commented_yaml
 from metacl_run.config.components import config_dir
@@ -37,9 +37,11 @@ def shorten(config: DictConfig, kind: str, overrides: Sequence[str]) -> None:
 
 
 def shortened(value: Any, limit: Any) -> Any:
-    """The value of a run under a limit: a largest number, another list, or replacements of some values."""
+    """The value of a run under a limit: a largest number or length, another list, or replacements of some values."""
     if isinstance(limit, Mapping):
         return limit.get(value, value)
     if isinstance(limit, list) or value is None:
         return limit
+    if isinstance(value, list | ListConfig):
+        return list(value)[:limit]
     return min(value, limit) if isinstance(value, int | float) else value

@@ -22,6 +22,10 @@ class DataError(UserError):
     """Raised when data are missing, broken or too small for the settings."""
 
 
+class SimulatorError(UserError):
+    """Raised when a simulator fails: its expert, its numbers, its process."""
+
+
 class StorageError(UserError):
     """Raised when the run directory cannot be written or read."""
 

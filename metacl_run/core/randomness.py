@@ -49,6 +49,16 @@ class Purpose(IntEnum):
     """Which examples of a stream are held out of learning; no position."""
     PREDICT = 16
     """Mini-batches and new weights of a learner that adapts outside a run; no position."""
+    PLACEMENTS = 17
+    """Where everything is when an episode of a skill begins; the skill, the part: 0 train, 1 held out, 2 test, 3 validation."""
+    DISTURBANCES = 18
+    """What disturbs the actions of a demonstration; the skill, the part."""
+    PASSES = 19
+    """The order of a task's samples in a pass after the first; the task, the pass."""
+    DYNAMICS = 20
+    """Dynamics of a family, and pushes under them; the family."""
+    RECOVERY = 21
+    """Episodes before and after a switch of dynamics; the task."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ averages, since a learner's state is explicit.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,7 @@ from metacl_run.models.layers import Perceptron
 from metacl_run.models.pure_module import PureModule
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
+Rollout = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
 HEAD = "head"
 MOST_PARAMETERS = 10**9
 
@@ -50,6 +52,8 @@ class Network:
             are in the parameters' own dtype.
         masks: [T, ways] bool, the outputs of each task; the others are set to `MASKED` in a call with `task`.
         objective: the loss to learn by and the score to report.
+        rollout: where the module is a policy: (policy, x) -> outputs, what comes of acting as inputs [N, ...] describe it, with
+            policy(observations) the module's outputs. None: outputs are the module's own.
     """
 
     MASKED = -1e9
@@ -61,6 +65,7 @@ class Network:
         compute_dtype: torch.dtype | None = None,
         masks: Tensor | None = None,
         objective: Objective = CLASSIFICATION,
+        rollout: Rollout | None = None,
     ) -> None:
         if next(module.buffers(), None) is not None:
             name = next(iter(dict(module.named_buffers())))
@@ -69,13 +74,18 @@ class Network:
                 "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
             )
         self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
+        self.rollout = rollout
         self.compute_dtype, self._outputs = compute_dtype, PureModule(module, compute_dtype, HEAD)
-        exact = compute_dtype in (None, next(module.parameters()).dtype)
+        exact = rollout is None and compute_dtype in (None, next(module.parameters()).dtype)
         self.plain_layers = module.plain_layers() if isinstance(module, Perceptron) and exact else None
         """Parameter names, layer by layer, of a perceptron that `kernels/perceptron.py` can compute; None for any other."""
 
     def __call__(self, params: Params, x: Tensor, task: Tensor | None = None) -> Tensor:
-        outputs: Tensor = self._outputs(params, x)
+        outputs: Tensor
+        if self.rollout is None:
+            outputs = self._outputs(params, x)
+        else:
+            outputs = self.rollout(lambda observations: self._outputs(params, observations), x)
         if task is None or self.masks is None:
             return outputs
         return outputs.masked_fill(~self.masks[task], self.MASKED)

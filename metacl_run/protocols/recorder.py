@@ -11,3 +11,11 @@ class Recorder(abc.ABC):
     @abc.abstractmethod
     def record(self, row: int | None) -> None:
         """Records after the evaluation of a row of the accuracy matrix, or of a probe (None), what there is to record."""
+
+
+class EndRecorder(Recorder):
+    """A recorder that compares with the end of the run, and writes a file then."""
+
+    @abc.abstractmethod
+    def write(self) -> None:
+        """Writes the file, once all tasks are learned."""

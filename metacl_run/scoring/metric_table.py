@@ -14,6 +14,8 @@ TRANSDUCTIVE = "transductive_"
 """Prefix of metrics for which all queries of an episode are predicted together, so that batch norm normalises over them. A
 network without batch norm has no such metrics. For every other metric a query is predicted alone."""
 
+BEFORE = "before_"
+"""Prefix of a score at the end before adaptation, where an output means the same in every episode."""
 OOS_AUROC = "oos_auroc"
 """Of learners of classes, where the data have examples that belong to none."""
 
@@ -49,6 +51,8 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
     if not in_sequence:
         together = "the same with all queries of an episode together, each of which helps to normalise the others"
         meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
+    if not in_sequence and score.score_name != ACCURACY.score_name:
+        meanings[f"{BEFORE}{score.score_name}"] = f"mean {score.score_words} over all tasks at the end, before adaptation"
     if not in_sequence and score.score_name == ACCURACY.score_name:
         meanings[OOS_AUROC] = (
             "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,11 @@ class Objective(Score, abc.ABC):
         """The derivative of every sample's loss by its outputs, [N, outputs]."""
 
     @abc.abstractmethod
+    def information_roots(self, outputs: Tensor) -> Tensor:
+        """Vectors [N, D, outputs] whose products v_d v_d', summed over D, are the Fisher information of a sample's outputs: the
+        loss is minus the logarithm of a likelihood, and targets are as the outputs expect them."""
+
+    @abc.abstractmethod
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The score of every sample, [..., N] of the outputs' dtype."""
 
@@ -52,6 +58,11 @@ class Classification(Objective):
         classes = torch.arange(outputs.shape[-1], device=y.device)
         return outputs.softmax(-1) - (y.unsqueeze(-1) == classes).to(outputs.dtype)
 
+    def information_roots(self, outputs: Tensor) -> Tensor:
+        chances = outputs.softmax(-1)  # of every class c a slope p - e_c, with the chance of c
+        slopes = chances.unsqueeze(-2) - torch.eye(outputs.shape[-1], dtype=outputs.dtype, device=outputs.device)
+        return slopes * chances.sqrt().unsqueeze(-1)
+
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
         return (outputs.argmax(-1) == y).to(outputs.dtype)
 
@@ -64,6 +75,11 @@ class Regression(Objective):
 
     def slope(self, outputs: Tensor, y: Tensor) -> Tensor:
         return 2 * (outputs - y) / outputs.shape[-1]
+
+    def information_roots(self, outputs: Tensor) -> Tensor:
+        dimensions = outputs.shape[-1]  # a Gaussian around the outputs, whose variance is dimensions / 2
+        root = math.sqrt(2 / dimensions) * torch.eye(dimensions, dtype=outputs.dtype, device=outputs.device)
+        return root.expand(*outputs.shape, dimensions)
 
     def scores(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self.losses(outputs, y)

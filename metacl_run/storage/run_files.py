@@ -12,6 +12,8 @@ MATRIX, TRANSDUCTIVE_MATRIX = "accuracy_matrix.npy", "accuracy_matrix_transducti
 """float64 [replicates, tasks + 1, tasks], NaN where not reached; the second with all queries of an episode together."""
 PREDICTIONS = "predictions.json"
 """Confused classes and forgotten test samples of a completed run under `online` (`protocols/online/predictions.py`)."""
+ROLLOUTS = "rollouts.json"
+"""Paths of some episodes of a completed run that is scored by acting (`protocols/online/rollout_recorder.py`)."""
 SUMMARY = "summary.json"
 """Written when the run ends, with any status."""
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"

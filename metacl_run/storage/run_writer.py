@@ -30,6 +30,10 @@ class RunWriter(abc.ABC):
         """Writes the file of confused classes and forgotten samples."""
 
     @abc.abstractmethod
+    def write_rollouts(self, rollouts: dict[str, Any]) -> None:
+        """Writes the file of paths."""
+
+    @abc.abstractmethod
     def open_records(self, position: int) -> None:
         """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
 
@@ -68,6 +72,9 @@ class SilentWriter(RunWriter):
         pass
 
     def write_predictions(self, predictions: dict[str, Any]) -> None:
+        pass
+
+    def write_rollouts(self, rollouts: dict[str, Any]) -> None:
         pass
 
     def open_records(self, position: int) -> None:

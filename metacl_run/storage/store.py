@@ -36,12 +36,13 @@ from metacl_run.storage.run_files import (
     PREDICTIONS,
     PREVIOUS_CHECKPOINT,
     REFERENCES,
+    ROLLOUTS,
     SUMMARY,
     TRANSDUCTIVE_MATRIX,
 )
 from metacl_run.storage.run_writer import RunWriter
 
-COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, PREDICTIONS, REFERENCES)
+COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, PREDICTIONS, ROLLOUTS, REFERENCES)
 """The files that a run writes about its results."""
 
 
@@ -101,8 +102,14 @@ class RunStore(RunWriter):
                 file.write(values.tobytes())
 
     def write_predictions(self, predictions: dict[str, Any]) -> None:
-        text = json.dumps(finite(predictions), ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(self.directory / PREDICTIONS, text.encode("utf-8", "replace"))
+        self._write_json(PREDICTIONS, predictions)
+
+    def write_rollouts(self, rollouts: dict[str, Any]) -> None:
+        self._write_json(ROLLOUTS, rollouts)
+
+    def _write_json(self, name: str, content: dict[str, Any]) -> None:
+        text = json.dumps(finite(content), ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(self.directory / name, text.encode("utf-8", "replace"))
 
     def _matrix_path(self, transductive: bool) -> Path:
         return self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)

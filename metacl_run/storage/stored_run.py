@@ -21,9 +21,9 @@ from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.core.files import regular_file
 from metacl_run.scoring.intervals import Bounds
 from metacl_run.scoring.scores import SCORES, Score
-from metacl_run.storage import insight_records, older_runs, prediction_file, sequence_records
+from metacl_run.storage import insight_records, older_runs, prediction_file, rollout_file, sequence_records
 from metacl_run.storage.records import read_records
-from metacl_run.storage.run_files import CONFIG, MATRIX, METRICS, PREDICTIONS, SCHEMA, SUMMARY
+from metacl_run.storage.run_files import CONFIG, MATRIX, METRICS, PREDICTIONS, ROLLOUTS, SCHEMA, SUMMARY
 
 ENDED = ("completed", "diverged")
 """The statuses of a run that has nothing left to compute."""
@@ -163,6 +163,11 @@ class StoredRun:
     def predictions(self) -> prediction_file.Predictions | None:
         """What was confused and forgotten; None where it was not recorded, or the run did not get that far."""
         return prediction_file.read(self.directory / PREDICTIONS)
+
+    @cached_property
+    def rollouts(self) -> rollout_file.Rollouts | None:
+        """Paths of some episodes; None where none were recorded, or the run did not get that far."""
+        return rollout_file.read(self.directory / ROLLOUTS)
 
     @cached_property
     def sequences(self) -> sequence_records.SequenceResults | None:

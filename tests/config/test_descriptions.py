@@ -84,7 +84,7 @@ def test_a_bound_and_a_choice_are_said_in_words() -> None:
     words = {setting.key: setting.words for setting in describe("algo", "maml", FILES).settings}
     assert words["algo.inner_lr"].type == "a number, or null"
     assert words["algo.inner_lr"].bounds == "greater than 0"
-    assert words["algo.inner_steps"].bounds == "from 1 to 1,000,000"
+    assert words["algo.inner_steps"].bounds == "from 0 to 1,000,000"
     assert words["algo.outer_momentum"].bounds == "at least 0 and less than 1"
     assert words["algo.plastic"].choices == ("all", "head")
 
@@ -93,7 +93,7 @@ def test_a_comment_of_several_lines_and_one_of_the_class() -> None:
     comments = {setting.key: setting.comment for setting in describe("protocol", "meta_continual", FILES).settings}
     assert comments["protocol.eval_split"].endswith("as the schedule takes), then used for nothing else")
     steps = next(setting for setting in describe("algo", "maml", FILES).settings if setting.key == "algo.inner_steps")
-    assert steps.comment == "gradient steps on the support set while meta-learning"
+    assert steps.comment == "gradient steps on the support set while meta-learning; 0: joint training on the query sets"
 
 
 def test_an_option_of_a_users_folder(user_folder: Path) -> None:

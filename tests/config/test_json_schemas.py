@@ -47,7 +47,7 @@ def test_every_shipped_file_is_valid(group: str, validators: dict[str, Draft7Val
         ("algo", "maml", {"plastic": "body"}),
         ("algo", "maml", {"inner_lrr": 0.1}),
         ("algo", "anil", {"inner_lrr": 0.1}),
-        ("algo", "anil", {"inner_steps": 0}),
+        ("algo", "anil", {"inner_steps": -1}),
         ("data", "split_mnist", {"image_size": 4}),
         ("data", "many_permuted_mnist", {"num_tasks": 1.5}),
         ("model", "conv4", {"channels": 2.5}),

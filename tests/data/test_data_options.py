@@ -48,10 +48,10 @@ def test_every_setting_stands_in_the_file_with_a_comment(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), SECTIONS)
-def test_only_places_are_left_out_of_the_identity(make: Callable[..., Any], name: str, kind: str) -> None:
+def test_only_places_and_processes_are_left_out_of_the_identity(make: Callable[..., Any], name: str, kind: str) -> None:
     stream = make(name, protocol=kind)
     assert all(field.metadata.get("identity", True) for field in dataclasses.fields(stream))
     identity = {field.name: field.metadata.get("identity", True) for field in dataclasses.fields(stream.source)}
     own_files = name.endswith(("image_folder", "text_file"))  # the user's, whose content is the data
-    places = set() if own_files else {"root", "download"} & set(identity)
+    places = set() if own_files else {"root", "download", "processes", "timeout"} & set(identity)
     assert {field for field, counts in identity.items() if not counts} == places

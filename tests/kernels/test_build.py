@@ -58,6 +58,7 @@ def test_where_nothing_can_be_cached(tmp_path: Path) -> None:
     assert output(probe(METACL_CACHE=str(tmp_path / "file" / "cache"))) == "torch"
 
 
+@pytest.mark.slow
 @has_compiler
 def test_two_processes_compile_at_once(tmp_path: Path) -> None:
     both = [probe(METACL_CACHE=str(tmp_path)) for _ in range(2)]

@@ -22,8 +22,9 @@ from tests.support.figures import axes_of
 from tests.support.stored_sequences import ONLY_SEQUENCES
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
-ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES
-"""Without what only `insight` leaves (see test_insight_figures.py) or `meta_continual` (see test_sequence_figures.py)."""
+ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES - {"rollouts", "recovery"}
+"""Without what only `insight` leaves (see test_insight_figures.py), `meta_continual` (test_sequence_figures.py), a learner that
+acts (test_rollouts_figure.py), or one of dynamics (test_recovery_figure.py)."""
 
 
 @pytest.mark.parametrize(

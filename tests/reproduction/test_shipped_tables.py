@@ -15,6 +15,7 @@ import yaml
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import Experiment, load
+from metacl_run.data.streams.skill_samples import SkillSamples
 from metacl_run.protocols.continual_meta.protocol import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST
@@ -281,7 +282,7 @@ def check_smoke_is_tiny(built: Experiment) -> None:
     else:
         assert data.count_tasks() <= 3
         assert data.count_samples() <= 50
-        assert data.test_per_task <= 50
+        assert (data.test_episodes if isinstance(data, SkillSamples) else data.test_per_task) <= 50
     assert getattr(model, "channels", 0) <= 8
     hidden = getattr(model, "hidden", None) or 0
     assert max([hidden] if isinstance(hidden, int) else hidden) <= 40

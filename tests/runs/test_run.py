@@ -104,7 +104,7 @@ def test_killed_again_and_again_it_ends_as_the_unbroken_run(algo: str, tmp_path:
     assert_same_run(only_run(tmp_path / "unbroken"), only_run(tmp_path / "killed"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_saves_first_and_the_same_command_goes_on(number: int, tmp_path: Path) -> None:
     work = ["protocol.updates_per_task=30", "protocol.eval_every=0", "progress=plain"]
     process = Command(*TINY, *work, "output_dir=stopped", cwd=tmp_path)

@@ -118,6 +118,7 @@ def test_two_processes_give_the_numbers_of_one(
 # --------------------------------------------------------------------------------------------------- one run, one voice
 
 
+@pytest.mark.slow
 def test_failed_retried_shown_and_locked_out_as_one_process_would_be(tmp_path: Path) -> None:
     first, second = on_two_ranks(*FEW_SHOT, cwd=tmp_path, program=faulty(0, "raise DataError('a broken file')"))
     assert (first.returncode, second.returncode) == (1, 1)
@@ -238,6 +239,7 @@ def test_a_rank_that_is_killed_ends_all(tmp_path: Path) -> None:
     assert json.loads((only_run(tmp_path) / "summary.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_torchrun_runs_and_reports_the_rank_that_failed(tmp_path: Path) -> None:
     def torchrun(program: str, *overrides: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "program.py").write_text(program)

@@ -196,7 +196,7 @@ class TinyStreamLearner(TinyLearner):
         return self.algo.end_task(self.network, state, batch[1])
 
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
-        return self.network(state["params"], batch[0].batch.x)
+        return self.algo.predict(self.network, state, batch[0].batch.x, batch[0].batch.task)
 
 
 KINDS: dict[type, type[TinyLearner]] = {
@@ -211,4 +211,4 @@ def tiny_learner(name: str) -> TinyLearner:
     """Composes `algo=<name>` alone, and builds and checks it."""
     experiment = load(*compose_job([f"algo={name}"]))
     (kind,) = (tiny for interface, tiny in KINDS.items() if isinstance(experiment.algo, interface))
-    return kind(experiment.algo, experiment.data.score)
+    return kind(experiment.algo, experiment.data.objective)

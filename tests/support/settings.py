@@ -38,7 +38,17 @@ def stream_learners() -> list[str]:
     return options_that_are("algo", StreamLearner)
 
 
-STREAM_LEARNERS = stream_learners()
+WITH_KNOWN_TASKS = ["packnet"]
+"""Those that learn no stream whose tasks are not known at evaluation."""
+STREAM_LEARNERS = [name for name in stream_learners() if name not in WITH_KNOWN_TASKS]
+
+SMALL_SKILLS = [
+    "data=planar_skills",
+    "data.skills=[reach,push,open_drawer]",
+    *("data.demonstrations=2", "data.horizon=20", "data.test_episodes=3"),
+    *("model.hidden=[12]", "protocol.epochs=2", "protocol.log_every=2", "algo.batch_size=10", "gpu.threads=1"),
+]
+"""Overrides of a run of skills: three tasks of eight observations, in two passes."""
 
 
 SMALL_SEQUENCES = [

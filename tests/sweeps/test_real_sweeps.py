@@ -107,6 +107,7 @@ def test_a_job_has_its_environment_and_its_own_output(tmp_path: Path) -> None:
     assert "after task 2/2" in output.read_text()
 
 
+@pytest.mark.slow
 def test_a_launcher_killed_half_way_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     sweep = start("seeds=[0],[1],[2]", cwd=tmp_path)
     root = tmp_path / "runs" / "split_glyphs" / "maml"
@@ -136,6 +137,7 @@ def test_a_launcher_killed_half_way_loses_nothing_and_repeats_nothing(tmp_path: 
     np.testing.assert_array_equal(*(np.load(each / "accuracy_matrix.npy") for each in (alone, begun)))
 
 
+@pytest.mark.slow
 def test_two_sweeps_over_the_same_runs_share_the_work(tmp_path: Path) -> None:
     both = [start("algo=maml,reptile", cwd=tmp_path) for _ in range(2)]
     printed = [each.communicate(timeout=250)[0] for each in both]
@@ -163,9 +165,8 @@ LAUNCHERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "launcher", ["joblib", *(pytest.param(name, marks=pytest.mark.slow) for name in ("submitit_local", "ray"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_every_launcher_runs_all_jobs_and_lists_what_failed(launcher: str, tmp_path: Path) -> None:
     plugin, settings = LAUNCHERS[launcher]
     if importlib.util.find_spec("hydra_plugins") is None or importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}") is None:

@@ -34,7 +34,7 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, Steps, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapt
@@ -55,7 +55,7 @@ class Maml(EpisodeLearner):
 
     Attributes:
         inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
-        inner_steps: gradient steps on the support set while meta-learning.
+        inner_steps: gradient steps on the support set while meta-learning; 0: joint training on the query sets.
         eval_inner_steps: gradient steps at evaluation.
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
@@ -64,7 +64,7 @@ class Maml(EpisodeLearner):
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
     inner_lr: Annotated[Annotated[Positive, Hint("null learns the rates")] | None, AT_EVALUATION]
-    inner_steps: Steps
+    inner_steps: StepsFromZero
     eval_inner_steps: Annotated[StepsFromZero, AT_EVALUATION]
     first_order: bool
     plastic: Literal["all", "head"]

@@ -7,10 +7,11 @@ Chaudhry et al. 2019 (arXiv 1812.00420, equation 11). With g the gradient on the
     g~ = g                                              if g . g_ref >= 0
     g~ = g - (g . g_ref) / (g_ref . g_ref) * g_ref      else
 
-During the first task there is nothing to replay, and the step is plain SGD.
+During the first task there is nothing to replay, and the step follows g.
 
 Differences from the paper:
  1. The replay buffer keeps the last samples of each task; the paper's keeps the same number of every class.
+ 2. With optimizer=adam the projected gradient is Adam's, whose step need not agree with g_ref; the paper takes SGD.
 """
 
 from __future__ import annotations
@@ -22,25 +23,23 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Examples, Positive
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import Examples
 from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Observation, Params
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class AGem(StreamLearner[StreamState]):
+class AGem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on one draw from past tasks.
 
     Attributes:
-        lr: rate.
         memories_per_task: last samples of each task in the replay buffer.
         replay: samples of a draw, from those of all tasks that are over; all of them while they are fewer.
     """
 
-    lr: Positive
     memories_per_task: Examples
     replay: Examples
 
@@ -50,13 +49,13 @@ class AGem(StreamLearner[StreamState]):
         require(self.replay <= most, "replay", self.replay, allowed)
         return ReplaySpec(keep="ring", capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay)
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
-        return {"params": params}
+    def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
+        return self.start(params)
 
-    def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+    def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
         reference = grad(network.weighted_loss)(state["params"], *observed.draw(0))
-        return {"params": descend(project(gradient, reference), state["params"], self.lr)}, {"loss": loss}
+        return self.step(project(gradient, reference), state), {"loss": loss}
 
 
 def project(gradient: Params, reference: Params) -> Params:

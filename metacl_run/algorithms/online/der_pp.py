@@ -22,15 +22,15 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.bounds import Examples, Hint, NonNegative, Positive
 from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Observation, Params
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 
 
-class DerState(StreamState):
+class DerState(GradientState):
     """The parameters, and the logits beside the replay buffer."""
 
     logits: Tensor
@@ -38,18 +38,16 @@ class DerState(StreamState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DerPlusPlus(StreamLearner[DerState]):
+class DerPlusPlus(GradientLearner[DerState]):
     """SGD on the stream and on two draws from a reservoir.
 
     Attributes:
-        lr: rate.
         alpha: factor of the distance to the stored logits.
         beta: factor of the loss on stored labels; 0: DER.
         memory: samples in the replay buffer.
         replay: samples in either of the two draws.
     """
 
-    lr: Positive
     alpha: Annotated[Positive, Hint("without stored logits, algo=er")]
     beta: NonNegative
     memory: Examples
@@ -64,7 +62,7 @@ class DerPlusPlus(StreamLearner[DerState]):
 
     def init(self, network: Network, params: Params, num_tasks: int) -> DerState:
         leaf = next(iter(params.values()))
-        return {"params": params, "logits": leaf.new_zeros(self.memory + 1, network.ways)}
+        return {**self.start(params), "logits": leaf.new_zeros(self.memory + 1, network.ways)}
 
     def observe(self, network: Network, state: DerState, observed: Observation) -> tuple[DerState, Metrics]:
         batch, (first, second), params = observed.batch, (observed.replay.at(0), observed.replay.at(1)), state["params"]
@@ -84,7 +82,7 @@ class DerPlusPlus(StreamLearner[DerState]):
 
         gradient, (_, (loss, new)) = grad_and_value(objective, has_aux=True)(params)
         logits = self._written(state["logits"], observed.write, new)
-        return {"params": descend(gradient, params, self.lr), "logits": logits}, {"loss": loss}
+        return {**self.step(gradient, state), "logits": logits}, {"loss": loss}
 
     def _written(self, stored: Tensor, write: Tensor, logits: Tensor) -> Tensor:
         """Stores the logits [B, outputs] of a batch at places `write`; of two at one place the later stays."""

@@ -1,4 +1,4 @@
-"""Plain SGD on the stream, with or without experience replay: `sgd`, `er`, `multitask`, `joint`.
+"""Gradient descent on the stream, with or without experience replay: `sgd`, `er`, `multitask`, `joint`.
 
     metacl-run algo=er data=rotated_mnist               # or algo=sgd, multitask, joint
 
@@ -20,28 +20,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import ExamplesFromZero, Positive, Steps
+import torch
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import ExamplesFromZero, Steps
 from metacl_run.core.errors import require_all
-from metacl_run.core.types import Metrics, Observation, Params
+from metacl_run.core.types import Metrics, Observation, Params, WeightedSamples
 from metacl_run.inner.perceptron_sgd import sgd
 from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(StreamLearner[StreamState]):
-    """SGD on batches of the stream and samples replayed with them.
+class Replay(GradientLearner[GradientState]):
+    """Steps on batches of the stream and samples replayed with them.
 
     Attributes:
-        lr: rate.
-        updates: SGD steps for each batch, every one with a draw of its own ("glances").
+        updates: steps for each batch, every one with a draw of its own ("glances").
         memory: samples in the replay buffer; 0: no buffer.
         replay: samples drawn from the buffer for each step.
         source: "stream": batches come from the stream; "seen", "all": every step's batch is drawn from everything of the tasks
             so far, or of all tasks.
     """
 
-    lr: Positive
     updates: Steps
     memory: ExamplesFromZero
     replay: ExamplesFromZero
@@ -63,10 +65,22 @@ class Replay(StreamLearner[StreamState]):
             return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.updates, size=self.replay)
         return ReplaySpec(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
-        return {"params": params}
+    def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
+        return self.start(params)
 
-    def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+    def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         batches = observed.batch_with_draws() if self.source == "stream" else observed.draws()
+        if self.optimizer == "adam":
+            return self._steps(network, state, batches)
         params, loss = sgd(network, state["params"], batches.unsqueeze(0), rate=self.lr)
         return {"params": params}, {"loss": loss}
+
+    def _steps(self, network: Network, state: GradientState, batches: WeightedSamples) -> tuple[GradientState, Metrics]:
+        """One step on each of the batches [updates, B]; the loss is the mean over all their samples, each before its step."""
+        sums = []
+        for number in range(self.updates):
+            batch = batches.at(number)
+            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
+            state = self.step(gradient, state)
+            sums.append(loss * batch.weight.sum())
+        return state, {"loss": torch.stack(sums).sum() / batches.weight.sum().clamp(min=1)}

@@ -13,7 +13,8 @@ Differences from the paper:
  1. The factor of the penalty is strength, as in the code of GEM and MER; the paper writes lambda / 2.
  2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition;
     `square_of_mean` squares the gradient of the mean loss, as that code does, and its strengths are for it. The latter is
-    smaller, about by the number of samples where their gradients do not agree.
+    smaller, about by the number of samples where their gradients do not agree. `expected` is the Fisher information itself,
+    with targets as the network expects them; real targets need it: once fitted, they leave no gradient to square.
  3. The samples are drawn from the whole task; that code takes the first ones.
 """
 
@@ -24,20 +25,20 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad, grad_and_value
+from torch.func import grad, grad_and_value, vjp
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Examples, Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 
 GRADIENTS_AT_ONCE = 50
 """Gradients of single samples that are computed together."""
 
 
-class EwcState(StreamState):
+class EwcState(GradientState):
     """The parameters and the two sums of the penalty."""
 
     fisher: Params
@@ -47,27 +48,25 @@ class EwcState(StreamState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ewc(StreamLearner[EwcState]):
+class Ewc(GradientLearner[EwcState]):
     """SGD with a quadratic penalty, weighted by the Fisher information of the tasks that are over.
 
     Attributes:
-        lr: rate.
         strength: factor of the penalty.
         fisher_samples: samples of a task on which its Fisher information is estimated.
-        fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients; see the module's docstring.
+        fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients, or "expected"; see the module's docstring.
     """
 
-    lr: Positive
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
     fisher_samples: Examples
-    fisher: Literal["mean_of_squares", "square_of_mean"]
+    fisher: Literal["mean_of_squares", "square_of_mean", "expected"]
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
 
     def init(self, network: Network, params: Params, num_tasks: int) -> EwcState:
         zeros = tree_map(torch.zeros_like, params)
-        return {"params": params, "fisher": zeros, "anchor": zeros}
+        return {**self.start(params), "fisher": zeros, "anchor": zeros}
 
     def observe(self, network: Network, state: EwcState, observed: Observation) -> tuple[EwcState, Metrics]:
         params = state["params"]
@@ -77,7 +76,7 @@ class Ewc(StreamLearner[EwcState]):
             return torch.add(g, fisher * p - anchor, alpha=2 * self.strength)
 
         gradient = tree_map(penalised, gradient, params, state["fisher"], state["anchor"])
-        return {**state, "params": descend(gradient, params, self.lr)}, {"loss": loss}
+        return self.step(gradient, state), {"loss": loss}
 
     @property
     def num_consolidation_samples(self) -> int:
@@ -87,7 +86,7 @@ class Ewc(StreamLearner[EwcState]):
         params = state["params"]
         fisher = self._fisher(network, params, samples)
         anchor = tree_map(torch.addcmul, state["anchor"], fisher, params)
-        return {"params": params, "fisher": tree_map(torch.add, state["fisher"], fisher), "anchor": anchor}
+        return {**state, "fisher": tree_map(torch.add, state["fisher"], fisher), "anchor": anchor}
 
     def _fisher(self, network: Network, params: Params, samples: Samples) -> Params:
         """Estimates the diagonal of the Fisher information, shaped like the parameters."""
@@ -96,10 +95,16 @@ class Ewc(StreamLearner[EwcState]):
             gradient = grad(network.loss)(params, *samples)
             return {name: leaf.square() for name, leaf in gradient.items()}
 
+        def expected(samples: Samples) -> Params:
+            outputs, pulled_back = vjp(lambda moving: network(moving, samples.x, samples.task).squeeze(0), params)[:2]
+            (gradients,) = torch.vmap(pulled_back)(network.objective.information_roots(outputs))
+            return {name: leaf.square().sum(0) for name, leaf in gradients.items()}
+
         if self.fisher == "square_of_mean":
             return squared(samples)
+        of_sample, at_once = (expected, network.ways) if self.fisher == "expected" else (squared, 1)
         total: Params = tree_map(torch.zeros_like, params)
-        for single_samples in samples.unsqueeze(1).chunks(GRADIENTS_AT_ONCE):
-            squares = torch.vmap(squared)(single_samples)
+        for single_samples in samples.unsqueeze(1).chunks(max(1, GRADIENTS_AT_ONCE // at_once)):
+            squares = torch.vmap(of_sample)(single_samples)
             total = {name: leaf + squares[name].sum(0) for name, leaf in total.items()}
         return {name: leaf / len(samples.y) for name, leaf in total.items()}

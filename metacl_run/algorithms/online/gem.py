@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 
-from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Examples, NonNegative, Positive
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import Examples, NonNegative
 from metacl_run.core.types import Metrics, Observation, Params
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 
 NEWTON_STEPS = 18
@@ -43,17 +43,15 @@ SMALLEST_GAP = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gem(StreamLearner[StreamState]):
+class Gem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on the stored samples of every past task.
 
     Attributes:
-        lr: rate.
         memories_per_task: last samples of each task in the replay buffer.
         margin: smallest weight that a past task's gradient gets when there is anything to correct.
         damping: added to the diagonal of G G'; 0: none.
     """
 
-    lr: Positive
     memories_per_task: Examples
     margin: NonNegative
     damping: NonNegative
@@ -62,15 +60,15 @@ class Gem(StreamLearner[StreamState]):
         size = self.memories_per_task
         return ReplaySpec(keep="ring", capacity=size * num_tasks, draws=num_tasks, size=size, by_task=True)
 
-    def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
-        return {"params": params}
+    def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
+        return self.start(params)
 
-    def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+    def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
         past = torch.vmap(lambda samples, weight: grad(network.weighted_loss)(params, samples, weight))(*observed.draws())
         gradient = project(gradient, past, self.margin, self.damping)
-        return {"params": descend(gradient, params, self.lr)}, {"loss": loss}
+        return self.step(gradient, state), {"loss": loss}
 
 
 def project(gradient: Params, past: Params, margin: float, damping: float) -> Params:

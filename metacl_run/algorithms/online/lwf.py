@@ -23,16 +23,16 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Hint, Positive
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Metrics, Observation, Params, Samples
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 
-class LwfState(StreamState):
+class LwfState(GradientState):
     """The parameters, and the network and classes to distil."""
 
     old_params: Params
@@ -44,16 +44,14 @@ class LwfState(StreamState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearningWithoutForgetting(StreamLearner[LwfState]):
+class LearningWithoutForgetting(GradientLearner[LwfState]):
     """SGD with distillation from the network of the previous task. For classes alone.
 
     Attributes:
-        lr: rate.
         strength: factor of the distillation loss (lambda_o).
         temperature: of the softmax on both sides; higher makes small outputs count more.
     """
 
-    lr: Positive
     strength: Annotated[Positive, Hint("without distillation, algo=sgd")]
     temperature: Positive
 
@@ -66,7 +64,7 @@ class LearningWithoutForgetting(StreamLearner[LwfState]):
                 f"algo: {type(self).__name__} learns classes, but the data have real targets. Use algo=ewc, algo=er or another."
             )
         none = torch.zeros(network.ways, dtype=torch.bool, device=next(iter(params.values())).device)
-        return {"params": params, "old_params": params, "classes": none, "old_classes": none}
+        return {**self.start(params), "old_params": params, "classes": none, "old_classes": none}
 
     def observe(self, network: Network, state: LwfState, observed: Observation) -> tuple[LwfState, Metrics]:
         batch, params = observed.batch, state["params"]
@@ -82,7 +80,7 @@ class LearningWithoutForgetting(StreamLearner[LwfState]):
         gradient, (_, loss) = grad_and_value(objective, has_aux=True)(params)
         in_batch = (batch.y == torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).any(1)
         classes = state["classes"] | in_batch
-        return {**state, "params": descend(gradient, params, self.lr), "classes": classes}, {"loss": loss}
+        return {**self.step(gradient, state), "classes": classes}, {"loss": loss}
 
     def end_task(self, network: Network, state: LwfState, samples: Samples) -> LwfState:
         return {**state, "old_params": state["params"], "old_classes": state["classes"]}

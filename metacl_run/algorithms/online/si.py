@@ -10,7 +10,7 @@ loss alone and d the step that was taken:
     loss = L + strength * sum of omega * (theta - theta~)^2
 
 Differences from the paper:
- 1. Plain SGD; the paper takes Adam.
+ 1. Plain SGD unless optimizer=adam; the paper takes Adam.
  2. The maximum with 0 is not in the paper but in its released code: a parameter whose path raised the loss is not driven away.
 """
 
@@ -24,14 +24,14 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec, StreamLearner, StreamState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
-from metacl_run.inner.optimizers import descend
 from metacl_run.models.network import Network
 
 
-class SiState(StreamState):
+class SiState(GradientState):
     """The parameters and the terms of the penalty, all shaped alike."""
 
     reference: Params
@@ -41,16 +41,14 @@ class SiState(StreamState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynapticIntelligence(StreamLearner[SiState]):
+class SynapticIntelligence(GradientLearner[SiState]):
     """SGD with a quadratic penalty, weighted by a path integral.
 
     Attributes:
-        lr: rate.
         strength: factor of the penalty (c).
         damping: keeps omega finite where a parameter hardly moved (xi).
     """
 
-    lr: Positive
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
     damping: Positive
 
@@ -59,7 +57,7 @@ class SynapticIntelligence(StreamLearner[SiState]):
 
     def init(self, network: Network, params: Params, num_tasks: int) -> SiState:
         zeros = tree_map(torch.zeros_like, params)
-        return {"params": params, "reference": params, "omega": zeros, "path": zeros}
+        return {**self.start(params), "reference": params, "omega": zeros, "path": zeros}
 
     def observe(self, network: Network, state: SiState, observed: Observation) -> tuple[SiState, Metrics]:
         params = state["params"]
@@ -69,8 +67,12 @@ class SynapticIntelligence(StreamLearner[SiState]):
             return torch.addcmul(g, omega, p - reference, value=2 * self.strength)
 
         direction = tree_map(penalised, gradient, params, state["omega"], state["reference"])
-        path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
-        return {**state, "params": descend(direction, params, self.lr), "path": path}, {"loss": loss}
+        moved = self.step(direction, state)
+        if self.optimizer == "sgd":  # the step is known without a subtraction, which would round
+            path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
+        else:
+            path = tree_map(lambda path, g, new, old: path - g * (new - old), state["path"], gradient, moved["params"], params)
+        return {**moved, "path": path}, {"loss": loss}
 
     def end_task(self, network: Network, state: SiState, samples: Samples) -> SiState:
         params = state["params"]
@@ -80,4 +82,4 @@ class SynapticIntelligence(StreamLearner[SiState]):
 
         omega = tree_map(consolidated, state["omega"], state["path"], params, state["reference"])
         path = tree_map(torch.zeros_like, params)
-        return {"params": params, "reference": params, "omega": omega, "path": path}
+        return {**state, "reference": params, "omega": omega, "path": path}

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Generic, Literal, TypedDict, TypeVar
+from typing import ClassVar, Generic, Literal, TypedDict, TypeVar
+
+from torch import Tensor
 
 from metacl_run.core.bounds import Examples
 from metacl_run.core.types import Metrics, Observation, Params, Samples
@@ -65,6 +67,9 @@ class StreamLearner(abc.ABC, Generic[State]):
         batch_size: samples of the stream in an observation.
     """
 
+    needs_task: ClassVar[bool] = False
+    """Whether it predicts only where the task is known."""
+
     batch_size: Examples
 
     @abc.abstractmethod
@@ -86,6 +91,11 @@ class StreamLearner(abc.ABC, Generic[State]):
     @abc.abstractmethod
     def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, Metrics]:
         """Learns from one observation."""
+
+    def predict(self, network: Network, state: State, x: Tensor, task: Tensor | None) -> Tensor:
+        """Returns the outputs [N, outputs] for inputs [N, ...] of tasks [N], None where they are not known. Default: those of
+        the parameters."""
+        return network(state["params"], x, task)
 
     @property
     def num_consolidation_samples(self) -> int:

@@ -53,6 +53,10 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
     def new_outputs(self) -> bool:
         return self.scenario == "class"
 
+    @property
+    def task_is_known(self) -> bool:
+        return self.scenario == "task"
+
     def count_outputs(self) -> int:
         return self._outputs(self.source.catalogue()).count()
 
@@ -128,6 +132,10 @@ class SplitClassSamples(ClassTasks, SampleStream):
     @property
     def new_outputs(self) -> bool:
         return self.scenario == "class"
+
+    @property
+    def task_is_known(self) -> bool:
+        return self.scenario == "task"
 
     def count_outputs(self) -> int:
         return self._outputs().count()

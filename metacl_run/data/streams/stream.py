@@ -7,18 +7,21 @@ Neither says anything about what an example is. Shapes: R seeds (replicates), T 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
+from metacl_run.data.streams.acting import Acting
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
 
+Rollout = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
+"""(policy, inputs that describe rollouts) -> outputs; as `models.network.Rollout`."""
 Split = Literal["train", "validation", "test"]
 
 
@@ -97,12 +100,33 @@ class EpisodePool(Pool):
 class EpisodeStream(Stream):
     """A stream for protocol `continual_meta`."""
 
+    reports_before: ClassVar[bool] = False
+    """Whether a run also reports the score before adaptation: where an output means the same in every episode."""
+    in_time: ClassVar[bool] = False
+    """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
+    recovers after a switch."""
+
     ways: int
-    """Outputs of a network: the classes of an episode; 1 where an episode is a function of one real value."""
+    """Classes of an episode; 1 where there are none."""
     shots: int
     """Support examples of each class."""
     queries: int
     """Query examples of each class."""
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that the network needs. Default: one for each class."""
+        return self.ways
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """Where the network is a policy, what comes of acting as inputs describe it. Default: None, it predicts."""
+        return None
+
+    @property
+    def network_shape(self) -> tuple[int, ...]:
+        """Shape of what the network sees at once. Default: an example."""
+        return self.input_shape
 
     @abc.abstractmethod
     def count_tasks(self) -> int:
@@ -155,6 +179,8 @@ class SamplePool(Pool):
     """What the outputs stand for; None where they are no classes, or have no names."""
     out_of_scope: Tensor | None = None
     """[K, *input shape] test examples that belong to no class; None where the data have none."""
+    acting: Acting | None = None
+    """How a learner is scored by acting; None: its outputs are compared with targets."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SamplePool:
@@ -200,6 +226,11 @@ class SampleStream(Stream):
     def new_outputs(self) -> bool:
         """Whether every task brings outputs of its own and the task is not known (class-incremental): the score of a task that
         is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
+        return False
+
+    @property
+    def task_is_known(self) -> bool:
+        """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
         return False
 
     @abc.abstractmethod

@@ -4,6 +4,7 @@ Any stream of samples or concepts can be wrapped in these classes, whatever its 
 
  - `ValidationSamples`, protocol `online`: of each task's training samples, drawn by the seed. Where several tasks show the same
    example, each under its own shift, an example is held out in all of them: no task learns what another is evaluated on.
+   A learner that is scored by acting then acts from placements that no test uses.
  - `ValidationConcepts`, protocol `meta_continual`: of the meta-train concepts, the last ones, as many as the longest
    sequence needs at least. They are the same for all seeds.
 
@@ -24,9 +25,11 @@ from torch import Tensor
 from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Samples
+from metacl_run.data.streams.acting import Acting
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
+from metacl_run.scoring.scores import Score
 
 ONE_IN = 5
 """One training sample, or meta-train concept, in so many is held out; at least one."""
@@ -50,6 +53,14 @@ class ValidationSamples(SampleStream):
     def input_shape(self) -> tuple[int, ...]:
         return self.inner.input_shape
 
+    @property
+    def objective(self) -> Objective:
+        return self.inner.objective
+
+    @property
+    def score(self) -> Score:
+        return self.inner.score
+
     def count_tasks(self) -> int:
         return self.inner.count_tasks()
 
@@ -59,6 +70,10 @@ class ValidationSamples(SampleStream):
     @property
     def new_outputs(self) -> bool:
         return self.inner.new_outputs
+
+    @property
+    def task_is_known(self) -> bool:
+        return self.inner.task_is_known
 
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
@@ -71,7 +86,8 @@ class ValidationSamples(SampleStream):
         pool = self.inner.load(seeds)
         parts = [_divided(pool, replicate, seed) for replicate, seed in enumerate(seeds)]
         learned, evaluated = (list(part) for part in zip(*parts, strict=True))
-        return ValidationSamplePool(inner=pool, learned=learned, evaluated=evaluated)
+        acting = None if pool.acting is None else pool.acting.validation()
+        return ValidationSamplePool(inner=pool, learned=learned, evaluated=evaluated, acting=acting)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +99,7 @@ class ValidationSamplePool(SamplePool):
     """[R][T, N - H] numbers of the samples that are learned from."""
     evaluated: list[list[np.ndarray]]
     """[R][T][at most H] numbers of the samples that are used in place of test samples, in random order."""
+    acting: Acting | None = None
 
     @property
     def task_names(self) -> list[list[str]]:  # type: ignore[override]
@@ -105,7 +122,8 @@ class ValidationSamplePool(SamplePool):
         return self.inner.classes
 
     def to(self, device: torch.device) -> ValidationSamplePool:
-        return dataclasses.replace(self, inner=self.inner.to(device))
+        acting = None if self.acting is None else self.acting.to(device)
+        return dataclasses.replace(self, inner=self.inner.to(device), acting=acting)
 
     def origins(self, replicate: int) -> np.ndarray:
         origins: np.ndarray = self.inner.origins(replicate)[self.learned[replicate].reshape(-1)]

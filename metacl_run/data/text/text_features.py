@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
+from metacl_run.data.progress_bar import progress_bar
 from metacl_run.data.text.encoder import Encoder
 
 QUICK_SECONDS = 1.0
-"""Features that take no longer than this are kept in memory alone, and no bar is shown."""
+"""Features that take no longer than this are kept in memory alone."""
 BLOCK = 512
 """Texts that are encoded together."""
 FOLDER = "texts"
@@ -55,29 +52,11 @@ def encoded(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
 
 
 def _encode(encoder: Encoder, texts: Sequence[str]) -> Iterator[np.ndarray]:
-    with _bar(f"encoding texts ({encoder.name})", len(texts)) as advance:
+    with progress_bar(f"encoding texts ({encoder.name})", len(texts)) as advance:
         for start in range(0, len(texts), BLOCK):
             block = encoder.encode(texts[start : start + BLOCK])
             advance(len(block))
             yield block
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Shows a bar on a terminal's stderr from `QUICK_SECONDS` on, and removes it in the end; passes on how to advance it."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    number, begun = bar.add_task(what, total=total), time.monotonic()
-
-    def advance(texts: int) -> None:
-        bar.advance(number, texts)
-        if time.monotonic() - begun > QUICK_SECONDS:
-            bar.start()
-
-    try:
-        yield advance
-    finally:
-        bar.stop()
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -80,6 +80,12 @@ class EpisodeSampler:
         rngs = [generator(Purpose.EVALUATE, seed, task, block) for seed in self.seeds]
         return self._draw(np.full((len(rngs), count), task), self.eval_split, rngs)
 
+    def switches(self, task: int, count: int) -> tuple[Episode, Episode]:
+        """[R, count, ...] windows before and after a switch to other dynamics of a task, the same at every call."""
+        rngs = [generator(Purpose.RECOVERY, seed, task) for seed in self.seeds]
+        tasks = np.full((len(rngs), count), task)
+        return self._draw(tasks, self.eval_split, rngs), self._draw(tasks, self.eval_split, rngs)
+
     def _draw(
         self, tasks: np.ndarray, split: Split, rngs: list[np.random.Generator], classes: np.ndarray | None = None
     ) -> Episode:

@@ -26,6 +26,6 @@ def precision_error(setup: FewShotSetup, engine: Engine, learner: MetaState) -> 
 
         return torch.cat([leaf.flatten() for leaf in tree_leaves(engine.over_replicates(one)(learner, episodes))])
 
-    full = Network(setup.module, setup.data.ways, objective=setup.network.objective)
+    full = Network(setup.module, setup.data.outputs, objective=setup.network.objective, rollout=setup.network.rollout)
     exact, reduced = direction(full), direction(setup.network)
     return float((reduced - exact).norm() / exact.norm())

@@ -87,4 +87,4 @@ class FewShotPredictor(Predictor):
 
 def _with_ways(network: Network, ways: int) -> Network:
     """The same network for another number of classes, where it has no output for each."""
-    return Network(network.module, ways, network.compute_dtype, objective=network.objective)
+    return Network(network.module, ways, network.compute_dtype, objective=network.objective, rollout=network.rollout)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, TypeAlias
 
 import torch
@@ -19,7 +19,9 @@ from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
+from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Model, Network, initial_params
+from metacl_run.protocols.continual_meta.adaptation import AdaptationReport, adaptation_report
 from metacl_run.protocols.continual_meta.chunks import chunked_engines, evaluation_engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.insight_subject import FewShotSubject
@@ -35,7 +37,7 @@ from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
-from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
@@ -87,8 +89,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
-            module, params = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, torch.float32)
-        algo.check(Network(module, data.ways, objective=data.objective), params)
+            module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
+        algo.check(Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params)
 
     def _check_replay(self, algo: EpisodeLearner, data: EpisodeStream, earlier: int) -> int | None:
         """The classes that the replay buffer keeps of each of the earlier tasks; None: all."""
@@ -101,8 +103,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             return None
         if data.objective is not CLASSIFICATION:
             raise ConfigError(
-                f"algo.replay={algo.replay}: keeps classes, and {type(data).__name__} has none: every episode draws a new "
-                "function. Use null to draw from all of every task, or 0 for none."
+                f"algo.replay={algo.replay}: keeps classes, and {type(data).__name__} has none: its episodes are drawn "
+                "afresh. Use null to draw from all of every task, or 0 for none."
             )
         buffered = algo.replay // earlier
         if buffered < data.ways:
@@ -159,7 +161,13 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             )
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
-        return result_of(progress, status, task_names=task_names, chance=chance)
+            beside = self._adaptation(setup, engines.evaluate, progress, status)
+        return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
+
+    def _adaptation(self, setup: FewShotSetup, engine: Engine, progress: Progress, status: Status) -> AdaptationReport:
+        if status != "completed":
+            return AdaptationReport({}, {})
+        return adaptation_report(setup, engine, progress.state.learner, progress.num_tasks, self.eval_episodes)
 
     def check_evaluation(self, trained: ContinualMeta) -> None:
         """Validation and test classes are apart from those to learn from, whatever is evaluated."""
@@ -177,9 +185,12 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             context.started(task_names, state.unit, 1, chance)
             phase = FinalEvaluation(scorer=scorer, progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
-        return result_of(progress, status, task_names=task_names, chance=chance)
+            beside = self._adaptation(setup, engine, progress, status)
+        return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
 
     def predictor(self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree) -> FewShotPredictor:
-        module, _ = initial_params(model, data.input_shape, algo.num_outputs(data.ways), 0, gpu.dtype)
-        network = Network(module.to(gpu.torch_device), data.ways, gpu.compute_dtype, objective=data.objective)
+        module, _ = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, gpu.dtype)
+        network = Network(
+            module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout
+        )
         return FewShotPredictor(algo=algo, network=network, state=learner)

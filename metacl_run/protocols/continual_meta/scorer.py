@@ -25,6 +25,8 @@ from metacl_run.scoring.scores import Score
 
 EVALUATION_BLOCK = 100
 """Evaluation episodes of a task are drawn in blocks of this size, so that memory does not grow with their number."""
+EpisodeScores = Callable[[FewShotSetup, Engine, MetaState, Episode], Tensor]
+"""A measure of every episode, [R, E, measures]."""
 CARD_BYTES = 1e9
 """Episodes that a card scores in one call."""
 
@@ -60,11 +62,34 @@ def episode_scores(setup: FewShotSetup, engine: Engine, learner: MetaState, epis
     return scores
 
 
-class FewShotScorer(Scorer):
-    """The mean score over a fixed number of episodes of each task, the same ones every time."""
+def scores_before(setup: FewShotSetup, engine: Engine, learner: MetaState, episodes: Episode) -> Tensor:
+    """The scores of every episode before adaptation, [R, E, 1]; only where an output means the same in every episode."""
+    network = setup.network
 
-    def __init__(self, setup: FewShotSetup, engine: Engine, eval_episodes: int) -> None:
-        self._setup, self._engine, self._eval_episodes = setup, engine, eval_episodes
+    def one(state: MetaState, episode: Episode) -> Tensor:
+        outputs = network(state["meta"]["params"], episode.query_x)
+        return network.objective.score(outputs, episode.query_y).unsqueeze(0)
+
+    with torch.no_grad():
+        mapped = engine.over_replicates(lambda state, batch: engine.map(lambda episode: one(state, episode), batch))
+        scores: Tensor = mapped(learner, episodes)
+    return scores
+
+
+class FewShotScorer(Scorer):
+    """The mean score over a fixed number of episodes of each task, the same ones every time.
+
+    Args:
+        setup: of the run.
+        engine: computes them.
+        eval_episodes: their number.
+        measure: `episode_scores` or `scores_before`.
+    """
+
+    def __init__(
+        self, setup: FewShotSetup, engine: Engine, eval_episodes: int, measure: EpisodeScores = episode_scores
+    ) -> None:
+        self._setup, self._engine, self._eval_episodes, self._measure = setup, engine, eval_episodes, measure
         self._prepared: dict[int, Callable[[MetaState, Episode], Tensor]] = {}
         """By the number of episodes, which a graph is captured for."""
 
@@ -96,7 +121,7 @@ class FewShotScorer(Scorer):
     def _scores_of(self, count: int) -> Callable[[MetaState, Episode], Tensor]:
         setup, engine = self._setup, self._engine
         if count not in self._prepared:
-            prepared = engine.prepare(lambda learner, episodes: episode_scores(setup, engine, learner, episodes))
+            prepared = engine.prepare(lambda learner, episodes: self._measure(setup, engine, learner, episodes))
             self._prepared[count] = prepared
         return self._prepared[count]
 

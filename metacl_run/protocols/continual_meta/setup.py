@@ -46,14 +46,14 @@ class FewShotSetup:
         cls, context: RunContext[EpisodeLearner, EpisodeStream, EpisodePool], eval_split: EvalSplit, total_units: int
     ) -> FewShotSetup:
         algo, data, gpu = context.algo, context.data, context.gpu
-        outputs = algo.num_outputs(data.ways)
-        networks = [initial_params(context.model, data.input_shape, outputs, seed, gpu.dtype) for seed in context.seeds]
+        outputs = algo.num_outputs(data.outputs)
+        networks = [initial_params(context.model, data.network_shape, outputs, seed, gpu.dtype) for seed in context.seeds]
         module = networks[0][0].to(gpu.torch_device)
         return cls(
             algo=algo,
             data=data,
             module=module,
-            network=Network(module, data.ways, gpu.compute_dtype, objective=data.objective),
+            network=Network(module, data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout),
             initial_params=[params for _, params in networks],
             episodes=EpisodeSampler(
                 algo=algo, data=data, pool=context.pool, seeds=context.seeds, eval_split=eval_split, dtype=gpu.dtype

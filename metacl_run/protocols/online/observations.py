@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
@@ -28,7 +27,14 @@ class Observations:
         self._setup = setup
         spec, batch = setup.algo.replay_spec(setup.num_tasks), setup.algo.batch_size
         self._schedules = [
-            ReplaySchedule(spec, seed, num_tasks=setup.num_tasks, samples_per_task=setup.used_per_task, batch_size=batch)
+            ReplaySchedule(
+                spec,
+                seed,
+                num_tasks=setup.num_tasks,
+                samples_per_task=setup.used_per_task,
+                batch_size=batch,
+                epochs=setup.epochs,
+            )
             for seed in setup.seeds
         ]
         numbers = len(setup.seeds) * (batch + spec.draws * spec.size) * math.prod(setup.input_shape)
@@ -49,22 +55,21 @@ class Observations:
 
     def _gather(self, first: int) -> Observation:
         """[U, R, ...] the next observations."""
-        setup, batch = self._setup, self._setup.algo.batch_size
+        setup = self._setup
         count, draws = min(self._block_length, setup.num_tasks * setup.units_per_task - first), slice(None)
         if self._skips_empty_draws:
             task, done = divmod(first, setup.units_per_task)
             count, draws = min(count, setup.units_per_task - done), slice(max(1, task))
-        numbers = first * batch + np.arange(count * batch).reshape(count, batch)
         by_replicate = [
-            self._of_replicate(replicate, numbers, schedule.draw(first, count).of_tasks(draws))
+            self._of_replicate(replicate, range(first, first + count), schedule.draw(first, count).of_tasks(draws))
             for replicate, schedule in enumerate(self._schedules)
         ]
         stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
         return stacked._replace(batch=stacked.batch.cast(setup.dtype), replay=stacked.replay.cast(setup.dtype))
 
-    def _of_replicate(self, replicate: int, numbers: np.ndarray, draws: ReplayDraws) -> Observation:
-        """[U, ...] the observations of batches [U, B] with these draws."""
-        setup = self._setup
+    def _of_replicate(self, replicate: int, units: range, draws: ReplayDraws) -> Observation:
+        """[U, ...] the observations of some units with these draws."""
+        setup, numbers = self._setup, self._setup.batch_numbers(replicate, units)
         order, weight, slot, write = upload([draws.order, draws.weight, draws.slot, draws.write], setup.device)
         batch, replayed = setup.gather(replicate, numbers), setup.gather(replicate, draws.number)
         return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write)

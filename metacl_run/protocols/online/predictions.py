@@ -17,9 +17,9 @@ from torch import Tensor
 from metacl_run.core.types import Samples
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.protocols.online.held_out import AT_ONCE
-from metacl_run.protocols.online.setup import StreamSetup, params_of
+from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.progress import Progress
-from metacl_run.protocols.recorder import Recorder
+from metacl_run.protocols.recorder import EndRecorder
 
 MOST_SAMPLES = 20_000
 """The most test samples of all tasks together that are recorded, for each seed; of a task the first ones."""
@@ -39,7 +39,7 @@ KEPT = "right_after_learning"
 """The key, in `TrainState.results`, of {task: [R][N] bool}."""
 
 
-class PredictionRecorder(Recorder):
+class PredictionRecorder(EndRecorder):
     """Keeps which samples are predicted right after their task was learned, and compares at the end.
 
     Args:
@@ -98,10 +98,12 @@ class PredictionRecorder(Recorder):
 
     def _predicted(self, replicate: int, samples: Samples) -> Tensor:
         """[N] the outputs that a replicate predicts."""
-        params, network = params_of(self._progress.state.learner, replicate), self._setup.network
+        setup, learner = self._setup, self._progress.state.learner
         with torch.no_grad():
             parts = [samples.at(slice(first, first + AT_ONCE)) for first in range(0, max(1, len(samples.y)), AT_ONCE)]
-            return torch.cat([network(params, part.cast(self._setup.dtype).x, part.task).argmax(-1) for part in parts])
+            return torch.cat(
+                [setup.outputs(learner, replicate, part.cast(setup.dtype).x, part.task).argmax(-1) for part in parts]
+            )
 
     def _named(self, replicate: int, task: int, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         """[N] the true and the predicted classes of a task's samples; -1 for an output that is no class of the task."""

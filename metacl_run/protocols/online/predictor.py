@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
 from metacl_run.models.network import Network
@@ -16,21 +18,23 @@ from metacl_run.protocols.predictor import Predictor
 
 @dataclass(frozen=True, kw_only=True)
 class StreamPredictor(Predictor):
-    """A network, without masks, with the parameters that it predicts with.
+    """A network, without masks, and the state of the learner that predicts with it.
 
     Attributes:
-        learned: the parameters of one replicate.
+        algo: the learner.
+        learned: the state of one replicate.
         masks: reads the data and returns the outputs of each task, [T, outputs] bool; None where tasks share all outputs.
     """
 
-    learned: Params
+    algo: StreamLearner[Any]
+    learned: StreamState
     masks: Callable[[], Tensor | None]
 
     learns_in_sequence = True
 
     @property
     def params(self) -> Params:
-        return self.learned
+        return self.learned["params"]
 
     def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> StreamPredictor:
         raise ConfigError(
@@ -49,4 +53,4 @@ class StreamPredictor(Predictor):
             network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
             tasks = torch.full((len(x),), task)
         with torch.no_grad():
-            return network(self.learned, x, tasks)
+            return self.algo.predict(network, self.learned, x, tasks)

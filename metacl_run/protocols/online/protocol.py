@@ -1,4 +1,4 @@
-"""Protocol `online`: learn a stream once, in small batches; accuracy on every task after each task."""
+"""Protocol `online`: learn a stream task by task, in small batches; accuracy on every task after each task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative, Steps
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
@@ -23,18 +23,22 @@ from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.online import out_of_scope
+from metacl_run.protocols.online.acting_scorer import ActingScorer
 from metacl_run.protocols.online.insight_subject import StreamSubject
 from metacl_run.protocols.online.predictions import PredictionRecorder
 from metacl_run.protocols.online.predictor import StreamPredictor
+from metacl_run.protocols.online.rollout_recorder import RolloutRecorder
 from metacl_run.protocols.online.scorer import StreamScorer
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import StreamTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
+from metacl_run.protocols.recorder import EndRecorder
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.scorer import Scorer
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -44,9 +48,10 @@ Context: TypeAlias = RunContext[StreamLearner[Any], SampleStream, SamplePool]
 
 @dataclass(frozen=True, kw_only=True)
 class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
-    """One pass over a stream of samples.
+    """One pass over a stream of samples, or several over each task before the next.
 
     Attributes:
+        epochs: passes over each task. Samples enter a replay buffer in the first one.
         eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
             is then not learned from (`data/streams/validation.py`).
         eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
@@ -64,6 +69,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     unit_name: ClassVar[str] = "observation"
     memory_remedy: ClassVar[str] = "Fewer seeds, a smaller algo.batch_size or a smaller model needs less"
 
+    epochs: Steps
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     eval_every: CountFromZero
     probe_samples: Count | None
@@ -84,6 +90,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             raise ConfigError(
                 "protocol.eval_split=validation: holds out at least one training sample of every task, but a task has "
                 f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
+            )
+        if algo.needs_task and not data.task_is_known:
+            raise ConfigError(
+                f"algo: {type(algo).__name__} predicts every task with weights of its own, so that it must know the task. Use "
+                "data.scenario=task, or data with that setting, such as data=planar_skills."
             )
         others = f", {whole - samples} others being held out for validation" if samples < whole else ""
         with prefix_field_errors("algo"):
@@ -114,7 +125,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def count_units(self, algo: StreamLearner[Any], data: SampleStream) -> int:
-        return data.count_tasks() * (self.data_of_run(data).count_samples() // algo.batch_size)
+        return data.count_tasks() * self.epochs * (self.data_of_run(data).count_samples() // algo.batch_size)
 
     def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
         return self.data_of_run(data).load(seeds)
@@ -127,7 +138,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def run(self, context: Context) -> ProtocolResult:
-        pool, setup = context.pool, StreamSetup.of(context)
+        pool, setup = context.pool, StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in pool.task_names]
         notes = [
             *pool.notes,
@@ -137,13 +148,13 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
-        predictions = _prediction_recorders(setup, progress)
+        at_end: list[EndRecorder] = [*_prediction_recorders(setup, progress), *_rollout_recorders(setup, progress)]
         evaluator = MatrixEvaluator(
             progress=progress,
-            scorer=StreamScorer(setup, self.probe_samples),
+            scorer=_scorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *predictions],
+            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *at_end],
         )
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
@@ -156,7 +167,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
             context.started(task_names, state.unit, setup.units_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
-            for recorder in predictions if status == "completed" else ():
+            for recorder in at_end if status == "completed" else ():
                 recorder.write()
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         result = result_of(progress, status, task_names=task_names, chance=chance)
@@ -167,7 +178,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         require(self.eval_split == "test" or trained.eval_split == "validation", "eval_split", self.eval_split, learned)
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
-        pool, setup = context.pool, StreamSetup.of(context)
+        pool, setup = context.pool, StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in pool.task_names]
         notes = [*pool.notes, *out_of_scope.notes(pool)]
         state = start_evaluation(context, learner, setup.initial_learners(), setup.num_tasks, notes)
@@ -175,7 +186,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
             context.started(task_names, state.unit, 1, chance)
-            phase = FinalEvaluation(scorer=StreamScorer(setup, None), progress=progress)
+            phase = FinalEvaluation(scorer=_scorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
@@ -186,7 +197,13 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         outputs = data.count_outputs()
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
-        return StreamPredictor(network=network, learned=learner["params"], masks=lambda: data.load([0]).masks)
+        return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
+
+
+def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:
+    """Lets the learner act where the data say so, else compares its outputs with targets."""
+    acting = setup.pool.acting
+    return StreamScorer(setup, probe_samples) if acting is None else ActingScorer(setup, acting, probe_samples)
 
 
 def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[PredictionRecorder]:
@@ -195,6 +212,12 @@ def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[Predic
     if classes is None or setup.network.objective is not CLASSIFICATION:
         return []
     return [PredictionRecorder(setup, progress, classes)]
+
+
+def _rollout_recorders(setup: StreamSetup, progress: Progress) -> list[RolloutRecorder]:
+    """The recorder of paths, where a learner acts."""
+    acting = setup.pool.acting
+    return [] if acting is None else [RolloutRecorder(setup, progress, acting)]
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

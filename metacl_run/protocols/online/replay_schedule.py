@@ -42,11 +42,14 @@ class ReplaySchedule:
         spec: what to keep and draw.
         seed: the replicate's.
         num_tasks, samples_per_task, batch_size: T, N, B; N is a multiple of B here.
+        epochs: passes over each task before the next. Samples enter the buffer in the first pass.
     """
 
-    def __init__(self, spec: ReplaySpec, seed: int, *, num_tasks: int, samples_per_task: int, batch_size: int) -> None:
+    def __init__(
+        self, spec: ReplaySpec, seed: int, *, num_tasks: int, samples_per_task: int, batch_size: int, epochs: int = 1
+    ) -> None:
         self.spec, self.seed = spec, seed
-        self.num_tasks, self.per_task, self.batch_size = num_tasks, samples_per_task, batch_size
+        self.num_tasks, self.per_task, self.batch_size, self.epochs = num_tasks, samples_per_task, batch_size, epochs
         self._buffer = np.full(spec.capacity, -1)
         self._filled_to = 0
         total = num_tasks * samples_per_task
@@ -60,16 +63,17 @@ class ReplaySchedule:
             rng = generator(Purpose.REPLAY, self.seed, first + i)
             rng.random(out=orders[i])
             rng.random(out=uniforms[i])
-        finished = (first + np.arange(count))[:, None] * batch // self.per_task  # [U, 1] tasks that are over
-        sizes = np.broadcast_to(self._sizes(first, finished), uniforms.shape[:2])
+        so_far = self._come_before(first + np.arange(count))[:, None]  # [U, 1]
+        finished = (first + np.arange(count))[:, None] * batch // (self.per_task * self.epochs)  # [U, 1] tasks that are over
+        sizes = np.broadcast_to(self._sizes(so_far, finished), uniforms.shape[:2])
         slot = self._slots(uniforms, sizes)
         weight = (np.arange(spec.size) < np.minimum(sizes, spec.size)[..., None]).astype(np.float32)
         if spec.by_task:
             number = slot + ((np.arange(self.num_tasks) + 1) * self.per_task - self._per_task_kept)[:, None]
             slot = slot + (np.arange(self.num_tasks) * self._per_task_kept)[:, None]
         else:
-            number = self._numbers(first, slot)
-        write = self._writes[first * batch : (first + count) * batch].reshape(count, batch)
+            number = self._numbers(so_far[:, 0], slot)
+        write = self._written(first + np.arange(count), so_far)
         number[weight == 0] = slot[weight == 0] = 0
         return ReplayDraws(orders.argsort(-1), number, weight, slot, write)
 
@@ -88,22 +92,32 @@ class ReplaySchedule:
             slot[where] = places
         return slot
 
-    def _sizes(self, first: int, finished: np.ndarray) -> np.ndarray:
-        """[U, G] or [U, 1] the number of samples to draw from, when `finished` [U, 1] tasks are over."""
+    def _come_before(self, units: np.ndarray) -> np.ndarray:
+        """[U] samples of the stream that have come before an observation; each counts once."""
+        task, unit = np.divmod(units, self.per_task // self.batch_size * self.epochs)
+        return np.asarray(task * self.per_task + np.minimum(unit * self.batch_size, self.per_task))
+
+    def _written(self, units: np.ndarray, so_far: np.ndarray) -> np.ndarray:
+        """[U, B] the places that the batches go to, when `so_far` [U, 1] samples came before; in the first pass alone."""
+        again = units * self.batch_size % (self.per_task * self.epochs) >= self.per_task
+        numbers = np.where(again[:, None], 0, so_far + np.arange(self.batch_size))
+        return np.asarray(np.where(again[:, None], self.spec.capacity, self._writes[numbers]))
+
+    def _sizes(self, so_far: np.ndarray, finished: np.ndarray) -> np.ndarray:
+        """[U, G] or [U, 1] the number of samples to draw from, when `so_far` [U, 1] have come and `finished` tasks are over."""
         keep = self.spec.keep
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
         if keep == "reservoir":
-            so_far = (first + np.arange(len(finished)))[:, None] * self.batch_size
-            return np.minimum(so_far, self.spec.capacity)
+            return np.asarray(np.minimum(so_far, self.spec.capacity))
         if keep == "ring":
             return finished * self._per_task_kept
         return np.full_like(finished, self.num_tasks * self.per_task) if keep == "all" else (finished + 1) * self.per_task
 
-    def _numbers(self, first: int, slot: np.ndarray) -> np.ndarray:
-        """The numbers of the samples at places [U, G, K], of observation `first` and those after it."""
+    def _numbers(self, so_far: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """The numbers of the samples at places [U, G, K], when `so_far` [U] samples have come."""
         if self.spec.keep == "reservoir":
-            contents = (self._reservoir_content(first + i) for i in range(len(slot)))
+            contents = (self._reservoir_content(int(until)) for until in so_far)
             return np.stack(
                 [
                     content[places] if len(content) else np.zeros_like(places)
@@ -127,9 +141,8 @@ class ReplaySchedule:
         place = (generator(Purpose.RESERVOIR, self.seed).random(total) * (number + 1)).astype(np.int64)
         return np.minimum(np.where(number < self.spec.capacity, number, place), self.spec.capacity)
 
-    def _reservoir_content(self, unit: int) -> np.ndarray:
-        """[min(samples so far, M)] the samples in the buffer before an observation; a copy."""
-        until = unit * self.batch_size
+    def _reservoir_content(self, until: int) -> np.ndarray:
+        """[min(until, M)] the samples in the buffer when so many have come; a copy."""
         if until < self._filled_to:
             self._buffer[:], self._filled_to = -1, 0
         for number in range(self._filled_to, until):

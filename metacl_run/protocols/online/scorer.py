@@ -8,7 +8,7 @@ from torch import Tensor
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.types import Samples
 from metacl_run.protocols.online.held_out import HeldOut
-from metacl_run.protocols.online.setup import StreamSetup, params_of
+from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.scorer import Evaluation, Scorer
 from metacl_run.scoring.intervals import half_width_within_seed
 from metacl_run.scoring.scores import Score
@@ -32,10 +32,9 @@ class StreamScorer(Scorer):
 
     def scores(self, learner: StreamState, tasks: range, *, whole: bool) -> Evaluation:
         held_out, network = self._held_out[None if whole else self._probe_samples], self._setup.network
-        params = [params_of(learner, replicate) for replicate in range(len(self._setup.seeds))]
 
         def scores_of(replicate: int, samples: Samples) -> Tensor:
-            return network.objective.scores(network(params[replicate], samples.x, samples.task), samples.y)
+            return network.objective.scores(self._setup.outputs(learner, replicate, samples.x, samples.task), samples.y)
 
         with torch.no_grad():
             sums = held_out.sums(tasks, scores_of)

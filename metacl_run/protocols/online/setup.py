@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.randomness import Purpose, generator
@@ -30,7 +32,8 @@ class StreamSetup:
         network: how the network is called.
         initial_params: [R] its parameters before any learning.
         seeds: [R].
-        num_tasks, units_per_task: T, and observations of a task.
+        num_tasks: T.
+        units_per_pass, epochs: observations of a task in one pass, and passes over it before the next task.
         input_shape: of one example.
         engine: maps over replicates.
         device, dtype: of inputs and parameters.
@@ -42,14 +45,15 @@ class StreamSetup:
     initial_params: list[Params]
     seeds: Sequence[int]
     num_tasks: int
-    units_per_task: int
+    units_per_pass: int
+    epochs: int
     input_shape: tuple[int, ...]
     engine: Engine
     device: torch.device
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, context: RunContext[StreamLearner[Any], SampleStream, SamplePool]) -> StreamSetup:
+    def of(cls, context: RunContext[StreamLearner[Any], SampleStream, SamplePool], epochs: int) -> StreamSetup:
         algo, data, pool, gpu = context.algo, context.data, context.pool, context.gpu
         outputs = data.count_outputs()
         networks = [initial_params(context.model, data.input_shape, outputs, seed, gpu.dtype) for seed in context.seeds]
@@ -62,7 +66,8 @@ class StreamSetup:
             initial_params=[params for _, params in networks],
             seeds=context.seeds,
             num_tasks=len(pool.task_names[0]),
-            units_per_task=pool.samples_per_task // algo.batch_size,
+            units_per_pass=pool.samples_per_task // algo.batch_size,
+            epochs=epochs,
             input_shape=data.input_shape,
             engine=Engine(kind=gpu.engine_kind),
             device=gpu.torch_device,
@@ -70,9 +75,29 @@ class StreamSetup:
         )
 
     @property
+    def units_per_task(self) -> int:
+        """Observations of a task, in all passes."""
+        return self.units_per_pass * self.epochs
+
+    @property
     def used_per_task(self) -> int:
         """Training samples of a task that fill batches."""
-        return self.units_per_task * self.algo.batch_size
+        return self.units_per_pass * self.algo.batch_size
+
+    def batch_numbers(self, replicate: int, units: range) -> np.ndarray:
+        """[U, B] the samples of some observations, by number: the first pass over a task in the order of the stream, every
+        other one in a random order of its own."""
+        batch = self.algo.batch_size
+        passes, places = np.divmod(np.arange(units.start, units.stop), self.units_per_pass)
+        numbers = places[:, None] * batch + np.arange(batch)
+        for number in np.unique(passes):
+            task, again = divmod(int(number), self.epochs)
+            own = passes == number
+            if again:
+                rng = generator(Purpose.PASSES, self.seeds[replicate], task, again)
+                numbers[own] = rng.permutation(self.used_per_task)[numbers[own]]
+            numbers[own] += task * self.used_per_task
+        return numbers
 
     def initial_learners(self) -> list[StreamState]:
         """[R] the learner's state of each replicate before any learning."""
@@ -88,7 +113,12 @@ class StreamSetup:
         order = generator(purpose, self.seeds[replicate], task).permutation(self.used_per_task)[:count]
         return self.gather(replicate, task * self.used_per_task + order).cast(self.dtype)
 
+    def outputs(self, learner: StreamState, replicate: int, x: Tensor, task: Tensor | None) -> Tensor:
+        """[N, outputs] what a replicate predicts for inputs of known or unknown tasks."""
+        state = tree_map(lambda leaf: leaf[replicate], learner)
+        return self.algo.predict(self.network, state, x, task)
+
 
 def params_of(learner: Pytree, replicate: int) -> Params:
-    """The parameters that a replicate predicts with."""
+    """The parameters of a replicate."""
     return {name: value[replicate] for name, value in learner["params"].items()}

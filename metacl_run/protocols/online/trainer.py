@@ -15,7 +15,7 @@ from metacl_run.protocols.trainer import Trainer
 
 
 class StreamTrainer(Trainer):
-    """Observes the stream once, in order."""
+    """Observes the stream in order."""
 
     remedy = "A smaller learning rate (algo.lr, algo.inner_lr)"
 

@@ -62,7 +62,7 @@ def _row_names(run: StoredRun) -> list[str]:
 def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], panels: Sequence[Axes]) -> None:
     cosines, changes = pairs
     tasks = run.insight.tasks
-    change = "accuracy change" if run.score.higher_is_better else "fall of error"
+    change = f"{run.score.score_words} change" if run.score.higher_is_better else "fall of error"
     maps = [
         TaskMap("cosine of gradients when it began", cosines, limit(cosines)),
         TaskMap(f"{change} while it was learned", changes, limit(changes)),

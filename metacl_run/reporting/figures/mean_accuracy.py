@@ -46,7 +46,7 @@ def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> No
     if run.future_is_evaluated:
         lines.append(SeedLine("all tasks", evaluations.units, evaluations.scores.mean(axis=2), VERMILLION, "--"))
     score_axis(axes, run, np.stack([line.values for line in lines], -1), run.chance)
-    axes.set_ylabel("mean accuracy" if run.score.higher_is_better else run.score.score_words)
+    axes.set_ylabel(phrases(run.score).mean)
     labelled_lines(axes, lines, run.possible, run.score)
 
 

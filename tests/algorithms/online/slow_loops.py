@@ -13,6 +13,7 @@ from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.core.types import Observation, Samples
 from metacl_run.models.network import Network
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
+from metacl_run.scoring.objectives import CLASSIFICATION, REGRESSION
 
 TASKS, PER_TASK, BATCH, INPUTS, OUTPUTS = 3, 12, 3, 5, 6
 
@@ -27,7 +28,8 @@ class TwoLayers(nn.Module):
 
 
 class Toy(NamedTuple):
-    """A stream of TASKS * PER_TASK samples, initial parameters and the outputs of each task, if they are known."""
+    """A stream of TASKS * PER_TASK samples, initial parameters and the outputs of each task, if they are known. Targets are
+    classes, or real."""
 
     stream: Samples
     params: dict[str, Tensor]
@@ -36,7 +38,8 @@ class Toy(NamedTuple):
 
     @property
     def network(self) -> Network:
-        return Network(TwoLayers().double(), OUTPUTS, masks=self.masks)
+        objective = REGRESSION if self.stream.y.is_floating_point() else CLASSIFICATION
+        return Network(TwoLayers().double(), OUTPUTS, masks=self.masks, objective=objective)
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
@@ -53,9 +56,9 @@ class Toy(NamedTuple):
         return self.at(task * PER_TASK + torch.arange(0, count) * 5 % PER_TASK)
 
 
-def toy(seed: int = 0, *, masked: bool = False, growing: bool = False) -> Toy:
+def toy(seed: int = 0, *, masked: bool = False, growing: bool = False, real: bool = False) -> Toy:
     """Inputs of a class lie elsewhere in every task, so that tasks disagree. With outputs `masked` by task, or `growing`, two
-    classes come with every task."""
+    classes come with every task. `real` targets are a linear function of the inputs, another one in every task."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -67,6 +70,8 @@ def toy(seed: int = 0, *, masked: bool = False, growing: bool = False) -> Toy:
     x = normal(TASKS, OUTPUTS, INPUTS)[task, y] + 0.3 * normal(len(y), INPUTS)
     params = {name: 0.5 * normal(*value.shape) for name, value in TwoLayers().named_parameters()}
     masks = torch.eye(TASKS, dtype=torch.bool).repeat_interleave(2, 1) if masked else None
+    if real:
+        y = torch.einsum("ni,nio->no", x, normal(TASKS, INPUTS, OUTPUTS)[task])
     return Toy(Samples(x, y, task), params, masks, seed)
 
 
@@ -76,7 +81,8 @@ class Slow:
     def __init__(self, algorithm: Any, data: Toy) -> None:
         self.algorithm, self.data = algorithm, data
         self.params = {name: value.clone().requires_grad_() for name, value in data.params.items()}
-        self.optimizer = torch.optim.SGD(self.params.values(), lr=algorithm.lr)
+        optimizer = torch.optim.SGD if algorithm.optimizer == "sgd" else torch.optim.Adam
+        self.optimizer = optimizer(self.params.values(), lr=algorithm.lr)
         self.corrected = 0
 
     def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -88,7 +94,10 @@ class Slow:
         return raw if self.data.masks is None else torch.where(self.data.masks[samples.task], raw, -1e9)
 
     def loss(self, samples: Samples) -> Tensor:
-        return cross_entropy(self.logits(samples), samples.y)
+        return self.distance(self.logits(samples), samples.y)
+
+    def distance(self, outputs: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.mse_loss(outputs, y) if y.is_floating_point() else cross_entropy(outputs, y)
 
     def gradient(self, samples: Samples) -> dict[str, Tensor]:
         return dict(zip(self.params, torch.autograd.grad(self.loss(samples), list(self.params.values())), strict=True))
@@ -129,6 +138,9 @@ class SlowEwc(Slow):
         self.step(loss)
 
     def end_task(self, task: int, samples: Samples) -> None:
+        if self.algorithm.fisher == "expected":
+            self.past.append((self.expected(samples), self.now()))
+            return
         single = [self.gradient(Samples(*(part[i : i + 1] for part in samples))) for i in range(len(samples.y))]
         stacked = {name: torch.stack([each[name] for each in single]) for name in self.params}
         if self.algorithm.fisher == "square_of_mean":
@@ -136,6 +148,22 @@ class SlowEwc(Slow):
         else:
             fisher = {name: (each**2).mean(0) for name, each in stacked.items()}
         self.past.append((fisher, self.now()))
+
+    def expected(self, samples: Samples) -> dict[str, Tensor]:
+        """The squared gradient of minus the log likelihood, over all targets: a sum over classes, or a Gaussian's by its
+        variance; the loss of real targets is that of a variance of OUTPUTS / 2."""
+        total = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        logits = self.logits(samples)
+        for row in logits:
+            for output in range(OUTPUTS):
+                if samples.y.is_floating_point():
+                    chance, value = 2 / OUTPUTS, row[output]
+                else:
+                    chance, value = row.softmax(0)[output].item(), -row.log_softmax(0)[output]
+                gradients = torch.autograd.grad(value, list(self.params.values()), retain_graph=True)
+                for name, own in zip(self.params, gradients, strict=True):
+                    total[name] += chance * own**2 / len(logits)
+        return total
 
 
 class SlowSi(Slow):
@@ -157,7 +185,7 @@ class SlowSi(Slow):
     def end_task(self, task: int, samples: Samples) -> None:
         for name, value in self.now().items():
             gained = self.path[name] / ((value - self.reference[name]) ** 2 + self.algorithm.damping)
-            self.omega[name] += gained
+            self.omega[name] = (self.omega[name] + gained).clamp(min=0)
             self.path[name] = torch.zeros_like(value)
         self.reference = self.now()
 
@@ -215,6 +243,18 @@ class SlowGem(Slow):
         self.step_along(flat)
 
 
+class SlowReplay(Slow):
+    """`Replay`, whose steps are on the batch and a draw, or on a draw alone."""
+
+    def observe(self, observed: Observation) -> None:
+        for draw in range(self.algorithm.updates):
+            held = observed.weight[draw] == 1
+            samples = Samples(*(part[draw][held] for part in observed.replay))
+            if self.algorithm.source == "stream":
+                samples = observed.batch.joined(samples)
+            self.step(self.loss(samples))
+
+
 class SlowDerPp(Slow):
     def __init__(self, algorithm: Any, data: Toy) -> None:
         super().__init__(algorithm, data)
@@ -222,7 +262,7 @@ class SlowDerPp(Slow):
 
     def observe(self, observed: Observation) -> None:
         outputs = self.logits(observed.batch)
-        loss = cross_entropy(outputs, observed.batch.y)
+        loss = self.distance(outputs, observed.batch.y)
         for draw in range(2):
             held = [self.memory[place] for place in observed.slot[draw][observed.weight[draw] == 1].tolist()]
             if not held:

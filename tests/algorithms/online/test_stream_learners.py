@@ -34,7 +34,7 @@ LA_MAML = LaMaml(
     replay=3,
 )
 MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, replay=3)
-ER = Replay(batch_size=4, lr=0.1, updates=2, memory=CAPACITY, replay=3, source="stream")
+ER = Replay(batch_size=4, lr=0.1, optimizer="sgd", updates=2, memory=CAPACITY, replay=3, source="stream")
 VARIANTS = {
     "la_maml": LA_MAML,
     "second order": dataclasses.replace(LA_MAML, first_order=False),

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metacl_run.data import progress_bar
 from metacl_run.data.text import text_features
 from metacl_run.data.text.encoder import Encoder
 from metacl_run.data.text.text_features import encoded
@@ -43,6 +44,7 @@ EXPECTED = Lengths().encode(TEXTS)
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every encoder counts as slow."""
     monkeypatch.setattr(text_features, "QUICK_SECONDS", -1.0)
+    monkeypatch.setattr(progress_bar, "QUICK_SECONDS", -1.0)
 
 
 def test_quick_features_are_not_stored(cache: Path) -> None:

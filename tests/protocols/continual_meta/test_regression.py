@@ -152,6 +152,7 @@ def test_stopped_and_continued_it_ends_as_the_unbroken_run(sine: Callable[..., E
     assert_same_run(built.directory, unbroken.directory)
 
 
+@pytest.mark.slow
 def test_killed_it_ends_as_the_unbroken_run(tmp_path: Path) -> None:
     work = [*SINE, "protocol.updates_per_task=60", "protocol.checkpoint_every=0", "progress=none"]
 

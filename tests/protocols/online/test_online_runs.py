@@ -17,8 +17,9 @@ from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.experiment import run
 from metacl_run.protocols.online.observations import Observations
-from tests.support.runs import stop_after
-from tests.support.settings import OF_STREAM_LEARNER, SMALL_STREAM, STREAM_LEARNERS
+from metacl_run.protocols.online.setup import StreamSetup
+from tests.support.runs import context_of, stop_after
+from tests.support.settings import OF_STREAM_LEARNER, SMALL_SKILLS, SMALL_STREAM, STREAM_LEARNERS
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,70 @@ def test_stopped_between_two_observations_it_ends_bit_for_bit_as_the_unbroken_ru
     np.testing.assert_array_equal(matrix, again[1])
     assert (metrics, lines) == again[2:]
     assert (unbroken.directory / "predictions.json").read_bytes() == (broken.directory / "predictions.json").read_bytes()
+
+
+SKILL_LEARNERS = {
+    "er": ["algo.memory=20", "algo.replay=5"],
+    "ewc": ["algo.fisher_samples=10"],
+    "packnet": ["algo.retrain_samples=20", "algo.retrain_passes=1"],
+}
+
+
+@pytest.fixture
+def skills(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
+    def build(algo: str, *overrides: str) -> Experiment:
+        return experiment(f"algo={algo}", *SKILL_LEARNERS[algo], *overrides, tiny=SMALL_SKILLS)
+
+    return build
+
+
+@pytest.mark.parametrize("algo", SKILL_LEARNERS)
+def test_skills_in_several_passes_stop_and_go_on_bit_for_bit(algo: str, skills: Callable[..., Experiment]) -> None:
+    base = skills(algo).output_dir
+    unbroken, broken = (skills(algo, "seeds=[0,1]", f"output_dir={base / name}") for name in ("unbroken", "broken"))
+    assert run(unbroken) == 0
+    for units in (3, 5, 8, 14):  # in the first pass, in the second, at the end of a task, in a later task
+        stop_after(broken, units)
+    assert run(broken) == 0
+    state, matrix, metrics, lines = final(unbroken)
+    again = final(broken)
+    for expected, found in zip(tree_leaves(state), tree_leaves(again[0]), strict=True):
+        assert torch.equal(expected, found)
+    np.testing.assert_array_equal(matrix, again[1])
+    assert (metrics, lines) == again[2:]
+    assert {"success", "learning_success", "anytime_success", "forgetting", "fwt"} <= set(metrics)
+    assert (unbroken.directory / "rollouts.json").read_bytes() == (broken.directory / "rollouts.json").read_bytes()
+
+
+@pytest.mark.parametrize("algo", ["er", "packnet"])
+def test_a_replicate_that_acts_is_its_single_run(algo: str, skills: Callable[..., Experiment]) -> None:
+    both = skills(algo, "seeds=[3,5]", "gpu.precision=float64")
+    assert run(both) == 0
+    state, matrix, _, _ = final(both)
+    alone = skills(algo, "seeds=[5]", "gpu.precision=float64")
+    assert run(alone) == 0
+    own, own_matrix, _, _ = final(alone)
+    mine = tree_map(lambda leaf: leaf[1], state)
+    for expected, found in zip(tree_leaves(own), tree_leaves(mine), strict=True):
+        torch.testing.assert_close(found, expected[0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(matrix[1], own_matrix[0])
+
+
+def test_every_pass_shows_every_sample_once_each_in_an_order_of_its_own(skills: Callable[..., Experiment]) -> None:
+    built = skills("er", "protocol.epochs=3")
+    setup = StreamSetup.of(context_of(built), 3)
+    numbers = setup.batch_numbers(0, range(36)).reshape(3, 3, 40)  # [tasks, passes, samples]
+    for task, passes in enumerate(numbers):
+        assert all(sorted(own) == list(range(40 * task, 40 * task + 40)) for own in passes)
+        assert len({tuple(own - 40 * task) for own in passes}) == 3
+        np.testing.assert_array_equal(passes[0], np.arange(40 * task, 40 * task + 40))
+    assert len({tuple(own - 40 * task) for task, passes in enumerate(numbers) for own in passes[1:]}) == 6
+    np.testing.assert_array_equal(setup.batch_numbers(0, range(7, 20)), numbers.reshape(36, 10)[7:20])
+
+
+def test_packnet_refuses_tasks_that_are_not_known(skills: Callable[..., Experiment]) -> None:
+    with pytest.raises(ConfigError, match=r"algo: PackNet predicts every task with weights of its own.*data\.scenario=task"):
+        skills("packnet", "data.scenario=domain")
 
 
 def test_the_recorded_predictions_are_those_that_were_scored(online: Callable[..., Experiment]) -> None:

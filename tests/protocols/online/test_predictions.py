@@ -55,6 +55,7 @@ class Written:
         called: Any = network
         called.objective = CLASSIFICATION
         self.setup: Any = SimpleNamespace(pool=self.pool, network=called, num_tasks=2, seeds=[0, 1], dtype=torch.float64)
+        self.setup.outputs = lambda learner, replicate, x, task: network({"moment": learner["params"]["moment"][replicate]}, x)
         self.state = SimpleNamespace(learner={"params": {"moment": torch.zeros(2)}}, results={}, evaluate_s=0.0)
         store = SimpleNamespace(write_predictions=self.content.update)
         self.progress: Any = SimpleNamespace(state=self.state, context=SimpleNamespace(store=store))

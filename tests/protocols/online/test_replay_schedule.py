@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_every_sample_is_as_likely_to_be_kept() -> None:
     for seed in range(3000):
         counts[held_by_hand(12, 120, seed)] += 1
         if seed < 20:
-            content = reservoir(12, seed)._reservoir_content(24)
+            content = reservoir(12, seed)._reservoir_content(120)
             assert content.tolist() == held_by_hand(12, 120, seed)
     expected = 3000 * 12 / 120
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
@@ -113,3 +115,40 @@ def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: str, held: int) -
     drawn = buffer.draw(7, 2)  # in the second task
     for number, weight in zip(drawn.number.reshape(-1, 200), drawn.weight.reshape(-1, 200), strict=True):
         assert sorted(number[weight > 0]) == list(range(held))
+
+
+# ------------------------------------------------------------------------------------------------------- several passes
+
+REPEATED = ("reservoir", 7), ("ring", 12), ("seen", 0), ("all", 0)
+
+
+@pytest.mark.parametrize(("keep", "capacity"), REPEATED)
+def test_a_pass_after_the_first_brings_nothing_new_into_the_buffer(keep: Any, capacity: int) -> None:
+    spec = ReplaySpec(keep=keep, capacity=capacity, draws=1, size=3)
+    drawn = ReplaySchedule(spec, 0, **SIZES, epochs=3).draw(0, 72)
+    for unit in range(72):
+        task, within = divmod(unit, 18)
+        come = task * 30 + min(30, within * 5)
+        held = {
+            "reservoir": held_by_hand(capacity, come, seed=0),
+            "ring": [30 * over + place for over in range(task) for place in range(27, 30)],
+            "seen": range((task + 1) * 30),
+            "all": range(120),
+        }[keep]
+        real = drawn.weight[unit] > 0
+        assert real.sum() == min(3, len(held))
+        assert set(drawn.number[unit][real].tolist()) <= set(held)
+    writes = drawn.write.reshape(4, 18, 5)
+    assert (writes[:, 6:] == capacity).all()
+    once = ReplaySchedule(spec, 0, **SIZES).draw(0, 24).write.reshape(4, 6, 5)
+    np.testing.assert_array_equal(writes[:, :6], once)
+
+
+@pytest.mark.parametrize(("keep", "capacity"), REPEATED)
+def test_several_passes_do_not_depend_on_where_one_starts(keep: Any, capacity: int) -> None:
+    spec = ReplaySpec(keep=keep, capacity=capacity, draws=2, size=3)
+    whole = ReplaySchedule(spec, 1, **SIZES, epochs=2).draw(0, 48)
+    schedule = ReplaySchedule(spec, 1, **SIZES, epochs=2)
+    for first, count in ((40, 8), (0, 5), (5, 20)):
+        for a, b in zip(schedule.draw(first, count), whole, strict=True):
+            np.testing.assert_array_equal(a, b[first : first + count])

@@ -1,0 +1,145 @@
+"""PackNet: every task gets weights of its own, in which no later task can interfere.
+
+    metacl-run algo=packnet data=planar_skills          # where tasks are known at evaluation: data.scenario=task
+
+Mallya and Lazebnik 2018 (arXiv 1711.05769, section 3). Every weight belongs to the task that took it, or is free. A task learns
+the free weights, with those of earlier tasks in use but fixed. When it is over, of the free weights of each layer
+
+    the smallest `prune` of them are set to 0 and stay free, the others belong to the task,
+
+and what is left to the task is trained again. A task is predicted with its own weights and those of the tasks before it; the
+others count as 0. Biases belong to the first task. Where tasks have outputs of their own, these are not pruned.
+
+The paper prunes .5 or .75 of a task's weights at once and trains half as long again, with SGD.
+
+Differences from the paper:
+ 1. The network starts from random weights; the paper's, which is trained on ImageNet, is pruned before the first task.
+ 2. After pruning, `retrain_passes` go over `retrain_samples` samples of the task, in one order.
+ 3. The optimiser's moments go on from task to task; the paper starts a new optimiser. No weight decay.
+ 4. While a task is learned it is predicted with all weights; the paper evaluates after pruning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Lt
+from torch import Tensor
+from torch.func import grad, grad_and_value
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
+from metacl_run.core.bounds import Examples, Positive, Steps
+from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.models.network import HEAD, Network
+
+FREE = -1
+"""The owner of a weight that no task has taken."""
+
+
+class PackNetState(GradientState):
+    """The parameters, and whose they are."""
+
+    owner: Params
+    """int64, alike: the task that each number belongs to, or `FREE`. Those of biases and of outputs are never asked for."""
+    done: Tensor
+    """int64, tasks that are over."""
+    tasks: Tensor
+    """[T] int64, the numbers of all tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackNet(GradientLearner[PackNetState]):
+    """Gradient descent on the weights that earlier tasks have left free.
+
+    Attributes:
+        prune: share of a task's weights, layer by layer, that is given up for later tasks.
+        retrain_samples: samples of the task that it is trained on again after that.
+        retrain_passes: how often.
+    """
+
+    prune: Annotated[Positive, Lt(1)]
+    retrain_samples: Examples
+    retrain_passes: Steps
+
+    needs_task: ClassVar[bool] = True
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> PackNetState:
+        device = next(iter(params.values())).device
+        owner = {name: torch.full_like(value, FREE, dtype=torch.int64) for name, value in params.items()}
+        done = torch.zeros((), dtype=torch.int64, device=device)
+        return {**self.start(params), "owner": owner, "done": done, "tasks": torch.arange(num_tasks, device=device)}
+
+    def observe(self, network: Network, state: PackNetState, observed: Observation) -> tuple[PackNetState, Metrics]:
+        gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
+        return self._moved(network, state, gradient, FREE), {"loss": loss}
+
+    @property
+    def num_consolidation_samples(self) -> int:
+        return self.retrain_samples
+
+    def end_task(self, network: Network, state: PackNetState, samples: Samples) -> PackNetState:
+        params, owner = dict(state["params"]), dict(state["owner"])
+        for name in _shared(network, params):
+            free = owner[name] == FREE
+            given_up = free & _smallest(params[name], free, self.prune)
+            owner[name] = torch.where(free & ~given_up, state["done"], owner[name])
+            params[name] = torch.where(given_up, 0.0, params[name])
+        state = {**state, "params": params, "owner": owner}
+        for _ in range(self.retrain_passes):
+            for batch in samples.chunks(self.batch_size):
+                state = self._moved(network, state, grad(network.loss)(state["params"], *batch), state["done"])
+        return {**state, "done": state["done"] + 1}
+
+    def predict(self, network: Network, state: PackNetState, x: Tensor, task: Tensor | None) -> Tensor:
+        if task is None:
+            return network(state["params"], x)
+
+        def outputs_of(number: Tensor) -> Tensor:
+            return network(self._of_task(network, state, number), x, task)
+
+        every: Tensor = torch.vmap(outputs_of)(state["tasks"])  # [T, N, outputs]
+        return every.take_along_dim(task.view(1, -1, 1), 0).squeeze(0)
+
+    def _of_task(self, network: Network, state: PackNetState, task: Tensor) -> Params:
+        """The parameters that a task is predicted with: without the weights of later ones, and once it is over without what was
+        left free."""
+        params = dict(state["params"])
+        for name in _shared(network, params):
+            owner = state["owner"][name]
+            in_use = (owner <= task) & ((owner != FREE) | (task >= state["done"]))
+            params[name] = torch.where(in_use, params[name], 0.0)
+        return params
+
+    def _moved(self, network: Network, state: PackNetState, gradient: Params, owner: Tensor | int) -> PackNetState:
+        """A step of the weights that belong to `owner`, of the biases during the first task, and of the current outputs."""
+        before, stepped = state["params"], self.step(gradient, state)
+        shared, first = _shared(network, before), state["done"] == 0
+        params = {}
+        for name, value in stepped["params"].items():
+            if name in shared:
+                moves = state["owner"][name] == owner
+            elif network.masks is not None and name.split(".")[0] == HEAD:
+                moves = network.masks[state["done"]].view(-1, *[1] * (value.ndim - 1))
+            else:
+                moves = first
+            params[name] = torch.where(moves, value, before[name])
+        return {**stepped, "params": params}
+
+
+def _shared(network: Network, params: Params) -> list[str]:
+    """The weights that tasks share out among themselves: all but biases, and outputs that belong to tasks already."""
+    own_outputs = network.masks is not None
+    return [name for name, value in params.items() if value.ndim > 1 and not (own_outputs and name.split(".")[0] == HEAD)]
+
+
+def _smallest(weight: Tensor, among: Tensor, share: float) -> Tensor:
+    """Which of the weights `among` are the smallest `share` of them."""
+    size = torch.where(among, weight.abs(), torch.inf).flatten()
+    rank = size.argsort(stable=True).argsort()
+    return (rank < (share * among.sum()).round()).view_as(weight)

@@ -1,0 +1,125 @@
+"""HalfCheetah in MuJoCo whose dynamics differ from task to task: recordings under random actions (extra `robot`).
+
+A family is a kind of change: crippled joints, reversed joints, gravity, mass. A state is an observation, [17], an action [6].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from annotated_types import Ge, Le, MinLen
+
+from metacl_run.core.bounds import Positive, Seed
+from metacl_run.core.errors import require
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
+from metacl_run.data.progress_bar import progress_bar
+from metacl_run.data.sources.transition_source import Rollouts, TransitionSource
+from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
+from metacl_run.simulators.workers import Workers, cores
+
+WHOLE_FAMILIES: Final = {
+    **{kind: [f"{kind}:{joint}" for joint in JOINTS] for kind in ("cripple", "flip")},
+    **{kind: [f"{kind}:{factor}" for factor in (0.3, 0.6, 1.5, 2, 3)] for kind in ("gravity", "mass")},
+}
+"""What the name of a family alone stands for."""
+FOLDER: Final = "dynamics"
+"""Of the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfCheetahDynamics(TransitionSource):
+    """Changed dynamics of HalfCheetah-v5; `metacl_run/simulators/half_cheetah.py` says how they are written."""
+
+    dynamics: Annotated[list[str], MinLen(1)]
+    """Dynamics, or names of `WHOLE_FAMILIES`. A task is a family, in the order in which families are first named."""
+    recordings: Annotated[int, Ge(3), Le(10**4)]
+    """Recordings under each of the dynamics."""
+    recording_steps: Annotated[int, Ge(2), Le(10**5)]
+    """Steps of a recording."""
+    generator_seed: Seed
+    """Decides starts and actions."""
+    processes: Annotated[int, Ge(1), Le(1000)] | None = dataclasses.field(metadata={"identity": False})
+    """Processes that simulate; null: as many as there are cores."""
+    timeout: Positive = dataclasses.field(metadata={"identity": False})
+    """Seconds after which a process that does not answer is taken to hang."""
+
+    def __post_init__(self) -> None:
+        names = self._names()
+        for name in names:
+            check_dynamics("dynamics", name)
+        twice = [name for place, name in enumerate(names) if name in names[:place]]
+        require(not twice, "dynamics", twice[0] if twice else "", "is named twice")
+
+    @property
+    def state_size(self) -> int:
+        return STATE
+
+    @property
+    def action_size(self) -> int:
+        return ACTION
+
+    @property
+    def fingerprint(self) -> str:
+        return ", ".join(f"{package} {version}" for package, version in installed(("gymnasium", "mujoco")).items())
+
+    def count_dynamics(self) -> dict[str, int]:
+        return {family: len(names) for family, names in self._families().items()}
+
+    def count_rollouts(self) -> tuple[int, int]:
+        return self.recordings, self.recording_steps
+
+    def check(self) -> None:
+        check_packages("data=half_cheetah", GYMNASIUM, "data=planar_dynamics")
+
+    def read(self) -> Rollouts:
+        """Returns the recordings, from the cache or made now. Raises SimulatorError."""
+        steps = self._recorded([name for names in self._families().values() for name in names])  # [D, P, T, ...] float64
+        states, actions, changes = np.split(steps, [STATE, STATE + ACTION], -1)
+        states = np.concatenate([states, states[:, :, -1:] + changes[:, :, -1:]], 2)
+        return Rollouts(states=states.astype(np.float32), actions=actions.astype(np.float32))
+
+    def _names(self) -> list[str]:
+        return [name for word in self.dynamics for name in WHOLE_FAMILIES.get(word, [word])]
+
+    def _families(self) -> dict[str, list[str]]:
+        """The dynamics by the word before the colon."""
+        families: dict[str, list[str]] = {}
+        for name in self._names():
+            families.setdefault(name.partition(":")[0], []).append(name)
+        return families
+
+    def _recorded(self, names: Sequence[str]) -> np.ndarray:
+        """[D, P, T, state + action + change] float64. The cache has an entry for each dynamics."""
+        size = self.recordings, self.recording_steps
+        keys = {name: (self.fingerprint, name, *size, self.generator_seed) for name in names}
+        steps = {name: cached_on_disk(keys[name], folder=FOLDER) for name in names}
+        missing = [name for name in names if steps[name] is None]
+        for name, made in zip(missing, self._made(missing), strict=True):
+            stored = stored_on_disk(keys[name], made.shape, made.dtype, [made], folder=FOLDER)
+            steps[name] = made if stored is None else stored
+        return np.stack([array for array in steps.values() if array is not None])
+
+    def _made(self, names: Sequence[str]) -> np.ndarray:
+        requests = [(name, seed, self.recording_steps) for name in names for seed in self._seeds()]
+        made = np.empty((len(requests), self.recording_steps, 2 * STATE + ACTION))
+        workers = Workers(HalfCheetahRecorder, [], count=self.processes or cores(), timeout_s=self.timeout)
+        try:
+            with progress_bar("recordings", len(requests)) as advance:
+                for place, steps in workers.answers("record", requests):
+                    made[place] = steps
+                    advance(1)
+        finally:
+            workers.end()
+        return made.reshape(len(names), self.recordings, *made.shape[1:])
+
+    def _seeds(self) -> list[int]:
+        """The same ones for all dynamics, which then differ in nothing else."""
+        return [
+            int(seed) for seed in generator(Purpose.PLACEMENTS, self.generator_seed, 0, 0).integers(2**31, size=self.recordings)
+        ]

@@ -1,0 +1,178 @@
+"""Dynamics that change from task to task: the stream of a source of transitions for protocol `continual_meta`.
+
+An episode is a window of one rollout under one of a task's dynamics: `shots` transitions to adapt to, and the `queries` that
+follow, to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the
+change of the state; both are standardised by what the seed's own training rollouts are like.
+
+Some dynamics of every task are held out for test, chosen by the seed; of the others, some rollouts. With unseen=0 the test is
+on new rollouts of the dynamics that were learned.
+Shapes: R seeds, T tasks, E episodes, N transitions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples
+from metacl_run.core.errors import SettingError, require_all
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.transfer import upload
+from metacl_run.core.types import Episode
+from metacl_run.data.sources.transition_source import TransitionSource
+from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.scoring.objectives import REGRESSION, Objective
+
+Tables = Mapping[Split, list[list[np.ndarray]]]
+"""[R][T] the rollouts of every task in each split, by number."""
+CONSTANT = 1e-6
+"""Standard deviation up to which a number counts as constant and is not scaled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsWindows(EpisodeStream):
+    """A task is a family of dynamics."""
+
+    ways = 1
+    reports_before = True
+    in_time: ClassVar[bool] = True
+
+    source: TransitionSource
+    shots: Annotated[Examples, AT_EVALUATION]
+    """Transitions to adapt to."""
+    queries: Annotated[Examples, AT_EVALUATION]
+    """Transitions to predict, which follow them."""
+    unseen: CountFromZero
+    """Dynamics of each family that only the test meets; 0: the test is on new rollouts of those that were learned."""
+    held_out: Count
+    """Rollouts under each of the learned dynamics that are kept for validation, and as many for test."""
+
+    def __post_init__(self) -> None:
+        fewest, (rollouts, _) = min(self.source.count_dynamics().values()), self.source.count_rollouts()
+        require_all(
+            (self.unseen < fewest, "unseen", self.unseen, f"must be less than {fewest}, the dynamics of a family"),
+            (2 * self.held_out < rollouts, "held_out", self.held_out, f"must be less than half of the {rollouts} rollouts"),
+        )
+
+    @property
+    def outputs(self) -> int:
+        return self.source.state_size
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
+    @property
+    def objective(self) -> Objective:
+        return REGRESSION
+
+    def count_tasks(self) -> int:
+        return len(self.source.count_dynamics())
+
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        self.source.check()
+        _, steps = self.source.count_rollouts()
+        if examples_per_class > steps:
+            allowed = f"with {examples_per_class - self.shots} to predict must be at most {steps}, the steps of a rollout"
+            raise SettingError("shots", self.shots, allowed)
+
+    def load(self, seeds: Sequence[int]) -> DynamicsWindowPool:
+        rollouts, families = self.source.read(), self.source.count_dynamics()
+        x = torch.from_numpy(np.concatenate([rollouts.states[:, :, :-1], rollouts.actions], -1)).flatten(0, 1)
+        y = torch.from_numpy(np.diff(rollouts.states, axis=2)).flatten(0, 1)
+        tables = self._tables(seeds, list(families.values()))
+        learned = [np.concatenate(tasks) for tasks in tables["train"]]
+        return DynamicsWindowPool(
+            task_names=[list(families)] * len(seeds),
+            x=x,
+            y=y,
+            tables=tables,
+            scales=(_scales(x, learned), _scales(y, learned)),
+        )
+
+    def _tables(self, seeds: Sequence[int], sizes: Sequence[int]) -> Tables:
+        rollouts, _ = self.source.count_rollouts()
+        every: dict[Split, list[list[np.ndarray]]] = {"train": [], "validation": [], "test": []}
+        for seed in seeds:
+            rng = generator(Purpose.ASSIGN, seed)
+            shuffled = [first + rng.permutation(size) for first, size in zip(_firsts(sizes), sizes, strict=True)]
+            seen, unseen = ([part[chosen] for part in shuffled] for chosen in (slice(self.unseen, None), slice(self.unseen)))
+            num_learned = rollouts - 2 * self.held_out
+            every["train"].append([_rows(part, rollouts, range(num_learned)) for part in seen])
+            validation, test = range(num_learned, num_learned + self.held_out), range(num_learned + self.held_out, rollouts)
+            every["validation"].append([_rows(part, rollouts, validation) for part in seen])
+            new_rollouts = [_rows(part, rollouts, test) for part in seen]
+            every["test"].append([_rows(part, rollouts, range(rollouts)) for part in unseen] if self.unseen else new_rollouts)
+        return every
+
+
+def _firsts(sizes: Sequence[int]) -> list[int]:
+    return [0, *np.cumsum(sizes)[:-1].tolist()]
+
+
+def _rows(dynamics: np.ndarray, rollouts: int, chosen: range) -> np.ndarray:
+    """Numbers of some rollouts of some dynamics, where all rollouts lie dynamics by dynamics."""
+    rows: np.ndarray = dynamics[:, None] * rollouts + np.array(chosen)
+    return rows.reshape(-1)
+
+
+def _scales(values: Tensor, learned: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [R, numbers] of the rollouts [N, steps, numbers] that every seed learns from."""
+    own = [values[torch.from_numpy(rows)].double().flatten(0, 1) for rows in learned]
+    deviations = torch.stack([part.std(0) for part in own])
+    deviations = torch.where(deviations > CONSTANT, deviations, torch.ones_like(deviations))
+    return torch.stack([part.mean(0) for part in own]).float(), deviations.float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsWindowPool(EpisodePool):
+    """Draws windows by index from rollouts in memory."""
+
+    task_names: list[list[str]]
+    x: Tensor
+    """[rollouts, steps, S + A]."""
+    y: Tensor
+    """[rollouts, steps, S]."""
+    tables: Tables
+    scales: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Mean and standard deviation of inputs and of targets, each [R, numbers]."""
+
+    def to(self, device: torch.device) -> DynamicsWindowPool:
+        of_x, of_y = ((mean.to(device), deviation.to(device)) for mean, deviation in self.scales)
+        return dataclasses.replace(self, x=self.x.to(device), y=self.y.to(device), scales=(of_x, of_y))
+
+    def sample(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        classes: np.ndarray | None = None,
+        batches: tuple[int, int] | None = None,
+    ) -> Episode:
+        numbers = np.empty((2, *tasks.shape), np.int64)  # rollout, first step
+        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
+        starts = self.x.shape[1] - shots - queries + 1
+        for replicate, rng in enumerate(rngs):
+            own = [self.tables[split][replicate][task] for task in tasks[replicate]]
+            which, start = rng.random((2, tasks.shape[1]))
+            numbers[0, replicate] = [rows[int(share * len(rows))] for rows, share in zip(own, which, strict=True)]
+            numbers[1, replicate] = (start * starts).astype(np.int64)
+            if batches:
+                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
+        rollout, first, index = upload([*numbers, inner], self.x.device)
+        steps = first.unsqueeze(-1) + torch.arange(shots + queries, device=first.device)
+        x, y = (
+            (values[rollout.unsqueeze(-1), steps] - mean[:, None, None]) / deviation[:, None, None]
+            for values, (mean, deviation) in zip((self.x, self.y), self.scales, strict=True)
+        )
+        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)

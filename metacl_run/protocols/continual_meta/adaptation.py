@@ -1,0 +1,68 @@
+"""What a run says of adaptation itself at its end: the score before it, and how a learner recovers after a switch.
+
+The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
+switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
+of the old. What is measured is the error of the transition that comes next, from no transition since the switch to M.
+
+The old and the new transitions come from two rollouts: the state jumps at the switch. Since a support set is a set of
+transitions, and every one is predicted from its own state, that makes no difference to a learner.
+Shapes: R replicates, K tasks, E episodes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.types import Episode
+from metacl_run.inner.engine import Engine
+from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before
+from metacl_run.protocols.continual_meta.setup import FewShotSetup
+from metacl_run.scoring.metric_table import BEFORE
+
+RECOVERIES = 100
+"""Switches of every task."""
+
+
+class AdaptationReport(NamedTuple):
+    """Further parts of a `ProtocolResult`."""
+
+    extra_metrics: dict[str, np.ndarray]
+    details: dict[str, Any]
+
+
+def adaptation_report(
+    setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int
+) -> AdaptationReport:
+    """Measures what the stream is to be told of: nothing, the score before adaptation, the recovery curve."""
+    name = setup.network.objective.score_name
+    metrics: dict[str, np.ndarray] = {}
+    details: dict[str, Any] = {}
+    if setup.data.reports_before:
+        scorer = FewShotScorer(setup, engine, eval_episodes, scores_before)
+        metrics[f"{BEFORE}{name}"] = scorer.scores(learner, range(num_tasks), whole=True).scores.mean(1).cpu().numpy()
+    if setup.data.in_time:
+        details["recovery"] = {"score": name, "curve": recovery(setup, engine, learner, num_tasks).tolist()}
+    return AdaptationReport(metrics, details)
+
+
+def recovery(setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int) -> np.ndarray:
+    """[R, M + 1] the mean error of the next transition after 0 to M transitions of new dynamics."""
+    curves = []
+    for task in range(num_tasks):
+        old, new = setup.episodes.switches(task, RECOVERIES)
+        moments = [after_switch(old, new, count) for count in range(setup.data.shots + 1)]
+        scores = [episode_scores(setup, engine, learner, episodes)[..., 0].mean(1) for episodes in moments]
+        curves.append(torch.stack(scores, 1))
+    return torch.stack(curves).double().mean(0).cpu().numpy()
+
+
+def after_switch(old: Episode, new: Episode, count: int) -> Episode:
+    """Returns the episodes [R, E, ...] whose support ends `count` transitions after a switch, and whose query comes next."""
+    new_x, new_y = torch.cat([new.support_x, new.query_x], 2), torch.cat([new.support_y, new.query_y], 2)
+    support_x = torch.cat([old.support_x[:, :, count:], new_x[:, :, :count]], 2)
+    support_y = torch.cat([old.support_y[:, :, count:], new_y[:, :, :count]], 2)
+    return Episode(support_x, support_y, new_x[:, :, count : count + 1], new_y[:, :, count : count + 1], new.batches)

@@ -1,0 +1,109 @@
+"""HalfCheetah-v5 of Gymnasium in MuJoCo under changed dynamics, with random actions (extra `robot`).
+
+The changes are those of GrBAL (Nagabandi et al. 2019, arXiv 1803.11347), a joint that does not move, and of its relatives:
+
+    usual           as it is
+    cripple:bshin   the motor of a joint does nothing
+    flip:bshin      the motor of a joint turns the other way
+    gravity:0.5     gravity times a factor
+    mass:2          masses and inertias times a factor
+
+Importing this file imports neither Gymnasium nor MuJoCo; making a `HalfCheetahRecorder` does.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+
+from metacl_run.core.errors import SettingError, SimulatorError, nearest
+
+STATE: Final = 17
+"""Numbers of an observation: height and angles (8), their speeds (9); not how far it has come."""
+ACTION: Final = 6
+JOINTS: Final = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
+"""Of the back leg and of the front leg, in the order of an action."""
+LEAST_FACTOR, LARGEST_FACTOR = 0.1, 10.0
+"""Beyond these the simulation is unstable, or shows nothing new."""
+_FACTORS: Final = ("gravity", "mass")
+_MOTORS: Final = {"cripple": 0.0, "flip": -1.0}
+
+
+def check_dynamics(field: str, name: str) -> None:
+    """Refuses what names no dynamics. Raises SettingError."""
+    if name == "usual":
+        return
+    kind, _, argument = name.partition(":")
+    if kind in _MOTORS:
+        if argument not in JOINTS:
+            raise SettingError(field, name, f"names no joint.{nearest(argument, JOINTS)} Joints: {', '.join(JOINTS)}")
+    elif kind in _FACTORS:
+        if not LEAST_FACTOR <= _number(argument) <= LARGEST_FACTOR:
+            example = f"as in {kind}:0.5"
+            raise SettingError(field, name, f"needs a factor from {LEAST_FACTOR:g} to {LARGEST_FACTOR:g}, {example}")
+    else:
+        kinds = ("usual", *_MOTORS, *_FACTORS)
+        raise SettingError(field, name, f"must be usual, cripple:JOINT, flip:JOINT, gravity:X or mass:X.{nearest(kind, kinds)}")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+class HalfCheetahRecorder:
+    """Records what random actions lead to."""
+
+    def __init__(self) -> None:
+        self._environments: dict[str, Any] = {}
+
+    def record(self, dynamics: str, seed: int, steps: int) -> np.ndarray:
+        """Acts at random from a random start.
+
+        Args:
+            dynamics: their name.
+            seed: decides the start and the actions.
+            steps: of the recording.
+
+        Returns:
+            [steps, STATE + ACTION + STATE] states, actions in [-1, 1], and how the states change.
+        """
+        if dynamics not in self._environments:
+            self._environments[dynamics] = self._make(dynamics)
+        environment, motors = self._environments[dynamics], _motors(dynamics)
+        actions = np.random.default_rng(seed).uniform(-1, 1, (steps, ACTION))
+        states = [environment.reset(seed=seed)[0]]
+        states += [environment.step(action * motors)[0] for action in actions]
+        visited = np.array(states)
+        if not np.isfinite(visited).all():
+            raise SimulatorError(f"half_cheetah, {dynamics}: the simulator became unstable: its numbers are not finite")
+        return np.concatenate([visited[:-1], actions, np.diff(visited, axis=0)], 1)
+
+    def _make(self, dynamics: str) -> Any:
+        import_module("mujoco").set_mju_user_warning(_no_log_file)
+        environment = import_module("gymnasium.envs.mujoco.half_cheetah_v5").HalfCheetahEnv()
+        kind, _, argument = dynamics.partition(":")
+        if kind == "gravity":
+            environment.model.opt.gravity[:] *= float(argument)
+        if kind == "mass":
+            environment.model.body_mass[:] *= float(argument)
+            environment.model.body_inertia[:] *= float(argument)
+        return environment
+
+
+def _motors(dynamics: str) -> np.ndarray:
+    """[ACTION] what an action is multiplied by."""
+    motors = np.ones(ACTION)
+    kind, _, joint = dynamics.partition(":")
+    if kind in _MOTORS:
+        motors[JOINTS.index(joint)] = _MOTORS[kind]
+    return motors
+
+
+def _no_log_file(warning: str) -> None:
+    """Takes the place of MuJoCo's own, which writes into the working folder."""

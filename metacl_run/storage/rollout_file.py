@@ -1,0 +1,70 @@
+"""Reads rollouts.json (`protocols/online/rollout_recorder.py`). Shapes: E episodes, S points of a path, N things."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metacl_run.core.errors import StorageError
+from metacl_run.core.files import regular_file
+from metacl_run.storage.records import COMPUTE_ANEW
+
+
+class Episodes(NamedTuple):
+    """Some episodes of a task at one moment."""
+
+    points: np.ndarray
+    """[E, S, N, 2] float, NaN where the learner lost itself."""
+    successes: np.ndarray
+    """[E] bool."""
+
+
+class TaskRollouts(NamedTuple):
+    """The same episodes of a task at two moments."""
+
+    task: int
+    """From 0."""
+    things: list[str]
+    """[N] names; the first is what acts."""
+    right_after_learning: Episodes
+    at_the_end: Episodes
+
+
+class Rollouts(NamedTuple):
+    """Paths of a completed run."""
+
+    seed: int
+    """Whose learner acts."""
+    tasks: list[TaskRollouts]
+
+
+def read(path: Path) -> Rollouts | None:
+    """Returns what the file says; None where there is none.
+
+    Raises:
+        StorageError: the file is truncated or no such file.
+    """
+    if not path.exists():
+        return None
+    try:
+        regular_file(path)
+        content = json.loads(path.read_bytes())
+        return Rollouts(int(content["seed"]), [_task(task) for task in content["tasks"]])
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        raise StorageError(f"{path}: is truncated or damaged. {COMPUTE_ANEW}") from None
+
+
+def _task(content: Any) -> TaskRollouts:
+    things = [str(thing) for thing in content["things"]]
+    moments = [_episodes(content[moment], len(things)) for moment in ("right_after_learning", "at_the_end")]
+    return TaskRollouts(int(content["task"]), things, *moments)
+
+
+def _episodes(content: Any, num_things: int) -> Episodes:
+    points, successes = np.array(content["points"], dtype=float), np.array(content["successes"], dtype=bool)
+    if points.ndim != 4 or points.shape[2:] != (num_things, 2) or successes.shape != points.shape[:1]:
+        raise ValueError("paths of another shape")
+    return Episodes(points, successes)

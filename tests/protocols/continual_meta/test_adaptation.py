@@ -1,0 +1,104 @@
+"""What a run says of adaptation: the error before it, the recovery after a switch; and GrBAL whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from metacl_run.config.load import Experiment
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.types import Episode
+from metacl_run.experiment import run
+from metacl_run.protocols.continual_meta.adaptation import after_switch
+
+TINY = [
+    *("data=planar_dynamics", "algo=grbal", "data.families=[motors,mass]", "data.dynamics_per_family=4", "data.unseen=1"),
+    *("data.rollouts=3", "data.steps=12", "data.shots=4", "data.queries=3", "model.hidden=[8]", "algo.meta_batch_size=2"),
+    *("protocol.updates_per_task=3", "protocol.eval_episodes=5", "protocol.eval_every=0", "gpu.precision=float64"),
+]
+
+
+def error(module: nn.Module, params: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return nn.functional.mse_loss(functional_call(module, params, (x,)), y)
+
+
+def test_before_and_after_are_the_errors_around_a_step_of_plain_sgd(experiment: Callable[..., Experiment]) -> None:
+    """By torch.optim.SGD, episode by episode: the accuracy matrix, `before_mse`, and the recovery curve at two moments."""
+    built = experiment(tiny=TINY)
+    assert run(built) == 0
+    state = torch.load(built.directory / "checkpoint.pt", weights_only=True)["content"]["learner"]
+    module = built.model.build((8,), 5)
+    summary = json.loads((built.directory / "summary.json").read_text())
+    pool = built.data.load([0])
+    before, after, at = [], [], {0: [], 4: []}
+
+    def adapted(x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        params = {name: value[0].clone().requires_grad_() for name, value in state["meta"]["params"].items()}
+        optimizer = torch.optim.SGD(params.values(), lr=0.05)
+        error(module, params, x, y).backward()
+        optimizer.step()
+        return params
+
+    def draw(rng: np.random.Generator, task: int, count: int) -> Episode:
+        drawn = pool.sample(np.full((1, count), task), "test", shots=4, queries=3, rngs=[rng])
+        return Episode(*(leaf[0].double() for leaf in drawn))
+
+    for task in range(2):
+        episodes = draw(generator(Purpose.EVALUATE, 0, task, 0), task, 5)
+        start = {name: value[0] for name, value in state["meta"]["params"].items()}
+        for x, y, query_x, query_y in zip(*episodes[:4], strict=True):
+            before.append(error(module, start, query_x, query_y).item())
+            after.append(error(module, adapted(x, y), query_x, query_y).item())
+        rng = generator(Purpose.RECOVERY, 0, task)
+        old, new = (draw(rng, task, 100) for _ in range(2))
+        for episode in range(100):
+            params = adapted(old.support_x[episode], old.support_y[episode])
+            at[0].append(error(module, params, new.support_x[episode, :1], new.support_y[episode, :1]).item())
+            params = adapted(new.support_x[episode], new.support_y[episode])
+            at[4].append(error(module, params, new.query_x[episode, :1], new.query_y[episode, :1]).item())
+    assert summary["metrics"]["mse"]["mean"] == pytest.approx(np.mean(after))
+    assert summary["metrics"]["before_mse"]["mean"] == pytest.approx(np.mean(before))
+    (curve,) = summary["recovery"]["curve"]
+    assert len(curve) == 5
+    assert (curve[0], curve[4]) == pytest.approx((np.mean(at[0]), np.mean(at[4])))
+
+
+def test_the_support_after_a_switch_is_what_was_seen_last() -> None:
+    numbers = [torch.arange(first, first + 4.0).view(1, 1, 4, 1) for first in (0, 10)]
+    queries = [torch.arange(first, first + 2.0).view(1, 1, 2, 1) for first in (4, 14)]
+    old, new = (Episode(x, -x, q, -q, torch.empty(0, 0)) for x, q in zip(numbers, queries, strict=True))
+    for count, support, query in ((0, [0, 1, 2, 3], 10), (3, [3, 10, 11, 12], 13), (4, [10, 11, 12, 13], 14)):
+        moment = after_switch(old, new, count)
+        assert moment.support_x.flatten().tolist() == support
+        assert moment.support_y.flatten().tolist() == [-number for number in support]
+        assert (moment.query_x.item(), moment.query_y.item()) == (query, -query)
+
+
+@pytest.mark.slow
+def test_one_step_helps_what_grbal_learned_and_not_what_joint_training_learned(experiment: Callable[..., Experiment]) -> None:
+    """Acceptance: at least 25% below the error before, on seen and on unseen dynamics; joint training gains nothing."""
+    work = ["data=planar_dynamics", "algo=grbal", "seeds=[0,1,2]", "protocol.updates_per_task=400", "protocol.eval_every=0"]
+    for unseen in (0, 10):
+        gains = []
+        for steps in (1, 0):
+            built = experiment(f"algo.inner_steps={steps}", f"data.unseen={unseen}", tiny=work)
+            run(built)
+            metrics = json.loads((built.directory / "summary.json").read_text())["metrics"]
+            gains.append(1 - np.array(metrics["mse"]["values"]) / np.array(metrics["before_mse"]["values"]))
+        assert (gains[0] > 0.25).all()
+        assert (gains[1] < 0.05).all()
+
+
+@pytest.mark.slow
+def test_policies_reach_a_goal_that_they_are_not_told_after_one_step(experiment: Callable[..., Experiment]) -> None:
+    built = experiment(tiny=["data=planar_reach_rl", "algo=maml", "data.dynamics=[usual]", "protocol.eval_every=0"])
+    run(built)
+    metrics = json.loads((built.directory / "summary.json").read_text())["metrics"]
+    assert metrics["success"]["mean"] > 0.9
+    assert metrics["before_success"]["mean"] < 0.1

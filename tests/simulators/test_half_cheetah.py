@@ -1,0 +1,70 @@
+"""HalfCheetah under changed dynamics: names, and, where MuJoCo is installed, what they change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metacl_run.core.errors import SettingError
+from metacl_run.simulators.half_cheetah import ACTION, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.robot_extra import GYMNASIUM, installed
+
+
+@pytest.fixture(scope="module")
+def recorder() -> HalfCheetahRecorder:
+    if any(version is None for version in installed(GYMNASIUM).values()):
+        pytest.skip("the extra robot is not installed")
+    return HalfCheetahRecorder()
+
+
+@pytest.mark.parametrize("name", ["usual", "cripple:bthigh", "flip:ffoot", "gravity:0.1", "mass:10"])
+def test_names_of_dynamics(name: str) -> None:
+    check_dynamics("learned", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("criple:bshin", r"must be usual, cripple:JOINT, flip:JOINT, gravity:X or mass:X. Did you mean cripple\?"),
+        ("cripple:bshim", r"names no joint. Did you mean bshin\? Joints: bthigh, bshin, bfoot, fthigh, fshin, ffoot"),
+        ("flip", "names no joint"),
+        ("gravity:fast", "needs a factor from 0.1 to 10, as in gravity:0.5"),
+        ("mass:0", "needs a factor"),
+        ("gravity:nan", "needs a factor"),
+    ],
+)
+def test_what_is_no_dynamics_is_refused(name: str, message: str) -> None:
+    with pytest.raises(SettingError, match=f"^learned={name}: {message}"):
+        check_dynamics("learned", name)
+
+
+def test_a_recording_is_decided_by_its_seed(recorder: HalfCheetahRecorder) -> None:
+    first = recorder.record("usual", 3, 20)
+    recorder.record("usual", 4, 5)
+    np.testing.assert_array_equal(recorder.record("usual", 3, 20), first)
+    assert first.shape == (20, 2 * STATE + ACTION)
+    states, actions, changes = np.split(first, [STATE, STATE + ACTION], 1)
+    np.testing.assert_allclose(states[:-1] + changes[:-1], states[1:], atol=1e-12)
+    assert np.abs(actions).max() <= 1
+
+
+def test_dynamics_differ_in_what_they_say(recorder: HalfCheetahRecorder) -> None:
+    """Against the environment itself, with the change made by hand."""
+    from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+
+    for name, motors, gravity, mass in (
+        ("usual", [1, 1, 1, 1, 1, 1], 1, 1),
+        ("cripple:bfoot", [1, 1, 0, 1, 1, 1], 1, 1),
+        ("flip:fshin", [1, 1, 1, 1, -1, 1], 1, 1),
+        ("gravity:0.5", [1, 1, 1, 1, 1, 1], 0.5, 1),
+        ("mass:2", [1, 1, 1, 1, 1, 1], 1, 2),
+    ):
+        recording = recorder.record(name, 1, 10)
+        environment = HalfCheetahEnv()
+        environment.model.opt.gravity[2] *= gravity
+        environment.model.body_mass *= mass
+        environment.model.body_inertia *= mass
+        state, _ = environment.reset(seed=1)
+        for row in recording:
+            np.testing.assert_allclose(row[:STATE], state, atol=1e-12)
+            state, *_ = environment.step(row[STATE : STATE + ACTION] * motors)

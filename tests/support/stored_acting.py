@@ -1,0 +1,54 @@
+"""What runs of robot control leave beside the rest, in directories made from formulas: paths, and recovery after a switch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metacl_run.storage.stored_run import StoredRun
+
+WINDOW = 16
+"""Transitions that a learner adapts to."""
+BEFORE = 0.6
+
+
+def moment(successes: list[bool], *, lost: bool = False) -> dict[str, Any]:
+    """Paths of a hand that goes right, a puck that goes up with it, and a goal that stays."""
+    steps = np.linspace(0, 1, 4)
+    points = np.zeros((len(successes), 4, 3, 2))
+    points[:, :, 0, 0], points[:, :, 1, 1], points[:, :, 2] = steps, steps, 0.5
+    values = points.tolist()
+    if lost:
+        values[0][3][0] = [None, None]
+    return {"points": values, "successes": successes}
+
+
+def with_paths(directory: Path) -> StoredRun:
+    """Adds paths to a run, of tasks that are forgotten but for the last."""
+    names = json.loads((directory / "summary.json").read_text())["task_names"][0]
+    content = [
+        {
+            "task": task,
+            "things": ["hand", "puck", "target"],
+            "right_after_learning": moment([True, True]),
+            "at_the_end": moment([task == len(names) - 1, False], lost=True),
+        }
+        for task in range(len(names))
+    ]
+    (directory / "rollouts.json").write_text(json.dumps({"seed": 0, "tasks": content}))
+    return StoredRun(directory)
+
+
+def with_recovery(directory: Path) -> StoredRun:
+    """Adds a recovery to a run scored by an error: it falls in a straight line from .9, and that before adaptation is .6."""
+    path = directory / "summary.json"
+    summary = json.loads(path.read_text())
+    replicates = len(summary["seeds"])
+    curve = np.linspace(0.9, 0.1, WINDOW + 1) + 0.01 * np.arange(replicates)[:, None]
+    summary["recovery"] = {"curve": curve.tolist()}
+    summary["metrics"]["before_mse"] = {**summary["metrics"]["mse"], "values": [BEFORE] * replicates, "mean": BEFORE}
+    path.write_text(json.dumps(summary))
+    return StoredRun(directory)
