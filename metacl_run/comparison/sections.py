@@ -19,7 +19,7 @@ MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection",
 NOT_LENGTHS = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that name a row only if nothing else distinguishes it."""
 WORDS = {
-    ("protocol.eval_split", "validation"): "on validation classes",
+    ("protocol.eval_split", "validation"): "on validation data",
     ("protocol.lr_selection", "test"): TUNED_ON_TEST,
     (TRANSDUCTIVE_KEY, True): TRANSDUCTIVE_MARK,
     (DEBUG, True): "debug runs, no results",

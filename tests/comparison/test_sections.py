@@ -73,7 +73,7 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
     [
         ({"data__shots": 5}, ["data.shots=1", "data.shots=5"]),
         ({"data__shots": 5, "data__shift": "rotate"}, ["data.shift=none, data.shots=1", "data.shift=rotate, data.shots=5"]),
-        ({"protocol__eval_split": "validation"}, ["on validation classes", "protocol.eval_split=test"]),
+        ({"protocol__eval_split": "validation"}, ["on validation data", "protocol.eval_split=test"]),
         ({"protocol__lr_selection": "test"}, ["learning rate tuned on test", "protocol.lr_selection=null"]),
         ({"score": "mse"}, ["accuracy", "mse"]),
     ],
@@ -99,7 +99,7 @@ def test_debug_runs_stand_apart_and_are_called_so(run: Callable[..., Path]) -> N
 
 def test_validation_numbers_are_called_so_where_there_are_no_others(run: Callable[..., Path]) -> None:
     (section,) = sections(run("a", 0.7, protocol__eval_split="validation"))
-    assert section.title.endswith("on validation classes")
+    assert section.title.endswith("on validation data")
 
 
 def test_tables_apart_by_a_setting_of_choice(run: Callable[..., Path]) -> None:
