@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.bounds import Examples, NonNegative, Steps
-from metacl_run.core.errors import nearest, require, require_all
+from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.skill_source import Demonstrations, SkillSource
+from metacl_run.data.sources.skill_source import Demonstrations, SkillSource, check_skills
 from metacl_run.data.streams.acting import Acting, Paths, Policy
 from metacl_run.simulators import planar_rollouts
 from metacl_run.simulators.planar_skills import UNIFORMS, observation_size, observe, reached, start
@@ -68,15 +68,7 @@ class PlanarDemonstrations(SkillSource):
     """Steps of a demonstration, and those in which a learner has to reach the goal."""
 
     def __post_init__(self) -> None:
-        known = ", ".join(SKILLS)
-        unknown = [skill for skill in self.skills if skill not in SKILLS]
-        twice = [skill for place, skill in enumerate(self.skills) if skill in self.skills[:place]]
-        hint = nearest(unknown[0], SKILLS) if unknown else ""
-        require_all(
-            (bool(self.skills), "skills", "[]", f"must name at least one of {known}"),
-            (not unknown, "skills", unknown[0] if unknown else "", f"is no skill.{hint} Skills: {known}"),
-            (not twice, "skills", twice[0] if twice else "", "is named twice"),
-        )
+        check_skills(self.skills, SKILLS)
 
     @property
     def example_shape(self) -> tuple[int, ...]:
