@@ -18,6 +18,8 @@ from metacl_run.storage.stored_run import StoredRun
 MOST_TASKS = 10
 """Of more, as many, spread evenly."""
 COLUMNS = 5
+FEWEST_COLUMNS = 4
+"""Below that the title would be cut off: with fewer tasks the other places stay empty."""
 MARGIN = 0.06
 """Around all paths, as a share of their extent."""
 STILL = 1e-6
@@ -112,7 +114,7 @@ def _draw_episodes(axes: Axes, episodes: Episodes, still: np.ndarray) -> None:
 def _mosaic(count: int) -> Mosaic:
     """Pairs of rows, the upper one for right after learning; panel 2 k is that of task k, 2 k + 1 the one below it."""
     rows: list[tuple[int, ...]] = []
-    columns = min(count, COLUMNS)
+    columns = min(max(count, FEWEST_COLUMNS), COLUMNS)
     for first in range(0, count, columns):
         places = range(first, first + columns)
         rows += [tuple(2 * place + moment if place < count else EMPTY for place in places) for moment in (0, 1)]
