@@ -85,5 +85,10 @@ def _metric(summary: StoredSummary, name: str) -> str:
     return interval_of(summary.content["metrics"][name]) if name in summary.content["metrics"] else ""
 
 
-TABLES: dict[str, Callable[[str], str]] = {"paper_table": paper_table, "runs": runs, "sequences": sequences, "stored_table": stored_table}
+TABLES: dict[str, Callable[[str], str]] = {
+    "paper_table": paper_table,
+    "runs": runs,
+    "sequences": sequences,
+    "stored_table": stored_table,
+}
 """The words of a marker `{{ runs omniglot }}` on a page."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metacl_run.scoring.intervals import Bounds
-from metacl_run.scoring.scores import ACCURACY, SCORES, Score
+from metacl_run.scoring.scores import ACCURACY, MSE, SCORES, SUCCESS, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
 """Differences of scores, with a sign such that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
@@ -53,6 +53,12 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
         meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
     if not in_sequence and score.score_name != ACCURACY.score_name:
         meanings[f"{BEFORE}{score.score_name}"] = f"mean {score.score_words} over all tasks at the end, before adaptation"
+    if not in_sequence and score.score_name == MSE.score_name:
+        acting = "share of placements from which a learner reaches its goal by acting"
+        meanings |= {
+            SUCCESS.score_name: f"{acting}, after adapting to a demonstration",
+            f"{BEFORE}{SUCCESS.score_name}": f"{acting}, before adapting",
+        }
     if not in_sequence and score.score_name == ACCURACY.score_name:
         meanings[OOS_AUROC] = (
             "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "
@@ -87,6 +93,8 @@ def _metric(name: str, meaning: str, score: Score) -> Metric:
     if kind in DIFFERENCES:
         largest = score.largest - score.least
         return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
+    if kind.removeprefix(BEFORE) == SUCCESS.score_name:  # beside an error too, and then it is no error
+        score = SUCCESS
     return Metric(
         name=name,
         meaning=meaning,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,14 @@ class Demanded:
         return int(self.placements.integers(2**31)), np.where(noisy, noise, 0)
 
 
+class Demonstration(NamedTuple):
+    """One that reached the goal."""
+
+    placement: int
+    pairs: np.ndarray
+    """[n, D + A], n at most the horizon."""
+
+
 @dataclass
 class _Progress:
     """How far a demand is. Tries are numbered in the order in which they are drawn."""
@@ -59,7 +67,9 @@ class _Progress:
     demanded: Demanded
     tries: int = 0
     under_way: int = 0
-    successes: dict[int, np.ndarray] = field(default_factory=dict)
+    placements: list[int] = field(default_factory=list)
+    """Of every try."""
+    successes: dict[int, Demonstration] = field(default_factory=dict)
 
     @property
     def wants_more(self) -> bool:
@@ -72,7 +82,7 @@ class _Progress:
 
 def demonstrations(
     demands: Sequence[Demanded], workers: Workers, advance: Callable[[], None]
-) -> Iterator[tuple[int, list[np.ndarray]]]:
+) -> Iterator[tuple[int, list[Demonstration]]]:
     """Makes demonstrations, of `workers` that hold a `Simulator`.
 
     A task's are those of its first tries that reach the goal: another is begun only for one that failed, and so no more are
@@ -84,7 +94,7 @@ def demonstrations(
         advance: called after every demonstration that succeeds.
 
     Yields:
-        The number of a demand that is complete, and its demonstrations [n, D + A], n at most the horizon.
+        The number of a demand that is complete, and its demonstrations.
 
     Raises:
         SimulatorError: an expert fails too often; or as `Workers.answer`.
@@ -103,7 +113,7 @@ def demonstrations(
         own = progress[number]
         own.under_way -= 1
         if pairs is not None:
-            own.successes[attempt] = pairs
+            own.successes[attempt] = Demonstration(own.placements[attempt], pairs)
             advance()
         if own.is_complete:
             complete += 1
@@ -120,6 +130,7 @@ def _begin(progress: _Progress, workers: Workers, worker: int) -> None:
             f"than {demanded.noise:g}, may help"
         )
     placement, noise = demanded.next_try()
+    progress.placements.append(placement)
     progress.tries += 1
     progress.under_way += 1
     workers.ask(worker, "demonstrate", demanded.task, placement, noise, STAY)

@@ -33,6 +33,7 @@ LONGEST: Final = 500
 """Steps that an episode may have."""
 HAND, OBJECT, GOAL = slice(0, 2), slice(4, 6), slice(36, 38)
 """Of an observation: where things are, seen from above."""
+WHOLE_GOAL: Final = slice(36, 39)
 PLACES: Final = [*range(0, 3), *range(4, 7), *range(11, 14), *range(18, 21), *range(22, 25), *range(29, 32), *range(36, 39)]
 """Of an observation: everything that is a place, in metres."""
 CENTRE, SCALE = np.array([0.0, 0.6, 0.15]), 0.15

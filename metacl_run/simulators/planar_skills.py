@@ -95,6 +95,10 @@ def observe(states: Tensor, *, with_task: bool) -> Tensor:
     return torch.cat([*seen, states[..., TASK]] if with_task else seen, -1)
 
 
+TARGET_SEEN: Final = [9, 10]
+"""Of an observation: the target relative to the hand."""
+
+
 def observation_size(*, with_task: bool) -> int:
     """Returns the length of an observation."""
     return 19 + (len(SKILLS) if with_task else 0)

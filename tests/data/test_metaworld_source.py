@@ -67,6 +67,30 @@ def test_a_seed_and_a_skill_decide_alone(monkeypatch: pytest.MonkeyPatch, tmp_pa
     np.testing.assert_array_equal(SOURCE.acting([4], 3).placements[0], placements[0][1, :, :3])
 
 
+def test_demonstrations_one_by_one_know_where_they_began() -> None:
+    parts = SOURCE.demonstrate_placements([3, 4], [2, 3], 20)
+    assert [part.observations.shape for part in parts] == [(2, 2, 2, 20, 39), (2, 2, 3, 20, 39)]
+    goals = torch.cat([part.observations[..., 0, 36:].flatten(0, 2) for part in parts])
+    assert len(torch.unique(goals, dim=0)) == 2 * 2 * 5
+    for part in parts:
+        count = part.observations.shape[2]
+        begun: list[Tensor] = []
+
+        def note(observations: Tensor, tasks: Tensor, begun: list[Tensor] = begun) -> Tensor:
+            begun.append(observations[0])
+            return to_the_goal(observations, tasks)
+
+        successes = part.acting.successes(range(2 * count), note, limit=None)
+        part.acting.workers.end()  # type: ignore[attr-defined]
+        assert successes.shape == (2, 2 * count, 1)
+        assert successes.all()
+        torch.testing.assert_close(begun[0], part.observations[0, :, :, 0].flatten(0, 1))
+    again = SOURCE.demonstrate_placements([3, 4], [2, 3], 20)  # from the cache
+    assert torch.equal(again[1].actions, parts[1].actions)
+    np.testing.assert_array_equal(again[1].acting.placements, parts[1].acting.placements)  # type: ignore[attr-defined]
+    assert SOURCE.goal == [36, 37, 38]
+
+
 def test_demonstrations_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = SOURCE.demonstrate([0])
     monkeypatch.setattr(metaworld, "metaworld_task", no_task)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import SimulatorError
-from metacl_run.simulators.demonstrations import STAY, Demanded, demonstrations
+from metacl_run.simulators.demonstrations import STAY, Demanded, Demonstration, demonstrations
 from metacl_run.simulators.policy_episodes import MOST_EPISODES, roll_out
 from metacl_run.simulators.simulator import Begin, Simulator
 from metacl_run.simulators.workers import Workers
@@ -51,8 +51,8 @@ def demanded(task: str, count: int = 6, noise: float = 0.5) -> Demanded:
     )
 
 
-def made(workers: Workers, *tasks: str) -> list[list[np.ndarray]]:
-    found: dict[int, list[np.ndarray]] = dict(demonstrations([demanded(task) for task in tasks], workers, lambda: None))
+def made(workers: Workers, *tasks: str) -> list[list[Demonstration]]:
+    found: dict[int, list[Demonstration]] = dict(demonstrations([demanded(task) for task in tasks], workers, lambda: None))
     return [found[number] for number in range(len(tasks))]
 
 
@@ -63,14 +63,15 @@ def homewards(observations: np.ndarray, tasks: np.ndarray) -> np.ndarray:
 
 
 def test_demonstrations_are_those_of_the_first_tries_that_succeed(one: Workers) -> None:
-    (pairs,) = made(one, "every_second")
+    (demonstrated,) = made(one, "every_second")
     rng = np.random.default_rng([0, 7])
     starts = [int(rng.integers(2**31)) for _ in range(40)]
-    assert [own[0, 1] for own in pairs] == [start for start in starts if start % 2 == 0][:6]
+    expected = [start for start in starts if start % 2 == 0][:6]
+    assert [own.placement for own in demonstrated] == [own.pairs[0, 1] for own in demonstrated] == expected
 
 
 def test_a_demonstration_is_what_the_expert_would_do_on_a_noisy_way(one: Workers) -> None:
-    for pairs in made(one, "easy")[0]:
+    for _, pairs in made(one, "easy")[0]:
         places, actions = pairs[:, 0], pairs[:, 2]
         np.testing.assert_array_equal(actions, np.clip(-10 * places, -1, 1))
         steps = np.diff(places) / 0.1
@@ -85,8 +86,9 @@ def test_demonstrations_do_not_depend_on_the_number_of_processes(one: Workers, t
     tasks = ["easy", "every_second", "prints"]
     for alone, together in zip(made(one, *tasks), made(three, *tasks), strict=True):
         assert len(alone) == len(together) == 6
-        for pairs, others in zip(alone, together, strict=True):
-            np.testing.assert_array_equal(pairs, others)
+        for own, other in zip(alone, together, strict=True):
+            assert own.placement == other.placement
+            np.testing.assert_array_equal(own.pairs, other.pairs)
 
 
 def test_an_expert_that_fails_too_often_is_given_up(three: Workers) -> None:

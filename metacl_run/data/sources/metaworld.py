@@ -10,8 +10,9 @@ Shapes: R seeds, T skills, N pairs of a skill.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import numpy as np
@@ -23,9 +24,9 @@ from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
 from metacl_run.data.progress_bar import progress_bar
-from metacl_run.data.sources.skill_source import Demonstrations, SkillSource, check_skills
+from metacl_run.data.sources.skill_source import Demonstrations, PlacedDemonstrations, SkillSource, check_skills
 from metacl_run.data.streams.simulated_acting import SimulatedActing
-from metacl_run.simulators.demonstrations import Demanded, demonstrations
+from metacl_run.simulators.demonstrations import Demanded, Demonstration, demonstrations
 from metacl_run.simulators.metaworld_tasks import (
     ACTION,
     GOAL,
@@ -34,6 +35,7 @@ from metacl_run.simulators.metaworld_tasks import (
     OBJECT,
     OBSERVATION,
     TASKS,
+    WHOLE_GOAL,
     metaworld_task,
     scaled,
 )
@@ -46,8 +48,8 @@ HELD_OUT: Final = 4
 HELD_OUT_PAIRS: Final = 200
 FOLDER: Final = "demonstrations"
 """Of the cache."""
-_LEARNED, _HELD_OUT, _TESTED, _VALIDATED = range(4)
-"""Parts of the placements: each has random numbers of its own."""
+_LEARNED, _HELD_OUT, _TESTED, _VALIDATED, _PLACED = range(5)
+"""Parts of the placements: each has random numbers of its own. From `_PLACED` on: demonstrations one by one."""
 
 
 class _Recording(NamedTuple):
@@ -106,39 +108,76 @@ class MetaWorld(SkillSource):
             part: [[_Recording(seed, skill, part, size) for skill in self.skills] for seed in seeds]
             for part, (size, _) in parts.items()
         }
-        steps = self._record([recording for rows in recordings.values() for row in rows for recording in row])
+        steps = self._record([recording for rows in recordings.values() for row in rows for recording in row], _in_a_row)
         learned, held_out = (
             _evenly([[steps[recording] for recording in row] for row in recordings[part]], pairs)
             for part, (_, pairs) in parts.items()
         )
         return learned, held_out
 
+    @property
+    def goal(self) -> list[int]:
+        return list(range(*WHOLE_GOAL.indices(OBSERVATION)))
+
+    def demonstrate_placements(self, seeds: Sequence[int], counts: Sequence[int], steps: int) -> list[PlacedDemonstrations]:
+        recordings = [
+            [[_Recording(seed, skill, _PLACED + part, size) for skill in self.skills] for seed in seeds]
+            for part, size in enumerate(counts)
+        ]
+        every = [recording for rows in recordings for row in rows for recording in row]
+        packed = self._record(every, partial(_one_by_one, steps), "one by one", steps)
+        return [self._placed(np.array([[packed[recording] for recording in row] for row in rows])) for rows in recordings]
+
+    def _placed(self, packed: np.ndarray) -> PlacedDemonstrations:
+        """Args:
+        packed: [R, T, P, S, D + A + 1] as `_one_by_one` has it.
+        """
+        placements = packed[..., 0, -1].astype(np.int64).reshape(len(packed), -1, 1)
+        observations, actions = np.split(packed[..., :-1], [OBSERVATION], -1)
+        return PlacedDemonstrations(
+            observations=torch.from_numpy(scaled(observations)).float(),
+            actions=torch.from_numpy(actions).float(),
+            acting=self._acting([skill for skill in self.skills for _ in range(packed.shape[2])], placements, placements),
+        )
+
     def acting(self, seeds: Sequence[int], episodes: int) -> SimulatedActing:
         def drawn(part: int) -> np.ndarray:
             generators = [[self._placements(seed, skill, part) for skill in self.skills] for seed in seeds]
             return np.array([[rng.integers(2**31, size=episodes) for rng in row] for row in generators])
 
+        return self._acting(self.skills, drawn(_TESTED), drawn(_VALIDATED))
+
+    def _acting(self, skills: Sequence[str], placements: np.ndarray, others: np.ndarray) -> SimulatedActing:
         return SimulatedActing(
             workers=self._workers(),
-            skills=self.skills,
-            placements=drawn(_TESTED),
-            others=drawn(_VALIDATED),
+            skills=skills,
+            placements=placements,
+            others=others,
             horizon=self.horizon,
             scaled=scaled,
             things={"hand": HAND, "object": OBJECT, "goal": GOAL},
             device=torch.device("cpu"),
         )
 
-    def _record(self, recordings: Sequence[_Recording]) -> dict[_Recording, np.ndarray]:
-        """[steps, D + A] of each, from the cache or made now; what is complete is kept whatever becomes of the others."""
-        steps = {recording: cached_on_disk(self._key(recording), folder=FOLDER) for recording in recordings}
+    def _record(
+        self, recordings: Sequence[_Recording], packed: Callable[[Sequence[Demonstration]], np.ndarray], *form: object
+    ) -> dict[_Recording, np.ndarray]:
+        """Each recording as `packed` has it, from the cache or made now. What is complete is kept, whatever becomes of others.
+
+        Args:
+            recordings: what is wanted.
+            packed: of the demonstrations of a recording.
+            form: tells what `packed` makes from what other functions do.
+        """
+        steps = {recording: cached_on_disk((*self._key(recording), *form), folder=FOLDER) for recording in recordings}
         missing = [recording for recording, array in steps.items() if array is None]
-        for recording, array in self._made(missing):
-            stored = stored_on_disk(self._key(recording), array.shape, array.dtype, [array], folder=FOLDER)
+        for recording, made in self._made(missing):
+            array = packed(made)
+            stored = stored_on_disk((*self._key(recording), *form), array.shape, array.dtype, [array], folder=FOLDER)
             steps[recording] = array if stored is None else stored
         return {recording: array for recording, array in steps.items() if array is not None}
 
-    def _made(self, recordings: Sequence[_Recording]) -> Iterator[tuple[_Recording, np.ndarray]]:
+    def _made(self, recordings: Sequence[_Recording]) -> Iterator[tuple[_Recording, list[Demonstration]]]:
         demands = [
             Demanded(
                 task=skill,
@@ -154,8 +193,8 @@ class MetaWorld(SkillSource):
         workers = self._workers()
         try:
             with progress_bar("demonstrations", sum(recording.size for recording in recordings)) as advance:
-                for number, pairs in demonstrations(demands, workers, lambda: advance(1)):
-                    yield recordings[number], np.concatenate(pairs).astype(np.float32)
+                for number, made in demonstrations(demands, workers, lambda: advance(1)):
+                    yield recordings[number], made
         finally:
             workers.end()
 
@@ -168,6 +207,18 @@ class MetaWorld(SkillSource):
     def _workers(self) -> Workers:
         count = self.processes or cores()
         return Workers(Simulator, [metaworld_task, count], count=count, timeout_s=self.timeout)
+
+
+def _in_a_row(made: Sequence[Demonstration]) -> np.ndarray:
+    """[steps, D + A] of all demonstrations."""
+    return np.concatenate([demonstration.pairs for demonstration in made]).astype(np.float32)
+
+
+def _one_by_one(steps: int, made: Sequence[Demonstration]) -> np.ndarray:
+    """[P, S, D + A + 1] float64: so many pairs of each, taken evenly, and its placement."""
+    rows = [pairs[np.arange(steps) * len(pairs) // steps] for _, pairs in made]
+    placements = np.array([placement for placement, _ in made], float)
+    return np.concatenate([np.array(rows), np.broadcast_to(placements[:, None, None], (len(rows), steps, 1))], -1)
 
 
 def _evenly(steps: Sequence[Sequence[np.ndarray]], pairs: int) -> Demonstrations:

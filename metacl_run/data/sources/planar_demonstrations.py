@@ -19,10 +19,10 @@ from torch import Tensor
 from metacl_run.core.bounds import Examples, NonNegative, Steps
 from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.skill_source import Demonstrations, SkillSource, check_skills
+from metacl_run.data.sources.skill_source import Demonstrations, PlacedDemonstrations, SkillSource, check_skills
 from metacl_run.data.streams.acting import Acting, Paths, Policy
 from metacl_run.simulators import planar_rollouts
-from metacl_run.simulators.planar_skills import UNIFORMS, observation_size, observe, reached, start
+from metacl_run.simulators.planar_skills import TARGET_SEEN, UNIFORMS, observation_size, observe, reached, start
 from metacl_run.simulators.planar_world import (
     ACTION,
     ANGLE,
@@ -51,8 +51,8 @@ DRAWN_THINGS = {
     "close_drawer": ("knob",),
 }
 """What matters to each skill beside the hand."""
-_LEARNED, _HELD_OUT, _TESTED, _VALIDATED = range(4)
-"""Parts of the placements: each has random numbers of its own."""
+_LEARNED, _HELD_OUT, _TESTED, _VALIDATED, _PLACED = range(5)
+"""Parts of the placements: each has random numbers of its own. From `_PLACED` on: demonstrations one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,39 @@ class PlanarDemonstrations(SkillSource):
         require(self.count_pairs() <= 10**6, "demonstrations", self.demonstrations, most)
 
     def demonstrate(self, seeds: Sequence[int]) -> tuple[Demonstrations, Demonstrations]:
-        return self._pairs(seeds, self.demonstrations, _LEARNED), self._pairs(seeds, HELD_OUT, _HELD_OUT)
+        parts = [
+            self._steps(seeds, self._starts(seeds, count, part), part)
+            for part, count in ((_LEARNED, self.demonstrations), (_HELD_OUT, HELD_OUT))
+        ]
+        (learned, of_learned), (held_out, of_held_out) = ([leaf.flatten(2, 3) for leaf in part] for part in parts)
+        return (
+            Demonstrations(observations=learned, actions=of_learned),
+            Demonstrations(observations=held_out, actions=of_held_out),
+        )
+
+    @property
+    def goal(self) -> list[int]:
+        return TARGET_SEEN
+
+    def demonstrate_placements(self, seeds: Sequence[int], counts: Sequence[int], steps: int) -> list[PlacedDemonstrations]:
+        parts = []
+        for number, count in enumerate(counts):
+            starts = self._starts(seeds, count, _PLACED + number)
+            observations, actions = self._steps(seeds, starts, _PLACED + number)
+            evenly = torch.arange(steps) * self.horizon // steps
+            alone = starts.flatten(1, 2).unsqueeze(2)
+            acting = PlanarActing(
+                skills=[skill for skill in self.skills for _ in range(count)],
+                episodes=1,
+                starts=alone,
+                others=alone,
+                dynamics=dynamics_of(),
+                horizon=self.horizon,
+            )
+            parts.append(
+                PlacedDemonstrations(observations=observations[..., evenly, :], actions=actions[..., evenly, :], acting=acting)
+            )
+        return parts
 
     def acting(self, seeds: Sequence[int], episodes: int) -> PlanarActing:
         tested, validated = (self._starts(seeds, episodes, part) for part in (_TESTED, _VALIDATED))
@@ -94,9 +126,9 @@ class PlanarDemonstrations(SkillSource):
             skills=self.skills, episodes=episodes, starts=tested, others=validated, dynamics=dynamics_of(), horizon=self.horizon
         )
 
-    def _pairs(self, seeds: Sequence[int], count: int, part: int) -> Demonstrations:
-        """The demonstrations of one part, in an order of time: [R, T, count * horizon, ...]."""
-        starts, shape = self._starts(seeds, count, part), (self.horizon, count, ACTION)
+    def _steps(self, seeds: Sequence[int], starts: Tensor, part: int) -> tuple[Tensor, Tensor]:
+        """Demonstrations from `starts` [R, T, count, STATE]: observations [R, T, count, horizon, D] and actions."""
+        shape = (self.horizon, starts.shape[2], ACTION)
 
         def draw(rng_seed: int, skill: str) -> Tensor:
             rng = generator(Purpose.DISTURBANCES, rng_seed, SKILLS.index(skill), part)
@@ -105,8 +137,8 @@ class PlanarDemonstrations(SkillSource):
         noise = self.noise * self._of_all(seeds, draw).movedim(2, 0)
         states, actions = planar_rollouts.demonstrations(starts, dynamics_of(), noise)  # [horizon, R, T, count, ...]
         observations = observe(states, with_task=False)
-        in_time = [leaf.movedim(0, 3).flatten(2, 3).contiguous() for leaf in (observations, actions)]
-        return Demonstrations(observations=in_time[0], actions=in_time[1])
+        in_time = [leaf.movedim(0, 3).contiguous() for leaf in (observations, actions)]
+        return in_time[0], in_time[1]
 
     def _starts(self, seeds: Sequence[int], count: int, part: int) -> Tensor:
         """[R, T, count, STATE]."""

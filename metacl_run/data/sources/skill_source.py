@@ -2,7 +2,7 @@
 
 A policy sees observations [D] and gives actions [A]. Which skill is asked for is not part of an observation: the stream adds it
 where the learner is to be told.
-Shapes: R seeds, T skills, N pairs of a skill.
+Shapes: R seeds, T skills, N pairs of a skill, P placements of a skill, S steps of a demonstration.
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ class Demonstrations:
     """[R, T, N, D] float32."""
     actions: Tensor
     """[R, T, N, A] float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedDemonstrations:
+    """Demonstrations one by one, each from a placement of its own, and the simulator to act in from there."""
+
+    observations: Tensor
+    """[R, T, P, S, D] float32, in the order of time."""
+    actions: Tensor
+    """[R, T, P, S, A] float32."""
+    acting: Acting
+    """Its tasks are the placements, skill by skill: T * P of them, with one episode each."""
 
 
 class SkillSource(Source):
@@ -52,6 +64,17 @@ class SkillSource(Source):
         """Returns the demonstrations to learn from, and a few others to look at a network with, in the order of time.
 
         A seed's demonstrations depend on the seed alone.
+        """
+
+    @property
+    @abc.abstractmethod
+    def goal(self) -> list[int]:
+        """Which numbers of an observation tell the goal: they are hidden where a learner is to find it in a demonstration."""
+
+    @abc.abstractmethod
+    def demonstrate_placements(self, seeds: Sequence[int], counts: Sequence[int], steps: int) -> list[PlacedDemonstrations]:
+        """Returns parts that share no placement, of so many placements of every skill. Of each demonstration S = `steps` pairs
+        are taken, evenly. A seed's depend on the seed, the place of the part among all and its size alone.
         """
 
     @abc.abstractmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +58,15 @@ class Pool(abc.ABC):
 # ------------------------------------------------------------------------------------------ protocol `continual_meta`
 
 
+class EpisodesToAct(NamedTuple):
+    """Episodes, and where a learner then acts."""
+
+    episodes: Episode
+    """[R, K, ...]."""
+    acting: Acting
+    """Its K tasks are those of the episodes."""
+
+
 class EpisodePool(Pool):
     """The loaded tasks of R seeds, of which episodes are drawn."""
 
@@ -95,6 +104,24 @@ class EpisodePool(Pool):
             An Episode with leading axes [R, E] on the pool's device. Support and query lie class by class: labels
             0, 0, .., 1, 1, .. Targets of a regression are float32.
         """
+
+    def to_act(
+        self,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        batches: tuple[int, int] | None = None,
+    ) -> EpisodesToAct | None:
+        """Returns episodes in which a learner acts once it has adapted to them, the same at every call. Default: None, outputs
+        are compared with targets and no more.
+
+        Args:
+            split, shots, queries, batches: as for `sample`.
+            rngs: [R] generators for batches.
+        """
+        return None
 
 
 class EpisodeStream(Stream):

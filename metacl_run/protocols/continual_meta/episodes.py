@@ -14,7 +14,7 @@ import torch
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode, cast_floats
-from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.data.streams.stream import EpisodePool, EpisodesToAct, EpisodeStream, Split
 from metacl_run.protocols.protocol_interface import EvalSplit
 
 
@@ -85,6 +85,16 @@ class EpisodeSampler:
         rngs = [generator(Purpose.RECOVERY, seed, task) for seed in self.seeds]
         tasks = np.full((len(rngs), count), task)
         return self._draw(tasks, self.eval_split, rngs), self._draw(tasks, self.eval_split, rngs)
+
+    def to_act(self) -> EpisodesToAct | None:
+        """[R, K, ...] the episodes in which a learner acts, if the data have such, the same at every call."""
+        rngs = [generator(Purpose.EVALUATE, seed) for seed in self.seeds]
+        batches = self.algo.inner_batches(self.data.shots * self.data.ways, False)
+        shots, queries = self.data.shots, self.data.queries
+        to_act = self.pool.to_act(self.eval_split, shots=shots, queries=queries, rngs=rngs, batches=batches)
+        if to_act is None:
+            return None
+        return to_act._replace(episodes=Episode(*(cast_floats(leaf, self.dtype) for leaf in to_act.episodes)))
 
     def _draw(
         self, tasks: np.ndarray, split: Split, rngs: list[np.random.Generator], classes: np.ndarray | None = None

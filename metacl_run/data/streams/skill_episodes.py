@@ -1,0 +1,195 @@
+"""Skills to be adapted to by one demonstration: protocol `continual_meta`.
+
+A task is a skill, an episode one placement of everything in it. The goal is hidden: its numbers in an observation are 0, and a
+policy has to find it in what an expert did (as in the one-shot imitation of Finn et al. 2017, arXiv 1709.04905, from videos).
+Of one demonstration every other pair of observation and action is there to adapt to, and those between them to be judged by:
+the score is the mean squared error of actions. At its end a run also lets the learner act from the placements that it is
+evaluated on, after adapting to their demonstrations and before.
+
+Where a skill hides nothing, as with a door in sight, there is nothing to adapt to.
+Shapes: R seeds, T skills, P placements of a skill, S pairs of a demonstration.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from metacl_run.core.bounds import AT_EVALUATION, Examples
+from metacl_run.core.errors import require
+from metacl_run.core.transfer import upload
+from metacl_run.core.types import Episode
+from metacl_run.data.sources.skill_source import PlacedDemonstrations, SkillSource
+from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.stream import EpisodePool, EpisodesToAct, EpisodeStream, Split
+from metacl_run.scoring.objectives import REGRESSION, Objective
+
+STEPS = 60
+"""S, of which half are to adapt to."""
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillEpisodes(EpisodeStream):
+    """A task for each skill of the source, in its order."""
+
+    ways = 1
+    reports_before = True
+
+    source: SkillSource
+    shots: Annotated[Examples, Le(STEPS // 2), AT_EVALUATION]
+    """Pairs of a demonstration to adapt to."""
+    queries: Annotated[Examples, Le(STEPS // 2), AT_EVALUATION]
+    """Pairs between them to be judged by."""
+    placements: Examples
+    """Demonstrations of each skill to meta-train on, each from a placement of its own."""
+    held_out: Annotated[int, Ge(1), Le(1000)]
+    """The same for validation, and as many for test."""
+
+    @property
+    def outputs(self) -> int:
+        return self.source.num_actions
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
+    @property
+    def objective(self) -> Objective:
+        return REGRESSION
+
+    def count_tasks(self) -> int:
+        return len(self.source.skills)
+
+    def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
+        self.source.check()
+        require(examples_per_class <= STEPS, "shots", self.shots, f"and queries must be at most {STEPS} pairs in all")
+
+    def load(self, seeds: Sequence[int]) -> SkillEpisodePool:
+        counts = (self.placements, self.held_out, self.held_out)
+        parts = self.source.demonstrate_placements(seeds, counts, STEPS)
+        hidden = [_without(part, self.source.goal) for part in parts]
+        return SkillEpisodePool(
+            task_names=[list(self.source.skills) for _ in seeds], parts=dict(zip(SPLITS, hidden, strict=True))
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillEpisodePool(EpisodePool):
+    """Draws placements. Shapes: E episodes."""
+
+    task_names: list[list[str]]
+    parts: dict[Split, PlacedDemonstrations]
+
+    def to(self, device: torch.device) -> SkillEpisodePool:
+        return dataclasses.replace(self, parts={split: _moved(part, device) for split, part in self.parts.items()})
+
+    def sample(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        classes: np.ndarray | None = None,
+        batches: tuple[int, int] | None = None,
+    ) -> Episode:
+        count = self.parts[split].observations.shape[2]
+        placements = np.stack([rng.integers(count, size=tasks.shape[1]) for rng in rngs])
+        inner = _inner_batches(tasks.shape, shots, rngs, batches)
+        return self._episodes(tasks, placements, inner, split, shots, queries)
+
+    def to_act(
+        self,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        batches: tuple[int, int] | None = None,
+    ) -> EpisodesToAct:
+        part = self.parts[split]
+        replicates, num_tasks, count = part.observations.shape[:3]
+        tasks, placements = (
+            np.broadcast_to(numbers, (replicates, num_tasks * count))
+            for numbers in (np.arange(num_tasks).repeat(count), np.tile(np.arange(count), num_tasks))
+        )
+        inner = _inner_batches(tasks.shape, shots, rngs, batches)
+        return EpisodesToAct(self._episodes(tasks, placements, inner, split, shots, queries), part.acting)
+
+    def _episodes(
+        self, tasks: np.ndarray, placements: np.ndarray, inner: np.ndarray, split: Split, shots: int, queries: int
+    ) -> Episode:
+        part = self.parts[split]
+        own, place, index = upload([tasks, placements, inner], part.observations.device)
+        rows = torch.arange(len(tasks), device=own.device).unsqueeze(-1)
+        x, y = (leaf[rows, own, place] for leaf in (part.observations, part.actions))
+        support, query = (
+            torch.from_numpy(2 * (np.arange(count) * (STEPS // 2) // count) + odd).to(own.device)
+            for count, odd in ((shots, 0), (queries, 1))
+        )
+        return Episode(x[:, :, support], y[:, :, support], x[:, :, query], y[:, :, query], index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActingWithoutGoal(Acting):
+    """Hides the goal in every observation that a policy receives."""
+
+    inner: Acting
+    goal: Sequence[int]
+
+    @property
+    def episodes(self) -> int:  # type: ignore[override]
+        return self.inner.episodes
+
+    def to(self, device: torch.device) -> ActingWithoutGoal:
+        return dataclasses.replace(self, inner=self.inner.to(device))
+
+    def validation(self) -> ActingWithoutGoal:
+        return dataclasses.replace(self, inner=self.inner.validation())
+
+    def successes(self, tasks: range, policy: Policy, *, limit: int | None) -> Tensor:
+        return self.inner.successes(tasks, self._blind(policy), limit=limit)
+
+    def paths(self, task: int, policy: Policy, count: int) -> Paths:
+        return self.inner.paths(task, self._blind(policy), count)
+
+    def _blind(self, policy: Policy) -> Policy:
+        return lambda observations, tasks: policy(without(observations, self.goal), tasks)
+
+
+def without(observations: Tensor, goal: Sequence[int]) -> Tensor:
+    """Observations [..., D] in which the numbers of the goal are 0."""
+    hidden = observations.clone()
+    hidden[..., list(goal)] = 0
+    return hidden
+
+
+def _inner_batches(
+    shape: tuple[int, ...], shots: int, rngs: Sequence[np.random.Generator], batches: tuple[int, int] | None
+) -> np.ndarray:
+    """[R, E, inner steps, batch], as `Episode.batches`; empty without batches."""
+    inner = np.empty((*shape, *(batches or (0, 0))), np.int64)
+    for replicate, rng in enumerate(rngs if batches else ()):
+        inner[replicate] = draw_batches(rng, shape[1], *(batches or (0, 0)), support=shots)
+    return inner
+
+
+def _without(part: PlacedDemonstrations, goal: Sequence[int]) -> PlacedDemonstrations:
+    acting = ActingWithoutGoal(inner=part.acting, goal=goal)
+    return dataclasses.replace(part, observations=without(part.observations, goal), acting=acting)
+
+
+def _moved(part: PlacedDemonstrations, device: torch.device) -> PlacedDemonstrations:
+    return PlacedDemonstrations(
+        observations=part.observations.to(device), actions=part.actions.to(device), acting=part.acting.to(device)
+    )
