@@ -26,6 +26,7 @@ from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheeta
 from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
 from metacl_run.simulators.workers import Workers, cores
 
+
 def _sets_of_joints(most: int) -> list[str]:
     """Every choice of 1 to `most` joints, as the name of dynamics has it."""
     return ["+".join(joints) for count in range(1, most + 1) for joints in itertools.combinations(JOINTS, count)]

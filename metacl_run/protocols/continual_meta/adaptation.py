@@ -1,4 +1,5 @@
-"""What a run says of adaptation itself at its end: the score before it, and how a learner recovers after a switch.
+"""What a run says of adaptation itself at its end: the score before it, how a learner recovers after a switch, and how well it
+predicts from its own predictions (`open_loop.py`).
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
@@ -17,8 +18,10 @@ import numpy as np
 import torch
 
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.core.types import Episode
+from metacl_run.core.types import Episode, cast_floats
+from metacl_run.data.streams.feedback import Feedback
 from metacl_run.inner.engine import Engine
+from metacl_run.protocols.continual_meta.open_loop import open_loop
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.scoring.metric_table import BEFORE
@@ -37,15 +40,19 @@ class AdaptationReport(NamedTuple):
 def adaptation_report(
     setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int
 ) -> AdaptationReport:
-    """Measures what the stream is to be told of: nothing, the score before adaptation, the recovery curve."""
+    """Measures what the stream is to be told of: nothing, the score before adaptation, recovery and open-loop error."""
     name = setup.network.objective.score_name
     metrics: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
     if setup.data.reports_before:
         scorer = FewShotScorer(setup, engine, eval_episodes, scores_before)
         metrics[f"{BEFORE}{name}"] = scorer.scores(learner, range(num_tasks), whole=True).scores.mean(1).cpu().numpy()
-    if setup.data.in_time:
+    feedback = setup.episodes.pool.feedback
+    if feedback is not None:
         details["recovery"] = {"score": name, "curve": recovery(setup, engine, learner, num_tasks).tolist()}
+        feedback = Feedback(*(cast_floats(leaf, setup.episodes.dtype) for leaf in feedback))
+        before, after = np.moveaxis(open_loop(setup, engine, learner, num_tasks, feedback), 1, 0).tolist()
+        details["open_loop"] = {"score": name, "before": before, "after": after}
     return AdaptationReport(metrics, details)
 
 
