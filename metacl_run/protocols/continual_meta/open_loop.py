@@ -31,16 +31,12 @@ def open_loop(setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks
     def one(state: MetaState, feedback: Feedback, episode: Episode) -> Tensor:
         meta, fast = state["meta"], algo.learn(network, state["meta"], state["carry"], episode)
         beside = episode.support_x[: None if normalises else 0]  # what passes with an input where there is batch norm
-        predictors: list[Callable[[Tensor], Tensor]] = [
-            lambda x: network(meta["params"], x),
-            lambda x: algo.predict(network, meta, fast, x),
-        ]
-        return torch.stack(
-            [
-                errors_of(lambda x, outputs=outputs: outputs(torch.cat([beside, x.unsqueeze(0)]))[-1], episode, feedback)
-                for outputs in predictors
-            ]
-        )
+
+        def errors(outputs: Callable[[Tensor], Tensor]) -> Tensor:
+            return errors_of(lambda x: outputs(torch.cat([beside, x.unsqueeze(0)]))[-1], episode, feedback)
+
+        before, after = errors(lambda x: network(meta["params"], x)), errors(lambda x: algo.predict(network, meta, fast, x))
+        return torch.stack([before, after])
 
     mapped = engine.over_replicates(
         lambda state, feedback, batch: engine.map(lambda episode: one(state, feedback, episode), batch).mean(0)
