@@ -2,11 +2,12 @@
 
 The changes are those of GrBAL (Nagabandi et al. 2019, arXiv 1803.11347), a joint that does not move, and of its relatives:
 
-    usual           as it is
-    cripple:bshin   the motor of a joint does nothing
-    flip:bshin      the motor of a joint turns the other way
-    gravity:0.5     gravity times a factor
-    mass:2          masses and inertias times a factor
+    usual                as it is
+    cripple:bshin        the motor of a joint does nothing; of several: cripple:bshin+ffoot
+    flip:bshin           the motor of a joint turns the other way; of several: flip:bshin+ffoot
+    motors:17            every motor has a gain of its own, from -1 to 1.5, drawn by this number
+    gravity:0.5          gravity times a factor
+    mass:2               masses and inertias times a factor
 
 Importing this file imports neither Gymnasium nor MuJoCo; making a `HalfCheetahRecorder` does.
 """
@@ -20,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from metacl_run.core.errors import SettingError, SimulatorError, nearest
+from metacl_run.core.randomness import LARGEST_SEED
 
 STATE: Final = 17
 """Numbers of an observation: height and angles (8), their speeds (9); not how far it has come."""
@@ -28,8 +30,10 @@ JOINTS: Final = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
 """Of the back leg and of the front leg, in the order of an action."""
 LEAST_FACTOR, LARGEST_FACTOR = 0.1, 10.0
 """Beyond these the simulation is unstable, or shows nothing new."""
+LEAST_GAIN, LARGEST_GAIN = -1.0, 1.5
+"""Of `motors`."""
 _FACTORS: Final = ("gravity", "mass")
-_MOTORS: Final = {"cripple": 0.0, "flip": -1.0}
+_JOINTS: Final = {"cripple": 0.0, "flip": -1.0}
 
 
 def check_dynamics(field: str, name: str) -> None:
@@ -37,16 +41,26 @@ def check_dynamics(field: str, name: str) -> None:
     if name == "usual":
         return
     kind, _, argument = name.partition(":")
-    if kind in _MOTORS:
-        if argument not in JOINTS:
-            raise SettingError(field, name, f"names no joint.{nearest(argument, JOINTS)} Joints: {', '.join(JOINTS)}")
+    if kind in _JOINTS:
+        _check_joints(field, name, argument.split("+"))
+    elif kind == "motors":
+        if not argument.isascii() or not argument.isdigit() or int(argument) > LARGEST_SEED:
+            raise SettingError(field, name, f"needs a whole number from 0 to {LARGEST_SEED}, as in motors:17")
     elif kind in _FACTORS:
         if not LEAST_FACTOR <= _number(argument) <= LARGEST_FACTOR:
             example = f"as in {kind}:0.5"
             raise SettingError(field, name, f"needs a factor from {LEAST_FACTOR:g} to {LARGEST_FACTOR:g}, {example}")
     else:
-        kinds = ("usual", *_MOTORS, *_FACTORS)
-        raise SettingError(field, name, f"must be usual, cripple:JOINT, flip:JOINT, gravity:X or mass:X.{nearest(kind, kinds)}")
+        allowed = "must be usual, cripple:JOINTS, flip:JOINTS, motors:N, gravity:X or mass:X."
+        raise SettingError(field, name, f"{allowed}{nearest(kind, ('usual', *_JOINTS, 'motors', *_FACTORS))}")
+
+
+def _check_joints(field: str, name: str, joints: list[str]) -> None:
+    for joint in joints:
+        if joint not in JOINTS:
+            raise SettingError(field, name, f"names no joint.{nearest(joint, JOINTS)} Joints: {', '.join(JOINTS)}")
+    if len(set(joints)) < len(joints):
+        raise SettingError(field, name, "names a joint twice")
 
 
 def _number(text: str) -> float:
@@ -75,7 +89,7 @@ class HalfCheetahRecorder:
         """
         if dynamics not in self._environments:
             self._environments[dynamics] = self._make(dynamics)
-        environment, motors = self._environments[dynamics], _motors(dynamics)
+        environment, motors = self._environments[dynamics], motors_of(dynamics)
         actions = np.random.default_rng(seed).uniform(-1, 1, (steps, ACTION))
         states = [environment.reset(seed=seed)[0]]
         states += [environment.step(action * motors)[0] for action in actions]
@@ -96,13 +110,15 @@ class HalfCheetahRecorder:
         return environment
 
 
-def _motors(dynamics: str) -> np.ndarray:
+def motors_of(dynamics: str) -> np.ndarray:
     """[ACTION] what an action is multiplied by."""
-    motors = np.ones(ACTION)
-    kind, _, joint = dynamics.partition(":")
-    if kind in _MOTORS:
-        motors[JOINTS.index(joint)] = _MOTORS[kind]
-    return motors
+    gains = np.ones(ACTION)
+    kind, _, argument = dynamics.partition(":")
+    if kind in _JOINTS:
+        gains[[JOINTS.index(joint) for joint in argument.split("+")]] = _JOINTS[kind]
+    if kind == "motors":
+        gains = np.random.default_rng(int(argument)).uniform(LEAST_GAIN, LARGEST_GAIN, ACTION)
+    return gains
 
 
 def _no_log_file(warning: str) -> None:

@@ -32,7 +32,7 @@ def test_rollouts_come_family_by_family_as_they_were_recorded() -> None:
     assert SOURCE.count_dynamics() == {"gravity": 2, "cripple": 1}
     assert (made.states.shape, made.actions.shape) == ((3, 4, 31, 17), (3, 4, 30, 6))
     for row, name in enumerate(("gravity:0.5", "gravity:2", "cripple:bshin")):
-        for rollout, seed in enumerate(SOURCE._seeds()):
+        for rollout, seed in enumerate(SOURCE._seeds(name)):
             states, actions, changes = np.split(MadeUpRecorder().record(name, seed, 30), [17, 23], -1)
             np.testing.assert_allclose(made.states[row, rollout, :-1], states, rtol=1e-6)
             np.testing.assert_allclose(made.actions[row, rollout], actions, rtol=1e-6)
@@ -55,8 +55,14 @@ def test_more_processes_make_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path_
 
 
 def test_a_family_alone_is_all_of_it() -> None:
-    whole = dataclasses.replace(SOURCE, dynamics=["mass:4", "flip", "mass"])
-    assert whole.count_dynamics() == {"mass": 6, "flip": 6}
+    """Of six joints 41 sets have one to three, and 63 at least one."""
+    whole = dataclasses.replace(SOURCE, dynamics=["mass:4", "flip", "mass", "cripple", "motors"])
+    assert whole.count_dynamics() == {"mass": 6, "flip": 63, "cripple": 41, "motors": 60}
+
+
+def test_no_two_recordings_have_the_same_actions() -> None:
+    seeds = [seed for name in ("flip:bshin", "flip:ffoot", "motors:1") for seed in SOURCE._seeds(name)]
+    assert len(set(seeds)) == 12
 
 
 def test_names_are_checked() -> None:

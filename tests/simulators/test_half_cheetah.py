@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def recorder() -> HalfCheetahRecorder:
     return HalfCheetahRecorder()
 
 
-@pytest.mark.parametrize("name", ["usual", "cripple:bthigh", "flip:ffoot", "gravity:0.1", "mass:10"])
+@pytest.mark.parametrize("name", ["usual", "cripple:bthigh", "flip:ffoot+bshin", "motors:0", "gravity:0.1", "mass:10"])
 def test_names_of_dynamics(name: str) -> None:
     check_dynamics("learned", name)
 
@@ -25,16 +27,20 @@ def test_names_of_dynamics(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("criple:bshin", r"must be usual, cripple:JOINT, flip:JOINT, gravity:X or mass:X. Did you mean cripple\?"),
+        ("criple:bshin", r"must be usual, cripple:JOINTS, flip:JOINTS, motors:N, gravity:X or mass:X. Did you mean cripple\?"),
         ("cripple:bshim", r"names no joint. Did you mean bshin\? Joints: bthigh, bshin, bfoot, fthigh, fshin, ffoot"),
         ("flip", "names no joint"),
+        ("flip:bshin+ffot", r"names no joint. Did you mean ffoot\?"),
+        ("cripple:bshin+bshin", "names a joint twice"),
+        ("motors:-1", "needs a whole number from 0 to 4294967295, as in motors:17"),
+        ("motors:4294967296", "needs a whole number"),
         ("gravity:fast", "needs a factor from 0.1 to 10, as in gravity:0.5"),
         ("mass:0", "needs a factor"),
         ("gravity:nan", "needs a factor"),
     ],
 )
 def test_what_is_no_dynamics_is_refused(name: str, message: str) -> None:
-    with pytest.raises(SettingError, match=f"^learned={name}: {message}"):
+    with pytest.raises(SettingError, match=f"^learned={re.escape(name)}: {message}"):
         check_dynamics("learned", name)
 
 
@@ -55,7 +61,8 @@ def test_dynamics_differ_in_what_they_say(recorder: HalfCheetahRecorder) -> None
     for name, motors, gravity, mass in (
         ("usual", [1, 1, 1, 1, 1, 1], 1, 1),
         ("cripple:bfoot", [1, 1, 0, 1, 1, 1], 1, 1),
-        ("flip:fshin", [1, 1, 1, 1, -1, 1], 1, 1),
+        ("flip:fshin+bthigh", [-1, 1, 1, 1, -1, 1], 1, 1),
+        ("motors:17", np.random.default_rng(17).random(6) * 2.5 - 1, 1, 1),
         ("gravity:0.5", [1, 1, 1, 1, 1, 1], 0.5, 1),
         ("mass:2", [1, 1, 1, 1, 1, 1], 1, 2),
     ):

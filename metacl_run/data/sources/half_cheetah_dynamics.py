@@ -1,11 +1,14 @@
 """HalfCheetah in MuJoCo whose dynamics differ from task to task: recordings under random actions (extra `robot`).
 
-A family is a kind of change: crippled joints, reversed joints, gravity, mass. A state is an observation, [17], an action [6].
+A family is a kind of change: crippled joints, reversed joints, gains of motors, gravity, mass. A state is an observation, [17],
+an action [6].
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -23,13 +26,23 @@ from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheeta
 from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
 from metacl_run.simulators.workers import Workers, cores
 
+
+def _sets_of_joints(most: int) -> list[str]:
+    """Every choice of 1 to `most` joints, as the name of dynamics has it."""
+    return ["+".join(joints) for count in range(1, most + 1) for joints in itertools.combinations(JOINTS, count)]
+
+
 WHOLE_FAMILIES: Final = {
-    **{kind: [f"{kind}:{joint}" for joint in JOINTS] for kind in ("cripple", "flip")},
+    "cripple": [f"cripple:{joints}" for joints in _sets_of_joints(3)],
+    "flip": [f"flip:{joints}" for joints in _sets_of_joints(len(JOINTS))],
+    "motors": [f"motors:{number}" for number in range(60)],
     **{kind: [f"{kind}:{factor}" for factor in (0.3, 0.6, 1.5, 2, 3)] for kind in ("gravity", "mass")},
 }
 """What the name of a family alone stands for."""
 FOLDER: Final = "dynamics"
 """Of the cache."""
+RECORDINGS: Final = 2
+"""Version of how recordings are made: other ones are not taken from the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +110,7 @@ class HalfCheetahDynamics(TransitionSource):
     def _recorded(self, names: Sequence[str]) -> np.ndarray:
         """[D, P, T, state + action + change] float64. The cache has an entry for each dynamics."""
         size = self.recordings, self.recording_steps
-        keys = {name: (self.fingerprint, name, *size, self.generator_seed) for name in names}
+        keys = {name: (self.fingerprint, RECORDINGS, name, *size, self.generator_seed) for name in names}
         steps = {name: cached_on_disk(keys[name], folder=FOLDER) for name in names}
         missing = [name for name in names if steps[name] is None]
         for name, made in zip(missing, self._made(missing), strict=True):
@@ -106,7 +119,7 @@ class HalfCheetahDynamics(TransitionSource):
         return np.stack([array for array in steps.values() if array is not None])
 
     def _made(self, names: Sequence[str]) -> np.ndarray:
-        requests = [(name, seed, self.recording_steps) for name in names for seed in self._seeds()]
+        requests = [(name, seed, self.recording_steps) for name in names for seed in self._seeds(name)]
         made = np.empty((len(requests), self.recording_steps, 2 * STATE + ACTION))
         workers = Workers(HalfCheetahRecorder, [], count=self.processes or cores(), timeout_s=self.timeout)
         try:
@@ -118,8 +131,7 @@ class HalfCheetahDynamics(TransitionSource):
             workers.end()
         return made.reshape(len(names), self.recordings, *made.shape[1:])
 
-    def _seeds(self) -> list[int]:
-        """The same ones for all dynamics, which then differ in nothing else."""
-        return [
-            int(seed) for seed in generator(Purpose.PLACEMENTS, self.generator_seed, 0, 0).integers(2**31, size=self.recordings)
-        ]
+    def _seeds(self, name: str) -> list[int]:
+        """What decides starts and actions under some dynamics, whatever others there are."""
+        rng = generator(Purpose.PLACEMENTS, self.generator_seed, zlib.crc32(name.encode()), 0)
+        return [int(seed) for seed in rng.integers(2**31, size=self.recordings)]

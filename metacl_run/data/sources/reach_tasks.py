@@ -20,6 +20,7 @@ CHANGES: Final[Mapping[str, Mapping[str, float]]] = {
     "mirrored": {"motor_x": -1.0},
     "reversed": {"motor_x": -1.0, "motor_y": -1.0},
     "turned": {"turn": np.pi / 2},
+    "aslant": {"turn": np.pi / 4},
     "tilted": {"drift_x": 0.3, "drift_y": -0.3},
     "heavy": {"mass": 5.0},
     "weak": {"motor_x": 0.5, "motor_y": 0.5},
@@ -32,7 +33,7 @@ class ReachTasks(Source):
     """Rollouts towards a goal that the policy is not told."""
 
     dynamics: Annotated[list[str], MinLen(1)]
-    """Of: usual, mirrored, reversed, turned, tilted, heavy, weak; a task for each, in this order."""
+    """Of: usual, mirrored, reversed, turned, aslant, tilted, heavy, weak; a task for each, in this order."""
     horizon: Annotated[int, Ge(1), Le(1000)]
     """Steps of a rollout, of 0.05 seconds."""
     noise: NonNegative

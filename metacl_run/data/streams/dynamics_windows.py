@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.transition_source import TransitionSource
+from metacl_run.data.streams.feedback import Feedback
 from metacl_run.data.streams.sampling import draw_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
 from metacl_run.scoring.objectives import REGRESSION, Objective
@@ -42,7 +43,6 @@ class DynamicsWindows(EpisodeStream):
 
     ways = 1
     reports_before = True
-    in_time: ClassVar[bool] = True
 
     source: TransitionSource
     shots: Annotated[Examples, AT_EVALUATION]
@@ -143,6 +143,12 @@ class DynamicsWindowPool(EpisodePool):
     tables: Tables
     scales: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
     """Mean and standard deviation of inputs and of targets, each [R, numbers]."""
+
+    @property
+    def feedback(self) -> Feedback:
+        (_, unit), (mean, deviation) = self.scales
+        of_state = unit[:, : deviation.shape[1]]
+        return Feedback(deviation / of_state, mean / of_state)
 
     def to(self, device: torch.device) -> DynamicsWindowPool:
         of_x, of_y = ((mean.to(device), deviation.to(device)) for mean, deviation in self.scales)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.feedback import Feedback
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
@@ -73,6 +74,13 @@ class EpisodePool(Pool):
     task_names: list[list[str]]
     """[R][T]; the names differ between seeds where the seed decides what a task is."""
 
+    @property
+    def feedback(self) -> Feedback | None:
+        """Where examples come one after another in time, the queries after the support: how a prediction becomes a part of the
+        next input, for tensors with a leading [R]. A run then also says how a learner recovers after a switch, and how well it
+        predicts from its own predictions. Default: None, they do not."""
+        return None
+
     @abc.abstractmethod
     def to(self, device: torch.device) -> EpisodePool:
         """The same pool with its tensors on `device`."""
@@ -129,9 +137,6 @@ class EpisodeStream(Stream):
 
     reports_before: ClassVar[bool] = False
     """Whether a run also reports the score before adaptation: where an output means the same in every episode."""
-    in_time: ClassVar[bool] = False
-    """Whether examples come one after another in time, the queries after the support: a run then also reports how a learner
-    recovers after a switch."""
 
     ways: int
     """Classes of an episode; 1 where there are none."""

@@ -1,4 +1,5 @@
-"""What a run says of adaptation itself at its end: the score before it, success by acting, recovery after a switch.
+"""What a run says of adaptation itself at its end: the score before it, success by acting (`adapted_acting.py`), how a learner
+recovers after a switch, and how well it predicts from its own predictions (`open_loop.py`).
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
@@ -15,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.core.types import Episode, Pytree
-from metacl_run.data.streams.stream import EpisodesToAct
+from metacl_run.core.types import Episode, cast_floats
+from metacl_run.data.streams.feedback import Feedback
 from metacl_run.inner.engine import Engine
+from metacl_run.protocols.continual_meta.adapted_acting import successes
+from metacl_run.protocols.continual_meta.open_loop import open_loop
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.scoring.metric_table import BEFORE
@@ -41,7 +42,7 @@ class AdaptationReport(NamedTuple):
 def adaptation_report(
     setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int
 ) -> AdaptationReport:
-    """Measures what the stream has: nothing, the score before adaptation, success by acting, the recovery curve."""
+    """Measures what the stream has of these: none, the score before, success by acting, recovery and open-loop error."""
     name = setup.network.objective.score_name
     metrics: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
@@ -52,35 +53,13 @@ def adaptation_report(
     if to_act is not None:
         after, before = (successes(setup, engine, learner, to_act, adapts=adapts) for adapts in (True, False))
         metrics |= {SUCCESS.score_name: after, f"{BEFORE}{SUCCESS.score_name}": before}
-    if setup.data.in_time:
+    feedback = setup.episodes.pool.feedback
+    if feedback is not None:
         details["recovery"] = {"score": name, "curve": recovery(setup, engine, learner, num_tasks).tolist()}
+        feedback = Feedback(*(cast_floats(leaf, setup.episodes.dtype) for leaf in feedback))
+        errors = np.moveaxis(open_loop(setup, engine, learner, num_tasks, feedback), 1, 0).tolist()
+        details["open_loop"] = {"score": name, "before": errors[0], "after": errors[1]}
     return AdaptationReport(metrics, details)
-
-
-def successes(setup: FewShotSetup, engine: Engine, learner: MetaState, to_act: EpisodesToAct, *, adapts: bool) -> np.ndarray:
-    """[R] the share of episodes in which a learner reaches its goal by acting, after adapting to their support set or not."""
-    algo, network = setup.algo, setup.network
-
-    def learn(state: MetaState, episode: Episode) -> Pytree:
-        return algo.learn(network, state["meta"], state["carry"], episode)
-
-    def act(state: MetaState, fast: Pytree, x: Tensor) -> Tensor:
-        meta, inputs = state["meta"], x.unsqueeze(0)
-        outputs = algo.predict(network, meta, fast, inputs) if adapts else network(meta["params"], inputs)
-        return outputs.squeeze(0)
-
-    with torch.no_grad():
-        learn_all = engine.over_replicates(lambda state, batch: engine.map(lambda episode: learn(state, episode), batch))
-        fast = learn_all(learner, to_act.episodes)  # [R, K, ...]
-        act_all = torch.vmap(torch.vmap(act, in_dims=(None, 0, 0)))
-
-        def policy(observations: Tensor, tasks: Tensor) -> Tensor:
-            own = tree_map(lambda leaf: leaf[:, tasks], fast)
-            actions: Tensor = act_all(learner, own, observations.to(to_act.episodes.support_x.dtype))
-            return actions
-
-        episodes = range(to_act.episodes.support_x.shape[1])
-        return to_act.acting.successes(episodes, policy, limit=None).double().mean((1, 2)).cpu().numpy()
 
 
 def recovery(setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int) -> np.ndarray:

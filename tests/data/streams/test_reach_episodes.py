@@ -34,7 +34,7 @@ def network_of(built: Experiment) -> tuple[Network, dict[str, torch.Tensor]]:
     return Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params
 
 
-@pytest.mark.parametrize("names", [["usual", "mirrored", "turned"], ["reversed", "tilted", "heavy", "weak"]])
+@pytest.mark.parametrize("names", [["usual", "mirrored", "turned"], ["reversed", "tilted", "heavy", "weak", "aslant"]])
 def test_a_rollout_is_the_path_of_the_planar_world(names: list[str], experiment: Callable[..., Experiment]) -> None:
     built = experiment(f"data.dynamics=[{','.join(names)}]", "data.noise=0.5", tiny=TINY)
     network, params = network_of(built)
