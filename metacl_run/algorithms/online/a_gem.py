@@ -47,7 +47,7 @@ class AGem(GradientLearner[GradientState]):
         most = self.memories_per_task * max(1, num_tasks - 1)
         allowed = f"must be at most the {most} samples of past tasks that memories_per_task={self.memories_per_task} keeps"
         require(self.replay <= most, "replay", self.replay, allowed)
-        return ReplaySpec(keep="ring", capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay)
+        return ReplaySpec(keep="last", capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         return self.start(params)

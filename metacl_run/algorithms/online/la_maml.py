@@ -42,6 +42,7 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Examples, Positive, Steps
 from metacl_run.core.errors import require_all
@@ -65,7 +66,7 @@ Derivatives: TypeAlias = tuple[Params, Params, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaMaml(StreamLearner[LaMamlState]):
+class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     """Online meta-learning of the weights and of one learning rate for each of them.
 
     Attributes:
@@ -77,8 +78,7 @@ class LaMaml(StreamLearner[LaMamlState]):
         first_order: take the inner gradients as constants.
         meta: false: the weights follow the gradient of the joint loss at their current values (La-ER).
         clip_norm: largest norm of the gradient of the weights, and of the gradient of the rates; null: no limit.
-        memory: samples in the replay buffer.
-        replay: samples drawn from it that join the batch in the meta-loss.
+        replay: samples drawn from the replay buffer that join the batch in the meta-loss.
     """
 
     inner_lr: Positive
@@ -89,22 +89,19 @@ class LaMaml(StreamLearner[LaMamlState]):
     first_order: bool
     meta: bool
     clip_norm: Positive | None
-    memory: Examples
-    replay: Examples
 
     def __post_init__(self) -> None:
         batch, learned = self.batch_size, self.rate_lr is not None
         either = "must be a number with rate_lr=null: no rate is learned that could move the weights"
-        most = f"must be at most memory={self.memory}, which it is drawn from"
         require_all(
             (batch % self.inner_batch == 0, "inner_batch", self.inner_batch, f"must be 1 to batch_size={batch}, and divide it"),
             (learned or self.outer_lr is not None, "outer_lr", self.outer_lr, either),
             (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
-            (self.replay <= self.memory, "replay", self.replay, most),
+            self.replay_fits(),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.glances, size=self.replay)
+        return self.drawn(self.glances)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> LaMamlState:
         return {"params": params} if self.rate_lr is None else {"params": params, "rates": self._fixed_rates(params)}

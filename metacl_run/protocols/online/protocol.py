@@ -113,7 +113,10 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         numbers = replayed * math.prod(data.input_shape)
         refuse_beyond_memory(numbers, f"algo: {name} replays {replayed} samples at once", "their inputs")
         usable = samples // algo.batch_size * algo.batch_size
-        if spec.keep == "ring" and spec.capacity // tasks > usable:
+        if spec.by_class:
+            with prefix_field_errors("algo"):
+                _check_classes(data, spec, tasks)
+        if spec.keep == "last" and spec.capacity // tasks > usable:
             raise ConfigError(
                 f"algo: {name} keeps {spec.capacity // tasks} samples of each task, but a task has {usable} "
                 "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
@@ -198,6 +201,16 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
+
+
+def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
+    """Refuses a replay buffer by class where there are no classes, or a ring with fewer places than classes."""
+    what = "must be reservoir for real targets, which belong to no class"
+    require(data.objective is CLASSIFICATION, "buffer", spec.keep, what)
+    outputs, apart = data.count_outputs(), data.new_outputs or data.task_is_known
+    most, text = (outputs, f"{outputs} classes") if apart else (outputs * tasks, f"{outputs} classes of each of {tasks} tasks")
+    one = f"must be at least {most} with buffer=ring, which keeps a sample of each of the {text}"
+    require(spec.keep != "ring" or spec.capacity >= most, "memory", spec.capacity, one)
 
 
 def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:

@@ -81,8 +81,11 @@ class Slow:
     def __init__(self, algorithm: Any, data: Toy) -> None:
         self.algorithm, self.data = algorithm, data
         self.params = {name: value.clone().requires_grad_() for name, value in data.params.items()}
-        optimizer = torch.optim.SGD if algorithm.optimizer == "sgd" else torch.optim.Adam
-        self.optimizer = optimizer(self.params.values(), lr=algorithm.lr)
+        if algorithm.optimizer == "sgd":
+            sgd = torch.optim.SGD(self.params.values(), lr=algorithm.lr, momentum=algorithm.momentum)
+            self.optimizer: torch.optim.Optimizer = sgd
+        else:
+            self.optimizer = torch.optim.Adam(self.params.values(), lr=algorithm.lr)
         self.corrected = 0
 
     def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:

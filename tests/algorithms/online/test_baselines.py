@@ -43,13 +43,17 @@ from tests.algorithms.online.slow_loops import (
     toy,
 )
 
-EWC = Ewc(batch_size=BATCH, lr=0.1, optimizer="sgd", strength=3.0, fisher_samples=7, fisher="mean_of_squares")
-SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", strength=0.7, damping=0.01)
-LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", strength=1.5, temperature=2.0)
-A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", memories_per_task=4, replay=6)
-GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", memories_per_task=4, margin=0.0, damping=0.0)
-DER_PP = DerPlusPlus(batch_size=BATCH, lr=0.2, optimizer="sgd", alpha=0.6, beta=0.8, memory=5, replay=4)
-ER = Replay(batch_size=BATCH, lr=0.2, optimizer="sgd", updates=2, memory=5, replay=4, source="stream")
+EWC = Ewc(batch_size=BATCH, lr=0.1, optimizer="sgd", momentum=0.0, strength=3.0, fisher_samples=7, fisher="mean_of_squares")
+SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, strength=0.7, damping=0.01)
+LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", momentum=0.0, strength=1.5, temperature=2.0)
+A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, replay=6)
+GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, margin=0.0, damping=0.0)
+DER_PP = DerPlusPlus(
+    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, alpha=0.6, beta=0.8, memory=5, buffer="reservoir", replay=4
+)
+ER = Replay(
+    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, updates=2, memory=5, buffer="reservoir", replay=4, source="stream"
+)
 ALGORITHMS: dict[str, StreamLearner] = {
     "ewc": EWC,
     "ewc_square_of_mean": dataclasses.replace(EWC, fisher="square_of_mean"),
@@ -67,6 +71,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "adam": dataclasses.replace(ER, optimizer="adam", lr=0.01),
 }
 WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp")
+ALGORITHMS |= {f"{name}_momentum": dataclasses.replace(ALGORITHMS[name], momentum=0.7) for name in ("er", "si", "gem")}
 ALGORITHMS |= {f"{name}_adam": dataclasses.replace(ALGORITHMS[name], optimizer="adam", lr=0.02) for name in WITH_ADAM}
 SLOW: dict[type, type[Slow]] = {
     Ewc: SlowEwc,
@@ -228,6 +233,9 @@ def test_of_two_samples_at_one_place_the_later_stays() -> None:
 
 MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (EWC, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (EWC, {"momentum": 1.0}, "momentum=1.0: must be less than 1"),
+    (EWC, {"optimizer": "adam", "momentum": 0.5}, "momentum=0.5: must be 0 with optimizer=adam, which has moments of its own"),
+    (ER, {"memory": 0, "replay": 0, "buffer": "ring"}, "buffer=ring: must be reservoir without a replay buffer"),
     (EWC, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (EWC, {"fisher_samples": 0}, "fisher_samples=0: must be at least 1"),
     (SI, {"lr": -1.0}, "lr=-1.0: must be greater than 0"),

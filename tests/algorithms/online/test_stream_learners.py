@@ -31,10 +31,21 @@ LA_MAML = LaMaml(
     meta=True,
     clip_norm=0.5,
     memory=CAPACITY,
+    buffer="reservoir",
     replay=3,
 )
-MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, replay=3)
-ER = Replay(batch_size=4, lr=0.1, optimizer="sgd", updates=2, memory=CAPACITY, replay=3, source="stream")
+MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, buffer="reservoir", replay=3)
+ER = Replay(
+    batch_size=4,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    updates=2,
+    memory=CAPACITY,
+    buffer="reservoir",
+    replay=3,
+    source="stream",
+)
 VARIANTS = {
     "la_maml": LA_MAML,
     "second order": dataclasses.replace(LA_MAML, first_order=False),
