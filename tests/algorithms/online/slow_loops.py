@@ -258,6 +258,41 @@ class SlowReplay(Slow):
             self.step(self.loss(samples))
 
 
+class SlowErAce(Slow):
+    def observe(self, observed: Observation) -> None:
+        batch = observed.batch
+        for draw in range(self.algorithm.updates):
+            in_batch = sorted(set(batch.y.tolist()))
+            places = torch.tensor([in_batch.index(label) for label in batch.y.tolist()])
+            loss = cross_entropy(self.logits(batch)[:, in_batch], places)
+            held = observed.weight[draw] == 1
+            if held.any():
+                loss = loss + self.loss(Samples(*(part[draw][held] for part in observed.replay)))
+            self.step(loss)
+
+
+class SlowMir(Slow):
+    def observe(self, observed: Observation) -> None:
+        for draw in range(self.algorithm.updates):
+            now, gradient = self.now(), self.gradient(observed.batch)
+            candidates = [self.at(observed.replay, draw, i) for i in range(int(observed.weight[draw].sum()))]
+            before = [self.loss(one).item() for one in candidates]
+            for name, value in self.params.items():
+                value.data -= self.algorithm.lr * gradient[name]
+            harm = [self.loss(one).item() - old for one, old in zip(candidates, before, strict=True)]
+            for name, value in self.params.items():
+                value.data = now[name]
+            order = sorted(range(len(harm)), key=lambda i: -harm[i])[: self.algorithm.replay]
+            self.corrected += sorted(order) != list(range(len(order)))  # not simply the first ones
+            samples = observed.batch
+            for i in order:
+                samples = samples.joined(candidates[i])
+            self.step(self.loss(samples))
+
+    def at(self, replay: Samples, draw: int, place: int) -> Samples:
+        return Samples(*(part[draw, place : place + 1] for part in replay))
+
+
 class SlowDerPp(Slow):
     def __init__(self, algorithm: Any, data: Toy) -> None:
         super().__init__(algorithm, data)

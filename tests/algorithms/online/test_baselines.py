@@ -19,9 +19,12 @@ from metacl_run.algorithms.online import ewc
 from metacl_run.algorithms.online.a_gem import AGem
 from metacl_run.algorithms.online.der_pp import DerPlusPlus
 from metacl_run.algorithms.online.er import Replay
+from metacl_run.algorithms.online.er_ace import AsymmetricReplay
 from metacl_run.algorithms.online.ewc import Ewc
 from metacl_run.algorithms.online.gem import Gem
 from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
+from metacl_run.algorithms.online.mir import MaximallyInterfered
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.components import fill
@@ -34,9 +37,11 @@ from tests.algorithms.online.slow_loops import (
     Slow,
     SlowAGem,
     SlowDerPp,
+    SlowErAce,
     SlowEwc,
     SlowGem,
     SlowLwf,
+    SlowMir,
     SlowReplay,
     SlowSi,
     Toy,
@@ -54,6 +59,16 @@ DER_PP = DerPlusPlus(
 ER = Replay(
     batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, updates=2, memory=5, buffer="reservoir", replay=4, source="stream"
 )
+BUFFER: dict[str, Any] = {
+    "batch_size": BATCH,
+    "lr": 0.2,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "updates": 2,
+    "buffer": "reservoir",
+}
+ER_ACE = AsymmetricReplay(**BUFFER, memory=5, replay=4)
+MIR = MaximallyInterfered(**BUFFER, memory=7, candidates=5, replay=2)
 ALGORITHMS: dict[str, StreamLearner] = {
     "ewc": EWC,
     "ewc_square_of_mean": dataclasses.replace(EWC, fisher="square_of_mean"),
@@ -66,11 +81,13 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "gem_damped": dataclasses.replace(GEM, margin=0.1, damping=0.2),
     "der_pp": DER_PP,
     "er": ER,
+    "er_ace": ER_ACE,
+    "mir": MIR,
     "joint": dataclasses.replace(ER, memory=0, replay=0, source="seen"),
     "multitask": dataclasses.replace(ER, memory=0, replay=0, source="all"),
     "adam": dataclasses.replace(ER, optimizer="adam", lr=0.01),
 }
-WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp")
+WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp", "er_ace", "mir")
 ALGORITHMS |= {f"{name}_momentum": dataclasses.replace(ALGORITHMS[name], momentum=0.7) for name in ("er", "si", "gem")}
 ALGORITHMS |= {f"{name}_adam": dataclasses.replace(ALGORITHMS[name], optimizer="adam", lr=0.02) for name in WITH_ADAM}
 SLOW: dict[type, type[Slow]] = {
@@ -81,6 +98,8 @@ SLOW: dict[type, type[Slow]] = {
     Gem: SlowGem,
     DerPlusPlus: SlowDerPp,
     Replay: SlowReplay,
+    AsymmetricReplay: SlowErAce,
+    MaximallyInterfered: SlowMir,
 }
 
 
@@ -96,10 +115,11 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
 
 
 STREAMS = {"domains": {}, "classes": {"growing": True}, "outputs_by_task": {"masked": True}, "real": {"real": True}}
+OF_CLASSES = LearningWithoutForgetting, AsymmetricReplay
 CASES = [
     *itertools.product(ALGORITHMS, ["domains", "outputs_by_task"]),
-    ("lwf", "classes"),
-    *((name, "real") for name, algorithm in ALGORITHMS.items() if not isinstance(algorithm, LearningWithoutForgetting)),
+    *((name, "classes") for name in ("lwf", "er_ace")),
+    *((name, "real") for name, algorithm in ALGORITHMS.items() if not isinstance(algorithm, OF_CLASSES)),
 ]
 
 
@@ -109,7 +129,9 @@ def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
     slow, observations = SLOW[type(algorithm)](algorithm, data), data.observations(algorithm)
 
     def compare(unit: int, state: dict, metrics: dict) -> None:
-        if not isinstance(algorithm, Replay):  # whose loss counts replayed samples too
+        if not isinstance(algorithm, ReplayBuffer) or isinstance(
+            algorithm, DerPlusPlus
+        ):  # the loss of the others is not the batch's
             expected = slow.loss(observations[unit].batch)
             torch.testing.assert_close(metrics["loss"], expected.detach(), rtol=1e-9, atol=1e-12)
         slow.observe(observations[unit])
@@ -127,6 +149,8 @@ def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
     follow(algorithm, data, compare)
     if isinstance(algorithm, (AGem, Gem)):
         assert 0 < slow.corrected < len(observations) * (TASKS - 1) / TASKS  # some gradients were projected and some not
+    if isinstance(algorithm, MaximallyInterfered):
+        assert slow.corrected > len(observations) / 2
     if isinstance(algorithm, DerPlusPlus):
         assert slow.corrected > 0  # some place was written again
 
@@ -257,6 +281,9 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (DER_PP, {"beta": -1.0}, "beta=-1.0: must be at least 0"),
     (DER_PP, {"memory": 0}, "memory=0: must be at least 1"),
     (DER_PP, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
+    (MIR, {"candidates": 8}, "candidates=8: must be at most memory=7, which they are drawn from"),
+    (MIR, {"replay": 6}, "replay=6: must be at most candidates=5, of which it is taken"),
+    (ER_ACE, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
     (DER_PP, {"batch_size": 0}, "batch_size=0: must be at least 1"),
 ]
 
