@@ -142,7 +142,7 @@ class SlowEwc(Slow):
 
     def end_task(self, task: int, samples: Samples) -> None:
         if self.algorithm.fisher == "expected":
-            self.past.append((self.expected(samples), self.now()))
+            self.remember(self.expected(samples))
             return
         single = [self.gradient(Samples(*(part[i : i + 1] for part in samples))) for i in range(len(samples.y))]
         stacked = {name: torch.stack([each[name] for each in single]) for name in self.params}
@@ -150,6 +150,13 @@ class SlowEwc(Slow):
             fisher = {name: each.mean(0) ** 2 for name, each in stacked.items()}
         else:
             fisher = {name: (each**2).mean(0) for name, each in stacked.items()}
+        self.remember(fisher)
+
+    def remember(self, fisher: dict[str, Tensor]) -> None:
+        decay = self.algorithm.decay
+        if decay is not None and self.past:
+            ((earlier, _),) = self.past
+            self.past, fisher = [], {name: decay * earlier[name] + new for name, new in fisher.items()}
         self.past.append((fisher, self.now()))
 
     def expected(self, samples: Samples) -> dict[str, Tensor]:
@@ -190,6 +197,28 @@ class SlowSi(Slow):
             gained = self.path[name] / ((value - self.reference[name]) ** 2 + self.algorithm.damping)
             self.omega[name] = (self.omega[name] + gained).clamp(min=0)
             self.path[name] = torch.zeros_like(value)
+        self.reference = self.now()
+
+
+class SlowMas(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.reference = self.now()
+        self.omega = {name: torch.zeros_like(value) for name, value in self.params.items()}
+
+    def observe(self, observed: Observation) -> None:
+        loss = self.loss(observed.batch)
+        for name, value in self.params.items():
+            loss = loss + self.algorithm.strength * (self.omega[name] * (value - self.reference[name]) ** 2).sum()
+        self.step(loss)
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
+        for x in samples.x:
+            length = (self.raw(self.params, x)[own] ** 2).sum()
+            gradients = torch.autograd.grad(length, list(self.params.values()))
+            for name, gradient in zip(self.params, gradients, strict=True):
+                self.omega[name] += gradient.abs() / len(samples.x)
         self.reference = self.now()
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online import ewc
 from metacl_run.algorithms.online.a_gem import AGem
 from metacl_run.algorithms.online.der_pp import DerPlusPlus
 from metacl_run.algorithms.online.er import Replay
@@ -23,12 +22,14 @@ from metacl_run.algorithms.online.er_ace import AsymmetricReplay
 from metacl_run.algorithms.online.ewc import Ewc
 from metacl_run.algorithms.online.gem import Gem
 from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
+from metacl_run.algorithms.online.mas import MemoryAwareSynapses
 from metacl_run.algorithms.online.mir import MaximallyInterfered
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.inner import single_samples
 from tests.algorithms.online.slow_loops import (
     BATCH,
     OUTPUTS,
@@ -41,6 +42,7 @@ from tests.algorithms.online.slow_loops import (
     SlowEwc,
     SlowGem,
     SlowLwf,
+    SlowMas,
     SlowMir,
     SlowReplay,
     SlowSi,
@@ -48,8 +50,18 @@ from tests.algorithms.online.slow_loops import (
     toy,
 )
 
-EWC = Ewc(batch_size=BATCH, lr=0.1, optimizer="sgd", momentum=0.0, strength=3.0, fisher_samples=7, fisher="mean_of_squares")
+EWC = Ewc(
+    batch_size=BATCH,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    strength=3.0,
+    fisher_samples=7,
+    decay=None,
+    fisher="mean_of_squares",
+)
 SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, strength=0.7, damping=0.01)
+MAS = MemoryAwareSynapses(batch_size=BATCH, lr=0.1, optimizer="sgd", momentum=0.0, strength=0.2, importance_samples=7)
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", momentum=0.0, strength=1.5, temperature=2.0)
 A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, replay=6)
 GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, margin=0.0, damping=0.0)
@@ -73,7 +85,9 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "ewc": EWC,
     "ewc_square_of_mean": dataclasses.replace(EWC, fisher="square_of_mean"),
     "ewc_expected": dataclasses.replace(EWC, fisher="expected"),
+    "online_ewc": dataclasses.replace(EWC, decay=0.6),
     "si": SI,
+    "mas": MAS,
     "lwf": LWF,
     "a_gem": A_GEM,
     "gem": GEM,
@@ -93,6 +107,7 @@ ALGORITHMS |= {f"{name}_adam": dataclasses.replace(ALGORITHMS[name], optimizer="
 SLOW: dict[type, type[Slow]] = {
     Ewc: SlowEwc,
     SynapticIntelligence: SlowSi,
+    MemoryAwareSynapses: SlowMas,
     LearningWithoutForgetting: SlowLwf,
     AGem: SlowAGem,
     Gem: SlowGem,
@@ -186,12 +201,12 @@ def test_fisher_is_the_same_however_many_gradients_are_held_at_once(monkeypatch:
     data = toy()
     state, samples = EWC.init(data.network, data.params, TASKS), data.of_task(0, 7)
     at_once = EWC.end_task(data.network, state, samples)
-    monkeypatch.setattr(ewc, "GRADIENTS_AT_ONCE", 3)
+    monkeypatch.setattr(single_samples, "GRADIENTS_AT_ONCE", 3)
     in_parts = EWC.end_task(data.network, state, samples)
     tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15), in_parts, at_once)
 
 
-@pytest.mark.parametrize("algorithm", [EWC, SI, LWF], ids=["ewc", "si", "lwf"])
+@pytest.mark.parametrize("algorithm", [EWC, SI, MAS, LWF], ids=["ewc", "si", "mas", "lwf"])
 def test_the_first_task_is_plain_sgd(algorithm: Any) -> None:
     data = toy()
     slow, observations = Slow(algorithm, data), data.observations(algorithm)
@@ -265,6 +280,8 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (SI, {"lr": -1.0}, "lr=-1.0: must be greater than 0"),
     (SI, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (SI, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
+    (EWC, {"decay": 1.5}, "decay=1.5: must be at most 1, or null"),
+    (MAS, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (LWF, {"strength": 0.0}, "strength=0.0: must be greater than 0; without distillation, algo=sgd"),
     (LWF, {"temperature": 0.0}, "temperature=0.0: must be greater than 0"),
