@@ -55,7 +55,7 @@ class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
         require_all(self.momentum_fits(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(2)
+        return self.buffer_spec(2)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> DerState:
         leaf = next(iter(params.values()))

@@ -65,7 +65,7 @@ class Replay(ReplayBuffer, GradientLearner[GradientState]):
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         if self.source == "stream":
-            return self.drawn(self.updates)
+            return self.buffer_spec(self.updates)
         return ReplaySpec(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:

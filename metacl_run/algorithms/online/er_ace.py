@@ -49,7 +49,7 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
         require_all(self.momentum_fits(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(self.updates)
+        return self.buffer_spec(self.updates)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         if network.objective is not CLASSIFICATION:

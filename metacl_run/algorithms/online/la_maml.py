@@ -69,8 +69,8 @@ class Reduction(TypedDict):
     """m."""
     before: Params
     """theta', the weights before the last meta-update."""
-    started: Tensor
-    """1 after the first meta-update, of the weights' dtype."""
+    weight: Tensor
+    """[] what the momentum counts: 0 before the first meta-update, then 1."""
 
 
 class LaMamlState(StreamState, total=False):
@@ -114,19 +114,19 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     clip_norm: Positive | None
 
     def __post_init__(self) -> None:
-        batch, learned, reduced = self.batch_size, self.rate_lr is not None, self.variance_reduction is not None
+        batch, learned, reduces = self.batch_size, self.rate_lr is not None, self.variance_reduction is not None
         either = "must be a number with rate_lr=null: no rate is learned that could move the weights"
         require_all(
             (batch % self.inner_batch == 0, "inner_batch", self.inner_batch, f"must be 1 to batch_size={batch}, and divide it"),
             (learned or self.outer_lr is not None, "outer_lr", self.outer_lr, either),
             (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
-            (not reduced or self.outer_lr is not None, "outer_lr", self.outer_lr, "must be a number with variance_reduction"),
-            (not reduced or self.meta, "meta", self.meta, "must be true with variance_reduction"),
+            (not reduces or self.outer_lr is not None, "outer_lr", self.outer_lr, "must be a number with variance_reduction"),
+            (not reduces or self.meta, "meta", self.meta, "must be true with variance_reduction"),
             self.replay_fits(),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(self.glances)
+        return self.buffer_spec(self.glances)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> LaMamlState:
         state: LaMamlState = {"params": params}
@@ -134,7 +134,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
             state["rates"] = self._fixed_rates(params)
         if self.variance_reduction is not None:
             zeros = tree_map(torch.zeros_like, params)
-            state["reduction"] = {"momentum": zeros, "before": params, "started": next(iter(params.values())).new_zeros(())}
+            state["reduction"] = {"momentum": zeros, "before": params, "weight": next(iter(params.values())).new_zeros(())}
         return state
 
     def rates(self, state: LaMamlState) -> Params | None:
@@ -164,24 +164,23 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
             there, by_rates_there, _ = derivatives(network, reduction["before"], rates, batch, joint)
             learned |= {**reduction, "by_before": there}
             if self.rate_lr is not None:
-                started = reduction["started"]
-                learned["by_rates"] = tree_map(lambda a, b: a + started * b, by_rates, by_rates_there)
+                weight = reduction["weight"]
+                learned["by_rates"] = tree_map(lambda a, b: a + weight * b, by_rates, by_rates_there)
         params, learned = update_with_few_launches(self._descend, by_params, learned, params)
-        after: Any = {"params": params} | ({} if self.rate_lr is None else {"rates": learned.pop("rates")})
-        moved: LaMamlState = after | ({"reduction": learned} if learned else {})
-        return moved, loss
+        after: Any = {"params": params}
+        if self.rate_lr is not None:
+            after["rates"] = learned.pop("rates")
+        return (after if self.variance_reduction is None else {**after, "reduction": learned}), loss
 
     def _descend(self, by_params: Params, learned: dict[str, Any], params: Params) -> tuple[Params, dict[str, Any]]:
         """The steps of the rates and of the weights; `learned`: the rates and their gradient, where any are learned, and what
         the corrected momentum goes on from, with the gradient at the weights before."""
         direction, after = clip(by_params, norm=self.clip_norm, value=None), {}
         if self.variance_reduction is not None:
-            share, there = (
-                self.variance_reduction * learned["started"],
-                clip(learned["by_before"], norm=self.clip_norm, value=None),
-            )
+            there = clip(learned["by_before"], norm=self.clip_norm, value=None)
+            share = self.variance_reduction * learned["weight"]
             direction = tree_map(lambda g, m, old: g + share * (m - old), direction, learned["momentum"], there)
-            after = {"momentum": direction, "before": params, "started": torch.ones_like(learned["started"])}
+            after = {"momentum": direction, "before": params, "weight": torch.ones_like(learned["weight"])}
         if self.rate_lr is None:
             assert self.outer_lr is not None
             return descend(direction, params, self.outer_lr), after

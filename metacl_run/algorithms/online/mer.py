@@ -58,7 +58,7 @@ class Mer(ReplayBuffer, StreamLearner[StreamState]):
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(self.batches)
+        return self.buffer_spec(self.batches)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
         return {"params": params}

@@ -61,7 +61,7 @@ class MaximallyInterfered(ReplayBuffer, GradientLearner[GradientState]):
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(self.updates, size=self.candidates)
+        return self.buffer_spec(self.updates, size=self.candidates)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         return self.start(params)
@@ -69,20 +69,20 @@ class MaximallyInterfered(ReplayBuffer, GradientLearner[GradientState]):
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         losses = []
         for number in range(self.updates):
-            tried = descend(grad(network.loss)(state["params"], *observed.batch), state["params"], self.lr)
-            harmed = self._most_harmed(network, state["params"], tried, observed.draw(number))
-            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *harmed.after(observed.batch))
+            trial = descend(grad(network.loss)(state["params"], *observed.batch), state["params"], self.lr)
+            worst = self._most_harmed(network, state["params"], trial, observed.draw(number))
+            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *worst.after(observed.batch))
             state = self.step(gradient, state)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 
-    def _most_harmed(self, network: Network, now: Params, tried: Params, drawn: WeightedSamples) -> WeightedSamples:
-        """The `replay` candidates whose loss grows most from `now` to `tried`; places without a sample come last."""
-        samples = drawn.samples
+    def _most_harmed(self, network: Network, now: Params, trial: Params, candidates: WeightedSamples) -> WeightedSamples:
+        """The `replay` candidates whose loss grows most from `now` to `trial`; places without a sample come last."""
+        samples = candidates.samples
 
         def losses(params: Params) -> Tensor:
             return network.objective.losses(network(params, samples.x, samples.task), samples.y)
 
         with torch.no_grad():
-            harm = torch.where(drawn.weight > 0, losses(tried) - losses(now), -torch.inf)
-        return drawn.at(harm.topk(self.replay).indices)
+            harm = torch.where(candidates.weight > 0, losses(trial) - losses(now), -torch.inf)
+        return candidates.at(harm.topk(self.replay).indices)

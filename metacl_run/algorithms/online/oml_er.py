@@ -107,7 +107,7 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
         return self.batch_size - self.inner_batch
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return self.drawn(2, size=max(self.replay, self._support))
+        return self.buffer_spec(2, size=max(self.replay, self._support))
 
     def init(self, network: Network, params: Params, num_tasks: int) -> EpisodicReplayState:
         self._plastic(network, params)

@@ -29,6 +29,6 @@ class ReplayBuffer:
         most = f"must be at most memory={self.memory}, which it is drawn from"
         return self.replay <= self.memory, "replay", self.replay, most
 
-    def drawn(self, draws: int, size: int | None = None) -> ReplaySpec:
+    def buffer_spec(self, draws: int, size: int | None = None) -> ReplaySpec:
         """What to keep, and `draws` of `size` samples for every observation. Default: of `replay` samples."""
         return ReplaySpec(keep=self.buffer, capacity=self.memory, draws=draws, size=self.replay if size is None else size)

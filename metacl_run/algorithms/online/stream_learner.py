@@ -60,8 +60,8 @@ class ReplaySpec:
     by_task: bool = False
 
     @property
-    def written(self) -> bool:
-        """Whether samples enter the buffer one by one, as they come."""
+    def has_places(self) -> bool:
+        """Whether samples take places of the buffer one by one, as they come."""
         return self.keep in ("reservoir", "balanced", "ring")
 
     @property

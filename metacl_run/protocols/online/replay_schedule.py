@@ -64,8 +64,8 @@ class ReplaySchedule:
         self._buffer = np.full(spec.capacity, -1)
         self._filled_to = 0
         self._writes = self._places(labels)
-        taken = np.where(self._writes < spec.capacity, self._writes + 1, 0)
-        self._in_use = np.maximum.accumulate(np.concatenate([[0], taken]))
+        ends = np.where(self._writes < spec.capacity, self._writes + 1, 0)
+        self._in_use = np.maximum.accumulate(np.concatenate([[0], ends]))
         """[T * N + 1] places in use when so many samples have come."""
 
     def draw(self, first: int, count: int) -> ReplayDraws:
@@ -121,7 +121,7 @@ class ReplaySchedule:
         keep = self.spec.keep
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
-        if self.spec.written:
+        if self.spec.has_places:
             return np.asarray(self._in_use[so_far])
         if keep == "last":
             return finished * self._per_task_kept
@@ -129,7 +129,7 @@ class ReplaySchedule:
 
     def _numbers(self, so_far: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """The numbers of the samples at places [U, G, K], when `so_far` [U] samples have come."""
-        if self.spec.written:
+        if self.spec.has_places:
             contents = (self._content(int(until)) for until in so_far)
             return np.stack(
                 [

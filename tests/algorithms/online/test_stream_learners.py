@@ -191,7 +191,7 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
     if algo.variance_reduction is not None:
         before, momentum = expected.pop("past")
         assert_states_agree(
-            found.pop("reduction"), {"before": before, "momentum": momentum, "started": torch.tensor(1.0).double()}
+            found.pop("reduction"), {"before": before, "momentum": momentum, "weight": torch.tensor(1.0).double()}
         )
     assert_states_agree(found, expected)
 
