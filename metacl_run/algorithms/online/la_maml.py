@@ -170,7 +170,9 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         after: Any = {"params": params}
         if self.rate_lr is not None:
             after["rates"] = learned.pop("rates")
-        return (after if self.variance_reduction is None else {**after, "reduction": learned}), loss
+        if self.variance_reduction is not None:
+            after["reduction"] = learned
+        return after, loss
 
     def _descend(self, by_params: Params, learned: dict[str, Any], params: Params) -> tuple[Params, dict[str, Any]]:
         """The steps of the rates and of the weights; `learned`: the rates and their gradient, where any are learned, and what

@@ -51,6 +51,8 @@ class ReplaySpec:
         size: samples in a draw (K), without replacement.
         by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
             are empty; the protocol may leave them out.
+        past: draws are from the samples of tasks that are over alone. For "ring", where every task has places of its own;
+            "last" keeps no others.
     """
 
     keep: Buffer | Literal["last", "seen", "all"]
@@ -58,6 +60,7 @@ class ReplaySpec:
     draws: int
     size: int
     by_task: bool = False
+    past: bool = False
 
     @property
     def has_places(self) -> bool:

@@ -114,8 +114,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         refuse_beyond_memory(numbers, f"algo: {name} replays {replayed} samples at once", "their inputs")
         usable = samples // algo.batch_size * algo.batch_size
         if spec.by_class:
-            with prefix_field_errors("algo"):
-                _check_classes(data, spec, tasks)
+            _check_classes(data, spec, tasks)
         if spec.keep == "last" and spec.capacity // tasks > usable:
             raise ConfigError(
                 f"algo: {name} keeps {spec.capacity // tasks} samples of each task, but a task has {usable} "
@@ -205,12 +204,16 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
 
 def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
     """Refuses a replay buffer by class where there are no classes, or a ring with fewer places than classes."""
-    what = "must be reservoir for real targets, which belong to no class"
-    require(data.objective is CLASSIFICATION, "buffer", spec.keep, what)
+    with prefix_field_errors("algo"):
+        others = "must be another one for real targets, which belong to no class"
+        require(data.objective is CLASSIFICATION, "buffer", spec.keep, others)
     outputs, apart = data.count_outputs(), data.new_outputs or data.task_is_known
     most, text = (outputs, f"{outputs} classes") if apart else (outputs * tasks, f"{outputs} classes of each of {tasks} tasks")
-    one = f"must be at least {most} with buffer=ring, which keeps a sample of each of the {text}"
-    require(spec.keep != "ring" or spec.capacity >= most, "memory", spec.capacity, one)
+    if spec.keep == "ring" and spec.capacity < most:
+        raise ConfigError(
+            f"algo.buffer=ring: keeps one sample or more of each of the {text}, {most} in all, but the replay buffer has "
+            f"{spec.capacity} places. Give it more, or another algo.buffer."
+        )
 
 
 def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:

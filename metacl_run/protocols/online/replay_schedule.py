@@ -122,7 +122,7 @@ class ReplaySchedule:
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
         if self.spec.has_places:
-            return np.asarray(self._in_use[so_far])
+            return np.asarray(self._in_use[finished * self.per_task if self.spec.past else so_far])
         if keep == "last":
             return finished * self._per_task_kept
         return np.full_like(finished, self.num_tasks * self.per_task) if keep == "all" else (finished + 1) * self.per_task

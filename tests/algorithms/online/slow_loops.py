@@ -43,7 +43,9 @@ class Toy(NamedTuple):
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
-        drawn = ReplaySchedule(algorithm.replay_spec(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
+        spec = algorithm.replay_spec(TASKS)
+        labels = self.stream.y.numpy() if spec.by_class else None
+        drawn = ReplaySchedule(spec, self.seed, **sizes, labels=labels).draw(0, TASKS * PER_TASK // BATCH)
         order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
         batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
         rows = zip(batches, order, number, weight.double(), slot, write, strict=True)

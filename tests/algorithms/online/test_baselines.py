@@ -63,7 +63,7 @@ EWC = Ewc(
 SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, strength=0.7, damping=0.01)
 MAS = MemoryAwareSynapses(batch_size=BATCH, lr=0.1, optimizer="sgd", momentum=0.0, strength=0.2, importance_samples=7)
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", momentum=0.0, strength=1.5, temperature=2.0)
-A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, replay=6)
+A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, buffer="last", replay=6)
 GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, margin=0.0, damping=0.0)
 DER_PP = DerPlusPlus(
     batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, alpha=0.6, beta=0.8, memory=5, buffer="reservoir", replay=4
@@ -90,6 +90,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "mas": MAS,
     "lwf": LWF,
     "a_gem": A_GEM,
+    "a_gem_ring": dataclasses.replace(A_GEM, memories_per_task=6, buffer="ring"),
     "gem": GEM,
     "gem_margin": dataclasses.replace(GEM, margin=0.3),
     "gem_damped": dataclasses.replace(GEM, margin=0.1, damping=0.2),
@@ -97,6 +98,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "er": ER,
     "er_ace": ER_ACE,
     "mir": MIR,
+    "er_ring": dataclasses.replace(ER, memory=18, buffer="ring"),
     "joint": dataclasses.replace(ER, memory=0, replay=0, source="seen"),
     "multitask": dataclasses.replace(ER, memory=0, replay=0, source="all"),
     "adam": dataclasses.replace(ER, optimizer="adam", lr=0.01),
@@ -131,10 +133,11 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
 
 STREAMS = {"domains": {}, "classes": {"growing": True}, "outputs_by_task": {"masked": True}, "real": {"real": True}}
 OF_CLASSES = LearningWithoutForgetting, AsymmetricReplay
+BY_CLASS = "a_gem_ring", "er_ring"
 CASES = [
     *itertools.product(ALGORITHMS, ["domains", "outputs_by_task"]),
     *((name, "classes") for name in ("lwf", "er_ace")),
-    *((name, "real") for name, algorithm in ALGORITHMS.items() if not isinstance(algorithm, OF_CLASSES)),
+    *((name, "real") for name in ALGORITHMS if name not in BY_CLASS and not isinstance(ALGORITHMS[name], OF_CLASSES)),
 ]
 
 

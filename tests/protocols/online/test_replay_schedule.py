@@ -182,6 +182,19 @@ def test_a_ring_has_the_last_samples_of_every_class_of_every_task() -> None:
             places[place] = number
 
 
+def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out() -> None:
+    labels = np.random.default_rng(2).integers(3, size=120)
+    spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26, past=True)
+    drawn = ReplaySchedule(spec, 0, **SIZES, labels=labels).draw(0, 24)
+    for unit in range(24):
+        expected = []
+        for task in range(unit // 6):
+            own = range(task * 30, (task + 1) * 30)
+            expected += [n for label in range(3) for n in [i for i in own if labels[i] == label][-2:]]
+        real = drawn.weight[unit, 0] > 0
+        assert sorted(drawn.number[unit, 0][real].tolist()) == sorted(expected)
+
+
 @pytest.mark.parametrize("keep", ["balanced", "ring"])
 def test_a_buffer_by_class_does_not_depend_on_where_one_starts(keep: Any) -> None:
     spec = ReplaySpec(keep=keep, capacity=20, draws=2, size=3)
