@@ -35,11 +35,15 @@ LOW, HIGH = [0.01, 0.03, 0.1], [0.03, 0.1, 0.3]
 ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "sgd": {"lr": [*LOW, 0.3]},
     "er": {"lr": [*LOW, 0.3]},
+    "er_ace": {"lr": HIGH},
+    "mir": {"lr": HIGH},
     "joint": {"lr": [*LOW, 0.3]},
     "multitask": {"lr": [*LOW, 0.3]},
     "a_gem": {"lr": LOW},
     "gem": {"lr": [0.01, 0.03], "margin": [0.0, 0.5]},
     "ewc": {"lr": LOW, "strength": [1, 10, 30]},
+    "online_ewc": {"strength": [10, 30]},
+    "mas": {"strength": [0.1, 0.3, 1, 3]},
     "si": {"lr": LOW, "strength": [0.1, 1, 3]},
     "lwf": {"lr": [0.01, 0.03], "strength": [1, 3, 10]},
     "der_pp": {"lr": [0.03, 0.1], "alpha": [0.3, 1.0], "beta": [0.5, 1.0]},
@@ -47,6 +51,7 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "la_maml": {"inner_lr": [0.1, 0.3], "rate_lr": HIGH},
     "la_er": {"inner_lr": [0.1, 0.3], "rate_lr": [0.03, 0.1, 0.3]},
     "c_maml": {"inner_lr": [0.03, 0.1], "outer_lr": HIGH},
+    "vr_mcl": {"outer_lr": HIGH, "variance_reduction": [0.15, 0.8], "rate_lr": [0.03, 0.1]},
     "sync_la_maml": {"inner_lr": [0.1], "outer_lr": HIGH},
 }
 FEW_SHOT: dict[str, dict[str, Sequence[Any]]] = {

@@ -99,7 +99,10 @@ def test_none_remembers_more_than_another(algo: str, experiment: Build) -> None:
 
 # ------------------------------------------------------------------------------------ at full length: minutes in all
 
-REMEMBER = ["er", "a_gem", "gem", "der_pp", "mer", "la_maml", "la_er", "c_maml", "sync_la_maml"]
+REMEMBER = [
+    *("er", "er_ace", "mir", "a_gem", "gem", "der_pp", "mer"),
+    *("la_maml", "la_er", "c_maml", "sync_la_maml", "vr_mcl"),
+]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 
 class UserError(Exception):
@@ -68,12 +69,16 @@ class SettingError(ValueError):
         self.field, self.value, self.allowed, self.others = field, value, allowed, others
 
 
+Check: TypeAlias = tuple[bool, str, object, str]
+"""The arguments of `require`."""
+
+
 def require(condition: bool, field: str, value: object, allowed: str) -> None:
     """Checks one field of a component: `require(self.ways <= most, "ways", self.ways, f"must be at most {most}")`."""
     require_all((condition, field, value, allowed))
 
 
-def require_all(*checks: tuple[bool, str, object, str]) -> None:
+def require_all(*checks: Check) -> None:
     """Makes several checks, given as the arguments of `require`, and reports all that fail in one error."""
     errors = [SettingError(field, value, allowed) for condition, field, value, allowed in checks if not condition]
     if errors:

@@ -209,6 +209,11 @@ NAMED = [
         ["algo.outer_lr=-1", "algo.meta_batch_size=0", "protocol.log_every=0"],
         "algo.meta_batch_size=0: must be at least 1\nalgo.outer_lr=-1: must be greater than 0\nprotocol.log_every=0: must be",
     ),
+    (["algo=er", "data=planar_skills", "algo.buffer=balanced"], "algo.buffer=balanced: must be another one for real targets"),
+    (
+        ["algo=er", "algo.buffer=ring", "algo.memory=30"],
+        "algo.buffer=ring: keeps one sample or more of each of the 10 classes of each of 10 tasks, 100 in all, but",
+    ),
     (
         ["algo=la_maml", "algo.inner_batch=3", "algo.memory=5"],
         "algo.inner_batch=3: must be 1 to batch_size=10, and divide it\nalgo.replay=10: must be at most memory=5",

@@ -10,13 +10,15 @@ Chaudhry et al. 2019 (arXiv 1812.00420, equation 11). With g the gradient on the
 During the first task there is nothing to replay, and the step follows g.
 
 Differences from the paper:
- 1. The replay buffer keeps the last samples of each task; the paper's keeps the same number of every class.
+ 1. By default the replay buffer keeps the last samples of each task; with buffer=ring the last ones of each of its classes, as
+    in the released code.
  2. With optimizer=adam the projected gradient is Adam's, whose step need not agree with g_ref; the paper takes SGD.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,18 +38,22 @@ class AGem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on one draw from past tasks.
 
     Attributes:
-        memories_per_task: last samples of each task in the replay buffer.
+        memories_per_task: samples of each task in the replay buffer.
+        buffer: "last": a task's last samples; "ring": the last ones of each of its classes, an equal share for each.
         replay: samples of a draw, from those of all tasks that are over; all of them while they are fewer.
     """
 
     memories_per_task: Examples
+    buffer: Literal["last", "ring"]
     replay: Examples
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         most = self.memories_per_task * max(1, num_tasks - 1)
         allowed = f"must be at most the {most} samples of past tasks that memories_per_task={self.memories_per_task} keeps"
         require(self.replay <= most, "replay", self.replay, allowed)
-        return ReplaySpec(keep="ring", capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay)
+        return ReplaySpec(
+            keep=self.buffer, capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay, past=self.buffer == "ring"
+        )
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         return self.start(params)

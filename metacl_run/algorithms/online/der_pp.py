@@ -23,9 +23,10 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
-from metacl_run.core.bounds import Examples, Hint, NonNegative, Positive
-from metacl_run.core.errors import require
+from metacl_run.core.bounds import Hint, NonNegative, Positive
+from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.models.network import Network
 
@@ -38,27 +39,23 @@ class DerState(GradientState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DerPlusPlus(GradientLearner[DerState]):
-    """SGD on the stream and on two draws from a reservoir.
+class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
+    """SGD on the stream and on two draws from the replay buffer.
 
     Attributes:
         alpha: factor of the distance to the stored logits.
         beta: factor of the loss on stored labels; 0: DER.
-        memory: samples in the replay buffer.
         replay: samples in either of the two draws.
     """
 
     alpha: Annotated[Positive, Hint("without stored logits, algo=er")]
     beta: NonNegative
-    memory: Examples
-    replay: Examples
 
     def __post_init__(self) -> None:
-        most = f"must be at most memory={self.memory}, which it is drawn from"
-        require(self.replay <= self.memory, "replay", self.replay, most)
+        require_all(self.momentum_fits(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=2, size=self.replay)
+        return self.buffer_spec(2)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> DerState:
         leaf = next(iter(params.values()))

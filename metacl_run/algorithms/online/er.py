@@ -3,7 +3,7 @@
     metacl-run algo=er data=rotated_mnist               # or algo=sgd, multitask, joint
 
   sgd        one pass over the stream without a replay buffer: the lower bound ("online")
-  er         a draw from a reservoir joins each batch (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1)
+  er         a draw from a replay buffer joins each batch (Chaudhry et al. 2019, arXiv 1902.10486, algorithm 1)
   multitask  every batch is drawn from all tasks together: an upper bound that no stream allows
   joint      every batch is drawn from all data of the tasks seen so far: the upper bound of a buffer without limit
 
@@ -24,6 +24,7 @@ import torch
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.bounds import ExamplesFromZero, Steps
 from metacl_run.core.errors import require_all
@@ -33,7 +34,7 @@ from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay(GradientLearner[GradientState]):
+class Replay(ReplayBuffer, GradientLearner[GradientState]):
     """Steps on batches of the stream and samples replayed with them.
 
     Attributes:
@@ -54,15 +55,17 @@ class Replay(GradientLearner[GradientState]):
         without = f"must be 0 with source={self.source}"
         most = f"must be at most memory={memory}, which it is drawn from"
         require_all(
+            self.momentum_fits(),
             (stream or memory == 0, "memory", memory, f"{without}, which needs none"),
             (stream or replay == 0, "replay", replay, f"{without}: a batch is batch_size draws"),
+            (memory > 0 or self.buffer == "reservoir", "buffer", self.buffer, "must be reservoir without a replay buffer"),
             (not stream or replay <= memory, "replay", replay, most),
             (not stream or memory == 0 or replay > 0, "replay", replay, "must be at least 1 with a replay buffer"),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         if self.source == "stream":
-            return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.updates, size=self.replay)
+            return self.buffer_spec(self.updates)
         return ReplaySpec(keep=self.source, capacity=0, draws=self.updates, size=self.batch_size)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
@@ -70,7 +73,7 @@ class Replay(GradientLearner[GradientState]):
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         batches = observed.batch_with_draws() if self.source == "stream" else observed.draws()
-        if self.optimizer == "adam":
+        if not self.plain_sgd:
             return self._steps(network, state, batches)
         params, loss = sgd(network, state["params"], batches.unsqueeze(0), rate=self.lr)
         return {"params": params}, {"loss": loss}

@@ -1,6 +1,6 @@
 """Elastic weight consolidation: a penalty keeps parameters that mattered to earlier tasks near the values those tasks left.
 
-    metacl-run algo=ewc data=rotated_mnist
+    metacl-run algo=ewc data=rotated_mnist              # or algo=online_ewc
 
 Kirkpatrick et al. 2017 (arXiv 1612.00796, equation 3), with one penalty for each task that is over:
 
@@ -9,6 +9,11 @@ Kirkpatrick et al. 2017 (arXiv 1612.00796, equation 3), with one penalty for eac
 theta_t are the parameters at the end of task t, F_t the diagonal of the Fisher information there, estimated on samples of t.
 The penalty's gradient, 2 * strength * (theta * sum F_t - sum F_t * theta_t), needs two sums: no update costs more than another.
 
+`online_ewc` (Schwarz et al. 2018, arXiv 1805.06370, section 3.2) has one penalty, around the parameters at the end of the last
+task, and forgets earlier information at the rate `decay`:
+
+    loss = L + strength * F * (theta - theta_last)^2,      F <- decay * F + F_t        at the end of task t
+
 Differences from the paper:
  1. The factor of the penalty is strength, as in the code of GEM and MER; the paper writes lambda / 2.
  2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition;
@@ -16,6 +21,8 @@ Differences from the paper:
     smaller, about by the number of samples where their gradients do not agree. `expected` is the Fisher information itself,
     with targets as the network expects them; real targets need it: once fitted, they leave no gradient to square.
  3. The samples are drawn from the whole task; that code takes the first ones.
+ 4. In `online_ewc` strength stands for the paper's decay / 2. The paper makes the information of every task equally large
+    before it is added, for games whose rewards differ; this is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.func import grad, grad_and_value, vjp
 from torch.utils._pytree import tree_map
@@ -32,19 +40,17 @@ from metacl_run.algorithms.online.gradient_learner import GradientLearner, Gradi
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Examples, Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.inner.single_samples import mean_over_samples
 from metacl_run.models.network import Network
-
-GRADIENTS_AT_ONCE = 50
-"""Gradients of single samples that are computed together."""
 
 
 class EwcState(GradientState):
     """The parameters and the two sums of the penalty."""
 
     fisher: Params
-    """sum of F_t over the tasks that are over."""
+    """sum of F_t over the tasks that are over; with a decay F."""
     anchor: Params
-    """sum of F_t * theta_t."""
+    """sum of F_t * theta_t; with a decay F * theta_last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +60,14 @@ class Ewc(GradientLearner[EwcState]):
     Attributes:
         strength: factor of the penalty.
         fisher_samples: samples of a task on which its Fisher information is estimated.
+        decay: null: a penalty for every task; a number: one for all, whose Fisher information decays by this factor with every
+            task (gamma).
         fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients, or "expected"; see the module's docstring.
     """
 
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
     fisher_samples: Examples
+    decay: Annotated[float, Ge(0), Le(1)] | None
     fisher: Literal["mean_of_squares", "square_of_mean", "expected"]
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
@@ -85,8 +94,11 @@ class Ewc(GradientLearner[EwcState]):
     def end_task(self, network: Network, state: EwcState, samples: Samples) -> EwcState:
         params = state["params"]
         fisher = self._fisher(network, params, samples)
-        anchor = tree_map(torch.addcmul, state["anchor"], fisher, params)
-        return {**state, "fisher": tree_map(torch.add, state["fisher"], fisher), "anchor": anchor}
+        if self.decay is None:
+            anchor = tree_map(torch.addcmul, state["anchor"], fisher, params)
+            return {**state, "fisher": tree_map(torch.add, state["fisher"], fisher), "anchor": anchor}
+        fisher = tree_map(lambda old, new: self.decay * old + new, state["fisher"], fisher)
+        return {**state, "fisher": fisher, "anchor": tree_map(torch.mul, fisher, params)}
 
     def _fisher(self, network: Network, params: Params, samples: Samples) -> Params:
         """Estimates the diagonal of the Fisher information, shaped like the parameters."""
@@ -102,9 +114,6 @@ class Ewc(GradientLearner[EwcState]):
 
         if self.fisher == "square_of_mean":
             return squared(samples)
-        of_sample, at_once = (expected, network.ways) if self.fisher == "expected" else (squared, 1)
-        total: Params = tree_map(torch.zeros_like, params)
-        for single_samples in samples.unsqueeze(1).chunks(max(1, GRADIENTS_AT_ONCE // at_once)):
-            squares = torch.vmap(of_sample)(single_samples)
-            total = {name: leaf + squares[name].sum(0) for name, leaf in total.items()}
-        return {name: leaf / len(samples.y) for name, leaf in total.items()}
+        if self.fisher == "expected":
+            return mean_over_samples(expected, samples, gradients=network.ways)
+        return mean_over_samples(squared, samples)

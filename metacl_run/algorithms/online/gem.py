@@ -58,7 +58,7 @@ class Gem(GradientLearner[GradientState]):
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         size = self.memories_per_task
-        return ReplaySpec(keep="ring", capacity=size * num_tasks, draws=num_tasks, size=size, by_task=True)
+        return ReplaySpec(keep="last", capacity=size * num_tasks, draws=num_tasks, size=size, by_task=True)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         return self.start(params)

@@ -1,6 +1,7 @@
 """Learners under `online` that take one optimiser step for each gradient: the settings and the step that they share.
 
-With SGD a state has the parameters alone; Adam's moments are part of the state, and go on from one task to the next.
+With plain SGD a state has the parameters alone; velocities and Adam's moments are part of the state, and go on from one task to
+the next.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
-from metacl_run.core.bounds import Positive
+from metacl_run.core.bounds import Momentum, Positive
+from metacl_run.core.errors import Check, require_all
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.optimizers import Adam, clipped_update, descend
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update, descend
 
 
 class GradientState(StreamState, total=False):
     """The parameters, and what the optimiser goes on from."""
 
     optimizer: Pytree
-    """Adam's moments; absent with SGD."""
+    """Velocities with momentum, Adam's moments; absent with plain SGD."""
 
 
 State = TypeVar("State", bound=GradientState)
@@ -31,22 +33,42 @@ class GradientLearner(StreamLearner[State]):
     Attributes:
         lr: rate.
         optimizer: "sgd", or "adam" (Kingma and Ba, arXiv 1412.6980) with its usual moments.
+        momentum: of SGD, as torch.optim.SGD has it; 0: plain SGD.
     """
 
     lr: Positive
     optimizer: Literal["sgd", "adam"]
+    momentum: Momentum
+
+    def __post_init__(self) -> None:
+        require_all(self.momentum_fits())
+
+    def momentum_fits(self) -> Check:
+        fits = self.momentum == 0 or self.optimizer == "sgd"
+        return fits, "momentum", self.momentum, "must be 0 with optimizer=adam, which has moments of its own"
+
+    @property
+    def plain_sgd(self) -> bool:
+        """Whether a step is minus the rate times the gradient."""
+        return self.optimizer == "sgd" and self.momentum == 0
+
+    @property
+    def _optimizer(self) -> Optimizer:
+        return Adam() if self.optimizer == "adam" else Sgd(momentum=self.momentum)
 
     def start(self, params: Params) -> GradientState:
         """The part of a state that the optimiser needs, before the first step."""
-        return {"params": params, "optimizer": Adam().init(params)} if self.optimizer == "adam" else {"params": params}
+        return {"params": params} if self.plain_sgd else {"params": params, "optimizer": self._optimizer.init(params)}
 
     def step(self, gradient: Params, state: State) -> State:
         """The state after a step; what else it holds stays as it is."""
         moved: Any = {**state}
-        if self.optimizer == "sgd":
+        if self.plain_sgd:
             moved["params"] = descend(gradient, state["params"], self.lr)
         else:
             before = state["optimizer"], state["params"]
-            moved["params"], moved["optimizer"] = clipped_update(Adam(), gradient, *before, self.lr, norm=None, value=None)
+            moved["params"], moved["optimizer"] = clipped_update(
+                self._optimizer, gradient, *before, self.lr, norm=None, value=None
+            )
         stepped: State = moved
         return stepped

@@ -1,6 +1,6 @@
-"""Look-ahead MAML and its variants by a setting: C-MAML, Sync La-MAML, La-ER.
+"""Look-ahead MAML and its variants by a setting: C-MAML, Sync La-MAML, La-ER, VR-MCL.
 
-    metacl-run algo=la_maml data=rotated_mnist          # or algo=c_maml, sync_la_maml, la_er
+    metacl-run algo=la_maml data=rotated_mnist          # or algo=c_maml, sync_la_maml, la_er, vr_mcl
 
 Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each batch of the stream, `glances` times:
 
@@ -14,6 +14,12 @@ Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each
   c_maml     rate_lr=null, outer_lr: the rates stay as they are
   la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead, and J is
              the loss after the last inner step alone, as in the released code
+  vr_mcl     variance_reduction=beta, outer_lr: the weights follow a momentum m that is corrected by what the same samples give
+             at the weights before the last meta-update, theta' (Wu et al. 2024, ICLR, OpenReview TpD2aG1h0D):
+
+             m <- dJ/dtheta at theta + beta * (m - dJ/dtheta at theta');    theta' <- theta;    theta <- theta - outer_lr * m
+
+             The rates follow the sum of dJ/dalpha at both, as in its released code.
 
 With first_order the inner gradients are constants: dJ/dtheta = mean_j G_j and dJ/dalpha = -mean_j (g_1 + .. + g_j) * G_j where
 alpha > 0, G_j the gradient of the meta-loss at theta_j. On a plain perceptron one compiled call computes this
@@ -28,22 +34,25 @@ Differences from the paper and its code:
  4. The last test sample counts; the released evaluation never scores it.
  5. Samples to replay are drawn without replacement; the released code draws with replacement, so that a sample comes twice in
     a fifth of the draws of 10 from 200.
- 6. The released option to replay from a snapshot of the buffer taken when a task starts is left out: in the MNIST code the
+ 6. VR-MCL's code gives replayed samples half the weight in J, takes J over the outputs of the tasks up to now, and clips inner
+    gradients element by element; here J and the inner steps are those of La-MAML.
+ 7. The released option to replay from a snapshot of the buffer taken when a task starts is left out: in the MNIST code the
     snapshot is the live buffer itself from the second task on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Examples, Positive, Steps
+from metacl_run.core.bounds import Examples, Momentum, Positive, Steps
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
@@ -53,11 +62,24 @@ from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
 
 
+class Reduction(TypedDict):
+    """The state of VR-MCL's momentum."""
+
+    momentum: Params
+    """m."""
+    before: Params
+    """theta', the weights before the last meta-update."""
+    weight: Tensor
+    """[] what the momentum counts: 0 before the first meta-update, then 1."""
+
+
 class LaMamlState(StreamState, total=False):
     """The weights and their learned rates."""
 
     rates: Params
     """alpha, before it is cut off at 0; absent with rate_lr=null."""
+    reduction: Reduction
+    """What the corrected momentum goes on from; absent with variance_reduction=null."""
 
 
 Derivatives: TypeAlias = tuple[Params, Params, Tensor]
@@ -65,7 +87,7 @@ Derivatives: TypeAlias = tuple[Params, Params, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaMaml(StreamLearner[LaMamlState]):
+class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     """Online meta-learning of the weights and of one learning rate for each of them.
 
     Attributes:
@@ -76,9 +98,9 @@ class LaMaml(StreamLearner[LaMamlState]):
         glances: passes over each batch (glances in the paper).
         first_order: take the inner gradients as constants.
         meta: false: the weights follow the gradient of the joint loss at their current values (La-ER).
+        variance_reduction: null, or the factor beta of the corrected momentum that the weights follow (VR-MCL).
         clip_norm: largest norm of the gradient of the weights, and of the gradient of the rates; null: no limit.
-        memory: samples in the replay buffer.
-        replay: samples drawn from it that join the batch in the meta-loss.
+        replay: samples drawn from the replay buffer that join the batch in the meta-loss.
     """
 
     inner_lr: Positive
@@ -88,26 +110,32 @@ class LaMaml(StreamLearner[LaMamlState]):
     glances: Steps
     first_order: bool
     meta: bool
+    variance_reduction: Momentum | None
     clip_norm: Positive | None
-    memory: Examples
-    replay: Examples
 
     def __post_init__(self) -> None:
-        batch, learned = self.batch_size, self.rate_lr is not None
+        batch, learned, reduces = self.batch_size, self.rate_lr is not None, self.variance_reduction is not None
         either = "must be a number with rate_lr=null: no rate is learned that could move the weights"
-        most = f"must be at most memory={self.memory}, which it is drawn from"
         require_all(
             (batch % self.inner_batch == 0, "inner_batch", self.inner_batch, f"must be 1 to batch_size={batch}, and divide it"),
             (learned or self.outer_lr is not None, "outer_lr", self.outer_lr, either),
             (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
-            (self.replay <= self.memory, "replay", self.replay, most),
+            (not reduces or self.outer_lr is not None, "outer_lr", self.outer_lr, "must be a number with variance_reduction"),
+            (not reduces or self.meta, "meta", self.meta, "must be true with variance_reduction"),
+            self.replay_fits(),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.glances, size=self.replay)
+        return self.buffer_spec(self.glances)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> LaMamlState:
-        return {"params": params} if self.rate_lr is None else {"params": params, "rates": self._fixed_rates(params)}
+        state: LaMamlState = {"params": params}
+        if self.rate_lr is not None:
+            state["rates"] = self._fixed_rates(params)
+        if self.variance_reduction is not None:
+            zeros = tree_map(torch.zeros_like, params)
+            state["reduction"] = {"momentum": zeros, "before": params, "weight": next(iter(params.values())).new_zeros(())}
+        return state
 
     def rates(self, state: LaMamlState) -> Params | None:
         return state.get("rates")
@@ -130,18 +158,37 @@ class LaMaml(StreamLearner[LaMamlState]):
         by_params, by_rates, loss = derivatives(network, params, rates, batch, joint)
         if not self.meta:
             by_params = grad(network.weighted_loss)(params, *joint)
-        learned = {} if self.rate_lr is None else {"rates": rates, "by_rates": by_rates}
+        learned: dict[str, Any] = {} if self.rate_lr is None else {"rates": rates, "by_rates": by_rates}
+        if self.variance_reduction is not None:
+            reduction = state["reduction"]
+            there, by_rates_there, _ = derivatives(network, reduction["before"], rates, batch, joint)
+            learned |= {**reduction, "by_before": there}
+            if self.rate_lr is not None:
+                weight = reduction["weight"]
+                learned["by_rates"] = tree_map(lambda a, b: a + weight * b, by_rates, by_rates_there)
         params, learned = update_with_few_launches(self._descend, by_params, learned, params)
-        return {"params": params, "rates": learned["rates"]} if learned else {"params": params}, loss
+        after: Any = {"params": params}
+        if self.rate_lr is not None:
+            after["rates"] = learned.pop("rates")
+        if self.variance_reduction is not None:
+            after["reduction"] = learned
+        return after, loss
 
-    def _descend(self, by_params: Params, learned: dict[str, Params], params: Params) -> tuple[Params, dict[str, Params]]:
-        """The steps of the rates and of the weights; `learned`: the rates and their gradient, empty where none are learned."""
-        by_params = clip(by_params, norm=self.clip_norm, value=None)
+    def _descend(self, by_params: Params, learned: dict[str, Any], params: Params) -> tuple[Params, dict[str, Any]]:
+        """The steps of the rates and of the weights; `learned`: the rates and their gradient, where any are learned, and what
+        the corrected momentum goes on from, with the gradient at the weights before."""
+        direction, after = clip(by_params, norm=self.clip_norm, value=None), {}
+        if self.variance_reduction is not None:
+            there = clip(learned["by_before"], norm=self.clip_norm, value=None)
+            share = self.variance_reduction * learned["weight"]
+            direction = tree_map(lambda g, m, old: g + share * (m - old), direction, learned["momentum"], there)
+            after = {"momentum": direction, "before": params, "weight": torch.ones_like(learned["weight"])}
         if self.rate_lr is None:
             assert self.outer_lr is not None
-            return descend(by_params, params, self.outer_lr), {}
+            return descend(direction, params, self.outer_lr), after
         rates = descend(clip(learned["by_rates"], norm=self.clip_norm, value=None), learned["rates"], self.rate_lr)
-        return descend(by_params, params, _positive(rates) if self.outer_lr is None else self.outer_lr), {"rates": rates}
+        moved = descend(direction, params, _positive(rates) if self.outer_lr is None else self.outer_lr)
+        return moved, {**after, "rates": rates}
 
     def _compiled(self, network: Network, params: Params, rates: Params, batch: Samples, joint: WeightedSamples) -> Derivatives:
         """The same as `_differentiated`, in first order and where the kernel can compute it."""

@@ -3,7 +3,7 @@
     metacl-run algo=mer data=rotated_mnist
 
 Riemer et al. 2019 (arXiv 1810.11910, algorithm 1). For each sample of the stream: draw `batches` times `replay` samples from
-a reservoir; SGD takes one step on each sample of a draw, on the new one first, and then
+the replay buffer; SGD takes one step on each sample of a draw, on the new one first, and then
 
     within a batch     theta <- before + beta * (after - before)
     across batches     theta <- theta_start + gamma * (theta_end - theta_start), once after all draws
@@ -25,8 +25,9 @@ from typing import Annotated
 from annotated_types import Le
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Examples, Positive, Steps
+from metacl_run.core.bounds import Positive, Steps
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.inner.perceptron_sgd import sgd
@@ -34,7 +35,7 @@ from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mer(StreamLearner[StreamState]):
+class Mer(ReplayBuffer, StreamLearner[StreamState]):
     """Aligns the gradients of old and new samples by first-order meta-learning.
 
     Attributes:
@@ -42,7 +43,6 @@ class Mer(StreamLearner[StreamState]):
         beta: share of a batch's displacement that is kept ("within batch").
         gamma: share of the whole displacement of an observation that is kept ("across batches").
         batches: draws for each new sample (s).
-        memory: samples in the replay buffer.
         replay: replayed samples in a draw (k - 1 in the paper, whose batch counts the new one).
     """
 
@@ -50,22 +50,15 @@ class Mer(StreamLearner[StreamState]):
     beta: Annotated[Positive, Le(1)]
     gamma: Annotated[Positive, Le(1)]
     batches: Steps
-    memory: Examples
-    replay: Examples
 
     def __post_init__(self) -> None:
         require_all(
             (self.batch_size == 1, "batch_size", self.batch_size, "must be 1: MER learns from one new sample at a time"),
-            (
-                self.replay <= self.memory,
-                "replay",
-                self.replay,
-                f"must be at most memory={self.memory}, which it is drawn from",
-            ),
+            self.replay_fits(),
         )
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=self.batches, size=self.replay)
+        return self.buffer_spec(self.batches)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
         return {"params": params}

@@ -38,6 +38,7 @@ from annotated_types import MinLen
 from torch import Tensor
 from torch.func import grad_and_value
 
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Count, Examples, Positive
 from metacl_run.core.errors import ConfigError, require_all
@@ -62,7 +63,7 @@ class EpisodicReplayState(StreamState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodicReplay(StreamLearner[EpisodicReplayState]):
+class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
     """First-order meta-learning on episodes of the stream, now and then with a query set from memory.
 
     Attributes:
@@ -71,7 +72,6 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
         outer_lr: rate of the outer optimiser.
         outer_optimizer: "adam" or plain "sgd".
         plastic: groups of parameters, attributes of the network, that the inner steps move.
-        memory: samples in the replay buffer.
         replay: samples of a query set from memory.
         replay_every: every so many episodes the query set is from memory. The paper replays a share r of the stream every N
             samples: replay = r * N and replay_every = (N / inner_batch + 1) / batches of an episode.
@@ -82,12 +82,10 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
     outer_lr: Positive
     outer_optimizer: Literal["adam", "sgd"]
     plastic: Annotated[list[str], MinLen(1)]
-    memory: Examples
-    replay: Examples
     replay_every: Count
 
     def __post_init__(self) -> None:
-        batch, inner, most = self.batch_size, self.inner_batch, f"must be at most memory={self.memory}, which it is drawn from"
+        batch, inner = self.batch_size, self.inner_batch
         whole = batch % inner == 0 and batch >= 2 * inner
         parts = (
             f"must divide batch_size={batch} into two parts or more: the last is the query batch, the others the support set"
@@ -96,7 +94,7 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
         require_all(
             (whole, "inner_batch", inner, parts),
             (self.memory >= batch - inner, "memory", self.memory, support),
-            (self.replay <= self.memory, "replay", self.replay, most),
+            self.replay_fits(),
         )
 
     @property
@@ -109,8 +107,7 @@ class EpisodicReplay(StreamLearner[EpisodicReplayState]):
         return self.batch_size - self.inner_batch
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
-        size = max(self.replay, self._support)
-        return ReplaySpec(keep="reservoir", capacity=self.memory, draws=2, size=size)
+        return self.buffer_spec(2, size=max(self.replay, self._support))
 
     def init(self, network: Network, params: Params, num_tasks: int) -> EpisodicReplayState:
         self._plastic(network, params)

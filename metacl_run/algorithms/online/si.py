@@ -10,7 +10,7 @@ loss alone and d the step that was taken:
     loss = L + strength * sum of omega * (theta - theta~)^2
 
 Differences from the paper:
- 1. Plain SGD unless optimizer=adam; the paper takes Adam.
+ 1. SGD unless optimizer=adam; the paper takes Adam.
  2. The maximum with 0 is not in the paper but in its released code: a parameter whose path raised the loss is not driven away.
 """
 
@@ -68,7 +68,7 @@ class SynapticIntelligence(GradientLearner[SiState]):
 
         direction = tree_map(penalised, gradient, params, state["omega"], state["reference"])
         moved = self.step(direction, state)
-        if self.optimizer == "sgd":  # the step is known without a subtraction, which would round
+        if self.plain_sgd:  # the step is known without a subtraction, which would round
             path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
         else:
             path = tree_map(lambda path, g, new, old: path - g * (new - old), state["path"], gradient, moved["params"], params)

@@ -32,6 +32,10 @@ class StreamState(TypedDict):
 
 
 State = TypeVar("State", bound=StreamState)
+Buffer = Literal["reservoir", "balanced", "ring"]
+"""How samples enter a replay buffer (protocols/online/buffer_places.py). "reservoir": each that came is as likely to be there;
+"balanced": a reservoir whose classes are as even as can be (Chrysakis and Moens 2020); "ring": the last ones of every class of
+every task, an equal share for each (Chaudhry et al. 2019)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class ReplaySpec:
     """The replay buffer that a method needs, and the draws from it for every observation.
 
     Attributes:
-        keep: "reservoir": `capacity` samples, uniform over all that came (Vitter 1985, algorithm R); "ring": the last
+        keep: "reservoir", "balanced", "ring": `capacity` samples of those that came, as `Buffer` says; "last": the last
             capacity // T samples of each of the tasks that are over; "seen": everything of the tasks so far, the current one
             whole; "all": everything of all tasks.
         capacity: samples in the buffer; 0: no buffer.
@@ -47,13 +51,26 @@ class ReplaySpec:
         size: samples in a draw (K), without replacement.
         by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
             are empty; the protocol may leave them out.
+        past: draws are from the samples of tasks that are over alone. For "ring", where every task has places of its own;
+            "last" keeps no others.
     """
 
-    keep: Literal["reservoir", "ring", "seen", "all"]
+    keep: Buffer | Literal["last", "seen", "all"]
     capacity: int
     draws: int
     size: int
     by_task: bool = False
+    past: bool = False
+
+    @property
+    def has_places(self) -> bool:
+        """Whether samples take places of the buffer one by one, as they come."""
+        return self.keep in ("reservoir", "balanced", "ring")
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the class of a sample decides whether and where it enters."""
+        return self.keep in ("balanced", "ring")
 
 
 NO_REPLAY = ReplaySpec(keep="reservoir", capacity=0, draws=1, size=0)

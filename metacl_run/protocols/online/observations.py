@@ -34,8 +34,9 @@ class Observations:
                 samples_per_task=setup.used_per_task,
                 batch_size=batch,
                 epochs=setup.epochs,
+                labels=setup.labels(replicate) if spec.by_class else None,
             )
-            for seed in setup.seeds
+            for replicate, seed in enumerate(setup.seeds)
         ]
         numbers = len(setup.seeds) * (batch + spec.draws * spec.size) * math.prod(setup.input_shape)
         self._block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (numbers * setup.dtype.itemsize))))

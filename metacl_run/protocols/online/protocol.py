@@ -113,7 +113,9 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         numbers = replayed * math.prod(data.input_shape)
         refuse_beyond_memory(numbers, f"algo: {name} replays {replayed} samples at once", "their inputs")
         usable = samples // algo.batch_size * algo.batch_size
-        if spec.keep == "ring" and spec.capacity // tasks > usable:
+        if spec.by_class:
+            _check_classes(data, spec, tasks)
+        if spec.keep == "last" and spec.capacity // tasks > usable:
             raise ConfigError(
                 f"algo: {name} keeps {spec.capacity // tasks} samples of each task, but a task has {usable} "
                 "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
@@ -198,6 +200,20 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
+
+
+def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
+    """Refuses a replay buffer by class where there are no classes, or a ring with fewer places than classes."""
+    with prefix_field_errors("algo"):
+        others = "must be another one for real targets, which belong to no class"
+        require(data.objective is CLASSIFICATION, "buffer", spec.keep, others)
+    outputs, apart = data.count_outputs(), data.new_outputs or data.task_is_known
+    most, text = (outputs, f"{outputs} classes") if apart else (outputs * tasks, f"{outputs} classes of each of {tasks} tasks")
+    if spec.keep == "ring" and spec.capacity < most:
+        raise ConfigError(
+            f"algo.buffer=ring: keeps one sample or more of each of the {text}, {most} in all, but the replay buffer has "
+            f"{spec.capacity} places. Give it more, or another algo.buffer."
+        )
 
 
 def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:

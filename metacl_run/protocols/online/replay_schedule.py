@@ -1,7 +1,8 @@
 """The content of a replay buffer along the stream, and the draws from it: functions of the seed alone.
 
 Neither depends on what is learned, so neither needs a checkpoint: the content before observation u is computed again from the
-seed. A schedule works on numbers of samples (see `data.streams.stream.SamplePool`); a learner receives the samples themselves.
+seed, and where the buffer goes by class from the labels. A schedule works on numbers of samples (see
+`data.streams.stream.SamplePool`); a learner receives the samples themselves.
 Shapes: M places of the buffer, B samples of an observation, T tasks, N samples of a task, G draws of K samples.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.streams.sampling import draw_distinct
+from metacl_run.protocols.online import buffer_places
 
 
 class ReplayDraws(NamedTuple):
@@ -43,17 +45,28 @@ class ReplaySchedule:
         seed: the replicate's.
         num_tasks, samples_per_task, batch_size: T, N, B; N is a multiple of B here.
         epochs: passes over each task before the next. Samples enter the buffer in the first pass.
+        labels: [T * N] the class of every sample; needed where `spec.by_class`.
     """
 
     def __init__(
-        self, spec: ReplaySpec, seed: int, *, num_tasks: int, samples_per_task: int, batch_size: int, epochs: int = 1
+        self,
+        spec: ReplaySpec,
+        seed: int,
+        *,
+        num_tasks: int,
+        samples_per_task: int,
+        batch_size: int,
+        epochs: int = 1,
+        labels: np.ndarray | None = None,
     ) -> None:
         self.spec, self.seed = spec, seed
         self.num_tasks, self.per_task, self.batch_size, self.epochs = num_tasks, samples_per_task, batch_size, epochs
         self._buffer = np.full(spec.capacity, -1)
         self._filled_to = 0
-        total = num_tasks * samples_per_task
-        self._writes = self._reservoir_writes(total) if spec.keep == "reservoir" else np.full(total, spec.capacity)
+        self._writes = self._places(labels)
+        ends = np.where(self._writes < spec.capacity, self._writes + 1, 0)
+        self._in_use = np.maximum.accumulate(np.concatenate([[0], ends]))
+        """[T * N + 1] places in use when so many samples have come."""
 
     def draw(self, first: int, count: int) -> ReplayDraws:
         """The draws for observations `first` .. `first + count` - 1; going back is allowed."""
@@ -108,16 +121,16 @@ class ReplaySchedule:
         keep = self.spec.keep
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
             return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
-        if keep == "reservoir":
-            return np.asarray(np.minimum(so_far, self.spec.capacity))
-        if keep == "ring":
+        if self.spec.has_places:
+            return np.asarray(self._in_use[finished * self.per_task if self.spec.past else so_far])
+        if keep == "last":
             return finished * self._per_task_kept
         return np.full_like(finished, self.num_tasks * self.per_task) if keep == "all" else (finished + 1) * self.per_task
 
     def _numbers(self, so_far: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """The numbers of the samples at places [U, G, K], when `so_far` [U] samples have come."""
-        if self.spec.keep == "reservoir":
-            contents = (self._reservoir_content(int(until)) for until in so_far)
+        if self.spec.has_places:
+            contents = (self._content(int(until)) for until in so_far)
             return np.stack(
                 [
                     content[places] if len(content) else np.zeros_like(places)
@@ -125,29 +138,36 @@ class ReplaySchedule:
                 ]
             )
         number: np.ndarray = slot.copy()  # where everything is kept, the place is the number
-        if self.spec.keep == "ring":
+        if self.spec.keep == "last":
             task, place = np.divmod(slot, max(1, self._per_task_kept))
             number = (task + 1) * self.per_task - self._per_task_kept + place
         return number
 
     @property
     def _per_task_kept(self) -> int:
-        """Samples of each task in a ring."""
+        """The last samples of each task that are kept."""
         return min(self.spec.capacity // self.num_tasks, self.per_task)
 
-    def _reservoir_writes(self, total: int) -> np.ndarray:
-        """[total] the place each sample goes to when it comes; the capacity for nowhere (Vitter 1985, algorithm R)."""
-        number = np.arange(total)
-        place = (generator(Purpose.RESERVOIR, self.seed).random(total) * (number + 1)).astype(np.int64)
-        return np.minimum(np.where(number < self.spec.capacity, number, place), self.spec.capacity)
+    def _places(self, labels: np.ndarray | None) -> np.ndarray:
+        """[T * N] the place that each sample goes to when it comes; the capacity for nowhere."""
+        keep, capacity, total = self.spec.keep, self.spec.capacity, self.num_tasks * self.per_task
+        if keep == "reservoir":
+            return buffer_places.reservoir(capacity, total, self.seed)
+        if not self.spec.by_class:
+            return np.full(total, capacity)
+        assert labels is not None
+        if keep == "balanced":
+            return buffer_places.balanced(capacity, labels, self.seed)
+        of_task = np.arange(total) // self.per_task * (labels.max() + 1) + labels
+        return buffer_places.ring(capacity, np.unique(of_task, return_inverse=True)[1])
 
-    def _reservoir_content(self, until: int) -> np.ndarray:
-        """[min(until, M)] the samples in the buffer when so many have come; a copy."""
+    def _content(self, until: int) -> np.ndarray:
+        """[places in use] the samples in the buffer when so many have come; a copy."""
         if until < self._filled_to:
             self._buffer[:], self._filled_to = -1, 0
         for number in range(self._filled_to, until):
             if self._writes[number] < self.spec.capacity:
                 self._buffer[self._writes[number]] = number
         self._filled_to = until
-        content: np.ndarray = self._buffer[: min(until, self.spec.capacity)].copy()
+        content: np.ndarray = self._buffer[: self._in_use[until]].copy()
         return content

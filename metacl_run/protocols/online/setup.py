@@ -19,6 +19,9 @@ from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.run_context import RunContext
 
+LABELS_AT_ONCE = 1000
+"""Samples that are gathered together to read their labels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamSetup:
@@ -107,6 +110,12 @@ class StreamSetup:
         """Training samples of a replicate, with the axes of `numbers`; not yet of `dtype`."""
         numbers_in_stream = numbers // self.used_per_task * self.pool.samples_per_task + numbers % self.used_per_task
         return self.pool.gather(replicate, numbers_in_stream)
+
+    def labels(self, replicate: int) -> np.ndarray:
+        """[T * N] the classes of a replicate's training samples, by number."""
+        numbers = np.arange(self.num_tasks * self.used_per_task)
+        blocks = np.split(numbers, range(LABELS_AT_ONCE, len(numbers), LABELS_AT_ONCE))
+        return np.concatenate([self.gather(replicate, block).y.cpu().numpy() for block in blocks])
 
     def random_samples(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
         """[at most count] training samples of a task, drawn at random for one replicate."""

@@ -43,7 +43,9 @@ class Toy(NamedTuple):
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
-        drawn = ReplaySchedule(algorithm.replay_spec(TASKS), self.seed, **sizes).draw(0, TASKS * PER_TASK // BATCH)
+        spec = algorithm.replay_spec(TASKS)
+        labels = self.stream.y.numpy() if spec.by_class else None
+        drawn = ReplaySchedule(spec, self.seed, **sizes, labels=labels).draw(0, TASKS * PER_TASK // BATCH)
         order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
         batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
         rows = zip(batches, order, number, weight.double(), slot, write, strict=True)
@@ -81,8 +83,11 @@ class Slow:
     def __init__(self, algorithm: Any, data: Toy) -> None:
         self.algorithm, self.data = algorithm, data
         self.params = {name: value.clone().requires_grad_() for name, value in data.params.items()}
-        optimizer = torch.optim.SGD if algorithm.optimizer == "sgd" else torch.optim.Adam
-        self.optimizer = optimizer(self.params.values(), lr=algorithm.lr)
+        if algorithm.optimizer == "sgd":
+            sgd = torch.optim.SGD(self.params.values(), lr=algorithm.lr, momentum=algorithm.momentum)
+            self.optimizer: torch.optim.Optimizer = sgd
+        else:
+            self.optimizer = torch.optim.Adam(self.params.values(), lr=algorithm.lr)
         self.corrected = 0
 
     def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -139,7 +144,7 @@ class SlowEwc(Slow):
 
     def end_task(self, task: int, samples: Samples) -> None:
         if self.algorithm.fisher == "expected":
-            self.past.append((self.expected(samples), self.now()))
+            self.remember(self.expected(samples))
             return
         single = [self.gradient(Samples(*(part[i : i + 1] for part in samples))) for i in range(len(samples.y))]
         stacked = {name: torch.stack([each[name] for each in single]) for name in self.params}
@@ -147,6 +152,13 @@ class SlowEwc(Slow):
             fisher = {name: each.mean(0) ** 2 for name, each in stacked.items()}
         else:
             fisher = {name: (each**2).mean(0) for name, each in stacked.items()}
+        self.remember(fisher)
+
+    def remember(self, fisher: dict[str, Tensor]) -> None:
+        decay = self.algorithm.decay
+        if decay is not None and self.past:
+            ((earlier, _),) = self.past
+            self.past, fisher = [], {name: decay * earlier[name] + new for name, new in fisher.items()}
         self.past.append((fisher, self.now()))
 
     def expected(self, samples: Samples) -> dict[str, Tensor]:
@@ -187,6 +199,28 @@ class SlowSi(Slow):
             gained = self.path[name] / ((value - self.reference[name]) ** 2 + self.algorithm.damping)
             self.omega[name] = (self.omega[name] + gained).clamp(min=0)
             self.path[name] = torch.zeros_like(value)
+        self.reference = self.now()
+
+
+class SlowMas(Slow):
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.reference = self.now()
+        self.omega = {name: torch.zeros_like(value) for name, value in self.params.items()}
+
+    def observe(self, observed: Observation) -> None:
+        loss = self.loss(observed.batch)
+        for name, value in self.params.items():
+            loss = loss + self.algorithm.strength * (self.omega[name] * (value - self.reference[name]) ** 2).sum()
+        self.step(loss)
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
+        for x in samples.x:
+            length = (self.raw(self.params, x)[own] ** 2).sum()
+            gradients = torch.autograd.grad(length, list(self.params.values()))
+            for name, gradient in zip(self.params, gradients, strict=True):
+                self.omega[name] += gradient.abs() / len(samples.x)
         self.reference = self.now()
 
 
@@ -253,6 +287,41 @@ class SlowReplay(Slow):
             if self.algorithm.source == "stream":
                 samples = observed.batch.joined(samples)
             self.step(self.loss(samples))
+
+
+class SlowErAce(Slow):
+    def observe(self, observed: Observation) -> None:
+        batch = observed.batch
+        for draw in range(self.algorithm.updates):
+            in_batch = sorted(set(batch.y.tolist()))
+            places = torch.tensor([in_batch.index(label) for label in batch.y.tolist()])
+            loss = cross_entropy(self.logits(batch)[:, in_batch], places)
+            held = observed.weight[draw] == 1
+            if held.any():
+                loss = loss + self.loss(Samples(*(part[draw][held] for part in observed.replay)))
+            self.step(loss)
+
+
+class SlowMir(Slow):
+    def observe(self, observed: Observation) -> None:
+        for draw in range(self.algorithm.updates):
+            now, gradient = self.now(), self.gradient(observed.batch)
+            candidates = [self.at(observed.replay, draw, i) for i in range(int(observed.weight[draw].sum()))]
+            before = [self.loss(one).item() for one in candidates]
+            for name, value in self.params.items():
+                value.data -= self.algorithm.lr * gradient[name]
+            harm = [self.loss(one).item() - old for one, old in zip(candidates, before, strict=True)]
+            for name, value in self.params.items():
+                value.data = now[name]
+            order = sorted(range(len(harm)), key=lambda i: -harm[i])[: self.algorithm.replay]
+            self.corrected += sorted(order) != list(range(len(order)))  # not simply the first ones
+            samples = observed.batch
+            for i in order:
+                samples = samples.joined(candidates[i])
+            self.step(self.loss(samples))
+
+    def at(self, replay: Samples, draw: int, place: int) -> Samples:
+        return Samples(*(part[draw, place : place + 1] for part in replay))
 
 
 class SlowDerPp(Slow):

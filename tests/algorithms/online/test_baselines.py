@@ -15,17 +15,21 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online import ewc
 from metacl_run.algorithms.online.a_gem import AGem
 from metacl_run.algorithms.online.der_pp import DerPlusPlus
 from metacl_run.algorithms.online.er import Replay
+from metacl_run.algorithms.online.er_ace import AsymmetricReplay
 from metacl_run.algorithms.online.ewc import Ewc
 from metacl_run.algorithms.online.gem import Gem
 from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
+from metacl_run.algorithms.online.mas import MemoryAwareSynapses
+from metacl_run.algorithms.online.mir import MaximallyInterfered
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.inner import single_samples
 from tests.algorithms.online.slow_loops import (
     BATCH,
     OUTPUTS,
@@ -34,48 +38,85 @@ from tests.algorithms.online.slow_loops import (
     Slow,
     SlowAGem,
     SlowDerPp,
+    SlowErAce,
     SlowEwc,
     SlowGem,
     SlowLwf,
+    SlowMas,
+    SlowMir,
     SlowReplay,
     SlowSi,
     Toy,
     toy,
 )
 
-EWC = Ewc(batch_size=BATCH, lr=0.1, optimizer="sgd", strength=3.0, fisher_samples=7, fisher="mean_of_squares")
-SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", strength=0.7, damping=0.01)
-LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", strength=1.5, temperature=2.0)
-A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", memories_per_task=4, replay=6)
-GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", memories_per_task=4, margin=0.0, damping=0.0)
-DER_PP = DerPlusPlus(batch_size=BATCH, lr=0.2, optimizer="sgd", alpha=0.6, beta=0.8, memory=5, replay=4)
-ER = Replay(batch_size=BATCH, lr=0.2, optimizer="sgd", updates=2, memory=5, replay=4, source="stream")
+EWC = Ewc(
+    batch_size=BATCH,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    strength=3.0,
+    fisher_samples=7,
+    decay=None,
+    fisher="mean_of_squares",
+)
+SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, strength=0.7, damping=0.01)
+MAS = MemoryAwareSynapses(batch_size=BATCH, lr=0.1, optimizer="sgd", momentum=0.0, strength=0.2, importance_samples=7)
+LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, optimizer="sgd", momentum=0.0, strength=1.5, temperature=2.0)
+A_GEM = AGem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, buffer="last", replay=6)
+GEM = Gem(batch_size=BATCH, lr=0.4, optimizer="sgd", momentum=0.0, memories_per_task=4, margin=0.0, damping=0.0)
+DER_PP = DerPlusPlus(
+    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, alpha=0.6, beta=0.8, memory=5, buffer="reservoir", replay=4
+)
+ER = Replay(
+    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, updates=2, memory=5, buffer="reservoir", replay=4, source="stream"
+)
+BUFFER: dict[str, Any] = {
+    "batch_size": BATCH,
+    "lr": 0.2,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "updates": 2,
+    "buffer": "reservoir",
+}
+ER_ACE = AsymmetricReplay(**BUFFER, memory=5, replay=4)
+MIR = MaximallyInterfered(**BUFFER, memory=7, candidates=5, replay=2)
 ALGORITHMS: dict[str, StreamLearner] = {
     "ewc": EWC,
     "ewc_square_of_mean": dataclasses.replace(EWC, fisher="square_of_mean"),
     "ewc_expected": dataclasses.replace(EWC, fisher="expected"),
+    "online_ewc": dataclasses.replace(EWC, decay=0.6),
     "si": SI,
+    "mas": MAS,
     "lwf": LWF,
     "a_gem": A_GEM,
+    "a_gem_ring": dataclasses.replace(A_GEM, memories_per_task=6, buffer="ring"),
     "gem": GEM,
     "gem_margin": dataclasses.replace(GEM, margin=0.3),
     "gem_damped": dataclasses.replace(GEM, margin=0.1, damping=0.2),
     "der_pp": DER_PP,
     "er": ER,
+    "er_ace": ER_ACE,
+    "mir": MIR,
+    "er_ring": dataclasses.replace(ER, memory=18, buffer="ring"),
     "joint": dataclasses.replace(ER, memory=0, replay=0, source="seen"),
     "multitask": dataclasses.replace(ER, memory=0, replay=0, source="all"),
     "adam": dataclasses.replace(ER, optimizer="adam", lr=0.01),
 }
-WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp")
+WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp", "er_ace", "mir")
+ALGORITHMS |= {f"{name}_momentum": dataclasses.replace(ALGORITHMS[name], momentum=0.7) for name in ("er", "si", "gem")}
 ALGORITHMS |= {f"{name}_adam": dataclasses.replace(ALGORITHMS[name], optimizer="adam", lr=0.02) for name in WITH_ADAM}
 SLOW: dict[type, type[Slow]] = {
     Ewc: SlowEwc,
     SynapticIntelligence: SlowSi,
+    MemoryAwareSynapses: SlowMas,
     LearningWithoutForgetting: SlowLwf,
     AGem: SlowAGem,
     Gem: SlowGem,
     DerPlusPlus: SlowDerPp,
     Replay: SlowReplay,
+    AsymmetricReplay: SlowErAce,
+    MaximallyInterfered: SlowMir,
 }
 
 
@@ -91,10 +132,12 @@ def follow(algorithm: StreamLearner, data: Toy, seen: Callable[[int, dict, dict]
 
 
 STREAMS = {"domains": {}, "classes": {"growing": True}, "outputs_by_task": {"masked": True}, "real": {"real": True}}
+OF_CLASSES = LearningWithoutForgetting, AsymmetricReplay
+BY_CLASS = "a_gem_ring", "er_ring"
 CASES = [
     *itertools.product(ALGORITHMS, ["domains", "outputs_by_task"]),
-    ("lwf", "classes"),
-    *((name, "real") for name, algorithm in ALGORITHMS.items() if not isinstance(algorithm, LearningWithoutForgetting)),
+    *((name, "classes") for name in ("lwf", "er_ace")),
+    *((name, "real") for name in ALGORITHMS if name not in BY_CLASS and not isinstance(ALGORITHMS[name], OF_CLASSES)),
 ]
 
 
@@ -104,7 +147,9 @@ def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
     slow, observations = SLOW[type(algorithm)](algorithm, data), data.observations(algorithm)
 
     def compare(unit: int, state: dict, metrics: dict) -> None:
-        if not isinstance(algorithm, Replay):  # whose loss counts replayed samples too
+        if not isinstance(algorithm, ReplayBuffer) or isinstance(
+            algorithm, DerPlusPlus
+        ):  # the loss of the others is not the batch's
             expected = slow.loss(observations[unit].batch)
             torch.testing.assert_close(metrics["loss"], expected.detach(), rtol=1e-9, atol=1e-12)
         slow.observe(observations[unit])
@@ -122,6 +167,8 @@ def test_every_update_equals_the_slow_loop(name: str, stream: str) -> None:
     follow(algorithm, data, compare)
     if isinstance(algorithm, (AGem, Gem)):
         assert 0 < slow.corrected < len(observations) * (TASKS - 1) / TASKS  # some gradients were projected and some not
+    if isinstance(algorithm, MaximallyInterfered):
+        assert slow.corrected > len(observations) / 2
     if isinstance(algorithm, DerPlusPlus):
         assert slow.corrected > 0  # some place was written again
 
@@ -157,12 +204,12 @@ def test_fisher_is_the_same_however_many_gradients_are_held_at_once(monkeypatch:
     data = toy()
     state, samples = EWC.init(data.network, data.params, TASKS), data.of_task(0, 7)
     at_once = EWC.end_task(data.network, state, samples)
-    monkeypatch.setattr(ewc, "GRADIENTS_AT_ONCE", 3)
+    monkeypatch.setattr(single_samples, "GRADIENTS_AT_ONCE", 3)
     in_parts = EWC.end_task(data.network, state, samples)
     tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15), in_parts, at_once)
 
 
-@pytest.mark.parametrize("algorithm", [EWC, SI, LWF], ids=["ewc", "si", "lwf"])
+@pytest.mark.parametrize("algorithm", [EWC, SI, MAS, LWF], ids=["ewc", "si", "mas", "lwf"])
 def test_the_first_task_is_plain_sgd(algorithm: Any) -> None:
     data = toy()
     slow, observations = Slow(algorithm, data), data.observations(algorithm)
@@ -228,11 +275,16 @@ def test_of_two_samples_at_one_place_the_later_stays() -> None:
 
 MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (EWC, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
+    (EWC, {"momentum": 1.0}, "momentum=1.0: must be less than 1"),
+    (EWC, {"optimizer": "adam", "momentum": 0.5}, "momentum=0.5: must be 0 with optimizer=adam, which has moments of its own"),
+    (ER, {"memory": 0, "replay": 0, "buffer": "ring"}, "buffer=ring: must be reservoir without a replay buffer"),
     (EWC, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (EWC, {"fisher_samples": 0}, "fisher_samples=0: must be at least 1"),
     (SI, {"lr": -1.0}, "lr=-1.0: must be greater than 0"),
     (SI, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (SI, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
+    (EWC, {"decay": 1.5}, "decay=1.5: must be at most 1, or null"),
+    (MAS, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (LWF, {"strength": 0.0}, "strength=0.0: must be greater than 0; without distillation, algo=sgd"),
     (LWF, {"temperature": 0.0}, "temperature=0.0: must be greater than 0"),
@@ -249,6 +301,9 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (DER_PP, {"beta": -1.0}, "beta=-1.0: must be at least 0"),
     (DER_PP, {"memory": 0}, "memory=0: must be at least 1"),
     (DER_PP, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
+    (MIR, {"candidates": 8}, "candidates=8: must be at most memory=7, which they are drawn from"),
+    (MIR, {"replay": 6}, "replay=6: must be at most candidates=5, of which it is taken"),
+    (ER_ACE, {"replay": 6}, "replay=6: must be at most memory=5, which it is drawn from"),
     (DER_PP, {"batch_size": 0}, "batch_size=0: must be at least 1"),
 ]
 

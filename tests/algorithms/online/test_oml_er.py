@@ -25,6 +25,7 @@ OML_ER = EpisodicReplay(
     outer_optimizer="adam",
     plastic=["head"],
     memory=9,
+    buffer="reservoir",
     replay=5,
     replay_every=3,
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.er import Replay
 from metacl_run.algorithms.online.la_maml import LaMaml
@@ -29,18 +30,34 @@ LA_MAML = LaMaml(
     glances=2,
     first_order=True,
     meta=True,
+    variance_reduction=None,
     clip_norm=0.5,
     memory=CAPACITY,
+    buffer="reservoir",
     replay=3,
 )
-MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, replay=3)
-ER = Replay(batch_size=4, lr=0.1, optimizer="sgd", updates=2, memory=CAPACITY, replay=3, source="stream")
+MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, buffer="reservoir", replay=3)
+ER = Replay(
+    batch_size=4,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    updates=2,
+    memory=CAPACITY,
+    buffer="reservoir",
+    replay=3,
+    source="stream",
+)
 VARIANTS = {
     "la_maml": LA_MAML,
     "second order": dataclasses.replace(LA_MAML, first_order=False),
     "two in a step": dataclasses.replace(LA_MAML, inner_batch=2),
     "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
     "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
+    "vr_mcl": dataclasses.replace(LA_MAML, outer_lr=0.05, variance_reduction=0.6),
+    "vr_mcl, second order, fixed rates": dataclasses.replace(
+        LA_MAML, outer_lr=0.05, rate_lr=None, first_order=False, clip_norm=None, variance_reduction=0.9
+    ),
     "la_er": dataclasses.replace(LA_MAML, meta=False),
     "la_er, two in a step": dataclasses.replace(LA_MAML, meta=False, inner_batch=2, first_order=False),
 }
@@ -96,73 +113,91 @@ def clipped(grads: dict[str, Tensor], norm: float | None) -> dict[str, Tensor]:
     return {name: copy.grad for name, copy in zip(grads, copies, strict=True)}  # type: ignore[misc]
 
 
-def la_maml_by_hand(network: Network, algo: LaMaml, state: dict[str, Params], observed: Observation) -> dict[str, Params]:
-    """Algorithm 1 of the paper with autograd, one sample, one tensor at a time."""
-    theta = {name: p.clone() for name, p in state["params"].items()}
-    alpha = {
-        name: state["rates"][name].clone() if "rates" in state else torch.full_like(p, algo.inner_lr)
-        for name, p in theta.items()
-    }
+def hypergradient(
+    network: Network, algo: LaMaml, at: Params, rates: Params, observed: Observation, glance: int
+) -> tuple[Params, Params]:
+    """The gradients of the meta-objective by weights and rates, with autograd, one sample, one tensor at a time."""
+    theta = {name: p.detach().clone().requires_grad_() for name, p in at.items()}
+    alpha = {name: rate.detach().clone().requires_grad_() for name, rate in rates.items()}
+    order = observed.order[glance]
+    x, y = observed.batch.x[order], observed.batch.y[order]
+    joint_x, joint_y = joint(observed, glance)
+    moving, losses = dict(theta), []
+    for begin in range(0, algo.batch_size, algo.inner_batch):
+        chunk = slice(begin, begin + algo.inner_batch)
+        inner = loss(network, moving, x[chunk], y[chunk])
+        if algo.first_order:
+            constants = {name: p.detach().requires_grad_() for name, p in moving.items()}
+            grads = torch.autograd.grad(loss(network, constants, x[chunk], y[chunk]), list(constants.values()))
+        else:
+            grads = torch.autograd.grad(inner, list(moving.values()), create_graph=True)
+        steps = zip(moving.items(), grads, strict=True)
+        moving = {name: p - alpha[name].clamp(min=0) * g for (name, p), g in steps}
+        losses.append(loss(network, moving, joint_x, joint_y))
+    objective = torch.stack(losses).mean() if algo.meta else losses[-1]
+    names = list(theta)
+    along = dict(zip(names, torch.autograd.grad(objective, [theta[n] for n in names], retain_graph=True), strict=True))
+    by_rate = dict(zip(names, torch.autograd.grad(objective, [alpha[n] for n in names]), strict=True))
+    if not algo.meta:
+        fixed = {name: p.detach().requires_grad_() for name, p in theta.items()}
+        grads = torch.autograd.grad(loss(network, fixed, joint_x, joint_y), list(fixed.values()))
+        along = dict(zip(names, grads, strict=True))
+    return along, by_rate
+
+
+def la_maml_by_hand(network: Network, algo: LaMaml, state: Any, observed: Observation) -> Any:
+    """Algorithm 1 of the paper; for VR-MCL with the momentum that is corrected at the weights of the update before."""
+    theta, names = state["params"], list(state["params"])
+    alpha = state.get("rates", {name: torch.full_like(p, algo.inner_lr) for name, p in theta.items()})
+    past = state.get("past")  # the weights before the last update, and its momentum
     for glance in range(algo.glances):
-        for leaf in (*theta.values(), *alpha.values()):
-            leaf.requires_grad_()
-        order = observed.order[glance]
-        x, y = observed.batch.x[order], observed.batch.y[order]
-        joint_x, joint_y = joint(observed, glance)
-        moving, losses = dict(theta), []
-        for begin in range(0, algo.batch_size, algo.inner_batch):
-            chunk = slice(begin, begin + algo.inner_batch)
-            inner = loss(network, moving, x[chunk], y[chunk])
-            if algo.first_order:
-                constants = {name: p.detach().requires_grad_() for name, p in moving.items()}
-                grads = torch.autograd.grad(loss(network, constants, x[chunk], y[chunk]), list(constants.values()))
-            else:
-                grads = torch.autograd.grad(inner, list(moving.values()), create_graph=True)
-            steps = zip(moving.items(), grads, strict=True)
-            moving = {name: p - alpha[name].clamp(min=0) * g for (name, p), g in steps}
-            losses.append(loss(network, moving, joint_x, joint_y))
-        objective = torch.stack(losses).mean() if algo.meta else losses[-1]
-        names = list(theta)
-        along = dict(zip(names, torch.autograd.grad(objective, [theta[n] for n in names], retain_graph=True), strict=True))
-        by_rate = dict(zip(names, torch.autograd.grad(objective, [alpha[n] for n in names]), strict=True))
-        if not algo.meta:
-            at = {name: p.detach().requires_grad_() for name, p in theta.items()}
-            grads = torch.autograd.grad(loss(network, at, joint_x, joint_y), list(at.values()))
-            along = dict(zip(names, grads, strict=True))
-        along, by_rate = clipped(along, algo.clip_norm), clipped(by_rate, algo.clip_norm)
+        along, by_rate = hypergradient(network, algo, theta, alpha, observed, glance)
+        along = clipped(along, algo.clip_norm)
+        if past is not None:
+            there, by_rate_there = hypergradient(network, algo, past[0], alpha, observed, glance)
+            there = clipped(there, algo.clip_norm)
+            along = {n: along[n] + algo.variance_reduction * (past[1][n] - there[n]) for n in names}
+            by_rate = {n: by_rate[n] + by_rate_there[n] for n in names}
+        if algo.variance_reduction is not None:
+            past = theta, along
+        by_rate = clipped(by_rate, algo.clip_norm)
         if algo.rate_lr is not None:
             alpha = {n: a.detach() - algo.rate_lr * by_rate[n] for n, a in alpha.items()}
         rate = {n: alpha[n].detach().clamp(min=0) if algo.outer_lr is None else algo.outer_lr for n in names}
         theta = {n: p.detach() - rate[n] * along[n] for n, p in theta.items()}
-    return {"params": theta} if algo.rate_lr is None else {"params": theta, "rates": alpha}
+    after = {"params": theta} if algo.rate_lr is None else {"params": theta, "rates": alpha}
+    return after if past is None else {**after, "past": past}
 
 
-def assert_states_agree(found: Any, expected: dict[str, Params], tolerance: float = 1e-10) -> None:
-    assert found.keys() == expected.keys()
-    for part in expected:
-        for name, value in expected[part].items():
-            torch.testing.assert_close(found[part][name], value.detach(), rtol=tolerance, atol=tolerance)
+def assert_states_agree(found: Any, expected: Any, tolerance: float = 1e-10) -> None:
+    tree_map(lambda a, b: torch.testing.assert_close(a, b.detach(), rtol=tolerance, atol=tolerance), found, expected)
 
 
 @pytest.mark.parametrize("smooth", [False, True])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
     algo, network = VARIANTS[name], perceptron(smooth)
-    found = expected = algo.init(network, params_of(network), 2)
+    found: Any = algo.init(network, params_of(network), 2)
+    expected: Any = {part: found[part] for part in found if part != "reduction"}
     if "rates" in found:  # some rates are negative: cut off at 0
         generator = torch.Generator().manual_seed(9)
         drawn = {n: 0.2 * torch.randn(r.shape, dtype=torch.float64, generator=generator) for n, r in found["rates"].items()}
-        found = expected = {**found, "rates": drawn}
+        found, expected = {**found, "rates": drawn}, {**expected, "rates": drawn}
     for seed, held in ((1, 0), (2, 2), (3, 3)):
         observed = observation(algo, seed, held)
         found, metrics = algo.observe(network, found, observed)
         expected = la_maml_by_hand(network, algo, expected, observed)
         assert metrics["loss"].isfinite()
+    if algo.variance_reduction is not None:
+        before, momentum = expected.pop("past")
+        assert_states_agree(
+            found.pop("reduction"), {"before": before, "momentum": momentum, "weight": torch.tensor(1.0).double()}
+        )
     assert_states_agree(found, expected)
 
 
 @pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
-@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml", "la_er"])
+@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml", "la_er", "vr_mcl"])
 def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     algo, network = VARIANTS[name], perceptron()
     state = algo.init(network, params_of(network), 2)

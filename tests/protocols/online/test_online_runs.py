@@ -201,6 +201,24 @@ def test_leaving_out_the_empty_draws_of_tasks_to_come_changes_nothing(
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("keep", ["balanced", "ring"])
+def test_a_buffer_by_class_knows_the_labels_of_its_own_seed(
+    keep: str, online: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metacl_run.protocols.online.setup.LABELS_AT_ONCE", 7)
+    built = online("er", f"algo.buffer={keep}", "algo.memory=30", "algo.replay=30", "seeds=[0,1]")
+    setup = StreamSetup.of(context_of(built), 1)
+    last = Observations(setup).block(range(11, 12))
+    first, second = setup.labels(0), setup.labels(1)
+    assert (first != second).any()
+    for replicate, labels in enumerate((first, second)):
+        np.testing.assert_array_equal(labels, setup.gather(replicate, np.arange(120)).y.numpy())
+        replayed, weight = last.replay.y[0, replicate, 0], last.weight[0, replicate, 0]
+        sizes = np.bincount(replayed[weight > 0].numpy(), minlength=10)
+        assert sizes.min() >= 2  # of each of ten classes about three, where a reservoir has none or six now and then
+        assert sizes.max() <= 4
+
+
 def test_the_engines_give_the_same_answer(online: Callable[..., Experiment]) -> None:
     states = []
     for engine in ("loop", "vmap"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.protocols.online import buffer_places
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 
 SIZES = {"num_tasks": 4, "samples_per_task": 30, "batch_size": 5}
@@ -56,7 +58,7 @@ def test_every_sample_is_as_likely_to_be_kept() -> None:
     for seed in range(3000):
         counts[held_by_hand(12, 120, seed)] += 1
         if seed < 20:
-            content = reservoir(12, seed)._reservoir_content(120)
+            content = reservoir(12, seed)._content(120)
             assert content.tolist() == held_by_hand(12, 120, seed)
     expected = 3000 * 12 / 120
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
@@ -71,8 +73,8 @@ def test_draws_do_not_depend_on_where_one_starts() -> None:
             np.testing.assert_array_equal(a, b[first : first + count])
 
 
-def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
-    buffer = ReplaySchedule(ReplaySpec(keep="ring", capacity=20, draws=1, size=4), 0, **SIZES)
+def test_the_last_samples_of_the_tasks_that_are_over() -> None:
+    buffer = ReplaySchedule(ReplaySpec(keep="last", capacity=20, draws=1, size=4), 0, **SIZES)
     drawn = buffer.draw(0, 24)
     assert not drawn.weight[:6].any()  # the first task is not over
     assert set(drawn.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
@@ -81,7 +83,7 @@ def test_a_ring_keeps_the_last_samples_of_the_tasks_that_are_over() -> None:
 
 
 def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
-    buffer = ReplaySchedule(ReplaySpec(keep="ring", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
+    buffer = ReplaySchedule(ReplaySpec(keep="last", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
     drawn = buffer.draw(0, 24)
     for unit in range(24):
         for task in range(4):
@@ -117,9 +119,95 @@ def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: str, held: int) -
         assert sorted(number[weight > 0]) == list(range(held))
 
 
+# ------------------------------------------------------------------------------------------------------ buffers by class
+
+UNEVEN = np.random.default_rng(0).choice(4, 120, p=[0.7, 0.2, 0.07, 0.03])
+
+
+def content(places: np.ndarray, capacity: int) -> list[int]:
+    """The samples that a buffer has in the end."""
+    held = {place: number for number, place in enumerate(places.tolist()) if place < capacity}
+    return [held[place] for place in sorted(held)]
+
+
+def test_a_balanced_buffer_with_one_class_is_a_reservoir() -> None:
+    one = np.zeros(120, np.int64)
+    np.testing.assert_array_equal(buffer_places.balanced(7, one, 3), buffer_places.reservoir(7, 120, 3))
+
+
+def test_a_balanced_buffer_keeps_what_is_rare_and_a_fair_part_of_the_rest() -> None:
+    """Of the rare classes everything is kept, the others share what is left evenly, and none of their samples is preferred."""
+    came, labels = collections.Counter(UNEVEN.tolist()), UNEVEN
+    assert came[3] < came[2] < 16 < came[1] < came[0]
+    early = 0
+    for seed in range(300):
+        held = content(buffer_places.balanced(64, labels, seed), 64)
+        assert len(set(held)) == 64
+        sizes = collections.Counter(labels[held].tolist())
+        assert (sizes[2], sizes[3]) == (came[2], came[3])
+        assert abs(sizes[0] - sizes[1]) <= 1
+        common = np.flatnonzero(labels == 0)
+        early += np.isin(common[: len(common) // 2], held).sum() / sizes[0]
+    assert abs(early / 300 - 0.5) < 0.03
+
+
+def test_a_class_that_was_the_largest_never_grows_again() -> None:
+    """Ten of class 0 fill the buffer; then the others take its places, and it does not come back, however many come."""
+    labels = np.array([0] * 10 + [1] * 5 + [2] * 3 + [0] * 200)
+    for seed in range(20):
+        before = content(buffer_places.balanced(10, labels[:18], seed), 10)
+        after = content(buffer_places.balanced(10, labels, seed), 10)
+        sizes = collections.Counter(labels[before].tolist())
+        assert sizes in ({0: 4, 1: 3, 2: 3}, {0: 3, 1: 4, 2: 3})
+        assert collections.Counter(labels[after].tolist()) == sizes
+
+
+def test_a_ring_has_the_last_samples_of_every_class_of_every_task() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(3, size=120)
+    spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26)
+    schedule = ReplaySchedule(spec, 0, **SIZES, labels=labels)  # 12 groups of 2 places
+    drawn = schedule.draw(0, 24)
+    places = [-1] * 27
+    for unit in range(24):
+        expected = []
+        for task in range(4):
+            own = range(task * 30, min(unit * 5, (task + 1) * 30))
+            expected += [n for label in range(3) for n in [i for i in own if labels[i] == label][-2:]]
+        real = drawn.weight[unit, 0] > 0
+        assert sorted(drawn.number[unit, 0][real].tolist()) == sorted(expected)
+        assert [places[slot] for slot in drawn.slot[unit, 0][real]] == drawn.number[unit, 0][real].tolist()
+        for number, place in enumerate(drawn.write[unit].tolist(), unit * 5):
+            assert place < 24
+            places[place] = number
+
+
+def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out() -> None:
+    labels = np.random.default_rng(2).integers(3, size=120)
+    spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26, past=True)
+    drawn = ReplaySchedule(spec, 0, **SIZES, labels=labels).draw(0, 24)
+    for unit in range(24):
+        expected = []
+        for task in range(unit // 6):
+            own = range(task * 30, (task + 1) * 30)
+            expected += [n for label in range(3) for n in [i for i in own if labels[i] == label][-2:]]
+        real = drawn.weight[unit, 0] > 0
+        assert sorted(drawn.number[unit, 0][real].tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize("keep", ["balanced", "ring"])
+def test_a_buffer_by_class_does_not_depend_on_where_one_starts(keep: Any) -> None:
+    spec = ReplaySpec(keep=keep, capacity=20, draws=2, size=3)
+    whole = ReplaySchedule(spec, 1, **SIZES, epochs=2, labels=UNEVEN).draw(0, 48)
+    schedule = ReplaySchedule(spec, 1, **SIZES, epochs=2, labels=UNEVEN)
+    for first, count in ((40, 8), (0, 5), (5, 20)):
+        for a, b in zip(schedule.draw(first, count), whole, strict=True):
+            np.testing.assert_array_equal(a, b[first : first + count])
+
+
 # ------------------------------------------------------------------------------------------------------- several passes
 
-REPEATED = ("reservoir", 7), ("ring", 12), ("seen", 0), ("all", 0)
+REPEATED = ("reservoir", 7), ("last", 12), ("seen", 0), ("all", 0)
 
 
 @pytest.mark.parametrize(("keep", "capacity"), REPEATED)
@@ -131,7 +219,7 @@ def test_a_pass_after_the_first_brings_nothing_new_into_the_buffer(keep: Any, ca
         come = task * 30 + min(30, within * 5)
         held = {
             "reservoir": held_by_hand(capacity, come, seed=0),
-            "ring": [30 * over + place for over in range(task) for place in range(27, 30)],
+            "last": [30 * over + place for over in range(task) for place in range(27, 30)],
             "seen": range((task + 1) * 30),
             "all": range(120),
         }[keep]

@@ -1,0 +1,80 @@
+"""Experience replay with an asymmetric cross-entropy (ER-ACE): a batch does not push down the outputs of classes it has not.
+
+    metacl-run algo=er_ace data=split_mnist
+
+Caccia et al. 2022 (arXiv 2104.05025, section 4). The loss on the batch is over the outputs of the classes in it alone, that on
+the draw over all outputs; each is a mean over samples:
+
+    loss = cross_entropy(batch; classes in the batch) + cross_entropy(draw; all classes)
+
+With all outputs in the first term, as in `er`, the first batches of a new class move the features of old ones abruptly, since
+the old classes are never right in them.
+
+Differences from the paper and its code:
+ 1. The second term is over all outputs, as in the released code; in the paper over those of the classes seen so far.
+ 2. The first term is over the classes in the batch from the first batch on, as in the paper; the released code also has the
+    outputs of classes that have not come yet in it.
+ 3. `updates` steps for each batch, every one with a draw of its own; the paper takes one. No augmentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import Steps
+from metacl_run.core.errors import ConfigError, require_all
+from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
+from metacl_run.models.network import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
+    """Steps on batches of the stream, each over its own classes, and samples replayed with them. For classes alone.
+
+    Attributes:
+        updates: steps for each batch, every one with a draw of its own.
+    """
+
+    updates: Steps
+
+    def __post_init__(self) -> None:
+        require_all(self.momentum_fits(), self.replay_fits())
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return self.buffer_spec(self.updates)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(f"algo: {type(self).__name__} learns classes, but the data have real targets. Use algo=er.")
+        return self.start(params)
+
+    def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
+        """The loss reported is that on the batch, over its classes, mean over the updates."""
+        losses = []
+        for number in range(self.updates):
+            state, loss = self._update(network, state, observed.batch, observed.draw(number))
+            losses.append(loss)
+        return state, {"loss": torch.stack(losses).mean()}
+
+    def _update(
+        self, network: Network, state: GradientState, batch: Samples, replayed: WeightedSamples
+    ) -> tuple[GradientState, Tensor]:
+        together, sizes = batch.joined(replayed.samples), [len(batch.y), len(replayed.weight)]
+        absent = (batch.y != torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).all(1)
+        share = replayed.weight / replayed.weight.sum().clamp(min=1)
+
+        def objective(params: Params) -> tuple[Tensor, Tensor]:
+            new, old = torch.split(network(params, together.x, together.task), sizes)
+            loss = network.objective.loss(new.masked_fill(absent, network.MASKED), batch.y)
+            return loss + (network.objective.losses(old, replayed.samples.y) * share).sum(), loss
+
+        gradient, (_, loss) = grad_and_value(objective, has_aux=True)(state["params"])
+        return self.step(gradient, state), loss

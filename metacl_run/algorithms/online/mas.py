@@ -1,0 +1,89 @@
+"""Memory aware synapses (MAS): a penalty on parameters, weighted by how much the outputs depend on each of them.
+
+    metacl-run algo=mas data=rotated_mnist
+
+Aljundi et al. 2018 (arXiv 1711.09601, equations 2 to 4). With f the outputs of the network before any softmax, at the end of a
+task:
+
+    omega <- omega + mean over samples x of the task of |d |f(x; theta)|^2 / d theta|,     theta~ <- theta
+    loss = L + strength * sum of omega * (theta - theta~)^2
+
+No target enters omega.
+
+Differences from the paper and its code:
+ 1. Where tasks have outputs of their own, f are those of the sample's task.
+ 2. The samples are drawn from the task; the paper takes all of them. The released code takes the absolute value of the gradient
+    of a batch, which is this with batches of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.func import grad, grad_and_value
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
+from metacl_run.core.bounds import Examples, Hint, Positive
+from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.inner.single_samples import mean_over_samples
+from metacl_run.models.network import Network
+
+
+class MasState(GradientState):
+    """The parameters and the terms of the penalty, all shaped alike."""
+
+    reference: Params
+    """theta~, the parameters at the end of the last task; at first the initial ones, which have no weight: omega is 0."""
+    omega: Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryAwareSynapses(GradientLearner[MasState]):
+    """SGD with a quadratic penalty, weighted by the sensitivity of the outputs.
+
+    Attributes:
+        strength: factor of the penalty (lambda).
+        importance_samples: samples of a task on which omega is estimated.
+    """
+
+    strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
+    importance_samples: Examples
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> MasState:
+        return {**self.start(params), "reference": params, "omega": tree_map(torch.zeros_like, params)}
+
+    def observe(self, network: Network, state: MasState, observed: Observation) -> tuple[MasState, Metrics]:
+        params = state["params"]
+        gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
+
+        def penalised(g: Tensor, p: Tensor, omega: Tensor, reference: Tensor) -> Tensor:
+            return torch.addcmul(g, omega, p - reference, value=2 * self.strength)
+
+        gradient = tree_map(penalised, gradient, params, state["omega"], state["reference"])
+        return self.step(gradient, state), {"loss": loss}
+
+    @property
+    def num_consolidation_samples(self) -> int:
+        return self.importance_samples
+
+    def end_task(self, network: Network, state: MasState, samples: Samples) -> MasState:
+        params = state["params"]
+
+        def squared_length(params: Params, sample: Samples) -> Tensor:
+            outputs = network(params, sample.x)
+            own = outputs if network.masks is None else outputs * network.masks[sample.task]
+            return own.square().sum()
+
+        def sensitivity(sample: Samples) -> Params:
+            return {name: leaf.abs() for name, leaf in grad(squared_length)(params, sample).items()}
+
+        omega = tree_map(torch.add, state["omega"], mean_over_samples(sensitivity, samples))
+        return {**state, "reference": params, "omega": omega}
