@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "tags": [],
     "evaluation_half_width": [],
     "meta_test": None,
+    "kept": None,
     "evaluation_of": None,
     "debug": False,
     "forward_transfer": True,

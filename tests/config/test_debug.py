@@ -73,7 +73,15 @@ def test_debug_alone_makes_another_run_but_false_does_not() -> None:
 
 @pytest.mark.parametrize(
     ("value", "limit", "expected"),
-    [(5, 3, 3), (2, 3, 2), (None, 3, 3), ([1], [2], [2]), ([5, 6, 7], 2, [5, 6]), ("a", {"a": "b"}, "b"), ("c", {"a": "b"}, "c")],
+    [
+        (5, 3, 3),
+        (2, 3, 2),
+        (None, 3, 3),
+        ([1], [2], [2]),
+        ([5, 6, 7], 2, [5, 6]),
+        ("a", {"a": "b"}, "b"),
+        ("c", {"a": "b"}, "c"),
+    ],
 )
 def test_a_limit(value: object, limit: object, expected: object) -> None:
     assert shortened(value, limit) == expected

@@ -15,12 +15,13 @@ import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative
-from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Model, Network, initial_params
+from metacl_run.protocols.best_state import Keep
 from metacl_run.protocols.continual_meta.adaptation import AdaptationReport, adaptation_report
 from metacl_run.protocols.continual_meta.chunks import chunked_engines, evaluation_engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
@@ -34,6 +35,7 @@ from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
+from metacl_run.protocols.keeping import KeepingEvaluator, kept_details
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
@@ -60,6 +62,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
+        keep: "last": every task is left as its meta-updates left it; "best": at the end of a task the learner returns to its
+            best state in that task, by the mean score on validation episodes of the tasks learned so far, at evaluations within
+            the task and at its end. Every seed has its own. With eval_split=validation the reported episodes are others, of the
+            same classes.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -76,8 +82,13 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     rows_every: CountFromZero
     eval_future: Future
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
+    keep: Keep
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        within = "must be last unless there are evaluations within a task: eval_every of at least 1, below updates_per_task"
+        require(self.keep == "last" or 0 < self.eval_every < self.updates_per_task, "keep", self.keep, within)
 
     def check(self, algo: EpisodeLearner, model: Model, data: EpisodeStream) -> None:
         shots, queries = training_examples(algo, data)
@@ -87,6 +98,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         most = max(shots + queries, data.shots + data.queries)
         with prefix_field_errors("data"):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
+            if self.keep == "best":
+                data.check(examples_per_class=most, replay_classes=buffered, split="validation")
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
@@ -152,9 +165,11 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 eval_every=self.eval_every,
                 recorders=[InsightRecorder(FewShotSubject(setup, engines.train), progress)],
             )
+            scorer = FewShotScorer(setup.on_validation(), engines.evaluate, self.eval_episodes)
+            keeping = KeepingEvaluator(evaluator=evaluator, scorer=scorer, progress=progress)
             training = TrainingPhase(
                 trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),
-                evaluator=evaluator,
+                evaluator=keeping if self.keep == "best" else evaluator,
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
@@ -162,7 +177,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             beside = self._adaptation(setup, engines.evaluate, progress, status)
-        return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
+        details = {**kept_details(progress), **beside.details}
+        return replace(
+            result_of(progress, status, task_names=task_names, chance=chance), **{**beside._asdict(), "details": details}
+        )
 
     def _adaptation(self, setup: FewShotSetup, engine: Engine, progress: Progress, status: Status) -> AdaptationReport:
         if status != "completed":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,6 +11,7 @@ from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLe
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Params
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.streams.validation import ValidationConceptPool, count_held_out
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.shards import Shards
 from metacl_run.models.network import Network, initial_params
@@ -85,3 +86,15 @@ class SequenceSetup:
     def initial_learners(self) -> list[MetaState]:
         """[R] the learner's state of each replicate before any learning."""
         return [self.algo.start(self.network, params) for params in self.initial_params]
+
+    def without_validation(self) -> SequenceSetup:
+        """The same with the last of the meta-train concepts left out: those of `on_validation`."""
+        whole = self.counts["meta_train"]
+        return replace(self, counts={**self.counts, "meta_train": whole - count_held_out(whole)})
+
+    def on_validation(self) -> SequenceSetup:
+        """The same with those concepts in place of the meta-test ones."""
+        whole = self.counts["meta_train"]
+        held_out = count_held_out(whole)
+        pool = ValidationConceptPool(inner=self.pool, meta_train=whole - held_out)
+        return replace(self, pool=pool, counts={"meta_train": whole - held_out, "meta_test": held_out})
