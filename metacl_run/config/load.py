@@ -22,6 +22,7 @@ from metacl_run.config.components import GROUPS, build, component_class, target_
 from metacl_run.config.conversion import convert
 from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
+from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
@@ -36,6 +37,7 @@ TOP_LEVEL: dict[str, Any] = {
     "seeds": Seeds,
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
+    "start_from": str | None,
     "rerun": bool,
     "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
@@ -92,6 +94,19 @@ class Experiment:
     """Full keys of the settings that do not enter the run id."""
     trained: TrainedRun | None = None
     """The run whose learner is evaluated; None: this run learns."""
+    starting_run: StartingRun | None = None
+    """The run whose parameters this one starts with; None: they are drawn."""
+
+    @property
+    def starting_model(self) -> Any:
+        """The model, with the parameters that learners start from."""
+        return self.model if self.starting_run is None else self.starting_run.model(self.model)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the results must know, and what can be known before the run."""
+        warning = self.starting_run and self.starting_run.warning(self.resolved, self.protocol.kind)
+        return [warning] if warning else []
 
     @property
     def directory(self) -> Path:
@@ -124,7 +139,7 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
-    resolved.setdefault("debug", False)  # older runs have no such key
+    resolved = {"debug": False, "start_from": None, **resolved}  # older runs have no such keys
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
     if isinstance(resolved.get("tags"), str):
@@ -136,12 +151,17 @@ def load(
         if kind not in sections and sections:
             raise ConfigError(_data_misfit(kind, sections, choices))
     parts, mistakes = _parts(resolved, kind, sections)
-    mistakes += _top_level(resolved) + _bad_path("output_dir", resolved.get("output_dir"))
+    mistakes += _top_level(resolved)
+    mistakes += [message for key in ("output_dir", "start_from") for message in _bad_path(key, resolved.get(key))]
     if isinstance(data := resolved.get("data"), Mapping):
         mistakes += _bad_path("data.root", data.get("root"))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     _check_fit(parts, choices)
+    start = _starting_run(resolved["start_from"], resolved["seeds"])
+    if start is not None:
+        resolved["start_from"] = str(start.directory)
+        _check_fit({**parts, "model": start.model(parts["model"])}, choices)
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
@@ -160,8 +180,11 @@ def load(
         overrides=list(overrides),
         user_folder=user_folder,
         resolved=resolved,
-        run_id=run_id(resolved, ignored, parts["data"].source.fingerprint),
+        run_id=run_id(
+            {**resolved, "start_from": None if start is None else start.run_id}, ignored, parts["data"].source.fingerprint
+        ),
         ignored_by_run_id=ignored,
+        starting_run=start,
     )
 
 
@@ -270,9 +293,13 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
             continue
         if key == "seeds" and len(set(value)) < len(value):
             mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
-        if key == "output_dir" and not value.strip():
-            mistakes.append("output_dir=: must name a folder")
+        if key in ("output_dir", "start_from") and value is not None and not value.strip():
+            mistakes.append(f"{key}=: must name a folder")
     return mistakes + _figures(resolved.get("figures"))
+
+
+def _starting_run(directory: str | None, seeds: Sequence[int]) -> StartingRun | None:
+    return None if directory is None else StartingRun.read(Path(directory).expanduser().absolute(), seeds)
 
 
 def _figures(node: Any) -> list[str]:

@@ -40,6 +40,10 @@ class Model(abc.ABC):
             SettingError: the settings do not fit the input.
         """
 
+    def start(self, params: Params, seed: int) -> Params:
+        """Returns the parameters that a learner of this seed starts from, of freshly drawn ones. Default: these."""
+        return params
+
 
 class Network:
     """A module as a pure function of its parameters: network(params, x) -> outputs, network(params, x, task) where tasks are
@@ -134,7 +138,8 @@ def token_shape(model: Model, input_shape: tuple[int, ...]) -> TokenShape:
 def initial_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:
-    """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone.
+    """Builds the module, and the parameters that a learner of this seed starts from: as its layers draw them from `seed`
+    alone, unless the model starts from others.
 
     Raises:
         ConfigError: the model does not take such inputs, or is too large.
@@ -148,7 +153,8 @@ def initial_params(
         _refuse_large(model, input_shape, num_outputs)
         torch.manual_seed(seed)
         module = model.build(input_shape, num_outputs)
-    return module, {name: value.detach().clone().to(dtype) for name, value in module.named_parameters()}
+    fresh = {name: value.detach().clone().to(dtype) for name, value in module.named_parameters()}
+    return module, model.start(fresh, seed)
 
 
 def _refuse_large(model: Model, input_shape: tuple[int, ...], num_outputs: int | None) -> None:

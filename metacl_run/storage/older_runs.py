@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluation_half_width": [],
     "meta_test": None,
     "kept": None,
+    "start_from": None,
     "evaluation_of": None,
     "debug": False,
     "forward_transfer": True,
