@@ -97,6 +97,11 @@ INTERFACES = {
     "algorithms.online.gradient_learner",
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
+    *(
+        "algorithms.meta_continual.class_scores",
+        "algorithms.meta_continual.head_tested",
+        "algorithms.meta_continual.ridge_head",
+    ),
 }
 COMPONENT_GROUPS = ("algo", "data", "model", "protocol")
 
