@@ -55,6 +55,8 @@ ALLOWED: dict[str, set[str]] = {
         *(
             "algorithms.meta_continual.trajectory_learner",
             "algorithms.meta_continual.sequence_learner",
+            "algorithms.meta_continual.class_scores",
+            "algorithms.meta_continual.class_sums",
             "core",
             "data.streams",
             "inner",

@@ -138,8 +138,20 @@ def token_shape(model: Model, input_shape: tuple[int, ...]) -> TokenShape:
 def initial_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:
-    """Builds the module, and the parameters that a learner of this seed starts from: as its layers draw them from `seed`
-    alone, unless the model starts from others.
+    """Builds the module, and the parameters that a learner of this seed starts from: fresh ones, unless the model starts from
+    others.
+
+    Raises:
+        ConfigError: the model does not take such inputs, or is too large, or starts from those of another network.
+    """
+    module, params = fresh_params(model, input_shape, num_outputs, seed, dtype)
+    return module, model.start(params, seed)
+
+
+def fresh_params(
+    model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
+) -> tuple[nn.Module, Params]:
+    """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone.
 
     Raises:
         ConfigError: the model does not take such inputs, or is too large.
@@ -153,8 +165,7 @@ def initial_params(
         _refuse_large(model, input_shape, num_outputs)
         torch.manual_seed(seed)
         module = model.build(input_shape, num_outputs)
-    fresh = {name: value.detach().clone().to(dtype) for name, value in module.named_parameters()}
-    return module, model.start(fresh, seed)
+    return module, {name: value.detach().clone().to(dtype) for name, value in module.named_parameters()}
 
 
 def _refuse_large(model: Model, input_shape: tuple[int, ...], num_outputs: int | None) -> None:

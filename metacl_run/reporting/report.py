@@ -28,7 +28,7 @@ STATUS_WORDS = {
 }
 TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt", OOS_AUROC)
 """The metrics with large numbers at the top, with the name of the score to be filled in."""
-SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "learning_{score}", "forgetting")
+SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "untrained_{score}", "learning_{score}", "forgetting")
 
 
 def write(run: StoredRun) -> Path:

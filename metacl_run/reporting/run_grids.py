@@ -85,6 +85,8 @@ def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
     scores = {"held out": test.held_out, "memory": test.memory}
     if test.joint is not None:
         scores["joint training"] = test.joint
+    if test.untrained is not None:
+        scores["random features"] = test.untrained
     seeds = len(run.seeds)
     over = "both seeds" if seeds == 2 else f"95% over {interval_is_over(seeds)}"
     headings = [f"{score.concepts} learned"]
@@ -109,7 +111,8 @@ def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
         "are averaged first",
     )
     title = f"{score.score_words.capitalize()} by number of {score.concepts}"
-    return Grid(title, headings, rows, [f"Mean over orders{over_seeds}."])
+    baseline = "Random features: held out, by the nearest class mean on the features of the untrained network."
+    return Grid(title, headings, rows, [f"Mean over orders{over_seeds}.", *([] if test.untrained is None else [baseline])])
 
 
 def _spreads(values: np.ndarray, run: StoredRun) -> list[str]:

@@ -36,7 +36,10 @@ def _main_sentence(run: StoredRun) -> str:
         held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
         tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
         joint = math.nan if test.joint is None else float(test.joint[:, -1].mean())
-        return describe_meta_test(test.longest, held_out, memory, joint, tuned_on, run.score)
+        text = describe_meta_test(test.longest, held_out, memory, joint, tuned_on, run.score)
+        if test.untrained is not None:
+            text += f" Class means of random features recognise {float(test.untrained[:, -1].mean()):.0%}."
+        return text
     text = "No meta-test was completed."
     if len(results.probe_units):
         held_out, memory = (float(values[:, -1].mean()) for values in (results.probe_held_out, results.probe_memory))

@@ -74,6 +74,7 @@ def _sequences(run: StoredRun) -> Iterator[Record]:
         return
     by_metric = {score: test.held_out, "memory": test.memory}
     by_metric |= {} if test.joint is None else {f"joint_{score}": test.joint}
+    by_metric |= {} if test.untrained is None else {f"untrained_{score}": test.untrained}
     for name, scores in by_metric.items():
         for place, length in enumerate(test.lengths.tolist()):
             yield from _of_seeds(run, scores[:, place].mean(-1), "meta_test", name, classes=length)

@@ -177,7 +177,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
-            meta_test = MetaTestPhase(self._plan(algo), setup, progress, context.gpu.memory_bytes)
+            meta_test = MetaTestPhase(self._plan(algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
         return self._result(progress, status, data.objective)
@@ -201,7 +201,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
-            meta_test = MetaTestPhase(self._plan(context.algo), setup, progress, context.gpu.memory_bytes)
+            meta_test = MetaTestPhase(self._plan(context.algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, 0, None)
             status = run_phases(progress, [meta_test], checkpoint_every=self.checkpoint_every)
         return self._result(progress, status, data.objective)
@@ -218,7 +218,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         """The setup of meta-training and meta-test, and that of probes."""
         return (whole, whole) if self.keep == "last" else (whole.without_validation(), whole.on_validation())
 
-    def _plan(self, algo: TrajectoryLearner) -> MetaTestPlan:
+    def _plan(self, algo: TrajectoryLearner, objective: Objective) -> MetaTestPlan:
         return MetaTestPlan(
             schedule=self.schedule,
             rates=self.rates if algo.sequence_learner.own_rate is not None else [0.0],
@@ -226,6 +226,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             selection_orders=self.selection_orders,
             orders=self.orders,
             joint_epochs=self.joint_epochs,
+            has_untrained=objective is CLASSIFICATION,
         )
 
     def _segment_names(self, objective: Objective) -> list[str]:
@@ -240,6 +241,9 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         extra_metrics = {}
         if content is not None:
             extra_metrics["memory"] = np.array(content["memory"])[:, -1].mean(-1)
+            if content["untrained"] is not None:
+                untrained = np.array(content["untrained"][content["score"]])
+                extra_metrics[f"untrained_{content['score']}"] = untrained[:, -1].mean(-1)
             if content["joint"] is not None:
                 extra_metrics[f"joint_{content['score']}"] = np.array(content["joint"])[:, -1].mean(-1)
         return replace(
