@@ -115,6 +115,27 @@ def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
     return Grid(title, headings, rows, [f"Mean over orders{over_seeds}.", *([] if test.untrained is None else [baseline])])
 
 
+def steps_grid(run: StoredRun) -> Grid | None:
+    """A row for each number of inner steps: the mean score over tasks and seeds, and its spread; None where not measured."""
+    measured = run.summary["by_step"]
+    if measured is None:
+        return None
+    words, seeds = run.score.score_words, len(run.seeds)
+    columns = {words: np.array(measured["curve"], dtype=float)}
+    if measured["transductive"] is not None:
+        columns["transductive"] = np.array(measured["transductive"], dtype=float)
+    spread = [spread_heading(seeds)] if seeds > 1 else []
+    headings = ["inner steps", *(heading for name in columns for heading in (name, *spread))]
+    rows = []
+    for step in range(columns[words].shape[1]):
+        row = [Cell(str(step))]
+        for values in columns.values():
+            row.append(Cell(number(float(values[:, step].mean())), tone="main"))
+            row += [Cell(text) for text in _spreads(values[:, step : step + 1, None], run)[: seeds - 1]]
+        rows.append(row)
+    return Grid(f"{words.capitalize()} by inner step", headings, rows, ["At the end of the run, mean over tasks."])
+
+
 def _spreads(values: np.ndarray, run: StoredRun) -> list[str]:
     """The spread of [R, S, O] for every length: both seeds of two, else the interval."""
     if len(values) == 2:

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "meta_test": None,
     "kept": None,
     "start_from": None,
+    "by_step": None,
     "evaluation_of": None,
     "debug": False,
     "forward_transfer": True,

@@ -7,6 +7,7 @@ from outside by `inner/engine.py`. It draws no random numbers, logs nothing and 
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -63,6 +64,11 @@ class EpisodeLearner(MetaLearner):
     @abc.abstractmethod
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         """Learns an evaluation episode's support set; returns the fast weights, or whatever `predict` needs."""
+
+    def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Pytree]:
+        """Learns as `learn` and yields what `predict` needs after 0, 1 ... inner steps. Default: after all of them, for methods
+        that do not adapt by steps."""
+        yield self.learn(network, meta, carry, episode)
 
     @abc.abstractmethod
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""What a run says of adaptation itself at its end: the score before it, and how a learner recovers after a switch.
+"""What a run says of adaptation itself at its end: the score before it and after every inner step, and how a learner recovers
+after a switch.
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
@@ -19,7 +20,8 @@ import torch
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
-from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before
+from metacl_run.models.layers import has_batch_norm
+from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before, scores_by_step
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.scoring.metric_table import BEFORE
 
@@ -35,15 +37,21 @@ class AdaptationReport(NamedTuple):
 
 
 def adaptation_report(
-    setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int
+    setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int, *, by_step: bool
 ) -> AdaptationReport:
-    """Measures what the stream is to be told of: nothing, the score before adaptation, the recovery curve."""
+    """Measures what the stream is to be told of, nothing, the score before adaptation, the recovery curve; and on demand the
+    score after every inner step, mean over tasks."""
     name = setup.network.objective.score_name
     metrics: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
     if setup.data.reports_before:
         scorer = FewShotScorer(setup, engine, eval_episodes, scores_before)
         metrics[f"{BEFORE}{name}"] = scorer.scores(learner, range(num_tasks), whole=True).scores.mean(1).cpu().numpy()
+    if by_step:
+        measured = FewShotScorer(setup, engine, eval_episodes, scores_by_step).of_episodes(learner, range(num_tasks))
+        kinds = measured.mean((1, 2)).chunk(1 + has_batch_norm(setup.module), 1)
+        curves = {"curve": kinds[0].tolist(), "transductive": kinds[1].tolist() if len(kinds) > 1 else None}
+        details["by_step"] = {"score": name, **curves}
     if setup.data.in_time:
         details["recovery"] = {"score": name, "curve": recovery(setup, engine, learner, num_tasks).tolist()}
     return AdaptationReport(metrics, details)

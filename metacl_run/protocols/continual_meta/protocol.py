@@ -66,6 +66,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             best state in that task, by the mean score on validation episodes of the tasks learned so far, at evaluations within
             the task and at its end. Every seed has its own. With eval_split=validation the reported episodes are others, of the
             same classes.
+        by_step: at the end also measure the score after 0, 1 ... inner steps, each as often as the score itself.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -83,6 +84,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     eval_future: Future
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     keep: Keep
+    by_step: Annotated[bool, AT_EVALUATION]
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
@@ -185,7 +187,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     def _adaptation(self, setup: FewShotSetup, engine: Engine, progress: Progress, status: Status) -> AdaptationReport:
         if status != "completed":
             return AdaptationReport({}, {})
-        return adaptation_report(setup, engine, progress.state.learner, progress.num_tasks, self.eval_episodes)
+        state, tasks = progress.state, progress.num_tasks
+        return adaptation_report(setup, engine, state.learner, tasks, self.eval_episodes, by_step=self.by_step)
 
     def check_evaluation(self, trained: ContinualMeta) -> None:
         """Validation and test classes are apart from those to learn from, whatever is evaluated."""
