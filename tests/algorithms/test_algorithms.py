@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.continual_meta.finetune import FineTune
 from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.continual_meta.protonet import ProtoNet
 from metacl_run.algorithms.continual_meta.reptile import Reptile
@@ -255,3 +256,28 @@ def test_learned_rates_start_in_their_range() -> None:
     rates = torch.cat([r.flatten() for r in state["meta"]["rates"].values()])
     assert 0.1 <= rates.min() < 0.15 < 0.25 < rates.max() <= 0.3
     assert list(state["meta"]["rates"]) == list(state["meta"]["params"])
+
+
+@pytest.mark.parametrize("plastic", ["all", "head"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_fine_tuning_is_ordinary_training_from_a_head_of_zeros(plastic: str, optimizer: str) -> None:
+    inner = {"inner_optimizer": optimizer, "inner_lr": 0.1, "eval_inner_steps": 4, "plastic": plastic}
+    algorithm = FineTune(**COMMON, **inner)  # type: ignore[arg-type]
+    episode, (network, state) = toy_episode(), start(algorithm)
+    module = Smooth(3).double()
+    module.load_state_dict(state["meta"]["params"])
+    with torch.no_grad():
+        module.head.weight.zero_(), module.head.bias.zero_()
+    moving = list(module.head.parameters() if plastic == "head" else module.parameters())
+    torch_optimizer = torch.optim.Adam(moving, lr=0.1) if optimizer == "adam" else torch.optim.SGD(moving, lr=0.1)
+    steps = list(algorithm.learn_by_step(network, state["meta"], state["carry"], episode))
+    for step in range(5):
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(steps[step][name], value)
+        torch_optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(episode.support_x), episode.support_y).backward()
+        torch_optimizer.step()
+    learned = algorithm.learn(network, state["meta"], state["carry"], episode)
+    assert all(torch.allclose(learned[name], steps[4][name]) for name in learned)
+    update = algorithm.episode_update(network, state["meta"], {}, episode)
+    assert not any(value.any() for value in update.direction["params"].values())
