@@ -82,6 +82,10 @@ class EpisodeLearner(MetaLearner):
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
         """(inner steps, batch) when the inner loop runs on mini-batches of the support; None: on all of it every step."""
 
+    def training_ways(self, ways: int) -> int:
+        """Classes of a training episode, where evaluation has `ways`. Default: as many."""
+        return ways
+
     # --------------------------------------------------------------------------------------------------- common to all
 
     def check(self, network: Network, params: Params) -> None:

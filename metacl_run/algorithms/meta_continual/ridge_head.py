@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from metacl_run.algorithms.meta_continual.class_sums import UNKNOWN
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
@@ -64,7 +63,8 @@ class RidgeHead(SequenceLearner):
         return RidgeSums(*zeros)
 
     def learn(self, network: Network, meta: Pytree, fast: RidgeSums, prepared: Tensor, y: Tensor, rate: Tensor) -> RidgeSums:
-        target = one_hot(y, network.ways) if network.objective is CLASSIFICATION else y
+        is_class = network.objective is CLASSIFICATION
+        target = y.unsqueeze(1) == torch.arange(network.ways, device=y.device) if is_class else y
         exact = prepared.double()
         return RidgeSums(fast.products + exact.T @ exact, fast.moment + exact.T @ target.double())
 

@@ -91,8 +91,10 @@ class EpisodeSampler:
     def _draw(
         self, tasks: np.ndarray, split: Split, rngs: list[np.random.Generator], classes: np.ndarray | None = None
     ) -> Episode:
-        training = split == "train"
+        training, ways, pool = split == "train", self.data.ways, self.pool
         shots, queries = training_examples(self.algo, self.data) if training else (self.data.shots, self.data.queries)
-        batches = self.algo.inner_batches(shots * self.data.ways, training)
-        episodes = self.pool.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
+        if training and (own_ways := self.algo.training_ways(ways)) != ways:
+            ways, pool = own_ways, pool.with_ways(own_ways)
+        batches = self.algo.inner_batches(shots * ways, training)
+        episodes = pool.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
         return Episode(*(cast_floats(leaf, self.dtype) for leaf in episodes))

@@ -6,6 +6,7 @@ are drawn afresh in place of classes. Meta-training passes the query set of an e
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative
-from metacl_run.core.errors import ConfigError, prefix_field_errors, require
+from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
@@ -102,10 +103,25 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
             if self.keep == "best":
                 data.check(examples_per_class=most, replay_classes=buffered, split="validation")
+        self._check_training_ways(algo, data, most, buffered)
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
         algo.check(Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params)
+
+    def _check_training_ways(self, algo: EpisodeLearner, data: EpisodeStream, most: int, buffered: int | None) -> None:
+        """Refuses training episodes of more classes than a task has for training."""
+        ways = algo.training_ways(data.ways)
+        if ways == data.ways:
+            return
+        own = dataclasses.replace(data, ways=ways)  # type: ignore[type-var]
+        try:
+            own.check(examples_per_class=most, replay_classes=buffered, split="train")
+        except SettingError as error:
+            key, allowed = (
+                ("algo.train_ways", error.allowed) if error.field == "ways" else (f"data.{error.field}", error.allowed)
+            )
+            raise ConfigError(f"{key}={error.value}: {allowed}") from None
 
     def _check_replay(self, algo: EpisodeLearner, data: EpisodeStream, earlier: int) -> int | None:
         """The classes that the replay buffer keeps of each of the earlier tasks; None: all."""
@@ -131,7 +147,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
 
     def _check_memory(self, algo: EpisodeLearner, data: EpisodeStream, examples: int) -> None:
         numbers, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
-        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * numbers, setting, "a meta-batch of episodes")
+        ways = algo.training_ways(data.ways)
+        refuse_beyond_memory(algo.meta_batch_size * ways * examples * numbers, setting, "a meta-batch of episodes")
         for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
             steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
             key = "algo.inner_steps" if training else "algo.eval_inner_steps"

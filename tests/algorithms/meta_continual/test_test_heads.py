@@ -124,6 +124,16 @@ def test_the_head_of_meta_test_changes_nothing_of_meta_training(algo: str, seque
     assert again.summary["meta_test"] == meta_test(other)
 
 
+@pytest.mark.parametrize("head", ["ncm", "gemcl", "ridge"])
+def test_the_engines_give_the_same_answer(head: str, sequences: Callable[..., Experiment]) -> None:
+    contents = []
+    for engine in ("loop", "vmap"):
+        built = sequences("scratch", f"algo.test_head={head}", "seeds=[0,1]", f"gpu.engine={engine}")
+        assert run(built) == 0
+        contents.append(meta_test(built))
+    assert contents[0] == contents[1]
+
+
 def test_functions_by_ridge(experiment: Callable[..., Experiment]) -> None:
     own = "algo.remember=0", "algo.redraw=false", "algo.test_head=ridge"
     built = experiment("algo=oml", *own, tiny=FUNCTIONS)

@@ -22,12 +22,16 @@ HELD_OUT = torch.tensor(
 """[rates, points of testing, concepts], of one order and two concepts learned one at a time."""
 
 
-PLAN = MetaTestPlan(schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", selection_orders=3, orders=1, joint_epochs=0, has_untrained=False)
+PLAN = MetaTestPlan(
+    schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", selection_orders=3, orders=1, joint_epochs=0, has_untrained=False
+)
 
 
 def results(held_out: torch.Tensor = HELD_OUT, objective: Objective = CLASSIFICATION) -> MetaTestResults:
     part = held_out[None], held_out[None] / 2
-    return MetaTestResults(parts={"select": [[]], "test": [[part]], "joint": [[]], "untrained": [[]]}, plan=PLAN, objective=objective)
+    return MetaTestResults(
+        parts={"select": [[]], "test": [[part]], "joint": [[]], "untrained": [[]]}, plan=PLAN, objective=objective
+    )
 
 
 def test_each_length_has_its_own_rate_and_the_matrix_one() -> None:
