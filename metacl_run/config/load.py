@@ -165,7 +165,9 @@ def load(
     if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
         always = "whose report always shows the representation"
         raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
+    ignored = ignored_by_run_id(parts) + [
+        key for key in ("debug", "start_from") if not resolved[key]
+    ]  # as before they were there
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
