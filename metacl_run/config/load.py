@@ -158,13 +158,10 @@ def load(
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     _check_fit(parts, choices)
-    start = _starting_run(resolved["start_from"], resolved["seeds"])
+    _check_insight(resolved["insight"], parts["protocol"], choices)
+    start = _starting_run(resolved, parts, choices)
     if start is not None:
         resolved["start_from"] = str(start.directory)
-        _check_fit({**parts, "model": start.model(parts["model"])}, choices)
-    if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
-        always = "whose report always shows the representation"
-        raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
     ignored = ignored_by_run_id(parts) + [
         key for key in ("debug", "start_from") if not resolved[key]
     ]  # as before they were there
@@ -300,10 +297,6 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
     return mistakes + _figures(resolved.get("figures"))
 
 
-def _starting_run(directory: str | None, seeds: Sequence[int]) -> StartingRun | None:
-    return None if directory is None else StartingRun.read(Path(directory).expanduser().absolute(), seeds)
-
-
 def _figures(node: Any) -> list[str]:
     """The mistakes in the node `figures`."""
     if not isinstance(node, Mapping):
@@ -358,6 +351,21 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         except OSError as error:
             root = getattr(data.source, "root", None)
             raise ConfigError(f"data.root={shown(root)}: cannot be read: {error.strerror or described(error)}") from None
+
+
+def _check_insight(insight: str, protocol: Any, choices: Mapping[str, str]) -> None:
+    if insight != "none" and not protocol.looks_inside:
+        always = "whose report always shows the representation"
+        raise ConfigError(f"insight={insight}: has no effect under protocol={choices.get('protocol')}, {always}")
+
+
+def _starting_run(resolved: Mapping[str, Any], parts: Mapping[str, Any], choices: Mapping[str, str]) -> StartingRun | None:
+    """The run that this one starts from, if any; refuses one whose network is another."""
+    if resolved["start_from"] is None:
+        return None
+    start = StartingRun.read(Path(resolved["start_from"]).expanduser().absolute(), resolved["seeds"])
+    _check_fit({**parts, "model": start.model(parts["model"])}, choices)
+    return start
 
 
 def _data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:

@@ -57,8 +57,9 @@ def kept_words(run: StoredRun) -> str | None:
     units = run.summary["kept"]["unit"]
     last, name = run.units_per_task, f"{run.unit_name}s"
     if len(units[0]) == 1:
-        numbers = ", ".join(f"{unit:,}" for (unit,) in units)
-        order = "" if len(units) == 1 else ", by seed"
+        different = dict.fromkeys(unit for (unit,) in units)
+        numbers = ", ".join(f"{unit:,}" for unit in (different if len(different) == 1 else (unit for (unit,) in units)))
+        order = "" if len(different) == 1 else ", by seed"
         return f"Tested is the state that did best on validation, after {numbers} of {last:,} {name}{order}."
     mean = float(np.mean([unit - task * last for own in units for task, unit in enumerate(own)]))
     return f"Of every task the state that did best on validation was kept, on average after {mean:,.0f} of {last:,} {name}."
