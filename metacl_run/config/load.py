@@ -30,6 +30,8 @@ from metacl_run.core.version import __version__
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
+UNUSED_UNLESS_SET = ("debug", "start_from")
+"""Top-level keys that have no part in a run's id where they are false or null, as before they existed."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
 """Bytes in the name of a file or folder."""
@@ -162,9 +164,7 @@ def load(
     start = _starting_run(resolved, parts, choices)
     if start is not None:
         resolved["start_from"] = str(start.directory)
-    ignored = ignored_by_run_id(parts) + [
-        key for key in ("debug", "start_from") if not resolved[key]
-    ]  # as before they were there
+    ignored = [*ignored_by_run_id(parts), *(key for key in UNUSED_UNLESS_SET if not resolved[key])]
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
@@ -179,9 +179,7 @@ def load(
         overrides=list(overrides),
         user_folder=user_folder,
         resolved=resolved,
-        run_id=run_id(
-            {**resolved, "start_from": None if start is None else start.run_id}, ignored, parts["data"].source.fingerprint
-        ),
+        run_id=run_id({**resolved, "start_from": start and start.run_id}, ignored, parts["data"].source.fingerprint),
         ignored_by_run_id=ignored,
         starting_run=start,
     )
