@@ -285,7 +285,7 @@ def _context(
 ) -> RunContext[Any, Any, Any]:
     return RunContext(
         algo=experiment.algo,
-        model=experiment.model,
+        model=experiment.starting_model,
         data=experiment.data,
         pool=pool,
         gpu=experiment.gpu,
@@ -302,7 +302,12 @@ def _head(experiment: Experiment) -> dict[str, Any]:
     """Returns the part of the summary that is known before the run."""
     choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
     trained = experiment.trained
-    origin = {} if trained is None else {"evaluation_of": {"run_id": trained.run_id, "directory": str(trained.directory)}}
+    origin: dict[str, Any] = {}
+    if trained is not None:
+        origin["evaluation_of"] = {"run_id": trained.run_id, "directory": str(trained.directory)}
+    if (start := experiment.starting_run) is not None:
+        names = {"run_id": start.run_id, "algo": start.algo, "data": start.data}
+        origin["start_from"] = {**names, "directory": str(start.directory)}
     return {
         "schema": SCHEMA,
         "status": "running",
@@ -354,7 +359,7 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
         "chance": result.chance,
         "forward_transfer": result.forward_transfer,
         **half_widths,
-        "warnings": result.warnings,
+        "warnings": [*experiment.warnings, *result.warnings],
         "error": result.error,
         **result.details,
     }

@@ -16,7 +16,7 @@ from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
 from tests.support.settings import WITH_KNOWN_TASKS
 
-FROZEN = ("ncm_few_shot", "ncm_cl")
+FROZEN = ("finetune", "linear_probe", "ncm_few_shot", "ncm_cl")
 """Baselines whose network stays as it starts: they are what the others are compared with."""
 STREAM, EPISODES, SEQUENCES = (
     [name for name in options_that_are("algo", kind) if name not in (*FROZEN, *WITH_KNOWN_TASKS)]

@@ -49,12 +49,14 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": {"core", "layout", "scoring", "storage"},
     "index": {"core", "layout", "scoring", "storage"},
     # one run
-    "config": {"core"},
+    "config": {"core", "models.learned_model", "storage.completed_run", "storage.store"},
     "protocols": {
         *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
         *(
             "algorithms.meta_continual.trajectory_learner",
             "algorithms.meta_continual.sequence_learner",
+            "algorithms.meta_continual.class_scores",
+            "algorithms.meta_continual.class_sums",
             "core",
             "data.streams",
             "inner",
@@ -97,6 +99,11 @@ INTERFACES = {
     *("algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
+    *(
+        "algorithms.meta_continual.class_scores",
+        "algorithms.meta_continual.head_tested",
+        "algorithms.meta_continual.ridge_head",
+    ),
 }
 COMPONENT_GROUPS = ("algo", "data", "model", "protocol")
 

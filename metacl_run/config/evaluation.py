@@ -59,6 +59,7 @@ def compose_evaluation(
     nodes = {group: _composed(group, option, choices["algo"], user_folder) for group, option in options.items()}
     settings = {key: value for key, value in values.items() if key not in options}
     computed_here = {key: value for key, value in settings.items() if key.startswith("gpu.")}
+    resolved = {**resolved, "start_from": None}  # what it started from has no part in what it ended with
     run = load(_changed({**resolved, "gpu": nodes.get("gpu", resolved.get("gpu"))}, computed_here), choices)
     _refuse_what_was_learned(run, list(settings), has_other_data="data" in options)
     if "data" in nodes:

@@ -22,6 +22,7 @@ from metacl_run.config.components import GROUPS, build, component_class, target_
 from metacl_run.config.conversion import convert
 from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
+from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
@@ -29,6 +30,8 @@ from metacl_run.core.version import __version__
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
+UNUSED_UNLESS_SET = ("debug", "start_from")
+"""Top-level keys that have no part in a run's id where they are false or null, as before they existed."""
 RUN_ID_LENGTH = 12
 LONGEST_NAME = 255
 """Bytes in the name of a file or folder."""
@@ -36,6 +39,7 @@ TOP_LEVEL: dict[str, Any] = {
     "seeds": Seeds,
     "insight": Literal["none", "light", "full"],
     "output_dir": str,
+    "start_from": str | None,
     "rerun": bool,
     "debug": bool,
     "progress": Literal["auto", "rich", "plain", "none"],
@@ -92,6 +96,19 @@ class Experiment:
     """Full keys of the settings that do not enter the run id."""
     trained: TrainedRun | None = None
     """The run whose learner is evaluated; None: this run learns."""
+    starting_run: StartingRun | None = None
+    """The run whose parameters this one starts with; None: they are drawn."""
+
+    @property
+    def starting_model(self) -> Any:
+        """The model, with the parameters that learners start from."""
+        return self.model if self.starting_run is None else self.starting_run.model(self.model)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the results must know, and what can be known before the run."""
+        warning = self.starting_run and self.starting_run.warning(self.resolved, self.protocol.kind)
+        return [warning] if warning else []
 
     @property
     def directory(self) -> Path:
@@ -124,7 +141,7 @@ def load(
         DataError: files that the data component needs are not there.
     """
     resolved = _resolved(config)
-    resolved.setdefault("debug", False)  # older runs have no such key
+    resolved = {"debug": False, "start_from": None, **resolved}  # older runs have no such keys
     if type(resolved.get("seeds")) is int:
         resolved["seeds"] = [resolved["seeds"]]
     if isinstance(resolved.get("tags"), str):
@@ -136,16 +153,18 @@ def load(
         if kind not in sections and sections:
             raise ConfigError(_data_misfit(kind, sections, choices))
     parts, mistakes = _parts(resolved, kind, sections)
-    mistakes += _top_level(resolved) + _bad_path("output_dir", resolved.get("output_dir"))
+    mistakes += _top_level(resolved)
+    mistakes += [message for key in ("output_dir", "start_from") for message in _bad_path(key, resolved.get(key))]
     if isinstance(data := resolved.get("data"), Mapping):
         mistakes += _bad_path("data.root", data.get("root"))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     _check_fit(parts, choices)
-    if resolved["insight"] != "none" and not parts["protocol"].looks_inside:
-        always = "whose report always shows the representation"
-        raise ConfigError(f"insight={resolved['insight']}: has no effect under protocol={choices.get('protocol')}, {always}")
-    ignored = ignored_by_run_id(parts) + ([] if resolved["debug"] else ["debug"])
+    _check_insight(resolved["insight"], parts["protocol"], choices)
+    start = _starting_run(resolved, parts, choices)
+    if start is not None:
+        resolved["start_from"] = str(start.directory)
+    ignored = [*ignored_by_run_id(parts), *(key for key in UNUSED_UNLESS_SET if not resolved[key])]
     return Experiment(
         **parts,
         seeds=resolved["seeds"],
@@ -160,8 +179,9 @@ def load(
         overrides=list(overrides),
         user_folder=user_folder,
         resolved=resolved,
-        run_id=run_id(resolved, ignored, parts["data"].source.fingerprint),
+        run_id=run_id({**resolved, "start_from": start and start.run_id}, ignored, parts["data"].source.fingerprint),
         ignored_by_run_id=ignored,
+        starting_run=start,
     )
 
 
@@ -270,8 +290,8 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
             continue
         if key == "seeds" and len(set(value)) < len(value):
             mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
-        if key == "output_dir" and not value.strip():
-            mistakes.append("output_dir=: must name a folder")
+        if key in ("output_dir", "start_from") and value is not None and not value.strip():
+            mistakes.append(f"{key}=: must name a folder")
     return mistakes + _figures(resolved.get("figures"))
 
 
@@ -329,6 +349,21 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         except OSError as error:
             root = getattr(data.source, "root", None)
             raise ConfigError(f"data.root={shown(root)}: cannot be read: {error.strerror or described(error)}") from None
+
+
+def _check_insight(insight: str, protocol: Any, choices: Mapping[str, str]) -> None:
+    if insight != "none" and not protocol.looks_inside:
+        always = "whose report always shows the representation"
+        raise ConfigError(f"insight={insight}: has no effect under protocol={choices.get('protocol')}, {always}")
+
+
+def _starting_run(resolved: Mapping[str, Any], parts: Mapping[str, Any], choices: Mapping[str, str]) -> StartingRun | None:
+    """The run that this one starts from, if any; refuses one whose network is another."""
+    if resolved["start_from"] is None:
+        return None
+    start = StartingRun.read(Path(resolved["start_from"]).expanduser().absolute(), resolved["seeds"])
+    _check_fit({**parts, "model": start.model(parts["model"])}, choices)
+    return start
 
 
 def _data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:

@@ -59,6 +59,8 @@ class Purpose(IntEnum):
     """Dynamics of a family, and pushes under them; the family."""
     RECOVERY = 21
     """Episodes before and after a switch of dynamics; the task."""
+    KEEP = 30
+    """Validation episodes that decide which state is kept; the task and the block of episodes."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -40,6 +40,10 @@ class Model(abc.ABC):
             SettingError: the settings do not fit the input.
         """
 
+    def start(self, params: Params, seed: int) -> Params:
+        """Returns the parameters that a learner of this seed starts from, of freshly drawn ones. Default: these."""
+        return params
+
 
 class Network:
     """A module as a pure function of its parameters: network(params, x) -> outputs, network(params, x, task) where tasks are
@@ -132,6 +136,19 @@ def token_shape(model: Model, input_shape: tuple[int, ...]) -> TokenShape:
 
 
 def initial_params(
+    model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
+) -> tuple[nn.Module, Params]:
+    """Builds the module, and the parameters that a learner of this seed starts from: fresh ones, unless the model starts from
+    others.
+
+    Raises:
+        ConfigError: the model does not take such inputs, or is too large, or starts from those of another network.
+    """
+    module, params = fresh_params(model, input_shape, num_outputs, seed, dtype)
+    return module, model.start(params, seed)
+
+
+def fresh_params(
     model: Model, input_shape: tuple[int, ...], num_outputs: int | None, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, Params]:
     """Builds the module, and draws fresh parameters as its layers draw them, from `seed` alone.

@@ -91,6 +91,13 @@ class SplitNetwork:
         return {name: params[name] for name in self.plastic_names}
 
 
+def representation(network: Network, params: Params, x: Tensor) -> Tensor:
+    """Computes what goes into the head, for inputs [N, ...]; a network without a head is a representation itself."""
+    has_head = any(name.split(".")[0] == HEAD for name in params)
+    features: Tensor = SplitNetwork(network, params, [HEAD]).frozen(params, x) if has_head else network(params, x)
+    return features
+
+
 def _last_layer(network: Network, params: Params) -> tuple[str, str]:
     layers = [name.rpartition(".")[0] for name in network.head_names(params) if params[name].dim() == 2]
     names = (f"{layers[-1]}.weight", f"{layers[-1]}.bias") if layers else ("", "")

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
 from metacl_run.core.types import Pytree
+from metacl_run.protocols.best_state import BestState
 from metacl_run.protocols.score_history import ScoreHistory
 
 
@@ -33,7 +34,8 @@ class TrainState:
         train_s, evaluate_s, insight_s: seconds spent.
         features: layer outputs for each task right after it was learned, which `insight.py` compares.
         fixed_choices: chosen at the first start; a resumed run reuses them.
-        results: the results so far of phases after training, by name.
+        results: the results so far of phases after training, by name; "kept": when the states returned to were best.
+        best: the state that did best on validation so far, where it is to be returned to; else None.
         kernels: the compiled kernels that the run was begun with (`kernels.build.name`); "" before the first unit.
         error: why the run diverged.
         warnings: what the user should know about the numbers.
@@ -54,6 +56,7 @@ class TrainState:
     features: dict[int, list[dict[str, Tensor]]] = field(default_factory=dict)
     fixed_choices: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
+    best: BestState | None = None
     kernels: str = ""
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -65,18 +68,22 @@ class TrainState:
             for name in ("learner", "metric_sums")
             if getattr(self, name) is not None
         }
-        return TrainState(**{**vars(self), **moved})
+        best = self.best and dataclasses.replace(self.best, learner=tree_map(lambda leaf: leaf.to(device), self.best.learner))
+        return TrainState(**{**vars(self), **moved, "best": best})
 
     def content(self) -> dict[str, Any]:
         """The state as a checkpoint holds it: nested dicts, lists, tensors and builtins."""
         transductive = None if self.transductive is None else vars(self.transductive)
-        return {**vars(self), "scores": vars(self.scores), "transductive": transductive}
+        best = None if self.best is None else vars(self.best)
+        return {**vars(self), "scores": vars(self.scores), "transductive": transductive, "best": best}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> TrainState:
         """The inverse of `content`."""
         transductive = content["transductive"] and ScoreHistory(**content["transductive"])
-        return cls(**{**content, "scores": ScoreHistory(**content["scores"]), "transductive": transductive})
+        best = content["best"] and BestState(**content["best"])
+        scores = ScoreHistory(**content["scores"])
+        return cls(**{**content, "scores": scores, "transductive": transductive, "best": best})
 
     def check(self, content: Any) -> None:
         """Checks that a checkpoint belongs to the run of which this state is the start.
@@ -93,6 +100,10 @@ class TrainState:
             raise ValueError(f"{wrong[0]} is missing, unknown or no such value as belongs there")
         check_same_tensors({"learner": self.learner}, {"learner": content["learner"]})
         replicates, _, num_tasks = self.scores.matrix.shape
+        if content["best"] is not None:
+            numbers = torch.zeros(replicates, dtype=torch.float64), torch.zeros(replicates, dtype=torch.int64)
+            best = BestState(learner=self.learner, score=numbers[0], unit=numbers[1])
+            check_same_tensors({"best": vars(best)}, {"best": content["best"]})
         if any(tuple(total.shape) != (replicates,) for total in (content["metric_sums"] or {}).values()):
             raise ValueError(f"its metric_sums are not those of {replicates} replicates")
         for name in ("scores", "transductive"):
@@ -108,7 +119,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("train_s", "evaluate_s", "insight_s"), NUMBER),
     **dict.fromkeys(("probe_tasks", "warnings"), (list,)),
     **dict.fromkeys(("scores", "features", "fixed_choices", "results"), (dict,)),
-    **dict.fromkeys(("transductive", "metric_sums"), (dict, *NOTHING)),
+    **dict.fromkeys(("transductive", "metric_sums", "best"), (dict, *NOTHING)),
     "kernels": (str,),
     "error": (str, *NOTHING),
 }

@@ -63,7 +63,11 @@ def subtitle(run: StoredRun) -> str:
     shape = [f"{episodes[key]}-{word}" for key, word in (("ways", "way"), ("shots", "shot")) if episodes.get(key)]
     problem = f", {' '.join(shape)}" if shape else ""
     ended = [] if run.status == "completed" else [f"run {run.status}"]
-    return "  ·  ".join([summary["algo"], summary["model"], f"{summary['data']}{problem}", seeds, *ended, *marks(summary)])
+    start = summary["start_from"]
+    origin = [f"starts from {start['algo']} on {start['data']}, run {start['run_id']}"] if start else []
+    return "  ·  ".join(
+        [summary["algo"], summary["model"], f"{summary['data']}{problem}", seeds, *origin, *ended, *marks(summary)]
+    )
 
 
 def task_label(run: StoredRun, task: int, width: int = 24) -> str:

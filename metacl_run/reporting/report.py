@@ -14,7 +14,14 @@ from metacl_run.reporting.figures import figures_of
 from metacl_run.reporting.phrases import subtitle
 from metacl_run.reporting.prediction_grids import confused_grid, forgotten_grid
 from metacl_run.reporting.report_stamp import stamp
-from metacl_run.reporting.run_grids import environment_grid, lengths_grid, matrix_grid, metrics_grid, plain_and_transductive
+from metacl_run.reporting.run_grids import (
+    environment_grid,
+    lengths_grid,
+    matrix_grid,
+    metrics_grid,
+    plain_and_transductive,
+    steps_grid,
+)
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
 from metacl_run.scoring.metric_table import OOS_AUROC, metrics_of
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
@@ -28,13 +35,13 @@ STATUS_WORDS = {
 }
 TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt", OOS_AUROC)
 """The metrics with large numbers at the top, with the name of the score to be filled in."""
-SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "learning_{score}", "forgetting")
+SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "untrained_{score}", "learning_{score}", "forgetting")
 
 
 def write(run: StoredRun) -> Path:
     """Writes report.html from the run's files and the figures that `figures.draw` left; returns its path."""
     plain, together = plain_and_transductive(run)
-    grids = (metrics_grid(run), metrics_grid(run, transductive=True), lengths_grid(run), matrix_grid(run))
+    grids = (metrics_grid(run), metrics_grid(run, transductive=True), lengths_grid(run), steps_grid(run), matrix_grid(run))
     images = [
         (figure.text, inline_svg(run.directory / FIGURES / f"{figure.name}.svg", figure.text.title))
         for figure in figures_of(run)

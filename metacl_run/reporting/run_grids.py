@@ -85,6 +85,8 @@ def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
     scores = {"held out": test.held_out, "memory": test.memory}
     if test.joint is not None:
         scores["joint training"] = test.joint
+    if test.untrained is not None:
+        scores["random features"] = test.untrained
     seeds = len(run.seeds)
     over = "both seeds" if seeds == 2 else f"95% over {interval_is_over(seeds)}"
     headings = [f"{score.concepts} learned"]
@@ -109,7 +111,29 @@ def lengths_grid(run: StoredRun, *, with_intervals: bool = True) -> Grid | None:
         "are averaged first",
     )
     title = f"{score.score_words.capitalize()} by number of {score.concepts}"
-    return Grid(title, headings, rows, [f"Mean over orders{over_seeds}."])
+    baseline = "Random features: held out, by the nearest class mean on the features of the untrained network."
+    return Grid(title, headings, rows, [f"Mean over orders{over_seeds}.", *([] if test.untrained is None else [baseline])])
+
+
+def steps_grid(run: StoredRun) -> Grid | None:
+    """A row for each number of inner steps: the mean score over tasks and seeds, and its spread; None where not measured."""
+    measured = run.summary["by_step"]
+    if measured is None:
+        return None
+    words, seeds = run.score.score_words, len(run.seeds)
+    columns = {words: np.array(measured["curve"], dtype=float)}
+    if measured["transductive"] is not None:
+        columns["transductive"] = np.array(measured["transductive"], dtype=float)
+    spread = [spread_heading(seeds)] if seeds > 1 else []
+    headings = ["inner steps", *(heading for name in columns for heading in (name, *spread))]
+    rows = []
+    for step in range(columns[words].shape[1]):
+        row = [Cell(str(step))]
+        for values in columns.values():
+            row.append(Cell(number(float(values[:, step].mean())), tone="main"))
+            row += [Cell(text) for text in _spreads(values[:, step : step + 1, None], run)[: seeds - 1]]
+        rows.append(row)
+    return Grid(f"{words.capitalize()} by inner step", headings, rows, ["At the end of the run, mean over tasks."])
 
 
 def _spreads(values: np.ndarray, run: StoredRun) -> list[str]:

@@ -15,7 +15,7 @@ from metacl_run.storage.stored_run import StoredRun
 
 def sentence(run: StoredRun) -> str:
     """Says what the run's numbers mean, and where they are not of test data."""
-    text = _main_sentence(run)
+    text = " ".join(filter(None, (_main_sentence(run), kept_words(run))))
     together = run.summary["metrics"].get(f"{TRANSDUCTIVE}{run.score.score_name}", {}).get("mean")
     if together is not None:
         text += (
@@ -36,7 +36,10 @@ def _main_sentence(run: StoredRun) -> str:
         held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
         tuned_on = test.eval_split if test.tuned_on_test else test.tuned_on
         joint = math.nan if test.joint is None else float(test.joint[:, -1].mean())
-        return describe_meta_test(test.longest, held_out, memory, joint, tuned_on, run.score)
+        text = describe_meta_test(test.longest, held_out, memory, joint, tuned_on, run.score)
+        if test.untrained is not None:
+            text += f" Class means of random features recognise {float(test.untrained[:, -1].mean()):.0%}."
+        return text
     text = "No meta-test was completed."
     if len(results.probe_units):
         held_out, memory = (float(values[:, -1].mean()) for values in (results.probe_held_out, results.probe_memory))
@@ -45,6 +48,21 @@ def _main_sentence(run: StoredRun) -> str:
             f"{run.score.score_name} {held_out:.2f}, memory {memory:.2f}."
         )
     return text
+
+
+def kept_words(run: StoredRun) -> str | None:
+    """Says which state was tested where it is the best on validation; None where it is the last."""
+    if run.summary["kept"] is None:
+        return None
+    units = run.summary["kept"]["unit"]
+    last, name = run.units_per_task, f"{run.unit_name}s"
+    if len(units[0]) == 1:
+        different = dict.fromkeys(unit for (unit,) in units)
+        numbers = ", ".join(f"{unit:,}" for unit in (different if len(different) == 1 else (unit for (unit,) in units)))
+        order = "" if len(different) == 1 else ", by seed"
+        return f"Tested is the state that did best on validation, after {numbers} of {last:,} {name}{order}."
+    mean = float(np.mean([unit - task * last for own in units for task, unit in enumerate(own)]))
+    return f"Of every task the state that did best on validation was kept, on average after {mean:,.0f} of {last:,} {name}."
 
 
 def _last_probe(run: StoredRun) -> str:

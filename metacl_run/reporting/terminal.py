@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from metacl_run.layout.terminal_grid import print_grid
 from metacl_run.reporting.prediction_grids import confused_words
-from metacl_run.reporting.run_grids import lengths_grid, metrics_grid
+from metacl_run.reporting.run_grids import lengths_grid, metrics_grid, steps_grid
 from metacl_run.reporting.sentences import evaluation_error_words, not_evaluated, sentence, time_words
 from metacl_run.storage.marks import marks
 from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
@@ -28,13 +28,14 @@ def show(run: StoredRun, console: Console) -> None:
         console.print(f"[bold yellow]{mark}[/]", highlight=False)
     if summary["error"] and run.status != "failed":  # the user receives the error of a failed run anyway
         console.print(escape(summary["error"]), style="red", highlight=False)
-    wide = metrics_grid(run, every_seed=1 < len(run.seeds) <= MOST_SEEDS)
-    narrow = metrics_grid(run, every_seed=False)
-    if wide is not None and narrow is not None:
-        print_grid(console, wide, narrow)
-    lengths, short = lengths_grid(run), lengths_grid(run, with_intervals=False)
-    if lengths is not None and short is not None:
-        print_grid(console, lengths, short)
+    every_seed = 1 < len(run.seeds) <= MOST_SEEDS
+    for wide, narrow in (
+        (metrics_grid(run, every_seed=every_seed), metrics_grid(run, every_seed=False)),
+        (lengths_grid(run), lengths_grid(run, with_intervals=False)),
+        (steps_grid(run), steps_grid(run)),
+    ):
+        if wide is not None and narrow is not None:
+            print_grid(console, wide, narrow)
     if run.num_tasks:
         console.print(escape(sentence(run)), highlight=False, soft_wrap=wrap)
     error = run.evaluation_error

@@ -123,6 +123,7 @@ def _in_sequence(score: Score) -> Iterator[tuple[str, str]]:
     name, words, concepts = score.score_name, score.score_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
     yield "memory", f"{words} on the {score.examples} just learned, at the same moment"
+    yield f"untrained_{name}", f"held-out {words} by the nearest class mean on random features: the least to beat"
     yield f"joint_{name}", f"held-out {words} after training on the same {concepts} shuffled: the difference is due to order"
     yield f"learning_{name}", f"mean {words} on each segment of {concepts} right after learning it (LA)"
     yield "bti", _bti(score, concepts)

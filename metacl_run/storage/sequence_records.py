@@ -46,6 +46,9 @@ class MetaTestScores(NamedTuple):
     """[R, S, O] score on the examples just learned."""
     joint: np.ndarray | None
     """[R, S, O'] on held-out examples after training on the same classes shuffled, for several epochs: the upper bound."""
+    untrained: np.ndarray | None
+    """[R, S, O] on held-out examples by the nearest class mean on features of the untrained network; None for functions, and
+    for runs of versions before 0.6."""
     place_held_out: np.ndarray
     """[R, N] held-out score by the place of a class in the longest sequence, mean over orders; 0 was learned first."""
     place_memory: np.ndarray
@@ -132,6 +135,7 @@ def _meta_test(content: dict[str, Any], eval_split: str) -> MetaTestScores:
         held_out=_array(content[content["score"]]),
         memory=_array(content["memory"]),
         joint=_optional(content["joint"]),
+        untrained=None if content.get("untrained") is None else _array(content["untrained"][content["score"]]),
         place_held_out=_array(content["by_place"][content["score"]]),
         place_memory=_array(content["by_place"]["memory"]),
         representation=None if layer is None else Representation(*(_array(layer[name]) for name in Representation._fields)),

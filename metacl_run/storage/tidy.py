@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.stored_run import StoredRun
 
 Record = dict[str, Any]
@@ -20,9 +21,10 @@ def curves(run: StoredRun) -> list[Record]:
     """All values over time: {"kind", "unit", "task", "classes", "seed", "metric", "value"}.
 
     Kinds: "training" (means since the record before), "evaluation" (the score on each task), "probe" and "meta_test" (scores
-    after learning that many unseen classes in sequence, mean over orders). Values that are not finite are left out.
+    after learning that many unseen classes in sequence, mean over orders), "by_step" (the score after `unit` inner steps, mean
+    over tasks). Values that are not finite are left out.
     """
-    return [record for part in (_training(run), _evaluations(run), _sequences(run)) for record in part]
+    return [record for part in (_training(run), _evaluations(run), _sequences(run), _by_step(run)) for record in part]
 
 
 def metrics(run: StoredRun) -> list[Record]:
@@ -62,6 +64,14 @@ def _evaluations(run: StoredRun) -> Iterator[Record]:
             yield from _of_seeds(run, scores, "evaluation", run.score.score_name, unit=unit, task=task + 1)
 
 
+def _by_step(run: StoredRun) -> Iterator[Record]:
+    measured = run.summary["by_step"] or {}
+    for name, curve in ((run.score.score_name, measured.get("curve")), (TRANSDUCTIVE, measured.get("transductive"))):
+        metric = name if name != TRANSDUCTIVE else f"{TRANSDUCTIVE}{run.score.score_name}"
+        for step, values in enumerate(zip(*(curve or []), strict=True)):
+            yield from _of_seeds(run, np.array(values, dtype=float), "by_step", metric, unit=step)
+
+
 def _sequences(run: StoredRun) -> Iterator[Record]:
     results, score = run.sequences, run.score.score_name
     if results is None:
@@ -74,6 +84,7 @@ def _sequences(run: StoredRun) -> Iterator[Record]:
         return
     by_metric = {score: test.held_out, "memory": test.memory}
     by_metric |= {} if test.joint is None else {f"joint_{score}": test.joint}
+    by_metric |= {} if test.untrained is None else {f"untrained_{score}": test.untrained}
     for name, scores in by_metric.items():
         for place, length in enumerate(test.lengths.tolist()):
             yield from _of_seeds(run, scores[:, place].mean(-1), "meta_test", name, classes=length)

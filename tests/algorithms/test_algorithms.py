@@ -10,8 +10,10 @@ from torch import nn
 from torch.func import functional_call
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.continual_meta.finetune import FineTune
 from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.continual_meta.protonet import ProtoNet
+from metacl_run.algorithms.continual_meta.r2d2 import R2D2
 from metacl_run.algorithms.continual_meta.reptile import Reptile
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
@@ -53,12 +55,13 @@ REPTILE = Reptile(
     eval_inner_batch=6,
     carry_moments=True,
 )
-PROTONET = ProtoNet(**COMMON, frozen=False)  # type: ignore[arg-type]
+PROTONET = ProtoNet(**COMMON, frozen=False, train_ways=None)  # type: ignore[arg-type]
 FINITE_DIFFERENCES = {
     "maml": MAML,
     "anil": dataclasses.replace(MAML, plastic="head"),
     "meta_sgd": dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3),
     "protonet": PROTONET,
+    "r2d2": R2D2(**COMMON, strength=0.5, scale=2.0, train_ways=None),  # type: ignore[arg-type]
 }
 
 
@@ -255,3 +258,43 @@ def test_learned_rates_start_in_their_range() -> None:
     rates = torch.cat([r.flatten() for r in state["meta"]["rates"].values()])
     assert 0.1 <= rates.min() < 0.15 < 0.25 < rates.max() <= 0.3
     assert list(state["meta"]["rates"]) == list(state["meta"]["params"])
+
+
+@pytest.mark.parametrize("plastic", ["all", "head"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_fine_tuning_is_ordinary_training_from_a_head_of_zeros(plastic: str, optimizer: str) -> None:
+    inner = {"inner_optimizer": optimizer, "inner_lr": 0.1, "eval_inner_steps": 4, "plastic": plastic}
+    algorithm = FineTune(**COMMON, **inner)  # type: ignore[arg-type]
+    episode, (network, state) = toy_episode(), start(algorithm)
+    module = Smooth(3).double()
+    module.load_state_dict(state["meta"]["params"])
+    with torch.no_grad():
+        module.head.weight.zero_(), module.head.bias.zero_()
+    moving = list(module.head.parameters() if plastic == "head" else module.parameters())
+    torch_optimizer = torch.optim.Adam(moving, lr=0.1) if optimizer == "adam" else torch.optim.SGD(moving, lr=0.1)
+    steps = list(algorithm.learn_by_step(network, state["meta"], state["carry"], episode))
+    for step in range(5):
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(steps[step][name], value)
+        torch_optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(module(episode.support_x), episode.support_y).backward()
+        torch_optimizer.step()
+    learned = algorithm.learn(network, state["meta"], state["carry"], episode)
+    assert all(torch.allclose(learned[name], steps[4][name]) for name in learned)
+    update = algorithm.episode_update(network, state["meta"], {}, episode)
+    assert not any(value.any() for value in update.direction["params"].values())
+
+
+@pytest.mark.parametrize("shots", [1, 12])
+def test_r2d2_solves_least_squares_with_a_ridge(shots: int) -> None:
+    """As ordinary least squares with one further row a feature; fewer examples than features, and more."""
+    algorithm, episode = FINITE_DIFFERENCES["r2d2"], toy_episode(shots=shots)
+    network, state = start(algorithm)
+    fast = algorithm.learn(network, state["meta"], {}, episode)
+    x, query = (network(state["meta"]["params"], part).flatten(1) for part in (episode.support_x, episode.query_x))
+    ridge = (0.5 * x.square().sum(1).mean()).sqrt() * torch.eye(x.shape[1], dtype=x.dtype)
+    targets = torch.nn.functional.one_hot(episode.support_y, 3).to(x.dtype)
+    rows, right = torch.cat([x, ridge]), torch.cat([targets, torch.zeros(x.shape[1], 3, dtype=x.dtype)])
+    expected = torch.linalg.lstsq(rows, right).solution
+    torch.testing.assert_close(fast, expected)
+    torch.testing.assert_close(algorithm.predict(network, state["meta"], fast, episode.query_x), 2.0 * query @ expected)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from torch.nn.functional import cross_entropy
 
 import metacl_run as mr
+from metacl_run.core.randomness import Purpose
 from metacl_run.data.images.own_images import own_image
 from metacl_run.data.sources.cifar import Cifar
 from metacl_run.data.sources.omniglot import Omniglot
@@ -24,7 +25,13 @@ def test_a_few_shot_learner_predicts_as_in_the_run(finished_runs: dict[str, mr.R
     run = finished_runs["continual_meta"]
     context = context_of(evaluation_of(run.directory))
     sampler = EpisodeSampler(
-        algo=context.algo, data=context.data, pool=context.pool, seeds=run.seeds, eval_split="test", dtype=torch.float32
+        algo=context.algo,
+        data=context.data,
+        pool=context.pool,
+        seeds=run.seeds,
+        eval_split="test",
+        purpose=Purpose.EVALUATE,
+        dtype=torch.float32,
     )
     for replicate, seed in enumerate(run.seeds):
         episodes = sampler.evaluation(task=1, block=0, count=4)

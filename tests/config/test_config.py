@@ -136,7 +136,10 @@ def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError) as caught:
         single_experiment(["algo=alien"], str(tmp_path))
     assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
-    assert "Works with: anil, fomaml, ftml, grbal, maml, meta_sgd, ncm_few_shot, protonet, reptile" in str(caught.value)
+    assert (
+        "Works with: anil, finetune, fomaml, ftml, grbal, linear_probe, maml, meta_sgd, ncm_few_shot, protonet, r2d2, reptile"
+        in str(caught.value)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ every shipped file
@@ -179,7 +182,11 @@ def test_a_pair_is_an_algorithm_and_data_or_a_model_that_compose(name: str) -> N
     assert compose_job([f"algo={algo}", f"data={data}", "protocol.updates_per_task=7"])[0].protocol.updates_per_task == 7
 
 
-@pytest.mark.parametrize("name", [name for name in options_that_are("algo", EpisodeLearner) if name != "ncm_few_shot"])
+FROZEN = ("finetune", "linear_probe", "ncm_few_shot")
+"""Methods whose network stays as it starts."""
+
+
+@pytest.mark.parametrize("name", [name for name in options_that_are("algo", EpisodeLearner) if name not in FROZEN])
 def test_every_episode_learner_takes_a_step_that_lowers_its_loss(name: str, experiment: Callable[..., Experiment]) -> None:
     import numpy as np
     import torch

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
+from metacl_run.layout.style import BLUE, GREEN, GREY, INK, ORANGE
 from metacl_run.reporting import figures
 from metacl_run.reporting.figures import figures_of
 from metacl_run.reporting.figures.choice_of_rate import chosen_rates
@@ -91,7 +91,10 @@ def test_accuracy_against_length_is_the_mean_over_all_orders_of_all_seeds(make: 
     assert area[:, 1].max() == pytest.approx(high.max())
     chance = next(line for line in axes.lines if line.get_color() == GREY and len(line.get_xdata()) > 20)
     np.testing.assert_allclose(np.array(chance.get_ydata()) * chance.get_xdata(), 1.0)
-    assert [text.get_text().rsplit(" ", 1)[0] for text in axes.texts] == ["chance", "held out", "memory", "joint training"]
+    untrained = np.array(content["untrained"]["accuracy"]).mean(axis=(0, 2))
+    np.testing.assert_allclose(lines_of(axes, GREEN, len(content["lengths"]))[0], untrained)
+    names = ["chance", "held out", "memory", "joint training", "random features"]
+    assert [text.get_text().rsplit(" ", 1)[0] for text in axes.texts] == names
     assert "5 orders (joint training: 2) of each of 3 seeds" in text_of(run, "sequence_accuracy").caption
     assert [int(tick) for tick in axes.get_xticks()] == [10, 50, 100, 200]
 

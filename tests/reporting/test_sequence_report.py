@@ -150,7 +150,7 @@ def as_an_error(run_dir: Path) -> dict[str, Any]:
     test = summary["meta_test"]
     for part in (test, test["by_place"]):
         part.update(mse=error(part.pop("accuracy")), memory=error(part["memory"]))
-    test |= {"joint": error(test["joint"]), "selection": error(test["selection"]), "score": "mse"}
+    test |= {"untrained": None, "joint": error(test["joint"]), "selection": error(test["selection"]), "score": "mse"}
     summary |= {"score": "mse", "metrics": {renamed(name): metric for name, metric in summary["metrics"].items()}}
     summary["task_names"] = [[name.replace("classes", "functions") for name in each] for each in summary["task_names"]]
     (run_dir / "summary.json").write_text(json.dumps(summary))

@@ -16,6 +16,8 @@ from metacl_run.core.errors import DataError
 from metacl_run.reproduction.paper_table import parse
 from metacl_run.sweeps.search import SearchSettings, prepare
 
+READERS = ("hydra", "start_from=")
+"""Overrides that name what only a reader has: an installed launcher, a run."""
 PROGRAMS = ("metacl-run", "scripts/run.sh")
 
 
@@ -76,7 +78,7 @@ def check_command(line: str) -> str | None:
 def _check_job(job: tuple[str, ...], folder: str | None) -> str | None:
     """As `check_command`, for one job; the documents repeat some of them."""
     try:
-        load(*compose_job([word for word in job if not word.startswith("hydra")], folder))
+        load(*compose_job([word for word in job if not word.startswith(READERS)], folder))
     except DataError as error:
         return f"its data are not here: {error}"
     return None

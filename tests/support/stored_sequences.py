@@ -132,6 +132,7 @@ def _content(
         "accuracy": held_out.tolist(),
         "memory": memory.tolist(),
         "joint": (held_out[..., :2] + 0.08).tolist() if joint else None,
+        "untrained": {"accuracy": (0.6 * held_out).tolist(), "memory": memory.tolist()},
         "by_place": {"accuracy": place.tolist(), "memory": np.clip(place + 0.15, 0, 1).tolist()},
         "representation": None,
         "gate": None,

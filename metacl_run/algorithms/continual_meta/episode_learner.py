@@ -7,6 +7,7 @@ from outside by `inner/engine.py`. It draws no random numbers, logs nothing and 
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -64,6 +65,11 @@ class EpisodeLearner(MetaLearner):
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         """Learns an evaluation episode's support set; returns the fast weights, or whatever `predict` needs."""
 
+    def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Pytree]:
+        """Learns as `learn` and yields what `predict` needs after 0, 1 ... inner steps. Default: after all of them, for methods
+        that do not adapt by steps."""
+        yield self.learn(network, meta, carry, episode)
+
     @abc.abstractmethod
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         """Returns outputs [N, ways] for inputs [N, ...]; `fast` is from `learn`.
@@ -75,6 +81,10 @@ class EpisodeLearner(MetaLearner):
     @abc.abstractmethod
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
         """(inner steps, batch) when the inner loop runs on mini-batches of the support; None: on all of it every step."""
+
+    def training_ways(self, ways: int) -> int:
+        """Classes of a training episode, where evaluation has `ways`. Default: as many."""
+        return ways
 
     # --------------------------------------------------------------------------------------------------- common to all
 

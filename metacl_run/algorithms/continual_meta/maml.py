@@ -26,6 +26,7 @@ Differences from the papers:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -113,6 +114,14 @@ class Maml(EpisodeLearner):
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         return self._adapt(network, meta, episode, self.eval_inner_steps, True)
+
+    def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
+        fast, rate = meta["params"], meta["rates"] if self.inner_lr is None else self.inner_lr
+        yield fast
+        for batch in episode.inner_batches(self.eval_inner_steps):
+            plastic = self._plastic(network, fast)
+            fast, _ = adapt(network.loss, fast, [batch], optimizer=Sgd(), rate=rate, plastic=plastic, first_order=True)
+            yield fast
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)

@@ -10,7 +10,8 @@ gradient; the meta-gradient is an ordinary gradient.
                  encoder's features, the baseline of every method there
 
 Differences from the paper:
- 1. Training episodes have the evaluation's ways and shots (the paper found more ways in training to help).
+ 1. Training episodes have the evaluation's ways and shots unless `train_ways` and `train_shots` say otherwise (the paper
+    trains Omniglot with 60 ways and found more ways to help).
  2. Batch norm uses the statistics of the support set for the prototypes, and of the query set while meta-learning; there are
     no running averages.
 """
@@ -21,13 +22,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Examples, Hint
+from metacl_run.core.bounds import Classes, Examples, Hint
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
@@ -40,10 +42,15 @@ class ProtoNet(EpisodeLearner):
 
     Attributes:
         frozen: the network does not learn.
+        train_ways: classes of a training episode; null: data.ways.
     """
 
     train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
     frozen: bool
+    train_ways: Annotated[Classes, Ge(2)] | None
+
+    def training_ways(self, ways: int) -> int:
+        return self.train_ways or ways
 
     def num_outputs(self, ways: int) -> int | None:
         return None
@@ -61,7 +68,8 @@ class ProtoNet(EpisodeLearner):
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
         def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
-            logits = self.predict(network, meta, self.learn(network, meta, carry, episode), episode.query_x)
+            prototypes = _prototypes(network, meta, episode, self.training_ways(network.ways))
+            logits = self.predict(network, meta, prototypes, episode.query_x)
             return network.objective.loss(logits, episode.query_y), logits
 
         if self.frozen:
@@ -71,13 +79,17 @@ class ProtoNet(EpisodeLearner):
         return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
-        """Returns the prototypes, [ways, features]."""
-        support = network(meta["params"], episode.support_x).flatten(1)
-        labels = torch.arange(network.ways, device=support.device)
-        member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
-        return member.T @ support / member.sum(0).unsqueeze(1)
+        return _prototypes(network, meta, episode, network.ways)
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         features = network(meta["params"], x).flatten(1)
         prototypes: Tensor = fast
         return -(features.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
+
+
+def _prototypes(network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
+    """[ways, features], the mean of each class of the support set."""
+    support = network(meta["params"], episode.support_x).flatten(1)
+    labels = torch.arange(ways, device=support.device)
+    member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
+    return member.T @ support / member.sum(0).unsqueeze(1)

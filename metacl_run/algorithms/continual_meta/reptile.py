@@ -18,6 +18,7 @@ Differences from the paper:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -74,6 +75,16 @@ class Reptile(EpisodeLearner):
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
         adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
         return adapted
+
+    def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
+        fast, moments = meta["params"], carry if self.carry_moments else None
+        yield fast
+        for batch in episode.inner_batches(self.eval_inner_steps):
+            with torch.no_grad():
+                fast, moments = adapt(
+                    network.loss, fast, [batch], optimizer=self._inner, rate=self.inner_lr, state=moments, first_order=True
+                )
+            yield fast
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)

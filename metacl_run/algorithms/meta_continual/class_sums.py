@@ -18,6 +18,7 @@ from metacl_run.algorithms.meta_learner import Update, metrics_of
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Network
+from metacl_run.models.split_network import representation
 from metacl_run.scoring.objectives import CLASSIFICATION
 
 UNKNOWN = -1e9
@@ -69,7 +70,7 @@ class ClassSumsLearner(SequenceLearner):
         return 0
 
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Tensor:
-        return network(meta["params"], x).flatten(1)
+        return representation(network, meta["params"], x).flatten(1)
 
     def begin(self, network: Network, meta: Pytree, fresh: Tensor, prepared: Tensor) -> ClassSums:
         return ClassSums.empty(len(fresh), prepared)

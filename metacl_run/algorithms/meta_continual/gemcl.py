@@ -26,12 +26,11 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
-import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from metacl_run.algorithms.meta_continual.class_scores import log_densities
 from metacl_run.algorithms.meta_continual.class_sums import (
-    UNKNOWN,
     ClassSums,
     ClassSumsLearner,
     refuse_functions,
@@ -43,9 +42,6 @@ from metacl_run.core.bounds import Classes, Examples, Hint, Positive, Steps
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Network
-
-LARGEST = 2**24
-"""Numbers that one class-by-feature table for some queries may have."""
 
 
 class GammaPrior(TypedDict):
@@ -81,7 +77,7 @@ class GeMCL(TrajectoryLearner):
 
     @property
     def sequence_learner(self) -> ClassSumsLearner:
-        return ClassSumsLearner(log_densities)
+        return ClassSumsLearner(scores)
 
     def num_outputs(self, outputs: int) -> int | None:
         return None
@@ -93,22 +89,9 @@ class GeMCL(TrajectoryLearner):
         return {"params": params, "prior": {"log_a": log_a, "log_b": log_b}}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        return trajectory_update(network, meta, carry, episode, log_densities)
+        return trajectory_update(network, meta, carry, episode, scores)
 
 
-def log_densities(meta: GemclMeta, sums: ClassSums, features: Tensor) -> Tensor:
+def scores(meta: GemclMeta, sums: ClassSums, features: Tensor) -> Tensor:
     """See `class_sums.Scores`."""
-    number = sums.number.clamp(min=1).unsqueeze(1)  # [classes, 1]
-    exact_mean = sums.total / number
-    deviations = (sums.squares - number * exact_mean.square()).clamp(min=0).to(features.dtype)
-    mean = exact_mean.to(features.dtype)
-    a = meta["prior"]["log_a"].exp() + number / 2
-    b = meta["prior"]["log_b"].exp() + deviations / 2
-    freedom, scale = 2 * a, b * (number + 1) / (a * number)  # [classes, 1], [classes, D] squared
-    half, width = (freedom + 1) / 2, features.shape[1]
-    constant = width * (torch.lgamma(half) - torch.lgamma(freedom / 2) - (freedom * math.pi).log() / 2).squeeze(1)
-    constant = constant - scale.log().sum(1) / 2
-    spread = (freedom * scale).unsqueeze(0)
-    at_once = max(1, LARGEST // spread.numel())
-    parts = [((part.unsqueeze(1) - mean).square() / spread).log1p().sum(-1) for part in torch.split(features, at_once)]
-    return torch.where(sums.number > 0, constant - half.squeeze(1) * torch.cat(parts), UNKNOWN)
+    return log_densities(sums, features, meta["prior"]["log_a"].exp(), meta["prior"]["log_b"].exp())

@@ -31,16 +31,15 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, redraw_outputs, require_several_classes
-from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_continual.head_tested import HeadTested
+from metacl_run.algorithms.meta_continual.sequence_sgd import redraw_outputs, require_several_classes
 from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, Positive, Steps
+from metacl_run.core.bounds import Steps
 from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.engine import Engine
@@ -50,11 +49,10 @@ from metacl_run.models.split_network import SplitNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oml(TrajectoryLearner):
+class Oml(HeadTested):
     """Differentiates through learning a trajectory.
 
     Attributes:
-        inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.
         plastic: groups of parameters, attributes of the network, that learn a training trajectory.
         first_order: drop second derivatives.
         online: learn one step after another; false: `inner_steps` steps on the whole trajectory.
@@ -62,9 +60,6 @@ class Oml(TrajectoryLearner):
     """
 
     class_steps: Steps
-    inner_lr: Positive
-    test_plastic: Annotated[list[str], AT_EVALUATION]
-    redraw: bool
     plastic: list[str]
     first_order: bool
     online: bool
@@ -79,16 +74,9 @@ class Oml(TrajectoryLearner):
         else:
             require(steps is not None, "inner_steps", steps, "must be at least 1 with online=false")
 
-    @property
-    def sequence_learner(self) -> SequenceSgd:
-        return SequenceSgd(self.inner_lr, self.test_plastic, self.redraw, self.step_examples)
-
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
-
     def init(self, network: Network, params: Params) -> Meta:
         SplitNetwork(network, params, self.plastic)
-        self.sequence_learner.check(network, params)
+        self.check_test(network, params)
         return {"params": params}
 
     def meta_update(

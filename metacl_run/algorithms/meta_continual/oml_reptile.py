@@ -18,15 +18,14 @@ Differences from the papers:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd, redraw_outputs, require_several_classes
-from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_continual.head_tested import HeadTested
+from metacl_run.algorithms.meta_continual.sequence_sgd import redraw_outputs, require_several_classes
 from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, Positive, Steps
+from metacl_run.core.bounds import Steps
 from metacl_run.core.types import Metrics, Params, Pytree, Trajectory
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.engine import Engine
@@ -35,31 +34,17 @@ from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class OmlReptile(TrajectoryLearner):
-    """First-order meta-learning whose outer update is a displacement.
-
-    Attributes:
-        inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.
-    """
+class OmlReptile(HeadTested):
+    """First-order meta-learning whose outer update is a displacement."""
 
     class_steps: Steps
-    inner_lr: Positive
-    test_plastic: Annotated[list[str], AT_EVALUATION]
-    redraw: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_several_classes(self.classes, self.remember)
 
-    @property
-    def sequence_learner(self) -> SequenceSgd:
-        return SequenceSgd(self.inner_lr, self.test_plastic, self.redraw, self.step_examples)
-
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
-
     def init(self, network: Network, params: Params) -> Meta:
-        self.sequence_learner.check(network, params)
+        self.check_test(network, params)
         return {"params": params}
 
     def meta_update(
@@ -67,7 +52,7 @@ class OmlReptile(TrajectoryLearner):
     ) -> tuple[MetaState, Metrics]:
         """As for every meta-learner, from a network in which the outputs of the trajectories' classes start afresh."""
         if self.redraw:
-            split = self.sequence_learner.split(network, state["meta"]["params"])
+            split = self.sgd.split(network, state["meta"]["params"])
             state = redraw_outputs(split.last[0], state, episodes)
         return super().meta_update(network, engine, total_units, state, episodes)
 

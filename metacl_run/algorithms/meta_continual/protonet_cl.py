@@ -17,12 +17,10 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.meta_continual.class_scores import distance_scores
 from metacl_run.algorithms.meta_continual.class_sums import (
-    UNKNOWN,
-    ClassSums,
     ClassSumsLearner,
     refuse_functions,
     trajectory_update,
@@ -66,10 +64,3 @@ class Prototypes(TrajectoryLearner):
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
         update = trajectory_update(network, meta, carry, episode, distance_scores)
         return update._replace(direction=tree_map(torch.zeros_like, meta)) if self.frozen else update
-
-
-def distance_scores(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:
-    """See `class_sums.Scores`; needs nothing meta-learned beside the features."""
-    means, exact = sums.total / sums.number.clamp(min=1).unsqueeze(1), features.double()
-    distances = exact.square().sum(1, keepdim=True) - 2 * exact @ means.T + means.square().sum(1)
-    return torch.where(sums.number > 0, -distances.to(features.dtype), UNKNOWN)

@@ -71,6 +71,9 @@ class ClassEpisodePool(EpisodePool):
     def to(self, device: torch.device) -> ClassEpisodePool:
         return dataclasses.replace(self, examples=self.examples.to(device), shift=self.shift.to(device))
 
+    def with_ways(self, ways: int) -> ClassEpisodePool:
+        return dataclasses.replace(self, ways=ways)
+
     def num_classes(self, replicate: int, task: int, split: Split) -> int:
         return int(self.members[split].sizes[replicate, task])
 

@@ -85,6 +85,10 @@ class EpisodePool(Pool):
     def to(self, device: torch.device) -> EpisodePool:
         """The same pool with its tensors on `device`."""
 
+    def with_ways(self, ways: int) -> EpisodePool:
+        """The same pool, whose episodes have so many classes. Default: itself, where they have none."""
+        return self
+
     @abc.abstractmethod
     def sample(
         self,

@@ -53,6 +53,7 @@ class EpisodeSampler:
         algo, data, pool: of the run.
         seeds: [R].
         eval_split: the split of evaluation episodes.
+        purpose: what evaluation episodes are drawn for.
         dtype: of inputs and real targets.
     """
 
@@ -61,6 +62,7 @@ class EpisodeSampler:
     pool: EpisodePool
     seeds: Sequence[int]
     eval_split: EvalSplit
+    purpose: Purpose
     dtype: torch.dtype
 
     def training(self, unit: int, task: int, limit: int | None = None) -> Episode:
@@ -77,7 +79,7 @@ class EpisodeSampler:
 
     def evaluation(self, task: int, block: int, count: int) -> Episode:
         """[R, count, ...] episodes of a task's evaluation, the same at every call with this block."""
-        rngs = [generator(Purpose.EVALUATE, seed, task, block) for seed in self.seeds]
+        rngs = [generator(self.purpose, seed, task, block) for seed in self.seeds]
         return self._draw(np.full((len(rngs), count), task), self.eval_split, rngs)
 
     def switches(self, task: int, count: int) -> tuple[Episode, Episode]:
@@ -99,8 +101,10 @@ class EpisodeSampler:
     def _draw(
         self, tasks: np.ndarray, split: Split, rngs: list[np.random.Generator], classes: np.ndarray | None = None
     ) -> Episode:
-        training = split == "train"
+        training, ways, pool = split == "train", self.data.ways, self.pool
         shots, queries = training_examples(self.algo, self.data) if training else (self.data.shots, self.data.queries)
-        batches = self.algo.inner_batches(shots * self.data.ways, training)
-        episodes = self.pool.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
+        if training and (own_ways := self.algo.training_ways(ways)) != ways:
+            ways, pool = own_ways, pool.with_ways(own_ways)
+        batches = self.algo.inner_batches(shots * ways, training)
+        episodes = pool.sample(tasks, split, shots=shots, queries=queries, rngs=rngs, classes=classes, batches=batches)
         return Episode(*(cast_floats(leaf, self.dtype) for leaf in episodes))

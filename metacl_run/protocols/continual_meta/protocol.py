@@ -6,6 +6,7 @@ are drawn afresh in place of classes. Meta-training passes the query set of an e
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,13 @@ import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative
-from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Model, Network, initial_params
+from metacl_run.protocols.best_state import Keep
 from metacl_run.protocols.continual_meta.adaptation import AdaptationReport, adaptation_report
 from metacl_run.protocols.continual_meta.chunks import chunked_engines, evaluation_engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
@@ -34,6 +36,7 @@ from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.final_evaluation import FinalEvaluation
 from metacl_run.protocols.insight import InsightRecorder
+from metacl_run.protocols.keeping import KeepingEvaluator, kept_details
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
@@ -60,6 +63,11 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
         eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
+        keep: "last": every task is left as its meta-updates left it; "best": at the end of a task the learner returns to its
+            best state in that task, by the mean score on validation episodes of the tasks learned so far, at evaluations within
+            the task and at its end. Every seed has its own. With eval_split=validation the reported episodes are others, of the
+            same classes.
+        by_step: at the end also measure the score after 0, 1 ... inner steps, each as often as the score itself.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -76,8 +84,14 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     rows_every: CountFromZero
     eval_future: Future
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
+    keep: Keep
+    by_step: Annotated[bool, AT_EVALUATION]
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        within = "must be last unless there are evaluations within a task: eval_every of at least 1, below updates_per_task"
+        require(self.keep == "last" or 0 < self.eval_every < self.updates_per_task, "keep", self.keep, within)
 
     def check(self, algo: EpisodeLearner, model: Model, data: EpisodeStream) -> None:
         shots, queries = training_examples(algo, data)
@@ -87,10 +101,27 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         most = max(shots + queries, data.shots + data.queries)
         with prefix_field_errors("data"):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
+            if self.keep == "best":
+                data.check(examples_per_class=most, replay_classes=buffered, split="validation")
+        self._check_training_ways(algo, data, most, buffered)
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
         algo.check(Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params)
+
+    def _check_training_ways(self, algo: EpisodeLearner, data: EpisodeStream, most: int, buffered: int | None) -> None:
+        """Refuses training episodes of more classes than a task has for training."""
+        ways = algo.training_ways(data.ways)
+        if ways == data.ways:
+            return
+        own = dataclasses.replace(data, ways=ways)  # type: ignore[type-var]
+        try:
+            own.check(examples_per_class=most, replay_classes=buffered, split="train")
+        except SettingError as error:
+            key, allowed = (
+                ("algo.train_ways", error.allowed) if error.field == "ways" else (f"data.{error.field}", error.allowed)
+            )
+            raise ConfigError(f"{key}={error.value}: {allowed}") from None
 
     def _check_replay(self, algo: EpisodeLearner, data: EpisodeStream, earlier: int) -> int | None:
         """The classes that the replay buffer keeps of each of the earlier tasks; None: all."""
@@ -116,7 +147,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
 
     def _check_memory(self, algo: EpisodeLearner, data: EpisodeStream, examples: int) -> None:
         numbers, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
-        refuse_beyond_memory(algo.meta_batch_size * data.ways * examples * numbers, setting, "a meta-batch of episodes")
+        ways = algo.training_ways(data.ways)
+        refuse_beyond_memory(algo.meta_batch_size * ways * examples * numbers, setting, "a meta-batch of episodes")
         for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
             steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
             key = "algo.inner_steps" if training else "algo.eval_inner_steps"
@@ -152,9 +184,11 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 eval_every=self.eval_every,
                 recorders=[InsightRecorder(FewShotSubject(setup, engines.train), progress)],
             )
+            scorer = FewShotScorer(setup.on_validation(), engines.evaluate, self.eval_episodes)
+            keeping = KeepingEvaluator(evaluator=evaluator, scorer=scorer, progress=progress)
             training = TrainingPhase(
                 trainer=EpisodeTrainer(setup, engines.train, self.updates_per_task),
-                evaluator=evaluator,
+                evaluator=keeping if self.keep == "best" else evaluator,
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
@@ -162,12 +196,16 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             beside = self._adaptation(setup, engines.evaluate, progress, status)
-        return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
+        details = {**kept_details(progress), **beside.details}
+        return replace(
+            result_of(progress, status, task_names=task_names, chance=chance), **{**beside._asdict(), "details": details}
+        )
 
     def _adaptation(self, setup: FewShotSetup, engine: Engine, progress: Progress, status: Status) -> AdaptationReport:
         if status != "completed":
             return AdaptationReport({}, {})
-        return adaptation_report(setup, engine, progress.state.learner, progress.num_tasks, self.eval_episodes)
+        state, tasks = progress.state, progress.num_tasks
+        return adaptation_report(setup, engine, state.learner, tasks, self.eval_episodes, by_step=self.by_step)
 
     def check_evaluation(self, trained: ContinualMeta) -> None:
         """Validation and test classes are apart from those to learn from, whatever is evaluated."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.core.types import Episode
+from metacl_run.core.types import Episode, Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
@@ -43,19 +43,42 @@ def predict_one_by_one(outputs: Callable[[Tensor], Tensor], episode: Episode) ->
 def episode_scores(setup: FewShotSetup, engine: Engine, learner: MetaState, episodes: Episode) -> Tensor:
     """The scores of every episode, [R, E, 1], or where there is batch norm [R, E, 2], the transductive one second."""
     algo, network = setup.algo, setup.network
-    has_transductive = has_batch_norm(setup.module)
 
     def one(state: MetaState, episode: Episode) -> Tensor:
-        meta, fast = state["meta"], algo.learn(network, state["meta"], state["carry"], episode)
+        fast = algo.learn(network, state["meta"], state["carry"], episode)
+        return torch.stack(_scores_of(setup, state, episode, fast))
 
-        def outputs(x: Tensor) -> Tensor:
-            return algo.predict(network, meta, fast, x)
+    return _of_every_episode(engine, one, learner, episodes)
 
-        predictions = [outputs(episode.query_x)]
-        if has_transductive:
-            predictions.insert(0, predict_one_by_one(outputs, episode))
-        return torch.stack([network.objective.score(prediction, episode.query_y) for prediction in predictions])
 
+def scores_by_step(setup: FewShotSetup, engine: Engine, learner: MetaState, episodes: Episode) -> Tensor:
+    """The same after 0, 1 ... K inner steps: [R, E, K + 1], or [R, E, 2 (K + 1)], all transductive ones last."""
+    algo, network = setup.algo, setup.network
+
+    def one(state: MetaState, episode: Episode) -> Tensor:
+        steps = algo.learn_by_step(network, state["meta"], state["carry"], episode)
+        by_kind = zip(*(_scores_of(setup, state, episode, fast) for fast in steps), strict=True)
+        return torch.cat([torch.stack(scores) for scores in by_kind])
+
+    return _of_every_episode(engine, one, learner, episodes)
+
+
+def _scores_of(setup: FewShotSetup, state: MetaState, episode: Episode, fast: Pytree) -> list[Tensor]:
+    """The score of an episode's queries, each alone, and where there is batch norm that of all together."""
+    network = setup.network
+
+    def outputs(x: Tensor) -> Tensor:
+        return setup.algo.predict(network, state["meta"], fast, x)
+
+    predictions = [outputs(episode.query_x)]
+    if has_batch_norm(setup.module):
+        predictions.insert(0, predict_one_by_one(outputs, episode))
+    return [network.objective.score(prediction, episode.query_y) for prediction in predictions]
+
+
+def _of_every_episode(
+    engine: Engine, one: Callable[[MetaState, Episode], Tensor], learner: MetaState, episodes: Episode
+) -> Tensor:
     with torch.no_grad():
         mapped = engine.over_replicates(lambda state, batch: engine.map(lambda episode: one(state, episode), batch))
         scores: Tensor = mapped(learner, episodes)
@@ -70,10 +93,7 @@ def scores_before(setup: FewShotSetup, engine: Engine, learner: MetaState, episo
         outputs = network(state["meta"]["params"], episode.query_x)
         return network.objective.score(outputs, episode.query_y).unsqueeze(0)
 
-    with torch.no_grad():
-        mapped = engine.over_replicates(lambda state, batch: engine.map(lambda episode: one(state, episode), batch))
-        scores: Tensor = mapped(learner, episodes)
-    return scores
+    return _of_every_episode(engine, one, learner, episodes)
 
 
 class FewShotScorer(Scorer):
@@ -83,7 +103,7 @@ class FewShotScorer(Scorer):
         setup: of the run.
         engine: computes them.
         eval_episodes: their number.
-        measure: `episode_scores` or `scores_before`.
+        measure: `episode_scores`, `scores_by_step` or `scores_before`.
     """
 
     def __init__(
@@ -98,11 +118,7 @@ class FewShotScorer(Scorer):
         return self._setup.network.objective
 
     def scores(self, learner: MetaState, tasks: range, *, whole: bool) -> Evaluation:
-        blocks = [
-            torch.cat([self._of_block(learner, tasks_at_once, block) for block in enumerate(self._blocks())], 2)
-            for tasks_at_once in self._at_once(tasks)
-        ]
-        scores = torch.cat(blocks, 1).double()  # [R, K, E, 1 or 2]
+        scores = self.of_episodes(learner, tasks)  # [R, K, E, 1 or 2]
         episodes = scores.shape[2]
         half = half_width_within_seed(scores.var(2), episodes) if episodes > 1 else None
         alone, *transductive = (
@@ -110,6 +126,14 @@ class FewShotScorer(Scorer):
             for column in range(scores.shape[3])
         )
         return alone._replace(transductive=transductive[0] if transductive else None)
+
+    def of_episodes(self, learner: MetaState, tasks: range) -> Tensor:
+        """[R, K, E, measures] float64, of every evaluation episode of some tasks."""
+        blocks = [
+            torch.cat([self._of_block(learner, tasks_at_once, block) for block in enumerate(self._blocks())], 2)
+            for tasks_at_once in self._at_once(tasks)
+        ]
+        return torch.cat(blocks, 1).double()
 
     def _of_block(self, learner: MetaState, tasks: range, block: tuple[int, int]) -> Tensor:
         """[R, K, E, ...] the scores of a block of evaluation episodes of some tasks, as `episode_scores` returns them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -56,7 +56,13 @@ class FewShotSetup:
             network=Network(module, data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout),
             initial_params=[params for _, params in networks],
             episodes=EpisodeSampler(
-                algo=algo, data=data, pool=context.pool, seeds=context.seeds, eval_split=eval_split, dtype=gpu.dtype
+                algo=algo,
+                data=data,
+                pool=context.pool,
+                seeds=context.seeds,
+                eval_split=eval_split,
+                purpose=Purpose.EVALUATE,
+                dtype=gpu.dtype,
             ),
             engine=Engine(kind=gpu.engine_kind_of(context.ranks.count), chunk=1, shards=context.ranks.shards),
             total_units=total_units,
@@ -70,3 +76,7 @@ class FewShotSetup:
             rates = torch.from_numpy(generator(Purpose.RATES, seed).random(size))
             states.append(self.algo.start(self.network, params, rates))
         return states
+
+    def on_validation(self) -> FewShotSetup:
+        """The same with evaluation episodes of the validation split, other than those that are reported on it."""
+        return replace(self, episodes=replace(self.episodes, eval_split="validation", purpose=Purpose.KEEP))

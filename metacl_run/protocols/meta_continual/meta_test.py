@@ -36,12 +36,15 @@ class MetaTestPhase(Phase):
     def __init__(self, plan: MetaTestPlan, setup: SequenceSetup, progress: Progress, budget: int) -> None:
         self._plan, self._setup, self._progress = plan, setup, progress
         self._learner = SequenceRunner(setup)
-        self._sequences: tuple[tuple[MetaSplit, int], PreparedSequences] | None = None
+        self._sequences: tuple[tuple[MetaSplit, int, bool], PreparedSequences] | None = None
+        self._means = setup.with_class_means()
         choices, results = progress.state.fixed_choices, progress.state.results
         if "orders_at_once" not in choices:
             choices["orders_at_once"] = self._learner.orders_at_once(self._meta(0), len(plan.rates), budget)
+            means = SequenceRunner(self._means)
+            choices["untrained_at_once"] = means.orders_at_once(self._fresh(0), 1, budget) if plan.has_untrained else 1
             results["meta_test"] = {stage: [[] for _ in setup.seeds] for stage in STAGES}
-        self._parts = plan.parts(len(setup.seeds), choices["orders_at_once"])
+        self._parts = plan.parts(len(setup.seeds), choices["orders_at_once"], choices["untrained_at_once"])
 
     @property
     def length(self) -> int:
@@ -49,7 +52,8 @@ class MetaTestPhase(Phase):
 
     def step(self, unit: int) -> int:
         begun, part = time.monotonic(), self._parts[unit]
-        result = {"select": self._select, "test": self._test, "joint": self._joint}[part.stage](part)
+        stages = {"select": self._select, "test": self._test, "joint": self._joint, "untrained": self._untrained}
+        result = stages[part.stage](part)
         self._results.parts[part.stage][part.replicate].append(result)
         self._progress.state.evaluate_s += time.monotonic() - begun
         return 1
@@ -71,20 +75,25 @@ class MetaTestPhase(Phase):
     def _meta(self, replicate: int) -> Pytree:
         return tree_map(lambda leaf: leaf[replicate], self._progress.state.learner["meta"])
 
-    def _prepared(self, half: MetaSplit, replicate: int) -> PreparedSequences:
+    def _fresh(self, replicate: int) -> Pytree:
+        """The parameters of an untrained network, in the place of what is meta-learned."""
+        return {"params": tree_map(lambda leaf: leaf.to(self._setup.device), self._setup.fresh_params[replicate])}
+
+    def _prepared(self, half: MetaSplit, replicate: int, *, untrained: bool = False) -> PreparedSequences:
         """The sequences of one replicate; the last ones are cached, since consecutive parts use the same sequences."""
-        if self._sequences is None or self._sequences[0] != (half, replicate):
+        key = half, replicate, untrained
+        if self._sequences is None or self._sequences[0] != key:
             self._sequences = None  # makes room for the next
             orders = self._plan.selection_orders if half == "meta_train" else self._plan.orders
             prepared = PreparedSequences(
-                self._setup,
-                self._meta(replicate),
+                self._means if untrained else self._setup,
+                self._fresh(replicate) if untrained else self._meta(replicate),
                 half,
                 self._setup.seeds[replicate],
                 orders=orders,
                 length=self._plan.longest,
             )
-            self._sequences = (half, replicate), prepared
+            self._sequences = key, prepared
         return self._sequences[1]
 
     def _select(self, part: MetaTestPart) -> torch.Tensor:
@@ -100,6 +109,12 @@ class MetaTestPhase(Phase):
         length, rate = self._plan.schedule[part.segment], self._results.chosen(part.replicate)[part.segment]
         sequences = self._prepared("meta_test", part.replicate)
         return self._learner.learn_shuffled(sequences, part.orders, length, rate, self._plan.joint_epochs)
+
+    def _untrained(self, part: MetaTestPart) -> tuple[torch.Tensor, ...]:
+        """Held-out and memory scores, [O, S] each."""
+        sequences = self._prepared("meta_test", part.replicate, untrained=True)
+        scores = SequenceRunner(self._means).learn(sequences, part.orders, [0.0], self._plan.schedule)
+        return tuple(self._results.at_points(values)[:, 0] for values in scores)
 
     # ------------------------------------------------------------------------------------------------------ conclusion
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-Stage: TypeAlias = Literal["select", "test", "joint"]
-STAGES: tuple[Stage, ...] = "select", "test", "joint"
+Stage: TypeAlias = Literal["select", "test", "joint", "untrained"]
+STAGES: tuple[Stage, ...] = "select", "test", "joint", "untrained"
 TEXTS: dict[Stage, str] = {
     "select": "choosing the rate on meta-train concepts",
     "test": "learning unseen concepts in sequence",
     "joint": "learning them shuffled, as an upper bound",
+    "untrained": "learning them by class means of random features",
 }
 """The stages in words, for the terminal."""
 
@@ -39,6 +40,7 @@ class MetaTestPlan:
         selection_orders: orders that decide it, with "train".
         orders: orders that are reported.
         joint_epochs: epochs of the upper bound, learned shuffled; 0: there is none.
+        has_untrained: whether there is the baseline of class means of random features.
     """
 
     schedule: Sequence[int]
@@ -47,19 +49,22 @@ class MetaTestPlan:
     selection_orders: int
     orders: int
     joint_epochs: int
+    has_untrained: bool
 
     @property
     def longest(self) -> int:
         """Concepts of the longest sequence."""
         return self.schedule[-1]
 
-    def parts(self, replicates: int, orders_at_once: int) -> list[MetaTestPart]:
-        """Every part, in order; a run can stop between two."""
+    def parts(self, replicates: int, orders_at_once: int, untrained_at_once: int) -> list[MetaTestPart]:
+        """Every part, in order; a run can stop between two. So many orders are learned at once, and in the baseline."""
 
-        def chunks(stage: Stage, orders: int) -> list[MetaTestPart]:
-            ranges = [range(first, min(first + orders_at_once, orders)) for first in range(0, orders, orders_at_once)]
+        def chunks(stage: Stage, orders: int, at_once: int = orders_at_once) -> list[MetaTestPart]:
+            ranges = [range(first, min(first + at_once, orders)) for first in range(0, orders, at_once)]
             return [MetaTestPart(stage, replicate, chunk, 0) for replicate in range(replicates) for chunk in ranges]
 
         segments = range(len(self.schedule) if self.joint_epochs else 0)
         joint = [MetaTestPart("joint", replicate, range(self.orders), s) for replicate in range(replicates) for s in segments]
-        return chunks("select", self.selection_orders if self.chosen_on == "train" else 0) + chunks("test", self.orders) + joint
+        selection = chunks("select", self.selection_orders if self.chosen_on == "train" else 0)
+        untrained = chunks("untrained", self.orders if self.has_untrained else 0, untrained_at_once)
+        return selection + chunks("test", self.orders) + joint + untrained

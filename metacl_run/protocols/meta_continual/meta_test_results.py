@@ -29,7 +29,7 @@ class MetaTestResults:
     Attributes:
         parts: by stage and replicate, the results of the parts in the order in which they were done. "select": [O, L, S] means
             over the concepts learned by then. "test": pairs (held out, memory), [O, rates run, P, N] each. "joint": [O], by
-            segment.
+            segment. "untrained": pairs (held out, memory), [O, S] each, means over the concepts learned by then.
         plan: of the meta-test.
         objective: what scores are.
     """
@@ -115,8 +115,18 @@ class MetaTestResults:
             score: self._by_order(held_out),
             "memory": self._by_order(memory),
             "joint": [torch.stack(segments).tolist() for segments in joint] if joint[0] else None,
+            "untrained": self._untrained(),
             "by_place": {score: held_out[:, :, -1].mean(1).tolist(), "memory": memory[:, :, -1].mean(1).tolist()},
         }
+
+    def _untrained(self) -> dict[str, Any] | None:
+        """{score: [R][S][O], "memory": the same} of class means of random features; None where there is no such baseline."""
+        parts = self.parts["untrained"]
+        if not parts[0]:
+            return None
+        by_replicate = [[torch.cat(values).T.tolist() for values in zip(*chunks, strict=True)] for chunks in parts]
+        held_out, memory = (list(values) for values in zip(*by_replicate, strict=True))
+        return {self.objective.score_name: held_out, "memory": memory}
 
     def _by_order(self, values: Tensor) -> list[Any]:
         """[R][S][O] mean over the concepts learned by then, from [R, O, P, N]."""

@@ -68,7 +68,7 @@ class PreparedSequences:
                 x, y = setup.pool.gather(half, *(part[first : first + at_once] for part in all_examples))
                 size = x.shape[:2]
                 inputs = cast_floats(x.flatten(0, 1), setup.dtype)
-                prepared = setup.algo.sequence_learner.prepare(setup.network, self.meta, inputs)
+                prepared = setup.sequence_learner.prepare(setup.network, self.meta, inputs)
                 features.append(tree_map(lambda leaf: leaf.unflatten(0, size), prepared))  # noqa: B023
                 targets.append(cast_floats(y, setup.dtype))
         self._features: Pytree = tree_map(lambda *leaves: torch.cat(leaves), *features)

@@ -1,4 +1,7 @@
-"""Probes of meta-training under `meta_continual`: small meta-tests between meta-updates."""
+"""Probes of meta-training under `meta_continual`: small meta-tests between meta-updates.
+
+With `protocol.keep=best` they learn validation concepts, which nothing else uses, and decide which state is tested.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.protocols.evaluator import Evaluator
+from metacl_run.protocols.keeping import keep_better, return_to_best
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
 from metacl_run.protocols.meta_continual.sequence_runner import SequenceRunner
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
@@ -17,7 +21,7 @@ from metacl_run.protocols.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeEvaluator(Evaluator):
-    """Learns sequences of `length` meta-test concepts at one rate, and records the scores; fills no matrix.
+    """Learns sequences of `length` of the setup's meta-test concepts at one rate, and records the scores; fills no matrix.
 
     Attributes:
         progress: of the run.
@@ -26,6 +30,7 @@ class ProbeEvaluator(Evaluator):
         orders: sequences.
         rate: of SGD; 0 for a learner that needs none.
         eval_every: meta-updates between probes; 0: none.
+        keeps_best: whether the state with the best held-out score is the learner's in the end, the untrained one among them.
     """
 
     progress: Progress
@@ -34,6 +39,7 @@ class ProbeEvaluator(Evaluator):
     orders: int
     rate: float
     eval_every: int
+    keeps_best: bool
 
     def begin(self) -> None:
         if not self.progress.state.evaluations:
@@ -54,5 +60,11 @@ class ProbeEvaluator(Evaluator):
             scores.append(runner.learn(sequences, range(self.orders), [self.rate], [self.length]))
         state.evaluate_s += time.monotonic() - begun
         state.evaluations += 1
-        held_out, memory = (torch.stack(parts).mean((1, 2, 3, 4)).tolist() for parts in zip(*scores, strict=True))
-        self.progress.record("probe", length=self.length, memory=memory, **{self.setup.network.objective.score_name: held_out})
+        held_out, memory = (torch.stack(parts).mean((1, 2, 3, 4)) for parts in zip(*scores, strict=True))
+        objective = self.setup.network.objective
+        content = {objective.score_name: held_out.tolist(), "memory": memory.tolist()}
+        self.progress.record("probe", length=self.length, **content)
+        if self.keeps_best:
+            keep_better(self.progress, held_out, higher=objective.higher_is_better)
+            if state.unit == self.progress.training_units:
+                return_to_best(self.progress)

@@ -18,7 +18,6 @@ Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -29,13 +28,16 @@ from annotated_types import MaxLen, MinLen
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.core.bounds import AT_EVALUATION, Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
-from metacl_run.core.errors import ConfigError, prefix_field_errors, require, require_all
+from metacl_run.core.errors import prefix_field_errors, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream
 from metacl_run.data.streams.validation import ValidationConcepts
 from metacl_run.models.network import Model, Network, initial_params
+from metacl_run.protocols.best_state import Keep
+from metacl_run.protocols.keeping import kept_details
 from metacl_run.protocols.loop import run_phases
+from metacl_run.protocols.meta_continual.fit import ConceptCounts, check_schedule, check_trajectories, count_left
 from metacl_run.protocols.meta_continual.meta_test import MetaTestPhase, segment_sizes
 from metacl_run.protocols.meta_continual.meta_test_plan import MetaTestPlan
 from metacl_run.protocols.meta_continual.predictor import SequencePredictor
@@ -45,7 +47,7 @@ from metacl_run.protocols.meta_continual.trainer import TrajectoryTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
-from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory, refuse_more_ranks_than_episodes
+from metacl_run.protocols.refusals import refuse_batch_norm, refuse_more_ranks_than_episodes
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
@@ -72,6 +74,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         joint_epochs: also learn the concepts shuffled for so many epochs, as an upper bound; 0: not.
         eval_every: meta-updates between probes, each a meta-test of the first number of the schedule at the learner's own rate;
             0: none.
+        keep: "last": the state after all meta-updates is tested and saved; "best": the state whose probe was best, of every
+            seed its own. Probes then learn the last fifth of the meta-train concepts, which nothing else uses.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -95,6 +99,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     selection_orders: Annotated[Examples, AT_EVALUATION]
     joint_epochs: Annotated[StepsFromZero, AT_EVALUATION]
     eval_every: CountFromZero
+    keep: Keep
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
@@ -103,6 +108,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         require_all(
             (rising, "schedule", self.schedule, "must be numbers of concepts, each larger than the one before"),
             (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
+            (self.keep == "last" or self.eval_every > 0, "keep", self.keep, "must be last with eval_every=0, without probes"),
         )
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
@@ -122,55 +128,19 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             data.check(max(algo.classes, self.schedule[-1]))
             whole, data = data.count_concepts("meta_train"), self.data_of_run(data)
             meta_train, meta_test = data.count_concepts("meta_train"), data.count_concepts("meta_test")
-        self._check_schedule(algo, meta_train, meta_test, whole)
-        self._check_trajectories(algo, data, meta_train)
+        if self.keep == "best":
+            meta_train = count_left(meta_train)
+        check_schedule(
+            self.schedule,
+            concepts=ConceptCounts(meta_train=meta_train, meta_test=meta_test, whole=whole),
+            chosen_on_train=self.chooses(algo) and self.lr_selection == "train",
+        )
+        check_trajectories(algo, data, meta_train)
         outputs = self.count_outputs(data)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), 0, torch.float32)
         refuse_batch_norm(module, model, "model=oml_small, model=conv4_image_small")
         algo.init(Network(module, outputs, objective=data.objective), params)
-
-    def _check_schedule(self, algo: TrajectoryLearner, meta_train: int, meta_test: int, whole: int) -> None:
-        """Refuses sequences longer than there are concepts, of which `whole` were for meta-training before any validation."""
-        longest, schedule = self.schedule[-1], f"[{','.join(map(str, self.schedule))}]"
-        if meta_train < 1:
-            raise ConfigError(
-                f"protocol.schedule={schedule}: {longest} concepts in sequence are to be held out for validation, but the data "
-                f"has {whole} for meta-training, and some must be left. Use a shorter schedule, or protocol.eval_split=test."
-            )
-        left = str(meta_train)
-        if meta_train < whole:
-            left += f", {whole - meta_train} others being held out for validation"
-        if longest > meta_test:
-            raise ConfigError(
-                f"protocol.schedule={schedule}: needs {longest} concepts (classes or functions) in sequence, but the data have "
-                f"{meta_test} for meta-test. Use a shorter one, as protocol.schedule=[{max(1, meta_test // 2)},{meta_test}]"
-            )
-        if self.chooses(algo) and self.lr_selection == "train" and longest > meta_train:
-            raise ConfigError(
-                f"protocol.schedule={schedule}: the rate for {longest} concepts in sequence is to be chosen on meta-train "
-                f"ones, of which there are {left}. Use a shorter schedule, or a single one of protocol.rates."
-            )
-
-    def _check_trajectories(self, algo: TrajectoryLearner, data: ConceptStream, meta_train: int) -> None:
-        """Refuses trajectories that need more concepts or examples than there are."""
-        learned, held_out = data.count_examples()
-        drawn_from = meta_train - meta_train // 2 if algo.halves else meta_train
-        with prefix_field_errors("algo"):
-            most = f"must be at most the {drawn_from} meta-train concepts that trajectories are drawn from"
-            require(algo.classes <= drawn_from, "classes", algo.classes, most)
-            most = (
-                f"with {algo.step_examples} examples a step and query_examples={algo.query_examples} a trajectory takes "
-                f"{algo.examples_per_class} examples of a concept, but each has {learned + held_out}"
-            )
-            require(algo.examples_per_class <= learned + held_out, "class_steps", algo.class_steps, most)
-            most = f"must divide the {learned} examples of a concept that are learned at meta-test"
-            require(learned % algo.step_examples == 0, "step_examples", algo.step_examples, most)
-            if data.objective is not CLASSIFICATION:
-                require(algo.remember == 0, "remember", algo.remember, "must be 0: a function has no place of its own")
-        examples = algo.classes * algo.examples_per_class + algo.remember
-        numbers = algo.meta_batch_size * examples * math.prod(data.input_shape)
-        refuse_beyond_memory(numbers, f"algo.meta_batch_size={algo.meta_batch_size}", "a meta-batch of trajectories")
 
     def count_units(self, algo: TrajectoryLearner, data: ConceptStream) -> int:
         return self.updates
@@ -184,7 +154,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
 
     def run(self, context: Context) -> ProtocolResult:
         algo, data = context.algo, self.data_of_run(context.data)
-        setup = SequenceSetup.of(context, data, self.count_outputs(data))
+        whole = SequenceSetup.of(context, data, self.count_outputs(data))
+        setup, probed = self._divided(whole)
         updates = self.updates if algo.trains else 0
         state = start_or_resume(context, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
@@ -192,11 +163,12 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         with same_kernels(state, setup.device):
             probes = ProbeEvaluator(
                 progress=progress,
-                setup=setup,
-                length=self.schedule[0],
+                setup=probed,
+                length=min(self.schedule[0], probed.counts["meta_test"]),
                 orders=self.orders,
                 rate=algo.sequence_learner.own_rate or 0.0,
                 eval_every=self.eval_every,
+                keeps_best=self.keep == "best",
             )
             training = TrainingPhase(
                 trainer=TrajectoryTrainer(setup, updates, places),
@@ -205,7 +177,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
-            meta_test = MetaTestPhase(self._plan(algo), setup, progress, context.gpu.memory_bytes)
+            meta_test = MetaTestPhase(self._plan(algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
         return self._result(progress, status, data.objective)
@@ -225,11 +197,11 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
         data = self.data_of_run(context.data)
-        setup = SequenceSetup.of(context, data, self.count_outputs(data))
+        setup, _ = self._divided(SequenceSetup.of(context, data, self.count_outputs(data)))
         state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
-            meta_test = MetaTestPhase(self._plan(context.algo), setup, progress, context.gpu.memory_bytes)
+            meta_test = MetaTestPhase(self._plan(context.algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, 0, None)
             status = run_phases(progress, [meta_test], checkpoint_every=self.checkpoint_every)
         return self._result(progress, status, data.objective)
@@ -242,7 +214,11 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return SequencePredictor(algo=algo, network=network, state=learner)
 
-    def _plan(self, algo: TrajectoryLearner) -> MetaTestPlan:
+    def _divided(self, whole: SequenceSetup) -> tuple[SequenceSetup, SequenceSetup]:
+        """The setup of meta-training and meta-test, and that of probes."""
+        return (whole, whole) if self.keep == "last" else (whole.without_validation(), whole.on_validation())
+
+    def _plan(self, algo: TrajectoryLearner, objective: Objective) -> MetaTestPlan:
         return MetaTestPlan(
             schedule=self.schedule,
             rates=self.rates if algo.sequence_learner.own_rate is not None else [0.0],
@@ -250,6 +226,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             selection_orders=self.selection_orders,
             orders=self.orders,
             joint_epochs=self.joint_epochs,
+            has_untrained=objective is CLASSIFICATION,
         )
 
     def _segment_names(self, objective: Objective) -> list[str]:
@@ -264,6 +241,9 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         extra_metrics = {}
         if content is not None:
             extra_metrics["memory"] = np.array(content["memory"])[:, -1].mean(-1)
+            if content["untrained"] is not None:
+                untrained = np.array(content["untrained"][content["score"]])
+                extra_metrics[f"untrained_{content['score']}"] = untrained[:, -1].mean(-1)
             if content["joint"] is not None:
                 extra_metrics[f"joint_{content['score']}"] = np.array(content["joint"])[:, -1].mean(-1)
         return replace(
@@ -272,5 +252,5 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             units=min(result.units, result.units_per_task),
             sizes=segment_sizes(self.schedule),
             extra_metrics=extra_metrics,
-            details={} if content is None else {"meta_test": content},
+            details={**kept_details(progress), **({} if content is None else {"meta_test": content})},
         )

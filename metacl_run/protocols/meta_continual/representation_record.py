@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.types import Params, Pytree, cast_floats
-from metacl_run.models.network import HEAD, Network
-from metacl_run.models.split_network import SplitNetwork
+from metacl_run.core.types import Pytree, cast_floats
+from metacl_run.models.network import HEAD
+from metacl_run.models.split_network import SplitNetwork, representation
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
 DESCRIBED = 400
@@ -33,7 +33,8 @@ def describe(setup: SequenceSetup, metas: Sequence[Pytree]) -> dict[str, list[An
     flat = _held_out_examples(setup, -(-DESCRIBED // setup.held_out)).flatten(0, 1)
     single = torch.linspace(0, len(flat) - 1, min(SINGLE_EXAMPLES, len(flat))).round().long()
     for meta in metas:
-        features = _features(setup.network, meta["params"], flat).flatten(1).double().cpu()
+        with torch.no_grad():
+            features = representation(setup.network, meta["params"], flat).flatten(1).double().cpu()
         above = features > 0
         content["active"].append(above.double().mean().item())
         content["dead"].append((~above.any(0)).double().mean().item())
@@ -65,13 +66,6 @@ def _held_out_examples(setup: SequenceSetup, most: int) -> Tensor:
     numbers = np.broadcast_to(np.arange(count)[:, None], examples.shape)
     x, _ = setup.pool.gather("meta_test", numbers, examples, np.zeros_like(examples))
     return cast_floats(x, setup.dtype)
-
-
-def _features(network: Network, params: Params, x: Tensor) -> Tensor:
-    has_head = any(name.split(".")[0] == HEAD for name in params)
-    with torch.no_grad():
-        features: Tensor = SplitNetwork(network, params, [HEAD]).frozen(params, x) if has_head else network(params, x)
-    return features
 
 
 def _short(values: Tensor) -> list[float]:

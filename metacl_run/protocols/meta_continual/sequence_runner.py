@@ -46,8 +46,8 @@ class SequenceRunner:
         fresh = torch.zeros(setup.network.ways, setup.fresh_width, device=setup.device)
         x, _ = setup.pool.gather("meta_test", *np.zeros((3, 1), np.int64))
         with torch.no_grad():
-            features = setup.algo.sequence_learner.prepare(setup.network, meta, cast_floats(x, setup.dtype))
-            fast = setup.algo.sequence_learner.begin(setup.network, meta, fresh, features)
+            features = setup.sequence_learner.prepare(setup.network, meta, cast_floats(x, setup.dtype))
+            fast = setup.sequence_learner.begin(setup.network, meta, fresh, features)
         copies = COPIES + (setup.test_engine.kind == "cuda_graph")  # a graph has a state of its own
         order_bytes = copies * rates * sum(int(leaf.nbytes) for leaf in tree_leaves(fast))
         return max(1, budget // max(order_bytes, 1))
@@ -113,7 +113,7 @@ class SequenceRunner:
 
     def _begin(self, sequences: PreparedSequences, orders: Sequence[int], rates: int) -> Pytree:
         """[B, ...] the states before the sequences."""
-        learner, network = self._setup.algo.sequence_learner, self._setup.network
+        learner, network = self._setup.sequence_learner, self._setup.network
         begin = self._setup.test_engine.over_replicates(
             lambda fresh: learner.begin(network, sequences.meta, fresh, sequences.one_concept)
         )
@@ -122,7 +122,7 @@ class SequenceRunner:
 
     def _steps(self, meta: Pytree) -> SeveralUpdates:
         """Steps of a state `fast` [B, ...] on inputs (features, targets, rates) [U, B, ...], for one set of sequences."""
-        engine, learner, network = self._setup.test_engine, self._setup.algo.sequence_learner, self._setup.network
+        engine, learner, network = self._setup.test_engine, self._setup.sequence_learner, self._setup.network
 
         def one(fast: Pytree, inputs: tuple[Pytree, Tensor, Tensor]) -> tuple[Pytree, dict[str, Tensor]]:
             return learner.learn(network, meta, fast, *inputs), {}
@@ -146,7 +146,7 @@ class SequenceRunner:
         self, sequences: PreparedSequences, fast: Pytree, orders: Sequence[int], rates: int, places: range, examples: slice
     ) -> Tensor:
         """Mean score of every concept, [O, L, places]."""
-        learner, network = self._setup.algo.sequence_learner, self._setup.network
+        learner, network = self._setup.sequence_learner, self._setup.network
         concept_outputs = len(orders) * rates * len(range(self._setup.examples)[examples]) * network.ways
         at_once = max(1, OUTPUTS_AT_ONCE // concept_outputs)
 

@@ -12,6 +12,7 @@ from metacl_run.layout.style import BLUE, ORANGE
 from metacl_run.reporting.axes import score_axis, work_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
+from metacl_run.reporting.sentences import kept_words
 from metacl_run.storage.sequence_records import SequenceResults
 from metacl_run.storage.stored_run import StoredRun
 
@@ -22,12 +23,13 @@ def data(run: StoredRun) -> SequenceResults | None:
 
 def text(run: StoredRun, sequences: SequenceResults) -> FigureText:
     concepts = f"{sequences.probe_length} {run.score.concepts}"
+    where = "" if run.summary["kept"] is None else " that are held out for validation"
     return FigureText(
         "Learning in sequence while the learner is meta-trained",
-        f"A meta-test of {concepts}, repeated during meta-training. {spread_words(run)}",
+        f"A meta-test of {concepts}{where}, repeated during meta-training. {spread_words(run)}",
         f"At every point the learner of that moment learns {concepts} one after another. If the curves are flat, more "
         "meta-updates will hardly help. If held out gets worse while memory gets better, meta-training has begun to overfit. "
-        "Probes are small: they show the trend, not the result.",
+        "Probes are small: they show the trend, not the result." + (f" {remark}" if (remark := kept_words(run)) else ""),
     )
 
 

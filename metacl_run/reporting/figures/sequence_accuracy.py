@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from metacl_run.layout.end_labels import EndLabel
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE
+from metacl_run.layout.style import BLUE, GREEN, GREY, INK, ORANGE
 from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
 from metacl_run.reporting.phrases import phrases
@@ -41,6 +41,10 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     )
     if test.joint is not None:
         explanation += f" Dashed: joint training on the same {concepts}, shuffled, for several epochs: the upper bound."
+    if test.untrained is not None:
+        explanation += (
+            " Dotted: held out by the nearest class mean on the features of the untrained network, the least to beat."
+        )
     if score.higher_is_better:
         explanation += " Chance is one guess among the classes learned."
     if seeds == 1:
@@ -60,6 +64,7 @@ def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
             ("held out", test.held_out, BLUE, "-"),
             ("memory", test.memory, ORANGE, "-"),
             ("joint training", test.joint, INK, "--"),
+            ("random features", test.untrained, GREEN, ":"),
         )
         if values is not None
     ]

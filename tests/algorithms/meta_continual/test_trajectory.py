@@ -39,7 +39,14 @@ COMMON: dict[str, Any] = {
     **{"clip_norm": None, "clip_value": None, "classes": 2, "class_steps": 2, "step_examples": 1, "query_examples": 1},
     **{"remember": 2, "halves": False},
 }
-SGD: dict[str, Any] = {**COMMON, "inner_lr": 0.2, "test_plastic": ["head"], "redraw": False}
+SGD: dict[str, Any] = {
+    **COMMON,
+    "inner_lr": 0.2,
+    "test_head": "sgd",
+    "test_ridge": 0.01,
+    "test_plastic": ["head"],
+    "redraw": False,
+}
 OML: dict[str, Any] = {**SGD, "plastic": ["head"], "first_order": False, "online": True, "inner_steps": None}
 
 

@@ -44,7 +44,7 @@ SINE = [
     "gpu.threads=1",
 ]
 """Overrides of a complete run that takes about a second."""
-LEARNERS = [name for name in options_that_are("algo", EpisodeLearner) if name not in ("protonet", "ncm_few_shot")]
+LEARNERS = [name for name in options_that_are("algo", EpisodeLearner) if name not in ("protonet", "ncm_few_shot", "r2d2")]
 
 
 @pytest.fixture

@@ -22,12 +22,16 @@ HELD_OUT = torch.tensor(
 """[rates, points of testing, concepts], of one order and two concepts learned one at a time."""
 
 
-PLAN = MetaTestPlan(schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", selection_orders=3, orders=1, joint_epochs=0)
+PLAN = MetaTestPlan(
+    schedule=[1, 2], rates=[0.1, 0.01], chosen_on="test", selection_orders=3, orders=1, joint_epochs=0, has_untrained=False
+)
 
 
 def results(held_out: torch.Tensor = HELD_OUT, objective: Objective = CLASSIFICATION) -> MetaTestResults:
     part = held_out[None], held_out[None] / 2
-    return MetaTestResults(parts={"select": [[]], "test": [[part]], "joint": [[]]}, plan=PLAN, objective=objective)
+    return MetaTestResults(
+        parts={"select": [[]], "test": [[part]], "joint": [[]], "untrained": [[]]}, plan=PLAN, objective=objective
+    )
 
 
 def test_each_length_has_its_own_rate_and_the_matrix_one() -> None:
@@ -56,13 +60,14 @@ def test_of_an_error_the_lowest_is_chosen() -> None:
 
 
 def test_a_plan_has_every_order_of_every_replicate_once() -> None:
-    plan = dataclasses.replace(PLAN, chosen_on="train", orders=5, joint_epochs=2)
-    parts = plan.parts(replicates=2, orders_at_once=2)
-    assert [part.stage for part in parts] == ["select"] * 4 + ["test"] * 6 + ["joint"] * 4
-    for stage, orders in (("select", 3), ("test", 5)):
+    plan = dataclasses.replace(PLAN, chosen_on="train", orders=5, joint_epochs=2, has_untrained=True)
+    parts = plan.parts(replicates=2, orders_at_once=2, untrained_at_once=4)
+    assert [part.stage for part in parts] == ["select"] * 4 + ["test"] * 6 + ["joint"] * 4 + ["untrained"] * 4
+    for stage, orders, at_once in (("select", 3, 2), ("test", 5, 2), ("untrained", 5, 4)):
         for replicate in range(2):
             own = [part.orders for part in parts if (part.stage, part.replicate) == (stage, replicate)]
             assert [order for chunk in own for order in chunk] == list(range(orders))
-            assert max(map(len, own)) == 2
-    assert [(part.replicate, part.segment) for part in parts[-4:]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert {part.stage for part in PLAN.parts(replicates=1, orders_at_once=9)} == {"test"}
+            assert max(map(len, own)) == at_once
+    joint = [part for part in parts if part.stage == "joint"]
+    assert [(part.replicate, part.segment) for part in joint] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert {part.stage for part in PLAN.parts(replicates=1, orders_at_once=9, untrained_at_once=9)} == {"test"}

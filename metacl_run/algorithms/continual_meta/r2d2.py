@@ -1,0 +1,123 @@
+"""R2-D2: ridge regression in closed form on meta-learned features (Bertinetto et al. 2019, arXiv 1805.08136).
+
+    metacl-run algo=r2d2 data=split_omniglot
+
+With X [S, D] the features of the support set and Y its classes as unit vectors, section 3.1 and equations 4 and 6:
+
+    W = X' (X X' + lambda I)^-1 Y
+    logits of queries with features X_q:  alpha X_q W + beta
+
+The loss is cross-entropy on the query set; its ordinary gradient goes through the solution, and moves the network and lambda,
+alpha and beta. The inverse is of [S, S], or of [D, D] where the support set is larger than the features are wide, which is
+equal: (X' X + lambda I)^-1 X' Y.
+
+Differences from the paper:
+ 1. Features are those of the network of the other methods, not of its last two blocks together in a wider one.
+ 2. lambda is learned as a logarithm, so that it stays positive, and is relative: multiplied by the mean square of a support
+    feature vector's length, so that where it starts does not depend on the network's scale.
+ 3. train_ways and train_shots say what training episodes are; the paper's have 20 ways for Omniglot, 16 and a random number of
+    shots for miniImageNet.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.func import grad_and_value
+
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
+from metacl_run.core.bounds import Classes, Examples, Hint, Positive
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Episode, Params, Pytree
+from metacl_run.models.network import Network
+from metacl_run.scoring.objectives import CLASSIFICATION
+
+
+class Ridge(TypedDict):
+    """What is learned beside the network, scalars."""
+
+    log_strength: Tensor
+    """Of lambda, relative to the features."""
+    scale: Tensor
+    """alpha."""
+    offset: Tensor
+    """beta."""
+
+
+class R2D2Meta(Meta):
+    """The parameters of the network, and of the regression."""
+
+    ridge: Ridge
+
+
+@dataclass(frozen=True, kw_only=True)
+class R2D2(EpisodeLearner):
+    """Ridge regression on a support set.
+
+    Attributes:
+        strength: lambda, as a share of the mean squared length of the features, where it starts.
+        scale: alpha, where it starts.
+        train_ways: classes of a training episode; null: data.ways.
+    """
+
+    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
+    strength: Positive
+    scale: Positive
+    train_ways: Annotated[Classes, Ge(2)] | None
+
+    def training_ways(self, ways: int) -> int:
+        return self.train_ways or ways
+
+    def num_outputs(self, ways: int) -> int | None:
+        return None
+
+    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
+        return None
+
+    def init(self, network: Network, params: Params, rates: Tensor) -> tuple[R2D2Meta, Pytree]:
+        if network.objective is not CLASSIFICATION:
+            raise ConfigError(
+                "algo: R2D2 predicts classes, but the data have real targets. Use algo=maml, or another with steps."
+            )
+        leaf = next(iter(params.values()))
+        values = {"log_strength": math.log(self.strength), "scale": self.scale, "offset": 0.0}
+        ridge = {name: leaf.new_tensor(value) for name, value in values.items()}
+        return {"params": params, "ridge": ridge}, {}  # type: ignore[typeddict-item]
+
+    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
+        ways = self.training_ways(network.ways)
+
+        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
+            logits = self.predict(network, meta, weights(network, meta, episode, ways), episode.query_x)
+            return network.objective.loss(logits, episode.query_y), logits
+
+        gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
+        return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
+
+    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Tensor:
+        return weights(network, meta, episode, network.ways)
+
+    def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
+        """Outputs [N, ways] with the weights [D, ways]."""
+        features = network(meta["params"], x).flatten(1)
+        outputs: Tensor = meta["ridge"]["scale"] * (features @ fast) + meta["ridge"]["offset"]
+        return outputs
+
+
+def weights(network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
+    """[D, ways] the solution on the support set."""
+    features = network(meta["params"], episode.support_x).flatten(1)
+    targets = (episode.support_y.unsqueeze(1) == torch.arange(ways, device=features.device)).to(features.dtype)
+    strength = meta["ridge"]["log_strength"].exp() * features.square().sum(1).mean()
+    examples, width = features.shape
+    products = features @ features.T if examples <= width else features.T @ features
+    identity = torch.eye(len(products), dtype=features.dtype, device=features.device)
+    # An inverse, whose derivative is two products: that of `solve` reads from the card whether it succeeded.
+    inverse: Tensor = torch.linalg.inv_ex(products + strength * identity).inverse
+    return features.T @ (inverse @ targets) if examples <= width else inverse @ (features.T @ targets)

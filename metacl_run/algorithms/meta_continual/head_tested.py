@@ -1,0 +1,100 @@
+"""A learner of a representation, on which a head is learned at meta-test: by SGD, or in closed form.
+
+`test_head` says how, for any representation that is learned with a head:
+
+  sgd     plain SGD on the groups `test_plastic`, at a rate (`sequence_sgd.py`): what the papers of OML and ANML evaluate
+  ncm     nearest class mean (Mensink et al. 2013)
+  gemcl   the class with the highest predictive density where the features of a class are normal (Banayeeanzade et al. 2021)
+  ridge   ridge regression of the classes, or of real targets (`ridge_head.py`)
+
+The last three need no rate and no gradient, do not depend on the order of the examples and forget nothing: what they lack to a
+meta-learned representation's SGD, the representation does not have; what they gain, SGD loses on the way.
+
+Differences from GeMCL: its prior of the precisions, Gamma(a, b), is meta-learned with the representation, and here there is
+none to learn with it. a is `PRIOR_SHAPE`; b is a times the variance of each feature within the classes learned so far, all
+classes together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from torch import Tensor
+
+from metacl_run.algorithms.meta_continual.class_scores import distance_scores, log_densities, squared_deviations
+from metacl_run.algorithms.meta_continual.class_sums import ClassSums, ClassSumsLearner, refuse_functions
+from metacl_run.algorithms.meta_continual.ridge_head import RidgeHead
+from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
+from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
+from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.core.bounds import AT_EVALUATION, Positive
+from metacl_run.core.types import Params, Pytree
+from metacl_run.models.network import Network
+
+PRIOR_SHAPE = 10.0
+"""The precision of a feature in a class counts as if 20 examples of other classes had been seen."""
+LEAST_SHARE = 1e-3
+"""Least variance of a feature, as a share of the mean over features: a unit that is always 0 has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadTested(TrajectoryLearner):
+    """The settings of meta-test.
+
+    Attributes:
+        inner_lr, test_plastic, redraw: see `sequence_sgd.SequenceSgd`.
+        test_head: how the head is learned at meta-test and in probes.
+        test_ridge: strength of ridge regression, as a share of the mean square of the features.
+    """
+
+    inner_lr: Positive
+    test_head: Annotated[Literal["sgd", "ncm", "gemcl", "ridge"], AT_EVALUATION]
+    test_ridge: Annotated[Positive, AT_EVALUATION]
+    test_plastic: Annotated[list[str], AT_EVALUATION]
+    redraw: bool
+
+    @property
+    def sgd(self) -> SequenceSgd:
+        """Learning by SGD: of training trajectories, and at meta-test with test_head=sgd."""
+        return SequenceSgd(self.inner_lr, self.test_plastic, self.redraw, self.step_examples)
+
+    @property
+    def sequence_learner(self) -> SequenceLearner:
+        if self.test_head == "sgd":
+            return self.sgd
+        if self.test_head == "ridge":
+            return RidgeHead(self.sgd, self.test_ridge)
+        return ClassHead(distance_scores if self.test_head == "ncm" else pooled_densities, self.sgd)
+
+    def num_outputs(self, outputs: int) -> int | None:
+        return outputs
+
+    def check_test(self, network: Network, params: Params) -> None:
+        """Raises ConfigError where meta-test cannot learn with this network or objective."""
+        self.sgd.check(network, params)
+        if self.test_head in ("ncm", "gemcl"):
+            refuse_functions(f"test_head={self.test_head}", network)
+
+
+@dataclass(frozen=True)
+class ClassHead(ClassSumsLearner):
+    """Scores of the classes of a representation.
+
+    Attributes:
+        sgd: what would learn in its place; random numbers are drawn as for it.
+    """
+
+    sgd: SequenceSgd
+
+    def fresh_width(self, network: Network, params: Params) -> int:
+        return self.sgd.fresh_width(network, params)
+
+
+def pooled_densities(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:
+    """See `class_sums.Scores`, and "Differences from GeMCL" above."""
+    freedom = (sums.number - 1).clamp(min=0).sum().clamp(min=1)
+    variance = (squared_deviations(sums).sum(0) / freedom).to(features.dtype)
+    variance = variance + LEAST_SHARE * variance.mean() + 1e-12
+    shape = features.new_tensor(PRIOR_SHAPE)
+    return log_densities(sums, features, shape, shape * variance)

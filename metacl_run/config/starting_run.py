@@ -1,0 +1,94 @@
+"""The run that another one starts from: `start_from=<run directory>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metacl_run.core.errors import ConfigError, StorageError, UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingRun:
+    """A completed run, whose parameters another one starts with.
+
+    Attributes:
+        directory, run_id, algo, data: of the run.
+        protocol_kind: of its protocol.
+        config: its resolved config.
+        learned: by seed, the parameters of its network at the end.
+    """
+
+    directory: Path
+    run_id: str
+    algo: str
+    data: str
+    protocol_kind: str
+    config: Mapping[str, Any]
+    learned: Mapping[int, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, directory: Path, seeds: Sequence[int]) -> StartingRun:
+        """Reads a run of which every one of `seeds` is to start a replicate.
+
+        Raises:
+            ConfigError: there is no such run, it has not completed, it lacks a seed, or its checkpoint is damaged.
+        """
+        from metacl_run.storage.completed_run import completed_run
+        from metacl_run.storage.store import RunStore
+
+        key = f"start_from={directory}"
+        try:
+            run = completed_run(directory)
+            if run.summary["evaluation_of"] is not None:
+                origin = run.summary["evaluation_of"]["directory"]
+                raise StorageError(f"{directory}: is an evaluation, which learns nothing; start from the run, {origin}")
+        except UserError as error:
+            raise ConfigError(f"start_from={error}") from None
+        if missing := [seed for seed in seeds if seed not in run.seeds]:
+            raise ConfigError(
+                f"{key}: every seed starts from the same seed of that run, which has seeds={run.seeds} and lacks {missing[0]}"
+            )
+        content, warnings = RunStore(directory).load_checkpoint(lambda _: None)
+        if content is None:
+            reason = warnings[0] if warnings else f"{directory} has no checkpoint"
+            raise ConfigError(f"{key}: {reason}. rerun=true computes that run again")
+        state = content["learner"]
+        params = state["meta"]["params"] if "meta" in state else state["params"]
+        of_seed = {seed: {name: leaf[place] for name, leaf in params.items()} for place, seed in enumerate(run.seeds)}
+        return cls(
+            directory=directory,
+            run_id=str(run.summary["run_id"]),
+            algo=str(run.summary["algo"]),
+            data=str(run.summary["data"]),
+            protocol_kind=run.kind,
+            config=run.config,
+            learned={seed: of_seed[seed] for seed in seeds},
+        )
+
+    def model(self, inner: Any) -> Any:
+        """The model `inner` of a run, starting from what this one has learned."""
+        from metacl_run.models.learned_model import LearnedModel
+
+        return LearnedModel(inner=inner, learned=self.learned, origin=str(self.directory))  # type: ignore[arg-type]
+
+    def warning(self, resolved: Mapping[str, Any], protocol_kind: str) -> str | None:
+        """What a reader must know where this run may have learned from what another, with this config, is tested on; else None.
+
+        Equal data, seeds and protocol divide the classes alike. Else the same source may have been divided otherwise.
+        """
+        own, other = (config.get("data") for config in (resolved, self.config))
+        own, other = (data if isinstance(data, Mapping) else {} for data in (own, other))
+        same_source = own.get("_target_") == other.get("_target_")
+        splits = [
+            {name: (config.get("protocol") or {}).get(name) for name in ("eval_split", "keep")}
+            for config in (resolved, self.config)
+        ]
+        if not same_source or (own == other and protocol_kind == self.protocol_kind and splits[0] == splits[1]):
+            return None
+        return (
+            f"start_from: run {self.run_id} ({self.algo}, {self.data}) learned from the same source under other settings of "
+            "data or protocol, which may divide it otherwise: what is tested here may have been learned there"
+        )
