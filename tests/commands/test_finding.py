@@ -154,7 +154,7 @@ def test_the_tab_key_knows_options_and_folders_of_a_user(
 ) -> None:
     (tmp_path / "algo").mkdir()
     (tmp_path / "algo" / "mine.yaml").write_text("defaults: [er]\n")
-    monkeypatch.setenv("COMP_LINE", f"metacl-run --config-dir {tmp_path} algo=mi")
+    monkeypatch.setenv("COMP_LINE", f"metacl-run --config-dir {tmp_path} algo=min")
     assert answer(["-sc", "query=bash"]) == "algo=mine\n"
     monkeypatch.setenv("COMP_LINE", f"metacl-run evaluate={tmp_path}/a")
     assert answer(["-sc", "query=bash"]) == f"evaluate={tmp_path}/algo/\n"

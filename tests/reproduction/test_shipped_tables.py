@@ -277,7 +277,7 @@ def check_smoke_is_tiny(built: Experiment) -> None:
         assert protocol.updates <= 5
         assert protocol.schedule[-1] * protocol.orders * len(protocol.rates) <= 100
     elif isinstance(protocol, ContinualMeta):
-        assert protocol.updates_per_task * data.num_tasks <= 20
+        assert protocol.updates_per_task * data.count_tasks() <= 20
         assert protocol.eval_episodes <= 20
     else:
         assert data.count_tasks() <= 3
