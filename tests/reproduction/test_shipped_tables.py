@@ -77,14 +77,19 @@ def build(overrides: tuple[str, ...]) -> Experiment:
     return load(*compose_job(overrides), overrides)
 
 
+OF_EXTRAS = {"wordllama": "wordllama", "metaworld": "metaworld", "half_cheetah": "gymnasium"}
+"""Words in a run that needs a package of an extra."""
+
+
 def marks(table: dict[str, Any], index: int) -> list[pytest.MarkDecorator]:
     """Of a table of ours the first run of every row is composed always: its other columns change little, and are many."""
     run = computed(table)[index]
     first = [other["row"] for other in computed(table)].index(run["row"]) == index
-    absent = any("wordllama" in override for override in run["overrides"]) and importlib.util.find_spec("wordllama") is None
+    words = " ".join([run["experiment"], *run["overrides"]])
+    absent = [package for word, package in OF_EXTRAS.items() if word in words and importlib.util.find_spec(package) is None]
     return [
         *([] if first or table["paper"] is not None else [pytest.mark.slow]),
-        *([pytest.mark.skip("the extra text is not installed")] if absent else []),
+        *(pytest.mark.skip(f"{package} is not installed") for package in absent),
     ]
 
 
