@@ -19,6 +19,7 @@ from metacl_run.config.load import Experiment, load
 from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
+from tests.support.extras import marks_of
 
 MISTAKES = [
     ("algo=mamll", "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, alpaca, anil, "),
@@ -165,7 +166,7 @@ def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
 PAIRS = sorted(path.stem for path in (config_dir() / "pair").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in PAIRS])
 def test_a_pair_is_an_algorithm_and_data_or_a_model_that_compose(name: str) -> None:
     names = {group: {path.stem for path in (config_dir() / group).glob("*.yaml")} for group in ("algo", "data", "model")}
     options = [(group, option) for group in ("data", "model") for option in names[group]]

@@ -28,6 +28,7 @@ from metacl_run.data.streams.validation import ValidationConceptPool, Validation
 from metacl_run.experiment import run
 from metacl_run.reporting import report, terminal
 from metacl_run.storage.stored_run import StoredRun
+from tests.support.extras import marks_of
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, OF_STREAM_LEARNER, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
 from tests.support.settings import SEQUENCE_LEARNERS as OWN_OF
@@ -244,7 +245,7 @@ def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     return load(*compose_job([f"data={name}", ON_VALIDATION, *own, *overrides]))
 
 
-@pytest.mark.parametrize("name", data_for("online"))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in data_for("online")])
 def test_every_stream_of_samples_is_checked_with_what_is_left_of_it(name: str, folder: Path) -> None:
     own = ["data.test_examples=1"] if "image_folder" in name else []
     whole = composed(name, folder, "algo=er", *own).data.count_samples()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import itertools
 import math
 from pathlib import Path
@@ -20,6 +19,7 @@ from metacl_run.protocols.continual_meta.protocol import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import metrics_of
+from tests.support.extras import marks_of
 
 TABLES = sorted((config_dir() / "table").glob("*.yaml"))
 SIZES = ("paper", "reduced", "smoke")
@@ -77,20 +77,12 @@ def build(overrides: tuple[str, ...]) -> Experiment:
     return load(*compose_job(overrides), overrides)
 
 
-OF_EXTRAS = {"wordllama": "wordllama", "metaworld": "metaworld", "half_cheetah": "gymnasium"}
-"""Words in a run that needs a package of an extra."""
-
-
 def marks(table: dict[str, Any], index: int) -> list[pytest.MarkDecorator]:
     """Of a table of ours the first run of every row is composed always: its other columns change little, and are many."""
     run = computed(table)[index]
     first = [other["row"] for other in computed(table)].index(run["row"]) == index
     words = " ".join([run["experiment"], *run["overrides"]])
-    absent = [package for word, package in OF_EXTRAS.items() if word in words and importlib.util.find_spec(package) is None]
-    return [
-        *([] if first or table["paper"] is not None else [pytest.mark.slow]),
-        *(pytest.mark.skip(f"{package} is not installed") for package in absent),
-    ]
+    return [*([] if first or table["paper"] is not None else [pytest.mark.slow]), *marks_of(words)]
 
 
 PAPERS = [path for path in TABLES if read(path)["paper"] is not None]
