@@ -96,7 +96,7 @@ CONFINED = {
 INTERFACES = {
     *("algorithms", "algorithms.continual_meta", "algorithms.meta_continual", "algorithms.online"),
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
-    *("algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
+    *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
     *(

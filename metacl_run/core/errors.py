@@ -86,6 +86,13 @@ def require_all(*checks: Check) -> None:
         raise SettingError(first.field, first.value, first.allowed, others) from None
 
 
+def name_checks(field: str, names: Sequence[str], known: Sequence[str]) -> tuple[Check, Check]:
+    """The checks, for `require_all`, that a setting names only what is known, and nothing twice."""
+    unknown = next((name for name in names if name not in known), None)
+    allowed = f"{unknown} is not one of {', '.join(known)}.{nearest(unknown or '', known)}"
+    return (unknown is None, field, names, allowed), (len(set(names)) == len(names), field, names, "must all differ")
+
+
 @contextmanager
 def prefix_field_errors(group: str) -> Iterator[None]:
     """Turns a component's `SettingError` into a `ConfigError` with full keys: `ways=60: ...` -> `data.ways=60: ...`."""

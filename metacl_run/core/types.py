@@ -49,6 +49,11 @@ class Episode(NamedTuple):
     batches: Tensor
     """[inner steps, batch] int64 indexes into the support, or of shape [0, 0]: every inner step takes all the support."""
 
+    @classmethod
+    def divided(cls, x: Tensor, y: Tensor, shots: int, batches: Tensor) -> Episode:
+        """Episodes of examples x, y [R, E, S + Q, ...] in a row: the first `shots` are the support set, the rest queries."""
+        return cls(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], batches)
+
     def inner_batches(self, steps: int) -> list[tuple[Tensor, Tensor]]:
         """Returns the (x, y) of every inner step: its mini-batch if the episode has any, else the whole support."""
         if self.batches.numel() == 0:

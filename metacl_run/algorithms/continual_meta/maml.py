@@ -117,9 +117,9 @@ class Maml(EpisodeLearner):
 
     def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
         fast, rate = meta["params"], meta["rates"] if self.inner_lr is None else self.inner_lr
+        plastic = self._plastic(network, fast)
         yield fast
         for batch in episode.inner_batches(self.eval_inner_steps):
-            plastic = self._plastic(network, fast)
             fast, _ = adapt(network.loss, fast, [batch], optimizer=Sgd(), rate=rate, plastic=plastic, first_order=True)
             yield fast
 

@@ -19,17 +19,13 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
-from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
+from metacl_run.algorithms.continual_meta.closed_form_learner import ClosedFormLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Classes, Examples, Hint
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
@@ -37,26 +33,14 @@ from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtoNet(EpisodeLearner):
+class ProtoNet(ClosedFormLearner):
     """Metric learning; every class of a support set has as many examples.
 
     Attributes:
         frozen: the network does not learn.
-        train_ways: classes of a training episode; null: data.ways.
     """
 
-    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
     frozen: bool
-    train_ways: Annotated[Classes, Ge(2)] | None
-
-    def training_ways(self, ways: int) -> int:
-        return self.train_ways or ways
-
-    def num_outputs(self, ways: int) -> int | None:
-        return None
-
-    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
-        return None
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Meta, Pytree]:
         if network.objective is not CLASSIFICATION:
@@ -67,29 +51,19 @@ class ProtoNet(EpisodeLearner):
         return {"params": params}, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
-            prototypes = _prototypes(network, meta, episode, self.training_ways(network.ways))
-            logits = self.predict(network, meta, prototypes, episode.query_x)
-            return network.objective.loss(logits, episode.query_y), logits
+        if not self.frozen:
+            return super().episode_update(network, meta, carry, episode)
+        loss, logits = self.query_loss(network, meta, episode)
+        return Update(tree_map(torch.zeros_like, meta), carry, metrics_of(network, loss, logits, episode.query_y))
 
-        if self.frozen:
-            loss, logits = query_loss(meta)
-            return Update(tree_map(torch.zeros_like, meta), carry, metrics_of(network, loss, logits, episode.query_y))
-        gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
-        return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
-
-    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
-        return _prototypes(network, meta, episode, network.ways)
+    def summary(self, network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
+        """The prototypes [ways, features], the mean of each class of the support set."""
+        support = network(meta["params"], episode.support_x).flatten(1)
+        labels = torch.arange(ways, device=support.device)
+        member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
+        return member.T @ support / member.sum(0).unsqueeze(1)
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         features = network(meta["params"], x).flatten(1)
         prototypes: Tensor = fast
         return -(features.unsqueeze(1) - prototypes.unsqueeze(0)).square().sum(-1)
-
-
-def _prototypes(network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
-    """[ways, features], the mean of each class of the support set."""
-    support = network(meta["params"], episode.support_x).flatten(1)
-    labels = torch.arange(ways, device=support.device)
-    member = (episode.support_y.unsqueeze(1) == labels).to(support.dtype)  # [S, ways]
-    return member.T @ support / member.sum(0).unsqueeze(1)

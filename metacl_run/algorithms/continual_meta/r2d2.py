@@ -23,16 +23,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
 import torch
-from annotated_types import Ge
 from torch import Tensor
-from torch.func import grad_and_value
 
-from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import Classes, Examples, Hint, Positive
+from metacl_run.algorithms.continual_meta.closed_form_learner import ClosedFormLearner
+from metacl_run.algorithms.meta_learner import Meta
+from metacl_run.core.bounds import Positive
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
@@ -57,28 +55,16 @@ class R2D2Meta(Meta):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2(EpisodeLearner):
+class R2D2(ClosedFormLearner):
     """Ridge regression on a support set.
 
     Attributes:
         strength: lambda, as a share of the mean squared length of the features, where it starts.
         scale: alpha, where it starts.
-        train_ways: classes of a training episode; null: data.ways.
     """
 
-    train_queries: Annotated[Examples, Hint("the loss is taken on the query set")] | None
     strength: Positive
     scale: Positive
-    train_ways: Annotated[Classes, Ge(2)] | None
-
-    def training_ways(self, ways: int) -> int:
-        return self.train_ways or ways
-
-    def num_outputs(self, ways: int) -> int | None:
-        return None
-
-    def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
-        return None
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[R2D2Meta, Pytree]:
         if network.objective is not CLASSIFICATION:
@@ -90,34 +76,20 @@ class R2D2(EpisodeLearner):
         ridge = {name: leaf.new_tensor(value) for name, value in values.items()}
         return {"params": params, "ridge": ridge}, {}  # type: ignore[typeddict-item]
 
-    def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        ways = self.training_ways(network.ways)
-
-        def query_loss(meta: Pytree) -> tuple[Tensor, Tensor]:
-            logits = self.predict(network, meta, weights(network, meta, episode, ways), episode.query_x)
-            return network.objective.loss(logits, episode.query_y), logits
-
-        gradient, (loss, logits) = grad_and_value(query_loss, has_aux=True)(meta)
-        return Update(gradient, carry, metrics_of(network, loss, logits, episode.query_y))
-
-    def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Tensor:
-        return weights(network, meta, episode, network.ways)
+    def summary(self, network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
+        """The weights [D, ways], the solution on the support set."""
+        features = network(meta["params"], episode.support_x).flatten(1)
+        targets = (episode.support_y.unsqueeze(1) == torch.arange(ways, device=features.device)).to(features.dtype)
+        strength = meta["ridge"]["log_strength"].exp() * features.square().sum(1).mean()
+        examples, width = features.shape
+        products = features @ features.T if examples <= width else features.T @ features
+        identity = torch.eye(len(products), dtype=features.dtype, device=features.device)
+        # An inverse, whose derivative is two products: that of `solve` reads from the card whether it succeeded.
+        inverse: Tensor = torch.linalg.inv_ex(products + strength * identity).inverse
+        return features.T @ (inverse @ targets) if examples <= width else inverse @ (features.T @ targets)
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         """Outputs [N, ways] with the weights [D, ways]."""
         features = network(meta["params"], x).flatten(1)
         outputs: Tensor = meta["ridge"]["scale"] * (features @ fast) + meta["ridge"]["offset"]
         return outputs
-
-
-def weights(network: Network, meta: Pytree, episode: Episode, ways: int) -> Tensor:
-    """[D, ways] the solution on the support set."""
-    features = network(meta["params"], episode.support_x).flatten(1)
-    targets = (episode.support_y.unsqueeze(1) == torch.arange(ways, device=features.device)).to(features.dtype)
-    strength = meta["ridge"]["log_strength"].exp() * features.square().sum(1).mean()
-    examples, width = features.shape
-    products = features @ features.T if examples <= width else features.T @ features
-    identity = torch.eye(len(products), dtype=features.dtype, device=features.device)
-    # An inverse, whose derivative is two products: that of `solve` reads from the card whether it succeeded.
-    inverse: Tensor = torch.linalg.inv_ex(products + strength * identity).inverse
-    return features.T @ (inverse @ targets) if examples <= width else inverse @ (features.T @ targets)

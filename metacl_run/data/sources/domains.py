@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge
 
 from metacl_run.core.bounds import Classes, Examples, Seed
-from metacl_run.core.errors import nearest, require_all
+from metacl_run.core.errors import name_checks, require_all
 from metacl_run.data.images.glyph_drawing import draw_glyphs
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
@@ -44,13 +44,10 @@ class Domains(ImageSource):
     has_dark_ground = True
 
     def __post_init__(self) -> None:
-        unknown = next((domain for domain in self.domains if domain not in KNOWN), None)
-        allowed = f"{unknown} is not one of {', '.join(KNOWN)}.{nearest(unknown or '', KNOWN)}"
         enough = f"must be at least glyph_scripts={self.glyph_scripts}"
         require_all(
             (len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}"),
-            (unknown is None, "domains", self.domains, allowed),
-            (len(set(self.domains)) == len(self.domains), "domains", self.domains, "must all differ"),
+            *name_checks("domains", self.domains, KNOWN),
             (self.glyph_classes >= self.glyph_scripts, "glyph_classes", self.glyph_classes, enough),
         )
 

@@ -86,15 +86,7 @@ class PlanarDemonstrations(SkillSource):
         require(self.count_pairs() <= 10**6, "demonstrations", self.demonstrations, most)
 
     def demonstrate(self, seeds: Sequence[int]) -> tuple[Demonstrations, Demonstrations]:
-        parts = [
-            self._steps(seeds, self._starts(seeds, count, part), part)
-            for part, count in ((_LEARNED, self.demonstrations), (_HELD_OUT, HELD_OUT))
-        ]
-        (learned, of_learned), (held_out, of_held_out) = ([leaf.flatten(2, 3) for leaf in part] for part in parts)
-        return (
-            Demonstrations(observations=learned, actions=of_learned),
-            Demonstrations(observations=held_out, actions=of_held_out),
-        )
+        return self._pairs(seeds, self.demonstrations, _LEARNED), self._pairs(seeds, HELD_OUT, _HELD_OUT)
 
     @property
     def goal(self) -> list[int]:
@@ -125,6 +117,11 @@ class PlanarDemonstrations(SkillSource):
         return PlanarActing(
             skills=self.skills, episodes=episodes, starts=tested, others=validated, dynamics=dynamics_of(), horizon=self.horizon
         )
+
+    def _pairs(self, seeds: Sequence[int], count: int, part: int) -> Demonstrations:
+        """The demonstrations of one part in a row: [R, T, count * horizon, ...]."""
+        observations, actions = self._steps(seeds, self._starts(seeds, count, part), part)
+        return Demonstrations(observations=observations.flatten(2, 3), actions=actions.flatten(2, 3))
 
     def _steps(self, seeds: Sequence[int], starts: Tensor, part: int) -> tuple[Tensor, Tensor]:
         """Demonstrations from `starts` [R, T, count, STATE]: observations [R, T, count, horizon, D] and actions."""

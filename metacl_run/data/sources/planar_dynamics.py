@@ -17,7 +17,7 @@ from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
 from metacl_run.core.bounds import Seed
-from metacl_run.core.errors import nearest, require_all
+from metacl_run.core.errors import name_checks, require_all
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.sources.transition_source import Rollouts, TransitionSource
 from metacl_run.simulators.planar_rollouts import path
@@ -54,13 +54,7 @@ class PlanarDynamics(TransitionSource):
     """Decides the dynamics and the pushes."""
 
     def __post_init__(self) -> None:
-        names = self.families
-        unknown = next((name for name in names if name not in RANGES), None)
-        allowed = f"{unknown} is not one of {', '.join(RANGES)}.{nearest(unknown or '', list(RANGES))}"
-        require_all(
-            (unknown is None, "families", names, allowed),
-            (len(set(names)) == len(names), "families", names, "must all differ"),
-        )
+        require_all(*name_checks("families", self.families, list(RANGES)))
 
     @property
     def state_size(self) -> int:

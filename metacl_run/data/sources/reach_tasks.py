@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Le, MinLen
 
 from metacl_run.core.bounds import NonNegative
-from metacl_run.core.errors import nearest, require_all
+from metacl_run.core.errors import name_checks, require_all
 from metacl_run.data.sources.source import Source
 from metacl_run.simulators.planar_reach import PUSHES, rollout_size
 from metacl_run.simulators.planar_world import DYNAMICS, dynamics_of
@@ -44,12 +44,7 @@ class ReachTasks(Source):
     """The same of the places where the hand starts."""
 
     def __post_init__(self) -> None:
-        unknown = next((name for name in self.dynamics if name not in CHANGES), None)
-        allowed = f"{unknown} is not one of {', '.join(CHANGES)}.{nearest(unknown or '', list(CHANGES))}"
-        require_all(
-            (unknown is None, "dynamics", self.dynamics, allowed),
-            (len(set(self.dynamics)) == len(self.dynamics), "dynamics", self.dynamics, "must all differ"),
-        )
+        require_all(*name_checks("dynamics", self.dynamics, list(CHANGES)))
 
     @property
     def example_shape(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from metacl_run.core.bounds import Seed
-from metacl_run.core.errors import nearest, require_all
+from metacl_run.core.errors import name_checks, require_all
 from metacl_run.data.sources.source import Catalogue
 from metacl_run.data.text.banking77_files import banking77_parts, read_banking77
 from metacl_run.data.text.clinc150_files import clinc150_parts, read_clinc150
@@ -35,12 +35,9 @@ class TextDomains(TextSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = next((domain for domain in self.domains if domain not in KNOWN), None)
-        allowed = f"{unknown} is not one of {', '.join(KNOWN)}.{nearest(unknown or '', KNOWN)}"
         require_all(
             (len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}"),
-            (unknown is None, "domains", self.domains, allowed),
-            (len(set(self.domains)) == len(self.domains), "domains", self.domains, "must all differ"),
+            *name_checks("domains", self.domains, KNOWN),
         )
 
     def catalogue(self) -> Catalogue:

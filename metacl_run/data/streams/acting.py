@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
 import torch
@@ -76,3 +76,35 @@ class Acting(abc.ABC):
             policy: of the first seed alone, R = 1.
             count: of episodes.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActingInView(Acting):
+    """Acting of policies that see something else than the simulator shows: told of the task, or without the goal.
+
+    Attributes:
+        inner: where they act.
+        view: (observations [R, B, D], tasks [B]) -> what a policy sees, [R, B, ...].
+    """
+
+    inner: Acting
+    view: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def episodes(self) -> int:  # type: ignore[override]
+        return self.inner.episodes
+
+    def to(self, device: torch.device) -> ActingInView:
+        return replace(self, inner=self.inner.to(device))
+
+    def validation(self) -> ActingInView:
+        return replace(self, inner=self.inner.validation())
+
+    def successes(self, tasks: range, policy: Policy, *, limit: int | None) -> Tensor:
+        return self.inner.successes(tasks, self._in_view(policy), limit=limit)
+
+    def paths(self, task: int, policy: Policy, count: int) -> Paths:
+        return self.inner.paths(task, self._in_view(policy), count)
+
+    def _in_view(self, policy: Policy) -> Policy:
+        return lambda observations, tasks: policy(self.view(observations, tasks), tasks)

@@ -27,7 +27,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.transition_source import TransitionSource
 from metacl_run.data.streams.feedback import Feedback
-from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.sampling import inner_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
@@ -166,19 +166,17 @@ class DynamicsWindowPool(EpisodePool):
         batches: tuple[int, int] | None = None,
     ) -> Episode:
         numbers = np.empty((2, *tasks.shape), np.int64)  # rollout, first step
-        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
         starts = self.x.shape[1] - shots - queries + 1
         for replicate, rng in enumerate(rngs):
             own = [self.tables[split][replicate][task] for task in tasks[replicate]]
             which, start = rng.random((2, tasks.shape[1]))
             numbers[0, replicate] = [rows[int(share * len(rows))] for rows, share in zip(own, which, strict=True)]
             numbers[1, replicate] = (start * starts).astype(np.int64)
-            if batches:
-                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
+        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
         rollout, first, index = upload([*numbers, inner], self.x.device)
         steps = first.unsqueeze(-1) + torch.arange(shots + queries, device=first.device)
         x, y = (
             (values[rollout.unsqueeze(-1), steps] - mean[:, None, None]) / deviation[:, None, None]
             for values, (mean, deviation) in zip((self.x, self.y), self.scales, strict=True)
         )
-        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
+        return Episode.divided(x, y, shots, index)

@@ -18,7 +18,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import TaskShift
-from metacl_run.data.streams.sampling import draw_batches, draw_distinct
+from metacl_run.data.streams.sampling import draw_distinct, inner_batches
 from metacl_run.data.streams.stream import EpisodePool, Split
 
 
@@ -89,18 +89,16 @@ class ClassEpisodePool(EpisodePool):
         batches: tuple[int, int] | None = None,
     ) -> Episode:
         num_replicates, num_episodes = tasks.shape
-        members, variants, steps = self.members[split], self.variants[split], batches or (0, 0)
+        members, variants = self.members[split], self.variants[split]
         slots = np.empty((num_replicates, num_episodes, self.ways))
         takes = np.empty((*slots.shape, shots + queries))
         variant = np.zeros(slots.shape, np.int64)
-        inner = np.empty((num_replicates, num_episodes, *steps), np.int64)
         for replicate, rng in enumerate(rngs):
             rng.random(out=slots[replicate])
             rng.random(out=takes[replicate])
             if variants is not None:
                 variant[replicate] = rng.integers(0, variants.count, variant[replicate].shape)
-            if batches:
-                inner[replicate] = draw_batches(rng, num_episodes, *batches, support=self.ways * shots)
+        inner = inner_batches(rngs, num_episodes, batches, support=self.ways * shots)
 
         replicates = np.arange(num_replicates)[:, None]
         sizes = members.sizes[replicates, tasks]

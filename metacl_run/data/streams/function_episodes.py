@@ -17,7 +17,7 @@ from metacl_run.core.bounds import AT_EVALUATION, Examples, Tasks
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import FunctionFamily
-from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.sampling import apart, inner_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
@@ -84,12 +84,10 @@ class FunctionEpisodePool(EpisodePool):
         batches: tuple[int, int] | None = None,
     ) -> Episode:
         uniforms = np.empty((*tasks.shape, self.source.num_parameters + shots + queries))
-        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
-        for replicate, own in enumerate(rngs):
-            rng = own.spawn(1)[0] if split == "validation" else own  # else it would be the same draws as test
+        rngs = apart(rngs) if split == "validation" else rngs  # else it would be the same draws as test
+        for replicate, rng in enumerate(rngs):
             rng.random(out=uniforms[replicate])
-            if batches:
-                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
+        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
         points = (values.astype(np.float32) for values in self.source.draw(tasks, self.num_tasks, uniforms))
         x, y, index = upload([*points, inner], self.device)
-        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
+        return Episode.divided(x, y, shots, index)

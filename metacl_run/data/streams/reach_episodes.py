@@ -23,7 +23,7 @@ from metacl_run.core.bounds import AT_EVALUATION, Examples
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.reach_tasks import ReachTasks
-from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.sampling import apart, inner_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Rollout, Split
 from metacl_run.scoring.objectives import Objective, Regression
 from metacl_run.scoring.scores import SUCCESS
@@ -123,13 +123,9 @@ class ReachEpisodePool(EpisodePool):
         classes: np.ndarray | None = None,
         batches: tuple[int, int] | None = None,
     ) -> Episode:
-        drawn = []
-        inner = np.empty((*tasks.shape, *(batches or (0, 0))), np.int64)
-        for replicate, own in enumerate(rngs):
-            rng = own.spawn(1)[0] if split == "validation" else own  # else it would be the same draws as test
-            drawn.append(self.source.draw(tasks[replicate], shots + queries, rng))
-            if batches:
-                inner[replicate] = draw_batches(rng, tasks.shape[1], *batches, support=shots)
-        rollouts, goals = (np.stack(part) for part in zip(*drawn, strict=True))
+        rngs = apart(rngs) if split == "validation" else rngs  # else it would be the same draws as test
+        by_replicate = [self.source.draw(own, shots + queries, rng) for own, rng in zip(tasks, rngs, strict=True)]
+        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
+        rollouts, goals = (np.stack(part) for part in zip(*by_replicate, strict=True))
         x, y, index = upload([rollouts, goals, inner], self.device)
-        return Episode(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], index)
+        return Episode.divided(x, y, shots, index)

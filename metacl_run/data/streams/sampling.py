@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -36,3 +38,24 @@ def draw_batches(rng: np.random.Generator, episodes: int, steps: int, batch: int
     packs = -(-steps * batch // support)
     order = rng.random((episodes, packs, support)).argsort(-1)
     return order.reshape(episodes, -1)[:, : steps * batch].reshape(episodes, steps, batch)
+
+
+def inner_batches(
+    rngs: Sequence[np.random.Generator], episodes: int, batches: tuple[int, int] | None, support: int
+) -> np.ndarray:
+    """[R, episodes, steps, batch] int64, `Episode.batches` of R seeds by `draw_batches`; empty without batches.
+
+    Args:
+        rngs: [R].
+        batches: (inner steps, batch size).
+        support: examples of a support set.
+    """
+    steps, batch = batches or (0, 0)
+    if batches is None:
+        return np.empty((len(rngs), episodes, steps, batch), np.int64)
+    return np.stack([draw_batches(rng, episodes, steps, batch, support) for rng in rngs])
+
+
+def apart(rngs: Sequence[np.random.Generator]) -> list[np.random.Generator]:
+    """Generators that draw other numbers than these, one for each."""
+    return [rng.spawn(1)[0] for rng in rngs]

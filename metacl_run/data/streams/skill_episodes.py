@@ -27,8 +27,8 @@ from metacl_run.core.errors import require
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.skill_source import PlacedDemonstrations, SkillSource
-from metacl_run.data.streams.acting import Acting, Paths, Policy
-from metacl_run.data.streams.sampling import draw_batches
+from metacl_run.data.streams.acting import ActingInView
+from metacl_run.data.streams.sampling import inner_batches
 from metacl_run.data.streams.stream import EpisodePool, EpisodesToAct, EpisodeStream, Split
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
@@ -105,7 +105,7 @@ class SkillEpisodePool(EpisodePool):
     ) -> Episode:
         count = self.parts[split].observations.shape[2]
         placements = np.stack([rng.integers(count, size=tasks.shape[1]) for rng in rngs])
-        inner = _inner_batches(tasks.shape, shots, rngs, batches)
+        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
         return self._episodes(tasks, placements, inner, split, shots, queries)
 
     def to_act(
@@ -123,7 +123,7 @@ class SkillEpisodePool(EpisodePool):
             np.broadcast_to(numbers, (replicates, num_tasks * count))
             for numbers in (np.arange(num_tasks).repeat(count), np.tile(np.arange(count), num_tasks))
         )
-        inner = _inner_batches(tasks.shape, shots, rngs, batches)
+        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
         return EpisodesToAct(self._episodes(tasks, placements, inner, split, shots, queries), part.acting)
 
     def _episodes(
@@ -140,33 +140,6 @@ class SkillEpisodePool(EpisodePool):
         return Episode(x[:, :, support], y[:, :, support], x[:, :, query], y[:, :, query], index)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ActingWithoutGoal(Acting):
-    """Hides the goal in every observation that a policy receives."""
-
-    inner: Acting
-    goal: Sequence[int]
-
-    @property
-    def episodes(self) -> int:  # type: ignore[override]
-        return self.inner.episodes
-
-    def to(self, device: torch.device) -> ActingWithoutGoal:
-        return dataclasses.replace(self, inner=self.inner.to(device))
-
-    def validation(self) -> ActingWithoutGoal:
-        return dataclasses.replace(self, inner=self.inner.validation())
-
-    def successes(self, tasks: range, policy: Policy, *, limit: int | None) -> Tensor:
-        return self.inner.successes(tasks, self._blind(policy), limit=limit)
-
-    def paths(self, task: int, policy: Policy, count: int) -> Paths:
-        return self.inner.paths(task, self._blind(policy), count)
-
-    def _blind(self, policy: Policy) -> Policy:
-        return lambda observations, tasks: policy(without(observations, self.goal), tasks)
-
-
 def without(observations: Tensor, goal: Sequence[int]) -> Tensor:
     """Observations [..., D] in which the numbers of the goal are 0."""
     hidden = observations.clone()
@@ -174,18 +147,8 @@ def without(observations: Tensor, goal: Sequence[int]) -> Tensor:
     return hidden
 
 
-def _inner_batches(
-    shape: tuple[int, ...], shots: int, rngs: Sequence[np.random.Generator], batches: tuple[int, int] | None
-) -> np.ndarray:
-    """[R, E, inner steps, batch], as `Episode.batches`; empty without batches."""
-    inner = np.empty((*shape, *(batches or (0, 0))), np.int64)
-    for replicate, rng in enumerate(rngs if batches else ()):
-        inner[replicate] = draw_batches(rng, shape[1], *(batches or (0, 0)), support=shots)
-    return inner
-
-
 def _without(part: PlacedDemonstrations, goal: Sequence[int]) -> PlacedDemonstrations:
-    acting = ActingWithoutGoal(inner=part.acting, goal=goal)
+    acting = ActingInView(inner=part.acting, view=lambda observations, tasks: without(observations, goal))
     return dataclasses.replace(part, observations=without(part.observations, goal), acting=acting)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Samples
 from metacl_run.data.sources.skill_source import Demonstrations, SkillSource
-from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.acting import Acting, ActingInView
 from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.scoring.objectives import REGRESSION, Objective
 from metacl_run.scoring.scores import SUCCESS, Score
@@ -79,7 +80,7 @@ class SkillSamples(SampleStream):
             names_task=names_task,
             train=_mixed(learned, seeds),
             held_out=held_out,
-            acting=InformedActing(inner=acting, num_tasks=self.count_tasks()) if names_task else acting,
+            acting=ActingInView(inner=acting, view=partial(with_task, num_tasks=self.count_tasks())) if names_task else acting,
         )
 
 
@@ -119,33 +120,6 @@ class SkillSamplePool(SamplePool):
 
     def _inputs(self, observations: Tensor, task: Tensor) -> Tensor:
         return with_task(observations, task, len(self.task_names[0])) if self.names_task else observations
-
-
-@dataclass(frozen=True, kw_only=True)
-class InformedActing(Acting):
-    """Adds the task to every observation that a policy receives."""
-
-    inner: Acting
-    num_tasks: int
-
-    @property
-    def episodes(self) -> int:  # type: ignore[override]
-        return self.inner.episodes
-
-    def to(self, device: torch.device) -> InformedActing:
-        return dataclasses.replace(self, inner=self.inner.to(device))
-
-    def validation(self) -> InformedActing:
-        return dataclasses.replace(self, inner=self.inner.validation())
-
-    def successes(self, tasks: range, policy: Policy, *, limit: int | None) -> Tensor:
-        return self.inner.successes(tasks, self._informed(policy), limit=limit)
-
-    def paths(self, task: int, policy: Policy, count: int) -> Paths:
-        return self.inner.paths(task, self._informed(policy), count)
-
-    def _informed(self, policy: Policy) -> Policy:
-        return lambda observations, tasks: policy(with_task(observations, tasks, self.num_tasks), tasks)
 
 
 def with_task(observations: Tensor, task: Tensor, num_tasks: int) -> Tensor:

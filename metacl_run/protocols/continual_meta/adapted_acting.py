@@ -31,7 +31,7 @@ def successes(setup: FewShotSetup, engine: Engine, learner: MetaState, to_act: E
 
     with torch.no_grad():
         learn_all = engine.over_replicates(lambda state, batch: engine.map(lambda episode: learn(state, episode), batch))
-        fast = learn_all(learner, to_act.episodes)  # [R, K, ...]
+        fast = learn_all(learner, to_act.episodes) if adapts else {}  # [R, K, ...]
         act_all = torch.vmap(torch.vmap(act, in_dims=(None, 0, 0)))
 
         def policy(observations: Tensor, tasks: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ class Toy(NamedTuple):
         sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
         spec = algorithm.replay_spec(TASKS)
         labels = self.stream.y.numpy() if spec.by_class else None
-        drawn = ReplaySchedule(spec, self.seed, **sizes, labels=labels).draw(0, TASKS * PER_TASK // BATCH)
-        order, number, weight, slot, write = (torch.from_numpy(part) for part in drawn)
+        draws = ReplaySchedule(spec, self.seed, **sizes, labels=labels).draw(0, TASKS * PER_TASK // BATCH)
+        order, number, weight, slot, write = (torch.from_numpy(part) for part in draws)
         batches = [self.at(torch.arange(unit * BATCH, (unit + 1) * BATCH)) for unit in range(len(write))]
         rows = zip(batches, order, number, weight.double(), slot, write, strict=True)
         return [Observation(batch, o, self.at(n), w, s, p) for batch, o, n, w, s, p in rows]
@@ -296,9 +296,9 @@ class SlowErAce(Slow):
             in_batch = sorted(set(batch.y.tolist()))
             places = torch.tensor([in_batch.index(label) for label in batch.y.tolist()])
             loss = cross_entropy(self.logits(batch)[:, in_batch], places)
-            held = observed.weight[draw] == 1
-            if held.any():
-                loss = loss + self.loss(Samples(*(part[draw][held] for part in observed.replay)))
+            in_use = observed.weight[draw] == 1
+            if in_use.any():
+                loss = loss + self.loss(Samples(*(part[draw][in_use] for part in observed.replay)))
             self.step(loss)
 
 

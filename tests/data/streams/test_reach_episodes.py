@@ -24,8 +24,8 @@ TINY = ["data=planar_reach_rl", "data.horizon=5", "data.shots=3", "data.queries=
 
 
 def one_episode(built: Experiment, task: int) -> Episode:
-    drawn = built.data.load([0]).sample(np.full((1, 1), task), "train", shots=3, queries=2, rngs=[np.random.default_rng(1)])
-    return Episode(*(leaf[0, 0].double() if leaf.is_floating_point() else leaf[0, 0] for leaf in drawn))
+    episode = built.data.load([0]).sample(np.full((1, 1), task), "train", shots=3, queries=2, rngs=[np.random.default_rng(1)])
+    return Episode(*(leaf[0, 0].double() if leaf.is_floating_point() else leaf[0, 0] for leaf in episode))
 
 
 def network_of(built: Experiment) -> tuple[Network, dict[str, torch.Tensor]]:

@@ -34,14 +34,14 @@ def test_an_episode_is_every_other_pair_of_one_demonstration_without_the_goal() 
     assert not episode.support_x[..., GOAL].any()
     assert not episode.query_x[..., GOAL].any()
     assert whole.observations[..., GOAL].abs().min() > 0
-    shown = [number for number in range(SOURCE.example_shape[0]) if number not in GOAL]
+    visible = [number for number in range(SOURCE.example_shape[0]) if number not in GOAL]
     for replicate in range(2):
         for place, task in enumerate(tasks[replicate]):
             support, query = episode.support_x[replicate, place], episode.query_x[replicate, place]
-            own = whole.observations[replicate, task][..., shown]
-            number = next(n for n in range(5) if torch.equal(own[n, 0], support[0, shown]))
-            assert torch.equal(support[:, shown], own[number, [0, 14, 30, 44]])  # of sixty, the even ones
-            assert torch.equal(query[:, shown], own[number, [1, 21, 41]])
+            own = whole.observations[replicate, task][..., visible]
+            number = next(n for n in range(5) if torch.equal(own[n, 0], support[0, visible]))
+            assert torch.equal(support[:, visible], own[number, [0, 14, 30, 44]])  # of sixty, the even ones
+            assert torch.equal(query[:, visible], own[number, [1, 21, 41]])
             actions = whole.actions[replicate, task, number]
             assert torch.equal(episode.support_y[replicate, place], actions[[0, 14, 30, 44]])
             assert torch.equal(episode.query_y[replicate, place], actions[[1, 21, 41]])

@@ -47,8 +47,8 @@ def test_before_and_after_are_the_errors_around_a_step_of_plain_sgd(experiment: 
         return params
 
     def draw(rng: np.random.Generator, task: int, count: int) -> Episode:
-        drawn = pool.sample(np.full((1, count), task), "test", shots=4, queries=3, rngs=[rng])
-        return Episode(*(leaf[0].double() for leaf in drawn))
+        episodes_of_all = pool.sample(np.full((1, count), task), "test", shots=4, queries=3, rngs=[rng])
+        return Episode(*(leaf[0].double() for leaf in episodes_of_all))
 
     for task in range(2):
         episodes = draw(generator(Purpose.EVALUATE, 0, task, 0), task, 5)
@@ -83,8 +83,8 @@ def test_the_open_loop_error_is_that_of_a_loop_in_raw_units(experiment: Callable
         errors = []
         for task in range(2):
             rngs = [generator(Purpose.EVALUATE, seed, task, 0) for seed in (0, 1)]
-            drawn = pool.sample(np.full((2, 100), task), "test", shots=4, queries=3, rngs=rngs)
-            for x, y, query_x, query_y in zip(*(leaf[replicate].double() for leaf in drawn[:4]), strict=True):
+            episodes_of_all = pool.sample(np.full((2, 100), task), "test", shots=4, queries=3, rngs=rngs)
+            for x, y, query_x, query_y in zip(*(leaf[replicate].double() for leaf in episodes_of_all[:4]), strict=True):
                 grads = torch.autograd.grad(error(module, moving := leaves(start), x, y), list(moving.values()))
                 adapted = {name: start[name] - 0.05 * grad for name, grad in zip(start, grads, strict=True)}
                 raw, change = query_x * by_x + of_x, query_y[-1] * by_y + of_y

@@ -34,10 +34,10 @@ def held_by_hand(capacity: int, until: int, seed: int) -> list[int]:
 
 @pytest.mark.parametrize("capacity", [1, 7, 200])
 def test_draws_come_from_what_algorithm_r_has_kept(capacity: int) -> None:
-    drawn = reservoir(capacity, size=3 if capacity > 1 else 1).draw(0, 24)
+    draws = reservoir(capacity, size=3 if capacity > 1 else 1).draw(0, 24)
     for unit in range(24):
         held = held_by_hand(capacity, unit * 5, seed=0)
-        for numbers, weight, slots in zip(drawn.number[unit], drawn.weight[unit], drawn.slot[unit], strict=True):
+        for numbers, weight, slots in zip(draws.number[unit], draws.weight[unit], draws.slot[unit], strict=True):
             real = weight > 0
             assert real.sum() == min(len(held), len(numbers))
             assert [held[slot] for slot in slots[real]] == numbers[real].tolist()
@@ -75,22 +75,22 @@ def test_draws_do_not_depend_on_where_one_starts() -> None:
 
 def test_the_last_samples_of_the_tasks_that_are_over() -> None:
     buffer = ReplaySchedule(ReplaySpec(keep="last", capacity=20, draws=1, size=4), 0, **SIZES)
-    drawn = buffer.draw(0, 24)
-    assert not drawn.weight[:6].any()  # the first task is not over
-    assert set(drawn.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
-    third = set(drawn.number[12:18].reshape(-1).tolist())
+    draws = buffer.draw(0, 24)
+    assert not draws.weight[:6].any()  # the first task is not over
+    assert set(draws.number[6:12].reshape(-1).tolist()) <= set(range(25, 30))
+    third = set(draws.number[12:18].reshape(-1).tolist())
     assert third <= set(range(25, 30)) | set(range(55, 60))
 
 
 def test_by_task_each_draw_is_all_that_is_kept_of_its_task() -> None:
     buffer = ReplaySchedule(ReplaySpec(keep="last", capacity=12, draws=4, size=3, by_task=True), 0, **SIZES)
-    drawn = buffer.draw(0, 24)
+    draws = buffer.draw(0, 24)
     for unit in range(24):
         for task in range(4):
             expected = list(range(30 * task + 27, 30 * task + 30)) if task < unit // 6 else []
-            real = drawn.weight[unit, task] > 0
-            assert sorted(drawn.number[unit, task][real].tolist()) == expected
-            assert sorted(drawn.slot[unit, task][real].tolist()) == ([3 * task, 3 * task + 1, 3 * task + 2] if expected else [])
+            real = draws.weight[unit, task] > 0
+            assert sorted(draws.number[unit, task][real].tolist()) == expected
+            assert sorted(draws.slot[unit, task][real].tolist()) == ([3 * task, 3 * task + 1, 3 * task + 2] if expected else [])
 
 
 @pytest.mark.parametrize(("keep", "most"), [("seen", 60), ("all", 120)])
@@ -114,8 +114,8 @@ def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: str, held: int) -
     buffer = ReplaySchedule(
         ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5
     )  # type: ignore[arg-type]
-    drawn = buffer.draw(7, 2)  # in the second task
-    for number, weight in zip(drawn.number.reshape(-1, 200), drawn.weight.reshape(-1, 200), strict=True):
+    draws = buffer.draw(7, 2)  # in the second task
+    for number, weight in zip(draws.number.reshape(-1, 200), draws.weight.reshape(-1, 200), strict=True):
         assert sorted(number[weight > 0]) == list(range(held))
 
 
@@ -126,8 +126,8 @@ UNEVEN = np.random.default_rng(0).choice(4, 120, p=[0.7, 0.2, 0.07, 0.03])
 
 def content(places: np.ndarray, capacity: int) -> list[int]:
     """The samples that a buffer has in the end."""
-    held = {place: number for number, place in enumerate(places.tolist()) if place < capacity}
-    return [held[place] for place in sorted(held)]
+    samples = {place: number for number, place in enumerate(places.tolist()) if place < capacity}
+    return [samples[place] for place in sorted(samples)]
 
 
 def test_a_balanced_buffer_with_one_class_is_a_reservoir() -> None:
@@ -141,13 +141,13 @@ def test_a_balanced_buffer_keeps_what_is_rare_and_a_fair_part_of_the_rest() -> N
     assert came[3] < came[2] < 16 < came[1] < came[0]
     early = 0
     for seed in range(300):
-        held = content(buffer_places.balanced(64, labels, seed), 64)
-        assert len(set(held)) == 64
-        sizes = collections.Counter(labels[held].tolist())
+        samples = content(buffer_places.balanced(64, labels, seed), 64)
+        assert len(set(samples)) == 64
+        sizes = collections.Counter(labels[samples].tolist())
         assert (sizes[2], sizes[3]) == (came[2], came[3])
         assert abs(sizes[0] - sizes[1]) <= 1
         common = np.flatnonzero(labels == 0)
-        early += np.isin(common[: len(common) // 2], held).sum() / sizes[0]
+        early += np.isin(common[: len(common) // 2], samples).sum() / sizes[0]
     assert abs(early / 300 - 0.5) < 0.03
 
 
@@ -167,17 +167,17 @@ def test_a_ring_has_the_last_samples_of_every_class_of_every_task() -> None:
     labels = rng.integers(3, size=120)
     spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26)
     schedule = ReplaySchedule(spec, 0, **SIZES, labels=labels)  # 12 groups of 2 places
-    drawn = schedule.draw(0, 24)
+    draws = schedule.draw(0, 24)
     places = [-1] * 27
     for unit in range(24):
         expected = []
         for task in range(4):
             own = range(task * 30, min(unit * 5, (task + 1) * 30))
             expected += [n for label in range(3) for n in [i for i in own if labels[i] == label][-2:]]
-        real = drawn.weight[unit, 0] > 0
-        assert sorted(drawn.number[unit, 0][real].tolist()) == sorted(expected)
-        assert [places[slot] for slot in drawn.slot[unit, 0][real]] == drawn.number[unit, 0][real].tolist()
-        for number, place in enumerate(drawn.write[unit].tolist(), unit * 5):
+        real = draws.weight[unit, 0] > 0
+        assert sorted(draws.number[unit, 0][real].tolist()) == sorted(expected)
+        assert [places[slot] for slot in draws.slot[unit, 0][real]] == draws.number[unit, 0][real].tolist()
+        for number, place in enumerate(draws.write[unit].tolist(), unit * 5):
             assert place < 24
             places[place] = number
 
@@ -185,14 +185,14 @@ def test_a_ring_has_the_last_samples_of_every_class_of_every_task() -> None:
 def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out() -> None:
     labels = np.random.default_rng(2).integers(3, size=120)
     spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26, past=True)
-    drawn = ReplaySchedule(spec, 0, **SIZES, labels=labels).draw(0, 24)
+    draws = ReplaySchedule(spec, 0, **SIZES, labels=labels).draw(0, 24)
     for unit in range(24):
         expected = []
         for task in range(unit // 6):
             own = range(task * 30, (task + 1) * 30)
             expected += [n for label in range(3) for n in [i for i in own if labels[i] == label][-2:]]
-        real = drawn.weight[unit, 0] > 0
-        assert sorted(drawn.number[unit, 0][real].tolist()) == sorted(expected)
+        real = draws.weight[unit, 0] > 0
+        assert sorted(draws.number[unit, 0][real].tolist()) == sorted(expected)
 
 
 @pytest.mark.parametrize("keep", ["balanced", "ring"])
@@ -213,20 +213,20 @@ REPEATED = ("reservoir", 7), ("last", 12), ("seen", 0), ("all", 0)
 @pytest.mark.parametrize(("keep", "capacity"), REPEATED)
 def test_a_pass_after_the_first_brings_nothing_new_into_the_buffer(keep: Any, capacity: int) -> None:
     spec = ReplaySpec(keep=keep, capacity=capacity, draws=1, size=3)
-    drawn = ReplaySchedule(spec, 0, **SIZES, epochs=3).draw(0, 72)
+    draws = ReplaySchedule(spec, 0, **SIZES, epochs=3).draw(0, 72)
     for unit in range(72):
         task, within = divmod(unit, 18)
         come = task * 30 + min(30, within * 5)
-        held = {
+        samples = {
             "reservoir": held_by_hand(capacity, come, seed=0),
             "last": [30 * over + place for over in range(task) for place in range(27, 30)],
             "seen": range((task + 1) * 30),
             "all": range(120),
         }[keep]
-        real = drawn.weight[unit] > 0
-        assert real.sum() == min(3, len(held))
-        assert set(drawn.number[unit][real].tolist()) <= set(held)
-    writes = drawn.write.reshape(4, 18, 5)
+        real = draws.weight[unit] > 0
+        assert real.sum() == min(3, len(samples))
+        assert set(draws.number[unit][real].tolist()) <= set(samples)
+    writes = draws.write.reshape(4, 18, 5)
     assert (writes[:, 6:] == capacity).all()
     once = ReplaySchedule(spec, 0, **SIZES).draw(0, 24).write.reshape(4, 6, 5)
     np.testing.assert_array_equal(writes[:, :6], once)
