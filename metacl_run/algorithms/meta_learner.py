@@ -76,14 +76,24 @@ class MetaLearner(abc.ABC):
         self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
     ) -> tuple[MetaState, Metrics]:
         """One meta-update of one replicate on `episodes` [E, ...]: an outer step against their mean direction, clipped."""
+        mean = self.mean_update(network, engine, state, episodes)
+        return self.outer_step(total_units, state, mean), mean.metrics
+
+    def mean_update(self, network: Network, engine: Engine, state: MetaState, episodes: Pytree) -> Update:
+        """The mean contribution of `episodes` [E, ...]."""
         meta, carry = state["meta"], state["carry"]
         mean: Update = engine.mean(lambda episode: self.episode_update(network, meta, carry, episode), episodes)
+        return mean
+
+    def outer_step(self, total_units: int, state: MetaState, mean: Update) -> MetaState:
+        """The state after a step of the outer optimiser against a mean direction, clipped."""
+        meta = state["meta"]
         leaf = next(iter(meta["params"].values()))
         rate = scheduled(self.outer_lr, self.outer_schedule, state["unit"], total_units).to(leaf.dtype)
         moved, optimizer = clipped_update(
             self.outer, mean.direction, state["optimizer"], meta, rate, norm=self.clip_norm, value=self.clip_value
         )
-        return MetaState(meta=moved, carry=mean.carry, optimizer=optimizer, unit=state["unit"] + 1), mean.metrics
+        return MetaState(meta=moved, carry=mean.carry, optimizer=optimizer, unit=state["unit"] + 1)
 
     @property
     def outer(self) -> Optimizer:

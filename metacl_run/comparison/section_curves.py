@@ -46,6 +46,8 @@ def curve_figures(configuration: Configuration) -> list[CurveFigure]:
     score = SCORES[configuration.score]
     if configuration.kind == "meta_continual":
         return _of_sequences(score)
+    if configuration.kind == "osaka":
+        return _of_stream(score)
     return _of_tasks(score) if StoredRun(configuration.entries[0].directory).num_tasks > 1 else _of_one_task(score)
 
 
@@ -101,6 +103,21 @@ def _of_one_task(score: Score) -> list[CurveFigure]:
             "There is one task, so nothing to forget: the score while it is learned.",
             False,
             lambda run: Curve(run.evaluations.units, run.evaluations.probe_scores[:, :, 0]),
+        )
+    ]
+
+
+def _of_stream(score: Score) -> list[CurveFigure]:
+    words = score.score_words
+    return [
+        CurveFigure(
+            "accuracy",
+            f"{words.capitalize()} so far",
+            "steps",
+            words,
+            f"Mean {words} of the predictions so far, each made before learning. Steps include meta-updates of pre-training.",
+            False,
+            lambda run: Curve(run.evaluations.units, run.scores_so_far),
         )
     ]
 

@@ -80,7 +80,7 @@ def _with_interval(numbers: SeedStatistics | PairedDifference) -> str:
 
 def _metrics_notes(scores: SectionScores) -> list[str]:
     section = scores.section
-    meanings = metrics_of(SCORES[section.score], in_sequence=section.kind == "meta_continual")
+    meanings = metrics_of(SCORES[section.score], section.kind)
     seeds = [len(configuration.seeds) for configuration in section.configurations.values()]
     together = f"{TRANSDUCTIVE}{section.score}"
     notes = []

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-ProtocolKind = Literal["continual_meta", "meta_continual", "online"]
+ProtocolKind = Literal["continual_meta", "meta_continual", "online", "osaka"]

@@ -59,6 +59,14 @@ class Purpose(IntEnum):
     """Dynamics of a family, and pushes under them; the family."""
     RECOVERY = 21
     """Episodes before and after a switch of dynamics; the task."""
+    VISITS = 22
+    """Which task a stream visits at every step; no position."""
+    VISITED_TASK = 23
+    """The task of a visit: its classes, or which dynamics; the visit."""
+    STEP_EXAMPLES = 24
+    """The examples of a step of a stream whose tasks recur; the step."""
+    STEP_NOISE = 25
+    """Random numbers that a learner uses at such a step; the step."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -54,6 +54,11 @@ class Episode(NamedTuple):
         """Episodes of examples x, y [R, E, S + Q, ...] in a row: the first `shots` are the support set, the rest queries."""
         return cls(x[:, :, :shots], y[:, :, :shots], x[:, :, shots:], y[:, :, shots:], batches)
 
+    @classmethod
+    def of_sets(cls, support: tuple[Tensor, Tensor], query: tuple[Tensor, Tensor]) -> Episode:
+        """One episode of a support and a query set, (x, y) each, whose inner steps take all the support."""
+        return cls(*support, *query, torch.empty(0, 0, dtype=torch.int64, device=support[0].device))
+
     def inner_batches(self, steps: int) -> list[tuple[Tensor, Tensor]]:
         """Returns the (x, y) of every inner step: its mini-batch if the episode has any, else the whole support."""
         if self.batches.numel() == 0:

@@ -70,7 +70,7 @@ def facts(view: View, width: int) -> Table:
     rows = Table.grid(padding=(0, 2))
     rows.add_column(no_wrap=True)
     rows.add_column(no_wrap=True, overflow="ellipsis")
-    rows.add_row("[dim]now" if view.in_sequence else "[dim]learning", Text(view.position(), style="bold"))
+    rows.add_row("[dim]now" if view.in_sequence or view.is_stream else "[dim]learning", Text(view.position(), style="bold"))
     chance = view.info.chance
     if np.isfinite(view.now).any():
         guess = "" if chance is None else f" [dim](chance {chance:.2f})"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from metacl_run.listeners.view import View
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.listener import RunInfo
@@ -29,6 +31,9 @@ class PlainLines:
         if view.in_sequence:
             concepts = SCORES[info.score].concepts
             work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
+        if view.is_stream:
+            domains = f"{view.num_tasks} domain{'s' if view.num_tasks > 1 else ''}"
+            work = f"{view.total} {info.unit_name}s, of a stream of {domains} and of pre-training before it"
         if info.evaluation_of is not None:
             work = f"evaluation of run {info.evaluation_of}"
             work += "" if view.in_sequence else f" on {view.num_tasks} task{'s' if view.num_tasks > 1 else ''}"
@@ -67,7 +72,11 @@ class PlainLines:
             return None
         self._last_place = place
         loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
-        score = "" if view.in_sequence else f"{info.score} so far {view.score():.3f}, "
+        score = (
+            ""
+            if view.in_sequence or (view.is_stream and not np.isfinite(view.now).any())
+            else f"{info.score} so far {view.score():.3f}, "
+        )
         return f"{place[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
 
     def _earlier(self) -> str:

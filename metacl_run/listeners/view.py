@@ -22,7 +22,7 @@ class View:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         self.num_tasks = len(info.task_names[0])
-        self.total = info.units_per_task * self.num_tasks
+        self.total = info.units_per_task * (1 if info.protocol_kind == "osaka" else self.num_tasks)
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
         """[T] latest score of each task, at its last evaluation."""
@@ -31,6 +31,10 @@ class View:
         self.losses: list[float] = []
         self.in_sequence = info.protocol_kind == "meta_continual"
         """Whether one phase of training is followed by a meta-test on sequences of classes."""
+        self.is_stream = info.protocol_kind == "osaka"
+        """Whether a stream is predicted and learned step by step, perhaps after pre-training."""
+        self._so_far = math.nan
+        """The score of all predictions of a stream so far."""
         self.probe = ""
         """The result of the last probe, in words."""
         self.meta_test: tuple[int, int, str] | None = None
@@ -53,6 +57,7 @@ class View:
         if record["kind"] == "eval":
             self.now[list(evaluated(record, self.info.score))] = np.array(record[self.info.score], dtype=float).mean(axis=0)
             self.seen = num_seen(record)
+            self._so_far = float(np.mean(record["so_far"])) if self.is_stream else math.nan
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
         if record["kind"] == "probe":
@@ -78,11 +83,18 @@ class View:
     def position(self) -> str:
         if self.in_sequence:
             return "meta-training" if self.meta_test is None else self.meta_test[2]
+        if self.is_stream:
+            return "stream" if np.isfinite(self.now).any() or not self._pretrains else "pre-training"
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
     def score(self) -> float:
         """Returns the mean over the tasks seen so far; over all tasks before any learning."""
-        return float(self.now[: self.seen or None].mean())
+        return self._so_far if self.is_stream else float(self.now[: self.seen or None].mean())
+
+    @property
+    def _pretrains(self) -> bool:
+        algo = self.info.config.get("algo")
+        return isinstance(algo, dict) and bool(algo.get("pretrain_updates"))
 
     def time_left(self) -> str:
         """Estimates the time left from the mean pace of this process, evaluations included; '-' before there is a pace."""

@@ -102,4 +102,6 @@ def column_label(run: StoredRun, task: int) -> str:
 
 def columns_name(run: StoredRun) -> str:
     """Names the columns of the accuracy matrix."""
+    if run.kind == "osaka":
+        return "domain"
     return "task" if run.sequences is None else run.score.concepts

@@ -15,6 +15,7 @@ from metacl_run.reporting.phrases import subtitle
 from metacl_run.reporting.prediction_grids import confused_grid, forgotten_grid
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.reporting.run_grids import (
+    domains_grid,
     environment_grid,
     lengths_grid,
     matrix_grid,
@@ -23,7 +24,7 @@ from metacl_run.reporting.run_grids import (
     steps_grid,
 )
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
-from metacl_run.scoring.metric_table import OOS_AUROC, metrics_of
+from metacl_run.scoring.metric_table import OOS_AUROC, PRECISION, RECALL, metrics_of
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
 
@@ -36,17 +37,25 @@ STATUS_WORDS = {
 TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt", OOS_AUROC)
 """The metrics with large numbers at the top, with the name of the score to be filled in."""
 SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "untrained_{score}", "learning_{score}", "forgetting")
+STREAM_TILES = ("{score}", PRECISION, RECALL)
 
 
 def write(run: StoredRun) -> Path:
     """Writes report.html from the run's files and the figures that `figures.draw` left; returns its path."""
     plain, together = plain_and_transductive(run)
-    grids = (metrics_grid(run), metrics_grid(run, transductive=True), lengths_grid(run), steps_grid(run), matrix_grid(run))
+    grids = (
+        metrics_grid(run),
+        metrics_grid(run, transductive=True),
+        domains_grid(run),
+        lengths_grid(run),
+        steps_grid(run),
+        matrix_grid(run),
+    )
     images = [
         (figure.text, inline_svg(run.directory / FIGURES / f"{figure.name}.svg", figure.text.title))
         for figure in figures_of(run)
     ]
-    tiles = [tile.format(score=run.score.score_name) for tile in (TILES if run.sequences is None else SEQUENCE_TILES)]
+    tiles = [tile.format(score=run.score.score_name) for tile in _tiles(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, spread_text).render(
         stamp=stamp(run.directory),
         stylesheet=stylesheet(),
@@ -59,7 +68,7 @@ def write(run: StoredRun) -> Path:
         sentence=sentence(run) if run.num_tasks else None,
         tiles={name: plain[name] for name in tiles if name in plain},
         together=together,
-        meanings=metrics_of(run.score, in_sequence=run.sequences is not None),
+        meanings=metrics_of(run.score, run.kind),
         spread_heading=spread_heading(len(run.seeds)),
         figures=[(text, svg) for text, svg in images if svg],
         grids=[to_html(grid) for grid in grids if grid is not None],
@@ -74,6 +83,10 @@ def write(run: StoredRun) -> Path:
     path = run.directory / REPORT
     write_atomically(path, html.encode())
     return path
+
+
+def _tiles(run: StoredRun) -> tuple[str, ...]:
+    return {"meta_continual": SEQUENCE_TILES, "osaka": STREAM_TILES}.get(run.kind, TILES)
 
 
 def _references(run: StoredRun) -> str | None:

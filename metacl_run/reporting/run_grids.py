@@ -38,7 +38,7 @@ def metrics_grid(run: StoredRun, *, transductive: bool = False, every_seed: bool
     if not metrics:
         return None
     seeds = len(run.seeds)
-    meanings = metrics_of(run.score, in_sequence=run.sequences is not None)
+    meanings = metrics_of(run.score, run.kind)
     spread = seeds >= FEWEST or (seeds > 1 and not every_seed)
     headings = [
         f"metric ({'; '.join(marks(run.summary))})" if marks(run.summary) else "metric",
@@ -162,6 +162,20 @@ def matrix_grid(run: StoredRun) -> Grid | None:
     if plain_and_transductive(run)[1]:
         note += f"; with all queries of an episode together, in {TRANSDUCTIVE_MATRIX}"
     return Grid(f"{score.capitalize()} matrix", headings, rows, [f"{note}."])
+
+
+def domains_grid(run: StoredRun) -> Grid | None:
+    """The score in every domain of a stream, a row for each; None under other protocols, or if the run did not get to its end."""
+    if run.stream_steps is None:
+        return None
+    words, seeds, last = run.score.score_words, len(run.seeds), run.matrix[:, -1]
+    spread = [spread_heading(seeds)] if seeds > 1 else []
+    rows = []
+    for domain, name in enumerate(run.summary["task_names"][0]):
+        text = _spreads(last[:, domain, None, None], run)[: seeds - 1]
+        rows.append([Cell(name), Cell(number(float(last[:, domain].mean())), tone="main"), *map(Cell, text)])
+    note = "Of predictions made before learning, over all steps of the stream in this domain. The learner is told of no domain."
+    return Grid(f"{words.capitalize()} by domain", ["domain", words, *spread], rows, [note])
 
 
 def environment_grid(run: StoredRun) -> Grid:

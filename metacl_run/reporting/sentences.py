@@ -7,10 +7,13 @@ import math
 import numpy as np
 
 from metacl_run.layout.numbers import number, score_text
-from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of, worst_name
+from metacl_run.scoring.metric_table import PRECISION, RECALL, TRANSDUCTIVE, metrics_of, worst_name
 from metacl_run.scoring.scores import ACCURACY, Score
 from metacl_run.storage.marks import ON_VALIDATION, TUNED_ON
 from metacl_run.storage.stored_run import StoredRun
+
+MOST_DOMAINS = 6
+"""Domains of a stream that are named one by one."""
 
 
 def sentence(run: StoredRun) -> str:
@@ -27,6 +30,8 @@ def sentence(run: StoredRun) -> str:
 
 def _main_sentence(run: StoredRun) -> str:
     results = run.sequences
+    if run.kind == "osaka":
+        return _of_stream(run)
     if results is None:
         if run.rows_reached == 1 and len(run.probe_units):
             return _last_probe(run)
@@ -47,6 +52,23 @@ def _main_sentence(run: StoredRun) -> str:
             f" The last probe, {results.probe_length} {run.score.concepts} after {results.probe_units[-1]} {run.unit_name}s: "
             f"{run.score.score_name} {held_out:.2f}, memory {memory:.2f}."
         )
+    return text
+
+
+def _of_stream(run: StoredRun) -> str:
+    """What a stream of predictions made before learning came to."""
+    metrics, score = run.summary["metrics"], run.score
+    if score.score_name not in metrics:
+        return "The stream did not get to its end."
+    last = run.matrix[:, -1].mean(axis=0).tolist()
+    names = [name for name, value in zip(run.summary["task_names"][0], last, strict=True) if math.isfinite(value)]
+    values = [score_text(value, score) for value in last if math.isfinite(value)]
+    by_domain = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    text = f"Predicting before learning, {score.score_words} is {score_text(metrics[score.score_name]['mean'], score)}"
+    text += f" ({by_domain})." if 1 < len(names) <= MOST_DOMAINS else "."
+    if PRECISION in metrics:
+        precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))
+        text += f" Of the switches of tasks it detected {recall:.0%}, and {precision:.0%} of those that it detected are true."
     return text
 
 
@@ -81,7 +103,12 @@ def evaluation_error_words(error: float, score: Score) -> str:
 def time_words(run: StoredRun) -> str | None:
     """The share of the run's time that evaluation and insight took; None where that is not known."""
     train, evaluate, insight = (run.summary["timing"].get(name) for name in ("train_s", "evaluate_s", "insight_s"))
-    if run.summary["evaluation_of"] or None in (train, evaluate, insight) or not train + evaluate + insight:
+    if (
+        run.summary["evaluation_of"]
+        or run.kind == "osaka"
+        or None in (train, evaluate, insight)
+        or not train + evaluate + insight
+    ):
         return None
     total = train + evaluate + insight
     probes = len(run.probe_units if run.sequences is None else run.sequences.probe_units) > 0
@@ -101,7 +128,7 @@ def not_evaluated(run: StoredRun) -> str | None:
     if run.summary["forward_transfer"] and eval_future == "none":
         causes["protocol.eval_future=none"] = ["fwt"]
     missing = {
-        cause: [name for name in metrics_of(run.score) if name in names and name not in run.summary["metrics"]]
+        cause: [name for name in metrics_of(run.score, run.kind) if name in names and name not in run.summary["metrics"]]
         for cause, names in causes.items()
     }
     texts = [f"{', '.join(names)} (by {cause})" for cause, names in missing.items() if names]

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from metacl_run.layout.terminal_grid import print_grid
 from metacl_run.reporting.prediction_grids import confused_words
-from metacl_run.reporting.run_grids import lengths_grid, metrics_grid, steps_grid
+from metacl_run.reporting.run_grids import domains_grid, lengths_grid, metrics_grid, steps_grid
 from metacl_run.reporting.sentences import evaluation_error_words, not_evaluated, sentence, time_words
 from metacl_run.storage.marks import marks
 from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
@@ -31,6 +31,7 @@ def show(run: StoredRun, console: Console) -> None:
     every_seed = 1 < len(run.seeds) <= MOST_SEEDS
     for wide, narrow in (
         (metrics_grid(run, every_seed=every_seed), metrics_grid(run, every_seed=False)),
+        (domains_grid(run), domains_grid(run)),
         (lengths_grid(run), lengths_grid(run, with_intervals=False)),
         (steps_grid(run), steps_grid(run)),
     ):

@@ -18,6 +18,8 @@ BEFORE = "before_"
 """Prefix of a score at the end before adaptation, where an output means the same in every episode."""
 OOS_AUROC = "oos_auroc"
 """Of learners of classes, where the data have examples that belong to none."""
+PRECISION, RECALL, F1 = "switch_precision", "switch_recall", "switch_f1"
+"""Of learners that detect switches of tasks, under protocol `osaka`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,31 +42,45 @@ class Metric:
     needs_equal_probes: bool = False
 
 
-def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
+def metrics_of(score: Score, kind: str) -> dict[str, Metric]:
     """Returns every metric that runs with this score can report, by name and in the order of a table.
 
     Args:
         score: the kind of score.
-        in_sequence: under protocol `meta_continual`, whose tasks are the segments of one sequence of concepts.
+        kind: of the protocol.
     """
-    meanings = dict((_in_sequence if in_sequence else _of_tasks)(score))
-    if not in_sequence:
-        together = "the same with all queries of an episode together, each of which helps to normalise the others"
-        meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
-    if not in_sequence and score.score_name != ACCURACY.score_name:
+    meanings = {"meta_continual": _in_sequence, "osaka": _in_a_stream}.get(kind, _task_by_task)(score)
+    return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
+
+
+def _task_by_task(score: Score) -> dict[str, str]:
+    meanings = dict(_of_tasks(score))
+    together = "the same with all queries of an episode together, each of which helps to normalise the others"
+    meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
+    if score.score_name != ACCURACY.score_name:
         meanings[f"{BEFORE}{score.score_name}"] = f"mean {score.score_words} over all tasks at the end, before adaptation"
-    if not in_sequence and score.score_name == MSE.score_name:
+    if score.score_name == MSE.score_name:
         acting = "share of placements from which a learner reaches its goal by acting"
         meanings |= {
             SUCCESS.score_name: f"{acting}, after adapting to a demonstration",
             f"{BEFORE}{SUCCESS.score_name}": f"{acting}, before adapting",
         }
-    if not in_sequence and score.score_name == ACCURACY.score_name:
+    if score.score_name == ACCURACY.score_name:
         meanings[OOS_AUROC] = (
             "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "
             "belongs to no class (AUROC); .5 is a guess"
         )
-    return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
+    return meanings
+
+
+def _in_a_stream(score: Score) -> dict[str, str]:
+    words = score.score_words
+    return {
+        score.score_name: f"mean {words} of predictions made before learning, over all steps of the stream",
+        PRECISION: "share of the detected switches at which the task had just changed",
+        RECALL: "share of the true switches that were detected, at the very step",
+        F1: "harmonic mean of both",
+    }
 
 
 def higher_is_better(name: str, score: Score) -> bool:
@@ -93,6 +109,8 @@ def _metric(name: str, meaning: str, score: Score) -> Metric:
     if kind in DIFFERENCES:
         largest = score.largest - score.least
         return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
+    if kind in (PRECISION, RECALL, F1):
+        return Metric(name=name, meaning=meaning, higher_is_better=True, possible=(0.0, 1.0))
     if kind.removeprefix(BEFORE) == SUCCESS.score_name:  # beside an error too, and then it is no error
         score = SUCCESS
     return Metric(
@@ -118,7 +136,11 @@ def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
     yield f"worst_case_{name}", f"{words} of the last task, and {worst_name(score)}, weighted by number of tasks"
 
 
-def _in_sequence(score: Score) -> Iterator[tuple[str, str]]:
+def _in_sequence(score: Score) -> dict[str, str]:
+    return dict(_of_segments(score))
+
+
+def _of_segments(score: Score) -> Iterator[tuple[str, str]]:
     """All metrics are at the learning rate that was chosen for the whole sequence."""
     name, words, concepts = score.score_name, score.score_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"

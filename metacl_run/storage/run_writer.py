@@ -34,6 +34,10 @@ class RunWriter(abc.ABC):
         """Writes the file of paths."""
 
     @abc.abstractmethod
+    def write_stream(self, arrays: dict[str, np.ndarray]) -> None:
+        """Writes the file of a stream's steps."""
+
+    @abc.abstractmethod
     def open_records(self, position: int) -> None:
         """Opens metrics.jsonl for appending after its first `position` bytes; what follows them is dropped."""
 
@@ -75,6 +79,9 @@ class SilentWriter(RunWriter):
         pass
 
     def write_rollouts(self, rollouts: dict[str, Any]) -> None:
+        pass
+
+    def write_stream(self, arrays: dict[str, np.ndarray]) -> None:
         pass
 
     def open_records(self, position: int) -> None:

@@ -37,12 +37,24 @@ from metacl_run.storage.run_files import (
     PREVIOUS_CHECKPOINT,
     REFERENCES,
     ROLLOUTS,
+    STREAM,
     SUMMARY,
     TRANSDUCTIVE_MATRIX,
 )
 from metacl_run.storage.run_writer import RunWriter
 
-COMPUTED = (SUMMARY, CHECKPOINT, PREVIOUS_CHECKPOINT, METRICS, MATRIX, TRANSDUCTIVE_MATRIX, PREDICTIONS, ROLLOUTS, REFERENCES)
+COMPUTED = (
+    SUMMARY,
+    CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    METRICS,
+    MATRIX,
+    TRANSDUCTIVE_MATRIX,
+    PREDICTIONS,
+    ROLLOUTS,
+    STREAM,
+    REFERENCES,
+)
 """The files that a run writes about its results."""
 
 
@@ -106,6 +118,11 @@ class RunStore(RunWriter):
 
     def write_rollouts(self, rollouts: dict[str, Any]) -> None:
         self._write_json(ROLLOUTS, rollouts)
+
+    def write_stream(self, arrays: dict[str, np.ndarray]) -> None:
+        path = self.directory / STREAM
+        with storage_errors(self.directory), atomic_replacement(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(finite(content), ensure_ascii=False, allow_nan=False) + "\n"

@@ -21,9 +21,9 @@ from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.core.files import regular_file
 from metacl_run.scoring.intervals import Bounds
 from metacl_run.scoring.scores import SCORES, Score
-from metacl_run.storage import insight_records, older_runs, prediction_file, rollout_file, sequence_records
+from metacl_run.storage import insight_records, older_runs, prediction_file, rollout_file, sequence_records, stream_file
 from metacl_run.storage.records import read_records
-from metacl_run.storage.run_files import CONFIG, MATRIX, METRICS, PREDICTIONS, ROLLOUTS, SCHEMA, SUMMARY
+from metacl_run.storage.run_files import CONFIG, MATRIX, METRICS, PREDICTIONS, ROLLOUTS, SCHEMA, STREAM, SUMMARY
 
 ENDED = ("completed", "diverged")
 """The statuses of a run that has nothing left to compute."""
@@ -175,6 +175,17 @@ class StoredRun:
         return sequence_records.read(self._records, self.summary) if self.kind == "meta_continual" else None
 
     @property
+    def scores_so_far(self) -> np.ndarray:
+        """[R, P] the mean score over all steps so far of a stream under `osaka`, at every evaluation."""
+        by_unit = {record["unit"]: record["so_far"] for record in self._records if record["kind"] == "eval"}
+        return np.array([by_unit[unit] for unit in sorted(by_unit)], dtype=float).reshape(-1, len(self.seeds)).T
+
+    @cached_property
+    def stream_steps(self) -> stream_file.StreamSteps | None:
+        """The steps of a stream under `osaka`; None under other protocols, or if the run did not get to its end."""
+        return stream_file.read(self.directory / STREAM) if self.kind == "osaka" else None
+
+    @property
     def meta_test(self) -> sequence_records.MetaTestScores | None:
         """The meta-test of `meta_continual`; None under other protocols, or if the run did not get that far."""
         return None if self.sequences is None else self.sequences.meta_test
@@ -198,12 +209,18 @@ class StoredRun:
     @property
     def is_last_row_alone(self) -> bool:
         """Whether this is the evaluation of a learner that had finished, so that only the last row of the matrix is filled."""
-        return self.summary["evaluation_of"] is not None and self.sequences is None
+        return self.summary["evaluation_of"] is not None and self.learns_task_by_task
 
     @property
     def kind(self) -> str:
         """The kind of protocol, whatever the option is called."""
         return str(self.summary["protocol_kind"])
+
+    @property
+    def learns_task_by_task(self) -> bool:
+        """Whether tasks were learned one after another, each to its end, and evaluated between; else the columns of the matrix
+        are segments of a sequence (`meta_continual`) or domains of a stream (`osaka`)."""
+        return self.kind not in ("meta_continual", "osaka")
 
     @property
     def seeds(self) -> list[int]:
@@ -217,8 +234,8 @@ class StoredRun:
 
     @property
     def num_training_parts(self) -> int:
-        """Parts of the training curve: one for each task; one under `meta_continual`, whose tasks are of the meta-test."""
-        return self.num_tasks if self.sequences is None else 1
+        """Parts of the training curve: one for each task that is learned to its end, else one."""
+        return self.num_tasks if self.learns_task_by_task else 1
 
     @property
     def units_per_task(self) -> int:
@@ -260,7 +277,8 @@ class StoredRun:
     @property
     def probe_units(self) -> np.ndarray:
         """Units of the evaluations within a task."""
-        return self.evaluations.units[self.evaluations.units % self.units_per_task > 0]
+        units = self.evaluations.units
+        return units[units % self.units_per_task > 0] if self.learns_task_by_task else units[:0]
 
     @property
     def probe_samples(self) -> int | None:

@@ -52,7 +52,7 @@ def _training(run: StoredRun) -> Iterator[Record]:
     training, per_task = run.training, run.units_per_task
     for name, values in training.curves.items():
         for place, unit in enumerate(training.units.tolist()):
-            task = None if run.sequences is not None or not per_task else min((unit - 1) // per_task + 1, run.num_tasks)
+            task = None if not run.learns_task_by_task or not per_task else min((unit - 1) // per_task + 1, run.num_tasks)
             yield from _of_seeds(run, values[:, place], "training", name, unit=unit, task=task)
 
 

@@ -96,7 +96,7 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     kind = base.protocol.kind
     names = [
         name
-        for name in metrics_of(objective, in_sequence=kind == "meta_continual")
+        for name in metrics_of(objective, kind)
         if name != OOS_AUROC and (kind == "continual_meta" or not name.startswith(TRANSDUCTIVE))
     ]
     if metric not in names:

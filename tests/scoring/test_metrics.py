@@ -69,7 +69,7 @@ def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> Non
         "mse": [f"{BEFORE}mse", "success", f"{BEFORE}success"],
         "success": [f"{BEFORE}success"],
     }[score]
-    assert list(metrics_of(SCORES[score])) == [*names, *(f"{TRANSDUCTIVE}{name}" for name in names), *of_the_data]
+    assert list(metrics_of(SCORES[score], "online")) == [*names, *(f"{TRANSDUCTIVE}{name}" for name in names), *of_the_data]
     assert list(matrix_metrics.evaluate(ROWS[:2, :1], objective=SCORES[score])) == [score]
 
 
@@ -130,7 +130,7 @@ def test_unreached_metrics_are_left_out_and_half_reached_ones_have_no_mean() -> 
 
 @pytest.mark.parametrize("score", SCORES.values(), ids=list(SCORES))
 def test_a_transductive_metric_is_as_good_and_as_large_as_its_twin(score: Score) -> None:
-    known = metrics_of(score)
+    known = metrics_of(score, "online")
     for name, metric in known.items():
         if f"{TRANSDUCTIVE}{name.removeprefix(TRANSDUCTIVE)}" not in known:  # no metric of all queries together
             assert name == OOS_AUROC or name.removeprefix(BEFORE) in ("mse", "success")
@@ -139,4 +139,4 @@ def test_a_transductive_metric_is_as_good_and_as_large_as_its_twin(score: Score)
         assert twin.higher_is_better == metric.higher_is_better
         assert twin.possible == metric.possible
         assert twin.needs_equal_probes == metric.needs_equal_probes
-    assert not any(name.startswith(TRANSDUCTIVE) for name in metrics_of(score, in_sequence=True))
+    assert not any(name.startswith(TRANSDUCTIVE) for name in metrics_of(score, "meta_continual"))

@@ -72,7 +72,7 @@ def build_sequences(
         scores = {name: np.array(content[name])[:, -1].mean(axis=-1) for name in ("accuracy", "memory")}
         if joint:
             scores["joint_accuracy"] = np.array(content["joint"])[:, -1].mean(axis=-1)
-        known = metrics_of(ACCURACY, in_sequence=True)
+        known = metrics_of(ACCURACY, "meta_continual")
         about_tasks = {name: metric for name, metric in summarise(matrix).items() if name in known}
         summary["metrics"] = about_tasks | {name: spread(values) for name, values in scores.items()}
         steps = [("choosing the rate on meta-train classes", 1), ("learning 200 classes", 2)]

@@ -94,7 +94,7 @@ class DynamicsWindows(EpisodeStream):
             x=x,
             y=y,
             tables=tables,
-            scales=(_scales(x, learned), _scales(y, learned)),
+            scales=(scales(x, learned), scales(y, learned)),
         )
 
     def _tables(self, seeds: Sequence[int], sizes: Sequence[int]) -> Tables:
@@ -123,7 +123,7 @@ def _rows(dynamics: np.ndarray, rollouts: int, chosen: range) -> np.ndarray:
     return rows.reshape(-1)
 
 
-def _scales(values: Tensor, learned: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+def scales(values: Tensor, learned: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [R, numbers] of the rollouts [N, steps, numbers] that every seed learns from."""
     own = [values[torch.from_numpy(rows)].double().flatten(0, 1) for rows in learned]
     deviations = torch.stack([part.std(0) for part in own])
@@ -174,9 +174,14 @@ class DynamicsWindowPool(EpisodePool):
             numbers[1, replicate] = (start * starts).astype(np.int64)
         inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
         rollout, first, index = upload([*numbers, inner], self.x.device)
-        steps = first.unsqueeze(-1) + torch.arange(shots + queries, device=first.device)
+        x, y = self.standardised(rollout, first, shots + queries)
+        return Episode.divided(x, y, shots, index)
+
+    def standardised(self, rollout: Tensor, first: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets [R, E, length, ...] of windows, given by their rollout and first transition, [R, E] each."""
+        steps = first.unsqueeze(-1) + torch.arange(length, device=first.device)
         x, y = (
             (values[rollout.unsqueeze(-1), steps] - mean[:, None, None]) / deviation[:, None, None]
             for values, (mean, deviation) in zip((self.x, self.y), self.scales, strict=True)
         )
-        return Episode.divided(x, y, shots, index)
+        return x, y

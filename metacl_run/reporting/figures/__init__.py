@@ -34,8 +34,10 @@ from metacl_run.reporting.figures import (
     recovery,
     representation,
     rollouts,
+    score_so_far,
     sequence_accuracy,
     stability_gap,
+    switches,
     training_loss,
 )
 from metacl_run.reporting.figures.run_figure import PreparedFigure, RunFigure
@@ -44,6 +46,8 @@ from metacl_run.storage.stored_run import StoredRun
 
 FIGURES: tuple[RunFigure[Any], ...] = (
     sequence_accuracy.FIGURE,
+    score_so_far.FIGURE,
+    switches.FIGURE,
     forgetting_curve.FIGURE,
     learning_curve.FIGURE,
     accuracy_by_task.FIGURE,

@@ -25,7 +25,7 @@ MOST_SHARP = 100
 
 def data(run: StoredRun) -> list[int] | None:
     """The rows without gaps."""
-    evaluated = run.sequences is None or run.meta_test is not None
+    evaluated = run.learns_task_by_task or run.meta_test is not None
     return run.whole_rows or None if evaluated and run.num_tasks > 1 else None
 
 

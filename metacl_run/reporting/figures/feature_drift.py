@@ -23,7 +23,7 @@ CKA = (0.0, 1.0)
 
 
 def data(run: StoredRun) -> Insight | None:
-    return run.insight if run.sequences is None and run.insight.drift else None
+    return run.insight if run.learns_task_by_task and run.insight.drift else None
 
 
 def text(run: StoredRun, insight: Insight) -> FigureText:

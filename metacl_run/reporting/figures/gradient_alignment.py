@@ -35,7 +35,7 @@ class Alignment(NamedTuple):
 
 def data(run: StoredRun) -> Alignment | None:
     cosines, tasks = run.insight.cosines, run.insight.tasks
-    if run.sequences is not None or not cosines:
+    if not run.learns_task_by_task or not cosines:
         return None
     names = _common_names(run)
     if names is None:

@@ -19,7 +19,7 @@ def alignment_and_change(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None
     """Returns two matrices [K - 1, K - 1], means over seeds. Row: a compared task from the second on; column: an earlier one;
     NaN elsewhere. The first has the cosine of their gradients when learning the row's task began, the second by how much
     learning it improved the score on the column's task."""
-    if run.sequences is not None or not run.insight.cosines or len(run.whole_rows) < 3:
+    if not run.learns_task_by_task or not run.insight.cosines or len(run.whole_rows) < 3:
         return None
     tasks = run.insight.tasks
     cosines, changes = np.full((2, len(tasks) - 1, len(tasks) - 1), np.nan)

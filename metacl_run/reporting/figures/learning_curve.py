@@ -15,7 +15,7 @@ from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 
 def data(run: StoredRun) -> Evaluations | None:
-    return run.evaluations if run.sequences is None and run.num_tasks == 1 and len(run.evaluations.units) else None
+    return run.evaluations if run.learns_task_by_task and run.num_tasks == 1 and len(run.evaluations.units) else None
 
 
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:

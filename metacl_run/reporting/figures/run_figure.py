@@ -81,7 +81,7 @@ class RunFigure(Generic[D]):
 
 def has_several_tasks(run: StoredRun) -> bool:
     """Whether tasks were learned one after another, each evaluated after each."""
-    return run.sequences is None and run.num_tasks > 1
+    return run.learns_task_by_task and run.num_tasks > 1
 
 
 def mark_sentence(test: MetaTestScores) -> str:

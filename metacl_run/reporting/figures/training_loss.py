@@ -50,6 +50,9 @@ def text(run: StoredRun, losses: Losses) -> FigureText:
         explanation = (
             "The loss of the outer objective after learning in sequence: on the examples just learned and on other examples."
         )
+    if run.kind == "osaka":
+        title = "Loss of predictions"
+        explanation = "The loss of every batch before it is learned; in pre-training, that of the outer objective."
     return FigureText(title, f"{caption} {spread_words(run)}", explanation)
 
 

@@ -1,0 +1,115 @@
+"""Bayesian gradient descent (Zeno et al. 2018, BGD, arXiv 1803.10123, algorithm 1) and MetaBGD (He et al. 2019,
+arXiv 1906.05201): continual learning without borders of tasks.
+
+Every parameter has a mean mu and a standard deviation s. With theta_k = mu + s e_k for K draws e_k of standard normal numbers,
+and L the summed loss of the batch:
+
+    g = mean_k dL(theta_k)/dtheta,  h = mean_k (dL(theta_k)/dtheta) e_k
+    mu <- mu - eta s^2 g
+    s  <- s sqrt(1 + (s h / 2)^2) - s^2 h / 2
+
+so that a parameter that the loss depends on becomes certain and moves less. BGD (stream_inner_steps=0) takes L on the batch
+itself. MetaBGD takes L after an inner loop on the batch before, through which it differentiates, and predicts after that inner loop.
+
+Differences from the papers:
+ 1. Predictions are by mu; the released code of OSAKA averages the accuracy of the K draws.
+ 2. MetaBGD's inner loop is plain gradient descent on all parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+from torch.func import grad
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner, chosen
+from metacl_run.core.bounds import Positive, StepsFromZero
+from metacl_run.core.types import Params, Pytree
+from metacl_run.inner.adapt import adapt
+from metacl_run.inner.optimizers import Sgd
+from metacl_run.models.network import Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesianGradientDescent(TaskFreeLearner):
+    """Moves every parameter by how uncertain it is.
+
+    Attributes:
+        eta: factor of the steps of the means.
+        initial_deviation: of every parameter.
+        draws: K, draws of the parameters at every step.
+        inner_lr: rate of the inner loop for a mean loss.
+        stream_inner_steps: gradient steps on a batch before the next is predicted; 0: BGD.
+        first_order: drop second derivatives.
+    """
+
+    eta: Positive
+    initial_deviation: Positive
+    draws: Annotated[int, Ge(1), Le(1000)]
+    inner_lr: Positive
+    stream_inner_steps: StepsFromZero
+    first_order: bool
+
+    detects_switches: ClassVar[bool] = False
+
+    def count_noise(self, params: Params) -> int:
+        return self.draws * sum(value.numel() for value in params.values())
+
+    def init(self, network: Network, params: Params, rates: Tensor, batch: Observed) -> Pytree:
+        deviation = tree_map(lambda value: torch.full_like(value, self.initial_deviation), params)
+        last = {"x": torch.zeros_like(batch.x), "y": torch.zeros_like(batch.y)}
+        return {"mean": params, "deviation": deviation, "last": last, "has_last": torch.zeros((), dtype=torch.bool)}
+
+    def begin(self, network: Network, state: Pytree) -> Pytree:
+        return state
+
+    def weights(self, network: Network, state: Pytree) -> Params:
+        return self._adapted(network, state["mean"], state)
+
+    def observe(self, network: Network, state: Pytree, batch: Observed) -> tuple[Pytree, Tensor]:
+        mean, deviation = state["mean"], state["deviation"]
+
+        def loss(params: Params) -> Tensor:
+            return network.loss(self._adapted(network, params, state), *batch.pair) * len(batch.x)
+
+        slopes = tree_map(torch.zeros_like, mean)
+        slopes_by_noise = tree_map(torch.zeros_like, mean)
+        for noise in batch.noise.view(self.draws, -1):
+            own = _shaped(noise, mean)
+            slope = grad(loss)(tree_map(lambda m, s, e: m + s * e, mean, deviation, own))
+            slopes = tree_map(torch.add, slopes, slope)
+            slopes_by_noise = tree_map(lambda total, g, e: total + g * e, slopes_by_noise, slope, own)
+        moved = tree_map(lambda m, s, g: m - self.eta * s.square() * g / self.draws, mean, deviation, slopes)
+        certain = tree_map(lambda s, h: _narrowed(s, h / self.draws), deviation, slopes_by_noise)
+        # The first batch of a learner that adapts has none before it that it could adapt to.
+        learns = state["has_last"] if self.stream_inner_steps else torch.ones_like(state["has_last"])
+        new = {
+            "mean": chosen(learns, moved, mean),
+            "deviation": chosen(learns, certain, deviation),
+            "last": {"x": batch.x, "y": batch.y},
+            "has_last": torch.ones_like(state["has_last"]),
+        }
+        return new, torch.zeros_like(batch.x.flatten()[0])
+
+    def _adapted(self, network: Network, params: Params, state: Pytree) -> Params:
+        """The parameters after the inner loop on the batch before; as they are where there is none."""
+        if not self.stream_inner_steps:
+            return params
+        batches = [(state["last"]["x"], state["last"]["y"])] * self.stream_inner_steps
+        adapted, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=self.inner_lr, first_order=self.first_order)
+        return {name: torch.where(state["has_last"], value, params[name]) for name, value in adapted.items()}
+
+
+def _narrowed(deviation: Tensor, slope_by_noise: Tensor) -> Tensor:
+    half = deviation * slope_by_noise / 2
+    return deviation * (torch.sqrt(1 + half.square()) - half)
+
+
+def _shaped(flat: Tensor, like: Params) -> Params:
+    parts = torch.split(flat, [value.numel() for value in like.values()])
+    return {name: part.view_as(value) for (name, value), part in zip(like.items(), parts, strict=True)}

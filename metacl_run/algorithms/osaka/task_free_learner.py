@@ -1,0 +1,205 @@
+"""The interface of a learner under protocol `osaka`, which predicts a batch, then learns from it, and is told of no task.
+
+An algorithm is settings plus pure functions of explicit state, written for ONE replicate. The protocol predicts first, with the
+state as it is, so that no method can see targets before it has predicted. A method draws no random numbers, logs nothing and
+does not know the device; branches are `torch.where`, since replicates are computed side by side.
+
+Shapes: B examples of a batch, E episodes.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.continual_meta.maml import Maml
+from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.core.bounds import CountFromZero, Examples, Momentum, Positive, StepsFromZero
+from metacl_run.core.types import Episode, Metrics, Params, Pytree
+from metacl_run.inner.engine import Engine
+from metacl_run.models.network import Network
+
+
+class Observed(NamedTuple):
+    """A batch of the stream, and random numbers, of one replicate."""
+
+    x: Tensor
+    """[B, ...] float."""
+    y: Tensor
+    """[B] int64 outputs, or [B, dimensions] float targets."""
+    noise: Tensor
+    """[N] standard normal numbers, as many as `count_noise` asks for."""
+
+    @property
+    def pair(self) -> tuple[Tensor, Tensor]:
+        return self.x, self.y
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFreeLearner(abc.ABC):
+    """A learner of a stream whose tasks recur."""
+
+    detects_switches: ClassVar[bool] = True
+    """Whether it says when it takes the task to have changed."""
+    waits: ClassVar[bool] = False
+    """Whether some steps are followed by an update of its own, `late_update`."""
+
+    def count_pretraining(self) -> int:
+        """Meta-updates of pre-training, on episodes of the first domain. Default: none."""
+        return 0
+
+    def count_noise(self, params: Params) -> int:
+        """Standard normal numbers that it needs at every step. Default: none."""
+        return 0
+
+    @abc.abstractmethod
+    def init(self, network: Network, params: Params, rates: Tensor, batch: Observed) -> Pytree:
+        """Returns the state of one replicate before anything is learned, a nested dict of tensors.
+
+        Args:
+            network, params: with fresh parameters.
+            rates: [number of parameters] uniform in [0, 1): learned rates start from them.
+            batch: as all that will come; only its shapes count.
+
+        Raises:
+            ConfigError: the method cannot learn with this network.
+        """
+
+    def count_episodes(self) -> int:
+        """E, episodes of a meta-update of pre-training. Default: none."""
+        return 0
+
+    def pretrain(self, network: Network, engine: Engine, state: Pytree, episodes: Episode) -> tuple[Pytree, Metrics]:
+        """One meta-update of pre-training on `episodes` [E, ...]."""
+        raise NotImplementedError(f"{type(self).__name__} has no pre-training")
+
+    @abc.abstractmethod
+    def begin(self, network: Network, state: Pytree) -> Pytree:
+        """The state at the first step of the stream, once pre-training is over."""
+
+    @abc.abstractmethod
+    def weights(self, network: Network, state: Pytree) -> Params:
+        """The parameters that the next batch is predicted with."""
+
+    def predict(self, network: Network, state: Pytree, x: Tensor) -> Tensor:
+        """Returns outputs [B, outputs]."""
+        return network(self.weights(network, state), x)
+
+    @abc.abstractmethod
+    def observe(self, network: Network, state: Pytree, batch: Observed) -> tuple[Pytree, Tensor]:
+        """Learns from a batch that was just predicted.
+
+        Returns:
+            the new state, and 1.0 where it takes this batch to be the first of another task, else 0.0.
+        """
+
+    def is_due(self, state: Pytree) -> Tensor:
+        """bool, whether `late_update` is to follow; of methods with `waits`."""
+        raise NotImplementedError(f"{type(self).__name__} makes all updates at once")
+
+    def late_update(self, network: Network, engine: Engine, state: Pytree) -> Pytree:
+        """The state after an update that only some steps need: it is called for one replicate at a time."""
+        raise NotImplementedError(f"{type(self).__name__} makes all updates at once")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MamlStart(TaskFreeLearner):
+    """A learner that starts from an initialisation, which MAML can meta-learn before the stream.
+
+    Attributes:
+        pretrain_updates: meta-updates on episodes of the first domain before the stream; 0: none.
+        meta_batch_size: episodes in a meta-update of pre-training.
+        outer_lr, outer_optimizer, outer_momentum, clip_norm: of the outer loop, in pre-training and in the stream, where the
+            optimiser begins afresh.
+        inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
+        inner_steps: gradient steps of an episode of pre-training.
+        stream_inner_steps: gradient steps on a batch of the stream.
+        first_order: drop second derivatives.
+        plastic: the parameters that adapt, "all" or "head".
+        rate_low, rate_high: learned rates start uniform in this range; null where none are learned.
+    """
+
+    pretrain_updates: CountFromZero
+    meta_batch_size: Examples
+    outer_lr: Positive
+    outer_optimizer: Literal["adam", "sgd"]
+    outer_momentum: Momentum
+    clip_norm: Positive | None
+    inner_lr: Positive | None
+    inner_steps: StepsFromZero
+    stream_inner_steps: StepsFromZero
+    first_order: bool
+    plastic: Literal["all", "head"]
+    rate_low: float | None
+    rate_high: float | None
+
+    def __post_init__(self) -> None:
+        assert self.stream_maml is not None  # its settings are checked
+
+    def _maml(self, steps: int) -> Maml:
+        return Maml(
+            meta_batch_size=self.meta_batch_size,
+            outer_lr=self.outer_lr,
+            outer_optimizer=self.outer_optimizer,
+            outer_momentum=self.outer_momentum,
+            outer_schedule="constant",
+            clip_norm=self.clip_norm,
+            clip_value=None,
+            replay=0,
+            replay_share=None,
+            train_shots=None,
+            train_queries=None,
+            inner_lr=self.inner_lr,
+            inner_steps=steps,
+            eval_inner_steps=steps,
+            first_order=self.first_order,
+            plastic=self.plastic,
+            rate_low=self.rate_low,
+            rate_high=self.rate_high,
+        )
+
+    @cached_property
+    def pretraining_maml(self) -> Maml:
+        """MAML with the inner loop of pre-training."""
+        return self._maml(self.inner_steps)
+
+    @cached_property
+    def stream_maml(self) -> Maml:
+        """MAML with the inner loop of the stream."""
+        return self._maml(self.stream_inner_steps)
+
+    def count_pretraining(self) -> int:
+        return self.pretrain_updates
+
+    def count_episodes(self) -> int:
+        return self.meta_batch_size
+
+    def pretrain(self, network: Network, engine: Engine, state: Pytree, episodes: Episode) -> tuple[Pytree, Metrics]:
+        slow, metrics = self.pretraining_maml.meta_update(network, engine, self.pretrain_updates, state["slow"], episodes)
+        return {**state, "slow": slow}, metrics
+
+    def adapted(self, network: Network, slow: MetaState, pair: tuple[Tensor, Tensor], start: Params | None = None) -> Params:
+        """Fast weights after the inner loop of the stream on a batch, from `start`; None: from the initialisation."""
+        meta = slow["meta"] if start is None else {**slow["meta"], "params": start}
+        fast: Params = self.stream_maml.learn(network, meta, slow["carry"], _support(pair))
+        return fast
+
+    def fresh_slow(self, slow: MetaState) -> MetaState:
+        """The same initialisation with an outer optimiser that begins afresh."""
+        return self.stream_maml.first_state(slow["meta"], slow["carry"])
+
+
+def _support(pair: tuple[Tensor, Tensor]) -> Episode:
+    x, y = pair
+    return Episode.of_sets(pair, (x[:0], y[:0]))
+
+
+def chosen(condition: Tensor, first: Pytree, second: Pytree) -> Pytree:
+    """The first tree where a scalar condition holds, else the second."""
+    return tree_map(lambda a, b: torch.where(condition, a, b), first, second)
