@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
             "algorithms.meta_continual.sequence_learner",
             "algorithms.meta_continual.class_scores",
             "algorithms.meta_continual.class_sums",
+            "algorithms.osaka.task_free_learner",
             "core",
             "data.streams",
             "inner",
@@ -94,7 +95,8 @@ CONFINED = {
 """Packages that only these modules may import."""
 
 INTERFACES = {
-    *("algorithms", "algorithms.continual_meta", "algorithms.meta_continual", "algorithms.online"),
+    *("algorithms", "algorithms.continual_meta", "algorithms.meta_continual", "algorithms.online", "algorithms.osaka"),
+    *("algorithms.osaka.task_free_learner", "algorithms.osaka.updating_maml", "algorithms.continual_meta.maml"),
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
     *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from metacl_run.listeners.view import View
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.listener import RunInfo
@@ -72,11 +70,8 @@ class PlainLines:
             return None
         self._last_place = place
         loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
-        score = (
-            ""
-            if view.in_sequence or (view.is_stream and not np.isfinite(view.now).any())
-            else f"{info.score} so far {view.score():.3f}, "
-        )
+        no_score = view.in_sequence or (view.is_stream and math.isnan(view.score()))
+        score = "" if no_score else f"{info.score} so far {view.score():.3f}, "
         return f"{place[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
 
     def _earlier(self) -> str:

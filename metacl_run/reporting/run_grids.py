@@ -165,7 +165,7 @@ def matrix_grid(run: StoredRun) -> Grid | None:
 
 
 def domains_grid(run: StoredRun) -> Grid | None:
-    """The score in every domain of a stream, a row for each; None under other protocols, or if the run did not get to its end."""
+    """The score in every domain of a stream, a row for each; None where there is none that got to its end."""
     if run.stream_steps is None:
         return None
     words, seeds, last = run.score.score_words, len(run.seeds), run.matrix[:, -1]

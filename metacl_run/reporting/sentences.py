@@ -66,7 +66,7 @@ def _of_stream(run: StoredRun) -> str:
     by_domain = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
     text = f"Predicting before learning, {score.score_words} is {score_text(metrics[score.score_name]['mean'], score)}"
     text += f" ({by_domain})." if 1 < len(names) <= MOST_DOMAINS else "."
-    if PRECISION in metrics:
+    if PRECISION in metrics and metrics[PRECISION]["mean"] is not None:
         precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))
         text += f" Of the switches of tasks it detected {recall:.0%}, and {precision:.0%} of those that it detected are true."
     return text

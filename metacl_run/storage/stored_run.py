@@ -178,7 +178,8 @@ class StoredRun:
     def scores_so_far(self) -> np.ndarray:
         """[R, P] the mean score over all steps so far of a stream under `osaka`, at every evaluation."""
         by_unit = {record["unit"]: record["so_far"] for record in self._records if record["kind"] == "eval"}
-        return np.array([by_unit[unit] for unit in sorted(by_unit)], dtype=float).reshape(-1, len(self.seeds)).T
+        rows = np.array([by_unit[unit] for unit in sorted(by_unit)], dtype=float)
+        return np.asarray(rows.reshape(-1, len(self.seeds)).T)
 
     @cached_property
     def stream_steps(self) -> stream_file.StreamSteps | None:

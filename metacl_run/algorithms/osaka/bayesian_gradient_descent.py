@@ -9,7 +9,8 @@ and L the summed loss of the batch:
     s  <- s sqrt(1 + (s h / 2)^2) - s^2 h / 2
 
 so that a parameter that the loss depends on becomes certain and moves less. BGD (stream_inner_steps=0) takes L on the batch
-itself. MetaBGD takes L after an inner loop on the batch before, through which it differentiates, and predicts after that inner loop.
+itself. MetaBGD takes L after an inner loop on the batch before, through which it differentiates, and predicts after that inner
+loop.
 
 Differences from the papers:
  1. Predictions are by mu; the released code of OSAKA averages the accuracy of the K draws.

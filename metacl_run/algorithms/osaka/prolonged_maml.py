@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.osaka.continual_maml import ContinualMaml
 from metacl_run.algorithms.osaka.task_free_learner import Observed, chosen
+from metacl_run.algorithms.osaka.updating_maml import UpdatingMaml
 from metacl_run.core.bounds import Examples
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
@@ -34,7 +34,7 @@ from metacl_run.models.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProlongedMaml(ContinualMaml):
+class ProlongedMaml(UpdatingMaml):
     """Adapts on and on to a task, and updates the initialisation when the task is over.
 
     Attributes:
@@ -102,8 +102,6 @@ class ProlongedMaml(ContinualMaml):
         steps = torch.empty(pairs, 0, 0, dtype=torch.int64, device=x.device)
         episodes = Episode(x[:pairs], y[:pairs], x[half:], y[half:], steps)
         mean = self.stream_maml.mean_update(network, engine, state["slow"], episodes)
-        weight, _ = self.weight(mean.metrics["loss"])
-        direction = tree_map(lambda leaf: leaf * weight, mean.direction)
-        slow = self.stream_maml.outer_step(1, state["slow"], mean._replace(direction=direction))
+        slow, _ = self.step(state["slow"], mean)
         empty = {"count": torch.zeros_like(state["count"]), "due": torch.zeros_like(state["due"])}
         return {**state, "slow": slow, **empty}

@@ -34,18 +34,18 @@ class StreamRecord:
     def __init__(self, state: TrainState, visits: Visits, num_domains: int, device: torch.device) -> None:
         shape = visits.number.shape
         fresh = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name in (SCORE, LOSS, SWITCH)}
-        kept: dict[str, Tensor] = state.results.get(STREAM) or fresh
-        self._values = state.results[STREAM] = {name: value.to(device) for name, value in kept.items()}
+        so_far: dict[str, Tensor] = state.results.get(STREAM) or fresh
+        self._values = state.results[STREAM] = {name: value.to(device) for name, value in so_far.items()}
         self._visits, self._num_domains = visits, num_domains
 
-    def write(self, step: int, said: Metrics) -> None:
-        """Takes what was said, [R] by name, at a step."""
+    def write(self, step: int, numbers: Metrics) -> None:
+        """Takes the numbers of a step, [R] by name."""
         for name, values in self._values.items():
-            values[:, step] = said[name]
+            values[:, step] = numbers[name]
 
     def array(self, name: str) -> np.ndarray:
         """[R, U] the values of a name, NaN for steps to come."""
-        return self._values[name].cpu().numpy()
+        return np.asarray(self._values[name].cpu().numpy())
 
     def by_domain(self, name: str) -> np.ndarray:
         """[R, D] the mean over the steps so far in every domain; NaN where there was none."""

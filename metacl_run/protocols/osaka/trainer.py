@@ -40,11 +40,11 @@ class RecurringTrainer(Trainer):
             return self._pretrain(learner, setup.episodes(unit))
         if step == 0:
             learner = self._begin(learner)
-        learner, said = self._step(learner, setup.observed(step))
+        learner, numbers = self._step(learner, setup.observed(step))
         if setup.algo.waits:
             learner = self._late_updates(learner)
-        self._record.write(step, said)
-        return learner, {"loss": said[LOSS], setup.network.objective.score_name: said[SCORE]}
+        self._record.write(step, numbers)
+        return learner, {"loss": numbers[LOSS], setup.network.objective.score_name: numbers[SCORE]}
 
     def _predict_and_learn(self, state: Pytree, batch: Observed) -> tuple[Pytree, Metrics]:
         algo, network = self._setup.algo, self._setup.network

@@ -64,8 +64,9 @@ def draw(run: StoredRun, steps: StreamSteps, panels: Sequence[Axes]) -> None:
     integer_ticks(axes.xaxis, 8)
     axes.set_xlabel("step of the stream")
     if coloured:
-        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        axes.legend(frameon=False, fontsize=label_points(), handletextpad=0.2, borderaxespad=0.2, **place)
+        legend = axes.legend(frameon=False, fontsize=label_points(), handletextpad=0.2, borderaxespad=0.2)
+        legend.set_loc("upper left")
+        legend.set_bbox_to_anchor((1.0, 1.0))
 
 
 FIGURE = RunFigure(name="switches", data=data, text=text, draw=draw)
