@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
+from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import load
 from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory
@@ -199,9 +200,34 @@ class TinyStreamLearner(TinyLearner):
         return self.algo.predict(self.network, state, batch[0].batch.x, batch[0].batch.task)
 
 
+class TinyRecurringLearner(TinyLearner):
+    """Batches of a stream whose tasks recur, each predicted before it is learned."""
+
+    def start(self, seed: int) -> Pytree:
+        params = self.params(seed)
+        count = sum(value.numel() for value in params.values())
+        rates = torch.rand(count, generator=torch.Generator().manual_seed(seed))
+        return self.algo.begin(self.network, self.algo.init(self.network, params, rates, self.batch(seed)))
+
+    def batch(self, seed: int) -> Observed:
+        draws, labels = self.draws(seed), torch.arange(WAYS).repeat(2)
+        count = self.algo.count_noise(self.params(0))
+        noise = torch.randn(count, dtype=torch.float64, generator=draws.generator)
+        return Observed(draws.inputs(*labels.shape), draws.targets(labels), noise)
+
+    def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
+        loss = self.network.objective.loss(self.algo.predict(self.network, state, batch.x), batch.y)
+        learned, switch = self.algo.observe(self.network, state, batch)
+        return learned, {"loss": loss, "switch": switch}
+
+    def predict(self, state: Pytree, batch: Pytree) -> Tensor:
+        return self.algo.predict(self.network, state, batch.x)
+
+
 KINDS: dict[type, type[TinyLearner]] = {
     EpisodeLearner: TinyEpisodeLearner,
     StreamLearner: TinyStreamLearner,
+    TaskFreeLearner: TinyRecurringLearner,
     TrajectoryLearner: TinyTrajectoryLearner,
 }
 
