@@ -21,10 +21,28 @@ SEQUENCES = [
     "protocol.rates=[0.03,0.1]",
     "gpu.threads=1",
 ]
+RECURRING = [
+    "algo=continual_maml",
+    "data.num_classes=30",
+    "data.image_size=16",
+    "data.ways=3",
+    "data.shots=2",
+    "data.queries=2",
+    "data.stay=0.8",
+    "model.channels=4",
+    "model.norm=image",
+    "algo.pretrain_updates=3",
+    "algo.meta_batch_size=2",
+    "algo.switch_margin=0.05",
+    "protocol.steps=20",
+    "protocol.log_every=5",
+    "gpu.threads=1",
+]
 KINDS = {
     "continual_meta": [*TINY, "protocol.eval_every=0"],
     "online": ["algo=er", *SMALL_STREAM],
     "meta_continual": SEQUENCES,
+    "osaka": RECURRING,
 }
 """The settings of a run by the kind of its protocol."""
 

@@ -19,7 +19,7 @@ import torch
 from annotated_types import Ge, Lt, MaxLen
 from torch import Tensor
 
-from metacl_run.core.bounds import NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, NonNegative
 from metacl_run.core.errors import require, require_all
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode
@@ -92,9 +92,9 @@ class RecurringPool(Pool):
 class RecurringStream(Stream):
     """A stream for protocol `osaka`."""
 
-    stay: Annotated[float, Ge(0), Lt(1)]
+    stay: Annotated[float, Ge(0), Lt(1), AT_EVALUATION]
     """Chance that the next step has the same task; the others switch to another one."""
-    shares: Annotated[list[NonNegative], MaxLen(1000)] | None
+    shares: Annotated[Annotated[list[NonNegative], MaxLen(1000)] | None, AT_EVALUATION]
     """Chance of every domain whenever a task is drawn; they add up to 1. null: all alike."""
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.osaka.predictor import RecurringPredictor
-from metacl_run.protocols.osaka.setup import RecurringSetup
+from metacl_run.protocols.osaka.setup import RecurringSetup, RecurringState
 from metacl_run.protocols.osaka.stream_record import SCORE, StreamRecord
 from metacl_run.protocols.osaka.trainer import RecurringTrainer
 from metacl_run.protocols.progress import Progress
@@ -102,7 +102,8 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
         """Another stream is another draw of the same examples, and predictions come before learning in any."""
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
-        """Puts a learner on a stream again: it goes on learning from where it was, without pre-training."""
+        """Puts a learner on a stream as it was before its own: with what it was pre-trained to, if it was."""
+        learner = RecurringState(now=learner["at_start"], at_start=learner["at_start"])
         setup = RecurringSetup.of(context)
         notes, domains = self._notes(context, setup), len(context.pool.domain_names)
         state = start_evaluation(context, learner, setup.initial_learners(), domains, notes)
@@ -113,14 +114,14 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
     ) -> RecurringPredictor:
         module, _ = initial_params(model, data.input_shape, data.outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective)
-        return RecurringPredictor(algo=algo, network=network, state=learner, batch_size=data.batch_size)
+        return RecurringPredictor(algo=algo, network=network, state=learner["now"], batch_size=data.batch_size)
 
     def _notes(self, context: Context, setup: RecurringSetup) -> list[str]:
         notes = list(context.pool.notes)
         if has_batch_norm(setup.network.module):
             notes.append(
                 "the network has batch norm, so that the examples of a batch are predicted together and help to normalise each "
-                "other, as in the paper's code; a network without it (model=conv_plain) predicts every one alone"
+                "other, as in the paper's code; one without it (model=conv4_image_small) predicts every example alone"
             )
         return notes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -16,6 +17,15 @@ from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStr
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.run_context import RunContext
+
+
+class RecurringState(TypedDict):
+    """The learner's state of a run, of one replicate or of all."""
+
+    now: Pytree
+    """The algorithm's state."""
+    at_start: Pytree
+    """The same before the first step of the stream, for an evaluation on another stream."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +65,7 @@ class RecurringSetup:
             dtype=gpu.dtype,
         )
 
-    def initial_learners(self) -> list[Pytree]:
+    def initial_learners(self) -> list[RecurringState]:
         """[R] the learner's state of each replicate before any learning."""
         states = []
         first = self.observed(0)
@@ -63,7 +73,8 @@ class RecurringSetup:
             size = sum(value.numel() for value in params.values())
             rates = torch.from_numpy(generator(Purpose.RATES, seed).random(size))
             batch = Observed(*(leaf[place].cpu() for leaf in first))
-            states.append(self.algo.init(self.network, params, rates, batch))
+            state = self.algo.init(self.network, params, rates, batch)
+            states.append(RecurringState(now=state, at_start=state))
         return states
 
     def episodes(self, unit: int) -> Episode:

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import Observed
 from metacl_run.core.types import Metrics, Pytree
-from metacl_run.protocols.osaka.setup import RecurringSetup
+from metacl_run.protocols.osaka.setup import RecurringSetup, RecurringState
 from metacl_run.protocols.osaka.stream_record import LOSS, SCORE, SWITCH, StreamRecord
 from metacl_run.protocols.trainer import Trainer
 
@@ -34,17 +34,20 @@ class RecurringTrainer(Trainer):
         self._pretrain = engine.prepare_update(over(lambda state, episodes: algo.pretrain(network, engine, state, episodes)))
         self._step = engine.prepare_update(over(self._predict_and_learn))
 
-    def step(self, learner: Pytree, unit: int) -> tuple[Pytree, Metrics]:
-        setup, step = self._setup, unit - self._pretraining
+    def step(self, learner: RecurringState, unit: int) -> tuple[RecurringState, Metrics]:
+        setup, step, state, at_start = self._setup, unit - self._pretraining, learner["now"], learner["at_start"]
         if step < 0:
-            return self._pretrain(learner, setup.episodes(unit))
+            state, metrics = self._pretrain(state, setup.episodes(unit))
+            return RecurringState(now=state, at_start=at_start), metrics
         if step == 0:
-            learner = self._begin(learner)
-        learner, numbers = self._step(learner, setup.observed(step))
+            at_start = tree_map(torch.clone, state)  # an update on a card changes its state in place
+            state = self._begin(state)
+        state, numbers = self._step(state, setup.observed(step))
         if setup.algo.waits:
-            learner = self._late_updates(learner)
+            state = self._late_updates(state)
         self._record.write(step, numbers)
-        return learner, {"loss": numbers[LOSS], setup.network.objective.score_name: numbers[SCORE]}
+        metrics = {"loss": numbers[LOSS], setup.network.objective.score_name: numbers[SCORE]}
+        return RecurringState(now=state, at_start=at_start), metrics
 
     def _predict_and_learn(self, state: Pytree, batch: Observed) -> tuple[Pytree, Metrics]:
         algo, network = self._setup.algo, self._setup.network
@@ -54,15 +57,15 @@ class RecurringTrainer(Trainer):
         learned, switch = algo.observe(network, state, batch)
         return learned, {LOSS: loss, SCORE: score, SWITCH: switch}
 
-    def _late_updates(self, learner: Pytree) -> Pytree:
-        """The learners after the updates that are due: of one replicate after another, since few are."""
+    def _late_updates(self, state: Pytree) -> Pytree:
+        """The state after the updates that are due: of one replicate after another, since few are."""
         algo, setup = self._setup.algo, self._setup
-        due: list[bool] = algo.is_due(learner).tolist()
+        due: list[bool] = algo.is_due(state).tolist()
         for replicate in (place for place, is_due in enumerate(due) if is_due):
-            own: Any = tree_map(lambda leaf: leaf[replicate], learner)  # noqa: B023
+            own: Any = tree_map(lambda leaf: leaf[replicate], state)  # noqa: B023
             updated = algo.late_update(setup.network, setup.engine, own)
-            learner = tree_map(lambda leaf, new: _replaced(leaf, replicate, new), learner, updated)  # noqa: B023
-        return learner
+            state = tree_map(lambda leaf, new: _replaced(leaf, replicate, new), state, updated)  # noqa: B023
+        return state
 
 
 def _replaced(leaf: Tensor, replicate: int, new: Tensor) -> Tensor:
