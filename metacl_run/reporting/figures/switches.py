@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from metacl_run.layout.style import BLUE, GREY, INK, PALE, VERMILLION, integer_ticks, label_points, series_colours
+from metacl_run.layout.style import GREY, INK, PALE, VERMILLION, integer_ticks, label_points, series_colours
 from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import shortened
@@ -27,7 +27,7 @@ def data(run: StoredRun) -> StreamSteps | None:
 def text(run: StoredRun, steps: StreamSteps) -> FigureText:
     shown = min(SHOWN, steps.score.shape[1])
     detects = bool(steps.detected.any())
-    marks = "Triangles: switches that the learner detected, blue where they are true." if detects else "It detects no switches."
+    marks = "Triangles: switches that the learner detected, black where they are true, else red." if detects else "It detects no switches."
     seed = f" Seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
     worse = "drop" if run.score.higher_is_better else "jump"
     return FigureText(
@@ -57,7 +57,7 @@ def draw(run: StoredRun, steps: StreamSteps, panels: Sequence[Axes]) -> None:
         there = domain == place
         label = shortened(name, 20) if coloured else None
         axes.plot(moments[there], score[there], ".", color=colours[place], ms=4, zorder=3, label=label)
-    for true, colour in ((True, BLUE), (False, VERMILLION)):
+    for true, colour in ((True, INK), (False, VERMILLION)):
         marked = moments[detected & (is_switch == true)]
         axes.plot(marked, np.full(len(marked), 0.95), "v", color=colour, ms=4, transform=frame, zorder=4)
     axes.set_xlim(first - 1, total)
