@@ -84,6 +84,21 @@ MEANINGS = (
 )
 
 
+def osaka() -> str:
+    parts = [box(8, 8, 120, 96, colour=BLUE), text(18, 28, "pre-training", bold=True, size=12)]
+    parts += [lines(18, 50, ["episodes of the", "first domain,", "or none"], size=11), arrow(132, 56, 148, 56)]
+    visits = ((152, 4, "a task of domain 1", BLUE), (356, 3, "of domain 2", ORANGE), (510, 4, "of domain 1 again", BLUE))
+    for x, count, name, colour in visits:
+        parts += [box(x, 8, 48 * count + 8, 64, colour=colour), text(x + 8, 26, name, bold=True, size=11)]
+        parts += [labelled(x + 6 + 48 * i, 36, 42, 24, "step", colour=colour, size=10) for i in range(count)]
+    for x in (356, 510):
+        parts += [arrow(x - 4, 118, x - 4, 78)]
+    parts.append(text(432, 132, "switches that nobody tells", size=11, anchor="middle"))
+    parts += [box(152, 144, 558, 30, colour=GREEN)]
+    parts.append(text(431, 164, "every step: predict a batch (this is the score), then see its targets and learn", size=12, anchor="middle"))
+    return picture(WIDTH, 182, "Protocol osaka: predict, then learn; tasks recur, and their borders are not told", *parts)
+
+
 def accuracy_matrix() -> str:
     parts = [text(122 + 66 * i, 24, name, size=12) for i, name in enumerate(TASKS)]
     for row, (name, *values) in enumerate(ROWS):
@@ -152,7 +167,7 @@ def source_and_stream() -> str:
     return picture(WIDTH, 178, "One source, a stream for every protocol", *parts)
 
 
-PICTURES = (continual_meta, online, meta_continual, accuracy_matrix, seeds, run_identity, source_and_stream)
+PICTURES = (continual_meta, online, meta_continual, osaka, accuracy_matrix, seeds, run_identity, source_and_stream)
 
 
 def main() -> None:
