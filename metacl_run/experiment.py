@@ -351,6 +351,7 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
             "units": result.units,
             "units_per_s": result.units / result.train_s if result.train_s else None,
         },
+        "cost": result.cost,
         "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
         "memory_forecast": result.forecast,
         "task_names": result.task_names,

@@ -95,7 +95,15 @@ def osaka() -> str:
         parts += [arrow(x - 4, 118, x - 4, 78)]
     parts.append(text(432, 132, "switches that nobody tells", size=11, anchor="middle"))
     parts += [box(152, 144, 558, 30, colour=GREEN)]
-    parts.append(text(431, 164, "every step: predict a batch (this is the score), then see its targets and learn", size=12, anchor="middle"))
+    parts.append(
+        text(
+            431,
+            164,
+            "every step: predict a batch (this is the score), then see its targets and learn",
+            size=12,
+            anchor="middle",
+        )
+    )
     return picture(WIDTH, 182, "Protocol osaka: predict, then learn; tasks recur, and their borders are not told", *parts)
 
 

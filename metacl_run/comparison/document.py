@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from metacl_run.comparison.csv_files import csv_files
+from metacl_run.comparison.section_costs import costs_grid
 from metacl_run.comparison.section_figures import MOST_LINES, DrawnFigure, draw
 from metacl_run.comparison.section_grids import iqm_grid, metrics_grid, pairs_grid, settings_grid
 from metacl_run.comparison.section_scores import SectionScores
@@ -106,7 +107,7 @@ def _count(number: int, word: str) -> str:
 def _part(scores: SectionScores) -> SectionPart:
     section = scores.section
     shared = " ".join(assignment(key, value) for key, value in section.shared.items() if "." in key)
-    grids = [metrics_grid(scores), iqm_grid(scores), pairs_grid(scores), settings_grid(scores)]
+    grids = [metrics_grid(scores), costs_grid(scores), iqm_grid(scores), pairs_grid(scores), settings_grid(scores)]
     return SectionPart(section.title, shared, [grid for grid in grids if grid is not None], [])
 
 

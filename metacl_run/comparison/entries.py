@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metacl_run.core.errors import StorageError
 from metacl_run.scoring.scores import SCORES
@@ -29,6 +29,19 @@ TRANSDUCTIVE_KEY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
 
 
+class EntryCost(NamedTuple):
+    """What the training of one seed of a run cost; None where it is not known."""
+
+    units: int | None
+    """Units of work: observations, meta-updates, steps."""
+    examples: int | None
+    """Examples that all units read, replayed ones included."""
+    flops: float | None
+    """Floating-point operations."""
+    seconds: float | None
+    """The time of training over the number of seeds that were computed together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A run that has ended.
@@ -38,6 +51,7 @@ class Entry:
         settings: by full keys, with the choices of `GROUPS` and without `seeds`; JSON values.
         identity: the same for all runs that differ only in their seeds and in what the run id ignores.
         metrics: by name, a value for each seed; NaN where it was not reached.
+        cost: of its training.
     """
 
     directory: Path
@@ -48,6 +62,7 @@ class Entry:
     settings: dict[str, Any]
     identity: str
     metrics: dict[str, tuple[float, ...]]
+    cost: EntryCost
 
 
 def read_entries(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
@@ -115,7 +130,13 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         settings=settings,
         identity=json.dumps([score, settings], sort_keys=True),
         metrics=metrics,
+        cost=_cost(run, len(seeds)),
     )
+
+
+def _cost(run: StoredRun, seeds: int) -> EntryCost:
+    cost, seconds = run.summary["cost"] or {}, run.summary["timing"].get("train_s")
+    return EntryCost(cost.get("units"), cost.get("examples"), cost.get("flops"), seconds / seeds if seconds else None)
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from metacl_run.comparison.section_costs import CostFigure, cost_figure
 from metacl_run.comparison.section_curves import Curve, CurveFigure, curve, curve_figures
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.core.errors import StorageError
@@ -67,8 +68,10 @@ def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = Fa
         the figures, and a message for each run that could not be drawn.
     """
     figures, problems = section_figures(scores)
+    costs = cost_figure(scores)
+    every: list[SectionFigure | CostFigure] = [*figures, *([] if costs is None else [costs])]
     written = []
-    for figure in figures:
+    for figure in every:
         name = f"{stem}_{figure.name}"
         with matplotlib.rc_context(RC):
             save(figure.draw(), folder / name)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from metacl_run.protocols.cost import Cost
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.score_history import Evaluations
 
@@ -33,6 +34,7 @@ class ProtocolResult:
         forward_transfer: whether `fwt` is meaningful; see `data.streams.stream.SampleStream.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] the weight of each task in a mean over tasks; None: equal.
+        cost: what training cost; None where it was not completed.
         extra_metrics: further metrics, [R] each by name.
         details: further keys of the summary.
     """
@@ -54,6 +56,7 @@ class ProtocolResult:
     forward_transfer: bool = True
     kernels: str = ""
     sizes: Sequence[float] | None = None
+    cost: Cost | None = None
     extra_metrics: dict[str, np.ndarray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 

@@ -33,6 +33,15 @@ class Trainer(abc.ABC):
             sums = add_up(sums, metrics)
         return learner, sums
 
+    @property
+    @abc.abstractmethod
+    def examples_per_unit(self) -> int:
+        """Examples that a unit reads, of one replicate."""
+
+    def trial(self, learner: Pytree, unit: int) -> None:
+        """Does a unit and keeps nothing of it. Default: a step, for trainers that keep nothing else."""
+        self.step(learner, unit)
+
     def end_task(self, learner: Pytree, task: int) -> Pytree:
         """The state after the last unit of a task, before it is evaluated. Default: unchanged."""
         return learner

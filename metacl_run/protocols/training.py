@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
+from metacl_run.protocols.cost import Cost, cost_of
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import Phase
 from metacl_run.protocols.progress import Progress
+from metacl_run.protocols.protocol_result import Status
 from metacl_run.protocols.trainer import Trainer
 
 
@@ -37,6 +40,16 @@ class TrainingPhase(Phase):
     @property
     def length(self) -> int:
         return self.progress.training_units
+
+    def cost(self, status: Status) -> Cost | None:
+        """What the training of a completed run cost; None for any other."""
+        trainer, context = self.trainer, self.progress.context
+        if status != "completed":
+            return None
+        countable = context.gpu.engine_kind in ("loop", "vmap") and context.ranks.count == 1
+        unit = functools.partial(trainer.trial, self.progress.state.learner)
+        replicates = len(context.seeds)
+        return cost_of(self.length, trainer.examples_per_unit, unit, replicates=replicates, countable=countable)
 
     def begin(self) -> None:
         self.evaluator.begin()

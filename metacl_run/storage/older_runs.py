@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "evaluation_half_width": [],
     "meta_test": None,
     "kept": None,
+    "cost": None,
     "start_from": None,
     "by_step": None,
     "evaluation_of": None,

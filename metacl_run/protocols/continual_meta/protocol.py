@@ -196,10 +196,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             beside = self._adaptation(setup, engines.evaluate, progress, status)
+            cost = training.cost(status)
         details = {**kept_details(progress), **beside.details}
-        return replace(
-            result_of(progress, status, task_names=task_names, chance=chance), **{**beside._asdict(), "details": details}
-        )
+        result = result_of(progress, status, task_names=task_names, chance=chance)
+        return replace(result, cost=cost, **{**beside._asdict(), "details": details})
 
     def _adaptation(self, setup: FewShotSetup, engine: Engine, progress: Progress, status: Status) -> AdaptationReport:
         if status != "completed":

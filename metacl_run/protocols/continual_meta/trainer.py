@@ -10,6 +10,7 @@ from torch import Tensor
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
+from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.trainer import Trainer
 
@@ -33,6 +34,11 @@ class EpisodeTrainer(Trainer):
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
         self._episodes, self._units_per_task = setup.episodes, units_per_task
         self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))
+
+    @property
+    def examples_per_unit(self) -> int:
+        algo, data = self._episodes.algo, self._episodes.data
+        return algo.meta_batch_size * algo.training_ways(data.ways) * sum(training_examples(algo, data))
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, self._episodes.training(unit, unit // self._units_per_task))

@@ -180,7 +180,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             meta_test = MetaTestPhase(self._plan(algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
-        return self._result(progress, status, data.objective)
+            cost = training.cost(status)
+        return replace(self._result(progress, status, data.objective), cost=cost)
 
     def check_evaluation(self, trained: MetaContinual) -> None:
         learned = (

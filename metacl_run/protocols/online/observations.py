@@ -38,7 +38,9 @@ class Observations:
             )
             for replicate, seed in enumerate(setup.seeds)
         ]
-        numbers = len(setup.seeds) * (batch + spec.draws * spec.size) * math.prod(setup.input_shape)
+        self.examples = batch + spec.draws * spec.size
+        """Examples of an observation of one replicate, replayed ones included."""
+        numbers = len(setup.seeds) * self.examples * math.prod(setup.input_shape)
         self._block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (numbers * setup.dtype.itemsize))))
         self._block: Observation | None = None
         self._block_start = 0

@@ -172,8 +172,9 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             for recorder in at_end if status == "completed" else ():
                 recorder.write()
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
+            cost = training.cost(status)
         result = result_of(progress, status, task_names=task_names, chance=chance)
-        return replace(result, forward_transfer=not context.data.new_outputs, extra_metrics=metrics)
+        return replace(result, forward_transfer=not context.data.new_outputs, cost=cost, extra_metrics=metrics)
 
     def check_evaluation(self, trained: Online) -> None:
         learned = "the run has learned from all training samples, with protocol.eval_split=test: none are left for validation"

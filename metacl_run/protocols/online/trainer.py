@@ -25,6 +25,10 @@ class StreamTrainer(Trainer):
         self._updates = SeveralUpdates(setup.engine, observe)
         self.at_once = self._updates.at_once
 
+    @property
+    def examples_per_unit(self) -> int:
+        return self._observations.examples
+
     def step(self, learner: StreamState, unit: int) -> tuple[StreamState, Metrics]:
         learner, metrics = self.steps(learner, None, range(unit, unit + 1))
         assert metrics is not None

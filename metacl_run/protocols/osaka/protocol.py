@@ -154,6 +154,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
             result_of(progress, status, task_names=task_names, chance=chance),
             forward_transfer=False,
             extra_metrics=metrics,
+            cost=training.cost(status),
             details={"pretraining": pretraining},
         )
 

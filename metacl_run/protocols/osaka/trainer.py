@@ -34,6 +34,13 @@ class RecurringTrainer(Trainer):
         self._pretrain = engine.prepare_update(over(lambda state, episodes: algo.pretrain(network, engine, state, episodes)))
         self._step = engine.prepare_update(over(self._predict_and_learn))
 
+    @property
+    def examples_per_unit(self) -> int:
+        return self._setup.pool.batch(0)[1].shape[1]
+
+    def trial(self, learner: RecurringState, unit: int) -> None:
+        self._step(learner["now"], self._setup.observed(max(0, unit - self._pretraining)))
+
     def step(self, learner: RecurringState, unit: int) -> tuple[RecurringState, Metrics]:
         setup, step, state, at_start = self._setup, unit - self._pretraining, learner["now"], learner["at_start"]
         if step < 0:

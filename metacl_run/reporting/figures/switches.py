@@ -27,7 +27,11 @@ def data(run: StoredRun) -> StreamSteps | None:
 def text(run: StoredRun, steps: StreamSteps) -> FigureText:
     shown = min(SHOWN, steps.score.shape[1])
     detects = bool(steps.detected.any())
-    marks = "Triangles: switches that the learner detected, black where they are true, else red." if detects else "It detects no switches."
+    marks = (
+        "Triangles: switches that the learner detected, black where they are true, else red."
+        if detects
+        else "It detects no switches."
+    )
     seed = f" Seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
     worse = "drop" if run.score.higher_is_better else "jump"
     return FigureText(

@@ -1,4 +1,4 @@
-"""Every learner of a stream whose tasks recur, beside a loop of plain autograd and torch.optim that is written from its paper."""
+"""Every learner of a stream whose tasks recur, beside a loop of plain autograd and torch.optim, written from its paper."""
 
 from __future__ import annotations
 
@@ -246,7 +246,9 @@ def test_mole(most: int) -> None:
         for place, share in enumerate(shares):
             chance = share / sum(shares)
             counts[place] += chance
-            tasks[place] = {name: value.detach() for name, value in descended(fixed(tasks[place]), pair, 0.3 * chance, 2).items()}
+            tasks[place] = {
+                name: value.detach() for name, value in descended(fixed(tasks[place]), pair, 0.3 * chance, 2).items()
+            }
         current = best
     assert [switch for _, switch in slow].count(True) >= 2
     agrees(fast_run(algo), slow)

@@ -57,9 +57,7 @@ def steps_of(built: Experiment) -> StreamSteps:
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(
-    algo: str, osaka: Callable[..., Experiment]
-) -> None:
+def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, osaka: Callable[..., Experiment]) -> None:
     base = osaka(algo).output_dir
     unbroken, broken = (osaka(algo, "seeds=[0,1]", f"output_dir={base / name}") for name in ("unbroken", "broken"))
     assert run(unbroken) == 0
