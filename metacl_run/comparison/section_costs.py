@@ -15,7 +15,6 @@ from metacl_run.comparison.entries import EntryCost
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.layout.canvas import Canvas, paper_panels, sheet_panels
 from metacl_run.layout.grid import Cell, Grid
-from metacl_run.layout.numbers import number
 from metacl_run.layout.style import GREY, INK, PAPER_RC, RC, accuracy_axis, error_axis, label_points, series_colours
 from metacl_run.scoring.scores import SCORES
 
@@ -43,10 +42,17 @@ def costs_grid(scores: SectionScores) -> Grid | None:
     if not known or len(scores.labels) < 2:
         return None
     rows = [
-        [Cell(label), *(Cell("-" if values[place] is None else number(values[place])) for values in known.values())]
+        [Cell(label), *(Cell(_text(name, values[place])) for name, values in known.items())]
         for place, label in enumerate(scores.labels)
     ]
     return Grid(f"{scores.section.title}: costs of training", ["algorithm", *(MEASURES[name] for name in known)], rows, [ABOUT])
+
+
+def _text(measure: str, cost: float | None) -> str:
+    """A cost in a table: whole units and examples, operations as 1.2e9, seconds to a tenth."""
+    if cost is None:
+        return "-"
+    return {"flops": f"{cost:.2g}", "seconds": f"{cost:,.1f}"}.get(measure, f"{cost:,.0f}").replace("e+", "e")
 
 
 class CostFigure(NamedTuple):

@@ -39,7 +39,7 @@ def read(path: Path) -> StreamSteps | None:
         return None
     try:
         regular_file(path)
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             steps = StreamSteps(*(arrays[name] for name in StreamSteps._fields))
         if {array.shape for array in steps} != {steps.score.shape} or steps.score.ndim != 2:
             raise ValueError("arrays of different shapes")

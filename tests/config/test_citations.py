@@ -20,7 +20,7 @@ from tests.support.stored_runs import build_run
 
 CONFIGS = [config_dir()]
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((config_dir() / group).glob("*.yaml"))]
-MADE_ON_THE_SPOT = {"glyphs", "split_glyphs", "rotated_digits", "intents"}
+MADE_ON_THE_SPOT = {"glyphs", "split_glyphs", "recurring_glyphs", "rotated_digits", "intents"}
 OWN_FILES = {"image_folder", "split_image_folder", "text_file", "split_text_file"}
 
 

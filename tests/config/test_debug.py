@@ -18,7 +18,7 @@ from metacl_run.storage.marks import DEBUG_MARK
 from tests.support.text_files import TEXTS
 
 FILES = OptionFiles()
-MOST_UNITS = {"continual_meta": 8, "meta_continual": 4, "online": 1000}
+MOST_UNITS = {"continual_meta": 8, "meta_continual": 4, "online": 1000, "osaka": 24}
 
 
 def units(experiment: Experiment) -> int:
@@ -35,6 +35,7 @@ def test_every_algorithm_is_shortened(algo: str) -> None:
 @pytest.mark.parametrize("data", FILES.names("data"))
 def test_all_data_are_shortened(data: str) -> None:
     algos = {"continual_meta": "maml", "meta_continual": "alpaca" if data == "incremental_sine" else "oml", "online": "er"}
+    algos["osaka"] = "continual_maml"
     model = ["model=mlp_small"] if data in TEXTS else []
     for kind in FILES.option("data", data).streams:
         try:

@@ -24,6 +24,7 @@ from tests.support.stored_acting import with_paths, with_recovery
 from tests.support.stored_insight import with_insight
 from tests.support.stored_runs import build_run
 from tests.support.stored_sequences import build_sequences
+from tests.support.stored_streams import build_stream
 
 
 def texts(figure: Figure) -> list[Text]:
@@ -39,6 +40,7 @@ def all_runs(make_run: Callable[..., Path], tmp_path: Path) -> list[StoredRun]:
         StoredRun(build_sequences(tmp_path / "sequences", gate=True, replicates=3)),
         with_paths(build_run(tmp_path / "acting", tasks=4, names=long, score="success")),
         with_recovery(build_run(tmp_path / "dynamics", tasks=2, replicates=2, score="mse")),
+        build_stream(tmp_path / "stream", domains=long[0]),
     ]
 
 
