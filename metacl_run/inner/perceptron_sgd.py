@@ -1,4 +1,4 @@
-"""Plain SGD on one small batch after another: `inner.adapt` step by step, or one compiled call where the network allows it.
+"""Plain SGD on one small batch after another: torch operations step by step, or one compiled call where the network allows it.
 
 Both give the same numbers. The compiled call (kernels/perceptron.py) takes classifiers made of linear layers and ReLU, on the
 CPU, and has no derivative: it is for methods that need none through these steps.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Params, Samples, WeightedSamples
-from metacl_run.inner.adapt import adapt
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.optimizers import Sgd, clipped_update
 from metacl_run.kernels import perceptron
 from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
@@ -53,8 +53,9 @@ def sgd(network: Network, params: Params, steps: WeightedSamples, *, rate: float
         for step in range(weight.shape[1]):
             batch = steps.at(group).at(step)
             with torch.no_grad():
-                total = total + network.weighted_loss(params, *batch) * batch.weight.sum().clamp(min=1)
-                params, _ = adapt(network.weighted_loss, params, [batch], optimizer=Sgd(), rate=rate, first_order=True)
+                gradient, loss = grad_and_value(network.weighted_loss)(params, *batch)
+                total = total + loss * batch.weight.sum().clamp(min=1)
+                params, _ = clipped_update(Sgd(), gradient, {}, params, rate, norm=None, value=None)
         params = tree_map(lambda start, end: start + beta * (end - start), before, params)
     return params, total / weight.sum().clamp(min=1)
 

@@ -43,7 +43,16 @@ def test_all_formats_with_the_same_bytes_each_time(
     assert re.search(r"^maml +2 +0\.\d{3} \(0\.\d{3}, 0\.\d{3}\)", out, flags=re.MULTILINE)
     stem = "figures/01_split_glyphs_continual_meta"
     drawn = {f"{stem}_{kind}.{suffix}" for kind in ("accuracy", "forgetting") for suffix in ("png", "svg")}
-    tables = {"report.md", "report.tex", "report.html", "scores.csv", "pairs.csv", "seeds.csv", "configurations.csv"}
+    tables = {
+        "report.md",
+        "report.tex",
+        "report.html",
+        "scores.csv",
+        "pairs.csv",
+        "seeds.csv",
+        "configurations.csv",
+        "costs.csv",
+    }
     assert set(content(tmp_path / "one")) == drawn | tables
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
