@@ -9,11 +9,12 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from metacl_run.core.errors import StorageError
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.paper_table_sizes import sizes_under
+from metacl_run.storage.run_cost import RunCost, of_summary
 from metacl_run.storage.run_files import SUMMARY
 from metacl_run.storage.stored_run import StoredRun
 
@@ -27,19 +28,6 @@ DEBUG = "debug"
 """The key of a run that was shortened by debug=true."""
 TRANSDUCTIVE_KEY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
-
-
-class EntryCost(NamedTuple):
-    """What the training of one seed of a run cost; None where it is not known."""
-
-    units: int | None
-    """Units of work: observations, meta-updates, steps."""
-    examples: int | None
-    """Examples that all units read, replayed ones included."""
-    flops: float | None
-    """Floating-point operations."""
-    seconds: float | None
-    """The time of training over the number of seeds that were computed together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +50,7 @@ class Entry:
     settings: dict[str, Any]
     identity: str
     metrics: dict[str, tuple[float, ...]]
-    cost: EntryCost
+    cost: RunCost
 
 
 def read_entries(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
@@ -130,13 +118,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         settings=settings,
         identity=json.dumps([score, settings], sort_keys=True),
         metrics=metrics,
-        cost=_cost(run, len(seeds)),
+        cost=of_summary(run.summary),
     )
-
-
-def _cost(run: StoredRun, seeds: int) -> EntryCost:
-    cost, seconds = run.summary["cost"] or {}, run.summary["timing"].get("train_s")
-    return EntryCost(cost.get("units"), cost.get("examples"), cost.get("flops"), seconds / seeds if seconds else None)
 
 
 def _text(value: Any) -> str:

@@ -11,21 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metacl_run.comparison.configurations import Configuration
-from metacl_run.comparison.entries import EntryCost
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.layout.canvas import Canvas, paper_panels, sheet_panels
+from metacl_run.layout.cost_words import ABOUT_COST, MEASURES, cost_text
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.style import GREY, INK, PAPER_RC, RC, accuracy_axis, error_axis, label_points, series_colours
 from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.run_cost import RunCost
 
-MEASURES = {"units": "units of work", "examples": "examples read", "flops": "operations", "seconds": "seconds of training"}
-"""Names of `EntryCost`, in words."""
 MOST_POINTS = 8
 """Most rows of a figure, the first ones."""
-ABOUT = (
-    "Of one seed. Examples read: those of all units of work, replayed ones included. Operations: floating-point operations of "
-    "training, counted by torch. Seconds: of training, over the seeds that were computed together, on whatever computed them."
-)
 
 
 def cost_of_row(configuration: Configuration, measure: str) -> float | None:
@@ -37,22 +32,17 @@ def cost_of_row(configuration: Configuration, measure: str) -> float | None:
 def costs_grid(scores: SectionScores) -> Grid | None:
     """A row for each configuration, a column for each measure that any of them has; None where none has any."""
     rows_of = scores.section.configurations
-    costs = {name: [cost_of_row(rows_of[label], name) for label in scores.labels] for name in EntryCost._fields}
+    costs = {name: [cost_of_row(rows_of[label], name) for label in scores.labels] for name in RunCost._fields}
     known = {name: values for name, values in costs.items() if any(value is not None for value in values)}
     if not known or len(scores.labels) < 2:
         return None
     rows = [
-        [Cell(label), *(Cell(_text(name, values[place])) for name, values in known.items())]
+        [Cell(label), *(Cell(cost_text(name, values[place])) for name, values in known.items())]
         for place, label in enumerate(scores.labels)
     ]
-    return Grid(f"{scores.section.title}: costs of training", ["algorithm", *(MEASURES[name] for name in known)], rows, [ABOUT])
-
-
-def _text(measure: str, cost: float | None) -> str:
-    """A cost in a table: whole units and examples, operations as 1.2e9, seconds to a tenth."""
-    if cost is None:
-        return "-"
-    return {"flops": f"{cost:.2g}", "seconds": f"{cost:,.1f}"}.get(measure, f"{cost:,.0f}").replace("e+", "e")
+    return Grid(
+        f"{scores.section.title}: costs of training", ["algorithm", *(MEASURES[name] for name in known)], rows, [ABOUT_COST]
+    )
 
 
 class CostFigure(NamedTuple):
@@ -71,7 +61,7 @@ class CostFigure(NamedTuple):
     @property
     def caption(self) -> str:
         left_out = len(self.scores.labels) - len(self.labels)
-        return f"{ABOUT} Bars: the 95% interval over seeds.{f' {left_out} rows are left out.' if left_out else ''}"
+        return f"{ABOUT_COST} Bars: the 95% interval over seeds.{f' {left_out} rows are left out.' if left_out else ''}"
 
     def draw(self) -> Figure:
         """Returns it for a screen, with title and caption."""

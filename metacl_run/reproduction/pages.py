@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metacl_run.core.files import storage_errors, write_atomically
+from metacl_run.layout.cost_words import ABOUT_COST, MEASURES, cost_text
 from metacl_run.layout.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reproduction.links import linked_cells, linked_overview
@@ -37,12 +38,14 @@ PRINTED: tuple[JustifyMethod, ...] = ("left", "left", "right", "right", "right",
 def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result], size: Size) -> list[Path]:
     """Writes table.md, .tex, .csv, .html and the figure; returns their paths, the page first."""
     overview, details = overview_grid(table, results, size), detailed_grid(table, results, size)
+    costs = costs_grid(results, size)
+    more = "" if costs is None else "\n" + to_markdown(costs)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     figure = draw(folder, table, results, _size(size))
     files = {
         "table.html": page(name, table, results, size, (overview, details), folder / "figure.svg").encode(),
-        "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(details)).encode(),
+        "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(details) + more).encode(),
         "table.tex": to_latex(overview, label=f"tab:{name}").encode(),
         "table.csv": to_csv(details).encode(),
     }
@@ -83,6 +86,18 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
     return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, list(dict.fromkeys(notes)))
 
 
+def costs_grid(results: Sequence[Result], size: Size) -> Grid | None:
+    """Returns a line for every run that was completed: what its training cost; None where none was."""
+    runs = {(result.row, result.run): result.cost for result in results if result.cost is not None}
+    if not runs:
+        return None
+    rows = [
+        [Cell(row), *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), Cell(run or "")]
+        for (row, run), cost in runs.items()
+    ]
+    return Grid(f"Costs of training ({_size(size)})", ["row", *MEASURES.values(), "run"], rows, [ABOUT_COST])
+
+
 def _beside_the_papers(table: PaperTable, result: Result, ours: Cell) -> list[Cell]:
     cell = result.cell
     difference = None if result.ours is None or cell.published is None else result.ours.mean - cell.published
@@ -103,6 +118,7 @@ def _state(result: Result, ours: Cell) -> Cell:
 def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, grids: tuple[Grid, Grid], figure: Path) -> str:
     """Returns one self-contained HTML page; `grids` are the overview and the details."""
     overview, details = grids
+    costs = costs_grid(results, size)
     return template("metacl_run.reproduction", "table_page.html.j2").render(
         stylesheet=stylesheet(),
         name=name,
@@ -113,6 +129,7 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         counts=counts(results),
         overview=to_html(_narrow(linked_overview(overview, results, figure.parent))),
         cells=to_html(linked_cells(details, results, figure.parent)),
+        costs=None if costs is None else to_html(costs),
         figure=inline_svg(figure, f"{table.title}: {NO_TWIN if table.paper is None else OURS_BESIDE}"),
     )
 

@@ -12,6 +12,7 @@ from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
+from metacl_run.storage.run_cost import RunCost, of_summary
 from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import StoredRun
 
@@ -55,6 +56,8 @@ class Result(NamedTuple):
     """What went wrong with the run, where something did."""
     run: str | None
     """data/algo/run id."""
+    cost: RunCost | None = None
+    """Of the run's training; None where it was not completed."""
 
 
 def results_of_table(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
@@ -97,7 +100,7 @@ def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
     except (KeyError, ValueError, TypeError) as error:
         return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
-    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name)
+    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name, of_summary(summary))
 
 
 def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:

@@ -24,7 +24,7 @@ from tests.support.stored_sequences import ONLY_SEQUENCES
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
 ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES - {"rollouts", "recovery", "score_so_far", "switches"}
 """Without what only `insight` leaves (see test_insight_figures.py), `meta_continual` (test_sequence_figures.py), a learner that
-acts (test_rollouts_figure.py), one of dynamics (test_recovery_figure.py), or a stream of recurring tasks (test_stream_figures.py)."""
+acts (test_rollouts_figure.py), one of dynamics (test_recovery_figure.py), or of recurring tasks (test_stream_figures.py)."""
 
 
 @pytest.mark.parametrize(

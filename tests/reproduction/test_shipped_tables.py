@@ -256,7 +256,7 @@ def check_cells_can_be_filled(table: dict[str, Any], run: dict[str, Any], size: 
     sequences = isinstance(protocol, MetaContinual)
     score = built.data.score.score_name
     assert (table["unit"] == "mse") == (score == "mse")
-    known = metrics_of(built.data.score, in_sequence=sequences)
+    known = metrics_of(built.data.score, built.protocol.kind)
     for cell in run["cells"]:
         where = f"{size}: {run['row']}, {cell['column']}"
         assert cell["metric"] in known, f"{where}: {cell['metric']}"

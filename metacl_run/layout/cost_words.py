@@ -1,0 +1,17 @@
+"""Words and numbers for what training cost."""
+
+from __future__ import annotations
+
+MEASURES = {"units": "units of work", "examples": "examples read", "flops": "operations", "seconds": "seconds of training"}
+"""The fields of `storage.run_cost.RunCost`, in words."""
+ABOUT_COST = (
+    "Of one seed. Examples read: those of all units of work, replayed ones included. Operations: floating-point operations of "
+    "training, counted by torch. Seconds: of training, over the seeds that were computed together, on whatever computed them."
+)
+
+
+def cost_text(measure: str, cost: float | None) -> str:
+    """A cost in a table: whole units and examples, operations as 1.2e9, seconds to a tenth."""
+    if cost is None:
+        return "-"
+    return {"flops": f"{cost:.2g}", "seconds": f"{cost:,.1f}"}.get(measure, f"{cost:,.0f}").replace("e+", "e")
