@@ -10,7 +10,7 @@ Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each
     theta <- theta - max(alpha, 0) * dJ/dtheta
 
   la_maml    as above: the updated rates also move the weights
-  sync_la_maml   outer_lr: the weights take a plain step of their own rate
+  sync_la_maml   outer_lr: the weights take a plain step of their own rate; with outer_optimizer=adam a step of Adam
   c_maml     rate_lr=null, outer_lr: the rates stay as they are
   la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead, and J is
              the loss after the last inner step alone, as in the released code
@@ -43,7 +43,7 @@ Differences from the paper and its code:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
@@ -54,10 +54,10 @@ from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
 from metacl_run.core.bounds import Examples, Momentum, Positive, Steps
 from metacl_run.core.errors import require_all
-from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
+from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.flat import flatly, update_with_few_launches
-from metacl_run.inner.optimizers import Sgd, clip, descend
+from metacl_run.inner.optimizers import Adam, Sgd, clip, descend
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
 
@@ -78,6 +78,8 @@ class LaMamlState(StreamState, total=False):
 
     rates: Params
     """alpha, before it is cut off at 0; absent with rate_lr=null."""
+    optimizer: Pytree
+    """Adam's moments of the weights; absent with outer_optimizer=sgd."""
     reduction: Reduction
     """What the corrected momentum goes on from; absent with variance_reduction=null."""
 
@@ -95,6 +97,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         inner_batch: samples of the batch in an inner step.
         rate_lr: rate at which the rates are learned; null: they stay inner_lr.
         outer_lr: one rate of the weights' own step; null: the weights move by the learned rates.
+        outer_optimizer: of the weights' own step: "sgd", or "adam", which a regression of policies needs.
         glances: passes over each batch (glances in the paper).
         first_order: take the inner gradients as constants.
         meta: false: the weights follow the gradient of the joint loss at their current values (La-ER).
@@ -107,6 +110,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     inner_batch: Examples
     rate_lr: Positive | None
     outer_lr: Positive | None
+    outer_optimizer: Literal["sgd", "adam"]
     glances: Steps
     first_order: bool
     meta: bool
@@ -122,6 +126,12 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
             (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
             (not reduces or self.outer_lr is not None, "outer_lr", self.outer_lr, "must be a number with variance_reduction"),
             (not reduces or self.meta, "meta", self.meta, "must be true with variance_reduction"),
+            (
+                self.outer_optimizer == "sgd" or self.outer_lr is not None,
+                "outer_lr",
+                self.outer_lr,
+                "must be a number with adam",
+            ),
             self.replay_fits(),
         )
 
@@ -132,6 +142,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         state: LaMamlState = {"params": params}
         if self.rate_lr is not None:
             state["rates"] = self._fixed_rates(params)
+        if self.outer_optimizer == "adam":
+            state["optimizer"] = Adam().init(params)
         if self.variance_reduction is not None:
             zeros = tree_map(torch.zeros_like, params)
             state["reduction"] = {"momentum": zeros, "before": params, "weight": next(iter(params.values())).new_zeros(())}
@@ -159,6 +171,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         if not self.meta:
             by_params = grad(network.weighted_loss)(params, *joint)
         learned: dict[str, Any] = {} if self.rate_lr is None else {"rates": rates, "by_rates": by_rates}
+        if self.outer_optimizer == "adam":
+            learned["optimizer"] = state["optimizer"]
         if self.variance_reduction is not None:
             reduction = state["reduction"]
             there, by_rates_there, _ = derivatives(network, reduction["before"], rates, batch, joint)
@@ -170,6 +184,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         after: Any = {"params": params}
         if self.rate_lr is not None:
             after["rates"] = learned.pop("rates")
+        if self.outer_optimizer == "adam":
+            after["optimizer"] = learned.pop("optimizer")
         if self.variance_reduction is not None:
             after["reduction"] = learned
         return after, loss
@@ -177,18 +193,22 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     def _descend(self, by_params: Params, learned: dict[str, Any], params: Params) -> tuple[Params, dict[str, Any]]:
         """The steps of the rates and of the weights; `learned`: the rates and their gradient, where any are learned, and what
         the corrected momentum goes on from, with the gradient at the weights before."""
-        direction, after = clip(by_params, norm=self.clip_norm, value=None), {}
+        direction = clip(by_params, norm=self.clip_norm, value=None)
+        after: dict[str, Any] = {}
         if self.variance_reduction is not None:
             there = clip(learned["by_before"], norm=self.clip_norm, value=None)
             share = self.variance_reduction * learned["weight"]
             direction = tree_map(lambda g, m, old: g + share * (m - old), direction, learned["momentum"], there)
             after = {"momentum": direction, "before": params, "weight": torch.ones_like(learned["weight"])}
-        if self.rate_lr is None:
-            assert self.outer_lr is not None
-            return descend(direction, params, self.outer_lr), after
-        rates = descend(clip(learned["by_rates"], norm=self.clip_norm, value=None), learned["rates"], self.rate_lr)
-        moved = descend(direction, params, _positive(rates) if self.outer_lr is None else self.outer_lr)
-        return moved, {**after, "rates": rates}
+        rate: Any = self.outer_lr
+        if self.rate_lr is not None:
+            by_rates = clip(learned["by_rates"], norm=self.clip_norm, value=None)
+            after["rates"] = descend(by_rates, learned["rates"], self.rate_lr)
+            rate = _positive(after["rates"]) if self.outer_lr is None else self.outer_lr
+        if self.outer_optimizer == "adam":
+            moved, after["optimizer"] = Adam().update(direction, learned["optimizer"], params, rate)
+            return moved, after
+        return descend(direction, params, rate), after
 
     def _compiled(self, network: Network, params: Params, rates: Params, batch: Samples, joint: WeightedSamples) -> Derivatives:
         """The same as `_differentiated`, in first order and where the kernel can compute it."""

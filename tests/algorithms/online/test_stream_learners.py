@@ -27,6 +27,7 @@ LA_MAML = LaMaml(
     inner_batch=1,
     rate_lr=0.2,
     outer_lr=None,
+    outer_optimizer="sgd",
     glances=2,
     first_order=True,
     meta=True,
@@ -53,6 +54,7 @@ VARIANTS = {
     "second order": dataclasses.replace(LA_MAML, first_order=False),
     "two in a step": dataclasses.replace(LA_MAML, inner_batch=2),
     "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
+    "sync_adam": dataclasses.replace(LA_MAML, outer_lr=0.05, outer_optimizer="adam"),
     "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
     "vr_mcl": dataclasses.replace(LA_MAML, outer_lr=0.05, variance_reduction=0.6),
     "vr_mcl, second order, fixed rates": dataclasses.replace(
@@ -164,9 +166,27 @@ def la_maml_by_hand(network: Network, algo: LaMaml, state: Any, observed: Observ
         if algo.rate_lr is not None:
             alpha = {n: a.detach() - algo.rate_lr * by_rate[n] for n, a in alpha.items()}
         rate = {n: alpha[n].detach().clamp(min=0) if algo.outer_lr is None else algo.outer_lr for n in names}
-        theta = {n: p.detach() - rate[n] * along[n] for n, p in theta.items()}
+        if algo.outer_optimizer == "adam":
+            state = adam_by_torch(state, theta, along, algo.outer_lr)
+            theta = state["theta"]
+        else:
+            theta = {n: p.detach() - rate[n] * along[n] for n, p in theta.items()}
     after = {"params": theta} if algo.rate_lr is None else {"params": theta, "rates": alpha}
+    after |= {"adam": state["adam"]} if algo.outer_optimizer == "adam" else {}
     return after if past is None else {**after, "past": past}
+
+
+def adam_by_torch(state: Any, theta: Any, along: Any, rate: float | None) -> Any:
+    """One step of torch.optim.Adam, whose moments go on in `state["adam"]`."""
+    weights = {name: p.detach().clone().requires_grad_() for name, p in theta.items()}
+    assert rate is not None
+    optimizer = torch.optim.Adam(weights.values(), lr=rate)
+    if "adam" in state:
+        optimizer.load_state_dict(state["adam"])
+    for name, weight in weights.items():
+        weight.grad = along[name].detach().clone()
+    optimizer.step()
+    return {**state, "theta": {name: w.detach() for name, w in weights.items()}, "adam": optimizer.state_dict()}
 
 
 def assert_states_agree(found: Any, expected: Any, tolerance: float = 1e-10) -> None:
@@ -178,7 +198,7 @@ def assert_states_agree(found: Any, expected: Any, tolerance: float = 1e-10) -> 
 def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
     algo, network = VARIANTS[name], perceptron(smooth)
     found: Any = algo.init(network, params_of(network), 2)
-    expected: Any = {part: found[part] for part in found if part != "reduction"}
+    expected: Any = {part: found[part] for part in found if part not in ("reduction", "optimizer")}
     if "rates" in found:  # some rates are negative: cut off at 0
         generator = torch.Generator().manual_seed(9)
         drawn = {n: 0.2 * torch.randn(r.shape, dtype=torch.float64, generator=generator) for n, r in found["rates"].items()}
@@ -188,6 +208,9 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
         found, metrics = algo.observe(network, found, observed)
         expected = la_maml_by_hand(network, algo, expected, observed)
         assert metrics["loss"].isfinite()
+    if algo.outer_optimizer == "adam":
+        assert found.pop("optimizer")["steps"] == 3 * algo.glances
+        del expected["adam"]
     if algo.variance_reduction is not None:
         before, momentum = expected.pop("past")
         assert_states_agree(
@@ -197,7 +220,7 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
 
 
 @pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
-@pytest.mark.parametrize("name", ["la_maml", "sync", "c_maml", "la_er", "vr_mcl"])
+@pytest.mark.parametrize("name", ["la_maml", "sync", "sync_adam", "c_maml", "la_er", "vr_mcl"])
 def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     algo, network = VARIANTS[name], perceptron()
     state = algo.init(network, params_of(network), 2)
