@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import re
@@ -78,10 +79,15 @@ def make(cls: type, values: Mapping[str, Any], group: str) -> Any:
         return cls(**values)
 
 
-def setting_types(cls: type, group: str) -> dict[str, Any]:
+def setting_types(cls: type, group: str) -> Mapping[str, Any]:
     """The types of a dataclass's fields by name, bounds included. Raises ConfigError where they cannot be read."""
     with faults(f"{group}: the types of {cls.__name__} cannot be read"):
-        types = typing.get_type_hints(cls, include_extras=True)
+        return _types_of(cls)
+
+
+@functools.cache
+def _types_of(cls: Any) -> Mapping[str, Any]:
+    types = typing.get_type_hints(cls, include_extras=True)
     return {field.name: types[field.name] for field in dataclasses.fields(cls)}
 
 

@@ -164,7 +164,7 @@ def is_plain_name(option: str) -> bool:
 def forced(override: Override, groups: Sequence[str]) -> str:
     """Returns key=value as ++key=value, so that a misspelt key composes and `load` reports it with all other mistakes."""
     line, key = str(override.input_line), override.key_or_group
-    is_choice = key.split("/")[0].split("@")[0] in groups and "." not in key
+    is_choice = _is_choice(key, groups)
     if first_of(override) == "pair":
         raise ConfigError(f"{line}: follows from algo, model and data; set its keys one by one")
     if is_choice and override.type == OverrideType.DEL:
@@ -176,5 +176,15 @@ def forced(override: Override, groups: Sequence[str]) -> str:
             raise ConfigError(f"{line}: must be the plain name of an option, without folders or ending")
         if not all(isinstance(name, str) for name in names) and (value is not None or key not in MAY_BE_NONE):
             raise ConfigError(f"{line}: a group takes one option by its name, as in {key}=NAME; `metacl-run --help` lists them")
-    is_setting = override.type in (OverrideType.CHANGE, OverrideType.ADD) and not is_choice and not key.startswith("hydra")
-    return f"++{line.lstrip('+')}" if is_setting else line
+    return f"++{line.lstrip('+')}" if is_setting(override, groups) else line
+
+
+def is_setting(override: Override, groups: Sequence[str]) -> bool:
+    """Whether it gives a setting of the run a value; else it chooses an option, leaves something out, or is Hydra's own."""
+    key = override.key_or_group
+    changes = override.type in (OverrideType.CHANGE, OverrideType.ADD)
+    return changes and not _is_choice(key, groups) and not key.startswith("hydra")
+
+
+def _is_choice(key: str, groups: Sequence[str]) -> bool:
+    return key.split("/")[0].split("@")[0] in groups and "." not in key

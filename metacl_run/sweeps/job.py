@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from metacl_run.config.compose import experiment_of
+from metacl_run.config.compose import Composer
 from metacl_run.core.errors import ConfigError, UserError
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
@@ -73,9 +73,10 @@ def plan_tolerantly(
     """
     results: list[Job | UserError] = []
     mistakes = []
+    composer = Composer(user_folder)
     for overrides in jobs:
         try:
-            experiment = experiment_of(overrides, user_folder)
+            experiment = composer.experiment_of(overrides)
             results.append(Job(tuple(overrides), experiment.directory, experiment.rerun, experiment.figures_style))
         except tolerated as error:
             results.append(error)
