@@ -22,7 +22,6 @@ JOBS = [
     ["algo=oml", "protocol.schedule=[2,4,8]", "algo.outer_lr=1e-3"],
     ["algo=maml", "++algo.inner_steps=4"],
     ["algo=maml", "data=omniglot", "data.root='a folder'"],
-    ["algo=maml", "~tags"],
     ["algo=maml", "logger=csv", "tags=[a,b]"],
 ]
 
@@ -44,6 +43,7 @@ def test_every_job_is_the_one_that_it_is_alone() -> None:
         ["algo=maml", "algo.inner_lr=high"],
         ["algo=mamml"],
         ["algo=maml", "pair.x=3"],
+        ["algo=maml", "~tags"],
         ["algo=maml", "data.ways=0", "protocol.eval_episodes=-1"],
         ["algo=maml", "algo.inner_lr=${nothing}"],
         ["algo"],
