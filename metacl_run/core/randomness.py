@@ -59,6 +59,9 @@ class Purpose(IntEnum):
     """Dynamics of a family, and pushes under them; the family."""
     RECOVERY = 21
     """Episodes before and after a switch of dynamics; the task."""
+    CONTROL = 22
+    """How bodies begin that a controller moves, and its candidate actions and mini-batches; the task, the part: 0 how they
+    begin, 1 the others."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metacl_run.scoring.intervals import Bounds
-from metacl_run.scoring.scores import ACCURACY, MSE, SCORES, SUCCESS, Score
+from metacl_run.scoring.scores import ACCURACY, MSE, RETURN, SCORES, SUCCESS, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
 """Differences of scores, with a sign such that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
@@ -16,6 +16,8 @@ network without batch norm has no such metrics. For every other metric a query i
 
 BEFORE = "before_"
 """Prefix of a score at the end before adaptation, where an output means the same in every episode."""
+RANDOM = "random_"
+"""Prefix of what comes of random actions."""
 OOS_AUROC = "oos_auroc"
 """Of learners of classes, where the data have examples that belong to none."""
 
@@ -59,6 +61,12 @@ def metrics_of(score: Score, *, in_sequence: bool = False) -> dict[str, Metric]:
             SUCCESS.score_name: f"{acting}, after adapting to a demonstration",
             f"{BEFORE}{SUCCESS.score_name}": f"{acting}, before adapting",
         }
+        control = "mean return of control by random shooting"
+        meanings |= {
+            RETURN.score_name: f"{control} with the model, adapted at every step to the last transitions",
+            f"{BEFORE}{RETURN.score_name}": f"{control} with the model before adaptation",
+            f"{RANDOM}{RETURN.score_name}": "mean return of random actions under the same dynamics",
+        }
     if not in_sequence and score.score_name == ACCURACY.score_name:
         meanings[OOS_AUROC] = (
             "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "
@@ -93,8 +101,8 @@ def _metric(name: str, meaning: str, score: Score) -> Metric:
     if kind in DIFFERENCES:
         largest = score.largest - score.least
         return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
-    if kind.removeprefix(BEFORE) == SUCCESS.score_name:  # beside an error too, and then it is no error
-        score = SUCCESS
+    beside = {other.score_name: other for other in (SUCCESS, RETURN)}  # beside an error too, and then it is no error
+    score = beside.get(kind.removeprefix(BEFORE).removeprefix(RANDOM), score)
     return Metric(
         name=name,
         meaning=meaning,
