@@ -60,8 +60,8 @@ class Purpose(IntEnum):
     RECOVERY = 21
     """Episodes before and after a switch of dynamics; the task."""
     CONTROL = 22
-    """How bodies begin that a controller moves, and its candidate actions and mini-batches; the task, the part: 0 how they
-    begin, 1 the others."""
+    """How bodies begin that a controller moves, its candidate actions, mini-batches of its learner; the task, the part: 0, 1, 2
+    in this order."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

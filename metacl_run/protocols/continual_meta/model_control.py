@@ -44,12 +44,12 @@ def control_returns(
 ) -> np.ndarray:
     """[R, T] the return of a controller, in mean over the bodies of a task. Raises SimulatorError."""
     choose = _choice(setup, engine, learner, control, controller)
-    rngs, device = setup.episodes.of_control(1), control.units.input_mean.device
+    draws, device = [setup.episodes.of_control(part) for part in (1, 2)], control.units.input_mean.device
     with torch.no_grad():
         world, window = control.episodes.begin()
         total = torch.zeros(window.actions.shape[:2], dtype=torch.float64, device=device)
         for _ in range(control.num_steps):
-            actions = choose(window, *_draw(setup, control, rngs, device))
+            actions = choose(window, *_draw(setup, control, draws, device))
             world, states, rewards = control.episodes.step(world, actions)
             window, total = window.after(actions.to(window.actions), states), total + rewards
     of_tasks: np.ndarray = total.unflatten(1, (-1, control.num_episodes)).mean(2).cpu().numpy()
@@ -99,14 +99,17 @@ def _cast(setup: FewShotSetup, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def _draw(
-    setup: FewShotSetup, control: ModelControl, rngs: Sequence[Sequence[np.random.Generator]], device: torch.device
+    setup: FewShotSetup, control: ModelControl, draws: Sequence[list[list[np.random.Generator]]], device: torch.device
 ) -> list[Tensor]:
-    """The candidates [R, B, N, H, A] of a step, uniform within the bounds, and the mini-batches [R, B, steps, batch]."""
+    """The candidates [R, B, N, H, A] of a step, uniform within the bounds, and the mini-batches [R, B, steps, batch].
+
+    `draws` has generators [R][T] for each of the two, so that all learners are offered the same candidates.
+    """
     lowest, highest = (bound.to(setup.episodes.dtype) for bound in (control.episodes.lowest, control.episodes.highest))
     count, shots = control.num_episodes, setup.data.shots
     shape = (count, control.candidates, control.horizon, len(lowest))
-    shares = np.array([np.concatenate([rng.random(shape, np.float32) for rng in own]) for own in rngs])
+    shares = np.array([np.concatenate([rng.random(shape, np.float32) for rng in own]) for own in draws[0]])
     batch = setup.algo.inner_batches(shots, False)
-    batches = np.array([np.concatenate(inner_batches(own, count, batch, support=shots)) for own in rngs])
+    batches = np.array([np.concatenate(inner_batches(own, count, batch, support=shots)) for own in draws[1]])
     uniforms, index = upload([shares, batches], device)
     return [lowest + (highest - lowest) * uniforms.to(lowest), index]
