@@ -29,7 +29,7 @@ from metacl_run.core.errors import ConfigError, described, faults, nearest, show
 from metacl_run.core.version import __version__
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
-"""Top-level keys that cannot change a run's result. Fields with metadata identity=False are ignored too."""
+"""Top-level keys that cannot change a run's result. `ignored_by_run_id` has the fields of components."""
 UNUSED_UNLESS_SET = ("debug", "start_from")
 """Top-level keys that have no part in a run's id where they are false or null, as before they existed."""
 RUN_ID_LENGTH = 12
@@ -224,13 +224,19 @@ def run_id(resolved: Mapping[str, Any], ignored: Sequence[str], fingerprint: str
 
 
 def ignored_by_run_id(parts: Mapping[str, Any]) -> list[str]:
-    """Full keys of what cannot change the result: `IGNORED_BY_RUN_ID`, and fields with metadata identity=False."""
+    """Full keys of what cannot change the result: `IGNORED_BY_RUN_ID`, fields with metadata identity=False, and fields whose
+    identity is the name of a switch that is off, so that runs without it have the id that they had before it existed."""
     ignored = list(IGNORED_BY_RUN_ID)
     for group in sorted(parts.keys() - set(IGNORED_BY_RUN_ID)):
         components = [parts[group], *([parts[group].source] if group == "data" else [])]
-        fields = [field for component in components for field in dataclasses.fields(component)]
-        ignored += [f"{group}.{field.name}" for field in fields if not field.metadata.get("identity", True)]
+        fields = [(component, field) for component in components for field in dataclasses.fields(component)]
+        ignored += [f"{group}.{field.name}" for component, field in fields if not _identifies(component, field)]
     return ignored
+
+
+def _identifies(component: Any, field: dataclasses.Field[Any]) -> bool:
+    identity = field.metadata.get("identity", True)
+    return bool(getattr(component, identity) if isinstance(identity, str) else identity)
 
 
 # ------------------------------------------------------------------------------------------------------ reading the nodes

@@ -67,6 +67,9 @@ class Purpose(IntEnum):
     """The examples of a step of a stream whose tasks recur; the step."""
     STEP_NOISE = 25
     """Random numbers that a learner uses at such a step; the step."""
+    CONTROL = 26
+    """How bodies begin that a controller moves, its candidate actions, mini-batches of its learner; the task, the part: 0, 1, 2
+    in this order."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

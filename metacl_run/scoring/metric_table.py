@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metacl_run.scoring.intervals import Bounds
-from metacl_run.scoring.scores import ACCURACY, MSE, SCORES, SUCCESS, Score
+from metacl_run.scoring.scores import ACCURACY, MSE, RETURN, SCORES, SUCCESS, Score
 
 DIFFERENCES = ("bti", "bwt", "fwt", "forgetting")
 """Differences of scores, with a sign such that above 0 `forgetting` is a loss and the others are a gain, whatever the score."""
@@ -16,6 +16,8 @@ network without batch norm has no such metrics. For every other metric a query i
 
 BEFORE = "before_"
 """Prefix of a score at the end before adaptation, where an output means the same in every episode."""
+RANDOM = "random_"
+"""Prefix of what comes of random actions."""
 OOS_AUROC = "oos_auroc"
 """Of learners of classes, where the data have examples that belong to none."""
 PRECISION, RECALL, F1 = "switch_precision", "switch_recall", "switch_f1"
@@ -65,6 +67,12 @@ def _task_by_task(score: Score) -> dict[str, str]:
             SUCCESS.score_name: f"{acting}, after adapting to a demonstration",
             f"{BEFORE}{SUCCESS.score_name}": f"{acting}, before adapting",
         }
+        control = "mean return of control by random shooting"
+        meanings |= {
+            RETURN.score_name: f"{control} with the model, adapted at every step to the last transitions",
+            f"{BEFORE}{RETURN.score_name}": f"{control} with the model before adaptation",
+            f"{RANDOM}{RETURN.score_name}": "mean return of random actions under the same dynamics",
+        }
     if score.score_name == ACCURACY.score_name:
         meanings[OOS_AUROC] = (
             "out-of-scope detection: the chance that the largest probability of a test query is above that of a query that "
@@ -111,8 +119,8 @@ def _metric(name: str, meaning: str, score: Score) -> Metric:
         return Metric(name=name, meaning=meaning, higher_is_better=kind != "forgetting", possible=(-largest, largest))
     if kind in (PRECISION, RECALL, F1):
         return Metric(name=name, meaning=meaning, higher_is_better=True, possible=(0.0, 1.0))
-    if kind.removeprefix(BEFORE) == SUCCESS.score_name:  # beside an error too, and then it is no error
-        score = SUCCESS
+    beside = {other.score_name: other for other in (SUCCESS, RETURN)}  # beside an error too, and then it is no error
+    score = beside.get(kind.removeprefix(BEFORE).removeprefix(RANDOM), score)
     return Metric(
         name=name,
         meaning=meaning,

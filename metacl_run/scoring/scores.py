@@ -36,5 +36,7 @@ ACCURACY = Score("accuracy", "accuracy", higher_is_better=True, concepts="classe
 MSE = Score("mse", "mean squared error", higher_is_better=False, concepts="functions", examples="points")
 SUCCESS = Score("success", "success rate", higher_is_better=True, concepts="skills", examples="demonstrations", largest=1.0)
 """Measured by acting: the share of episodes in which a policy reaches its goal."""
+RETURN = Score("return", "return", higher_is_better=True, concepts="tasks", examples="episodes", least=-math.inf)
+"""The sum of the rewards of an episode of control. It stands beside the score of a run, and never in its place."""
 SCORES = {score.score_name: score for score in (ACCURACY, MSE, SUCCESS)}
 """By their names."""

@@ -9,7 +9,7 @@ The changes are those of GrBAL (Nagabandi et al. 2019, arXiv 1803.11347), a join
     gravity:0.5          gravity times a factor
     mass:2               masses and inertias times a factor
 
-Importing this file imports neither Gymnasium nor MuJoCo; making a `HalfCheetahRecorder` does.
+Importing this file imports neither Gymnasium nor MuJoCo; making an environment does.
 """
 
 from __future__ import annotations
@@ -88,26 +88,27 @@ class HalfCheetahRecorder:
             [steps, STATE + ACTION + STATE] states, actions in [-1, 1], and how the states change.
         """
         if dynamics not in self._environments:
-            self._environments[dynamics] = self._make(dynamics)
+            self._environments[dynamics] = environment_of(dynamics)
         environment, motors = self._environments[dynamics], motors_of(dynamics)
         actions = np.random.default_rng(seed).uniform(-1, 1, (steps, ACTION))
         states = [environment.reset(seed=seed)[0]]
         states += [environment.step(action * motors)[0] for action in actions]
         visited = np.array(states)
-        if not np.isfinite(visited).all():
-            raise SimulatorError(f"half_cheetah, {dynamics}: the simulator became unstable: its numbers are not finite")
+        check_stable(environment, visited, dynamics)
         return np.concatenate([visited[:-1], actions, np.diff(visited, axis=0)], 1)
 
-    def _make(self, dynamics: str) -> Any:
-        import_module("mujoco").set_mju_user_warning(_no_log_file)
-        environment = import_module("gymnasium.envs.mujoco.half_cheetah_v5").HalfCheetahEnv()
-        kind, _, argument = dynamics.partition(":")
-        if kind == "gravity":
-            environment.model.opt.gravity[:] *= float(argument)
-        if kind == "mass":
-            environment.model.body_mass[:] *= float(argument)
-            environment.model.body_inertia[:] *= float(argument)
-        return environment
+
+def environment_of(dynamics: str) -> Any:
+    """Makes HalfCheetah-v5 under some dynamics, all but its motors, which `motors_of` has."""
+    import_module("mujoco").set_mju_user_warning(_no_log_file)
+    environment = import_module("gymnasium.envs.mujoco.half_cheetah_v5").HalfCheetahEnv()
+    kind, _, argument = dynamics.partition(":")
+    if kind == "gravity":
+        environment.model.opt.gravity[:] *= float(argument)
+    if kind == "mass":
+        environment.model.body_mass[:] *= float(argument)
+        environment.model.body_inertia[:] *= float(argument)
+    return environment
 
 
 def motors_of(dynamics: str) -> np.ndarray:
@@ -119,6 +120,19 @@ def motors_of(dynamics: str) -> np.ndarray:
     if kind == "motors":
         gains = np.random.default_rng(int(argument)).uniform(LEAST_GAIN, LARGEST_GAIN, ACTION)
     return gains
+
+
+def check_stable(environment: Any, states: np.ndarray, dynamics: str) -> None:
+    """Raises SimulatorError where states are not finite, or MuJoCo, which then starts anew by itself, has counted such."""
+    counted = (environment.data.warning[number].number for number in _unstable())
+    if not np.isfinite(states).all() or any(counted):
+        raise SimulatorError(f"half_cheetah, {dynamics}: the simulator became unstable: its numbers are not finite")
+
+
+def _unstable() -> list[int]:
+    """Numbers of MuJoCo's warnings of positions, speeds, accelerations and actions that are not finite or huge."""
+    warnings = import_module("mujoco").mjtWarning
+    return [int(getattr(warnings, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC", "CTRL")]
 
 
 def _no_log_file(warning: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metacl_run.scoring import matrix_metrics
-from metacl_run.scoring.metric_table import BEFORE, OOS_AUROC, TRANSDUCTIVE, metrics_of
+from metacl_run.scoring.metric_table import BEFORE, OOS_AUROC, RANDOM, TRANSDUCTIVE, metrics_of
 from metacl_run.scoring.objectives import REGRESSION
 from metacl_run.scoring.scores import SCORES, Score
 
@@ -66,7 +66,11 @@ def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> Non
     names = list(matrix_metrics.evaluate(ROWS, objective=SCORES[score]))
     of_the_data = {
         "accuracy": [OOS_AUROC],
-        "mse": [f"{BEFORE}mse", "success", f"{BEFORE}success"],
+        "mse": [
+            f"{BEFORE}mse",
+            *(f"{prefix}success" for prefix in ("", BEFORE)),
+            *(f"{prefix}return" for prefix in ("", BEFORE, RANDOM)),
+        ],
         "success": [f"{BEFORE}success"],
     }[score]
     assert list(metrics_of(SCORES[score], "online")) == [*names, *(f"{TRANSDUCTIVE}{name}" for name in names), *of_the_data]
@@ -133,7 +137,7 @@ def test_a_transductive_metric_is_as_good_and_as_large_as_its_twin(score: Score)
     known = metrics_of(score, "online")
     for name, metric in known.items():
         if f"{TRANSDUCTIVE}{name.removeprefix(TRANSDUCTIVE)}" not in known:  # no metric of all queries together
-            assert name == OOS_AUROC or name.removeprefix(BEFORE) in ("mse", "success")
+            assert name == OOS_AUROC or name.removeprefix(BEFORE).removeprefix(RANDOM) in ("mse", "success", "return")
             continue
         twin = known[f"{TRANSDUCTIVE}{name.removeprefix(TRANSDUCTIVE)}"]
         assert twin.higher_is_better == metric.higher_is_better

@@ -7,8 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from metacl_run.core.errors import SettingError
+from metacl_run.core.errors import SettingError, SimulatorError
 from metacl_run.simulators.half_cheetah import ACTION, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.half_cheetah_bodies import FORWARD, HalfCheetahBodies
 from metacl_run.simulators.robot_extra import GYMNASIUM, installed
 
 
@@ -75,3 +76,45 @@ def test_dynamics_differ_in_what_they_say(recorder: HalfCheetahRecorder) -> None
         for row in recording:
             np.testing.assert_allclose(row[:STATE], state, atol=1e-12)
             state, *_ = environment.step(row[STATE : STATE + ACTION] * motors)
+
+
+def test_bodies_move_as_recordings_do_and_are_rewarded_as_the_environment_rewards(recorder: HalfCheetahRecorder) -> None:
+    from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
+
+    recording = recorder.record("flip:bshin", 5, 12)
+    actions = recording[:, STATE : STATE + ACTION]
+    bodies = HalfCheetahBodies()
+    visited = bodies.begin([4, 2], ["usual", "flip:bshin"], np.array([3, 5]), np.stack([actions[:10]] * 2))
+    np.testing.assert_array_equal(visited[1], recording[:11, :STATE])
+    environment = HalfCheetahEnv()
+    environment.reset(seed=3)
+    for action in actions[:10]:
+        environment.step(action)
+    states, rewards = bodies.step([2, 4], actions[[10, 10]])
+    state, reward, *_ = environment.step(actions[10])
+    np.testing.assert_array_equal(states[1], state)
+    assert rewards[1] == pytest.approx(reward, abs=1e-12)
+    assert state[FORWARD] == environment.data.qvel[0]
+    flipped = HalfCheetahEnv()
+    flipped.reset(seed=5)
+    for action in actions[:11]:
+        reward = flipped.step(action * [1, -1, 1, 1, 1, 1])[1]
+    assert rewards[0] == pytest.approx(reward, abs=1e-12)  # a reversed motor costs the same
+
+
+def test_a_motor_that_does_nothing_costs_what_it_was_told(recorder: HalfCheetahRecorder) -> None:
+    bodies, at_rest = HalfCheetahBodies(), np.zeros((2, 1, ACTION))
+    bodies.begin([0, 1], ["cripple:bfoot"] * 2, np.array([1, 1]), at_rest)
+    told = at_rest[:, 0].copy()
+    told[1, 2] = 1.0
+    states, (without, cost) = bodies.step([0, 1], told)
+    np.testing.assert_array_equal(states[0], states[1])
+    assert without - cost == pytest.approx(0.1)
+
+
+def test_a_body_whose_numbers_are_not_finite_is_one_message(recorder: HalfCheetahRecorder) -> None:
+    bodies = HalfCheetahBodies()
+    bodies.begin([0], ["mass:2"], np.array([1]), np.zeros((1, 0, ACTION)))
+    with pytest.raises(SimulatorError, match=r"^half_cheetah, mass:2: the simulator became unstable"):
+        bodies.step([0], np.full((1, ACTION), np.nan))
+    assert np.isfinite(bodies.begin([0], ["mass:2"], np.array([1]), np.zeros((1, 2, ACTION)))).all()

@@ -42,13 +42,21 @@ def with_paths(directory: Path) -> StoredRun:
     return StoredRun(directory)
 
 
+RETURNS = {"random": -3.0, "before": -2.0, "after": -1.0}
+
+
 def with_recovery(directory: Path) -> StoredRun:
-    """Adds a recovery to a run scored by an error: it falls in a straight line from .9, and that before adaptation is .6."""
+    """Adds what a run of dynamics has beside the rest to one scored by an error: a recovery that falls in a straight line from
+    .9, where that before adaptation is .6; an open-loop error that grows by .1 a step, twice as fast before; `RETURNS`."""
     path = directory / "summary.json"
     summary = json.loads(path.read_text())
     replicates = len(summary["seeds"])
     curve = np.linspace(0.9, 0.1, WINDOW + 1) + 0.01 * np.arange(replicates)[:, None]
     summary["recovery"] = {"curve": curve.tolist()}
     summary["metrics"]["before_mse"] = {**summary["metrics"]["mse"], "values": [BEFORE] * replicates, "mean": BEFORE}
+    steps = 0.1 * np.arange(1, 9) + 0.01 * np.arange(replicates)[:, None]
+    summary["open_loop"] = {"before": (2 * steps).tolist(), "after": steps.tolist()}
+    by_task = 0.5 * np.arange(len(summary["task_names"][0])) + 0.1 * np.arange(replicates)[:, None]
+    summary["control"] = {controller: (value + by_task).tolist() for controller, value in RETURNS.items()}
     path.write_text(json.dumps(summary))
     return StoredRun(directory)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
+import torch
 from annotated_types import Ge, Le, MinLen
 
 from metacl_run.core.bounds import Positive, Seed
@@ -21,8 +22,11 @@ from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.files.cache import cached_on_disk, stored_on_disk
 from metacl_run.data.progress_bar import progress_bar
-from metacl_run.data.sources.transition_source import Rollouts, TransitionSource
+from metacl_run.data.sources.control_source import ControlSource
+from metacl_run.data.sources.half_cheetah_control import HalfCheetahControl
+from metacl_run.data.sources.transition_source import Rollouts
 from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.half_cheetah_bodies import HalfCheetahBodies
 from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
 from metacl_run.simulators.workers import Workers, cores
 
@@ -46,7 +50,7 @@ RECORDINGS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class HalfCheetahDynamics(TransitionSource):
+class HalfCheetahDynamics(ControlSource):
     """Changed dynamics of HalfCheetah-v5; `metacl_run/simulators/half_cheetah.py` says how they are written."""
 
     dynamics: Annotated[list[str], MinLen(1)]
@@ -97,6 +101,24 @@ class HalfCheetahDynamics(TransitionSource):
         states = np.concatenate([states, states[:, :, -1:] + changes[:, :, -1:]], 2)
         return Rollouts(states=states.astype(np.float32), actions=actions.astype(np.float32))
 
+    def control_episodes(
+        self, dynamics: np.ndarray, rngs: Sequence[Sequence[np.random.Generator]], steps_before: int
+    ) -> HalfCheetahControl:
+        """A body has to run forward. Raises SimulatorError once it acts."""
+        names, (replicates, _, count) = [name for family in self._families().values() for name in family], dynamics.shape
+        seeds = np.array([[rng.integers(2**31, size=count) for rng in own] for own in rngs])
+        actions = np.array([[rng.uniform(-1, 1, (count, steps_before, ACTION)) for rng in own] for own in rngs])
+        return HalfCheetahControl(
+            workers=self._workers(HalfCheetahBodies),
+            dynamics=[[names[number] for number in own] for own in dynamics.reshape(replicates, -1)],
+            seeds=seeds.reshape(replicates, -1),
+            actions=actions.reshape(replicates, -1, *actions.shape[3:]),
+            device=torch.device("cpu"),
+        )
+
+    def _workers(self, make: Callable[[], object]) -> Workers:
+        return Workers(make, [], count=self.processes or cores(), timeout_s=self.timeout)
+
     def _names(self) -> list[str]:
         return [name for word in self.dynamics for name in WHOLE_FAMILIES.get(word, [word])]
 
@@ -121,7 +143,7 @@ class HalfCheetahDynamics(TransitionSource):
     def _made(self, names: Sequence[str]) -> np.ndarray:
         requests = [(name, seed, self.recording_steps) for name in names for seed in self._seeds(name)]
         made = np.empty((len(requests), self.recording_steps, 2 * STATE + ACTION))
-        workers = Workers(HalfCheetahRecorder, [], count=self.processes or cores(), timeout_s=self.timeout)
+        workers = self._workers(HalfCheetahRecorder)
         try:
             with progress_bar("recordings", len(requests)) as advance:
                 for place, steps in workers.answers("record", requests):

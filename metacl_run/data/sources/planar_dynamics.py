@@ -7,7 +7,7 @@ the family `payload`, where the hand holds the block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -19,7 +19,9 @@ from torch import Tensor
 from metacl_run.core.bounds import Seed
 from metacl_run.core.errors import name_checks, require_all
 from metacl_run.core.randomness import Purpose, generator
-from metacl_run.data.sources.transition_source import Rollouts, TransitionSource
+from metacl_run.data.sources.control_source import ControlSource
+from metacl_run.data.sources.planar_control import PlanarControl
+from metacl_run.data.sources.transition_source import Rollouts
 from metacl_run.simulators.planar_rollouts import path
 from metacl_run.simulators.planar_world import ACTION, BLOCK, DYNAMICS, GRIP, HAND, HINGE, PUCK, STATE, USUAL_DYNAMICS, VELOCITY
 from metacl_run.simulators.planar_world import WIDTH as HELD
@@ -34,12 +36,14 @@ RANGES: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
 """What every family changes, and between what; all else is usual."""
 SEEN: Final = GRIP.stop
 """The first so many numbers of a state are the hand's: place, velocity, opening of the gripper."""
+HOLDING: Final = ("payload",)
+"""Families in which the hand holds the block."""
 CALM: Final = 0.8
 """Share of a push that the next one keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanarDynamics(TransitionSource):
+class PlanarDynamics(ControlSource):
     """A state is the hand's place, velocity and opening, 5 numbers; an action is the pushes of 3 motors, before their tanh."""
 
     families: Annotated[list[str], MinLen(1)]
@@ -76,11 +80,29 @@ class PlanarDynamics(TransitionSource):
             states=np.concatenate([states for states, _ in parts]), actions=np.concatenate([actions for _, actions in parts])
         )
 
-    def _rollouts(self, family: str) -> tuple[np.ndarray, np.ndarray]:
+    def control_episodes(
+        self, dynamics: np.ndarray, rngs: Sequence[Sequence[np.random.Generator]], steps_before: int
+    ) -> PlanarControl:
+        """Every hand has a goal on the table, and the reward of a step is minus its distance from there."""
+        members = torch.cat([self._drawn(family)[1] for family in self.families])[torch.from_numpy(dynamics)]
+        count = dynamics.shape[2]
+        by_family = [
+            [_start_of_control(rng, family, count, steps_before) for rng, family in zip(own, self.families, strict=True)]
+            for own in rngs
+        ]
+        of_seeds = [[torch.cat(leaves) for leaves in zip(*own, strict=True)] for own in by_family]
+        starts, goals, pushes = (torch.stack(leaves) for leaves in zip(*of_seeds, strict=True))
+        return PlanarControl(starts=starts, dynamics=members.flatten(1, 2), goals=goals, pushes=pushes, seen=SEEN)
+
+    def _drawn(self, family: str) -> tuple[np.random.Generator, Tensor]:
+        """The dynamics of a family [D, DYNAMICS], and the generator that they were drawn by, to go on with."""
         rng = generator(Purpose.DYNAMICS, self.generator_seed, list(RANGES).index(family))
-        dynamics = drawn_dynamics(family, rng.random((self.dynamics_per_family, len(RANGES[family]))))
+        return rng, drawn_dynamics(family, rng.random((self.dynamics_per_family, len(RANGES[family]))))
+
+    def _rollouts(self, family: str) -> tuple[np.ndarray, np.ndarray]:
+        rng, dynamics = self._drawn(family)
         shape = (self.dynamics_per_family, self.rollouts)
-        holding = family == "payload"
+        holding = family in HOLDING
         start = start_of(torch.from_numpy(rng.random((*shape, 2))), holding=holding)
         pushes = slow_pushes(torch.from_numpy(rng.standard_normal((self.steps, *shape, ACTION))), holding=holding)
         # The path of a policy that pushes nothing, under the pushes as its noise.
@@ -113,6 +135,13 @@ def start_of(uniforms: Tensor, *, holding: bool) -> Tensor:
     states[..., BLOCK] = states[..., HAND] if holding else 9.0
     states[..., PUCK], states[..., HINGE] = 1.0, 9.0  # the puck in a corner, the door far away
     return states
+
+
+def _start_of_control(rng: np.random.Generator, family: str, count: int, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The starts [count, STATE], goals [count, 2] and first pushes [count, steps, ACTION] of hands of a family."""
+    holding, uniforms = family in HOLDING, torch.from_numpy(rng.random((count, 4)))
+    pushes = slow_pushes(torch.from_numpy(rng.standard_normal((steps, count, ACTION))), holding=holding)
+    return start_of(uniforms[:, :2], holding=holding), uniforms[:, 2:] - 0.5, pushes.movedim(0, 1)
 
 
 def slow_pushes(noise: Tensor, *, holding: bool) -> Tensor:

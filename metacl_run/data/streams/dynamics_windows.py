@@ -4,6 +4,9 @@ An episode is a window of one rollout under one of a task's dynamics: `shots` tr
 follow, to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the
 change of the state; both are standardised by what the seed's own training rollouts are like.
 
+With mpc=true, where the source has a simulator to act in, a controller also plans with the adapted model, under dynamics of the
+split that is evaluated.
+
 Some dynamics of every task are held out for test, chosen by the seed; of the others, some rollouts. With unseen=0 the test is
 on new rollouts of the dynamics that were learned.
 Shapes: R seeds, T tasks, E episodes, N transitions.
@@ -18,23 +21,28 @@ from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples
+from metacl_run.core.bounds import AT_EVALUATION, MOST_NUMBERS, Count, CountFromZero, Examples
 from metacl_run.core.errors import SettingError, require_all
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
+from metacl_run.data.sources.control_source import ControlSource
 from metacl_run.data.sources.transition_source import TransitionSource
 from metacl_run.data.streams.feedback import Feedback
-from metacl_run.data.streams.sampling import inner_batches
-from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, Split
+from metacl_run.data.streams.sampling import apart, inner_batches
+from metacl_run.data.streams.stream import EpisodePool, EpisodeStream, ModelControl, Split
+from metacl_run.data.streams.units import Units
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
 Tables = Mapping[Split, list[list[np.ndarray]]]
 """[R][T] the rollouts of every task in each split, by number."""
 CONSTANT = 1e-6
 """Standard deviation up to which a number counts as constant and is not scaled."""
+WITH_MPC = {"identity": "mpc"}
+"""Metadata of settings that have a part in a run's id where mpc is true."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,16 @@ class DynamicsWindows(EpisodeStream):
     """Dynamics of each family that only the test meets; 0: the test is on new rollouts of those that were learned."""
     held_out: Count
     """Rollouts under each of the learned dynamics that are kept for validation, and as many for test."""
+    mpc: Annotated[bool, AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    """Whether a controller plans with the learner as its model, at the end of a run."""
+    mpc_episodes: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    """Its episodes of every task."""
+    mpc_steps: Annotated[int, Ge(1), Le(10**4), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    """Steps of an episode, after those by random actions that fill the first window."""
+    mpc_horizon: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    """Steps that it plans ahead."""
+    mpc_candidates: Annotated[int, Ge(1), Le(10**6), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    """Plans, drawn at random, of which it takes the best."""
 
     def __post_init__(self) -> None:
         fewest, (rollouts, _) = min(self.source.count_dynamics().values()), self.source.count_rollouts()
@@ -82,6 +100,17 @@ class DynamicsWindows(EpisodeStream):
         if examples_per_class > steps:
             allowed = f"with {examples_per_class - self.shots} to predict must be at most {steps}, the steps of a rollout"
             raise SettingError("shots", self.shots, allowed)
+        if self.mpc:
+            self._check_control()
+
+    def _check_control(self) -> None:
+        numbers = self.count_tasks() * self.mpc_episodes * self.mpc_candidates * self.mpc_horizon * self.source.action_size
+        many = f"is too much with mpc_episodes and mpc_horizon: the actions of a step would be {numbers:.1e} numbers"
+        no_simulator = f"{type(self.source).__name__} has rollouts only, and no simulator to act in"
+        require_all(
+            (isinstance(self.source, ControlSource), "mpc", self.mpc, no_simulator),
+            (numbers <= MOST_NUMBERS, "mpc_candidates", self.mpc_candidates, many),
+        )
 
     def load(self, seeds: Sequence[int]) -> DynamicsWindowPool:
         rollouts, families = self.source.read(), self.source.count_dynamics()
@@ -95,6 +124,7 @@ class DynamicsWindows(EpisodeStream):
             y=y,
             tables=tables,
             scales=(scales(x, learned), scales(y, learned)),
+            stream=self,
         )
 
     def _tables(self, seeds: Sequence[int], sizes: Sequence[int]) -> Tables:
@@ -143,6 +173,8 @@ class DynamicsWindowPool(EpisodePool):
     tables: Tables
     scales: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
     """Mean and standard deviation of inputs and of targets, each [R, numbers]."""
+    stream: DynamicsWindows | None = None
+    """What says how a controller acts; None: none does."""
 
     @property
     def feedback(self) -> Feedback:
@@ -185,3 +217,25 @@ class DynamicsWindowPool(EpisodePool):
             for values, (mean, deviation) in zip((self.x, self.y), self.scales, strict=True)
         )
         return x, y
+
+    def control(self, split: Split, rngs: Sequence[Sequence[np.random.Generator]]) -> ModelControl | None:
+        stream = self.stream
+        if stream is None or not stream.mpc:
+            return None
+        source = stream.source
+        assert isinstance(source, ControlSource)
+        if split == "validation":
+            rngs = [apart(own) for own in rngs]  # else it would be the same draws as test
+        shares = np.array([[rng.random(stream.mpc_episodes) for rng in own] for own in rngs])
+        dynamics = np.zeros(shares.shape, np.int64)
+        for (replicate, task, episode), share in np.ndenumerate(shares):
+            own = np.unique(self.tables[split][replicate][task] // source.count_rollouts()[0])
+            dynamics[replicate, task, episode] = own[int(share * len(own))]
+        return ModelControl(
+            episodes=source.control_episodes(dynamics, rngs, stream.shots).to(self.x.device),
+            units=Units(*self.scales[0], *self.scales[1]),
+            num_episodes=stream.mpc_episodes,
+            num_steps=stream.mpc_steps,
+            horizon=stream.mpc_horizon,
+            candidates=stream.mpc_candidates,
+        )

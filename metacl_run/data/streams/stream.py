@@ -16,8 +16,10 @@ from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.control_episodes import ControlEpisodes
 from metacl_run.data.streams.feedback import Feedback
 from metacl_run.data.streams.output_classes import OutputClasses
+from metacl_run.data.streams.units import Units
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
 
@@ -66,6 +68,23 @@ class EpisodesToAct(NamedTuple):
     """[R, K, ...]."""
     acting: Acting
     """Its K tasks are those of the episodes."""
+
+
+class ModelControl(NamedTuple):
+    """Bodies to be moved by a controller that plans with a model."""
+
+    episodes: ControlEpisodes
+    """B = T * E bodies, task by task."""
+    units: Units
+    """[R, ...]."""
+    num_episodes: int
+    """E, of every task."""
+    num_steps: int
+    """Of an episode."""
+    horizon: int
+    """Steps that are planned ahead."""
+    candidates: int
+    """Plans that are compared."""
 
 
 class EpisodePool(Pool):
@@ -132,6 +151,16 @@ class EpisodePool(Pool):
         Args:
             split, shots, queries, batches: as for `sample`.
             rngs: [R] generators for batches.
+        """
+        return None
+
+    def control(self, split: Split, rngs: Sequence[Sequence[np.random.Generator]]) -> ModelControl | None:
+        """Returns bodies to be moved by a controller that plans with the learner as its model, the same at every call. Default:
+        None, there are none.
+
+        Args:
+            split: the split of their dynamics.
+            rngs: [R][T] generators; a seed's bodies depend on its own only.
         """
         return None
 

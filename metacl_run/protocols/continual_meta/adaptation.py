@@ -1,5 +1,6 @@
 """What a run says of adaptation itself at its end: the score before it and after every inner step, success by acting
-(`adapted_acting.py`), how a learner recovers after a switch, how well it predicts from its own predictions (`open_loop.py`).
+(`adapted_acting.py`), how a learner recovers after a switch, how well it predicts from its own predictions (`open_loop.py`),
+and the return of control with it as a model (`model_control.py`).
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
@@ -23,11 +24,12 @@ from metacl_run.data.streams.feedback import Feedback
 from metacl_run.inner.engine import Engine
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.protocols.continual_meta.adapted_acting import successes
+from metacl_run.protocols.continual_meta.model_control import control_returns
 from metacl_run.protocols.continual_meta.open_loop import open_loop
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before, scores_by_step
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
-from metacl_run.scoring.metric_table import BEFORE
-from metacl_run.scoring.scores import SUCCESS
+from metacl_run.scoring.metric_table import BEFORE, RANDOM
+from metacl_run.scoring.scores import RETURN, SUCCESS
 
 RECOVERIES = 100
 """Switches of every task."""
@@ -43,8 +45,8 @@ class AdaptationReport(NamedTuple):
 def adaptation_report(
     setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int, *, by_step: bool
 ) -> AdaptationReport:
-    """Measures what the stream has of these, none, the score before, success by acting, recovery and open-loop error; and on
-    demand the score after every inner step, mean over tasks."""
+    """Measures what the stream has of these, none, the score before, success by acting, recovery and open-loop error, return;
+    and on demand the score after every inner step, mean over tasks."""
     name = setup.network.objective.score_name
     metrics: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
@@ -66,6 +68,14 @@ def adaptation_report(
         feedback = Feedback(*(cast_floats(leaf, setup.episodes.dtype) for leaf in feedback))
         errors = np.moveaxis(open_loop(setup, engine, learner, num_tasks, feedback), 1, 0).tolist()
         details["open_loop"] = {"score": name, "before": errors[0], "after": errors[1]}
+    control = setup.episodes.control()
+    if control is not None:
+        after, before, random = (
+            control_returns(setup, engine, learner, control, controller) for controller in ("adapted", "before", "random")
+        )
+        by_prefix = {"": after, BEFORE: before, RANDOM: random}
+        metrics |= {f"{prefix}{RETURN.score_name}": returns.mean(1) for prefix, returns in by_prefix.items()}
+        details["control"] = {"before": before.tolist(), "after": after.tolist(), "random": random.tolist()}
     return AdaptationReport(metrics, details)
 
 

@@ -14,7 +14,7 @@ import torch
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Episode, cast_floats
-from metacl_run.data.streams.stream import EpisodePool, EpisodesToAct, EpisodeStream, Split
+from metacl_run.data.streams.stream import EpisodePool, EpisodesToAct, EpisodeStream, ModelControl, Split
 from metacl_run.protocols.protocol_interface import EvalSplit
 
 
@@ -97,6 +97,17 @@ class EpisodeSampler:
         if to_act is None:
             return None
         return to_act._replace(episodes=Episode(*(cast_floats(leaf, self.dtype) for leaf in to_act.episodes)))
+
+    def control(self) -> ModelControl | None:
+        """Bodies to be moved by a controller, if the data have such, the same at every call."""
+        return self.pool.control(self.eval_split, self.of_control(0))
+
+    def of_control(self, part: int) -> list[list[np.random.Generator]]:
+        """[R][T] generators of one part of what is random about control."""
+        return [
+            [generator(Purpose.CONTROL, seed, task, part) for task in range(len(self.pool.task_names[0]))]
+            for seed in self.seeds
+        ]
 
     def _draw(
         self, tasks: np.ndarray, split: Split, rngs: list[np.random.Generator], classes: np.ndarray | None = None

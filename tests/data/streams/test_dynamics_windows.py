@@ -40,7 +40,9 @@ class Numbered(TransitionSource):
 
 
 def stream(**changes: int) -> DynamicsWindows:
-    return DynamicsWindows(source=Numbered(), **{"shots": 4, "queries": 2, "unseen": 2, "held_out": 1, **changes})
+    windows = {"shots": 4, "queries": 2, "unseen": 2, "held_out": 1}
+    control = {"mpc": False, "mpc_episodes": 2, "mpc_steps": 3, "mpc_horizon": 2, "mpc_candidates": 5}
+    return DynamicsWindows(source=Numbered(), **{**windows, **control, **changes})  # type: ignore[arg-type]
 
 
 def drawn(pool: DynamicsWindowPool, split: str, task: int, *, episodes: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
