@@ -155,8 +155,9 @@ class DividedClassStream(ClassTasks, ClassEpisodeStream):
             allowed = f"leaves no class to train on: {_smallest(sizes)}, and validation_classes={self.validation_classes:g}"
             raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
         if split != "train" and sizes[split] == 0:
-            allowed = f"leaves no class to evaluate on: {_smallest(sizes)}, and the {split} split is evaluated; 0.2 takes a fifth of them"
-            raise SettingError(f"{split}_classes", f"{getattr(self, f'{split}_classes'):g}", allowed)
+            why = f"{_smallest(sizes)}, and the {split} split is evaluated; 0.2 takes a fifth of them"
+            value = f"{getattr(self, f'{split}_classes'):g}"
+            raise SettingError(f"{split}_classes", value, f"leaves no class to evaluate on: {why}")
         return sizes
 
     def deal(self, catalogue: Catalogue, seed: int) -> list[TaskClasses]:
