@@ -22,9 +22,9 @@ from tests.support.figures import axes_of
 from tests.support.stored_sequences import ONLY_SEQUENCES
 
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
-ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES - {"rollouts", "recovery"}
+ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES - {"rollouts", "recovery", "task_vectors"}
 """Without what only `insight` leaves (see test_insight_figures.py), `meta_continual` (test_sequence_figures.py), a learner that
-acts (test_rollouts_figure.py), or one of dynamics (test_recovery_figure.py)."""
+acts (test_rollouts_figure.py), one of dynamics (test_recovery_figure.py), or cavia (test_task_vectors_figure.py)."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What runs of robot control leave beside the rest, in directories made from formulas: paths, and recovery after a switch."""
+"""What runs of robot control leave beside the rest, in directories made from formulas: paths, and recovery after a switch; vectors of tasks."""
 
 from __future__ import annotations
 
@@ -50,5 +50,19 @@ def with_recovery(directory: Path) -> StoredRun:
     curve = np.linspace(0.9, 0.1, WINDOW + 1) + 0.01 * np.arange(replicates)[:, None]
     summary["recovery"] = {"curve": curve.tolist()}
     summary["metrics"]["before_mse"] = {**summary["metrics"]["mse"], "values": [BEFORE] * replicates, "mean": BEFORE}
+    path.write_text(json.dumps(summary))
+    return StoredRun(directory)
+
+
+def with_task_vectors(directory: Path) -> StoredRun:
+    """Adds vectors of tasks: four episodes of every task around a point of its own."""
+    path = directory / "summary.json"
+    summary = json.loads(path.read_text())
+    tasks, seeds = len(summary["task_names"][0]), len(summary["seeds"])
+    around = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+    middles = np.stack([np.arange(tasks), np.arange(tasks) % 2], -1)
+    points = np.broadcast_to(middles[:, None] + around, (seeds, tasks, 4, 2))
+    between = [0.25 if tasks > 1 else None] * seeds
+    summary["task_vectors"] = {"size": 5, "points": points.tolist(), "shown": [0.9] * seeds, "between": between}
     path.write_text(json.dumps(summary))
     return StoredRun(directory)

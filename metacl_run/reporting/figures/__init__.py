@@ -36,6 +36,7 @@ from metacl_run.reporting.figures import (
     rollouts,
     sequence_accuracy,
     stability_gap,
+    task_vectors,
     training_loss,
 )
 from metacl_run.reporting.figures.run_figure import PreparedFigure, RunFigure
@@ -53,6 +54,7 @@ FIGURES: tuple[RunFigure[Any], ...] = (
     forgetting.FIGURE,
     accuracy_matrix.FIGURE,
     recovery.FIGURE,
+    task_vectors.FIGURE,
     choice_of_rate.FIGURE,
     probes.FIGURE,
     training_loss.FIGURE,
