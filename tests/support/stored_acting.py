@@ -1,4 +1,4 @@
-"""What runs of robot control leave beside the rest, in directories made from formulas: paths, and recovery after a switch; vectors of tasks."""
+"""What some runs leave beside the rest, in directories made from formulas: paths, recovery after a switch, vectors of tasks."""
 
 from __future__ import annotations
 

@@ -8,17 +8,17 @@ With theta the network's parameters and phi the context vector, algorithm 1:
     phi = 0;  phi <- phi - inner_lr * grad_phi L_support(phi, theta), repeated inner_steps times
     theta <- theta - outer_lr * grad_theta L_query(phi, theta), through the inner steps
 
-The context enters one layer (section 3.4). Where the first layer is linear, phi is a part of its input: W [x, phi] + b, which is
+The context enters one layer (section 3.4). Where the first layer is linear, phi is a part of its input: W [x, phi] + b, so
 an offset of b + W_phi phi. Otherwise it modulates the channels of a layer that normalises (FiLM, section 3.4), of all but one
 the last (the third block of four, as in the paper), after the norm and before ReLU:
 
     (1 + U phi) * norm(h) + V phi
 
-W_phi, U and V are meta-learned with theta. After adaptation phi is all that a learner knows of a task: the report draws it.
+W_phi, U and V are meta-learned with theta. After adaptation phi is all that it knows of a task: the report draws it.
 
 Differences from the paper and its code (lmzintgraf/cavia):
- 1. FiLM's scale is 1 + U phi, not a linear layer with an offset of its own: the norm's own scale and offset are that. Before the
-    first meta-update the network so begins as it would without a context.
+ 1. FiLM's scale is 1 + U phi, not a linear layer with an offset of its own: the norm's scale and offset are that. Before
+    the first meta-update the network is as it would be without a context.
  2. W_phi starts as nn.Linear draws it; U and V uniform in +-sqrt(6 / context_size), as the code's (Kaiming).
  3. The outer rate falls by the schedule of all methods here, not by a tenth every 5,000 meta-updates.
 """
@@ -39,7 +39,7 @@ from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, StepsFromZero, Width
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.inner.adapt import adapt
+from metacl_run.inner.adapt import adapted_by_step
 from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.network import HEAD, Network
 
@@ -121,11 +121,10 @@ class Cavia(EpisodeLearner, TaskDescriber):
             return network.loss(modulated(meta, context[CONTEXT]), x, y)
 
         offset = meta["modulation"]["offset"]
-        context = {CONTEXT: torch.zeros(offset.shape[1], dtype=offset.dtype, device=offset.device)}
-        yield context[CONTEXT]
-        for batch in episode.inner_batches(steps):
-            context, _ = adapt(loss, context, [batch], optimizer=Sgd(), rate=self.inner_lr, first_order=self.first_order)
-            yield context[CONTEXT]
+        start = {CONTEXT: torch.zeros(offset.shape[1], dtype=offset.dtype, device=offset.device)}
+        batches = episode.inner_batches(steps)
+        adapted = adapted_by_step(loss, start, batches, optimizer=Sgd(), rate=self.inner_lr, first_order=self.first_order)
+        return (context[CONTEXT] for context, _ in adapted)
 
 
 def context_layer(params: Params) -> str:

@@ -1,4 +1,4 @@
-"""The names of CIFAR-100: 100 classes in 20 superclasses of five (Krizhevsky 2009). Its files number classes by the alphabet."""
+"""The names of CIFAR-100: 100 classes in 20 superclasses of five (Krizhevsky 2009). Files number classes by the alphabet."""
 
 from __future__ import annotations
 

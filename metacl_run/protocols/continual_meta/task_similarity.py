@@ -1,6 +1,7 @@
 """How similar a learner finds tasks that it describes by a vector (`TaskDescriber`): the vectors of evaluation episodes.
 
-Vectors of more than two numbers are projected on the two directions in which those of one seed vary most (principal components).
+Vectors of more than two numbers are projected on the two directions in which those of one seed vary most (principal
+components).
 Shapes: R replicates, K tasks, E episodes, D numbers of a vector.
 """
 

@@ -55,8 +55,8 @@ def text(run: StoredRun, vectors: TaskVectors) -> FigureText:
         f"Points: the context after adapting to an episode. Circles: means of tasks.{share}{plane}{seed}",
         f"The context vector, of {vectors.size} numbers, is all that this learner changes for a task. Tasks whose circles lie "
         "together are solved in the same way; a task whose points are spread out has episodes that differ. The share of the "
-        "variance between tasks is 0% where tasks cannot be told apart, 100% where every task has one context of its own. At the "
-        "end of the run, on evaluation episodes.",
+        "variance between tasks is 0% where tasks cannot be told apart, 100% where every task has one context of its own. At "
+        "the end of the run, on evaluation episodes.",
     )
 
 
