@@ -57,6 +57,7 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
 FEW_SHOT: dict[str, dict[str, Sequence[Any]]] = {
     "maml": {"inner_lr": [0.2, 0.4, 0.8]},
     "anil": {"inner_lr": [0.4, 0.8]},
+    "cavia": {"inner_lr": [1.0, 3.0], "context_size": [20, 60]},
     "protonet": {"outer_lr": [0.003, 0.01]},
     "reptile": {"inner_lr": [0.001, 0.003, 0.01]},
 }

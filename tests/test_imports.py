@@ -101,6 +101,7 @@ INTERFACES = {
     *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
+    "algorithms.meta_continual.sequence_adam",
     *(
         "algorithms.meta_continual.class_scores",
         "algorithms.meta_continual.head_tested",

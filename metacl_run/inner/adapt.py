@@ -6,7 +6,7 @@ optimiser, first or second order. It is written for one episode; `inner/engine.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from metacl_run.inner.optimizers import Optimizer, Rate
 
 Loss: TypeAlias = Callable[..., Tensor]
 """loss(params, *batch) -> scalar; `Network.loss` and `Network.weighted_loss` are two."""
+Shaped: TypeAlias = Callable[[Params], Params]
 
 
 def adapt(
@@ -26,7 +27,7 @@ def adapt(
     batches: Iterable[Sequence[Any]],
     *,
     optimizer: Optimizer,
-    rate: Rate,
+    rate: Rate | Sequence[Rate],
     state: Pytree | None = None,
     plastic: Iterable[str] | None = None,
     first_order: bool,
@@ -41,13 +42,31 @@ def adapt(
         params: where adaptation starts.
         batches: one batch a step, in order, as the arguments of `loss`: (x, y), or `Samples`.
         optimizer: `Sgd` or `Adam`.
-        rate: a number, or a dict with a tensor for every plastic parameter (learned rates).
+        rate: a number, or a dict with a tensor for every plastic parameter (learned rates); a list has one for every step.
         state: the optimiser's state to go on from; None starts afresh.
         plastic: names of the parameters that move; None: all. The others keep their value and their gradient path.
 
     Returns:
         All parameters after the last step, and the optimiser's state.
     """
+    *_, last = adapted_by_step(
+        loss, params, batches, optimizer=optimizer, rate=rate, state=state, plastic=plastic, first_order=first_order
+    )
+    return last
+
+
+def adapted_by_step(
+    loss: Loss,
+    params: Params,
+    batches: Iterable[Sequence[Any]],
+    *,
+    optimizer: Optimizer,
+    rate: Rate | Sequence[Rate],
+    state: Pytree | None = None,
+    plastic: Iterable[str] | None = None,
+    first_order: bool,
+) -> Iterator[tuple[Params, Pytree]]:
+    """Adapts as `adapt` and yields what it returns after 0, 1 ... steps."""
     names = list(params) if plastic is None else list(plastic)
     fast = {name: params[name] for name in names}
     slow = {name: value for name, value in params.items() if name not in fast}
@@ -56,25 +75,31 @@ def adapt(
     def objective(moving: Params, *batch: Any) -> Tensor:
         return loss({**_constant(slow, first_order), **moving}, *batch)
 
-    def descend(objective: Loss, fast: Params, rate: Rate, state: Pytree) -> tuple[Params, Pytree]:
-        for batch in batches:
+    def descend(objective: Loss, fast: Params, state: Pytree, shaped: Shaped) -> Iterator[tuple[Params, Pytree]]:
+        for step, batch in enumerate(batches):
+            of_step = rate[step] if isinstance(rate, Sequence) else rate
             gradient = grad(objective)(_constant(fast, first_order), *batch)
-            fast, state = optimizer.update(gradient, state, fast, rate)
-        return fast, state
+            fast, state = optimizer.update(gradient, state, fast, shaped(of_step) if isinstance(of_step, dict) else of_step)
+            yield fast, state
 
+    yield params, state
     if fast and belongs_side_by_side(fast):  # a step and its derivatives then launch one kernel each
         layout = SideBySide(fast)
-        flat_rate = layout.flat(rate) if isinstance(rate, dict) else rate
-        moved, flat_state = descend(
+        steps = descend(
             lambda moving, *batch: objective(layout.shaped(moving), *batch),
             layout.flat(fast),
-            flat_rate,
             layout.flat_state(state),
+            layout.flat,
         )
-        fast, state = layout.shaped(moved), layout.shaped_state(flat_state)
+        for moved, flat_state in steps:
+            yield _with(params, layout.shaped(moved)), layout.shaped_state(flat_state)
     else:
-        fast, state = descend(objective, fast, rate, state)
-    return {name: fast.get(name, value) for name, value in params.items()}, state
+        for moved, new_state in descend(objective, fast, state, lambda rate: rate):
+            yield _with(params, moved), new_state
+
+
+def _with(params: Params, moved: Params) -> Params:
+    return {name: moved.get(name, value) for name, value in params.items()}
 
 
 def _constant(params: Params, detached: bool) -> Params:

@@ -44,6 +44,9 @@ MAML = Maml(
     plastic="all",
     rate_low=None,
     rate_high=None,
+    step_rates=False,
+    multi_step_updates=0,
+    first_order_updates=0,
 )
 REPTILE = Reptile(
     **COMMON,  # type: ignore[arg-type]
@@ -60,6 +63,7 @@ FINITE_DIFFERENCES = {
     "maml": MAML,
     "anil": dataclasses.replace(MAML, plastic="head"),
     "meta_sgd": dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3),
+    "maml_pp": dataclasses.replace(MAML, step_rates=True),
     "protonet": PROTONET,
     "r2d2": R2D2(**COMMON, strength=0.5, scale=2.0, train_ways=None),  # type: ignore[arg-type]
 }

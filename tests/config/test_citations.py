@@ -21,7 +21,7 @@ from tests.support.stored_runs import build_run
 CONFIGS = [config_dir()]
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((config_dir() / group).glob("*.yaml"))]
 MADE_ON_THE_SPOT = {"glyphs", "split_glyphs", "recurring_glyphs", "rotated_digits", "intents"}
-OWN_FILES = {"image_folder", "split_image_folder", "text_file", "split_text_file"}
+OWN_FILES = {"image_folder", "listed_image_folder", "split_image_folder", "text_file", "split_text_file"}
 
 
 def test_every_key_has_an_entry_and_every_entry_is_cited() -> None:

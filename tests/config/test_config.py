@@ -138,8 +138,8 @@ def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch
         single_experiment(["algo=alien"], str(tmp_path))
     assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
     assert (
-        "Works with: anil, finetune, fomaml, ftml, grbal, linear_probe, maml, meta_sgd, ncm_few_shot, protonet, r2d2, reptile"
-        in str(caught.value)
+        "Works with: anil, cavia, finetune, fomaml, ftml, grbal, imaml, linear_probe, maml, maml_pp, meta_sgd, "
+        "ncm_few_shot, protonet, r2d2, reptile" in str(caught.value)
     )
 
 

@@ -274,10 +274,11 @@ def test_every_pool_of_concepts_is_checked_with_what_is_left_of_it(name: str, fo
 
 
 OF_ROBOTS = {"planar_skills", "planar_dynamics", "planar_reach_rl", "metaworld", "metaworld_cw10", "half_cheetah"}
-WITHOUT_CLASSES = {"sinusoid", *OF_ROBOTS}
+LISTED = {"cifar_fs", "fc100", "omniglot_vinyals", "listed_image_folder", "mini_imagenet", "tiered_imagenet"}
+WITHOUT_SHARES = {"sinusoid", *OF_ROBOTS, *LISTED}
 
 
-@pytest.mark.parametrize("name", sorted(set(data_for("continual_meta")) - WITHOUT_CLASSES))
+@pytest.mark.parametrize("name", sorted(set(data_for("continual_meta")) - WITHOUT_SHARES))
 def test_episodes_without_validation_classes_are_one_message(name: str, folder: Path) -> None:
     said = r"^data\.validation_classes=0: leaves no class to evaluate on: .* split is evaluated; 0\.2 takes a fifth of them$"
     own = ["data.shots=1", "data.queries=1"]

@@ -20,7 +20,7 @@ from metacl_run.reporting import figures, paper_figures, report
 from metacl_run.reporting.figures import FIGURES, draw_into, figures_of, names
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.stored_run import StoredRun
-from tests.support.stored_acting import with_paths, with_recovery
+from tests.support.stored_acting import with_paths, with_recovery, with_task_vectors
 from tests.support.stored_insight import with_insight
 from tests.support.stored_runs import build_run
 from tests.support.stored_sequences import build_sequences
@@ -41,6 +41,7 @@ def all_runs(make_run: Callable[..., Path], tmp_path: Path) -> list[StoredRun]:
         with_paths(build_run(tmp_path / "acting", tasks=4, names=long, score="success")),
         with_recovery(build_run(tmp_path / "dynamics", tasks=2, replicates=2, score="mse")),
         build_stream(tmp_path / "stream", domains=long[0]),
+        with_task_vectors(build_run(tmp_path / "contexts", tasks=4, names=long, replicates=1)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What runs of robot control leave beside the rest, in directories made from formulas: paths, and recovery after a switch."""
+"""What some runs leave beside the rest, in directories made from formulas: paths, recovery after a switch, vectors of tasks."""
 
 from __future__ import annotations
 
@@ -58,5 +58,19 @@ def with_recovery(directory: Path) -> StoredRun:
     summary["open_loop"] = {"before": (2 * steps).tolist(), "after": steps.tolist()}
     by_task = 0.5 * np.arange(len(summary["task_names"][0])) + 0.1 * np.arange(replicates)[:, None]
     summary["control"] = {controller: (value + by_task).tolist() for controller, value in RETURNS.items()}
+    path.write_text(json.dumps(summary))
+    return StoredRun(directory)
+
+
+def with_task_vectors(directory: Path) -> StoredRun:
+    """Adds vectors of tasks: four episodes of every task around a point of its own."""
+    path = directory / "summary.json"
+    summary = json.loads(path.read_text())
+    tasks, seeds = len(summary["task_names"][0]), len(summary["seeds"])
+    around = np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.5], [0.0, -0.5]])
+    middles = np.stack([np.arange(tasks), np.arange(tasks) % 2], -1)
+    points = np.broadcast_to(middles[:, None] + around, (seeds, tasks, 4, 2))
+    between = [0.25 if tasks > 1 else None] * seeds
+    summary["task_vectors"] = {"size": 5, "points": points.tolist(), "shown": [0.9] * seeds, "between": between}
     path.write_text(json.dumps(summary))
     return StoredRun(directory)

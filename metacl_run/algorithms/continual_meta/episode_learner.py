@@ -95,3 +95,11 @@ class EpisodeLearner(MetaLearner):
     def start(self, network: Network, params: Params, rates: Tensor) -> MetaState:
         """Returns the state of one replicate before its first meta-update."""
         return self.first_state(*self.init(network, params, rates))
+
+
+class TaskDescriber(abc.ABC):
+    """A learner under `continual_meta` whose fast state is one vector that says what the task is."""
+
+    @abc.abstractmethod
+    def task_vector(self, fast: Pytree) -> Tensor:
+        """The vector [D]; `fast` is from `learn`."""

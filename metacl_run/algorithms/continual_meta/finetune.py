@@ -34,8 +34,8 @@ from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.inner.adapt import adapt
-from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
+from metacl_run.inner.adapt import adapted_by_step
+from metacl_run.inner.optimizers import Adam, Sgd
 from metacl_run.models.network import Network
 
 
@@ -73,15 +73,21 @@ class FineTune(EpisodeLearner):
         return Update(tree_map(torch.zeros_like, meta), carry, metrics)
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Params:
-        fast, _ = self._adapt(network, self._start(network, meta["params"]), episode.inner_batches(self.eval_inner_steps), None)
+        *_, fast = self.learn_by_step(network, meta, carry, episode)
         return fast
 
     def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
-        fast, moments = self._start(network, meta["params"]), None
-        yield fast
-        for batch in episode.inner_batches(self.eval_inner_steps):
-            fast, moments = self._adapt(network, fast, [batch], moments)
-            yield fast
+        params = self._start(network, meta["params"])
+        steps = adapted_by_step(
+            network.loss,
+            params,
+            episode.inner_batches(self.eval_inner_steps),
+            optimizer=Adam(beta1=0.9) if self.inner_optimizer == "adam" else Sgd(),
+            rate=self.inner_lr,
+            plastic=list(params) if self.plastic == "all" else network.head_names(params),
+            first_order=True,
+        )
+        yield from (fast for fast, _ in steps)
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)
@@ -89,23 +95,3 @@ class FineTune(EpisodeLearner):
     def _start(self, network: Network, params: Params) -> Params:
         head = network.head_names(params)
         return {name: torch.zeros_like(value) if name in head else value for name, value in params.items()}
-
-    @property
-    def _inner(self) -> Optimizer:
-        return Adam(beta1=0.9) if self.inner_optimizer == "adam" else Sgd()
-
-    def _adapt(
-        self, network: Network, params: Params, batches: list[tuple[Tensor, Tensor]], moments: Pytree | None
-    ) -> tuple[Params, Pytree]:
-        plastic = list(params) if self.plastic == "all" else network.head_names(params)
-        with torch.no_grad():
-            return adapt(
-                network.loss,
-                params,
-                batches,
-                optimizer=self._inner,
-                rate=self.inner_lr,
-                state=moments,
-                plastic=plastic,
-                first_order=True,
-            )

@@ -1,6 +1,6 @@
-"""MAML and its variants by a setting: FOMAML, ANIL, Meta-SGD, FTML.
+"""MAML and its variants by a setting: FOMAML, ANIL, Meta-SGD, FTML, MAML++.
 
-    metacl-run algo=maml data=split_omniglot            # or algo=fomaml, anil, meta_sgd, ftml
+    metacl-run algo=maml data=split_omniglot            # or algo=fomaml, anil, meta_sgd, ftml, maml_pp
 
 MAML learns an initialisation from which a few gradient steps on a task's support set do well on its query set (Finn, Abbeel,
 Levine 2017, arXiv 1703.03400, algorithm 2):
@@ -13,6 +13,13 @@ Levine 2017, arXiv 1703.03400, algorithm 2):
   meta_sgd   inner_lr=null: one rate per parameter element, learned with theta (Li et al. 2017, arXiv 1707.09835, algorithm 1)
   ftml       replay of every task seen: theta minimises the mean loss over all of them (Finn et al. 2019, arXiv 1902.08438,
              follow the meta leader), by meta-updates on episodes drawn uniformly from the tasks seen
+  maml_pp    three parts of MAML++ (Antoniou, Edwards, Storkey 2019, arXiv 1810.09502, section 4), each a setting:
+             step_rates, a rate for every parameter tensor and inner step, learned with theta from inner_lr on;
+             multi_step_updates, for so many meta-updates (N) the loss is that after every inner step k = 1 .. K, weighted,
+               after n of them, by w_k = max(1/K - n/(K N), .03/K) for k < K, and the last step by the rest; then the last's;
+             first_order_updates, so many meta-updates are of first order before second derivatives are taken.
+             The first two enter from the first meta-update on; the loss of the last step alone and second derivatives come
+             when their meta-updates are over, in whichever order the two numbers say (the paper: the loss first).
 
 Differences from the papers:
  1. The losses are means over the examples. MAML's released code divides by shots and sums over classes: its inner rate for a
@@ -21,33 +28,65 @@ Differences from the papers:
  3. Meta-SGD as published takes one inner step; here as many as inner_steps. Its rates start in [0.005, 0.1], for another scale
     of the loss; those of meta_sgd.yaml start around MAML's rate here.
  4. FTML's outer problem is solved by a fixed number of meta-updates a task, not to convergence; every episode is from a task
- drawn from all tasks seen.
+    drawn from all tasks seen.
+ 5. MAML++ counts in epochs, here in meta-updates. While first-order meta-updates last they cost as much as second-order ones,
+    since the derivative is computed and multiplied by 0 (a computation that takes one way or the other could not be captured
+    as a graph). Its batch norm with running statistics and an offset for every step is left out: batch norm is on batch
+    statistics here. Steps at evaluation beyond inner_steps take the last step's rates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
+import torch
 from torch import Tensor
 from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, CountFromZero, Examples, Hint, Positive, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.inner.adapt import adapt
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.adapt import adapted_by_step
+from metacl_run.inner.optimizers import Rate, Sgd
 from metacl_run.models.network import Network
+
+LEAST = 0.03
+"""The least weight of an inner step that is not the last in the multi-step loss, as a share of an equal weight."""
 
 
 class MamlMeta(Meta, total=False):
     """The meta-learned parameters of MAML and its variants."""
 
     rates: Params
-    """Learned rates of the plastic parameters (Meta-SGD); absent with a fixed inner_lr."""
+    """Learned rates of the plastic parameters, of every element (Meta-SGD) or of every step [K] (MAML++); absent where they are
+    not learned."""
+
+
+class Counted(TypedDict):
+    """What passes from one meta-update to the next where their number matters (MAML++)."""
+
+    updates: Tensor
+    """Meta-updates done, float64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOfSecondOrder(Sgd):
+    """SGD whose second derivatives are multiplied by a number, 0 or 1.
+
+    Attributes:
+        second: the number, a scalar.
+    """
+
+    second: Tensor
+
+    def update(self, gradient: Pytree, state: Pytree, params: Pytree, rate: Rate) -> tuple[Pytree, Pytree]:
+        gradient = tree_map(lambda g: g.detach() + self.second.to(g.dtype) * (g - g.detach()), gradient)
+        return super().update(gradient, state, params, rate)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +100,9 @@ class Maml(EpisodeLearner):
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
         rate_low, rate_high: learned rates start uniform in this range; null where none are learned.
+        step_rates: learn a rate for every plastic parameter tensor and inner step, from inner_lr on.
+        multi_step_updates: meta-updates over which the loss moves from all inner steps to the last one; 0: it is the last's.
+        first_order_updates: meta-updates that drop second derivatives before the others.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
@@ -71,6 +113,9 @@ class Maml(EpisodeLearner):
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
+    step_rates: bool
+    multi_step_updates: CountFromZero
+    first_order_updates: CountFromZero
 
     def __post_init__(self) -> None:
         low, high, fixed = self.rate_low, self.rate_high, self.inner_lr is not None
@@ -84,6 +129,23 @@ class Maml(EpisodeLearner):
         )
         if low is not None and high is not None:
             require_all((low <= high, "rate_low", low, f"must be at most rate_high={high}"))
+        steps, all_first = self.inner_steps > 0, self.first_order
+        require_all(
+            (fixed or not self.step_rates, "step_rates", True, "must be false with inner_lr=null, which learns other rates"),
+            (steps or not self.step_rates, "step_rates", True, "must be false with inner_steps=0"),
+            (
+                steps or not self.multi_step_updates,
+                "multi_step_updates",
+                self.multi_step_updates,
+                "must be 0 with inner_steps=0",
+            ),
+            (
+                not (all_first and self.first_order_updates),
+                "first_order_updates",
+                self.first_order_updates,
+                "must be 0 with first_order=true: all meta-updates are",
+            ),
+        )
 
     def num_outputs(self, ways: int) -> int | None:
         return ways
@@ -93,50 +155,81 @@ class Maml(EpisodeLearner):
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[MamlMeta, Pytree]:
         plastic = self._plastic(network, params)
+        counted = self.multi_step_updates or self.first_order_updates
+        carry: Pytree = Counted(updates=torch.zeros((), dtype=torch.float64)) if counted else {}
+        if self.step_rates:
+            assert self.inner_lr is not None
+            steps = {name: params[name].new_full((self.inner_steps,), self.inner_lr) for name in plastic}
+            return {"params": params, "rates": steps}, carry
         if self.rate_low is None or self.rate_high is None:
-            return {"params": params}, {}
+            return {"params": params}, carry
         learned, start = {}, 0
         for name in plastic:
             size = params[name].numel()
             uniform = rates[start : start + size].view_as(params[name]).to(params[name])
             learned[name] = self.rate_low + (self.rate_high - self.rate_low) * uniform
             start += size
-        return {"params": params, "rates": learned}, {}
+        return {"params": params, "rates": learned}, carry
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
-        def query_loss(meta: MamlMeta) -> tuple[Tensor, Tensor]:
-            adapted = self._adapt(network, meta, episode, self.inner_steps, self.first_order)
-            outputs = network(adapted, episode.query_x)
-            return network.objective.loss(outputs, episode.query_y), outputs
+        def query_loss(meta: MamlMeta) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            optimizer = self._training_optimizer(carry)
+            *earlier, last = self._by_step(network, meta, episode, self.inner_steps, self.first_order, optimizer)
+            outputs = network(last, episode.query_x)
+            loss = network.objective.loss(outputs, episode.query_y)
+            if not self.multi_step_updates:
+                return loss, (loss, outputs)
+            weights = step_weights(carry["updates"], self.inner_steps, self.multi_step_updates).to(loss.dtype)
+            losses = [network.loss(params, episode.query_x, episode.query_y) for params in earlier[1:]]
+            return weights @ torch.stack([*losses, loss]), (loss, outputs)
 
-        gradient, (loss, outputs) = grad_and_value(query_loss, has_aux=True)(meta)
-        return Update(gradient, carry, metrics_of(network, loss, outputs, episode.query_y))
+        gradient, (_, (loss, outputs)) = grad_and_value(query_loss, has_aux=True)(meta)
+        metrics = metrics_of(network, loss, outputs, episode.query_y)
+        return Update(gradient, {name: count + 1 for name, count in carry.items()}, metrics)
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
-        return self._adapt(network, meta, episode, self.eval_inner_steps, True)
+        *_, adapted = self.learn_by_step(network, meta, carry, episode)
+        return adapted
 
     def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
-        fast, rate = meta["params"], meta["rates"] if self.inner_lr is None else self.inner_lr
-        plastic = self._plastic(network, fast)
-        yield fast
-        for batch in episode.inner_batches(self.eval_inner_steps):
-            fast, _ = adapt(network.loss, fast, [batch], optimizer=Sgd(), rate=rate, plastic=plastic, first_order=True)
-            yield fast
+        yield from self._by_step(network, meta, episode, self.eval_inner_steps, True, Sgd())
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)
 
-    def _adapt(self, network: Network, meta: MamlMeta, episode: Episode, steps: int, first_order: bool) -> Params:
-        adapted, _ = adapt(
+    def _by_step(
+        self, network: Network, meta: MamlMeta, episode: Episode, steps: int, first_order: bool, optimizer: Sgd
+    ) -> Iterator[Params]:
+        """The parameters after 0, 1 .. `steps` inner steps."""
+        adapted = adapted_by_step(
             network.loss,
             meta["params"],
             episode.inner_batches(steps),
-            optimizer=Sgd(),
-            rate=meta["rates"] if self.inner_lr is None else self.inner_lr,
+            optimizer=optimizer,
+            rate=self._rate(meta, steps),
             plastic=self._plastic(network, meta["params"]),
             first_order=first_order,
         )
-        return adapted
+        return (params for params, _ in adapted)
+
+    def _rate(self, meta: MamlMeta, steps: int) -> Rate | list[Rate]:
+        if not self.step_rates:
+            return meta["rates"] if self.inner_lr is None else self.inner_lr
+        places = [min(step, self.inner_steps - 1) for step in range(steps)]
+        params, rates = meta["params"], meta["rates"]
+        return [{name: rate[place].expand_as(params[name]) for name, rate in rates.items()} for place in places]
+
+    def _training_optimizer(self, carry: Pytree) -> Sgd:
+        if not self.first_order_updates:
+            return Sgd()
+        return PartOfSecondOrder(second=(carry["updates"] >= self.first_order_updates).double())
 
     def _plastic(self, network: Network, params: Params) -> list[str]:
         return list(params) if self.plastic == "all" else network.head_names(params)
+
+
+def step_weights(updates: Tensor, steps: int, annealed: int) -> Tensor:
+    """The weights [K] of the losses after K inner steps, after so many meta-updates of those that they are annealed over."""
+    earlier = ((1 - updates / annealed) / steps).clamp(min=LEAST / steps).expand(steps - 1)
+    earlier = torch.where(updates < annealed, earlier, 0)
+    return torch.cat([earlier, (1 - earlier.sum()).unsqueeze(0)])

@@ -22,14 +22,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
 from metacl_run.core.bounds import AT_EVALUATION, Examples, Positive, Steps, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
-from metacl_run.inner.adapt import adapt
+from metacl_run.inner.adapt import adapted_by_step
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
 from metacl_run.models.network import Network
 
@@ -66,25 +65,18 @@ class Reptile(EpisodeLearner):
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
         params = meta["params"]
-        adapted, moments = self._adapt(network, params, carry, episode, self.inner_steps)
+        *_, (adapted, moments) = self._by_step(network, params, carry, episode, self.inner_steps)
         outputs = network(adapted, episode.support_x)
         direction = {"params": {name: params[name] - adapted[name] for name in params}}
         metrics = metrics_of(network, network.objective.loss(outputs, episode.support_y), outputs, episode.support_y)
         return Update(direction, moments if self.carry_moments else carry, metrics)
 
     def learn(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Pytree:
-        adapted, _ = self._adapt(network, meta["params"], carry, episode, self.eval_inner_steps)
+        *_, adapted = self.learn_by_step(network, meta, carry, episode)
         return adapted
 
     def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Params]:
-        fast, moments = meta["params"], carry if self.carry_moments else None
-        yield fast
-        for batch in episode.inner_batches(self.eval_inner_steps):
-            with torch.no_grad():
-                fast, moments = adapt(
-                    network.loss, fast, [batch], optimizer=self._inner, rate=self.inner_lr, state=moments, first_order=True
-                )
-            yield fast
+        yield from (fast for fast, _ in self._by_step(network, meta["params"], carry, episode, self.eval_inner_steps))
 
     def predict(self, network: Network, meta: Pytree, fast: Pytree, x: Tensor) -> Tensor:
         return network(fast, x)
@@ -93,14 +85,16 @@ class Reptile(EpisodeLearner):
     def _inner(self) -> Optimizer:
         return Adam(beta1=0.0) if self.inner_optimizer == "adam" else Sgd()
 
-    def _adapt(self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int) -> tuple[Params, Pytree]:
-        with torch.no_grad():
-            return adapt(
-                network.loss,
-                params,
-                episode.inner_batches(steps),
-                optimizer=self._inner,
-                rate=self.inner_lr,
-                state=carry if self.carry_moments else None,
-                first_order=True,
-            )
+    def _by_step(
+        self, network: Network, params: Params, carry: Pytree, episode: Episode, steps: int
+    ) -> Iterator[tuple[Params, Pytree]]:
+        """The parameters and the inner optimiser's moments after 0, 1 .. `steps` inner steps."""
+        return adapted_by_step(
+            network.loss,
+            params,
+            episode.inner_batches(steps),
+            optimizer=self._inner,
+            rate=self.inner_lr,
+            state=carry if self.carry_moments else None,
+            first_order=True,
+        )

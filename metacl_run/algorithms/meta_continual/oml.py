@@ -25,7 +25,8 @@ Differences from the papers:
  3. New weights of the outputs of a trajectory's classes stay in the network and are updated with it, as in the released code.
     (Forgetting them after the update gave an accuracy of .424 after 50 unseen glyphs where keeping them gives .444: 500 updates
     of a network of 24 filters, 3 seeds, each of which gained.)
- 4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam. The last layer starts afresh.
+ 4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam, as test_head=adam does. The
+    last layer starts afresh.
 """
 
 from __future__ import annotations

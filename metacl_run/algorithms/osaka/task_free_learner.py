@@ -160,6 +160,9 @@ class MamlStart(TaskFreeLearner):
             eval_inner_steps=steps,
             first_order=self.first_order,
             plastic=self.plastic,
+            step_rates=False,
+            multi_step_updates=0,
+            first_order_updates=0,
             rate_low=self.rate_low,
             rate_high=self.rate_high,
         )

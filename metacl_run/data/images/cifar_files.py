@@ -11,6 +11,7 @@ import io
 import pickle
 import tarfile
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most, regular_file
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.images.cifar100_classes import SUPERCLASSES
 from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.sources.source import Catalogue
 
@@ -38,6 +40,7 @@ class CifarFiles:
         train, test: images of each file.
         labels: the key of the labels in a file.
         classes: names of the classes.
+        superclasses: the classes of every superclass; None: there are none.
     """
 
     name: str
@@ -47,6 +50,7 @@ class CifarFiles:
     test: dict[str, int]
     labels: str
     classes: list[str]
+    superclasses: Mapping[str, Sequence[str]] | None = None
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -55,9 +59,12 @@ class CifarFiles:
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         """The training part and the test part; the classes have equally many images."""
-        groups = [self.name] * len(self.classes)
+        groups, word = [self.name] * len(self.classes), "groups"
+        if self.superclasses is not None:
+            of_class = {name: group for group, names in self.superclasses.items() for name in names}
+            groups, word = [of_class[name] for name in self.classes], "superclasses"
         counts = [np.full(len(groups), sum(files.values()) // len(groups)) for files in (self.train, self.test)]
-        train, test = (Catalogue(names=self.classes, counts=part_counts, groups=groups) for part_counts in counts)
+        train, test = (Catalogue(names=self.classes, counts=part, groups=groups, group_word=word) for part in counts)
         return train, test
 
 
@@ -77,7 +84,8 @@ CIFAR100 = CifarFiles(
     train={"train": 50000},
     test={"test": 10000},
     labels="fine_labels",
-    classes=[f"class {number}" for number in range(100)],
+    classes=sorted(name for names in SUPERCLASSES.values() for name in names),
+    superclasses=SUPERCLASSES,
 )
 
 

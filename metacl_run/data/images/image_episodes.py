@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION
-from metacl_run.data.streams.class_episodes import ClassEpisodeStream
+from metacl_run.data.streams.class_episodes import ClassEpisodeStream, DividedClassStream
 from metacl_run.data.streams.episode_pool import ClassVariants
+from metacl_run.data.streams.listed_classes import ListedClassStream
 from metacl_run.data.streams.stream import Split
 
 
@@ -38,8 +39,8 @@ def turned(images: Tensor, quarters: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageEpisodes(ClassEpisodeStream):
-    """Episodes of images."""
+class TurnedClassStream(ClassEpisodeStream):
+    """Episodes of images, whose classes may be turned."""
 
     rotations: bool
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
@@ -48,3 +49,13 @@ class ImageEpisodes(ClassEpisodeStream):
 
     def variants(self, split: Split) -> QuarterTurns | None:
         return QuarterTurns() if (self.rotations if split == "train" else self.test_rotations) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEpisodes(TurnedClassStream, DividedClassStream):
+    """Episodes of images, of classes that the seed divides into splits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedImageEpisodes(TurnedClassStream, ListedClassStream):
+    """Episodes of images, of classes that a list divides into splits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import Annotated, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION, Classes, Examples, NonNegative
 from metacl_run.core.errors import SettingError, require, require_all
-from metacl_run.data.sources.source import LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples, LabelledSource
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
@@ -22,21 +22,21 @@ from metacl_run.data.streams.episode_pool import ClassEpisodePool, ClassVariants
 from metacl_run.data.streams.stream import EpisodeStream, Split
 from metacl_run.data.streams.task_assignment import split_sizes, task_names
 
+TaskClasses: TypeAlias = dict[Split, np.ndarray]
+"""The classes of one task by split, as places in the catalogue, each in random order."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class ClassEpisodeStream(ClassTasks, EpisodeStream):
-    """Episodes of classes; leaves differ in how a class can be varied so that it counts as another one."""
+class ClassEpisodeStream(EpisodeStream):
+    """Episodes of classes; leaves differ in which classes a split has, and in how a class can be varied to count as another."""
 
+    source: LabelledSource
     ways: Annotated[Classes, Ge(2), AT_EVALUATION]
     """Classes in an episode."""
     shots: Annotated[Examples, AT_EVALUATION]
     """Support examples of each class."""
     queries: Annotated[Examples, AT_EVALUATION]
     """Query examples of each class."""
-    validation_classes: NonNegative
-    """Classes of each task kept for validation: a number, or a fraction when below 1."""
-    test_classes: NonNegative
-    """Classes of each task kept for test: a number, or a fraction when below 1."""
     shift: Annotated[str, AT_EVALUATION]
     """A transformation of its own for each task but the first, one of the source's."""
 
@@ -44,26 +44,30 @@ class ClassEpisodeStream(ClassTasks, EpisodeStream):
     def variants(self, split: Split) -> ClassVariants | None:
         """The ways in which a class may be varied in episodes of a split; None: it is taken as it is."""
 
+    @abc.abstractmethod
+    def check_splits(self, catalogue: Catalogue, split: Split) -> dict[Split, int]:
+        """The fewest classes that a task of any seed has in each split.
+
+        Raises:
+            SettingError: none is left to train on, or for `split`, which is evaluated.
+        """
+
+    @abc.abstractmethod
+    def deal(self, catalogue: Catalogue, seed: int) -> list[TaskClasses]:
+        """[T] the classes of each task for one seed."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.source.example_shape
+
     def __post_init__(self) -> None:
         check_shift(self.shift, self.source)
-        shares = {name: getattr(self, name) for name in ("validation_classes", "test_classes")}
-        allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
-        require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
 
     def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
         catalogue = self.source.catalogue()
-        assignment = self.assignment(catalogue)
-        smallest = assignment.smallest_task(catalogue)
-        sizes = split_sizes(smallest, validation=self.validation_classes, test=self.test_classes)
-        total = f"the smallest task of any seed has {smallest} classes"
-        if sizes["train"] < 1:
-            allowed = f"leaves no class to train on: {total}, and validation_classes={self.validation_classes:g}"
-            raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
-        if split != "train" and sizes[split] == 0:
-            allowed = f"leaves no class to evaluate on: {total}, and the {split} split is evaluated; 0.2 takes a fifth of them"
-            raise SettingError(f"{split}_classes", f"{getattr(self, f'{split}_classes'):g}", allowed)
+        sizes = self.check_splits(catalogue, split)
         for part in dict.fromkeys(("train", split)):
-            most = f"must be at most {sizes[part]}: {total}, {sizes[part]} of them for {part}"
+            most = f"must be at most {sizes[part]}: {_smallest(sizes)}, {sizes[part]} of them for {part}"
             require(self.ways <= sizes[part], "ways", self.ways, most)
         if replay_classes is not None:
             most = f"must be at most the {replay_classes} classes of each earlier task in the replay buffer"
@@ -76,8 +80,8 @@ class ClassEpisodeStream(ClassTasks, EpisodeStream):
     def load(self, seeds: Sequence[int]) -> ClassEpisodePool:
         examples = self.source.read()
         catalogue = examples.catalogue
-        tasks = [self.assign(catalogue, seed) for seed in seeds]
-        used = self.assignment(catalogue).count_classes(catalogue)
+        tasks = [self.deal(catalogue, seed) for seed in seeds]
+        used = sum(len(_all_of(task)) for task in tasks[0])
         shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
         x, counts, members = torch.from_numpy(examples.x), catalogue.counts, tasks
         if shift.rewrites:
@@ -85,29 +89,29 @@ class ClassEpisodeStream(ClassTasks, EpisodeStream):
             shift = NO_SHIFT
         return ClassEpisodePool(
             notes=[*examples.notes, *notes.on_unused_classes(catalogue, used)],
-            task_names=[task_names(catalogue, classes) for classes in tasks],
+            task_names=[task_names(catalogue, [_all_of(task) for task in of_seed]) for of_seed in tasks],
             ways=self.ways,
             examples=x,
             counts=counts,
             members={
-                split: Members.of([[self._splits(classes)[split] for classes in of_seed] for of_seed in members])
-                for split in get_args(Split)
+                split: Members.of([[task[split] for task in of_seed] for of_seed in members]) for split in get_args(Split)
             },
             variants={split: self.variants(split) for split in get_args(Split)},
             shift=shift,
         )
 
-    def _splits(self, classes: np.ndarray) -> dict[Split, np.ndarray]:
-        """Cuts a task's classes, which are in random order, into its splits."""
-        sizes = split_sizes(len(classes), validation=self.validation_classes, test=self.test_classes)
-        train, rest = np.split(classes, [sizes["train"]])
-        validation, test = np.split(rest, [sizes["validation"]])
-        return {"train": train, "validation": validation, "test": test}
+
+def _smallest(sizes: dict[Split, int]) -> str:
+    return f"the smallest task of any seed has {sum(sizes.values())} classes"
+
+
+def _all_of(task: TaskClasses) -> np.ndarray:
+    return np.concatenate(list(task.values()))
 
 
 def _rewritten(
-    examples: LabelledExamples, tasks: list[list[np.ndarray]], shift: TaskShift
-) -> tuple[Tensor, np.ndarray, list[list[np.ndarray]]]:
+    examples: LabelledExamples, tasks: list[list[TaskClasses]], shift: TaskShift
+) -> tuple[Tensor, np.ndarray, list[list[TaskClasses]]]:
     """A class in a task is a class of its own, whose texts are written as they are in that task.
 
     Returns:
@@ -116,17 +120,59 @@ def _rewritten(
     counts, texts = examples.catalogue.counts, examples.texts
     assert texts is not None
     starts = np.cumsum(counts) - counts
-    pairs = sorted({(int(index), task) for of_seed in tasks for task, classes in enumerate(of_seed) for index in classes})
+    pairs = sorted({(int(index), task) for seed in tasks for task, splits in enumerate(seed) for index in _all_of(splits)})
     parts = [shift.rewritten(texts[starts[index] : starts[index] + counts[index]], task) for index, task in pairs]
     number = {pair: place for place, pair in enumerate(pairs)}
     renamed = [
-        [np.array([number[int(index), task] for index in classes]) for task, classes in enumerate(seed)] for seed in tasks
+        [
+            {split: np.array([number[int(index), task] for index in of_split], np.int64) for split, of_split in splits.items()}
+            for task, splits in enumerate(seed)
+        ]
+        for seed in tasks
     ]
     return torch.cat(parts), counts[[index for index, _ in pairs]], renamed
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassEpisodes(ClassEpisodeStream):
+class DividedClassStream(ClassTasks, ClassEpisodeStream):
+    """Every task has classes of its own, which the seed divides into splits."""
+
+    validation_classes: NonNegative
+    """Classes of each task kept for validation: a number, or a fraction when below 1."""
+    test_classes: NonNegative
+    """Classes of each task kept for test: a number, or a fraction when below 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = {name: getattr(self, name) for name in ("validation_classes", "test_classes")}
+        allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
+        require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
+
+    def check_splits(self, catalogue: Catalogue, split: Split) -> dict[Split, int]:
+        smallest = self.assignment(catalogue).smallest_task(catalogue)
+        sizes = split_sizes(smallest, validation=self.validation_classes, test=self.test_classes)
+        if sizes["train"] < 1:
+            allowed = f"leaves no class to train on: {_smallest(sizes)}, and validation_classes={self.validation_classes:g}"
+            raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
+        if split != "train" and sizes[split] == 0:
+            why = f"{_smallest(sizes)}, and the {split} split is evaluated; 0.2 takes a fifth of them"
+            value = f"{getattr(self, f'{split}_classes'):g}"
+            raise SettingError(f"{split}_classes", value, f"leaves no class to evaluate on: {why}")
+        return sizes
+
+    def deal(self, catalogue: Catalogue, seed: int) -> list[TaskClasses]:
+        return [self._splits(classes) for classes in self.assign(catalogue, seed)]
+
+    def _splits(self, classes: np.ndarray) -> TaskClasses:
+        """Cuts a task's classes, which are in random order, into its splits."""
+        sizes = split_sizes(len(classes), validation=self.validation_classes, test=self.test_classes)
+        train, rest = np.split(classes, [sizes["train"]])
+        validation, test = np.split(rest, [sizes["validation"]])
+        return {"train": train, "validation": validation, "test": test}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassEpisodes(DividedClassStream):
     """Episodes of any labelled examples."""
 
     def variants(self, split: Split) -> None:

@@ -41,11 +41,7 @@ class ClassTasks:
         Raises:
             SettingError: `tasks_from` is none of the source's words, or does not go with the number of tasks or classes.
         """
-        words = (catalogue.group_word, catalogue.class_word)
-        if self.tasks_from not in words:
-            allowed = f"must be one of {', '.join(words)}.{nearest(self.tasks_from, words)}"
-            raise SettingError("tasks_from", self.tasks_from, allowed)
-        whole_groups = self.tasks_from == catalogue.group_word
+        whole_groups = takes_groups(self.tasks_from, catalogue)
         if whole_groups and self.classes_per_task is not None:
             allowed = f"must be null with tasks_from={self.tasks_from}: a task takes them whole"
             raise SettingError("classes_per_task", self.classes_per_task, allowed)
@@ -61,6 +57,14 @@ class ClassTasks:
     def assign(self, catalogue: Catalogue, seed: int) -> list[np.ndarray]:
         """[T] arrays of the classes of each task for one seed, in random order."""
         return self.assignment(catalogue).assign(catalogue, generator(Purpose.ASSIGN, seed))
+
+
+def takes_groups(tasks_from: str, catalogue: Catalogue) -> bool:
+    """Whether a task takes whole groups of the catalogue's. Raises SettingError where the word is none of the catalogue's."""
+    words = (catalogue.group_word, catalogue.class_word)
+    if tasks_from not in words:
+        raise SettingError("tasks_from", tasks_from, f"must be one of {', '.join(words)}.{nearest(tasks_from, words)}")
+    return tasks_from == catalogue.group_word
 
 
 def check_shift(shift: str, source: LabelledSource) -> None:

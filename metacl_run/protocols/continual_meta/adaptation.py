@@ -1,6 +1,6 @@
 """What a run says of adaptation itself at its end: the score before it and after every inner step, success by acting
-(`adapted_acting.py`), how a learner recovers after a switch, how well it predicts from its own predictions (`open_loop.py`),
-and the return of control with it as a model (`model_control.py`).
+(`adapted_acting.py`), the vectors by which it tells tasks apart (`task_similarity.py`), how a learner recovers after a switch,
+how well it predicts from its own predictions (`open_loop.py`), and the return of control with it as a model (`model_control.py`).
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from metacl_run.algorithms.continual_meta.episode_learner import TaskDescriber
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode, cast_floats
 from metacl_run.data.streams.feedback import Feedback
@@ -28,6 +29,7 @@ from metacl_run.protocols.continual_meta.model_control import control_returns
 from metacl_run.protocols.continual_meta.open_loop import open_loop
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer, episode_scores, scores_before, scores_by_step
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
+from metacl_run.protocols.continual_meta.task_similarity import task_vectors
 from metacl_run.scoring.metric_table import BEFORE, RANDOM
 from metacl_run.scoring.scores import RETURN, SUCCESS
 
@@ -46,7 +48,7 @@ def adaptation_report(
     setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int, eval_episodes: int, *, by_step: bool
 ) -> AdaptationReport:
     """Measures what the stream has of these, none, the score before, success by acting, recovery and open-loop error, return;
-    and on demand the score after every inner step, mean over tasks."""
+    what the learner has, the vectors of tasks; and on demand the score after every inner step, mean over tasks."""
     name = setup.network.objective.score_name
     metrics: dict[str, np.ndarray] = {}
     details: dict[str, Any] = {}
@@ -58,6 +60,8 @@ def adaptation_report(
         kinds = measured.mean((1, 2)).chunk(1 + has_batch_norm(setup.module), 1)
         curves = {"curve": kinds[0].tolist(), "transductive": kinds[1].tolist() if len(kinds) > 1 else None}
         details["by_step"] = {"score": name, **curves}
+    if isinstance(setup.algo, TaskDescriber):
+        details["task_vectors"] = task_vectors(setup, engine, learner, num_tasks)
     to_act = setup.episodes.to_act()
     if to_act is not None:
         after, before = (successes(setup, engine, learner, to_act, adapts=adapts) for adapts in (True, False))

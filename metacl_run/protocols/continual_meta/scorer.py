@@ -48,7 +48,7 @@ def episode_scores(setup: FewShotSetup, engine: Engine, learner: MetaState, epis
         fast = algo.learn(network, state["meta"], state["carry"], episode)
         return torch.stack(_scores_of(setup, state, episode, fast))
 
-    return _of_every_episode(engine, one, learner, episodes)
+    return of_every_episode(engine, one, learner, episodes)
 
 
 def scores_by_step(setup: FewShotSetup, engine: Engine, learner: MetaState, episodes: Episode) -> Tensor:
@@ -60,7 +60,7 @@ def scores_by_step(setup: FewShotSetup, engine: Engine, learner: MetaState, epis
         by_kind = zip(*(_scores_of(setup, state, episode, fast) for fast in steps), strict=True)
         return torch.cat([torch.stack(scores) for scores in by_kind])
 
-    return _of_every_episode(engine, one, learner, episodes)
+    return of_every_episode(engine, one, learner, episodes)
 
 
 def _scores_of(setup: FewShotSetup, state: MetaState, episode: Episode, fast: Pytree) -> list[Tensor]:
@@ -76,7 +76,7 @@ def _scores_of(setup: FewShotSetup, state: MetaState, episode: Episode, fast: Py
     return [network.objective.score(prediction, episode.query_y) for prediction in predictions]
 
 
-def _of_every_episode(
+def of_every_episode(
     engine: Engine, one: Callable[[MetaState, Episode], Tensor], learner: MetaState, episodes: Episode
 ) -> Tensor:
     with torch.no_grad():
@@ -93,7 +93,7 @@ def scores_before(setup: FewShotSetup, engine: Engine, learner: MetaState, episo
         outputs = network(state["meta"]["params"], episode.query_x)
         return network.objective.score(outputs, episode.query_y).unsqueeze(0)
 
-    return _of_every_episode(engine, one, learner, episodes)
+    return of_every_episode(engine, one, learner, episodes)
 
 
 class FewShotScorer(Scorer):

@@ -40,6 +40,7 @@ from metacl_run.reporting.figures import (
     sequence_accuracy,
     stability_gap,
     switches,
+    task_vectors,
     training_loss,
 )
 from metacl_run.reporting.figures.run_figure import PreparedFigure, RunFigure
@@ -61,6 +62,7 @@ FIGURES: tuple[RunFigure[Any], ...] = (
     recovery.FIGURE,
     open_loop_error.FIGURE,
     control_returns.FIGURE,
+    task_vectors.FIGURE,
     choice_of_rate.FIGURE,
     probes.FIGURE,
     training_loss.FIGURE,

@@ -1,0 +1,114 @@
+"""iMAML on a quadratic, where its solution and its meta-gradient are in closed form; conjugate gradients against a solver."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from metacl_run.algorithms.continual_meta.imaml import IMaml
+from metacl_run.core.types import Episode
+from metacl_run.inner.conjugate_gradient import conjugate_gradient
+from metacl_run.models.network import Network
+from metacl_run.scoring.objectives import REGRESSION
+from tests.algorithms.test_algorithms import COMMON
+
+STRENGTH, INPUTS = 0.7, 4
+IMAML = IMaml(
+    **COMMON,  # type: ignore[arg-type]
+    strength=STRENGTH,
+    inner_lr=0.2,
+    inner_steps=200,
+    eval_inner_steps=200,
+    cg_steps=INPUTS + 1,
+)
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(INPUTS, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x)
+
+
+def linear_regression() -> tuple[Network, dict[str, dict[str, Tensor]], Episode]:
+    torch.manual_seed(0)
+    module = Line().double()
+    x, query_x = torch.randn(2, 6, INPUTS, dtype=torch.float64)
+    y, query_y = torch.randn(2, 6, 1, dtype=torch.float64)
+    params = {name: value.detach().clone() for name, value in module.named_parameters()}
+    batches = torch.zeros(0, 0, dtype=torch.int64)
+    return Network(module, 1, objective=REGRESSION), {"params": params}, Episode(x, y, query_x, query_y, batches)
+
+
+def with_ones(x: Tensor) -> Tensor:
+    return torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
+
+
+def solution(theta: Tensor, episode: Episode) -> tuple[Tensor, Tensor]:
+    """phi* of the regularised least squares, and the Hessian of its mean squared error; weight and offset in one vector."""
+    rows = with_ones(episode.support_x)
+    hessian, pull = 2 * rows.T @ rows / len(rows), STRENGTH * torch.eye(INPUTS + 1, dtype=rows.dtype)
+    right = 2 * rows.T @ episode.support_y[:, 0] / len(rows) + STRENGTH * theta
+    return torch.linalg.solve(hessian + pull, right), hessian
+
+
+def test_a_quadratic_has_the_solution_and_the_meta_gradient_of_the_closed_form() -> None:
+    network, meta, episode = linear_regression()
+    theta = torch.cat([meta["params"]["head.weight"][0], meta["params"]["head.bias"]])
+    phi, hessian = solution(theta, episode)
+    adapted = IMAML.learn(network, meta, {}, episode)
+    torch.testing.assert_close(torch.cat([adapted["head.weight"][0], adapted["head.bias"]]), phi)
+
+    rows = with_ones(episode.query_x)
+    slope = 2 * rows.T @ (rows @ phi - episode.query_y[:, 0]) / len(rows)
+    expected = torch.linalg.solve(torch.eye(INPUTS + 1, dtype=phi.dtype) + hessian / STRENGTH, slope)
+    direction = IMAML.episode_update(network, meta, {}, episode).direction["params"]
+    found = torch.cat([direction["head.weight"][0], direction["head.bias"]])
+    torch.testing.assert_close(found, expected)
+
+    def loss(theta: Tensor) -> float:
+        return float(((rows @ solution(theta, episode)[0] - episode.query_y[:, 0]) ** 2).mean())
+
+    for place, step in enumerate(1e-5 * torch.eye(INPUTS + 1, dtype=phi.dtype)):
+        assert found[place].item() == pytest.approx((loss(theta + step) - loss(theta - step)) / 2e-5, rel=1e-6, abs=1e-9)
+
+
+def test_inner_steps_are_those_of_torch_optim() -> None:
+    network, meta, episode = linear_regression()
+    learner = dataclasses.replace(IMAML, eval_inner_steps=3)
+    module = Line().double()
+    module.load_state_dict(meta["params"])
+    optimizer = torch.optim.SGD(module.parameters(), lr=learner.inner_lr)
+    for step, fast in enumerate(learner.learn_by_step(network, meta, {}, episode)):
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(fast[name], value, msg=f"{name} after {step} steps")
+        optimizer.zero_grad()
+        pull = sum(((value - meta["params"][name]) ** 2).sum() for name, value in module.named_parameters())
+        (nn.functional.mse_loss(module(episode.support_x), episode.support_y) + STRENGTH / 2 * pull).backward()
+        optimizer.step()
+
+
+def test_conjugate_gradients_solve_and_keep_still_where_there_is_no_positive_curvature() -> None:
+    torch.manual_seed(1)
+    root = torch.randn(5, 5, dtype=torch.float64)
+    matrix, right = root @ root.T + torch.eye(5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+
+    def solved(matrix: Tensor, right: Tensor, steps: int) -> Tensor:
+        def product(vector: dict[str, Tensor]) -> dict[str, Tensor]:
+            image = matrix @ torch.cat([vector["a"], vector["b"].flatten()])
+            return {"a": image[:3], "b": image[3:].view(2, 1)}
+
+        answer = conjugate_gradient(product, {"a": right[:3], "b": right[3:].view(2, 1)}, steps)
+        return torch.cat([answer["a"], answer["b"].flatten()])
+
+    torch.testing.assert_close(solved(matrix, right, 5), torch.linalg.solve(matrix, right))
+    torch.testing.assert_close(solved(matrix, right, 9), torch.linalg.solve(matrix, right), rtol=1e-6, atol=1e-8)
+    one_step = right * (right @ right) / (right @ matrix @ right)
+    torch.testing.assert_close(solved(matrix, right, 1), one_step)
+    assert not solved(-matrix, right, 5).any()
+    assert not solved(matrix, torch.zeros(5, dtype=torch.float64), 5).any()
