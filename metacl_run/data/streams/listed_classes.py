@@ -50,8 +50,8 @@ class ListedClassStream(ClassEpisodeStream):
         rng, assignment = generator(Purpose.ASSIGN, seed), self._assignment(catalogue)
         tasks: list[TaskClasses] = [{} for _ in range(self.num_tasks)]
         for split, (places, part) in self._parts(catalogue).items():
-            dealt = assignment.assign(part, rng) if len(places) else [np.array([], np.int64)] * self.num_tasks
-            for task, classes in zip(tasks, dealt, strict=True):
+            owners = assignment.assign(part, rng) if len(places) else [np.array([], np.int64)] * self.num_tasks
+            for task, classes in zip(tasks, owners, strict=True):
                 task[split] = places[classes]
         return tasks
 

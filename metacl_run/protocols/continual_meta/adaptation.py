@@ -1,6 +1,6 @@
 """What a run says of adaptation itself at its end: the score before it and after every inner step, success by acting
 (`adapted_acting.py`), the vectors by which it tells tasks apart (`task_similarity.py`), how a learner recovers after a switch,
-how well it predicts from its own predictions (`open_loop.py`), and the return of control with it as a model (`model_control.py`).
+how well it predicts from its own predictions (`open_loop.py`), the return of control with it as a model (`model_control.py`).
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
