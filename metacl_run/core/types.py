@@ -179,6 +179,17 @@ class Observation(NamedTuple):
     write: Tensor
     """[B] int64: the place in the buffer that each sample of the batch goes to afterwards; the buffer's size: nowhere."""
 
+    def filled(self) -> Observation:
+        """The same with samples of the batch, which still have no weight, in the places of the draws that have no sample: what
+        normalises by a batch then sees nothing that was not observed."""
+        places = torch.arange(self.weight.shape[1], device=self.weight.device) % len(self.write)
+
+        def fill(drawn: Tensor, batch: Tensor) -> Tensor:
+            is_drawn = (self.weight > 0).view(*self.weight.shape, *[1] * (drawn.ndim - 2))
+            return torch.where(is_drawn, drawn, batch[places])
+
+        return self._replace(replay=Samples(*(fill(*parts) for parts in zip(self.replay, self.batch, strict=True))))
+
     def draws(self) -> WeightedSamples:
         """Returns all draws, [G, K]."""
         return WeightedSamples(self.replay, self.weight)

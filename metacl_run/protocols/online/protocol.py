@@ -104,7 +104,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         self._check_replay(algo, data, spec, samples, tasks)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
-        refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
+        refuse_batch_norm(module, model, "model.norm=running where the model has it, model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs(), objective=data.objective), params, tasks)
 
     def _check_replay(self, algo: StreamLearner[Any], data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
@@ -199,6 +199,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         outputs = data.count_outputs()
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
+        network = network.in_mode("evaluation")
         return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
 
 

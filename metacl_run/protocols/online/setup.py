@@ -32,7 +32,7 @@ class StreamSetup:
 
     Attributes:
         algo, pool: of the run.
-        network: how the network is called.
+        network: how the network is called; at evaluation, where it has running averages.
         initial_params: [R] its parameters before any learning.
         seeds: [R].
         num_tasks: T.
@@ -65,7 +65,7 @@ class StreamSetup:
             pool=pool,
             network=Network(
                 networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, pool.masks, objective=data.objective
-            ),
+            ).in_mode("evaluation"),
             initial_params=[params for _, params in networks],
             seeds=context.seeds,
             num_tasks=len(pool.task_names[0]),

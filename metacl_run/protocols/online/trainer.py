@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
-from metacl_run.core.types import Samples
+from metacl_run.core.types import Observation, Samples
 from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
+
+
+def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[StreamState, Metrics]]:
+    """How one replicate learns from an observation.
+
+    Where the network has running averages, the method calls it as in training, and the averages move once, towards the
+    statistics of all that is learned from in this observation, at the weights before it: the batch and its draws; of a
+    method that replays task by task the batch alone; the draws alone where they take the place of the batch.
+    """
+    algo, spec = setup.algo, setup.algo.replay_spec(setup.num_tasks)
+    if not setup.network.has_running_averages:
+        return lambda state, observed: algo.observe(setup.network, state, observed)
+    training, tracking = setup.network.in_mode("training"), setup.network.in_mode("tracking")
+
+    def observe(state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+        observed = observed.filled()
+        batch, drawn = observed.batch.x, observed.replay.x.flatten(0, 1)
+        learned = batch if spec.by_task else drawn if spec.keep in ("seen", "all") else torch.cat([batch, drawn])
+        averages = tracking.moved_averages(state["params"], learned)
+        after, metrics = algo.observe(training, state, observed)
+        return {**after, "params": {**after["params"], **averages}}, metrics
+
+    return observe
 
 
 class StreamTrainer(Trainer):
@@ -21,8 +46,7 @@ class StreamTrainer(Trainer):
 
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
-        observe = setup.engine.over_replicates(lambda state, observed: setup.algo.observe(setup.network, state, observed))
-        self._updates = SeveralUpdates(setup.engine, observe)
+        self._updates = SeveralUpdates(setup.engine, setup.engine.over_replicates(observing(setup)))
         self.at_once = self._updates.at_once
 
     def step(self, learner: StreamState, unit: int) -> tuple[StreamState, Metrics]:
