@@ -59,6 +59,8 @@ class Purpose(IntEnum):
     """Dynamics of a family, and pushes under them; the family."""
     RECOVERY = 21
     """Episodes before and after a switch of dynamics; the task."""
+    AUGMENT = 22
+    """How the batch of an observation and the samples of its draws are altered; its number."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from metacl_run.core.types import Episode, Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.augmentation import Augmentation
 from metacl_run.data.streams.feedback import Feedback
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 from metacl_run.scoring.scores import Score
@@ -217,6 +219,8 @@ class SamplePool(Pool):
     """[K, *input shape] test examples that belong to no class; None where the data have none."""
     acting: Acting | None = None
     """How a learner is scored by acting; None: its outputs are compared with targets."""
+    augmentation: Augmentation | None = None
+    """How training samples are altered at random whenever a learner observes them; None: not at all."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SamplePool:
@@ -268,6 +272,11 @@ class SampleStream(Stream):
     def task_is_known(self) -> bool:
         """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
         return False
+
+    def input_scale(self) -> InputScale | None:
+        """How inputs are scaled before a network sees them, as the pool's are; reads the examples. Default: None, they are
+        not."""
+        return None
 
     @abc.abstractmethod
     def count_samples(self) -> int:

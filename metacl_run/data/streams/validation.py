@@ -26,6 +26,8 @@ from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.augmentation import Augmentation
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
@@ -75,6 +77,9 @@ class ValidationSamples(SampleStream):
     def task_is_known(self) -> bool:
         return self.inner.task_is_known
 
+    def input_scale(self) -> InputScale | None:
+        return self.inner.input_scale()
+
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
         return self.inner.count_samples() - count_held_out(self.inner.count_samples())
@@ -120,6 +125,10 @@ class ValidationSamplePool(SamplePool):
     @property
     def classes(self) -> OutputClasses | None:  # type: ignore[override]
         return self.inner.classes
+
+    @property
+    def augmentation(self) -> Augmentation | None:  # type: ignore[override]
+        return self.inner.augmentation
 
     def to(self, device: torch.device) -> ValidationSamplePool:
         acting = None if self.acting is None else self.acting.to(device)

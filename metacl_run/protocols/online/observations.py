@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
-from metacl_run.core.types import Observation
+from metacl_run.core.types import Observation, Samples
 from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySchedule
 from metacl_run.protocols.online.setup import StreamSetup
 
@@ -62,15 +64,40 @@ class Observations:
             task, done = divmod(first, setup.units_per_task)
             count, draws = min(count, setup.units_per_task - done), slice(max(1, task))
         by_replicate = [
-            self._of_replicate(replicate, range(first, first + count), schedule.draw(first, count).of_tasks(draws))
-            for replicate, schedule in enumerate(self._schedules)
+            self._of_replicate(replicate, range(first, first + count), draws) for replicate in range(len(setup.seeds))
         ]
         stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
         return stacked._replace(batch=stacked.batch.cast(setup.dtype), replay=stacked.replay.cast(setup.dtype))
 
-    def _of_replicate(self, replicate: int, units: range, draws: ReplayDraws) -> Observation:
-        """[U, ...] the observations of some units with these draws."""
+    def _of_replicate(self, replicate: int, units: range, places: slice) -> Observation:
+        """[U, ...] the observations of some units, with some of their draws."""
         setup, numbers = self._setup, self._setup.batch_numbers(replicate, units)
+        draws = self._schedules[replicate].draw(units.start, len(units))
+        alterations = self._alterations(replicate, units, draws)
+        draws = draws.of_tasks(places)
         order, weight, slot, write = upload([draws.order, draws.weight, draws.slot, draws.write], setup.device)
         batch, replayed = setup.gather(replicate, numbers), setup.gather(replicate, draws.number)
+        if alterations is not None:
+            batch = self._altered(batch, alterations[0])
+            replayed = self._altered(replayed, alterations[1][:, places])
         return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write)
+
+    def _alterations(self, replicate: int, units: range, draws: ReplayDraws) -> tuple[np.ndarray, np.ndarray] | None:
+        """Uniform numbers by which batches [U, B] and draws [U, G, K] are altered; None where nothing is."""
+        augmentation = self._setup.pool.augmentation
+        if augmentation is None:
+            return None
+        batch, drawn = draws.write.shape[1:], draws.number.shape[1:]
+        count = math.prod(batch) + math.prod(drawn)
+        rngs = (generator(Purpose.AUGMENT, self._setup.seeds[replicate], unit) for unit in units)
+        uniforms = np.stack([rng.random((count, augmentation.numbers), np.float32) for rng in rngs])
+        of_batch, of_draws = np.split(uniforms, [math.prod(batch)], 1)
+        return of_batch, of_draws.reshape(len(units), *drawn, augmentation.numbers)
+
+    def _altered(self, samples: Samples, uniforms: np.ndarray) -> Samples:
+        """Samples [...], altered by `uniforms` [..., numbers]."""
+        augmentation, axes = self._setup.pool.augmentation, samples.task.ndim
+        assert augmentation is not None
+        (numbers,) = upload([uniforms], self._setup.device)
+        x = augmentation.apply(samples.x.flatten(0, axes - 1), numbers.flatten(0, axes - 1))
+        return samples._replace(x=x.view(samples.x.shape))

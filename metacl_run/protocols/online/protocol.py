@@ -200,7 +200,9 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         network = network.in_mode("evaluation")
-        return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
+        return StreamPredictor(
+            network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks, input_scale=data.input_scale
+        )
 
 
 def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
