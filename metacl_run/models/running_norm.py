@@ -73,7 +73,7 @@ def in_mode(module: nn.Module, mode: Mode) -> nn.Module:
     module = copy.deepcopy(module).train(mode != "evaluation")
     for part in module.modules():
         if isinstance(part, RunningBatchNorm):
-            part.tracks = mode == "tracking"
+            part.tracks = mode != "training"
     return module
 
 
