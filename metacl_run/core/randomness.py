@@ -61,6 +61,8 @@ class Purpose(IntEnum):
     """Episodes before and after a switch of dynamics; the task."""
     AUGMENT = 22
     """How the batch of an observation and the samples of its draws are altered; its number."""
+    BLUR = 23
+    """Which samples change their task, and when they come; no position."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -6,6 +6,7 @@ Shapes: R seeds (replicates), T tasks, N training samples of a task, M most test
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Samples
 from metacl_run.data.sources.source import inputs_of
@@ -81,20 +83,20 @@ class TableSamplePool(SamplePool):
             augmentation=None if self.augmentation is None else self.augmentation.to(device),
         )
 
+    @functools.cached_property
+    def lengths(self) -> TaskLengths:
+        return TaskLengths.of(self.train.sizes[0])
+
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
-        flat = index.reshape(-1)
-        table = self.train
-        numbers = (
-            table.rows[replicate].reshape(-1)[flat],
-            table.labels[replicate].reshape(-1)[flat],
-            flat // self.samples_per_task,
-        )
+        tasks, places = self.lengths.within(index.reshape(-1))
+        numbers = self.train.rows[replicate, tasks, places], self.train.labels[replicate, tasks, places], tasks
         rows, y, task = upload(numbers, self.examples.device)
         x = self._scaled(self.shift.apply(self._inputs(rows), replicate * self._num_tasks + task))
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def origins(self, replicate: int) -> np.ndarray:
-        return self.train.examples(replicate).reshape(-1)
+        examples = self.train.examples(replicate)
+        return np.concatenate([own[:size] for own, size in zip(examples, self.lengths.lengths, strict=True)])
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         shared: dict[tuple[bytes, bytes, int], Samples] = {}
@@ -113,7 +115,7 @@ class TableSamplePool(SamplePool):
         return samples
 
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
-        return self._written(self.origins(replicate)[index], index // self.samples_per_task)
+        return self._written(self.origins(replicate)[index], self.lengths.tasks_at(index))
 
     def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
         return self._written(self.test_.examples(replicate)[task, places], np.full(len(places), task))

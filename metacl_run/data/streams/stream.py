@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Episode, Samples
 from metacl_run.data.streams.acting import Acting
 from metacl_run.data.streams.augmentation import Augmentation
@@ -204,13 +205,13 @@ known, so that the outputs of other tasks are masked in training and at test."""
 class SamplePool(Pool):
     """The loaded stream of R seeds and T tasks: N training samples a task, in the order in which they come.
 
-    The training samples of a seed are numbered 0 .. T * N - 1 in that order; sample i belongs to task i // N.
+    The training samples of a seed are numbered from 0 in that order, task after task: `lengths` says which belong to which.
     """
 
     task_names: list[list[str]]
     """[R][T]."""
     samples_per_task: int
-    """N."""
+    """N; of the longest task where they differ."""
     masks: Tensor | None
     """[T, outputs] bool, the outputs of each task where the task is known (task-incremental); None: all outputs always."""
     classes: OutputClasses | None = None
@@ -226,14 +227,19 @@ class SamplePool(Pool):
     def to(self, device: torch.device) -> SamplePool:
         """The same pool with its tensors on `device`."""
 
+    @property
+    def lengths(self) -> TaskLengths:
+        """Training samples of each task, the same for all seeds. Default: all have N."""
+        return TaskLengths.equal(len(self.task_names[0]), self.samples_per_task)
+
     @abc.abstractmethod
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         """Gathers training samples of one replicate by number, with the axes of `index`."""
 
     def origins(self, replicate: int) -> np.ndarray:
-        """[T * N] int, the example of the source that each training sample shows: equal where several tasks show one example,
+        """[samples] int, the example of the source that each training sample shows: equal where several tasks show one example,
         each under its own shift. Default: all differ."""
-        return np.arange(len(self.task_names[replicate]) * self.samples_per_task)
+        return np.arange(self.lengths.total)
 
     @abc.abstractmethod
     def test(self, task: int, limit: int | None) -> list[Samples]:
@@ -263,6 +269,11 @@ class SampleStream(Stream):
         """Outputs that the network needs for all tasks together."""
 
     @property
+    def has_blurred_borders(self) -> bool:
+        """Whether some training samples come with other tasks than the one they are tested in. Default: none."""
+        return False
+
+    @property
     def new_outputs(self) -> bool:
         """Whether every task brings outputs of its own and the task is not known (class-incremental): the score of a task that
         is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
@@ -280,7 +291,11 @@ class SampleStream(Stream):
 
     @abc.abstractmethod
     def count_samples(self) -> int:
-        """Training samples of every task."""
+        """Training samples of every task; of the shortest where they differ."""
+
+    def sample_lengths(self) -> TaskLengths:
+        """Training samples of each task. Default: all have `count_samples`."""
+        return TaskLengths.equal(self.count_tasks(), self.count_samples())
 
     @abc.abstractmethod
     def check(self) -> None:

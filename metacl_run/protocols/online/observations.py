@@ -32,8 +32,7 @@ class Observations:
             ReplaySchedule(
                 spec,
                 seed,
-                num_tasks=setup.num_tasks,
-                samples_per_task=setup.used_per_task,
+                samples=setup.used,
                 batch_size=batch,
                 epochs=setup.epochs,
                 labels=setup.labels(replicate) if spec.by_class else None,
@@ -59,10 +58,10 @@ class Observations:
     def _gather(self, first: int) -> Observation:
         """[U, R, ...] the next observations."""
         setup = self._setup
-        count, draws = min(self._block_length, setup.num_tasks * setup.units_per_task - first), slice(None)
+        count, draws = min(self._block_length, setup.units.total - first), slice(None)
         if self._skips_empty_draws:
-            task, done = divmod(first, setup.units_per_task)
-            count, draws = min(count, setup.units_per_task - done), slice(max(1, task))
+            task = setup.units.task_at(first)
+            count, draws = min(count, int(setup.units.ends[task]) - first), slice(max(1, task))
         by_replicate = [
             self._of_replicate(replicate, range(first, first + count), draws) for replicate in range(len(setup.seeds))
         ]

@@ -39,7 +39,7 @@ def one_by_one(images: np.ndarray, uniforms: np.ndarray, black: np.ndarray) -> n
     """Each image with a black border, cropped and perhaps mirrored."""
     altered = []
     for image, (row, column, mirror) in zip(images, uniforms, strict=True):
-        channels, height, width = image.shape
+        height, width = image.shape[1:]
         framed = np.tile(black.reshape(-1, 1, 1), (1, height + 2 * PADDING, width + 2 * PADDING))
         framed[:, PADDING : PADDING + height, PADDING : PADDING + width] = image
         top, left = int(row * (2 * PADDING + 1)), int(column * (2 * PADDING + 1))
