@@ -47,7 +47,7 @@ class OnlineRelearning(Online):
             state=state,
             num_tasks=setup.num_tasks,
             units_per_task=setup.units_per_task,
-            task_units=None if setup.units.are_equal else setup.units,
+            task_units=setup.units,
         )
         evaluator = MatrixEvaluator(
             progress=progress,
@@ -84,7 +84,7 @@ class RelearningScorer(Scorer):
 
     def _score(self, learner: StreamState, replicate: int, task: int) -> Tensor:
         setup, settings, network = self._setup, self._settings, self._setup.network
-        numbers = task * setup.used_per_task + np.arange(min(settings.relearn_samples, setup.used_per_task))
+        numbers = setup.used.starts[task] + np.arange(min(settings.relearn_samples, setup.used.lengths[task]))
         samples, params = setup.gather(replicate, numbers).cast(setup.dtype), params_of(learner, replicate)
         for _ in range(settings.relearn_steps):
             params = descend(grad(network.loss)(params, *samples), params, settings.relearn_lr)

@@ -63,6 +63,8 @@ class Purpose(IntEnum):
     """How the batch of an observation and the samples of its draws are altered; its number."""
     BLUR = 23
     """Which samples change their task, and when they come; no position."""
+    EXEMPLARS = 24
+    """Uniform numbers by which a learner chooses its exemplars at an observation; its number."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -160,6 +160,10 @@ class WeightedSamples(NamedTuple):
         return WeightedSamples(batch.joined(self.samples, axis), torch.cat([ones, self.weight], axis))
 
 
+NONE = torch.empty(0)
+"""In place of numbers that are not needed."""
+
+
 class Observation(NamedTuple):
     """One unit of work under protocol `online`, of one replicate: a batch of the stream, and draws from its replay buffer.
 
@@ -178,6 +182,10 @@ class Observation(NamedTuple):
     """[G, K] int64: the place in the buffer that a replayed sample came from."""
     write: Tensor
     """[B] int64: the place in the buffer that each sample of the batch goes to afterwards; the buffer's size: nowhere."""
+    number: Tensor = NONE
+    """[B] int64: the numbers of the samples of the batch, for a learner that chooses its exemplars; else [0]."""
+    uniform: Tensor = NONE
+    """[B, ReplaySpec.uniforms] float in [0, 1), for such a learner; else [0]."""
 
     def filled(self) -> Observation:
         """The same with samples of the batch, which still have no weight, in the places of the draws that have no sample: what

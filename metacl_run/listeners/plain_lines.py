@@ -26,8 +26,8 @@ class PlainLines:
     def start(self) -> list[str]:
         view, info = self._view, self._view.info
         units = info.task_units
-        each = str(info.units_per_task) if units is None else f"{units.shortest} to {units.longest}"
-        work = f"{view.num_tasks} task{'s' if view.num_tasks > 1 else ''} of {each} {info.unit_name}s"
+        length = f"{info.units_per_task}" if units is None or units.are_equal else f"{units.shortest} to {units.longest}"
+        work = f"{view.num_tasks} task{'s' if view.num_tasks > 1 else ''} of {length} {info.unit_name}s"
         if view.in_sequence:
             concepts = SCORES[info.score].concepts
             work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"

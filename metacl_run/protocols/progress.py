@@ -19,7 +19,7 @@ class Progress:
         context: of the run.
         state: everything that changes during the run.
         num_tasks, units_per_task: tasks that are learned, and units of each; of the longest where they differ.
-        task_units: the units of each task where they differ; None: they do not.
+        task_units: the units of each task; None: all have as many.
     """
 
     context: RunContext[Any, Any, Any]

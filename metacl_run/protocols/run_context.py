@@ -32,7 +32,7 @@ class Started(Protocol):
         first_unit: units that are done already.
         units_per_task: of the longest task.
         chance: the score of a guess; None where it is not one number.
-        task_units: units of each task where they differ; None: they do not.
+        task_units: units of each task; None: all have as many.
         """
 
 

@@ -52,7 +52,7 @@ class RunInfo(NamedTuple):
     earlier: Sequence[dict[str, Any]] = ()
     """The records of a run that is continued."""
     task_units: TaskLengths | None = None
-    """Units of each task where they differ; None: they do not."""
+    """Units of each task; None: all have as many."""
 
     @property
     def total_units(self) -> int:

@@ -6,9 +6,11 @@ Shapes: R replicates, U observations in a block.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.randomness import Purpose, generator
@@ -63,15 +65,32 @@ class Observations:
             task = setup.units.task_at(first)
             count, draws = min(count, int(setup.units.ends[task]) - first), slice(max(1, task))
         by_replicate = [
-            self._of_replicate(replicate, range(first, first + count), draws) for replicate in range(len(setup.seeds))
+            self._of_replicate(replicate, range(first, first + count), schedule.draw(first, count), draws)
+            for replicate, schedule in enumerate(self._schedules)
         ]
-        stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
-        return stacked._replace(batch=stacked.batch.cast(setup.dtype), replay=stacked.replay.cast(setup.dtype))
+        return self._stacked(by_replicate)
 
-    def _of_replicate(self, replicate: int, units: range, places: slice) -> Observation:
+    def of_exemplars(self, unit: int, exemplars: Tensor) -> Observation:
+        """[1, R, ...] one observation of every replicate, whose draws are from exemplars [R, M]."""
+        by_replicate = []
+        for replicate, own in enumerate(exemplars.cpu().numpy()):
+            schedule, units = self._schedules[replicate], range(unit, unit + 1)
+            observation = self._of_replicate(replicate, units, schedule.draw_from(unit, own), slice(None))
+            rng = generator(Purpose.EXEMPLARS, self._setup.seeds[replicate], unit)
+            uniform = rng.random((1, schedule.batch_size, schedule.spec.uniforms), np.float32)
+            numbers = upload([self._setup.batch_numbers(replicate, units), uniform], self._setup.device)
+            by_replicate.append(observation._replace(number=numbers[0], uniform=numbers[1]))
+        return self._stacked(by_replicate)
+
+    def _stacked(self, by_replicate: Sequence[Observation]) -> Observation:
+        """[U, R, ...] the observations of all replicates, of the run's dtype."""
+        stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
+        dtype = self._setup.dtype
+        return stacked._replace(batch=stacked.batch.cast(dtype), replay=stacked.replay.cast(dtype))
+
+    def _of_replicate(self, replicate: int, units: range, draws: ReplayDraws, places: slice) -> Observation:
         """[U, ...] the observations of some units, with some of their draws."""
         setup, numbers = self._setup, self._setup.batch_numbers(replicate, units)
-        draws = self._schedules[replicate].draw(units.start, len(units))
         alterations = self._alterations(replicate, units, draws)
         draws = draws.of_tasks(places)
         order, weight, slot, write = upload([draws.order, draws.weight, draws.slot, draws.write], setup.device)
@@ -79,7 +98,8 @@ class Observations:
         if alterations is not None:
             batch = self._altered(batch, alterations[0])
             replayed = self._altered(replayed, alterations[1][:, places])
-        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write)
+        none = torch.empty(len(units), 0, device=setup.device)
+        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, none)
 
     def _alterations(self, replicate: int, units: range, draws: ReplayDraws) -> tuple[np.ndarray, np.ndarray] | None:
         """Uniform numbers by which batches [U, B] and draws [U, G, K] are altered; None where nothing is."""

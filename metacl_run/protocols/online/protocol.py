@@ -160,7 +160,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             state=state,
             num_tasks=setup.num_tasks,
             units_per_task=setup.units_per_task,
-            task_units=None if setup.units.are_equal else setup.units,
+            task_units=setup.units,
         )
         at_end: list[EndRecorder] = [*_prediction_recorders(setup, progress), *_rollout_recorders(setup, progress)]
         evaluator = MatrixEvaluator(

@@ -72,14 +72,21 @@ class ReplaySchedule:
         self._in_use = np.maximum.accumulate(np.concatenate([[0], ends]))
         """[N + 1] places in use when so many samples have come."""
 
+    def draw_from(self, unit: int, exemplars: np.ndarray) -> ReplayDraws:
+        """The draws for one observation from exemplars [M]: numbers of samples, negative where a place has none."""
+        orders, uniforms = self._uniforms(unit, 1)
+        in_use = np.flatnonzero(exemplars >= 0)
+        slot = self._slots(uniforms, np.full(uniforms.shape[:2], len(in_use)))
+        weight = np.broadcast_to((np.arange(self.spec.size) < len(in_use)).astype(np.float32), slot.shape)
+        slot = np.where(weight > 0, in_use[slot] if len(in_use) else 0, 0)
+        number = np.where(weight > 0, exemplars[slot], 0)
+        nowhere = np.full((1, self.batch_size), self.spec.capacity)
+        return ReplayDraws(orders.argsort(-1), number, weight, slot, nowhere)
+
     def draw(self, first: int, count: int) -> ReplayDraws:
         """The draws for observations `first` .. `first + count` - 1; going back is allowed."""
-        spec, batch = self.spec, self.batch_size
-        orders, uniforms = (np.empty((count, spec.draws, size)) for size in (batch, spec.size))
-        for i in range(count):
-            rng = generator(Purpose.REPLAY, self.seed, first + i)
-            rng.random(out=orders[i])
-            rng.random(out=uniforms[i])
+        spec = self.spec
+        orders, uniforms = self._uniforms(first, count)
         so_far = self._come_before(first + np.arange(count))[:, None]  # [U, 1]
         finished = self._units.tasks_at(first + np.arange(count))[:, None]  # [U, 1] tasks that are over
         sizes = np.broadcast_to(self._sizes(so_far, finished), uniforms.shape[:2])
@@ -93,6 +100,15 @@ class ReplaySchedule:
         write = self._written(first + np.arange(count), so_far)
         number[weight == 0] = slot[weight == 0] = 0
         return ReplayDraws(orders.argsort(-1), number, weight, slot, write)
+
+    def _uniforms(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """[U, G, B] and [U, G, K] uniform numbers, for the orders and the draws of some observations."""
+        orders, uniforms = (np.empty((count, self.spec.draws, size)) for size in (self.batch_size, self.spec.size))
+        for i in range(count):
+            rng = generator(Purpose.REPLAY, self.seed, first + i)
+            rng.random(out=orders[i])
+            rng.random(out=uniforms[i])
+        return orders, uniforms
 
     def _slots(self, uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """[U, G, K] distinct places below `sizes` [U, G], drawn by uniform numbers [U, G, K]."""

@@ -124,10 +124,14 @@ class StreamSetup:
         blocks = np.split(numbers, range(LABELS_AT_ONCE, len(numbers), LABELS_AT_ONCE))
         return np.concatenate([self.gather(replicate, block).y.cpu().numpy() for block in blocks])
 
+    def random_numbers(self, replicate: int, task: int, count: int, purpose: Purpose) -> np.ndarray:
+        """[at most count] training samples of a task, by number, drawn at random for one replicate."""
+        order = generator(purpose, self.seeds[replicate], task).permutation(self.used.lengths[task])[:count]
+        return np.asarray(self.used.starts[task] + order)
+
     def random_samples(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
         """[at most count] training samples of a task, drawn at random for one replicate."""
-        order = generator(purpose, self.seeds[replicate], task).permutation(self.used.lengths[task])[:count]
-        return self.gather(replicate, self.used.starts[task] + order).cast(self.dtype)
+        return self.gather(replicate, self.random_numbers(replicate, task, count, purpose)).cast(self.dtype)
 
     def outputs(self, learner: StreamState, replicate: int, x: Tensor, task: Tensor | None) -> Tensor:
         """[N, outputs] what a replicate predicts for inputs of known or unknown tasks."""

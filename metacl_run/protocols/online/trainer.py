@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.online.exemplar_learner import ExemplarLearner
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
-from metacl_run.core.types import Observation, Samples
+from metacl_run.core.types import Observation, Samples, WeightedSamples
 from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
@@ -56,15 +59,37 @@ class StreamTrainer(Trainer):
 
     def steps(self, learner: StreamState, sums: Metrics | None, units: range) -> tuple[StreamState, Metrics | None]:
         while units:
-            observations = self._observations.block(units)
+            observations = self._observed(learner, units)
             learner, sums = self._updates(learner, sums, observations)
             units = units[len(observations.write) :]
         return learner, sums
 
-    def end_task(self, learner: StreamState, task: int) -> StreamState:
-        setup, count = self._setup, self._setup.algo.num_consolidation_samples
-        by_replicate = [setup.random_samples(r, task, count, Purpose.END_OF_TASK) for r in range(len(setup.seeds))]
-        samples: Samples = tree_map(lambda *leaves: torch.stack(leaves), *by_replicate)
-        end = setup.engine.over_replicates(lambda state, own: setup.algo.end_task(setup.network, state, own))
-        state: StreamState = end(learner, samples)
+    def _observed(self, learner: Any, units: range) -> Observation:
+        """[U, R, ...] the next observations; one where the draws follow from what the learner has chosen."""
+        if isinstance(self._setup.algo, ExemplarLearner):
+            return self._observations.of_exemplars(units.start, learner["exemplars"])
+        return self._observations.block(units)
+
+    def end_task(self, learner: Any, task: int) -> StreamState:
+        setup, replicates = self._setup, range(len(self._setup.seeds))
+        count, algo = setup.algo.num_consolidation_samples, setup.algo
+        numbers = [setup.random_numbers(replicate, task, count, Purpose.END_OF_TASK) for replicate in replicates]
+        samples = self._gathered(numbers)
+        state: StreamState
+        if isinstance(algo, ExemplarLearner):
+            own = learner["exemplars"]
+            exemplars = self._gathered(list(own.clamp(min=0).cpu().numpy()))
+            weighted = WeightedSamples(exemplars, (own >= 0).to(setup.dtype))
+            choose = setup.engine.over_replicates(lambda state, *parts: algo.choose(setup.network, state, *parts))
+            state = choose(learner, samples, torch.from_numpy(np.stack(numbers)).to(setup.device), weighted)
+            return state
+        end = setup.engine.over_replicates(lambda state, own: algo.end_task(setup.network, state, own))
+        state = end(learner, samples)
         return state
+
+    def _gathered(self, numbers: Sequence[np.ndarray]) -> Samples:
+        """[R, N] training samples of every replicate, by number."""
+        setup = self._setup
+        by_replicate = [setup.gather(replicate, own).cast(setup.dtype) for replicate, own in enumerate(numbers)]
+        samples: Samples = tree_map(lambda *leaves: torch.stack(leaves), *by_replicate)
+        return samples
