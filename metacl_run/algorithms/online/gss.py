@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.func import grad, grad_and_value
+from torch.nn.functional import normalize
 
 from metacl_run.algorithms.online.exemplar_learner import NOTHING, ExemplarLearner, ExemplarState
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
@@ -106,5 +107,4 @@ def _directions(network: Network, params: Params, samples: Samples) -> Tensor:
     def of_one(sample: Samples) -> Tensor:
         return torch.cat([leaf.flatten() for leaf in grad(network.loss)(params, *sample).values()])
 
-    gradients: Tensor = torch.vmap(of_one)(samples.unsqueeze(1))
-    return gradients / gradients.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return normalize(torch.vmap(of_one)(samples.unsqueeze(1)))

@@ -77,7 +77,8 @@ class ReplaySchedule:
         orders, uniforms = self._uniforms(unit, 1)
         in_use = np.flatnonzero(exemplars >= 0)
         slot = self._slots(uniforms, np.full(uniforms.shape[:2], len(in_use)))
-        weight = np.broadcast_to((np.arange(self.spec.size) < len(in_use)).astype(np.float32), slot.shape)
+        weight = np.zeros(slot.shape, np.float32)
+        weight[..., : len(in_use)] = 1
         slot = np.where(weight > 0, in_use[slot] if len(in_use) else 0, 0)
         number = np.where(weight > 0, exemplars[slot], 0)
         nowhere = np.full((1, self.batch_size), self.spec.capacity)
