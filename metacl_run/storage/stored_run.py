@@ -268,7 +268,8 @@ class StoredRun:
     @property
     def probe_units(self) -> np.ndarray:
         """Units of the evaluations within a task."""
-        return self.evaluations.units[~np.isin(self.evaluations.units, [0, *self.units.ends])]
+        units, ends = self.evaluations.units, self.units.ends
+        return units[~np.isin(units, [0, *ends]) & (units < self.units.total)]  # an evaluated run has units beyond its own
 
     @property
     def probe_samples(self) -> int | None:

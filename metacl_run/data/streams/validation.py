@@ -15,6 +15,7 @@ Shapes: R seeds (replicates), T tasks, N training samples of a task, H of them h
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -122,9 +123,14 @@ class ValidationSamplePool(SamplePool):
     def samples_per_task(self) -> int:  # type: ignore[override]
         return self.lengths.longest
 
-    @property
+    @functools.cached_property
     def lengths(self) -> TaskLengths:
         return TaskLengths.of([len(own) for own in self.learned[0]])
+
+    @functools.cached_property
+    def _numbers(self) -> list[np.ndarray]:
+        """[R] the samples that are learned from, task after task."""
+        return [np.concatenate(own) for own in self.learned]
 
     @property
     def masks(self) -> Tensor | None:  # type: ignore[override]
@@ -143,24 +149,20 @@ class ValidationSamplePool(SamplePool):
         return dataclasses.replace(self, inner=self.inner.to(device), acting=acting)
 
     def origins(self, replicate: int) -> np.ndarray:
-        origins: np.ndarray = self.inner.origins(replicate)[self._numbers(replicate)]
+        origins: np.ndarray = self.inner.origins(replicate)[self._numbers[replicate]]
         return origins
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
-        return self.inner.gather(replicate, self._numbers(replicate)[index])
+        return self.inner.gather(replicate, self._numbers[replicate][index])
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
 
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
-        return self.inner.quote(replicate, self._numbers(replicate)[index])
+        return self.inner.quote(replicate, self._numbers[replicate][index])
 
     def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
         return self.inner.quote(replicate, self.evaluated[replicate][task][places])
-
-    def _numbers(self, replicate: int) -> np.ndarray:
-        """The samples that are learned from, task after task."""
-        return np.concatenate(self.learned[replicate])
 
 
 def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
