@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.utils._pytree import tree_map
@@ -23,12 +23,13 @@ from metacl_run.core.errors import (
     prefix_field_errors,
     shown,
 )
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
 from metacl_run.listeners.fault_tolerant import listeners_of
 from metacl_run.protocols.protocol_result import ProtocolResult
-from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.run_context import RunContext, Started
 from metacl_run.protocols.score_history import Evaluations
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
@@ -49,7 +50,6 @@ from metacl_run.trained_run import learned_state
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 log = logging.getLogger("metacl_run")
-Start: TypeAlias = Callable[[list[list[str]], int, int, float | None], None]
 """Receives the names of the tasks, the first unit, the units of a task, and chance."""
 
 
@@ -244,10 +244,16 @@ def _faults_logged() -> Iterator[None]:
         raise
 
 
-def _start(experiment: Experiment, audience: Audience, store: RunStore, environment: Mapping[str, Any]) -> Start:
+def _start(experiment: Experiment, audience: Audience, store: RunStore, environment: Mapping[str, Any]) -> Started:
     """Returns the function that starts the listeners. A listener that has not started receives nothing, not even the end."""
 
-    def start(task_names: list[list[str]], first_unit: int, units_per_task: int, chance: float | None) -> None:
+    def start(
+        task_names: list[list[str]],
+        first_unit: int,
+        units_per_task: int,
+        chance: float | None,
+        task_units: TaskLengths | None = None,
+    ) -> None:
         choices = experiment.choices
         info = RunInfo(
             run_id=experiment.run_id,
@@ -260,6 +266,7 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
             seeds=experiment.seeds,
             task_names=task_names,
             units_per_task=units_per_task,
+            task_units=task_units,
             unit_name=unit_name(experiment),
             evaluation_of=None if experiment.trained is None else experiment.trained.run_id,
             score=experiment.data.score.score_name,
@@ -281,7 +288,7 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
 
 
 def _context(
-    experiment: Experiment, store: RunWriter, start: Start, pool: Any, ranks: Ranks, stopped: Callable[[], bool]
+    experiment: Experiment, store: RunWriter, start: Started, pool: Any, ranks: Ranks, stopped: Callable[[], bool]
 ) -> RunContext[Any, Any, Any]:
     return RunContext(
         algo=experiment.algo,
@@ -356,6 +363,7 @@ def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
         "memory_forecast": result.forecast,
         "task_names": result.task_names,
         "units_per_task": result.units_per_task,
+        **({} if result.task_units is None else {"task_units": list(result.task_units)}),
         "unit_name": unit_name(experiment),
         "chance": result.chance,
         "forward_transfer": result.forward_transfer,

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "protocols": {
         *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
         *(
+            "algorithms.online.exemplar_learner",
             "algorithms.meta_continual.trajectory_learner",
             "algorithms.meta_continual.sequence_learner",
             "algorithms.meta_continual.class_scores",
@@ -100,7 +101,7 @@ INTERFACES = {
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
     *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
-    *("algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
+    *("algorithms.online.exemplar_learner", "algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
     "algorithms.meta_continual.sequence_adam",
     *(
         "algorithms.meta_continual.class_scores",

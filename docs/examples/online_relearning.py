@@ -42,7 +42,13 @@ class OnlineRelearning(Online):
         setup = StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in context.pool.task_names]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, list(context.pool.notes))
-        progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
+        progress = Progress(
+            context=context,
+            state=state,
+            num_tasks=setup.num_tasks,
+            units_per_task=setup.units_per_task,
+            task_units=setup.units,
+        )
         evaluator = MatrixEvaluator(
             progress=progress,
             scorer=RelearningScorer(setup, self),
@@ -57,7 +63,7 @@ class OnlineRelearning(Online):
             log_every=self.log_every,
         )
         with same_kernels(state, setup.device):
-            context.started(task_names, state.unit, setup.units_per_task, None)
+            context.started(task_names, state.unit, setup.units_per_task, None, progress.task_units)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         return result_of(progress, status, task_names=task_names, chance=None)
 
@@ -78,7 +84,7 @@ class RelearningScorer(Scorer):
 
     def _score(self, learner: StreamState, replicate: int, task: int) -> Tensor:
         setup, settings, network = self._setup, self._settings, self._setup.network
-        numbers = task * setup.used_per_task + np.arange(min(settings.relearn_samples, setup.used_per_task))
+        numbers = setup.used.starts[task] + np.arange(min(settings.relearn_samples, setup.used.lengths[task]))
         samples, params = setup.gather(replicate, numbers).cast(setup.dtype), params_of(learner, replicate)
         for _ in range(settings.relearn_steps):
             params = descend(grad(network.loss)(params, *samples), params, settings.relearn_lr)

@@ -100,7 +100,8 @@ class Learner:
     def module(self) -> nn.Module:
         """The network as an ordinary module with the parameters that this learner has, adapted ones included; a copy.
 
-        Where a method predicts by something else than the network's outputs (prototypes, sums), it is the network before that.
+        Its inputs are what the network sees: scaled, where data.normalize says so, as those of `outputs` are inside. Where a
+        method predicts by something else than the network's outputs (prototypes, sums), it is the network before that.
         """
         module = copy.deepcopy(self._predictor.module)
         module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})

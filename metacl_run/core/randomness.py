@@ -70,6 +70,12 @@ class Purpose(IntEnum):
     CONTROL = 26
     """How bodies begin that a controller moves, its candidate actions, mini-batches of its learner; the task, the part: 0, 1, 2
     in this order."""
+    AUGMENT = 27
+    """How the batch of an observation and the samples of its draws are altered; its number."""
+    BLUR = 28
+    """Which samples change their task, and when they come; no position."""
+    EXEMPLARS = 29
+    """Uniform numbers by which a learner chooses its exemplars at an observation; its number."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
 

@@ -165,6 +165,10 @@ class WeightedSamples(NamedTuple):
         return WeightedSamples(batch.joined(self.samples, axis), torch.cat([ones, self.weight], axis))
 
 
+NONE = torch.empty(0)
+"""In place of numbers that are not needed."""
+
+
 class Observation(NamedTuple):
     """One unit of work under protocol `online`, of one replicate: a batch of the stream, and draws from its replay buffer.
 
@@ -183,6 +187,21 @@ class Observation(NamedTuple):
     """[G, K] int64: the place in the buffer that a replayed sample came from."""
     write: Tensor
     """[B] int64: the place in the buffer that each sample of the batch goes to afterwards; the buffer's size: nowhere."""
+    number: Tensor = NONE
+    """[B] int64: the numbers of the samples of the batch, for a learner that chooses its exemplars; else [0]."""
+    uniform: Tensor = NONE
+    """[B, ReplaySpec.uniforms] float in [0, 1), for such a learner; else [0]."""
+
+    def filled(self) -> Observation:
+        """The same with samples of the batch, which still have no weight, in the places of the draws that have no sample: what
+        normalises by a batch then sees nothing that was not observed."""
+        places = torch.arange(self.weight.shape[1], device=self.weight.device) % len(self.write)
+
+        def fill(drawn: Tensor, batch: Tensor) -> Tensor:
+            is_drawn = (self.weight > 0).view(*self.weight.shape, *[1] * (drawn.ndim - 2))
+            return torch.where(is_drawn, drawn, batch[places])
+
+        return self._replace(replay=Samples(*(fill(*parts) for parts in zip(self.replay, self.batch, strict=True))))
 
     def draws(self) -> WeightedSamples:
         """Returns all draws, [G, K]."""

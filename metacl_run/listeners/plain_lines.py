@@ -25,7 +25,9 @@ class PlainLines:
 
     def start(self) -> list[str]:
         view, info = self._view, self._view.info
-        work = f"{view.num_tasks} task{'s' if view.num_tasks > 1 else ''} of {info.units_per_task} {info.unit_name}s"
+        units = info.task_units
+        length = f"{info.units_per_task}" if units is None or units.are_equal else f"{units.shortest} to {units.longest}"
+        work = f"{view.num_tasks} task{'s' if view.num_tasks > 1 else ''} of {length} {info.unit_name}s"
         if view.in_sequence:
             concepts = SCORES[info.score].concepts
             work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"

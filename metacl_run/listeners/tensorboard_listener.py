@@ -57,7 +57,7 @@ class TensorBoardListener(Listener):
 
     def finished(self, run: StoredRun) -> None:
         summary = run.summary
-        last = self._info.units_per_task * len(self._info.task_names[0])
+        last = self._info.total_units
         metrics = {
             f"summary/{name}": metric["mean"] for name, metric in summary["metrics"].items() if metric["mean"] is not None
         }

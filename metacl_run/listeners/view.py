@@ -22,7 +22,7 @@ class View:
     def __init__(self, info: RunInfo) -> None:
         self.info = info
         self.num_tasks = len(info.task_names[0])
-        self.total = info.units_per_task * (1 if info.protocol_kind == "osaka" else self.num_tasks)
+        self.total = info.total_units
         self.unit, self.task, self.seen, self.wall_s = info.first_unit, 0, 0, 0.0
         self.now = np.full(self.num_tasks, np.nan)
         """[T] latest score of each task, at its last evaluation."""

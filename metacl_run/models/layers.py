@@ -28,7 +28,7 @@ class Conv2d(nn.Conv2d):
         return convolution(x, self.weight, self.bias, self._stride, self._padding)
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
     """A scale and an offset for each channel."""
 
     def __init__(self, num_features: int) -> None:
@@ -37,7 +37,7 @@ class _Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_features))
 
 
-class BatchNorm(_Affine):
+class BatchNorm(Affine):
     """Batch norm with the statistics of the batch itself, never running averages; input [N, C, ...]."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class NormReluPool(BatchNorm):
         return norm_relu_pool(x, self.weight, self.bias, self.pool)
 
 
-class NormReluPoolEach(_Affine):
+class NormReluPoolEach(Affine):
     """`NormReluPool` with the statistics of every image alone: for images that are learned one at a time."""
 
     def __init__(self, num_features: int, pool: int = 1) -> None:
@@ -66,8 +66,17 @@ class NormReluPoolEach(_Affine):
         return norm_relu_pool_each(x, self.weight, self.bias, self.pool)
 
 
+class ImageNorm(Affine):
+    """Norm with the statistics of every image alone, over its pixels; input [N, C, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        images, channels, *sides = x.shape
+        normed = batch_norm(x.reshape(1, -1, *sides), self.weight.repeat(images), self.bias.repeat(images))
+        return normed.reshape(images, channels, *sides)
+
+
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether a module normalises by the statistics of the batch, so that an output depends on other inputs."""
+    """Whether a module normalises by the statistics of the batch it predicts, so that an output depends on other inputs."""
     return any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules())
 
 

@@ -1,8 +1,8 @@
 """Models, which are settings that build an ordinary `nn.Module`, and the network of a learner: that module as a pure function.
 
 A model needs no meta-learning twin: `torch.func.functional_call` runs any module on any parameters. Two conventions: the last
-layer is the attribute `head` (ANIL adapts it alone, prototypical networks leave it out), and normalisation keeps no running
-averages, since a learner's state is explicit.
+layer is the attribute `head` (ANIL adapts it alone, prototypical networks leave it out), and there are no buffers, since a
+learner's state is explicit: running averages of a norm are parameters without a gradient (`running_norm.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from metacl_run.core.token_shape import TokenShape
 from metacl_run.core.types import Params, Samples
 from metacl_run.models.layers import Perceptron
 from metacl_run.models.pure_module import PureModule
+from metacl_run.models.running_norm import Mode, has_running_averages, in_mode, moved_averages
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 Rollout = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
@@ -75,7 +76,7 @@ class Network:
             name = next(iter(dict(module.named_buffers())))
             raise ConfigError(
                 f"model: {type(module).__name__} has the buffer '{name}'. A learner's state must be explicit: use layers "
-                "without running averages (BatchNorm2d(track_running_stats=False) or metacl_run.models.layers.BatchNorm)."
+                "without buffers (metacl_run.models.layers.BatchNorm, or RunningBatchNorm of metacl_run.models.running_norm)."
             )
         self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
         self.rollout = rollout
@@ -102,6 +103,31 @@ class Network:
         """The weighted mean loss of a batch; 0 where all weights are. `network.weighted_loss(params, *weighted_samples)`."""
         losses = self.objective.losses(self(params, samples.x, samples.task), samples.y)
         return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+    @property
+    def has_running_averages(self) -> bool:
+        """Whether it normalises by running averages at evaluation."""
+        return has_running_averages(self.module)
+
+    def in_mode(self, mode: Mode) -> Network:
+        """The network that normalises as `mode` says; itself where it has no running averages."""
+        if not self.has_running_averages:
+            return self
+        module = in_mode(self.module, mode)
+        return Network(module, self.ways, self.compute_dtype, self.masks, self.objective, self.rollout)
+
+    def moved_averages(self, params: Params, x: Tensor) -> Params:
+        """The running averages, by name, after inputs x [N, ...] were a batch; of a network that is `tracking`."""
+        return moved_averages(self.module, params, x)
+
+    def refuse_running_averages(self, learner: object, why: str) -> None:
+        """Raises ConfigError where there are running averages, which a learner cannot do with."""
+        if self.has_running_averages:
+            raise ConfigError(
+                f"algo: {type(learner).__name__} {why}, so that it does not go with the running averages of "
+                f"{type(self.module).__name__}. Use model.norm=image, which normalises every image by itself, or a model "
+                "without a norm, such as model=conv_plain."
+            )
 
     @staticmethod
     def head_names(params: Params) -> list[str]:

@@ -60,7 +60,7 @@ class MatrixEvaluator(Evaluator):
             self._evaluate(row=0)
 
     def is_due(self, units_done: int) -> bool:
-        done = units_done % self.progress.units_per_task
+        done = self.progress.into_task(units_done)
         return done == 0 or (self.eval_every > 0 and done % self.eval_every == 0)
 
     def evaluate(self) -> None:

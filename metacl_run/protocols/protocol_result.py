@@ -26,7 +26,8 @@ class ProtocolResult:
         probe_tasks: [P] the task being learned at each evaluation (0 before any learning).
         task_names: [R][T].
         train_s, evaluate_s, insight_s: seconds spent, summed over the processes of a run that was continued.
-        units, units_per_task: units of work done, and units of a task.
+        units, units_per_task: units of work done, and units of a task, of the longest where they differ.
+        task_units: [T] units of each task where they differ; None: they do not.
         error: why the run diverged.
         warnings: what the user should know about these numbers.
         forecast: the memory forecast.
@@ -47,6 +48,7 @@ class ProtocolResult:
     evaluate_s: float
     units: int
     units_per_task: int
+    task_units: Sequence[int] | None = None
     transductive: Evaluations | None = None
     insight_s: float = 0.0
     error: str | None = None
@@ -71,6 +73,7 @@ def result_of(progress: Progress, status: Status, *, task_names: list[list[str]]
         probe_tasks=state.probe_tasks,
         task_names=task_names,
         units_per_task=progress.units_per_task,
+        task_units=None if progress.units.are_equal else progress.units.lengths,
         chance=chance,
         train_s=state.train_s,
         evaluate_s=state.evaluate_s,

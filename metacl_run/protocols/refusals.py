@@ -8,6 +8,7 @@ from metacl_run.core.bounds import MOST_NUMBERS
 from metacl_run.core.errors import ConfigError
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.models.network import Model
+from metacl_run.models.running_norm import has_running_averages
 
 
 def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
@@ -17,6 +18,15 @@ def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
             f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
             f"sample would be normalised to nothing, and a test batch would give its task away. Use {instead} or another "
             "without."
+        )
+
+
+def refuse_running_averages(module: nn.Module, model: Model, protocol: str, instead: str) -> None:
+    """Raises ConfigError for a network with running averages, where every episode has statistics of its own."""
+    if has_running_averages(module):
+        raise ConfigError(
+            f"model: {type(model).__name__} has running averages, which only protocol=online moves: under protocol={protocol} "
+            f"a learner adapts to episodes, whose statistics no average describes. Use {instead}."
         )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.models.network import Model
 from metacl_run.runtime.device import Gpu
 from metacl_run.runtime.ranks import Ranks
@@ -13,6 +14,27 @@ from metacl_run.storage.run_writer import RunWriter
 
 InsightLevel = Literal["none", "light", "full"]
 """How much a run records about the inside of its learner; see `protocols/insight.py`."""
+
+
+class Started(Protocol):
+    """What is called before the first unit of work."""
+
+    def __call__(
+        self,
+        task_names: list[list[str]],
+        first_unit: int,
+        units_per_task: int,
+        chance: float | None,
+        task_units: TaskLengths | None = None,
+    ) -> None:
+        """Args:
+        task_names: [R][T].
+        first_unit: units that are done already.
+        units_per_task: of the longest task.
+        chance: the score of a guess; None where it is not one number.
+        task_units: units of each task; None: all have as many.
+        """
+
 
 L = TypeVar("L")
 D = TypeVar("D")
@@ -33,8 +55,7 @@ class RunContext(Generic[L, D, S]):
         store: the run's directory.
         ranks: the processes that compute the run.
         stop_requested: returns whether to stop. It is a collective of all ranks, so every rank must call it at the same points.
-        started: is called before the first unit with the task names [R][T], the number of units already done, the units of
-            a task, and the score of a guess or None.
+        started: is called before the first unit.
     """
 
     algo: L
@@ -47,4 +68,4 @@ class RunContext(Generic[L, D, S]):
     store: RunWriter
     ranks: Ranks
     stop_requested: Callable[[], bool]
-    started: Callable[[list[list[str]], int, int, float | None], None]
+    started: Started

@@ -63,7 +63,8 @@ class TrainingPhase(Phase):
 
     def _units_at_once(self, unit: int) -> int:
         """Units from this one to the end of the task, or to a record or an evaluation before it."""
-        to_end = self.progress.units_per_task - unit % self.progress.units_per_task
+        units = self.progress.units
+        to_end = int(units.ends[units.task_at(unit)]) - unit
         most = max(1, min(self.trainer.at_once, self.log_every - self.progress.state.units_summed, to_end))
         return next((count for count in range(1, most) if self.evaluator.is_due(unit + count)), most)
 

@@ -25,18 +25,19 @@ from metacl_run.storage.stored_run import StoredRun
 MOST_PATCHES = 25
 """Most tasks of which every one is drawn and numbered; with more, the strip is one image with some of the numbers."""
 MOST_NUMBERS = 15
+STRIP_COLUMNS = 4000
+"""Columns of that image where tasks differ in length."""
 
 
 def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
     """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task."""
-    total = run.num_training_parts * run.units_per_task
+    total = run.units.total
     unfinished = units_axis(axes, run, bins)
     end = axes.get_xlim()[1]
     if run.num_training_parts <= MOST_PATCHES:
-        for task in range(1, run.num_training_parts, 2):
-            if task * run.units_per_task < end:
-                stop = min((task + 1) * run.units_per_task, end)
-                axes.axvspan(task * run.units_per_task, stop, color=SHADE, lw=0, zorder=0)
+        for begin, stop in zip(run.units.starts[1::2], run.units.ends[1::2], strict=True):
+            if begin < end:
+                axes.axvspan(begin, min(stop, end), color=SHADE, lw=0, zorder=0)
     if strip:
         _task_strip(axes, run)
     if unfinished:
@@ -49,7 +50,7 @@ def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
 
 def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
     """Sets the same axis and draws nothing on it. Returns whether the run is unfinished."""
-    total = run.num_training_parts * run.units_per_task
+    total = run.units.total
     reached = int(max([0, *run.evaluations.units[-1:], *run.training.units[-1:]]))
     unfinished = 0 < reached < total and run.status != "completed"
     axes.set_xlim(0, reached if unfinished else max(total, reached))
@@ -60,7 +61,7 @@ def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
 
 def _task_strip(axes: Axes, run: StoredRun) -> None:
     """Draws a numbered bar over the axes in the colours of the tasks being learned."""
-    frame, width, end = axes.get_xaxis_transform(), run.units_per_task, axes.get_xlim()[1]
+    frame, units, end = axes.get_xaxis_transform(), run.units, axes.get_xlim()[1]
     bottom, height = _strip_place(axes)
     middle = bottom + height / 2
     widest = 0.7 * (len(str(run.num_tasks)) + 1.2)
@@ -69,11 +70,13 @@ def _task_strip(axes: Axes, run: StoredRun) -> None:
     many = run.num_tasks > MOST_PATCHES
     if many:
         inset = axes.inset_axes((0, bottom, 1, height))
-        inset.imshow(task_image(run.num_tasks), aspect="auto", extent=(0, run.num_tasks * width, 0, 1))
+        places = np.linspace(0, units.total, run.num_tasks if units.are_equal else STRIP_COLUMNS, endpoint=False)
+        strip = task_image(run.num_tasks)[:, units.tasks_at(places)]
+        inset.imshow(strip, aspect="auto", extent=(0, units.total, 0, 1))
         inset.set_xlim(0, end)
         inset.axis("off")
     for task, colour in enumerate(colours):
-        begin, stop = task * width, min((task + 1) * width, end)
+        begin, stop = units.starts[task], min(units.ends[task], end)
         if begin >= stop:
             break
         if not many:

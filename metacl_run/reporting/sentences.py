@@ -91,7 +91,7 @@ def _last_probe(run: StoredRun) -> str:
     """The last probe of a run that stopped before its first task was learned."""
     score, guess = run.score, "" if run.chance is None else f"; chance is {run.chance:.2f}"
     first, last = (score_text(float(run.evaluations.probe_scores[:, probe, 0].mean()), score) for probe in (0, -1))
-    where = f"{run.unit_name} {run.evaluations.units[-1]}/{run.units_per_task} of task 1"
+    where = f"{run.unit_name} {run.evaluations.units[-1]}/{run.units.lengths[0]} of task 1"
     return f"The last probe, after {where}: {score.score_words} {last} on it, {first} before learning{guess}."
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -25,7 +26,7 @@ class RunInfo(NamedTuple):
     task_names: list[list[str]]
     """[replicate][task]"""
     units_per_task: int
-    """Units of work of one task; the run takes this times the number of tasks."""
+    """Units of work of one task; of the longest where they differ."""
     unit_name: str
     """The name of one unit: "meta-update", "observation"."""
     score: str
@@ -50,6 +51,15 @@ class RunInfo(NamedTuple):
     """The id of the run whose learner is evaluated; None: this run learns."""
     earlier: Sequence[dict[str, Any]] = ()
     """The records of a run that is continued."""
+    task_units: TaskLengths | None = None
+    """Units of each task; None: all have as many."""
+
+    @property
+    def total_units(self) -> int:
+        """Units of the whole run."""
+        if self.task_units is not None:
+            return self.task_units.total
+        return self.units_per_task * (1 if self.protocol_kind == "osaka" else len(self.task_names[0]))
 
     @property
     def name(self) -> str:

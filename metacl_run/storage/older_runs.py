@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "environment": {},
     "task_names": [],
     "units_per_task": 0,
+    "task_units": None,
     "unit_name": "unit",
     "command": None,
     "tags": [],

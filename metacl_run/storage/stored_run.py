@@ -19,6 +19,7 @@ import yaml
 
 from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.core.files import regular_file
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.scoring.intervals import Bounds
 from metacl_run.scoring.scores import SCORES, Score
 from metacl_run.storage import insight_records, older_runs, prediction_file, rollout_file, sequence_records, stream_file
@@ -240,7 +241,14 @@ class StoredRun:
 
     @property
     def units_per_task(self) -> int:
+        """Units of a task, of the longest where they differ."""
         return int(self.summary["units_per_task"])
+
+    @property
+    def units(self) -> TaskLengths:
+        """Units of each part of the training curve."""
+        lengths = self.summary["task_units"]
+        return TaskLengths.equal(self.num_training_parts, self.units_per_task) if lengths is None else TaskLengths.of(lengths)
 
     @property
     def unit_name(self) -> str:
@@ -278,8 +286,10 @@ class StoredRun:
     @property
     def probe_units(self) -> np.ndarray:
         """Units of the evaluations within a task."""
-        units = self.evaluations.units
-        return units[units % self.units_per_task > 0] if self.learns_task_by_task else units[:0]
+        units, ends = self.evaluations.units, self.units.ends
+        if not self.learns_task_by_task:
+            return units[:0]
+        return units[~np.isin(units, [0, *ends]) & (units < self.units.total)]  # an evaluated run has units beyond its own
 
     @property
     def probe_samples(self) -> int | None:

@@ -49,10 +49,10 @@ def matrix(run: StoredRun) -> list[Record]:
 
 
 def _training(run: StoredRun) -> Iterator[Record]:
-    training, per_task = run.training, run.units_per_task
+    training, units = run.training, run.units
     for name, values in training.curves.items():
         for place, unit in enumerate(training.units.tolist()):
-            task = None if not run.learns_task_by_task or not per_task else min((unit - 1) // per_task + 1, run.num_tasks)
+            task = None if not run.learns_task_by_task or not units.total else units.task_at(unit - 1) + 1
             yield from _of_seeds(run, values[:, place], "training", name, unit=unit, task=task)
 
 

@@ -49,7 +49,7 @@ def our_online_job(task: dict[str, Any]) -> Job:
     from metacl_run.protocols.online.trainer import StreamTrainer
 
     setup, at = online_setup(ROWS[task["argument"]], SEEDS, task["root"], task["threads"]), 0
-    trainer, total = StreamTrainer(setup), setup.num_tasks * setup.units_per_task
+    trainer, total = StreamTrainer(setup), setup.units.total
     learner = torch.utils._pytree.tree_map(lambda *leaves: torch.stack(leaves), *setup.initial_learners())
 
     def observe(count: int) -> None:

@@ -58,6 +58,7 @@ class BagModel(Model):
         return Bag(num_outputs or 8)
 '''
 TASKS = "num_tasks: 3, tasks_from: classes, classes_per_task: null, shuffled: true, shift: none"
+ALL_ALIKE = "balance: tasks, blur: 0.0"
 YAML = f"""
 _target_: words_of_mine.Words
 num_classes: 12
@@ -66,7 +67,8 @@ streams:
     {{_target_: metacl_run.data.streams.class_episodes.ClassEpisodes, {TASKS},
      ways: 2, shots: 3, queries: 3, validation_classes: 0, test_classes: 0.5}}
   online:
-    {{_target_: metacl_run.data.streams.class_samples.HeldOutClassSamples, {TASKS}, test_examples: 4, scenario: class}}
+    {{_target_: metacl_run.data.streams.class_samples.HeldOutClassSamples, {TASKS}, test_examples: 4, scenario: class,
+     {ALL_ALIKE}}}
   meta_continual: {{_target_: metacl_run.data.streams.class_concepts.ClassConcepts, meta_test_classes: 6, test_examples: 4}}
 """
 SETTINGS = {

@@ -14,11 +14,12 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.online.exemplar_learner import ExemplarLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
 from metacl_run.config.compose import compose_job
 from metacl_run.config.load import load
-from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory
+from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory, WeightedSamples
 from metacl_run.inner.engine import Engine
 from metacl_run.models.mlp import Mlp
 from metacl_run.models.network import Network, initial_params
@@ -180,7 +181,7 @@ class TinyStreamLearner(TinyLearner):
     def start(self, seed: int) -> Pytree:
         return self.algo.init(self.network, self.params(seed), TASKS)
 
-    def batch(self, seed: int) -> tuple[Observation, Samples]:
+    def batch(self, seed: int) -> tuple[Observation, Samples, Samples]:
         algo, draws, spec = self.algo, self.draws(seed), self.algo.replay_spec(TASKS)
         order = torch.stack([torch.randperm(algo.batch_size, generator=draws.generator) for _ in range(spec.draws)])
         weight = torch.ones(spec.draws, spec.size, dtype=torch.float64)
@@ -188,13 +189,22 @@ class TinyStreamLearner(TinyLearner):
         slot = draws.places(max(1, spec.capacity), spec.draws, spec.size)
         write = draws.places(spec.capacity + 1, algo.batch_size)
         batch, replay = draws.samples(algo.batch_size), draws.samples(spec.draws, spec.size)
-        return Observation(batch, order, replay, weight, slot, write), draws.samples(algo.num_consolidation_samples)
+        number = draws.places(1000, algo.batch_size)
+        uniform = torch.rand(algo.batch_size, spec.uniforms, generator=draws.generator)
+        observation = Observation(batch, order, replay, weight, slot, write, number, uniform)
+        exemplars = draws.samples(algo.memory if isinstance(algo, ExemplarLearner) else 0)
+        return observation, draws.samples(algo.num_consolidation_samples), exemplars
 
     def update(self, state: Pytree, batch: Pytree) -> tuple[Pytree, Metrics]:
         return self.algo.observe(self.network, state, batch[0])
 
     def end_task(self, state: Pytree, batch: Pytree) -> Pytree:
-        return self.algo.end_task(self.network, state, batch[1])
+        _, samples, exemplars = batch
+        if not isinstance(self.algo, ExemplarLearner):
+            return self.algo.end_task(self.network, state, samples)
+        weight = (state["exemplars"] >= 0).double()
+        number = 1000 + torch.arange(len(samples.task))
+        return self.algo.choose(self.network, state, samples, number, WeightedSamples(exemplars, weight))
 
     def predict(self, state: Pytree, batch: Pytree) -> Tensor:
         return self.algo.predict(self.network, state, batch[0].batch.x, batch[0].batch.task)

@@ -66,7 +66,7 @@ def split_points(**changes: Any) -> SplitClassSamples:
     """Three tasks of two classes of `SplitPoints`, or with settings changed."""
     settings = {
         **{"num_tasks": 3, "tasks_from": "classes", "classes_per_task": 2, "shuffled": True, "scenario": "class"},
-        **{"train_per_task": None, "test_per_task": None, "shift": "none"},
+        **{"train_per_task": None, "test_per_task": None, "shift": "none", "balance": "tasks", "blur": 0.0},
     }
     return _build("SplitPoints", SplitClassSamples, {**settings, **changes})
 
@@ -75,7 +75,7 @@ def grouped_points(**changes: Any) -> HeldOutClassSamples:
     """Two tasks of whole groups of `GroupedPoints`, two points of each class kept for test, or with settings changed."""
     settings = {
         **{"num_tasks": 2, "tasks_from": "groups", "classes_per_task": None, "shuffled": True, "scenario": "class"},
-        **{"test_examples": 2, "shift": "none"},
+        **{"test_examples": 2, "shift": "none", "balance": "tasks", "blur": 0.0},
     }
     return _build("GroupedPoints", HeldOutClassSamples, {**settings, **changes})
 

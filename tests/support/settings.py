@@ -69,6 +69,7 @@ SMALL_SEQUENCES = [
 
 OF_STREAM_LEARNER = {
     "a_gem": ["algo.memories_per_task=20", "algo.replay=10"],
+    "icarl": ["algo.herding_samples=20"],
     "anml_er": ["model.hidden=12", "model.gate_hidden=4"],
 }
 """What a learner of a small stream needs beside `SMALL_STREAM`."""

@@ -139,6 +139,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         return self.buffer_spec(self.glances)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> LaMamlState:
+        network.refuse_running_averages(self, "differentiates through steps on single samples")
         state: LaMamlState = {"params": params}
         if self.rate_lr is not None:
             state["rates"] = self._fixed_rates(params)

@@ -61,6 +61,7 @@ class Mer(ReplayBuffer, StreamLearner[StreamState]):
         return self.buffer_spec(self.batches)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> StreamState:
+        network.refuse_running_averages(self, "takes steps on single samples")
         return {"params": params}
 
     def observe(self, network: Network, state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:

@@ -55,6 +55,7 @@ class NearestClassMean(StreamLearner[ClassMeansState]):
         return NO_REPLAY
 
     def init(self, network: Network, params: Params, num_tasks: int) -> ClassMeansState:
+        network.refuse_running_averages(self, "does not train the network")
         if network.objective is not CLASSIFICATION:
             raise ConfigError("algo: NearestClassMean learns classes, but the data have real targets. Use algo=sgd.")
         split = SplitNetwork(network, params, [HEAD])

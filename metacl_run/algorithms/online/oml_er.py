@@ -110,6 +110,7 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
         return self.buffer_spec(2, size=max(self.replay, self._support))
 
     def init(self, network: Network, params: Params, num_tasks: int) -> EpisodicReplayState:
+        network.refuse_running_averages(self, "predicts with parameters that no batch of training has passed")
         self._plastic(network, params)
         episodes = torch.zeros((), dtype=torch.float64)
         return {"params": params, "meta": params, "optimizer": self._outer.init(params), "episodes": episodes}

@@ -70,6 +70,7 @@ class PackNet(GradientLearner[PackNetState]):
         return NO_REPLAY
 
     def init(self, network: Network, params: Params, num_tasks: int) -> PackNetState:
+        network.refuse_running_averages(self, "freezes the weights of tasks that are over")
         device = next(iter(params.values())).device
         owner = {name: torch.full_like(value, FREE, dtype=torch.int64) for name, value in params.items()}
         done = torch.zeros((), dtype=torch.int64, device=device)

@@ -45,21 +45,23 @@ class ReplaySpec:
     Attributes:
         keep: "reservoir", "balanced", "ring": `capacity` samples of those that came, as `Buffer` says; "last": the last
             capacity // T samples of each of the tasks that are over; "seen": everything of the tasks so far, the current one
-            whole; "all": everything of all tasks.
+            whole; "all": everything of all tasks; "exemplars": what the learner itself has chosen (exemplar_learner.py).
         capacity: samples in the buffer; 0: no buffer.
         draws: independent draws for each observation (G).
         size: samples in a draw (K), without replacement.
         by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
             are empty; the protocol may leave them out.
+        uniforms: uniform numbers for every sample of a batch, by which a learner that chooses draws.
         past: draws are from the samples of tasks that are over alone. For "ring", where every task has places of its own;
             "last" keeps no others.
     """
 
-    keep: Buffer | Literal["last", "seen", "all"]
+    keep: Buffer | Literal["last", "seen", "all", "exemplars"]
     capacity: int
     draws: int
     size: int
     by_task: bool = False
+    uniforms: int = 0
     past: bool = False
 
     @property

@@ -5,9 +5,11 @@ Split MNIST and split CIFAR are `SplitClassSamples` (Zenke et al. 2017, arXiv 17
 test examples of them. `HeldOutClassSamples` keeps test examples of each class itself, where the source has no test part.
 
 Differences from the published streams:
- 1. Every task has the same number of training samples, at most as many as any seed's smallest task has, taken evenly from its
-    classes. It matters for MNIST alone, whose digits differ in number; in the other sources a task's examples are all taken.
- 2. Pixels are scaled to [0, 1] and that is all. La-MAML crops, flips and brightens at random, and normalises the channels.
+ 1. By default every task has the same number of training samples, at most as many as any seed's smallest task has, taken evenly
+    from its classes. It matters for MNIST alone, whose digits differ in number; in the other sources a task's examples are all
+    taken. With balance=none all are.
+ 2. By default pixels are scaled to [0, 1] and that is all. La-MAML crops, flips and brightens at random, and normalises the
+    channels; images have augment=crop_flip and normalize=channels (`data/images/image_samples.py`).
  3. La-MAML keeps a tenth of the training images to choose settings by; here all are there to learn from unless
     `train_per_task` says less or the protocol's eval_split=validation holds some out.
 """
@@ -16,20 +18,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Lt
 
 from metacl_run.core.bounds import Count, Examples
-from metacl_run.core.errors import require
+from metacl_run.core.errors import Check, require, require_all
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.sources.source import Catalogue, SplitSource, inputs_of
 from metacl_run.data.streams import notes
+from metacl_run.data.streams.blurred_borders import blurred
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.sample_tables import ClassRows, Outputs, check_sizes, sample_tables
 from metacl_run.data.streams.shifted_pool import shifted_pool
 from metacl_run.data.streams.stream import SampleStream, Scenario
 from metacl_run.data.streams.task_assignment import task_names
+
+Balance = Literal["tasks", "none"]
+Blur = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +54,14 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
     """Which outputs the classes have, see `sample_tables.Outputs`."""
     shift: str
     """A transformation of its own for each task but the first, one of the source's."""
+    balance: Balance
+    """"tasks": all tasks have as many training samples as the smallest; "none": each has all of its own."""
+    blur: Blur
+    """Share of each task's training samples that comes from other tasks (`blurred_borders.py`)."""
 
     def __post_init__(self) -> None:
         check_shift(self.shift, self.source)
+        require_all(*_blur_fits(self))
 
     @property
     def new_outputs(self) -> bool:
@@ -57,12 +71,19 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
     def task_is_known(self) -> bool:
         return self.scenario == "task"
 
+    @property
+    def has_blurred_borders(self) -> bool:
+        return self.blur > 0
+
     def count_outputs(self) -> int:
         return self._outputs(self.source.catalogue()).count()
 
     def count_samples(self) -> int:
+        return self.sample_lengths().shortest
+
+    def sample_lengths(self) -> TaskLengths:
         catalogue = self.source.catalogue()
-        return min(self.assignment(catalogue).bounds(catalogue, catalogue.counts - self.test_examples)[0])
+        return _lengths(self.assignment(catalogue).bounds(catalogue, catalogue.counts - self.test_examples)[0], self.balance)
 
     def check(self) -> None:
         catalogue = self.source.catalogue()
@@ -87,7 +108,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
             seeds=seeds,
             outputs=self._outputs(catalogue),
             rows_of=rows_of,
-            train_per_task=self.count_samples(),
+            train_lengths=self.sample_lengths(),
             test_per_task=None,
         )
         available = [[(catalogue.counts[classes] - self.test_examples).sum() for classes in of_seed] for of_seed in tasks]
@@ -96,14 +117,14 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
             task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
             masks=self._outputs(catalogue).masks(),
             examples=torch.from_numpy(examples.x),
-            train=train,
+            train=blurred(train, self.blur, seeds) if self.has_blurred_borders else train,
             test_=test,
             classes=self._outputs(catalogue).classes(catalogue.names, tasks),
             texts=examples.texts,
             notes=[
                 *examples.notes,
                 *notes.on_unused_classes(catalogue, used),
-                *notes.on_smallest_task(np.array(available), self.count_samples()),
+                *_notes_on_sizes(np.array(available), self.sample_lengths()),
             ],
         )
         return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])))
@@ -118,16 +139,21 @@ class SplitClassSamples(ClassTasks, SampleStream):
 
     source: SplitSource
     train_per_task: Count | None
-    """Training samples of each task; null: as many as the smallest task of any seed has."""
+    """Training samples of each task, with balance=none at most so many; null: as many as the smallest task of any seed has."""
     test_per_task: Count | None
     """Test samples of each task, taken evenly from its classes; null: all."""
     scenario: Scenario
     """Which outputs the classes have, see `sample_tables.Outputs`."""
     shift: str
     """A transformation of its own for each task but the first, one of the source's."""
+    balance: Balance
+    """"tasks": all tasks have as many training samples as the smallest; "none": each has all of its own."""
+    blur: Blur
+    """Share of each task's training samples that comes from other tasks (`blurred_borders.py`)."""
 
     def __post_init__(self) -> None:
         check_shift(self.shift, self.source)
+        require_all(*_blur_fits(self))
 
     @property
     def new_outputs(self) -> bool:
@@ -137,18 +163,27 @@ class SplitClassSamples(ClassTasks, SampleStream):
     def task_is_known(self) -> bool:
         return self.scenario == "task"
 
+    @property
+    def has_blurred_borders(self) -> bool:
+        return self.blur > 0
+
     def count_outputs(self) -> int:
         return self._outputs().count()
 
     def count_samples(self) -> int:
-        return self._fewest()[0] if self.train_per_task is None else self.train_per_task
+        return self.sample_lengths().shortest
+
+    def sample_lengths(self) -> TaskLengths:
+        lengths = _lengths(self._fewest()[0], self.balance)
+        return lengths if self.train_per_task is None else lengths.at_most(self.train_per_task)
 
     def check(self) -> None:
         outputs = self._outputs()
         train, _ = self.source.parts()
         check_sizes(self.scenario, self.assignment(train).smallest_task(train))
-        for name, most in zip(("train_per_task", "test_per_task"), self._fewest(), strict=True):
+        for name, lengths in zip(("train_per_task", "test_per_task"), self._fewest(), strict=True):
             value, least = getattr(self, name), max(outputs.most)
+            most = max(lengths) if name == "train_per_task" and self.balance == "none" else min(lengths)
             allowed = f"must be null, or {least} (the classes of a task) to {most} (examples of the smallest task of any seed)"
             require(value is None or least <= value <= most, name, value, allowed)
 
@@ -165,7 +200,7 @@ class SplitClassSamples(ClassTasks, SampleStream):
             seeds=seeds,
             outputs=self._outputs(),
             rows_of=lambda index, _: ClassRows(train=train_rows[index], test=test_rows[index]),
-            train_per_task=self.count_samples(),
+            train_lengths=self.sample_lengths(),
             test_per_task=self.test_per_task,
         )
         messages = [
@@ -174,12 +209,12 @@ class SplitClassSamples(ClassTasks, SampleStream):
         ]
         if self.train_per_task is None:
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
-            messages += notes.on_smallest_task(np.array(available), self.count_samples())
+            messages += _notes_on_sizes(np.array(available), self.sample_lengths())
         pool = TableSamplePool(
             task_names=[_task_names(train_part, of_seed) for of_seed in tasks],
             masks=self._outputs().masks(),
             examples=torch.from_numpy(examples.x),
-            train=train,
+            train=blurred(train, self.blur, seeds) if self.has_blurred_borders else train,
             test_=test,
             classes=self._outputs().classes(train_part.names, tasks),
             texts=examples.texts,
@@ -191,10 +226,35 @@ class SplitClassSamples(ClassTasks, SampleStream):
     def _outputs(self) -> Outputs:
         return _outputs(self, self.scenario, self.source.parts()[0])
 
-    def _fewest(self) -> tuple[int, int]:
-        """The fewest training and test examples that a task can get, whatever the seed."""
-        train, test = (min(self.assignment(part).bounds(part, part.counts)[0]) for part in self.source.parts())
+    def _fewest(self) -> tuple[list[int], list[int]]:
+        """[T] the fewest training and test examples that each task can get, whatever the seed."""
+        train, test = (self.assignment(part).bounds(part, part.counts)[0] for part in self.source.parts())
         return train, test
+
+
+def _blur_fits(stream: HeldOutClassSamples | SplitClassSamples) -> list[Check]:
+    """The checks of blurred borders, for `require_all`."""
+    sharp, blur = stream.blur == 0, stream.blur
+    return [
+        (
+            sharp or stream.scenario == "class",
+            "blur",
+            blur,
+            "must be 0 unless scenario=class: an output would mean two classes",
+        ),
+        (sharp or stream.balance == "tasks", "blur", blur, "must be 0 with balance=none: tasks change places sample by sample"),
+        (sharp or stream.num_tasks != 1, "blur", blur, "must be 0 with one task"),
+    ]
+
+
+def _lengths(fewest: list[int], balance: Balance) -> TaskLengths:
+    """The training samples of each task, of those that each can have whatever the seed."""
+    return TaskLengths.of(fewest) if balance == "none" else TaskLengths.equal(len(fewest), min(fewest))
+
+
+def _notes_on_sizes(available: np.ndarray, used: TaskLengths) -> list[str]:
+    """Training samples [R, T] that are left out."""
+    return notes.on_smallest_task(available, used.shortest) if used.are_equal else notes.on_sizes_by_seed(available, used.total)
 
 
 def check_test_examples(test_examples: int, catalogue: Catalogue) -> None:

@@ -31,6 +31,22 @@ def on_smallest_task(available: np.ndarray, used: int) -> list[str]:
     ]
 
 
+def on_sizes_by_seed(available: np.ndarray, used: int) -> list[str]:
+    """Training samples that are left out where tasks of one place differ between seeds.
+
+    Args:
+        available: [R, T] training samples of each task.
+        used: of all tasks together.
+    """
+    left = available.sum(1) - used
+    if not left.any():
+        return []
+    return [
+        f"{_range(left)} of {_range(available.sum(1))} training samples are left out: with data.shuffled=true a task of every "
+        "seed takes as many as the smallest that a seed can deal in its place"
+    ]
+
+
 def _range(values: np.ndarray) -> str:
     """Over seeds."""
     low, high = values.min(), values.max()

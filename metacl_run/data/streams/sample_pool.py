@@ -6,6 +6,7 @@ Shapes: R seeds (replicates), T tasks, N training samples of a task, M most test
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Samples
 from metacl_run.data.sources.source import inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+from metacl_run.data.streams.augmentation import Augmentation
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import SamplePool
 
@@ -59,6 +63,9 @@ class TableSamplePool(SamplePool):
     """[examples of the source] the texts that they were made from; None: they are not texts."""
     writing: TaskShift = NO_SHIFT
     """How the texts of each task were rewritten before they became `examples`."""
+    scale: InputScale | None = None
+    """Of all samples, after the shift."""
+    augmentation: Augmentation | None = None
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
@@ -66,23 +73,30 @@ class TableSamplePool(SamplePool):
 
     def to(self, device: torch.device) -> TableSamplePool:
         masks, out_of_scope = (None if own is None else own.to(device) for own in (self.masks, self.out_of_scope))
-        examples, shift = self.examples.to(device), self.shift.to(device)
-        return dataclasses.replace(self, examples=examples, masks=masks, out_of_scope=out_of_scope, shift=shift)
+        return dataclasses.replace(
+            self,
+            examples=self.examples.to(device),
+            masks=masks,
+            out_of_scope=out_of_scope,
+            shift=self.shift.to(device),
+            scale=None if self.scale is None else self.scale.to(device),
+            augmentation=None if self.augmentation is None else self.augmentation.to(device),
+        )
+
+    @functools.cached_property
+    def lengths(self) -> TaskLengths:
+        return TaskLengths.of(self.train.sizes[0])
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
-        flat = index.reshape(-1)
-        table = self.train
-        numbers = (
-            table.rows[replicate].reshape(-1)[flat],
-            table.labels[replicate].reshape(-1)[flat],
-            flat // self.samples_per_task,
-        )
+        tasks, places = self.lengths.within(index.reshape(-1))
+        numbers = self.train.rows[replicate, tasks, places], self.train.labels[replicate, tasks, places], tasks
         rows, y, task = upload(numbers, self.examples.device)
-        x = self.shift.apply(self._inputs(rows), replicate * self._num_tasks + task)
+        x = self._scaled(self.shift.apply(self._inputs(rows), replicate * self._num_tasks + task))
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def origins(self, replicate: int) -> np.ndarray:
-        return self.train.examples(replicate).reshape(-1)
+        examples = self.train.examples(replicate)
+        return np.concatenate([own[:size] for own, size in zip(examples, self.lengths.lengths, strict=True)])
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         shared: dict[tuple[bytes, bytes, int], Samples] = {}
@@ -95,13 +109,13 @@ class TableSamplePool(SamplePool):
             if key not in shared:
                 numbers = rows, labels, np.array([replicate * self._num_tasks + task])
                 own_rows, y, of_shift = upload(numbers, self.examples.device)
-                x = self.shift.apply(self._inputs(own_rows), of_shift)
+                x = self._scaled(self.shift.apply(self._inputs(own_rows), of_shift))
                 shared[key] = Samples(x, y, torch.full_like(y, task))
             samples.append(shared[key])
         return samples
 
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
-        return self._written(self.origins(replicate)[index], index // self.samples_per_task)
+        return self._written(self.origins(replicate)[index], self.lengths.tasks_at(index))
 
     def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
         return self._written(self.test_.examples(replicate)[task, places], np.full(len(places), task))
@@ -115,6 +129,9 @@ class TableSamplePool(SamplePool):
     @property
     def _num_tasks(self) -> int:
         return len(self.task_names[0])
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x if self.scale is None else self.scale.apply(x)
 
     def _inputs(self, rows: Tensor) -> Tensor:
         return inputs_of(self.examples.index_select(0, rows))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metacl_run.core.errors import SettingError
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.sample_pool import SampleTable
 from metacl_run.data.streams.stream import Scenario
@@ -90,7 +91,7 @@ def sample_tables(
     seeds: Sequence[int],
     outputs: Outputs,
     rows_of: Callable[[int, np.random.Generator], ClassRows],
-    train_per_task: int,
+    train_lengths: TaskLengths,
     test_per_task: int | None,
 ) -> tuple[SampleTable, SampleTable]:
     """The training and the test samples of every task, both in random order.
@@ -100,7 +101,7 @@ def sample_tables(
         seeds: [R].
         outputs: whose outputs are the labels.
         rows_of: gives the rows of a class; the generator divides them at random where the source does not.
-        train_per_task, test_per_task: samples of each task, taken from its classes as evenly as they have examples; None: all.
+        train_lengths, test_per_task: samples of each task, taken from its classes as evenly as they have examples; None: all.
     """
     train: list[_TaskSamples] = []
     test: list[_TaskSamples] = []
@@ -109,7 +110,7 @@ def sample_tables(
         for task, classes in enumerate(of_seed):
             rng = generator(Purpose.SAMPLES, seed, task)
             rows = [rows_of(int(index), rng) for index in classes]
-            for samples, part, count in ((train, 0, train_per_task), (test, 1, test_per_task)):
+            for samples, part, count in ((train, 0, train_lengths.lengths[task]), (test, 1, test_per_task)):
                 task_rows, place = draw_evenly([class_rows[part] for class_rows in rows], count, rng)
                 samples.append(_TaskSamples(task_rows, first[task] + place))
     return _table(train, len(seeds)), _table(test, len(seeds))

@@ -14,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Episode, Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.augmentation import Augmentation
 from metacl_run.data.streams.control_episodes import ControlEpisodes
 from metacl_run.data.streams.feedback import Feedback
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.units import Units
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -231,13 +234,13 @@ known, so that the outputs of other tasks are masked in training and at test."""
 class SamplePool(Pool):
     """The loaded stream of R seeds and T tasks: N training samples a task, in the order in which they come.
 
-    The training samples of a seed are numbered 0 .. T * N - 1 in that order; sample i belongs to task i // N.
+    The training samples of a seed are numbered from 0 in that order, task after task: `lengths` says which belong to which.
     """
 
     task_names: list[list[str]]
     """[R][T]."""
     samples_per_task: int
-    """N."""
+    """N; of the longest task where they differ."""
     masks: Tensor | None
     """[T, outputs] bool, the outputs of each task where the task is known (task-incremental); None: all outputs always."""
     classes: OutputClasses | None = None
@@ -246,19 +249,26 @@ class SamplePool(Pool):
     """[K, *input shape] test examples that belong to no class; None where the data have none."""
     acting: Acting | None = None
     """How a learner is scored by acting; None: its outputs are compared with targets."""
+    augmentation: Augmentation | None = None
+    """How training samples are altered at random whenever a learner observes them; None: not at all."""
 
     @abc.abstractmethod
     def to(self, device: torch.device) -> SamplePool:
         """The same pool with its tensors on `device`."""
+
+    @property
+    def lengths(self) -> TaskLengths:
+        """Training samples of each task, the same for all seeds. Default: all have N."""
+        return TaskLengths.equal(len(self.task_names[0]), self.samples_per_task)
 
     @abc.abstractmethod
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         """Gathers training samples of one replicate by number, with the axes of `index`."""
 
     def origins(self, replicate: int) -> np.ndarray:
-        """[T * N] int, the example of the source that each training sample shows: equal where several tasks show one example,
+        """[samples] int, the example of the source that each training sample shows: equal where several tasks show one example,
         each under its own shift. Default: all differ."""
-        return np.arange(len(self.task_names[replicate]) * self.samples_per_task)
+        return np.arange(self.lengths.total)
 
     @abc.abstractmethod
     def test(self, task: int, limit: int | None) -> list[Samples]:
@@ -288,6 +298,11 @@ class SampleStream(Stream):
         """Outputs that the network needs for all tasks together."""
 
     @property
+    def has_blurred_borders(self) -> bool:
+        """Whether some training samples come with other tasks than the one they are tested in. Default: none."""
+        return False
+
+    @property
     def new_outputs(self) -> bool:
         """Whether every task brings outputs of its own and the task is not known (class-incremental): the score of a task that
         is not learned yet then says nothing, since its outputs are untrained. Default: the tasks share their outputs."""
@@ -298,9 +313,18 @@ class SampleStream(Stream):
         """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
         return False
 
+    def input_scale(self) -> InputScale | None:
+        """How inputs are scaled before a network sees them, as the pool's are; reads the examples. Default: None, they are
+        not."""
+        return None
+
     @abc.abstractmethod
     def count_samples(self) -> int:
-        """Training samples of every task."""
+        """Training samples of every task; of the shortest where they differ."""
+
+    def sample_lengths(self) -> TaskLengths:
+        """Training samples of each task. Default: all have `count_samples`."""
+        return TaskLengths.equal(self.count_tasks(), self.count_samples())
 
     @abc.abstractmethod
     def check(self) -> None:

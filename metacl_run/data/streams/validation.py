@@ -15,6 +15,7 @@ Shapes: R seeds (replicates), T tasks, N training samples of a task, H of them h
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,11 @@ from torch import Tensor
 
 from metacl_run.core.errors import DataError
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Samples
 from metacl_run.data.streams.acting import Acting
+from metacl_run.data.streams.augmentation import Augmentation
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
 from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
@@ -75,9 +79,15 @@ class ValidationSamples(SampleStream):
     def task_is_known(self) -> bool:
         return self.inner.task_is_known
 
+    def input_scale(self) -> InputScale | None:
+        return self.inner.input_scale()
+
     def count_samples(self) -> int:
         """Of every task, what is left to learn from; 0 where there is one sample."""
-        return self.inner.count_samples() - count_held_out(self.inner.count_samples())
+        return self.sample_lengths().shortest
+
+    def sample_lengths(self) -> TaskLengths:
+        return TaskLengths.of([length - count_held_out(length) for length in self.inner.sample_lengths().lengths])
 
     def check(self) -> None:
         self.inner.check()
@@ -95,8 +105,8 @@ class ValidationSamplePool(SamplePool):
     """Both parts are training samples of the stream inside, and keep their order, shift and task."""
 
     inner: SamplePool
-    learned: list[np.ndarray]
-    """[R][T, N - H] numbers of the samples that are learned from."""
+    learned: list[list[np.ndarray]]
+    """[R][T][N - H] numbers of the samples that are learned from."""
     evaluated: list[list[np.ndarray]]
     """[R][T][at most H] numbers of the samples that are used in place of test samples, in random order."""
     acting: Acting | None = None
@@ -111,7 +121,16 @@ class ValidationSamplePool(SamplePool):
 
     @property
     def samples_per_task(self) -> int:  # type: ignore[override]
-        return int(self.learned[0].shape[1])
+        return self.lengths.longest
+
+    @functools.cached_property
+    def lengths(self) -> TaskLengths:
+        return TaskLengths.of([len(own) for own in self.learned[0]])
+
+    @functools.cached_property
+    def _numbers(self) -> list[np.ndarray]:
+        """[R] the samples that are learned from, task after task."""
+        return [np.concatenate(own) for own in self.learned]
 
     @property
     def masks(self) -> Tensor | None:  # type: ignore[override]
@@ -121,40 +140,46 @@ class ValidationSamplePool(SamplePool):
     def classes(self) -> OutputClasses | None:  # type: ignore[override]
         return self.inner.classes
 
+    @property
+    def augmentation(self) -> Augmentation | None:  # type: ignore[override]
+        return self.inner.augmentation
+
     def to(self, device: torch.device) -> ValidationSamplePool:
         acting = None if self.acting is None else self.acting.to(device)
         return dataclasses.replace(self, inner=self.inner.to(device), acting=acting)
 
     def origins(self, replicate: int) -> np.ndarray:
-        origins: np.ndarray = self.inner.origins(replicate)[self.learned[replicate].reshape(-1)]
+        origins: np.ndarray = self.inner.origins(replicate)[self._numbers[replicate]]
         return origins
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
-        return self.inner.gather(replicate, self.learned[replicate].reshape(-1)[index])
+        return self.inner.gather(replicate, self._numbers[replicate][index])
 
     def test(self, task: int, limit: int | None) -> list[Samples]:
         return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
 
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
-        return self.inner.quote(replicate, self.learned[replicate].reshape(-1)[index])
+        return self.inner.quote(replicate, self._numbers[replicate][index])
 
     def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
         return self.inner.quote(replicate, self.evaluated[replicate][task][places])
 
 
-def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """[T, N - H] and [T][at most H] numbers of the samples to learn from and to evaluate on.
+def _divided(pool: SamplePool, replicate: int, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """[T][N - H] and [T][at most H] numbers of the samples to learn from and to evaluate on.
 
     All examples are put in one random order, and every task holds out its first ones. Tasks that share examples so hold out
     nearly the same ones; the few that another task learns from are neither learned nor evaluated in this task.
     """
-    per_task, tasks = pool.samples_per_task, len(pool.task_names[replicate])
     _, example = np.unique(pool.origins(replicate), return_inverse=True)
-    rank = generator(Purpose.VALIDATION, seed).permutation(np.max(example) + 1)[example].reshape(tasks, per_task)
-    order, first = rank.argsort(1), np.arange(tasks)[:, None] * per_task
-    first_ones, left = np.split(first + order, [count_held_out(per_task)], axis=1)
-    learned = np.sort(left, axis=1)
-    evaluated = [own[~np.isin(example[own], example[learned])] for own in first_ones]
+    ranks = generator(Purpose.VALIDATION, seed).permutation(np.max(example) + 1)[example]
+    first_ones, learned = [], []
+    for start, length in zip(pool.lengths.starts, pool.lengths.lengths, strict=True):
+        order = start + ranks[start : start + length].argsort()
+        first_ones.append(order[: count_held_out(length)])
+        learned.append(np.sort(order[count_held_out(length) :]))
+    examples_learned = example[np.concatenate(learned)]
+    evaluated = [own[~np.isin(example[own], examples_learned)] for own in first_ones]
     for task, own in enumerate(evaluated):
         if not len(own):
             raise DataError(

@@ -41,7 +41,7 @@ from metacl_run.protocols.loop import run_phases
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
-from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes
+from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes, refuse_running_averages
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
@@ -107,6 +107,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         self._check_memory(algo, data, shots + queries)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, torch.float32)
+        refuse_running_averages(module, model, self.kind, "model.norm=batch or model.norm=image")
         algo.check(Network(module, data.outputs, objective=data.objective, rollout=data.rollout), params)
 
     def _check_training_ways(self, algo: EpisodeLearner, data: EpisodeStream, most: int, buffered: int | None) -> None:

@@ -47,7 +47,7 @@ from metacl_run.protocols.meta_continual.trainer import TrajectoryTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
-from metacl_run.protocols.refusals import refuse_batch_norm, refuse_more_ranks_than_episodes
+from metacl_run.protocols.refusals import refuse_batch_norm, refuse_more_ranks_than_episodes, refuse_running_averages
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
@@ -140,6 +140,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), 0, torch.float32)
         refuse_batch_norm(module, model, "model=oml_small, model=conv4_image_small")
+        refuse_running_averages(module, model, self.kind, "model.norm=image")
         algo.init(Network(module, outputs, objective=data.objective), params)
 
     def count_units(self, algo: TrajectoryLearner, data: ConceptStream) -> int:

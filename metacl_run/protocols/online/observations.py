@@ -6,12 +6,16 @@ Shapes: R replicates, U observations in a block.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
-from metacl_run.core.types import Observation
+from metacl_run.core.types import Observation, Samples
 from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySchedule
 from metacl_run.protocols.online.setup import StreamSetup
 
@@ -30,8 +34,7 @@ class Observations:
             ReplaySchedule(
                 spec,
                 seed,
-                num_tasks=setup.num_tasks,
-                samples_per_task=setup.used_per_task,
+                samples=setup.used,
                 batch_size=batch,
                 epochs=setup.epochs,
                 labels=setup.labels(replicate) if spec.by_class else None,
@@ -59,20 +62,63 @@ class Observations:
     def _gather(self, first: int) -> Observation:
         """[U, R, ...] the next observations."""
         setup = self._setup
-        count, draws = min(self._block_length, setup.num_tasks * setup.units_per_task - first), slice(None)
+        count, draws = min(self._block_length, setup.units.total - first), slice(None)
         if self._skips_empty_draws:
-            task, done = divmod(first, setup.units_per_task)
-            count, draws = min(count, setup.units_per_task - done), slice(max(1, task))
+            task = setup.units.task_at(first)
+            count, draws = min(count, int(setup.units.ends[task]) - first), slice(max(1, task))
         by_replicate = [
-            self._of_replicate(replicate, range(first, first + count), schedule.draw(first, count).of_tasks(draws))
+            self._of_replicate(replicate, range(first, first + count), schedule.draw(first, count), draws)
             for replicate, schedule in enumerate(self._schedules)
         ]
-        stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
-        return stacked._replace(batch=stacked.batch.cast(setup.dtype), replay=stacked.replay.cast(setup.dtype))
+        return self._stacked(by_replicate)
 
-    def _of_replicate(self, replicate: int, units: range, draws: ReplayDraws) -> Observation:
-        """[U, ...] the observations of some units with these draws."""
+    def of_exemplars(self, unit: int, exemplars: Tensor) -> Observation:
+        """[1, R, ...] one observation of every replicate, whose draws are from exemplars [R, M]."""
+        by_replicate = []
+        for replicate, own in enumerate(exemplars.cpu().numpy()):
+            schedule, units = self._schedules[replicate], range(unit, unit + 1)
+            observation = self._of_replicate(replicate, units, schedule.draw_from(unit, own), slice(None))
+            rng = generator(Purpose.EXEMPLARS, self._setup.seeds[replicate], unit)
+            uniform = rng.random((1, schedule.batch_size, schedule.spec.uniforms), np.float32)
+            numbers = upload([self._setup.batch_numbers(replicate, units), uniform], self._setup.device)
+            by_replicate.append(observation._replace(number=numbers[0], uniform=numbers[1]))
+        return self._stacked(by_replicate)
+
+    def _stacked(self, by_replicate: Sequence[Observation]) -> Observation:
+        """[U, R, ...] the observations of all replicates, of the run's dtype."""
+        stacked: Observation = tree_map(lambda *leaves: torch.stack(leaves, 1), *by_replicate)
+        dtype = self._setup.dtype
+        return stacked._replace(batch=stacked.batch.cast(dtype), replay=stacked.replay.cast(dtype))
+
+    def _of_replicate(self, replicate: int, units: range, draws: ReplayDraws, places: slice) -> Observation:
+        """[U, ...] the observations of some units, with some of their draws."""
         setup, numbers = self._setup, self._setup.batch_numbers(replicate, units)
+        alterations = self._alterations(replicate, units, draws)
+        draws = draws.of_tasks(places)
         order, weight, slot, write = upload([draws.order, draws.weight, draws.slot, draws.write], setup.device)
         batch, replayed = setup.gather(replicate, numbers), setup.gather(replicate, draws.number)
-        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write)
+        if alterations is not None:
+            batch = self._altered(batch, alterations[0])
+            replayed = self._altered(replayed, alterations[1][:, places])
+        none = torch.empty(len(units), 0, device=setup.device)
+        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, none)
+
+    def _alterations(self, replicate: int, units: range, draws: ReplayDraws) -> tuple[np.ndarray, np.ndarray] | None:
+        """Uniform numbers by which batches [U, B] and draws [U, G, K] are altered; None where nothing is."""
+        augmentation = self._setup.pool.augmentation
+        if augmentation is None:
+            return None
+        batch, drawn = draws.write.shape[1:], draws.number.shape[1:]
+        count = math.prod(batch) + math.prod(drawn)
+        rngs = (generator(Purpose.AUGMENT, self._setup.seeds[replicate], unit) for unit in units)
+        uniforms = np.stack([rng.random((count, augmentation.numbers), np.float32) for rng in rngs])
+        of_batch, of_draws = np.split(uniforms, [math.prod(batch)], 1)
+        return of_batch, of_draws.reshape(len(units), *drawn, augmentation.numbers)
+
+    def _altered(self, samples: Samples, uniforms: np.ndarray) -> Samples:
+        """Samples [...], altered by `uniforms` [..., numbers]."""
+        augmentation, axes = self._setup.pool.augmentation, samples.task.ndim
+        assert augmentation is not None
+        (numbers,) = upload([uniforms], self._setup.device)
+        x = augmentation.apply(samples.x.flatten(0, axes - 1), numbers.flatten(0, axes - 1))
+        return samples._replace(x=x.view(samples.x.shape))

@@ -12,6 +12,7 @@ from torch import Tensor
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
+from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.models.network import Network
 from metacl_run.protocols.predictor import Predictor
 
@@ -24,11 +25,13 @@ class StreamPredictor(Predictor):
         algo: the learner.
         learned: the state of one replicate.
         masks: reads the data and returns the outputs of each task, [T, outputs] bool; None where tasks share all outputs.
+        input_scale: how inputs are scaled; None: they are not. It may read the data.
     """
 
     algo: StreamLearner[Any]
     learned: StreamState
     masks: Callable[[], Tensor | None]
+    input_scale: Callable[[], InputScale | None]
 
     learns_in_sequence = True
 
@@ -52,5 +55,6 @@ class StreamPredictor(Predictor):
                 raise ConfigError(f"task={task}: must be from 0 to {len(masks) - 1}; the run has {len(masks)} tasks")
             network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
             tasks = torch.full((len(x),), task)
+        scale = self.input_scale()
         with torch.no_grad():
-            return self.algo.predict(network, self.learned, x, tasks)
+            return self.algo.predict(network, self.learned, x if scale is None else scale.to(x.device).apply(x), tasks)

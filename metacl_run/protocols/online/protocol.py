@@ -13,6 +13,7 @@ from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearne
 from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative, Steps
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.data.streams.validation import ValidationSamples
@@ -91,6 +92,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 "protocol.eval_split=validation: holds out at least one training sample of every task, but a task has "
                 f"{whole}. Take more training samples of a task, or protocol.eval_split=test."
             )
+        if self.eval_split == "validation" and data.has_blurred_borders:
+            raise ConfigError(
+                "protocol.eval_split=validation: holds out training samples of every task, which with data.blur are not "
+                "all its own. Choose settings with data.blur=0, or use protocol.eval_split=test."
+            )
         if algo.needs_task and not data.task_is_known:
             raise ConfigError(
                 f"algo: {type(algo).__name__} predicts every task with weights of its own, so that it must know the task. Use "
@@ -104,7 +110,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         self._check_replay(algo, data, spec, samples, tasks)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
-        refuse_batch_norm(module, model, "model=mlp_small, model=conv_plain")
+        refuse_batch_norm(module, model, "model.norm=running where the model has it, model=mlp_small, model=conv_plain")
         algo.init(Network(module, data.count_outputs(), objective=data.objective), params, tasks)
 
     def _check_replay(self, algo: StreamLearner[Any], data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
@@ -127,7 +133,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             )
 
     def count_units(self, algo: StreamLearner[Any], data: SampleStream) -> int:
-        return data.count_tasks() * self.epochs * (self.data_of_run(data).count_samples() // algo.batch_size)
+        return self.epochs * sum(length // algo.batch_size for length in self.data_of_run(data).sample_lengths().lengths)
 
     def load(self, data: SampleStream, seeds: Sequence[int]) -> SamplePool:
         return self.data_of_run(data).load(seeds)
@@ -144,12 +150,18 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         task_names = [list(names) for names in pool.task_names]
         notes = [
             *pool.notes,
-            *_incomplete_batch(pool.samples_per_task, setup.algo.batch_size),
+            *_incomplete_batch(pool.lengths, setup.algo.batch_size),
             *_probes_that_never_come(self.eval_every, setup.units_per_task),
             *out_of_scope.notes(pool),
         ]
         state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
-        progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=setup.units_per_task)
+        progress = Progress(
+            context=context,
+            state=state,
+            num_tasks=setup.num_tasks,
+            units_per_task=setup.units_per_task,
+            task_units=setup.units,
+        )
         at_end: list[EndRecorder] = [*_prediction_recorders(setup, progress), *_rollout_recorders(setup, progress)]
         evaluator = MatrixEvaluator(
             progress=progress,
@@ -167,7 +179,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
-            context.started(task_names, state.unit, setup.units_per_task, chance)
+            context.started(task_names, state.unit, setup.units_per_task, chance, progress.task_units)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             for recorder in at_end if status == "completed" else ():
                 recorder.write()
@@ -200,7 +212,10 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         outputs = data.count_outputs()
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
-        return StreamPredictor(network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks)
+        network = network.in_mode("evaluation")
+        return StreamPredictor(
+            network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks, input_scale=data.input_scale
+        )
 
 
 def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
@@ -245,10 +260,16 @@ def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | Non
     return float((1 / counts).mean())
 
 
-def _incomplete_batch(samples: int, batch: int) -> list[str]:
+def _incomplete_batch(samples: TaskLengths, batch: int) -> list[str]:
     """A note on the samples of a task that fill no batch."""
-    left = samples % batch
-    return [f"{left} of the {samples} training samples of each task are left out: observations are of {batch}"] if left else []
+    left = [length % batch for length in samples.lengths]
+    if not any(left):
+        return []
+    if samples.are_equal:
+        numbers = f"{left[0]} of the {samples.longest} training samples of each task"
+    else:
+        numbers = f"{sum(left)} of the {samples.total} training samples of all tasks"
+    return [f"{numbers} are left out: observations are of {batch}"]
 
 
 def _probes_that_never_come(eval_every: int, units: int) -> list[str]:

@@ -3,7 +3,7 @@
 Neither depends on what is learned, so neither needs a checkpoint: the content before observation u is computed again from the
 seed, and where the buffer goes by class from the labels. A schedule works on numbers of samples (see
 `data.streams.stream.SamplePool`); a learner receives the samples themselves.
-Shapes: M places of the buffer, B samples of an observation, T tasks, N samples of a task, G draws of K samples.
+Shapes: M places of the buffer, B samples of an observation, T tasks, N samples of all tasks, G draws of K samples.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.streams.sampling import draw_distinct
 from metacl_run.protocols.online import buffer_places
 
@@ -43,9 +44,10 @@ class ReplaySchedule:
     Args:
         spec: what to keep and draw.
         seed: the replicate's.
-        num_tasks, samples_per_task, batch_size: T, N, B; N is a multiple of B here.
+        samples: of each task, a multiple of B.
+        batch_size: B.
         epochs: passes over each task before the next. Samples enter the buffer in the first pass.
-        labels: [T * N] the class of every sample; needed where `spec.by_class`.
+        labels: [N] the class of every sample; needed where `spec.by_class`.
     """
 
     def __init__(
@@ -53,48 +55,67 @@ class ReplaySchedule:
         spec: ReplaySpec,
         seed: int,
         *,
-        num_tasks: int,
-        samples_per_task: int,
+        samples: TaskLengths,
         batch_size: int,
         epochs: int = 1,
         labels: np.ndarray | None = None,
     ) -> None:
         self.spec, self.seed = spec, seed
-        self.num_tasks, self.per_task, self.batch_size, self.epochs = num_tasks, samples_per_task, batch_size, epochs
+        self.samples, self.batch_size, self.epochs = samples, batch_size, epochs
+        self._units = TaskLengths.of([length // batch_size * epochs for length in samples.lengths])
+        self._last = samples.at_most(spec.capacity // len(samples.lengths))
+        """The last samples of each task, which a buffer of them keeps."""
         self._buffer = np.full(spec.capacity, -1)
         self._filled_to = 0
         self._writes = self._places(labels)
         ends = np.where(self._writes < spec.capacity, self._writes + 1, 0)
         self._in_use = np.maximum.accumulate(np.concatenate([[0], ends]))
-        """[T * N + 1] places in use when so many samples have come."""
+        """[N + 1] places in use when so many samples have come."""
+
+    def draw_from(self, unit: int, exemplars: np.ndarray) -> ReplayDraws:
+        """The draws for one observation from exemplars [M]: numbers of samples, negative where a place has none."""
+        orders, uniforms = self._uniforms(unit, 1)
+        in_use = np.flatnonzero(exemplars >= 0)
+        slot = self._slots(uniforms, np.full(uniforms.shape[:2], len(in_use)))
+        weight = np.zeros(slot.shape, np.float32)
+        weight[..., : len(in_use)] = 1
+        slot = np.where(weight > 0, in_use[slot] if len(in_use) else 0, 0)
+        number = np.where(weight > 0, exemplars[slot], 0)
+        nowhere = np.full((1, self.batch_size), self.spec.capacity)
+        return ReplayDraws(orders.argsort(-1), number, weight, slot, nowhere)
 
     def draw(self, first: int, count: int) -> ReplayDraws:
         """The draws for observations `first` .. `first + count` - 1; going back is allowed."""
-        spec, batch = self.spec, self.batch_size
-        orders, uniforms = (np.empty((count, spec.draws, size)) for size in (batch, spec.size))
-        for i in range(count):
-            rng = generator(Purpose.REPLAY, self.seed, first + i)
-            rng.random(out=orders[i])
-            rng.random(out=uniforms[i])
+        spec = self.spec
+        orders, uniforms = self._uniforms(first, count)
         so_far = self._come_before(first + np.arange(count))[:, None]  # [U, 1]
-        finished = (first + np.arange(count))[:, None] * batch // (self.per_task * self.epochs)  # [U, 1] tasks that are over
+        finished = self._units.tasks_at(first + np.arange(count))[:, None]  # [U, 1] tasks that are over
         sizes = np.broadcast_to(self._sizes(so_far, finished), uniforms.shape[:2])
         slot = self._slots(uniforms, sizes)
         weight = (np.arange(spec.size) < np.minimum(sizes, spec.size)[..., None]).astype(np.float32)
         if spec.by_task:
-            number = slot + ((np.arange(self.num_tasks) + 1) * self.per_task - self._per_task_kept)[:, None]
-            slot = slot + (np.arange(self.num_tasks) * self._per_task_kept)[:, None]
+            number = slot + (self.samples.ends - self._last.lengths)[:, None]
+            slot = slot + self._last.starts[:, None]
         else:
             number = self._numbers(so_far[:, 0], slot)
         write = self._written(first + np.arange(count), so_far)
         number[weight == 0] = slot[weight == 0] = 0
         return ReplayDraws(orders.argsort(-1), number, weight, slot, write)
 
+    def _uniforms(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """[U, G, B] and [U, G, K] uniform numbers, for the orders and the draws of some observations."""
+        orders, uniforms = (np.empty((count, self.spec.draws, size)) for size in (self.batch_size, self.spec.size))
+        for i in range(count):
+            rng = generator(Purpose.REPLAY, self.seed, first + i)
+            rng.random(out=orders[i])
+            rng.random(out=uniforms[i])
+        return orders, uniforms
+
     def _slots(self, uniforms: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """[U, G, K] distinct places below `sizes` [U, G], drawn by uniform numbers [U, G, K]."""
         size = self.spec.size
         slot = np.zeros(uniforms.shape, np.int64)
-        if self.spec.by_task and size >= self._per_task_kept:  # nothing to choose: everything, in its order
+        if self.spec.by_task and size >= self._last.longest:  # nothing to choose: everything, in its order
             slot[:] = np.arange(size)
             return slot
         fitting = np.minimum(sizes, size)
@@ -107,12 +128,13 @@ class ReplaySchedule:
 
     def _come_before(self, units: np.ndarray) -> np.ndarray:
         """[U] samples of the stream that have come before an observation; each counts once."""
-        task, unit = np.divmod(units, self.per_task // self.batch_size * self.epochs)
-        return np.asarray(task * self.per_task + np.minimum(unit * self.batch_size, self.per_task))
+        task, unit = self._units.within(units)
+        return np.asarray(self.samples.starts[task] + np.minimum(unit * self.batch_size, np.array(self.samples.lengths)[task]))
 
     def _written(self, units: np.ndarray, so_far: np.ndarray) -> np.ndarray:
         """[U, B] the places that the batches go to, when `so_far` [U, 1] samples came before; in the first pass alone."""
-        again = units * self.batch_size % (self.per_task * self.epochs) >= self.per_task
+        task, unit = self._units.within(units)
+        again = unit * self.batch_size >= np.array(self.samples.lengths)[task]
         numbers = np.where(again[:, None], 0, so_far + np.arange(self.batch_size))
         return np.asarray(np.where(again[:, None], self.spec.capacity, self._writes[numbers]))
 
@@ -120,12 +142,12 @@ class ReplaySchedule:
         """[U, G] or [U, 1] the number of samples to draw from, when `so_far` [U, 1] have come and `finished` tasks are over."""
         keep = self.spec.keep
         if self.spec.by_task:  # a draw is of a task; nothing of those that are not over
-            return np.where(np.arange(self.num_tasks) < finished, self._per_task_kept, 0)
+            return np.where(np.arange(len(self._last.lengths)) < finished, self._last.lengths, 0)
         if self.spec.has_places:
-            return np.asarray(self._in_use[finished * self.per_task if self.spec.past else so_far])
+            return np.asarray(self._in_use[self.samples.starts[finished] if self.spec.past else so_far])
         if keep == "last":
-            return finished * self._per_task_kept
-        return np.full_like(finished, self.num_tasks * self.per_task) if keep == "all" else (finished + 1) * self.per_task
+            return np.asarray(self._last.starts[finished])
+        return np.full_like(finished, self.samples.total) if keep == "all" else self.samples.ends[finished]
 
     def _numbers(self, so_far: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """The numbers of the samples at places [U, G, K], when `so_far` [U] samples have come."""
@@ -139,18 +161,13 @@ class ReplaySchedule:
             )
         number: np.ndarray = slot.copy()  # where everything is kept, the place is the number
         if self.spec.keep == "last":
-            task, place = np.divmod(slot, max(1, self._per_task_kept))
-            number = (task + 1) * self.per_task - self._per_task_kept + place
+            task, place = self._last.within(slot)
+            number = (self.samples.ends - self._last.lengths)[task] + place
         return number
 
-    @property
-    def _per_task_kept(self) -> int:
-        """The last samples of each task that are kept."""
-        return min(self.spec.capacity // self.num_tasks, self.per_task)
-
     def _places(self, labels: np.ndarray | None) -> np.ndarray:
-        """[T * N] the place that each sample goes to when it comes; the capacity for nowhere."""
-        keep, capacity, total = self.spec.keep, self.spec.capacity, self.num_tasks * self.per_task
+        """[N] the place that each sample goes to when it comes; the capacity for nowhere."""
+        keep, capacity, total = self.spec.keep, self.spec.capacity, self.samples.total
         if keep == "reservoir":
             return buffer_places.reservoir(capacity, total, self.seed)
         if not self.spec.by_class:
@@ -158,7 +175,7 @@ class ReplaySchedule:
         assert labels is not None
         if keep == "balanced":
             return buffer_places.balanced(capacity, labels, self.seed)
-        of_task = np.arange(total) // self.per_task * (labels.max() + 1) + labels
+        of_task = self.samples.tasks_at(np.arange(total)) * (labels.max() + 1) + labels
         return buffer_places.ring(capacity, np.unique(of_task, return_inverse=True)[1])
 
     def _content(self, until: int) -> np.ndarray:

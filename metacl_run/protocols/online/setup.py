@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Params, Pytree, Samples
 from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.inner.engine import Engine
@@ -32,11 +34,11 @@ class StreamSetup:
 
     Attributes:
         algo, pool: of the run.
-        network: how the network is called.
+        network: how the network is called; at evaluation, where it has running averages.
         initial_params: [R] its parameters before any learning.
         seeds: [R].
         num_tasks: T.
-        units_per_pass, epochs: observations of a task in one pass, and passes over it before the next task.
+        pass_units, epochs: observations of each task in one pass, and passes over it before the next task.
         input_shape: of one example.
         engine: maps over replicates.
         device, dtype: of inputs and parameters.
@@ -48,7 +50,7 @@ class StreamSetup:
     initial_params: list[Params]
     seeds: Sequence[int]
     num_tasks: int
-    units_per_pass: int
+    pass_units: TaskLengths
     epochs: int
     input_shape: tuple[int, ...]
     engine: Engine
@@ -65,11 +67,11 @@ class StreamSetup:
             pool=pool,
             network=Network(
                 networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, pool.masks, objective=data.objective
-            ),
+            ).in_mode("evaluation"),
             initial_params=[params for _, params in networks],
             seeds=context.seeds,
             num_tasks=len(pool.task_names[0]),
-            units_per_pass=pool.samples_per_task // algo.batch_size,
+            pass_units=TaskLengths.of([length // algo.batch_size for length in pool.lengths.lengths]),
             epochs=epochs,
             input_shape=data.input_shape,
             engine=Engine(kind=gpu.engine_kind),
@@ -77,29 +79,34 @@ class StreamSetup:
             dtype=gpu.dtype,
         )
 
-    @property
-    def units_per_task(self) -> int:
-        """Observations of a task, in all passes."""
-        return self.units_per_pass * self.epochs
+    @functools.cached_property
+    def units(self) -> TaskLengths:
+        """Observations of each task, in all passes."""
+        return self.pass_units.times(self.epochs)
+
+    @functools.cached_property
+    def used(self) -> TaskLengths:
+        """Training samples of each task that fill batches."""
+        return self.pass_units.times(self.algo.batch_size)
 
     @property
-    def used_per_task(self) -> int:
-        """Training samples of a task that fill batches."""
-        return self.units_per_pass * self.algo.batch_size
+    def units_per_task(self) -> int:
+        """Observations of a task, in all passes; of the longest where they differ."""
+        return self.units.longest
 
     def batch_numbers(self, replicate: int, units: range) -> np.ndarray:
         """[U, B] the samples of some observations, by number: the first pass over a task in the order of the stream, every
         other one in a random order of its own."""
         batch = self.algo.batch_size
-        passes, places = np.divmod(np.arange(units.start, units.stop), self.units_per_pass)
+        tasks, places = self.units.within(np.arange(units.start, units.stop))
+        passes, places = np.divmod(places, np.array(self.pass_units.lengths)[tasks])
         numbers = places[:, None] * batch + np.arange(batch)
-        for number in np.unique(passes):
-            task, again = divmod(int(number), self.epochs)
-            own = passes == number
+        for task, again in np.unique(np.stack([tasks, passes], 1), axis=0).tolist():
+            own = (tasks == task) & (passes == again)
             if again:
                 rng = generator(Purpose.PASSES, self.seeds[replicate], task, again)
-                numbers[own] = rng.permutation(self.used_per_task)[numbers[own]]
-            numbers[own] += task * self.used_per_task
+                numbers[own] = rng.permutation(self.used.lengths[task])[numbers[own]]
+            numbers[own] += self.used.starts[task]
         return numbers
 
     def initial_learners(self) -> list[StreamState]:
@@ -108,19 +115,23 @@ class StreamSetup:
 
     def gather(self, replicate: int, numbers: np.ndarray) -> Samples:
         """Training samples of a replicate, with the axes of `numbers`; not yet of `dtype`."""
-        numbers_in_stream = numbers // self.used_per_task * self.pool.samples_per_task + numbers % self.used_per_task
-        return self.pool.gather(replicate, numbers_in_stream)
+        tasks, places = self.used.within(numbers)
+        return self.pool.gather(replicate, self.pool.lengths.starts[tasks] + places)
 
     def labels(self, replicate: int) -> np.ndarray:
-        """[T * N] the classes of a replicate's training samples, by number."""
-        numbers = np.arange(self.num_tasks * self.used_per_task)
+        """[samples] the classes of a replicate's training samples, by number."""
+        numbers = np.arange(self.used.total)
         blocks = np.split(numbers, range(LABELS_AT_ONCE, len(numbers), LABELS_AT_ONCE))
         return np.concatenate([self.gather(replicate, block).y.cpu().numpy() for block in blocks])
 
+    def random_numbers(self, replicate: int, task: int, count: int, purpose: Purpose) -> np.ndarray:
+        """[at most count] training samples of a task, by number, drawn at random for one replicate."""
+        order = generator(purpose, self.seeds[replicate], task).permutation(self.used.lengths[task])[:count]
+        return np.asarray(self.used.starts[task] + order)
+
     def random_samples(self, replicate: int, task: int, count: int, purpose: Purpose) -> Samples:
         """[at most count] training samples of a task, drawn at random for one replicate."""
-        order = generator(purpose, self.seeds[replicate], task).permutation(self.used_per_task)[:count]
-        return self.gather(replicate, task * self.used_per_task + order).cast(self.dtype)
+        return self.gather(replicate, self.random_numbers(replicate, task, count, purpose)).cast(self.dtype)
 
     def outputs(self, learner: StreamState, replicate: int, x: Tensor, task: Tensor | None) -> Tensor:
         """[N, outputs] what a replicate predicts for inputs of known or unknown tasks."""

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.online.exemplar_learner import ExemplarLearner
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
-from metacl_run.core.types import Samples
+from metacl_run.core.types import Observation, Samples, WeightedSamples
 from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
+
+
+def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[StreamState, Metrics]]:
+    """How one replicate learns from an observation.
+
+    Where the network has running averages, the method calls it as in training, and the averages move once, towards the
+    statistics of all that is learned from in this observation, at the weights before it: the batch and its draws; of a
+    method that replays task by task the batch alone; the draws alone where they take the place of the batch.
+    """
+    algo, spec = setup.algo, setup.algo.replay_spec(setup.num_tasks)
+    if not setup.network.has_running_averages:
+        return lambda state, observed: algo.observe(setup.network, state, observed)
+    training, tracking = setup.network.in_mode("training"), setup.network.in_mode("tracking")
+
+    def observe(state: StreamState, observed: Observation) -> tuple[StreamState, Metrics]:
+        observed = observed.filled()
+        batch, drawn = observed.batch.x, observed.replay.x.flatten(0, 1)
+        learned = batch if spec.by_task else drawn if spec.keep in ("seen", "all") else torch.cat([batch, drawn])
+        averages = tracking.moved_averages(state["params"], learned)
+        after, metrics = algo.observe(training, state, observed)
+        return {**after, "params": {**after["params"], **averages}}, metrics
+
+    return observe
 
 
 class StreamTrainer(Trainer):
@@ -21,8 +49,7 @@ class StreamTrainer(Trainer):
 
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
-        observe = setup.engine.over_replicates(lambda state, observed: setup.algo.observe(setup.network, state, observed))
-        self._updates = SeveralUpdates(setup.engine, observe)
+        self._updates = SeveralUpdates(setup.engine, setup.engine.over_replicates(observing(setup)))
         self.at_once = self._updates.at_once
 
     @property
@@ -36,15 +63,37 @@ class StreamTrainer(Trainer):
 
     def steps(self, learner: StreamState, sums: Metrics | None, units: range) -> tuple[StreamState, Metrics | None]:
         while units:
-            observations = self._observations.block(units)
+            observations = self._observed(learner, units)
             learner, sums = self._updates(learner, sums, observations)
             units = units[len(observations.write) :]
         return learner, sums
 
-    def end_task(self, learner: StreamState, task: int) -> StreamState:
-        setup, count = self._setup, self._setup.algo.num_consolidation_samples
-        by_replicate = [setup.random_samples(r, task, count, Purpose.END_OF_TASK) for r in range(len(setup.seeds))]
-        samples: Samples = tree_map(lambda *leaves: torch.stack(leaves), *by_replicate)
-        end = setup.engine.over_replicates(lambda state, own: setup.algo.end_task(setup.network, state, own))
-        state: StreamState = end(learner, samples)
+    def _observed(self, learner: Any, units: range) -> Observation:
+        """[U, R, ...] the next observations; one where the draws follow from what the learner has chosen."""
+        if isinstance(self._setup.algo, ExemplarLearner):
+            return self._observations.of_exemplars(units.start, learner["exemplars"])
+        return self._observations.block(units)
+
+    def end_task(self, learner: Any, task: int) -> StreamState:
+        setup, replicates = self._setup, range(len(self._setup.seeds))
+        count, algo = setup.algo.num_consolidation_samples, setup.algo
+        numbers = [setup.random_numbers(replicate, task, count, Purpose.END_OF_TASK) for replicate in replicates]
+        samples = self._gathered(numbers)
+        state: StreamState
+        if isinstance(algo, ExemplarLearner):
+            own = learner["exemplars"]
+            exemplars = self._gathered(list(own.clamp(min=0).cpu().numpy()))
+            weighted = WeightedSamples(exemplars, (own >= 0).to(setup.dtype))
+            choose = setup.engine.over_replicates(lambda state, *parts: algo.choose(setup.network, state, *parts))
+            state = choose(learner, samples, torch.from_numpy(np.stack(numbers)).to(setup.device), weighted)
+            return state
+        end = setup.engine.over_replicates(lambda state, own: algo.end_task(setup.network, state, own))
+        state = end(learner, samples)
         return state
+
+    def _gathered(self, numbers: Sequence[np.ndarray]) -> Samples:
+        """[R, N] training samples of every replicate, by number."""
+        setup = self._setup
+        by_replicate = [setup.gather(replicate, own).cast(setup.dtype) for replicate, own in enumerate(numbers)]
+        samples: Samples = tree_map(lambda *leaves: torch.stack(leaves), *by_replicate)
+        return samples

@@ -97,7 +97,7 @@ def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> No
 
 def _task_line(axes: Axes, run: StoredRun, evaluations: Evaluations, task: int, colour: str) -> None:
     """One task: thin until it begins, then with its seeds; a circle where its training ended."""
-    begin, end = task * run.units_per_task, (task + 1) * run.units_per_task
+    begin, end = run.units.starts[task], run.units.ends[task]
     values, units = evaluations.scores[:, :, task], evaluations.units
     known = np.isfinite(values).all(axis=0)
     values, units = values[:, known], units[known]
@@ -141,7 +141,7 @@ def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]
     for task, axes in enumerate(panels):
         units_axis(axes, run, bins=3)
         score_axis(axes, run, evaluations.scores, run.chance, named_chance=False)
-        axes.axvspan(task * run.units_per_task, (task + 1) * run.units_per_task, color=ORANGE, alpha=0.15, lw=0, zorder=0)
+        axes.axvspan(run.units.starts[task], run.units.ends[task], color=ORANGE, alpha=0.15, lw=0, zorder=0)
         _task_line(axes, run, evaluations, task, BLUE)
         axes.set_title(task_label(run, task, min(15, room(axes, 0.5))), fontsize=label_points(), loc="left", pad=4)
         axes.set_title(_then_and_now(run, evaluations, task), fontsize="small", loc="right", pad=4, color=GREY)
@@ -192,7 +192,7 @@ def _draw_extremes(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
 def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns units and mean scores of a task from the end of its training on."""
     units, mean = run.evaluations.units, run.evaluations.scores[:, :, task].mean(axis=0)
-    known = np.isfinite(mean) & (units >= (task + 1) * run.units_per_task)
+    known = np.isfinite(mean) & (units >= run.units.ends[task])
     return units[known], mean[known]
 
 

@@ -42,17 +42,17 @@ def text(run: StoredRun, switches: Changes) -> FigureText:
 
 def after_switches(run: StoredRun) -> Changes | None:
     """Returns the change after every switch of tasks; None where there are no probes to show it."""
-    if not has_several_tasks(run) or not (run.probe_units > run.units_per_task).any():
+    if not has_several_tasks(run) or not (run.probe_units > run.units.ends[0]).any():
         return None
-    length, (units, _, _, scores) = run.units_per_task, run.evaluations
+    (units, _, _, scores), lengths = run.evaluations, run.units
     changes = {}
     for task in range(1, run.num_tasks):
-        during = (units >= task * length) & (units <= (task + 1) * length)
+        during = (units >= lengths.starts[task]) & (units <= lengths.ends[task])
         values = scores[:, during, :task].mean(axis=2)
         known = np.isfinite(values).all(axis=0)
         if known[:1].all() and known.sum() > 1:
             values = values[:, known]
-            changes[task] = (units[during][known] - task * length, values - values[:, :1])
+            changes[task] = (units[during][known] - lengths.starts[task], values - values[:, :1])
     return changes or None
 
 

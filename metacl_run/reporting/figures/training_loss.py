@@ -61,7 +61,7 @@ def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
     the jump between two, unless there are too many tasks to distinguish."""
     if run.num_training_parts > MOST_PATCHES:
         return [np.ones(len(units), dtype=bool)]
-    task_of = np.minimum((units - 1) // run.units_per_task, run.num_training_parts - 1)
+    task_of = run.units.tasks_at(units - 1)
     return [task_of == task for task in np.unique(task_of)]
 
 

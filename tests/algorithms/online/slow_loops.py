@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Observation, Samples
 from metacl_run.models.network import Network
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
@@ -42,7 +43,7 @@ class Toy(NamedTuple):
         return Network(TwoLayers().double(), OUTPUTS, masks=self.masks, objective=objective)
 
     def observations(self, algorithm: StreamLearner) -> list[Observation]:
-        sizes: dict[str, Any] = {"num_tasks": TASKS, "samples_per_task": PER_TASK, "batch_size": BATCH}
+        sizes: dict[str, Any] = {"samples": TaskLengths.equal(TASKS, PER_TASK), "batch_size": BATCH}
         spec = algorithm.replay_spec(TASKS)
         labels = self.stream.y.numpy() if spec.by_class else None
         draws = ReplaySchedule(spec, self.seed, **sizes, labels=labels).draw(0, TASKS * PER_TASK // BATCH)

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.online.oml_er import EpisodicReplay
 from metacl_run.core.errors import ConfigError, SettingError
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Observation
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 from tests.algorithms.online.slow_loops import PER_TASK, TASKS, Toy, TwoLayers, toy
@@ -33,7 +34,7 @@ OML_ER = EpisodicReplay(
 
 def observations(algorithm: EpisodicReplay, data: Toy) -> list[Observation]:
     spec = algorithm.replay_spec(TASKS)
-    schedule = ReplaySchedule(spec, data.seed, num_tasks=TASKS, samples_per_task=PER_TASK, batch_size=EPISODE)
+    schedule = ReplaySchedule(spec, data.seed, samples=TaskLengths.equal(TASKS, PER_TASK), batch_size=EPISODE)
     draws = schedule.draw(0, TASKS * PER_TASK // EPISODE)
     order, number, weight, slot, write = (torch.from_numpy(part) for part in draws)
     batches = [data.at(torch.arange(unit * EPISODE, (unit + 1) * EPISODE)) for unit in range(len(write))]

@@ -15,19 +15,21 @@ from PIL import Image
 from metacl_run.config.options import data_for
 from metacl_run.core.errors import DataError
 from metacl_run.core.types import Samples
+from metacl_run.data.images.image_samples import HeldOutImageSamples, SplitImageSamples
 from metacl_run.data.images.shift import image_shift
 from metacl_run.data.sources.source import FunctionSource, LabelledExamples, SplitExamples, SplitSource
 from metacl_run.data.streams import validation
-from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClassSamples
+from metacl_run.data.streams.class_samples import SplitClassSamples
 from metacl_run.data.streams.shifted_samples import ShiftedSamples
 from metacl_run.data.streams.stream import SamplePool
 from metacl_run.data.streams.validation import ValidationConcepts, ValidationSamples, count_held_out
 from tests.support.text_files import write_texts
 
 SMALLER: dict[type, dict[str, Any]] = {
-    SplitClassSamples: {"train_per_task": 60, "test_per_task": 60, "image_size": 8},
+    SplitClassSamples: {"train_per_task": 60, "test_per_task": 60},
+    SplitImageSamples: {"train_per_task": 60, "test_per_task": 60, "image_size": 8},
     ShiftedSamples: {"num_tasks": 4, "train_per_task": 60, "test_per_task": 50, "shift": "permute", "image_size": 8},
-    HeldOutClassSamples: {"image_size": 14},
+    HeldOutImageSamples: {"image_size": 14},
 }
 """By the class of a stream: settings that make it small and let images be told apart under every order of their pixels."""
 
@@ -62,7 +64,7 @@ def divide(tasks: Sequence[Sequence[int]], ranks: Sequence[int], monkeypatch: py
 
     monkeypatch.setattr(validation, "generator", lambda purpose, seed: FixedOrder())
     learned, evaluated = validation._divided(OriginsOnly(tasks), 0, 7)
-    return learned.tolist(), [samples.tolist() for samples in evaluated]
+    return [samples.tolist() for samples in learned], [samples.tolist() for samples in evaluated]
 
 
 def test_a_fifth_and_at_least_one() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.randomness import Purpose, generator
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.protocols.online import buffer_places
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 
-SIZES = {"num_tasks": 4, "samples_per_task": 30, "batch_size": 5}
+SIZES = {"samples": TaskLengths.equal(4, 30), "batch_size": 5}
 
 
 def reservoir(capacity: int, seed: int = 0, draws: int = 2, size: int = 3) -> ReplaySchedule:
@@ -112,7 +113,7 @@ def test_orders_are_permutations_of_the_batch() -> None:
 @pytest.mark.parametrize(("keep", "held"), [("all", 120), ("seen", 60)])
 def test_what_is_kept_whole_needs_no_list_of_its_samples(keep: str, held: int) -> None:
     buffer = ReplaySchedule(
-        ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, num_tasks=4, samples_per_task=30, batch_size=5
+        ReplaySpec(keep=keep, capacity=0, draws=2, size=200), 0, samples=TaskLengths.equal(4, 30), batch_size=5
     )  # type: ignore[arg-type]
     draws = buffer.draw(7, 2)  # in the second task
     for number, weight in zip(draws.number.reshape(-1, 200), draws.weight.reshape(-1, 200), strict=True):

@@ -1,0 +1,75 @@
+"""The interface of a learner under `online` that chooses itself which samples stay: its exemplars.
+
+What other methods keep is settled by seed and labels before anything is learned (`ReplaySpec`). Here gradients or features
+decide, so that the choice is part of the state: `state["exemplars"]` has the numbers of the samples. The learner never holds a
+sample: the protocol gathers by these numbers. For every observation it draws from the exemplars as they were before it, and at
+the end of a task it passes all of them. Start from gss.py, which chooses at every observation, or icarl.py, which does at the
+end of a task.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import Examples
+from metacl_run.core.errors import Check
+from metacl_run.core.types import Samples, WeightedSamples
+from metacl_run.models.network import Network
+
+NOTHING = -1
+"""What a place without an exemplar has in place of a number."""
+
+
+class ExemplarState(GradientState):
+    """The parameters, the optimiser's state, and the exemplars."""
+
+    exemplars: Tensor
+    """[memory] int64 numbers of samples (`Observation.number`); `NOTHING` where a place has none."""
+
+
+State = TypeVar("State", bound=ExemplarState)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExemplarLearner(GradientLearner[State], abc.ABC):
+    """A learner with exemplars. Settings:
+
+    Attributes:
+        memory: the most exemplars.
+        replay: samples of a draw from them, without replacement; all of them while they are fewer.
+    """
+
+    memory: Examples
+    replay: Examples
+
+    def replay_fits(self) -> Check:
+        most = f"must be at most memory={self.memory}, which it is drawn from"
+        return self.replay <= self.memory, "replay", self.replay, most
+
+    def exemplar_spec(self, draws: int, size: int | None = None, uniforms: int = 0) -> ReplaySpec:
+        """Asks for `draws` of `size` exemplars (default: `replay`) and so many uniform numbers for every sample."""
+        size = self.replay if size is None else size
+        return ReplaySpec(keep="exemplars", capacity=self.memory, draws=draws, size=size, uniforms=uniforms)
+
+    def no_exemplars(self, device: torch.device) -> Tensor:
+        """The exemplars before the first observation."""
+        return torch.full((self.memory,), NOTHING, device=device)
+
+    def choose(self, network: Network, state: State, candidates: Samples, number: Tensor, exemplars: WeightedSamples) -> State:
+        """Chooses exemplars when a task is over, in place of `end_task`. Default: they stay as they are.
+
+        Args:
+            network: at evaluation.
+            state: with the exemplars so far.
+            candidates: [num_consolidation_samples] of the task, at random.
+            number: [num_consolidation_samples] their numbers.
+            exemplars: [memory] the samples of `state["exemplars"]`, weight 0 where a place has none.
+        """
+        return state

@@ -1,0 +1,110 @@
+"""Gradient-based sample selection, greedy version (GSS): keeps samples whose gradients differ.
+
+    metacl-run algo=gss data=rotated_mnist
+
+Aljundi et al. 2019 (arXiv 1903.08671, algorithm 2). After `updates` steps on a batch and draws from the exemplars, each new
+sample with gradient g is compared with `compare` exemplars, whose gradients are the G_i:
+
+    c = max over i of cos(g, G_i) + 1
+    a place is free            it takes the place, with the score c
+    none is, and c < 1         an exemplar i, drawn with chances as the scores C_i, gives way with probability C_i / (C_i + c)
+
+Differences from the paper and its code:
+ 1. The samples to compare with are drawn once for a batch, from the exemplars before it; those of the batch are not compared
+    with each other, unless one has taken the place of another.
+ 2. Gradients are those of single samples at the weights after the steps; the released code takes mini-batches of exemplars.
+ 3. The loss of a step is the mean over batch and replayed samples together, as for `er`.
+ 4. While there is nothing to compare with, c = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad, grad_and_value
+from torch.nn.functional import normalize
+
+from metacl_run.algorithms.online.exemplar_learner import NOTHING, ExemplarLearner, ExemplarState
+from metacl_run.algorithms.online.stream_learner import ReplaySpec
+from metacl_run.core.bounds import Examples, Steps
+from metacl_run.core.errors import require_all
+from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
+from metacl_run.models.network import Network
+
+
+class GssState(ExemplarState):
+    """The exemplars and how alike each was to others when it came."""
+
+    scores: Tensor
+    """[memory] float64 C_i; 0 where a place has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSampleSelection(ExemplarLearner[GssState]):
+    """Steps on batches of the stream and exemplars of different gradients.
+
+    Attributes:
+        updates: steps for each batch, every one with a draw of its own.
+        compare: exemplars that new samples are compared with.
+    """
+
+    updates: Steps
+    compare: Examples
+
+    def __post_init__(self) -> None:
+        memory, compare = self.memory, self.compare
+        most = f"must be at most memory={memory}, which they are drawn from"
+        require_all(self.momentum_fits(), self.replay_fits(), (compare <= memory, "compare", compare, most))
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return self.exemplar_spec(self.updates + 1, max(self.replay, self.compare), uniforms=2)
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> GssState:
+        network.refuse_running_averages(self, "compares the gradients of single samples")
+        exemplars = self.no_exemplars(next(iter(params.values())).device)
+        return {**self.start(params), "exemplars": exemplars, "scores": torch.zeros_like(exemplars, dtype=torch.float64)}
+
+    def observe(self, network: Network, state: GssState, observed: Observation) -> tuple[GssState, Metrics]:
+        losses = []
+        for number in range(self.updates):
+            batch = observed.draw(number).at(slice(self.replay)).after(observed.batch)
+            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
+            state = self.step(gradient, state)
+            losses.append(loss)
+        others = observed.draw(self.updates).at(slice(self.compare))
+        alike = _likeness(network, state["params"], observed.batch, others)
+        return self._chosen(state, observed, alike + 1), {"loss": torch.stack(losses).mean()}
+
+    def _chosen(self, state: GssState, observed: Observation, alike: Tensor) -> GssState:
+        """The state with the samples of a batch among the exemplars, one after another; `alike` [B] are their c."""
+        exemplars, scores = state["exemplars"], state["scores"]
+        places = torch.arange(self.memory, device=exemplars.device)
+        for number, c, (which, whether) in zip(observed.number, alike, observed.uniform.to(scores.dtype), strict=True):
+            in_use = (exemplars != NOTHING).sum()
+            reached = scores.cumsum(0)
+            drawn = (reached <= which * reached[-1]).sum().clamp(max=self.memory - 1)
+            score = scores.gather(0, drawn.unsqueeze(0)).squeeze(0)
+            gives_way = (c < 1) & (whether < score / (score + c))
+            is_full = in_use == self.memory
+            enters = (places == torch.where(is_full, drawn, in_use)) & (gives_way | ~is_full)
+            exemplars, scores = torch.where(enters, number, exemplars), torch.where(enters, c, scores)
+        return {**state, "exemplars": exemplars, "scores": scores}
+
+
+def _likeness(network: Network, params: Params, batch: Samples, others: WeightedSamples) -> Tensor:
+    """[B] the largest cosine between the gradient of a sample and those of some others; 0 where there are none."""
+    directions = _directions(network, params, batch.joined(others.samples))
+    own, compared = torch.split(directions, [len(batch.task), len(others.weight)])
+    cosines = (own @ compared.T).double().masked_fill(others.weight == 0, -torch.inf)
+    return torch.where((others.weight > 0).any(), cosines.amax(1), 0.0)
+
+
+def _directions(network: Network, params: Params, samples: Samples) -> Tensor:
+    """[N, parameters] the gradients of single samples, of length 1."""
+
+    def of_one(sample: Samples) -> Tensor:
+        return torch.cat([leaf.flatten() for leaf in grad(network.loss)(params, *sample).values()])
+
+    return normalize(torch.vmap(of_one)(samples.unsqueeze(1)))

@@ -1,0 +1,35 @@
+"""Blurred borders: a share of each task's training samples comes from the other tasks.
+
+The setting of Bang et al. 2021 (arXiv 2103.17230, "Rainbow memory", blurry CIFAR: a task has the rest of its samples from the
+classes of all others) and of the blurry part of Koh et al. 2022 (arXiv 2110.10031, i-Blurry). A task gives away as many samples
+as it receives, spread evenly over all other tasks, and they come at random times within these. Which task is "now" is what most
+of its samples say: a method that needs to know where tasks end (ewc, si, gem, packnet ...) is told of these borders.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from metacl_run.core.randomness import Purpose, generator
+from metacl_run.data.streams.sample_pool import SampleTable
+
+
+def blurred(train: SampleTable, share: float, seeds: Sequence[int]) -> SampleTable:
+    """The training samples [R, T, N] of tasks of one length, of which a share has changed places with those of other tasks."""
+    rows, labels = train.rows.copy(), train.labels.copy()
+    _, tasks, samples = rows.shape
+    moved = round(share * samples)
+    for replicate, seed in enumerate(seeds):
+        rng = generator(Purpose.BLUR, seed)
+        places = np.stack([rng.permutation(samples)[:moved] for _ in range(tasks)])  # [T, moved]
+        home = np.arange(tasks)[:, None]
+        target = (home + 1 + np.arange(moved) % (tasks - 1)) % tasks  # as many arrive as leave
+        for task in range(tasks):
+            from_task, from_number = np.nonzero(target == task)
+            from_place = places[from_task, from_number]
+            rows[replicate, task, places[task]] = train.rows[replicate, from_task, from_place]
+            labels[replicate, task, places[task]] = train.labels[replicate, from_task, from_place]
+    return dataclasses.replace(train, rows=rows, labels=labels)
