@@ -17,7 +17,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.data.sources.source import LabelledSource, inputs_of
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.class_samples import check_test_examples
-from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.streams.concept_stream import ConceptPool, ConceptStream, MetaSplit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from metacl_run.core.bounds import Classes, Examples
 from metacl_run.core.errors import require
 from metacl_run.core.transfer import upload
 from metacl_run.data.sources.source import FunctionSource
-from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.streams.concept_stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
 

@@ -29,9 +29,10 @@ from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Samples
 from metacl_run.data.streams.acting import Acting
 from metacl_run.data.streams.augmentation import Augmentation
+from metacl_run.data.streams.concept_stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.output_classes import OutputClasses
-from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit, SamplePool, SampleStream
+from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.scoring.objectives import Objective
 from metacl_run.scoring.scores import Score
 

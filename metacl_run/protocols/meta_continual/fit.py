@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
-from metacl_run.data.streams.stream import ConceptStream
+from metacl_run.data.streams.concept_stream import ConceptStream
 from metacl_run.data.streams.validation import ONE_IN, count_held_out
 from metacl_run.protocols.refusals import refuse_beyond_memory
 from metacl_run.scoring.objectives import CLASSIFICATION

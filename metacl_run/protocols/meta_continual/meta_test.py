@@ -10,7 +10,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Pytree
-from metacl_run.data.streams.stream import MetaSplit
+from metacl_run.data.streams.concept_stream import MetaSplit
 from metacl_run.protocols.loop import Phase
 from metacl_run.protocols.meta_continual.meta_test_plan import STAGES, TEXTS, MetaTestPart, MetaTestPlan
 from metacl_run.protocols.meta_continual.meta_test_results import MetaTestResults

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
 from metacl_run.core.types import Pytree, cast_floats
-from metacl_run.data.streams.stream import MetaSplit
+from metacl_run.data.streams.concept_stream import MetaSplit
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
 EXAMPLES_AT_ONCE = 256

@@ -31,7 +31,7 @@ from metacl_run.core.bounds import AT_EVALUATION, Classes, Count, CountFromZero,
 from metacl_run.core.errors import prefix_field_errors, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
-from metacl_run.data.streams.stream import ConceptPool, ConceptStream
+from metacl_run.data.streams.concept_stream import ConceptPool, ConceptStream
 from metacl_run.data.streams.validation import ValidationConcepts
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.protocols.best_state import Keep

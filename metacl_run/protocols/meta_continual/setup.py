@@ -13,7 +13,7 @@ from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearne
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Params
-from metacl_run.data.streams.stream import ConceptPool, ConceptStream, MetaSplit
+from metacl_run.data.streams.concept_stream import ConceptPool, ConceptStream, MetaSplit
 from metacl_run.data.streams.validation import ValidationConceptPool, count_held_out
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.shards import Shards

@@ -33,7 +33,7 @@ def test_a_squared_error_falls_or_is_refused(name: str) -> None:
 
 def test_replay_of_functions_is_torch_optims_sgd() -> None:
     learner = regressing("er")
-    state, (observed, _) = learner.start(seed=0), learner.batch(seed=1)
+    state, (observed, *_) = learner.start(seed=0), learner.batch(seed=1)
     after, _ = learner.algo.observe(learner.network, state, observed)
     theta = {name: nn.Parameter(value.clone()) for name, value in state["params"].items()}
     optimizer = torch.optim.SGD(theta.values(), lr=learner.algo.lr)
