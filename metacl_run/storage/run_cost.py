@@ -20,7 +20,7 @@ class RunCost(NamedTuple):
 
 
 def of_summary(summary: Mapping[str, Any]) -> RunCost:
-    """Reads it from a summary that `older_runs.completed` has completed."""
-    cost, seconds = summary["cost"] or {}, summary["timing"].get("train_s")
+    """Reads it from a summary of any version."""
+    cost, seconds = summary.get("cost") or {}, summary.get("timing", {}).get("train_s")
     share = seconds / len(summary["seeds"]) if seconds else None
     return RunCost(cost.get("units"), cost.get("examples"), cost.get("flops"), share)

@@ -21,7 +21,7 @@ from tests.support.small_runs import KINDS, settings
 def test_the_settings_of_the_run_give_its_last_row(kind: str, finished_runs: dict[str, mr.RunResult]) -> None:
     run, again = finished_runs[kind], mr.evaluate(finished_runs[kind])
     assert again.directory.parent == run.directory / "evaluations"
-    assert np.array_equal(again.matrix[:, -1], run.matrix[:, -1])
+    assert np.array_equal(again.matrix[:, -1], run.matrix[:, -1], equal_nan=True)  # a domain that a seed never met
     assert again.metrics["accuracy"] == run.metrics["accuracy"]
     assert again.summary["evaluation_of"]["run_id"] == run.run_id
 

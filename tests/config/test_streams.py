@@ -89,8 +89,8 @@ def refusal(*overrides: str) -> str:
 def test_data_without_a_stream_for_the_protocol_say_what_fits(data: str) -> None:
     text = refusal("algo=maml", f"data={data}")
     assert f"data={data}: does not fit protocol=continual_meta; it has streams for online. " in text
-    assert "Works with: banking77, clinc150, domains, glyphs, " in text
-    assert "split_omniglot, split_text_file, text_domains, text_file. Algorithms for these data: a_gem, " in text
+    assert "Works with: banking77, cifar_fs, clinc150, domains, " in text
+    assert "text_domains, text_file, tiered_imagenet. Algorithms for these data: a_gem, " in text
 
 
 @pytest.mark.parametrize("data", ["omniglot", "domains"])
