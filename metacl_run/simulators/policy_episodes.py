@@ -7,6 +7,7 @@ another. Lanes depend on R, K and E alone, and so does the shape of a batch: res
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import numpy as np
 
 from metacl_run.simulators.simulator import Begin
 from metacl_run.simulators.workers import Workers
+
+log = logging.getLogger("metacl_run")
 
 NumpyPolicy: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(observations [R, L, D], tasks [L] from 0) -> actions [R, L, A], of which what is beyond -1 or 1 is cut off."""
@@ -30,10 +33,12 @@ class Outcome:
     Attributes:
         successes: [R, K, E] bool, whether the goal was reached at any step.
         visited: by (replicate, task, episode), the observations [D] from the start to the end; empty unless they are wanted.
+        unstable: the episodes that ended since the simulator became unstable under the policy's actions.
     """
 
     successes: np.ndarray
     visited: dict[tuple[int, int, int], list[np.ndarray]]
+    unstable: list[tuple[int, int, int]]
 
 
 def roll_out(
@@ -45,7 +50,8 @@ def roll_out(
     horizon: int,
     record: bool = False,
 ) -> Outcome:
-    """Lets a policy act until it reaches the goal, for at most `horizon` steps. An action that is not finite ends an episode.
+    """Lets a policy act until it reaches the goal, for at most `horizon` steps. An action that is not finite ends an episode,
+    and so does a simulator whose numbers are not finite after a step: neither has reached the goal.
 
     Args:
         workers: processes that hold a `Simulator`, all of them idle.
@@ -60,7 +66,7 @@ def roll_out(
     """
     replicates, _, episodes = placements.shape
     together = max(1, MOST_EPISODES // replicates)  # lanes of a replicate
-    outcome = Outcome(successes=np.zeros(placements.shape, bool), visited=defaultdict(list))
+    outcome = Outcome(successes=np.zeros(placements.shape, bool), visited=defaultdict(list), unstable=[])
     for first in range(0, len(tasks), together):
         block = range(first, min(first + together, len(tasks)))
         per_task = max(1, min(episodes, together // len(block)))
@@ -72,6 +78,14 @@ def roll_out(
         ]
         rounds = _Rounds(workers, tasks, placements, lanes, horizon, outcome, record)
         rounds.run(policy, np.array([task for task, _ in columns]))
+    if outcome.unstable:
+        names = ", ".join(sorted({tasks[task] for _, task, _ in outcome.unstable}))
+        log.warning(
+            "the simulator became unstable under the policy's actions in %d of %d episodes (%s): they count as failures",
+            len(outcome.unstable),
+            placements.size,
+            names,
+        )
     return outcome
 
 
@@ -163,6 +177,10 @@ class _Rounds:
         if not self._observations.size:
             shape = (self._lanes[-1].place[0] + 1, self._lanes[-1].place[1] + 1, *observation.shape)
             self._observations = np.zeros(shape)
+        if stepped and not np.isfinite(observation).all():
+            self._outcome.unstable.append(lane.key)
+            self._end(number)
+            return
         self._observations[lane.place] = observation
         if self._record:
             self._outcome.visited[lane.key].append(observation)

@@ -80,11 +80,12 @@ class Simulator:
             beginning: new episodes.
 
         Returns:
-            Observations [acting + beginning, D] and whether the goal is reached [acting + beginning] bool, in this order.
+            Observations [acting + beginning, D] and whether the goal is reached [acting + beginning] bool, in this order. After
+            a step the simulator may be unstable: the observation is then not finite.
         """
         for lane in ended:
             self._put_back(self._lanes.pop(lane))
-        results = [self._step(self._lanes[lane], action) for lane, action in zip(acting, actions, strict=True)]
+        results = [self._lanes[lane].simulated.step(action) for lane, action in zip(acting, actions, strict=True)]
         for lane, task, placement in beginning:
             self._lanes[lane] = _Episode(task, placement, self._take(task))
             results.append((self._begin(self._lanes[lane]), False))

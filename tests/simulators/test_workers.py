@@ -151,10 +151,17 @@ def test_an_action_that_is_not_finite_is_a_failure(one: Workers) -> None:
     assert not outcome.successes.any()
 
 
+def test_a_simulator_that_becomes_unstable_under_a_policy_is_a_failure(one: Workers, caplog: pytest.LogCaptureFixture) -> None:
+    outcome = roll_out(one, ["easy", "unstable"], np.full((1, 2, 2), 500), homewards, horizon=HORIZON, record=True)
+    assert outcome.successes.tolist() == [[[True, True], [False, False]]]
+    assert outcome.unstable == [(0, 1, 0), (0, 1, 1)]
+    assert all(np.isfinite(points).all() for points in outcome.visited.values())
+    assert "unstable under the policy's actions in 2 of 4 episodes (unstable)" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        ("unstable", r"unstable: the simulator became unstable: its numbers are not finite .* placement 500"),
         ("raises", r"ValueError: shape \(11,\) into shape \(12,\) \(.*line_task.py, line \d+\)"),
         ("dies", r"a process that simulates ended with status 3: no more tokens"),
         ("is_killed", r"a process that simulates was killed by SIGKILL \(out of memory\?\). .* data.processes=1"),
