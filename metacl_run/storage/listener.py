@@ -52,14 +52,12 @@ class RunInfo(NamedTuple):
     earlier: Sequence[dict[str, Any]] = ()
     """The records of a run that is continued."""
     task_units: TaskLengths | None = None
-    """Units of each task; None: all have as many."""
+    """Units of each part of the training; None: a part for each task, all with as many."""
 
     @property
     def total_units(self) -> int:
         """Units of the whole run."""
-        if self.task_units is not None:
-            return self.task_units.total
-        return self.units_per_task * (1 if self.protocol_kind == "osaka" else len(self.task_names[0]))
+        return self.units_per_task * len(self.task_names[0]) if self.task_units is None else self.task_units.total
 
     @property
     def name(self) -> str:

@@ -27,13 +27,13 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor
-from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import MamlStart, Observed
 from metacl_run.core.bounds import Positive
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.optimizers import descend
+from metacl_run.inner.adapt import adapt
+from metacl_run.inner.optimizers import Sgd
 from metacl_run.models.network import Network
 
 
@@ -90,9 +90,7 @@ class Mole(MamlStart):
         """The parameters of a task after the steps on a batch that belongs to it with probability `weight`."""
         meta = state["slow"]["meta"]
         names = list(params) if self.plastic == "all" else network.head_names(params)
-        for _ in range(self.stream_inner_steps):
-            slope = grad(network.loss)(params, *batch.pair)
-            rates = {name: weight * (meta["rates"][name] if self.inner_lr is None else self.inner_lr) for name in names}
-            moving = {name: params[name] for name in names}
-            params = {**params, **descend({name: slope[name] for name in names}, moving, rates)}
-        return params
+        rates = {name: weight * (meta["rates"][name] if self.inner_lr is None else self.inner_lr) for name in names}
+        batches = [batch.pair] * self.stream_inner_steps
+        learned, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=rates, plastic=names, first_order=True)
+        return learned

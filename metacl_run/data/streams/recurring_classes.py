@@ -31,7 +31,7 @@ from metacl_run.data.sources.task_shift import NO_SHIFT
 from metacl_run.data.streams.episode_pool import ClassEpisodePool, Members
 from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits
 from metacl_run.data.streams.sampling import draw_distinct
-from metacl_run.data.streams.task_assignment import count_held_out
+from metacl_run.data.streams.task_assignment import count_held_out, items_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class RecurringClasses(RecurringStream):
     def check(self, *, pretrains: bool, part: StreamPart) -> None:
         catalogue = self.source.catalogue()
         self.chances()
-        sizes = {name: len(classes) for name, classes in _members(catalogue).items()}
+        sizes = {name: len(classes) for name, classes in zip(self.domains(), _members(catalogue), strict=True)}
         fewest = min(sizes, key=lambda name: sizes[name])
         require(self.ways <= sizes[fewest], "ways", self.ways, f"must be at most {sizes[fewest]}, the classes of {fewest}")
         smallest = int(np.argmin(catalogue.counts))
@@ -91,12 +91,12 @@ class RecurringClasses(RecurringStream):
     def load(self, seeds: Sequence[int], *, steps: int, part: StreamPart) -> RecurringClassPool:
         examples = self.source.read()
         catalogue = examples.catalogue
-        members = list(_members(catalogue).values())
-        visits = Visits.drawn(seeds, steps, stay=self.stay, shares=self.chances())
+        members = _members(catalogue)
+        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances())
         rest = _Part.of(examples.x, catalogue.counts, slice(0, -self.validation_examples or None))
-        shown = rest
+        of_stream = rest
         if part == "validation":
-            shown = _Part.of(examples.x, catalogue.counts, slice(-self.validation_examples, None))
+            of_stream = _Part.of(examples.x, catalogue.counts, slice(-self.validation_examples, None))
         return RecurringClassPool(
             notes=examples.notes,
             seeds=list(seeds),
@@ -105,18 +105,16 @@ class RecurringClasses(RecurringStream):
             ways=self.ways,
             shots=self.shots,
             queries=self.queries,
-            examples=shown.x,
-            counts=shown.counts,
+            examples=of_stream.x,
+            counts=of_stream.counts,
             classes=[self._classes(seed, visits, place, members) for place, seed in enumerate(seeds)],
             pretraining=self._pretraining(seeds, rest, members[0]),
         )
 
     def _classes(self, seed: int, visits: Visits, replicate: int, members: Sequence[np.ndarray]) -> np.ndarray:
         """[V, W] the classes of the task of every visit, in the order of their outputs."""
-        number = visits.number[replicate]
-        first = np.flatnonzero(np.r_[True, np.diff(number) > 0])
         chosen = []
-        for visit, domain in enumerate(visits.domain[replicate, first]):
+        for visit, domain in enumerate(visits.domain_of_visits(replicate)):
             uniforms = generator(Purpose.VISITED_TASK, seed, visit).random(self.ways)
             chosen.append(members[domain][draw_distinct(uniforms, np.array(len(members[domain])))])
         return np.stack(chosen)
@@ -152,12 +150,9 @@ class _Part:
         return cls(torch.from_numpy(x[np.concatenate(rows)]), np.array([len(own) for own in rows]))
 
 
-def _members(catalogue: Catalogue) -> dict[str, np.ndarray]:
-    """The classes of every domain, by its name and in the order of the catalogue."""
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(catalogue.groups):
-        members.setdefault(group, []).append(index)
-    return {name: np.array(classes) for name, classes in members.items()}
+def _members(catalogue: Catalogue) -> list[np.ndarray]:
+    """[D] the classes of every domain."""
+    return items_of(catalogue, whole_groups=True)
 
 
 @dataclass(frozen=True, kw_only=True)

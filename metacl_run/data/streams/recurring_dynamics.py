@@ -77,12 +77,12 @@ class RecurringDynamics(RecurringStream):
 
     def load(self, seeds: Sequence[int], *, steps: int, part: StreamPart) -> RecurringDynamicsPool:
         rollouts, families = self.source.read(), self.source.count_dynamics()
-        visits = Visits.drawn(seeds, steps, stay=self.stay, shares=self.chances())
+        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances())
         x = torch.from_numpy(np.concatenate([rollouts.states[:, :, :-1], rollouts.actions], -1)).flatten(0, 1)
         y = torch.from_numpy(np.diff(rollouts.states, axis=2)).flatten(0, 1)
         per_dynamics, _ = self.source.count_rollouts()
         learned = np.arange(per_dynamics - self.held_out)
-        shown = learned if part == "test" else np.arange(per_dynamics - self.held_out, per_dynamics)
+        of_stream = learned if part == "test" else np.arange(per_dynamics - self.held_out, per_dynamics)
         every = np.arange(sum(families.values()))[:, None] * per_dynamics + learned
         orders = [self._orders(seed, families) for seed in seeds]
         pretraining = [self._rows(order[0][self.recurring :], per_dynamics, learned) for order in orders]
@@ -93,7 +93,7 @@ class RecurringDynamics(RecurringStream):
             shots=self.shots,
             queries=self.queries,
             dynamics=[self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)],
-            rollouts=np.arange(sum(families.values()))[:, None] * per_dynamics + shown,
+            rollouts=np.arange(sum(families.values()))[:, None] * per_dynamics + of_stream,
             windows=DynamicsWindowPool(
                 task_names=[["pre-training"]] * len(seeds),
                 x=x,
@@ -110,10 +110,8 @@ class RecurringDynamics(RecurringStream):
 
     def _dynamics(self, seed: int, visits: Visits, replicate: int, orders: Sequence[np.ndarray]) -> np.ndarray:
         """[V] the dynamics of every visit, never those of the visit before where there are others."""
-        number = visits.number[replicate]
-        first = np.flatnonzero(np.r_[True, np.diff(number) > 0])
         chosen: list[int] = []
-        for visit, domain in enumerate(visits.domain[replicate, first]):
+        for visit, domain in enumerate(visits.domain_of_visits(replicate)):
             own = orders[domain][: self.recurring]
             others = own[own != chosen[-1]] if chosen and len(own) > 1 else own
             chosen.append(int(generator(Purpose.VISITED_TASK, seed, visit).choice(others)))

@@ -43,8 +43,12 @@ class Visits:
         """[R, U] bool, whether a step is the first of a task; the first step of the stream is no switch."""
         return np.diff(self.number, axis=1, prepend=0) > 0
 
+    def domain_of_visits(self, replicate: int) -> np.ndarray:
+        """[V] the domain of every visit of one replicate."""
+        return np.asarray(self.domain[replicate, _starts(self.number[replicate])])
+
     @classmethod
-    def drawn(cls, seeds: Sequence[int], steps: int, *, stay: float, shares: Sequence[float]) -> Visits:
+    def of_seeds(cls, seeds: Sequence[int], steps: int, *, stay: float, shares: Sequence[float]) -> Visits:
         """Draws the visits of every seed. A seed's visits do not depend on the other seeds, nor its first ones on `steps`.
 
         Args:
@@ -57,10 +61,14 @@ class Visits:
         for replicate, seed in enumerate(seeds):
             leaves, choice = generator(Purpose.VISITS, seed).random((steps, 2)).T
             number[replicate] = np.cumsum(np.r_[False, leaves[1:] > stay])
-            drawn = np.searchsorted(np.cumsum(shares)[:-1], choice, side="right")
-            first = np.r_[True, np.diff(number[replicate]) > 0]
-            domain[replicate] = drawn[np.flatnonzero(first)][number[replicate]]
+            candidates = np.searchsorted(np.cumsum(shares)[:-1], choice, side="right")
+            domain[replicate] = candidates[_starts(number[replicate])][number[replicate]]
         return cls(number=number, domain=domain)
+
+
+def _starts(number: np.ndarray) -> np.ndarray:
+    """[V] the first step of every visit, from the visits [U] of all steps."""
+    return np.flatnonzero(np.r_[True, np.diff(number) > 0])
 
 
 class RecurringPool(Pool):

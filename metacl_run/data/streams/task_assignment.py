@@ -34,7 +34,7 @@ class TaskAssignment:
         Raises:
             SettingError: the catalogue does not have so many groups or classes.
         """
-        items = len(_items(catalogue, self.whole_groups))
+        items = len(items_of(catalogue, self.whole_groups))
         what = catalogue.group_word if self.whole_groups else catalogue.class_word
         allowed = f"must be at most the {items} {what} there are"
         size = self.classes_per_task
@@ -59,7 +59,7 @@ class TaskAssignment:
             catalogue: the classes that are assigned.
             weight: [C] the weight of a class: 1, or its number of examples.
         """
-        items = _items(catalogue, self.whole_groups)
+        items = items_of(catalogue, self.whole_groups)
         weights = np.array([weight[item].sum() for item in items])
         slices = self._task_slices(len(items), catalogue)
         if not self.shuffled:
@@ -75,7 +75,7 @@ class TaskAssignment:
 
     def assign(self, catalogue: Catalogue, rng: np.random.Generator) -> list[np.ndarray]:
         """[T] arrays of class indexes; the order within a task is random too."""
-        items = _items(catalogue, self.whole_groups)
+        items = items_of(catalogue, self.whole_groups)
         if self.shuffled:
             items = [items[i] for i in rng.permutation(len(items))]
         slices = self._task_slices(len(items), catalogue)
@@ -88,7 +88,7 @@ class TaskAssignment:
         return np.array_split(np.arange(used), tasks)
 
 
-def _items(catalogue: Catalogue, whole_groups: bool) -> list[np.ndarray]:
+def items_of(catalogue: Catalogue, whole_groups: bool) -> list[np.ndarray]:
     """Arrays of class indexes that stay together, in the catalogue's order."""
     labels = catalogue.groups if whole_groups else range(len(catalogue.groups))
     members: dict[object, list[int]] = {}

@@ -17,6 +17,7 @@ from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLear
 from metacl_run.core.bounds import AT_EVALUATION, Count, NonNegative, Steps
 from metacl_run.core.errors import ConfigError, prefix_field_errors
 from metacl_run.core.protocol_kind import ProtocolKind
+from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.core.types import Pytree
 from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream
 from metacl_run.models.layers import has_batch_norm
@@ -140,7 +141,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
                 unit_name=self.unit_name,
                 log_every=self.log_every,
             )
-            context.started(task_names, state.unit, units, chance)
+            context.started(task_names, state.unit, units, chance, TaskLengths.equal(1, units))
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         metrics = {}
         if status == "completed":

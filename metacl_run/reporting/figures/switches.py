@@ -25,7 +25,7 @@ def data(run: StoredRun) -> StreamSteps | None:
 
 
 def text(run: StoredRun, steps: StreamSteps) -> FigureText:
-    shown = min(SHOWN, steps.score.shape[1])
+    length = min(SHOWN, steps.score.shape[1])
     detects = bool(steps.detected.any())
     marks = (
         "Triangles: switches that the learner detected, black where they are true, else red."
@@ -36,7 +36,7 @@ def text(run: StoredRun, steps: StreamSteps) -> FigureText:
     worse = "drop" if run.score.higher_is_better else "jump"
     return FigureText(
         "Step by step: predictions and switches of tasks",
-        f"The last {shown} steps. Grey lines: the task changes. {marks}{seed}",
+        f"The last {length} steps. Grey lines: the task changes. {marks}{seed}",
         f"A {worse} at a grey line is what not being told costs; how fast the line recovers after it is how fast the learner "
         "adapts. A triangle without a grey line is a false alarm, a grey line without a triangle a switch that was missed.",
     )

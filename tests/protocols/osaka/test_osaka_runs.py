@@ -114,7 +114,6 @@ def test_detection_counts_hits_false_alarms_and_misses(osaka: Callable[..., Expe
     context = context_of(osaka("continual_maml", "seeds=[0,1]"))
     visits = context.pool.visits
     record = StreamRecord(_Empty(), visits, 3, torch.device("cpu"))  # type: ignore[arg-type]
-    visits.is_switch[:]  # computed from the visits
     true = visits.is_switch
     flags = true.copy()
     first = int(np.flatnonzero(true[0])[0])
