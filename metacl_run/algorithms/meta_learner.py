@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from metacl_run.core.bounds import Examples, Momentum, Positive
 from metacl_run.core.types import Metrics, Params, Pytree
@@ -104,7 +105,7 @@ class MetaLearner(abc.ABC):
 
     def first_state(self, meta: Meta, carry: Pytree) -> MetaState:
         """Returns the state of one replicate before its first meta-update."""
-        unit = torch.zeros((), dtype=torch.float64)
+        unit = torch.zeros((), dtype=torch.float64, device=tree_leaves(meta)[0].device)
         return MetaState(meta=meta, carry=carry, optimizer=self.outer.init(meta), unit=unit)
 
 

@@ -29,7 +29,7 @@ class Gpu:
     Attributes:
         device: "auto" takes CUDA where there is a CUDA device.
         engine: see `inner/engine.py`. "auto" is vmap on the CPU, the fastest measured there, and cuda_graph on CUDA
-            (not yet measured) in one process.
+            in one process.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
         chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,23 @@ from metacl_run.config.compose import experiment_of
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.storage.stored_run import StoredRun
 
+PROCESSES = 8
+"""Runs at once: they are small, and a card has room for them."""
+
 
 def run(device: str, out: Path, quick: bool) -> None:
     results = Results(out)
     names = OptionFiles().names("algo")[: 2 if quick else None]
-    for engine in ("cuda_graph", "vmap") if device == "cuda" else ("vmap",):
-        for algo in names:
-            results.attempt(f"{algo}, {engine}", lambda: _whole_run([f"algo={algo}", f"gpu.engine={engine}"], device))  # noqa: B023
+    engines = ("cuda_graph", "vmap") if device == "cuda" else ("vmap",)
+    processes = PROCESSES if device == "cuda" else 1
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        runs = {
+            f"{algo}, {engine}": pool.submit(_whole_run, [f"algo={algo}", f"gpu.engine={engine}"], device)
+            for engine in engines
+            for algo in names
+        }
+        for name, future in runs.items():
+            results.attempt(name, future.result)
 
 
 def _whole_run(overrides: list[str], device: str) -> dict[str, Any]:
@@ -30,6 +42,8 @@ def _whole_run(overrides: list[str], device: str) -> dict[str, Any]:
         built = experiment_of([*overrides, "debug=true", f"gpu={device}", "progress=none", f"output_dir={folder}"])
         experiment.run(built)
         summary = StoredRun(built.directory).summary
+    if summary["status"] != "completed":
+        raise RuntimeError(f"the run is {summary['status']}: {summary.get('error')}")
     score = summary["metrics"].get(summary["score"], {}).get("mean")
     return {
         "status": summary["status"],

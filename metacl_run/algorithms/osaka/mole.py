@@ -90,7 +90,8 @@ class Mole(MamlStart):
         """The parameters of a task after the steps on a batch that belongs to it with probability `weight`."""
         meta = state["slow"]["meta"]
         names = list(params) if self.plastic == "all" else network.head_names(params)
-        rates = {name: weight * (meta["rates"][name] if self.inner_lr is None else self.inner_lr) for name in names}
+        learned_rates = {name: weight * meta["rates"][name] for name in names} if self.inner_lr is None else {}
+        rates = learned_rates if self.inner_lr is None else weight * self.inner_lr
         batches = [batch.pair] * self.stream_inner_steps
         learned, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=rates, plastic=names, first_order=True)
         return learned
