@@ -42,8 +42,6 @@ def _whole_run(overrides: list[str], device: str) -> dict[str, Any]:
         built = experiment_of([*overrides, "debug=true", f"gpu={device}", "progress=none", f"output_dir={folder}"])
         experiment.run(built)
         summary = StoredRun(built.directory).summary
-    if summary["status"] != "completed":
-        raise RuntimeError(f"the run is {summary['status']}: {summary.get('error')}")
     score = summary["metrics"].get(summary["score"], {}).get("mean")
     return {
         "status": summary["status"],

@@ -10,7 +10,7 @@ from metacl_run.config.option_files import OptionFiles
 from tests.device.fake_card import is_possible
 from tests.device.fake_runs import FakeRun
 from tests.support.settings import SEQUENCE_LEARNERS
-from tests.support.small_runs import RECURRING
+from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
 
 Run = Callable[..., FakeRun]
 
@@ -32,14 +32,11 @@ SEQUENCES = [
 ]
 CLASSES_RECUR = [setting for setting in RECURRING if not setting.startswith("algo")]
 PRETRAINING = ["algo.pretrain_updates=3", "algo.meta_batch_size=2"]
-DYNAMICS_RECUR = [
-    *("data=planar_dynamics", "data.families=[motors,turn]", "data.dynamics_per_family=4", "data.rollouts=3", "data.steps=12"),
-    *("data.shots=4", "data.queries=4", "data.recurring=2", "data.stay=0.8", "model.hidden=[6]", "protocol.steps=20"),
-    *("protocol.log_every=5", "gpu.threads=1"),
-]
+PRETRAINED = ("anil_osaka", "continual_maml", "finetune_osaka", "maml_osaka", "prolonged_maml", "sgd_osaka")
 SETTINGS = {"continual_meta": FEW_SHOT, "online": STREAM, "meta_continual": SEQUENCES, "osaka": CLASSES_RECUR}
 OF_ALGORITHM = {
     **SEQUENCE_LEARNERS,
+    **dict.fromkeys(PRETRAINED, PRETRAINING),
     "alpaca": [
         *(
             "data=incremental_sine",
@@ -66,7 +63,7 @@ ALGORITHMS = _algorithms()
 
 def settings(algo: str) -> list[str]:
     if algo == "mole":
-        return [*DYNAMICS_RECUR, *PRETRAINING, "algo=mole"]
+        return [*RECURRING_DYNAMICS, "algo=mole"]
     overrides = [*SETTINGS[ALGORITHMS[algo]], *OF_ALGORITHM.get(algo, []), f"algo={algo}"]
     if algo == "alpaca":
         overrides = [line for line in overrides if not line.startswith(("data.num_", "data.images_", "data.test_"))]
@@ -112,7 +109,7 @@ def test_conv4_launches_little(fake_run: Run) -> None:
 @pytest.mark.parametrize("engine", ["vmap", "cuda_graph"])
 @pytest.mark.parametrize("algo", ["maml_osaka", "mole"])
 def test_a_stream_where_tasks_recur(algo: str, engine: str, fake_run: Run) -> None:
-    run = fake_run([*settings(algo), *PRETRAINING], [f"gpu.engine={engine}"])
+    run = fake_run(settings(algo), [f"gpu.engine={engine}"])
     assert run.status == "completed"
     assert_nothing_waits(run)
 

@@ -38,6 +38,12 @@ RECURRING = [
     "protocol.log_every=5",
     "gpu.threads=1",
 ]
+RECURRING_DYNAMICS = [
+    *("data=planar_dynamics", "data.families=[motors,turn]", "data.dynamics_per_family=4", "data.rollouts=3", "data.steps=12"),
+    *("data.shots=4", "data.queries=4", "data.recurring=2", "data.stay=0.8", "model.hidden=[6]"),
+    *("algo.pretrain_updates=3", "algo.meta_batch_size=2", "protocol.steps=20", "protocol.log_every=5", "gpu.threads=1"),
+]
+"""Of `mole`, which is for dynamics."""
 KINDS = {
     "continual_meta": [*TINY, "protocol.eval_every=0"],
     "online": ["algo=er", *SMALL_STREAM],

@@ -33,7 +33,7 @@ from metacl_run.algorithms.osaka.task_free_learner import MamlStart, Observed
 from metacl_run.core.bounds import Positive
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.adapt import adapt
-from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.optimizers import Rate, Sgd
 from metacl_run.models.network import Network
 
 
@@ -90,8 +90,9 @@ class Mole(MamlStart):
         """The parameters of a task after the steps on a batch that belongs to it with probability `weight`."""
         meta = state["slow"]["meta"]
         names = list(params) if self.plastic == "all" else network.head_names(params)
-        learned_rates = {name: weight * meta["rates"][name] for name in names} if self.inner_lr is None else {}
-        rates = learned_rates if self.inner_lr is None else weight * self.inner_lr
+        rates: Rate = (
+            {name: weight * meta["rates"][name] for name in names} if self.inner_lr is None else weight * self.inner_lr
+        )
         batches = [batch.pair] * self.stream_inner_steps
         learned, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=rates, plastic=names, first_order=True)
         return learned

@@ -18,20 +18,15 @@ from metacl_run.protocols.osaka.stream_record import StreamRecord
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.storage.stream_file import StreamSteps
 from tests.support.runs import assert_same_run, context_of, stop_after
-from tests.support.small_runs import RECURRING
+from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
 
-DYNAMICS = [
-    *("data=planar_dynamics", "data.families=[motors,turn]", "data.dynamics_per_family=4", "data.rollouts=3", "data.steps=12"),
-    *("data.shots=4", "data.queries=4", "data.recurring=2", "data.stay=0.8", "model.hidden=[6]"),
-    *("algo.pretrain_updates=3", "algo.meta_batch_size=2", "protocol.steps=20", "protocol.log_every=5", "gpu.threads=1"),
-]
 PROLONGED = [*RECURRING[1:], "algo.buffer=3"]
 BAYES = [setting for setting in RECURRING[1:] if not setting.startswith("algo.")]
 ALGORITHMS: dict[str, list[str]] = {
     "continual_maml": RECURRING[1:],
     "prolonged_maml": PROLONGED,
     "metabgd": [*BAYES, "algo.draws=2"],
-    "mole": DYNAMICS,
+    "mole": RECURRING_DYNAMICS,
 }
 
 
