@@ -28,12 +28,13 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner, chosen
+from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
 from metacl_run.core.bounds import Positive, StepsFromZero
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.flat import SideBySide
 from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.states import chosen
 from metacl_run.models.network import Network
 
 
