@@ -100,6 +100,9 @@ def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
     except (KeyError, IndexError, ValueError, TypeError) as error:
         return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
+    lost = sum(not math.isfinite(value) for value in ours.values)
+    if lost:
+        return Result(run.row, cell, "diverged", None, f"it is not finite for {lost} of {len(ours.values)} seeds", name)
     return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name, of_summary(summary))
 
 
@@ -115,7 +118,7 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
     elif cell.after_steps is not None:
         by_step = summary["by_step"]
         curve = {by_step["score"]: "curve", f"{TRANSDUCTIVE}{by_step['score']}": "transductive"}[cell.metric]
-        values = np.array(by_step[curve])[:, cell.after_steps]
+        values = np.array(by_step[curve], dtype=float)[:, cell.after_steps]
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
         score = summary.get("score", "accuracy")  # version 0.1 knew no other, and did not write it

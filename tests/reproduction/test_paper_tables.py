@@ -180,6 +180,9 @@ def test_after_a_number_of_inner_steps(tmp_path: Path) -> None:
     store(tmp_path, by_step=by_step)
     assert of_one_run(tmp_path, {**CELL, "after_steps": 1}).ours.values == pytest.approx((50, 70))
     assert of_one_run(tmp_path, {**CELL, "after_steps": 2, "metric": "transductive_accuracy"}).ours.mean == pytest.approx(70)
+    store(tmp_path, by_step={**by_step, "curve": [[0.2, 0.5], [0.2, None]]})
+    lost = of_one_run(tmp_path, {**CELL, "after_steps": 1})
+    assert lost[2:5] == ("diverged", None, "it is not finite for 1 of 2 seeds")
     for cell in ({**CELL, "after_steps": 3}, {**CELL, "after_steps": 1, "metric": "bwt"}):
         assert of_one_run(tmp_path, cell).verdict == "unreadable"
 
