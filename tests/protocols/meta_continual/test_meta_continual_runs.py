@@ -21,7 +21,7 @@ from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
 from metacl_run.models.network import Network, initial_params
 from tests.support.runs import stop_after
-from tests.support.settings import FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
+from tests.support.settings import FUNCTION_LEARNERS, FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def classifiers() -> list[str]:
     from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 
-    return [name for name in options_that_are("algo", TrajectoryLearner) if name != "alpaca"]
+    return [name for name in options_that_are("algo", TrajectoryLearner) if name not in FUNCTION_LEARNERS]
 
 
 ALGORITHMS = classifiers()
