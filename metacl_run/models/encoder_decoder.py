@@ -1,4 +1,4 @@
-"""An encoder of examples into a Gaussian of a latent vector z, and a decoder of inputs and z, of the layers of another model."""
+"""An encoder of examples into a Gaussian of a latent vector z, and a decoder of inputs and z, of another model's layers."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 An example is one token, its input's vector beside its target's; a query has zeros in place of the target's.
 
 From the start a query takes the targets of the examples whose inputs are like its own: queries and keys start as a token's
-input, what is attended to as the token itself, the perceptrons at 0, and answers read the target's half. (From layers drawn as
-usual 500 trajectories taught a network of this size nothing: neither where to look nor what to take is of use without the other.)
+input, what is attended to as the token itself, the perceptrons at 0, and answers read the target's half. (With layers drawn
+as usual 500 trajectories of glyphs taught nothing: neither where to look nor what to take is of use without the other.)
 
 Shapes: N examples, W half the width of a token, T numbers of a target.
 """

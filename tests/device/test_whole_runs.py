@@ -41,7 +41,7 @@ FEW_FUNCTIONS = [
 OF_ALGORITHM = {
     **SEQUENCE_LEARNERS,
     **dict.fromkeys(PRETRAINED, PRETRAINING),
-    **{algo: FEW_FUNCTIONS for algo in FUNCTION_LEARNERS},
+    **dict.fromkeys(FUNCTION_LEARNERS, FEW_FUNCTIONS),
 }
 MOST_LAUNCHES = {"maml": 118, "er": 15, "mer": 15, "la_maml": 344, "oml": 150}
 """Launches of a captured step at these sizes, which may fall and not rise."""

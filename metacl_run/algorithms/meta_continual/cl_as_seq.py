@@ -3,18 +3,18 @@
     metacl-run algo=cl_as_seq                        # or algo=cl_as_seq_linear
 
 The examples of a trajectory, (x_1, y_1), (x_2, y_2) .., are a sequence of tokens. A query is a token that attends to all that
-came before and predicts its own target. To learn is to append to the sequence, a forward pass: no parameter changes, and what is
-kept is the keys and values of every layer. Meta-training is one pass over a trajectory and its queries, which do not see each
+came before and predicts its own target. To learn is to append to the sequence, a forward pass: no parameter changes, and keys
+and values of every layer are what is kept. Meta-training is one pass over a trajectory and its queries, which do not see each
 other, and an ordinary gradient (section 3).
 
   cl_as_seq         softmax attention: the state is the last `context` examples
   cl_as_seq_linear  linear attention, elu + 1 (Katharopoulos et al. 2020, arXiv 2006.16236): a recurrent network whose state
                     does not grow
 
-The model makes half of a token, W numbers, of an input. A class is known by a random vector u of W numbers, drawn anew for every
-sequence: it is the target of the class's examples, and the score of the class is u'a / sqrt(W) for the answer a to a query. So
-there may be any number of classes, and all are alike before a sequence. Where the data are functions, a target goes in by a linear
-layer and an answer comes out by another.
+The model makes half of a token, W numbers, of an input. A class is known by a random vector u of W numbers, drawn anew for
+every sequence: it is the target of the class's examples, and the score of the class is u'a / sqrt(W) for the answer a to a
+query. So there may be any number of classes, and all are alike before a sequence. Where the data are functions, a target goes in
+by a linear layer and an answer comes out by another.
 
 Differences from the paper and its code (soochan-lee/cl-as-seq):
  1. A class is known by a random vector, not by a code of a vocabulary (of 500) whose vectors are learned. Classes without
@@ -41,7 +41,7 @@ from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearne
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_continual.trajectory_update import trajectory_update
 from metacl_run.algorithms.meta_learner import Meta, Update
-from metacl_run.core.bounds import Classes, Examples, Layers, Steps, Width
+from metacl_run.core.bounds import Examples, Layers, Steps, Width
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Model, Network
@@ -117,7 +117,6 @@ class ClAsSeq(TrajectoryLearner):
         context: examples that one attends to, the last ones, at meta-test; null with attention=linear.
     """
 
-    classes: Classes
     class_steps: Steps
     width: Annotated[Width, Le(10**5)]
     layers: Layers

@@ -86,7 +86,9 @@ def slow_layer(learner: ClAsSeq, block: Block, token: Tensor, before: list[tuple
     return token + block.narrow(hidden)
 
 
-def slow_outputs(learner: ClAsSeq, net: Network, params: Params, x: Tensor, y: Tensor, fresh: Tensor, queries: Tensor) -> Tensor:
+def slow_outputs(
+    learner: ClAsSeq, net: Network, params: Params, x: Tensor, y: Tensor, fresh: Tensor, queries: Tensor
+) -> Tensor:
     module = net.module.double()
     assert isinstance(module, SequenceTransformer)
     module.load_state_dict(params)
@@ -146,20 +148,6 @@ def test_the_state_does_not_grow(learner: ClAsSeq) -> None:
     fresh = drawn(OUTPUTS, HALF)
     few, many = (read(learner, net, params, drawn(n, INPUTS), targets(CLASSIFICATION, n), fresh, n) for n in (2, 30))
     assert [leaf.shape for leaf in tree_leaves(few)] == [leaf.shape for leaf in tree_leaves(many)]
-
-
-@pytest.mark.parametrize(("attention", "context"), [("softmax", 100), ("linear", None)])
-def test_at_the_start_a_query_is_answered_with_the_targets_of_examples_like_it(attention: str, context: int | None) -> None:
-    learner = ClAsSeq(**{**SETTINGS, "width": 64, "heads": 4}, attention=attention, context=context)
-    model = learner.model_of(Mlp(hidden=[20], batch_norm=False, initial="torch"), CLASSIFICATION)
-    module, params = initial_params(model, (INPUTS,), OUTPUTS, 0, DOUBLE)
-    net = Network(module, OUTPUTS)
-    x = 5 * torch.eye(INPUTS, dtype=DOUBLE)
-    fresh, labels = torch.eye(32, dtype=DOUBLE)[:OUTPUTS] * math.sqrt(32), torch.tensor([2, 0, 1])
-    fast = read(learner, net, params, x, labels, fresh, 1)
-    reader, meta = learner.sequence_learner, {"params": params}
-    outputs = reader.predict(net, meta, fast, reader.prepare(net, meta, x))
-    assert outputs.argmax(1).tolist() == labels.tolist()
 
 
 @pytest.mark.parametrize(
