@@ -13,8 +13,8 @@ other, and an ordinary gradient (section 3).
 
 The model makes half of a token, W numbers, of an input. A class is known by a random vector u of W numbers, drawn anew for
 every sequence: it is the target of the class's examples, and the score of the class is u'a / sqrt(W) for the answer a to a
-query. So there may be any number of classes, and all are alike before a sequence. Where the data are functions, a target goes in
-by a linear layer and an answer comes out by another.
+query. So there may be any number of classes, and all are alike before a sequence. Of functions, a target goes in by a linear
+layer and an answer comes out by another.
 
 Differences from the paper and its code (soochan-lee/cl-as-seq):
  1. A class is known by a random vector, not by a code of a vocabulary (of 500) whose vectors are learned. Classes without
