@@ -106,7 +106,7 @@ INTERFACES = {
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.online.exemplar_learner", "algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
     *("algorithms.meta_continual.sequence_adam", "algorithms.meta_continual.trajectory_update"),
-    "algorithms.meta_continual.refusals",
+    "algorithms.meta_continual.refuse_targets",
     *(
         "algorithms.meta_continual.class_scores",
         "algorithms.meta_continual.head_tested",

@@ -101,14 +101,14 @@ class LinearAttention(SequenceAttention):
         return FeatureSums(like.new_zeros(heads, width, width), like.new_zeros(heads, width, 1))
 
     def learn(self, state: FeatureSums, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, FeatureSums]:
-        asked, known = elu(queries) + 1, elu(keys) + 1
-        weights = (asked @ known.transpose(-1, -2)).tril()
-        attended = (weights @ values + asked @ state.values) / (weights.sum(-1, keepdim=True) + asked @ state.features)
-        features = known.transpose(-1, -2)
+        queries, keys = elu(queries) + 1, elu(keys) + 1
+        weights = (queries @ keys.transpose(-1, -2)).tril()
+        attended = (weights @ values + queries @ state.values) / (weights.sum(-1, keepdim=True) + queries @ state.features)
+        features = keys.transpose(-1, -2)
         return attended, FeatureSums(state.values + features @ values, state.features + features.sum(-1, keepdim=True))
 
     def answer(self, state: FeatureSums, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        asked, known = elu(queries) + 1, elu(keys) + 1
-        own = (asked * known).sum(-1, keepdim=True)
-        attended: Tensor = (own * values + asked @ state.values) / (own + asked @ state.features)
+        queries, keys = elu(queries) + 1, elu(keys) + 1
+        own = (queries * keys).sum(-1, keepdim=True)
+        attended: Tensor = (own * values + queries @ state.values) / (own + queries @ state.features)
         return attended

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from metacl_run.algorithms.meta_continual.refusals import refuse_classes
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_classes
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import Meta, Update

@@ -34,7 +34,7 @@ from metacl_run.algorithms.meta_continual.class_sums import (
     ClassSums,
     ClassSumsLearner,
 )
-from metacl_run.algorithms.meta_continual.refusals import refuse_functions
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_continual.trajectory_update import trajectory_update
 from metacl_run.algorithms.meta_learner import Meta, Update

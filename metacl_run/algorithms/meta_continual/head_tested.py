@@ -25,7 +25,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.meta_continual.class_scores import distance_scores, log_densities, squared_deviations
 from metacl_run.algorithms.meta_continual.class_sums import ClassSums, ClassSumsLearner
-from metacl_run.algorithms.meta_continual.refusals import refuse_functions
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.ridge_head import RidgeHead
 from metacl_run.algorithms.meta_continual.sequence_adam import SequenceAdam
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
