@@ -70,6 +70,8 @@ SEQUENCES: dict[str, dict[str, Sequence[Any]]] = {
     "gemcl": {"outer_lr": [0.001, 0.003]},
     "protonet_cl": {"outer_lr": [0.001, 0.003]},
     "alpaca": {"outer_lr": [0.0003, 0.001, 0.003]},
+    "sb_mcl": {"outer_lr": [0.001, 0.003]},
+    "cl_as_seq": {"outer_lr": [0.001, 0.003]},
 }
 VALIDATION: dict[str, list[str]] = {
     "online": ["protocol.eval_split=validation"],

@@ -14,7 +14,7 @@ from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
-from tests.support.settings import WITH_KNOWN_TASKS
+from tests.support.settings import FUNCTION_LEARNERS, WITH_KNOWN_TASKS
 
 FROZEN = ("finetune", "linear_probe", "ncm_few_shot", "ncm_cl")
 """Baselines whose network stays as it starts: they are what the others are compared with."""
@@ -50,7 +50,7 @@ FEW_CLASSES = ["data.num_classes=60", "data.num_scripts=2", "data.num_tasks=1", 
 FEW_EPISODES = [*FEW_CLASSES, "protocol.updates_per_task=30", "protocol.eval_episodes=60"]
 SHORT_SEQUENCES = ["protocol.schedule=[10]", "protocol.orders=4", "protocol.selection_orders=2", "protocol.rates=[0.1,0.01]"]
 OWN = {
-    "alpaca": ["model.hidden=[40,40]", "data.learn_examples=128"],
+    **{algo: ["model.hidden=[40,40]", "data.learn_examples=128"] for algo in FUNCTION_LEARNERS},
 }
 
 
@@ -72,7 +72,7 @@ def test_a_few_trajectories_beat_the_untrained_network(algo: str, experiment: Bu
     size = OWN.get(algo, ["model.channels=16"])
     common = [*NO_PROBES, *SHORT_SEQUENCES, *size]
     trained, untrained = (rows(experiment(f"algo={algo}", tiny=[*common, f"protocol.updates={n}"]))[0, -1, 0] for n in (60, 0))
-    assert trained < 0.8 * untrained if algo == "alpaca" else trained > untrained + 0.01
+    assert trained < 0.8 * untrained if algo in FUNCTION_LEARNERS else trained > untrained + 0.01
 
 
 # ---------------------------------------------------------------------------------------------------- equal updates
@@ -131,4 +131,4 @@ def test_the_default_learner_of_sequences_beats_the_untrained_network(algo: str,
     built = [experiment(f"algo={algo}", tiny=[*NO_PROBES, *more]) for more in ([], ["protocol.updates=0"])]
     sizes = np.diff([0, *built[0].protocol.schedule])
     trained, untrained = (np.average(rows(each)[0, -1], weights=sizes) for each in built)
-    assert trained < untrained if algo == "alpaca" else trained > untrained + 0.05
+    assert trained < untrained if algo in FUNCTION_LEARNERS else trained > untrained + 0.05

@@ -67,7 +67,10 @@ ALLOWED: dict[str, set[str]] = {
         ),
         *("runtime.device", "runtime.ranks", "scoring", "storage.run_writer"),
     },
-    "algorithms": {"core", "inner", "models.network", "models.split_network", "scoring.objectives"},
+    "algorithms": {
+        *("core", "inner", "models.network", "models.split_network", "scoring.objectives"),
+        *("models.encoder_decoder", "models.sequence_attention", "models.sequence_transformer"),
+    },
     "inner": {"core", "kernels", "models.network", "models.split_network", "scoring.objectives"},
     "models": {"core", "kernels", "scoring.objectives"},
     "data": {"core", "kernels.build", "scoring.objectives", "scoring.scores", "simulators"},
@@ -102,7 +105,8 @@ INTERFACES = {
     *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.online.exemplar_learner", "algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
-    "algorithms.meta_continual.sequence_adam",
+    *("algorithms.meta_continual.sequence_adam", "algorithms.meta_continual.trajectory_update"),
+    "algorithms.meta_continual.refuse_targets",
     *(
         "algorithms.meta_continual.class_scores",
         "algorithms.meta_continual.head_tested",

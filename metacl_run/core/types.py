@@ -83,7 +83,8 @@ class Trajectory(NamedTuple):
     classes: Tensor
     """[W] int64, the outputs of the classes that are learned."""
     fresh: Tensor
-    """[W, width] standard normal numbers, for new weights of these outputs; [W, 0] where none are drawn."""
+    """[W, width] standard normal numbers for each of these classes: new weights of its output, or noise; [W, 0] where none are
+    drawn."""
 
     @property
     def num_learned(self) -> int:

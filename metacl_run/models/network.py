@@ -95,6 +95,10 @@ class Network:
             return outputs
         return outputs.masked_fill(~self.masks[task], self.MASKED)
 
+    def part(self, module: nn.Module) -> PureModule:
+        """A part of the module as a pure function; its parameters have the names that they have in the whole."""
+        return PureModule(module, self.compute_dtype, HEAD)
+
     def loss(self, params: Params, x: Tensor, y: Tensor, task: Tensor | None = None) -> Tensor:
         """The mean loss of a batch, a scalar; `network.loss(params, *samples)` for `Samples`."""
         return self.objective.loss(self(params, x, task), y)

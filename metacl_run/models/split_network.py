@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree
 from metacl_run.models.network import HEAD, Network
-from metacl_run.models.pure_module import PureModule
 
 
 class Splittable(abc.ABC):
@@ -62,11 +61,9 @@ class SplitNetwork:
         self.last = _last_layer(network, params)
         frozen, rest = _parts(module, set(plastic))
         self.linear = HEAD in plastic and isinstance(module._modules[HEAD], nn.Linear)
-        body = _without_head(rest) if self.linear and not isinstance(rest, _Head) else None
-        self._rest = PureModule(rest, network.compute_dtype, HEAD)
-        self._frozen, self._body = (
-            None if part is None else PureModule(part, network.compute_dtype, HEAD) for part in (frozen, body)
-        )
+        body = without_head(rest) if self.linear and not isinstance(rest, _Head) else None
+        self._rest = network.part(rest)
+        self._frozen, self._body = (None if part is None else network.part(part) for part in (frozen, body))
 
     def frozen(self, params: Params, x: Tensor) -> Pytree:
         """Computes the frozen part of inputs [N, ...]: tensors [N, ...]; the inputs where nothing is frozen."""
@@ -115,10 +112,11 @@ def _parts(module: nn.Module, plastic: set[str]) -> tuple[nn.Module | None, nn.M
         return None, module
     head = module._modules[HEAD]
     assert head is not None
-    return _without_head(module), _Head(head)
+    return without_head(module), _Head(head)
 
 
-def _without_head(module: nn.Module) -> nn.Module:
+def without_head(module: nn.Module) -> nn.Module:
+    """The module with the identity in place of its head; it shares the other layers."""
     body = copy.copy(module)
     body._modules = {**module._modules, HEAD: nn.Identity()}
     return body

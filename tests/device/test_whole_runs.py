@@ -9,7 +9,7 @@ import pytest
 from metacl_run.config.option_files import OptionFiles
 from tests.device.fake_card import is_possible
 from tests.device.fake_runs import FakeRun
-from tests.support.settings import SEQUENCE_LEARNERS
+from tests.support.settings import FUNCTION_LEARNERS, SEQUENCE_LEARNERS
 from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
 
 Run = Callable[..., FakeRun]
@@ -34,18 +34,14 @@ CLASSES_RECUR = [setting for setting in RECURRING if not setting.startswith("alg
 PRETRAINING = ["algo.pretrain_updates=3", "algo.meta_batch_size=2"]
 PRETRAINED = ("anil_osaka", "continual_maml", "finetune_osaka", "maml_osaka", "prolonged_maml", "sgd_osaka")
 SETTINGS = {"continual_meta": FEW_SHOT, "online": STREAM, "meta_continual": SEQUENCES, "osaka": CLASSES_RECUR}
+FEW_FUNCTIONS = [
+    *("data=incremental_sine", "data.meta_train_functions=12", "data.meta_test_functions=8", "data.together=4"),
+    "algo.classes=3",
+]
 OF_ALGORITHM = {
     **SEQUENCE_LEARNERS,
     **dict.fromkeys(PRETRAINED, PRETRAINING),
-    "alpaca": [
-        *(
-            "data=incremental_sine",
-            "data.meta_train_functions=12",
-            "data.meta_test_functions=8",
-            "data.together=4",
-            "algo.classes=3",
-        )
-    ],
+    **dict.fromkeys(FUNCTION_LEARNERS, FEW_FUNCTIONS),
 }
 MOST_LAUNCHES = {"maml": 118, "er": 15, "mer": 15, "la_maml": 344, "oml": 150}
 """Launches of a captured step at these sizes, which may fall and not rise."""
@@ -65,7 +61,7 @@ def settings(algo: str) -> list[str]:
     if algo == "mole":
         return [*RECURRING_DYNAMICS, "algo=mole"]
     overrides = [*SETTINGS[ALGORITHMS[algo]], *OF_ALGORITHM.get(algo, []), f"algo={algo}"]
-    if algo == "alpaca":
+    if algo in FUNCTION_LEARNERS:
         overrides = [line for line in overrides if not line.startswith(("data.num_", "data.images_", "data.test_"))]
     return overrides
 

@@ -22,7 +22,7 @@ from metacl_run.config.load import load
 from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory, WeightedSamples
 from metacl_run.inner.engine import Engine
 from metacl_run.models.mlp import Mlp
-from metacl_run.models.network import Network, initial_params
+from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 ALGORITHMS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "algo").glob("*.yaml"))
@@ -98,9 +98,12 @@ class TinyLearner(abc.ABC):
     def draws(self, seed: int) -> Draws:
         return Draws(seed, self.objective)
 
+    @property
+    def model(self) -> Model:
+        return Mlp(hidden=[7], batch_norm=False, initial="torch")
+
     def _drawn(self, seed: int) -> tuple[Any, Params]:
-        model = Mlp(hidden=[7], batch_norm=False, initial="torch")
-        return initial_params(model, (INPUTS,), self.num_outputs, seed, torch.float64)
+        return initial_params(self.model, (INPUTS,), self.num_outputs, seed, torch.float64)
 
 
 class TinyEpisodeLearner(TinyLearner):
@@ -138,6 +141,11 @@ class TinyEpisodeLearner(TinyLearner):
 
 class TinyTrajectoryLearner(TinyLearner):
     """Trajectories as the settings say, with labels of the first classes."""
+
+    @property
+    def model(self) -> Model:
+        model: Model = self.algo.model_of(super().model, self.objective)
+        return model
 
     @property
     def num_outputs(self) -> int | None:

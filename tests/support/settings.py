@@ -75,6 +75,10 @@ OF_STREAM_LEARNER = {
 """What a learner of a small stream needs beside `SMALL_STREAM`."""
 
 
+SMALL_READER = [
+    *("model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"),
+    *("algo.width=8", "algo.heads=2", "algo.hidden=8"),
+]
 SEQUENCE_LEARNERS = {
     "oml": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
     "maml_rep": ["model.channels=4", "algo.class_steps=3", "algo.query_examples=2"],
@@ -85,7 +89,11 @@ SEQUENCE_LEARNERS = {
     "gemcl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
     "protonet_cl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
     "ncm_cl": ["model.channels=4", "algo.classes=4", "algo.class_steps=3", "algo.query_examples=2"],
+    "cl_as_seq": [*SMALL_READER, "algo.context=15"],  # of 20 examples
+    "cl_as_seq_linear": SMALL_READER,
 }
+FUNCTION_LEARNERS = ("alpaca", "sb_mcl")
+"""Learners of sequences that learn functions alone."""
 
 
 FUNCTIONS = [

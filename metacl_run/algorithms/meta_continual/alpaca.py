@@ -24,15 +24,14 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_classes
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 from metacl_run.algorithms.meta_learner import Meta, Update
 from metacl_run.core.bounds import Positive, Steps
-from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
-from metacl_run.scoring.objectives import REGRESSION
 
 
 class WeightPrior(TypedDict):
@@ -113,8 +112,7 @@ class Alpaca(TrajectoryLearner):
 
     def init(self, network: Network, params: Params) -> AlpacaMeta:
         """The head's weights are K0; its offset is the row of K0 for a feature that is always 1."""
-        if network.objective is not REGRESSION:
-            raise ConfigError("algo: Alpaca learns functions; the data are classes. Use algo=gemcl.")
+        refuse_classes("Alpaca", network.objective)
         weight = params[SplitNetwork(network, params, [HEAD]).last[0]]
         factor = torch.eye(weight.shape[1] + 1, dtype=weight.dtype)
         return {"params": params, "prior": {"factor": factor, "log_noise": weight.new_tensor(math.log(self.noise))}}

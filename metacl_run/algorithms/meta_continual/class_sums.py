@@ -11,15 +11,11 @@ from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
-from metacl_run.algorithms.meta_learner import Update, metrics_of
-from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Params, Pytree, Trajectory
+from metacl_run.core.types import Params, Pytree
 from metacl_run.models.network import Network
 from metacl_run.models.split_network import representation
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 UNKNOWN = -1e9
 """Score of a class without examples."""
@@ -80,29 +76,3 @@ class ClassSumsLearner(SequenceLearner):
 
     def predict(self, network: Network, meta: Pytree, fast: ClassSums, prepared: Tensor) -> Tensor:
         return self.scores(meta, fast, prepared)
-
-
-def trajectory_update(network: Network, meta: Pytree, carry: Pytree, episode: Trajectory, scores: Scores) -> Update:
-    """The ordinary gradient of the loss on a trajectory's queries, after the sums over its examples."""
-
-    def places(y: Tensor) -> Tensor:
-        """Outputs of the network -> positions among the trajectory's classes."""
-        return (y.unsqueeze(-1) == episode.classes).to(torch.int64).argmax(-1)
-
-    learned_y, query_y = places(episode.y.flatten(0, 1)), places(episode.query_y)
-
-    def objective(meta: Pytree) -> tuple[Tensor, Tensor]:
-        features = network(meta["params"], episode.all_x()).flatten(1)
-        learned, queries = episode.split(features)
-        sums = ClassSums.empty(len(episode.classes), features).including(learned, learned_y)
-        outputs = scores(meta, sums, queries)
-        return network.objective.loss(outputs, query_y), outputs
-
-    gradient, (loss, outputs) = grad_and_value(objective, has_aux=True)(meta)
-    return Update(gradient, carry, metrics_of(network, loss, outputs, query_y))
-
-
-def refuse_functions(name: str, network: Network) -> None:
-    """Raises ConfigError where the targets are not classes."""
-    if network.objective is not CLASSIFICATION:
-        raise ConfigError(f"algo: {name} learns classes, but the data are functions. Use algo=alpaca.")

@@ -33,10 +33,10 @@ from metacl_run.algorithms.meta_continual.class_scores import log_densities
 from metacl_run.algorithms.meta_continual.class_sums import (
     ClassSums,
     ClassSumsLearner,
-    refuse_functions,
-    trajectory_update,
 )
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_continual.trajectory_update import trajectory_update
 from metacl_run.algorithms.meta_learner import Meta, Update
 from metacl_run.core.bounds import Classes, Examples, Hint, Positive, Steps
 from metacl_run.core.errors import require
@@ -83,13 +83,13 @@ class GeMCL(TrajectoryLearner):
         return None
 
     def init(self, network: Network, params: Params) -> GemclMeta:
-        refuse_functions("GeMCL", network)
+        refuse_functions("GeMCL", network.objective)
         leaf = next(iter(params.values()))
         log_a, log_b = (leaf.new_tensor(math.log(start)) for start in (self.prior_a, self.prior_b))
         return {"params": params, "prior": {"log_a": log_a, "log_b": log_b}}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        return trajectory_update(network, meta, carry, episode, scores)
+        return trajectory_update(network, meta, carry, episode, self.sequence_learner)
 
 
 def scores(meta: GemclMeta, sums: ClassSums, features: Tensor) -> Tensor:

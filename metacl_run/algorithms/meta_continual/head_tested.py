@@ -24,7 +24,8 @@ from typing import Annotated, Literal
 from torch import Tensor
 
 from metacl_run.algorithms.meta_continual.class_scores import distance_scores, log_densities, squared_deviations
-from metacl_run.algorithms.meta_continual.class_sums import ClassSums, ClassSumsLearner, refuse_functions
+from metacl_run.algorithms.meta_continual.class_sums import ClassSums, ClassSumsLearner
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.ridge_head import RidgeHead
 from metacl_run.algorithms.meta_continual.sequence_adam import SequenceAdam
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
@@ -78,7 +79,7 @@ class HeadTested(TrajectoryLearner):
         """Raises ConfigError where meta-test cannot learn with this network or objective."""
         self.sgd.check(network, params)
         if self.test_head in ("ncm", "gemcl"):
-            refuse_functions(f"test_head={self.test_head}", network)
+            refuse_functions(f"test_head={self.test_head}", network.objective)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.meta_continual.class_scores import distance_scores
 from metacl_run.algorithms.meta_continual.class_sums import (
     ClassSumsLearner,
-    refuse_functions,
-    trajectory_update,
 )
+from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
+from metacl_run.algorithms.meta_continual.trajectory_update import trajectory_update
 from metacl_run.algorithms.meta_learner import Meta, Update
 from metacl_run.core.bounds import Classes, Examples, Hint, Steps
 from metacl_run.core.errors import require
@@ -58,9 +58,9 @@ class Prototypes(TrajectoryLearner):
         return None
 
     def init(self, network: Network, params: Params) -> Meta:
-        refuse_functions("Prototypes", network)
+        refuse_functions("Prototypes", network.objective)
         return {"params": params}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Trajectory) -> Update:
-        update = trajectory_update(network, meta, carry, episode, distance_scores)
+        update = trajectory_update(network, meta, carry, episode, self.sequence_learner)
         return update._replace(direction=tree_map(torch.zeros_like, meta)) if self.frozen else update

@@ -30,7 +30,8 @@ class SequenceLearner(abc.ABC):
 
     @abc.abstractmethod
     def fresh_width(self, network: Network, params: Params) -> int:
-        """How many random numbers each output needs for new weights; 0: none."""
+        """How many random numbers each output has, and each class or function of a training trajectory: new weights, or
+        noise; 0: none."""
 
     @abc.abstractmethod
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:

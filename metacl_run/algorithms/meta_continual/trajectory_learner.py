@@ -16,7 +16,8 @@ from metacl_run.algorithms.meta_learner import Meta, MetaLearner, MetaState, Upd
 from metacl_run.core.bounds import Classes, Examples, ExamplesFromZero, StepsFromZero
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
-from metacl_run.models.network import Network
+from metacl_run.models.network import Model, Network
+from metacl_run.scoring.objectives import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,14 @@ class TrajectoryLearner(MetaLearner):
     @abc.abstractmethod
     def num_outputs(self, outputs: int) -> int | None:
         """Outputs the network needs for so many classes or dimensions of a target; None: features without a head."""
+
+    def model_of(self, model: Model, objective: Objective) -> Model:
+        """The model that is learned: the one that was chosen, or what the method builds of it. Default: the former.
+
+        Raises:
+            ConfigError: the method cannot learn with this objective.
+        """
+        return model
 
     @abc.abstractmethod
     def init(self, network: Network, params: Params) -> Meta:

@@ -137,8 +137,9 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         )
         check_trajectories(algo, data, meta_train)
         outputs = self.count_outputs(data)
+        learned = algo.model_of(model, data.objective)
         with prefix_field_errors("model"):
-            module, params = initial_params(model, data.input_shape, algo.num_outputs(outputs), 0, torch.float32)
+            module, params = initial_params(learned, data.input_shape, algo.num_outputs(outputs), 0, torch.float32)
         refuse_batch_norm(module, model, "model=oml_small, model=conv4_image_small")
         refuse_running_averages(module, model, self.kind, "model.norm=image")
         algo.init(Network(module, outputs, objective=data.objective), params)
@@ -212,7 +213,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         self, algo: TrajectoryLearner, model: Model, data: ConceptStream, gpu: Gpu, learner: Pytree
     ) -> SequencePredictor:
         outputs = self.count_outputs(self.data_of_run(data))
-        module, _ = initial_params(model, data.input_shape, algo.num_outputs(outputs), 0, gpu.dtype)
+        learned = algo.model_of(model, data.objective)
+        module, _ = initial_params(learned, data.input_shape, algo.num_outputs(outputs), 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return SequencePredictor(algo=algo, network=network, state=learner)
 

@@ -63,8 +63,8 @@ class SequenceSetup:
     ) -> SequenceSetup:
         """The setup of a run on `data`, which may be a part of the context's, with `outputs` of the network."""
         algo, gpu = context.algo, context.gpu
-        size = algo.num_outputs(outputs)
-        networks = [fresh_params(context.model, data.input_shape, size, seed, gpu.dtype) for seed in context.seeds]
+        size, model = algo.num_outputs(outputs), algo.model_of(context.model, data.objective)
+        networks = [fresh_params(model, data.input_shape, size, seed, gpu.dtype) for seed in context.seeds]
         fresh = [params for _, params in networks]
         network = Network(networks[0][0].to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         learned, held_out = data.count_examples()
@@ -73,7 +73,7 @@ class SequenceSetup:
             algo=algo,
             pool=context.pool,
             network=network,
-            initial_params=[context.model.start(params, seed) for params, seed in zip(fresh, context.seeds, strict=True)],
+            initial_params=[model.start(params, seed) for params, seed in zip(fresh, context.seeds, strict=True)],
             fresh_params=fresh,
             sequence_learner=algo.sequence_learner,
             fresh_width=algo.sequence_learner.fresh_width(network, fresh[0]),

@@ -21,7 +21,7 @@ from metacl_run.core.randomness import Purpose, generator
 from metacl_run.experiment import run
 from metacl_run.models.network import Network, initial_params
 from tests.support.runs import stop_after
-from tests.support.settings import FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
+from tests.support.settings import FUNCTION_LEARNERS, FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def classifiers() -> list[str]:
     from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
 
-    return [name for name in options_that_are("algo", TrajectoryLearner) if name != "alpaca"]
+    return [name for name in options_that_are("algo", TrajectoryLearner) if name not in FUNCTION_LEARNERS]
 
 
 ALGORITHMS = classifiers()
@@ -43,6 +43,8 @@ ALGORITHMS = classifiers()
 @pytest.fixture
 def sequences(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def build(algo: str, *overrides: str) -> Experiment:
+        if algo in FUNCTION_LEARNERS:
+            return experiment(f"algo={algo}", *overrides, tiny=FUNCTIONS)
         return experiment(f"algo={algo}", *SEQUENCE_LEARNERS[algo], *overrides, tiny=SMALL_SEQUENCES)
 
     return build
@@ -249,7 +251,7 @@ def test_alpaca_learns_functions_in_closed_form(experiment: Callable[..., Experi
 # ------------------------------------------------------------------------------------------------------- kill and go on
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", [*ALGORITHMS, *FUNCTION_LEARNERS])
 def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, sequences: Callable[..., Experiment]) -> None:
     base = sequences(algo).output_dir
     common = "seeds=[0,1]", "protocol.joint_epochs=1"
