@@ -2,9 +2,10 @@
 
 An example is one token, its input's vector beside its target's; a query has zeros in place of the target's.
 
-From the start a query takes the targets of the examples whose inputs are like its own: queries and keys start as a token's
-input, what is attended to as the token itself, the perceptrons at 0, and answers read the target's half. (With layers drawn
-as usual 500 trajectories of glyphs taught nothing: neither where to look nor what to take is of use without the other.)
+From the start a query takes the targets of the examples whose inputs are like its own: queries and keys start as `sharpness`
+times a token's input, what is attended to as the token itself, the perceptrons at 0, and answers read the target's half. (With
+layers drawn as usual 500 trajectories of glyphs taught nothing: neither where to look nor what to take is of use without the
+other.)
 
 Shapes: N examples, W half the width of a token, T numbers of a target.
 """
@@ -34,6 +35,7 @@ class SequenceTransformerModel(Model):
         width: of a token, 2 W.
         layers, heads, hidden: as in `transformer_block.Block`.
         target_size: T; None: as many as the network has outputs.
+        sharpness: how much more the examples that are most like a query count, from the start.
     """
 
     inner: Model
@@ -42,6 +44,7 @@ class SequenceTransformerModel(Model):
     heads: int
     hidden: int
     target_size: int | None
+    sharpness: float
 
     @property
     def takes_tokens(self) -> bool:  # type: ignore[override]
@@ -51,7 +54,9 @@ class SequenceTransformerModel(Model):
         size = num_outputs if self.target_size is None else self.target_size
         assert size is not None, "a target has a size"
         blocks = [Block(self.width, self.heads, self.hidden) for _ in range(self.layers)]
-        return SequenceTransformer(self.inner.build(input_shape, self.width // 2), blocks, self.width // 2, size)
+        return SequenceTransformer(
+            self.inner.build(input_shape, self.width // 2), blocks, self.width // 2, size, self.sharpness
+        )
 
     def start(self, params: Params, seed: int) -> Params:
         return self.inner.start(params, seed)
@@ -60,19 +65,19 @@ class SequenceTransformerModel(Model):
 class SequenceTransformer(nn.Module):
     """Inputs [N, ...] -> vectors [N, W]."""
 
-    def __init__(self, body: nn.Module, blocks: list[Block], half: int, target_size: int) -> None:
+    def __init__(self, body: nn.Module, blocks: list[Block], half: int, target_size: int, sharpness: float) -> None:
         super().__init__()
         self.body, self.targets, self.blocks = body, nn.Linear(target_size, half), Blocks(blocks)
         self.norm, self.answer = nn.LayerNorm(2 * half), nn.Linear(2 * half, target_size)
-        self._start(half, target_size)
+        self._start(half, target_size, sharpness)
 
     @torch.no_grad()
-    def _start(self, half: int, target_size: int) -> None:
+    def _start(self, half: int, target_size: int, sharpness: float) -> None:
         """Sets the weights that the text above names; offsets are 0."""
         nn.init.orthogonal_(self.targets.weight)
         self.answer.weight.copy_(torch.cat([torch.zeros(target_size, half), self.targets.weight.T], 1))
         of_input = torch.eye(half).tile(2, 1)
-        reads_input = torch.cat([of_input, torch.zeros(2 * half, half)], 1)
+        reads_input = sharpness * torch.cat([of_input, torch.zeros(2 * half, half)], 1)
         for block in self.blocks:
             block.inputs.weight.copy_(torch.cat([reads_input, reads_input, torch.eye(2 * half)]))
             block.mixed.weight.copy_(torch.eye(2 * half))
