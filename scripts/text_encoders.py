@@ -71,7 +71,7 @@ def work(task: dict[str, object]) -> None:
     x = encoded(encoder, texts)
     seconds, wall = time.process_time() - begun, time.perf_counter() - began
     catalogue = Catalogue(names=["all"], counts=np.array([len(x)]), groups=["all"])
-    examples = LabelledExamples(catalogue=catalogue, x=x, texts=texts)
+    examples = LabelledExamples(catalogue=catalogue, x=x, raw=texts)
     made, rng = peak_memory_mb(), np.random.default_rng(1)
     for _ in range(0, len(x), 1024):
         examples.x[rng.integers(0, len(x), 1024)].sum()

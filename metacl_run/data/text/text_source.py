@@ -87,7 +87,7 @@ class TextSource(EncodedSource):
     def read(self) -> LabelledExamples:
         read = self.read_texts()
         x = encoded(encoder_of(self.encoder), read.texts)
-        return LabelledExamples(catalogue=read.catalogue, x=x, notes=read.notes, texts=read.texts)
+        return LabelledExamples(catalogue=read.catalogue, x=x, notes=read.notes, raw=read.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,6 @@ class SplitTextSource(EncodedSource, SplitSource):
             y=read.y,
             num_train=read.num_train,
             notes=read.notes,
-            texts=read.texts,
+            raw=read.texts,
             out_of_scope=None if read.out_of_scope is None else encoded(encoder, read.out_of_scope),
         )
