@@ -60,7 +60,7 @@ def generated(count: int) -> list[str]:
 def work(task: dict[str, object]) -> None:
     """Encodes in a worker, and prints what it took as JSON."""
     from metacl_run.data.sources.source import Catalogue, LabelledExamples
-    from metacl_run.data.text.encoder import encoder_of
+    from metacl_run.data.text.text_encoder import encoder_of
     from metacl_run.data.text.text_features import encoded
     from metacl_run.runtime.process_memory import peak_memory_mb
 

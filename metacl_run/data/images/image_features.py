@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.data.encoders.features import features_of
-from metacl_run.data.images.encoder import ImageEncoder
+from metacl_run.data.images.image_encoder import ImageEncoder
 from metacl_run.data.sources.task_shift import TaskShift
 from metacl_run.data.streams.shifted_pool import shifted
 

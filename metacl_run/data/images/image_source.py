@@ -15,7 +15,7 @@ import numpy as np
 
 from metacl_run.core.bounds import Side
 from metacl_run.core.errors import Check, shown
-from metacl_run.data.images.encoder import PIXELS, encoder_of
+from metacl_run.data.images.image_encoder import PIXELS, encoder_of
 from metacl_run.data.images.image_features import EncodedShift, encoded
 from metacl_run.data.images.shift import KINDS, image_shift
 from metacl_run.data.sources.source import LabelledExamples, LabelledSource, SplitExamples, SplitSource
@@ -29,7 +29,7 @@ class AnyImageSource(LabelledSource):
     image_size: Side
     """Side of the square images, in pixels."""
     encoder: str = dataclasses.field(metadata={"identity": "encodes"})
-    """What turns an image into an example, see `encoder.encoder_of`; "pixels": nothing does."""
+    """What turns an image into an example, see `image_encoder.encoder_of`; "pixels": nothing does."""
 
     shifts = KINDS
     has_dark_ground: ClassVar[bool] = False

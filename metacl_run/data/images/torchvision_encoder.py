@@ -20,7 +20,7 @@ from metacl_run.data.encoders.weights_digest import digest_of
 from metacl_run.data.files.cache import cached
 from metacl_run.data.files.fetching import giving_up_stalled_connections
 from metacl_run.data.files.torchvision_guard import torchvision_module
-from metacl_run.data.images.encoder import ImageEncoder
+from metacl_run.data.images.image_encoder import ImageEncoder
 
 EXAMPLE = "torchvision:resnet18"
 INSTEAD = "data.encoder=pixels needs no network"

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from metacl_run.core.errors import SettingError
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.words import words_of
 
 VERSION = 1

@@ -16,8 +16,8 @@ from metacl_run.core.errors import SettingError
 from metacl_run.data.encoders.pretrained import encoding_device, one_message
 from metacl_run.data.encoders.weights_digest import digest_of
 from metacl_run.data.files.torchvision_guard import torchvision_module
-from metacl_run.data.text.encoder import TextEncoder
 from metacl_run.data.text.sentence_folder import INSTEAD, SentenceFolder, sentence_folder
+from metacl_run.data.text.text_encoder import TextEncoder
 
 PACKAGES = ("transformers", "tokenizers", "safetensors", "huggingface_hub")
 EXAMPLE = "sentence:sentence-transformers/all-MiniLM-L6-v2"

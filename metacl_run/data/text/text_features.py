@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metacl_run.data.encoders.features import features_of
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 
 
 def encoded(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.text_features import encoded
 from metacl_run.data.text.ways_of_writing import WAYS
 

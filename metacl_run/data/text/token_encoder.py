@@ -10,7 +10,7 @@ import numpy as np
 
 from metacl_run.core.errors import SettingError
 from metacl_run.core.token_shape import TokenShape
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.words import words_of
 
 VERSION = 1

@@ -17,7 +17,7 @@ import numpy as np
 
 from metacl_run.core.errors import DataError, SettingError, described
 from metacl_run.data.encoders.weights_digest import digest_of
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 
 WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
 TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")

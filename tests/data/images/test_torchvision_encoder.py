@@ -20,7 +20,7 @@ from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError, DataError, SettingError
 from metacl_run.data.encoders import features
 from metacl_run.data.files.torchvision_guard import torchvision_module
-from metacl_run.data.images.encoder import encoder_of
+from metacl_run.data.images.image_encoder import encoder_of
 from metacl_run.data.images.image_features import encoded
 from metacl_run.data.images.own_images import own_image
 from metacl_run.data.images.torchvision_encoder import TorchvisionEncoder
@@ -313,7 +313,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from metacl_run.data.encoders import features
-from metacl_run.data.images.encoder import encoder_of
+from metacl_run.data.images.image_encoder import encoder_of
 from metacl_run.data.images.image_features import encoded
 
 features.QUICK_SECONDS = -1.0

@@ -13,7 +13,7 @@ import pytest
 
 from metacl_run.data import progress_bar
 from metacl_run.data.encoders import features
-from metacl_run.data.text.encoder import TextEncoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.text_features import encoded
 
 TEXTS = [f"text {number}" for number in range(1300)]
