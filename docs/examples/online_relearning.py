@@ -16,17 +16,9 @@ from torch.func import grad
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.bounds import Examples, Positive, Steps
 from metacl_run.inner.optimizers import descend
-from metacl_run.protocols.evaluation_rows import EvaluationRows
-from metacl_run.protocols.evaluator import MatrixEvaluator
-from metacl_run.protocols.loop import run_phases
-from metacl_run.protocols.online.protocol import Context, Online
+from metacl_run.protocols.online.protocol import Online
 from metacl_run.protocols.online.setup import StreamSetup, params_of
-from metacl_run.protocols.online.trainer import StreamTrainer
-from metacl_run.protocols.progress import Progress
-from metacl_run.protocols.protocol_result import ProtocolResult, result_of
-from metacl_run.protocols.resume import same_kernels, start_or_resume
 from metacl_run.protocols.scorer import Evaluation, Scorer
-from metacl_run.protocols.training import TrainingPhase
 from metacl_run.scoring.scores import Score
 
 
@@ -38,34 +30,8 @@ class OnlineRelearning(Online):
     relearn_steps: Steps
     relearn_lr: Positive
 
-    def run(self, context: Context) -> ProtocolResult:
-        setup = StreamSetup.of(context, self.epochs)
-        task_names = [list(names) for names in context.pool.task_names]
-        state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, list(context.pool.notes))
-        progress = Progress(
-            context=context,
-            state=state,
-            num_tasks=setup.num_tasks,
-            units_per_task=setup.units_per_task,
-            task_units=setup.units,
-        )
-        evaluator = MatrixEvaluator(
-            progress=progress,
-            scorer=RelearningScorer(setup, self),
-            rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
-            eval_every=self.eval_every,
-        )
-        training = TrainingPhase(
-            trainer=StreamTrainer(setup),
-            evaluator=evaluator,
-            progress=progress,
-            unit_name=self.unit_name,
-            log_every=self.log_every,
-        )
-        with same_kernels(state, setup.device):
-            context.started(task_names, state.unit, setup.units_per_task, None, progress.task_units)
-            status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
-        return result_of(progress, status, task_names=task_names, chance=None)
+    def scorer(self, setup: StreamSetup, probe_samples: int | None) -> Scorer:
+        return RelearningScorer(setup, self)
 
 
 class RelearningScorer(Scorer):

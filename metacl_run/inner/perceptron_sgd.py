@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
-from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Params, Samples, WeightedSamples
 from metacl_run.inner.optimizers import Sgd, clipped_update
+from metacl_run.inner.states import part_of_the_way
 from metacl_run.kernels import perceptron
 from metacl_run.models.network import Network
 from metacl_run.scoring.objectives import CLASSIFICATION
@@ -56,7 +56,7 @@ def sgd(network: Network, params: Params, steps: WeightedSamples, *, rate: float
                 gradient, loss = grad_and_value(network.weighted_loss)(params, *batch)
                 total = total + loss * batch.weight.sum().clamp(min=1)
                 params, _ = clipped_update(Sgd(), gradient, {}, params, rate, norm=None, value=None)
-        params = tree_map(lambda start, end: start + beta * (end - start), before, params)
+        params = part_of_the_way(before, params, beta)
     return params, total / weight.sum().clamp(min=1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
@@ -13,18 +14,18 @@ from metacl_run.core.bounds import Widths
 from metacl_run.models.layers import BatchNorm, Perceptron
 from metacl_run.models.network import Model
 
-TRUNCATED = 0.1
+
+def _truncated(deviation: float) -> Callable[[Tensor], Tensor]:
+    return partial(nn.init.trunc_normal_, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
-def _truncated_normal(weight: Tensor) -> Tensor:
-    return nn.init.trunc_normal_(weight, std=TRUNCATED, a=-2 * TRUNCATED, b=2 * TRUNCATED)
-
-
-DRAWS: dict[str, Callable[[Tensor], Tensor]] = {
-    "kaiming": nn.init.kaiming_normal_,
-    "xavier": nn.init.xavier_uniform_,
-    "truncated": _truncated_normal,
+DRAWS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "kaiming": (nn.init.kaiming_normal_, 0.0),
+    "xavier": (nn.init.xavier_uniform_, 0.0),
+    "truncated": (_truncated(0.1), 0.1),
+    "truncated_small": (_truncated(0.01), 0.0),
 }
+"""How weights are drawn, and what biases are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +37,13 @@ class Mlp(Model):
         batch_norm: normalise after every hidden layer, by batch statistics.
         initial: how weights are drawn: "torch" as nn.Linear draws them; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
             uniform, both with biases at 0; "truncated" normal of deviation 0.1 cut at two deviations, biases at 0.1 (the
-            released code of A-GEM, arXiv 1812.00420, and of ER on tiny episodic memories, arXiv 1902.10486).
+            released code of A-GEM, arXiv 1812.00420, and of ER on tiny episodic memories, arXiv 1902.10486);
+            "truncated_small" of deviation 0.01, biases at 0 (the released code of MAML, arXiv 1703.03400).
     """
 
     hidden: Widths
     batch_norm: bool
-    initial: Literal["torch", "kaiming", "xavier", "truncated"]
+    initial: Literal["torch", "kaiming", "xavier", "truncated", "truncated_small"]
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
         size = math.prod(input_shape)
@@ -51,9 +53,10 @@ class Mlp(Model):
             layers += [BatchNorm(width), nn.ReLU()] if self.batch_norm else [nn.ReLU()]
             size = width
         module = Perceptron(nn.Sequential(*layers), nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs))
-        for layer in module.modules():
-            if self.initial != "torch" and isinstance(layer, nn.Linear):
-                DRAWS[self.initial](layer.weight)
+        if self.initial != "torch":
+            draw, bias = DRAWS[self.initial]
+            for layer in (layer for layer in module.modules() if isinstance(layer, nn.Linear)):
+                draw(layer.weight)
                 if layer.bias is not None:
-                    nn.init.constant_(layer.bias, TRUNCATED if self.initial == "truncated" else 0.0)
+                    nn.init.constant_(layer.bias, bias)
         return module

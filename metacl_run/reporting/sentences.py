@@ -149,7 +149,7 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     num_tasks = mean.shape[1]
     whole = [row for row, tasks in enumerate(np.isfinite(mean)) if tasks[: row or None].all()]
     if not whole:
-        return "No evaluation was completed."
+        return f"No evaluation gave a finite {words} for every seed."
     last = whole[-1]
     guess = "" if chance is None else f"; chance is {chance:.2f}"
     if last == 0:

@@ -37,6 +37,8 @@ class PaperCell:
         column: name of its column.
         metric: a name among the metrics of summary.json; with `at`, one of "accuracy", "memory", "joint_accuracy" (or mse).
         at: the number of classes after which it is taken, under `meta_continual`; None: at the end.
+        after_steps: the number of inner steps after which it is taken, of a run with protocol.by_step=true whose score, or
+            transductive score, `metric` is; None: all.
         published, spread: in the table's unit; None: nothing is printed, or the table is ours alone.
         published_seeds: number of seeds, where it is not the table's.
         confidence: how sure the published number is; goes with `published`.
@@ -49,6 +51,7 @@ class PaperCell:
     column: str
     metric: str
     at: int | None = None
+    after_steps: int | None = None
     published: float | None = None
     spread: float | None = None
     published_seeds: int | None = None

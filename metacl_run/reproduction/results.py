@@ -98,13 +98,13 @@ def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str
         return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
     try:
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, IndexError, ValueError, TypeError) as error:
         return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
     return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name, of_summary(summary))
 
 
 def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
-    """Reads our number from a summary. Raises KeyError, ValueError or TypeError where the summary does not have it."""
+    """Reads our number from a summary. Raises KeyError, IndexError, ValueError or TypeError where it is not there."""
     half, interval = None, None
     if cell.at is not None:
         test = summary["meta_test"]
@@ -112,6 +112,10 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
         by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
         values = by_order.mean(-1)
         interval = interval95(by_order[0]) if len(values) == 1 else None
+    elif cell.after_steps is not None:
+        by_step = summary["by_step"]
+        curve = {by_step["score"]: "curve", f"{TRANSDUCTIVE}{by_step['score']}": "transductive"}[cell.metric]
+        values = np.array(by_step[curve])[:, cell.after_steps]
     else:
         values = np.array(summary["metrics"][cell.metric]["values"], dtype=float)
         score = summary.get("score", "accuracy")  # version 0.1 knew no other, and did not write it

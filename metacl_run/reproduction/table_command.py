@@ -12,7 +12,7 @@ from rich.console import Console
 from metacl_run.config.components import fill
 from metacl_run.config.compose import compose_job
 from metacl_run.config.overrides import Parts
-from metacl_run.core.errors import ConfigError, DataError, UserError
+from metacl_run.core.errors import ConfigError, DataError, UserError, nearest
 from metacl_run.index.index_page import refresh_index
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
@@ -54,7 +54,8 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     if wants_status(nodes):
         job_results = stored_results(jobs)
     else:
-        print(f"{table.title}, {pages.SIZE_WORDS[size]}: {len(jobs)} runs", flush=True)
+        but = "".join(f", but {line}" for line in overrides if line.startswith("seeds="))
+        print(f"{table.title}, {pages.SIZE_WORDS[size]}{but}: {len(jobs)} runs", flush=True)
         group = name if size == "paper" else f"{name}-{size}"
         job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group)) if jobs else []
     print(f"\n{listing(jobs, job_results, 'table')}" if jobs else "\nno run of this table can be started here")
@@ -81,7 +82,8 @@ def _overrides_of_all(name: str, parts: Parts) -> list[str]:
         if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in ALLOWED_BESIDE):
             raise ConfigError(
                 f"{override.input_line}: would make table={name} another experiment; beside a table stand only "
-                f"{', '.join(ALLOWED_BESIDE)}. To change one, copy its file into a folder of your own and give --config-dir"
+                f"{', '.join(ALLOWED_BESIDE)}.{nearest(key, ALLOWED_BESIDE)} To change a table, copy its file into a folder of "
+                "your own and give --config-dir"
             )
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: a table takes one value, not several")
@@ -96,7 +98,12 @@ def _plan(
     Raises:
         ConfigError: every mistake of every run, in one message.
     """
-    commands = [[*table.overrides_of(run, size), *overrides] for run in table.runs if run.experiment is not None]
+    own = {line.partition("=")[0] for line in overrides}
+    commands = [
+        [*(line for line in table.overrides_of(run, size) if line.partition("=")[0] not in own), *overrides]
+        for run in table.runs
+        if run.experiment is not None
+    ]
     jobs = iter(plan_tolerantly(commands, user_folder, tolerated=(DataError,)))
     plan = ((run, None if run.experiment is None else next(jobs)) for run in table.runs)
     return [(run, str(job) if isinstance(job, UserError) else job) for run, job in plan]

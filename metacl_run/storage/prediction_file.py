@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from metacl_run.core.errors import StorageError
-from metacl_run.core.files import regular_file
-from metacl_run.storage.records import COMPUTE_ANEW
+from metacl_run.storage.optional_file import read_optional
 
 
 class Confusion(NamedTuple):
@@ -57,21 +55,12 @@ class Predictions(NamedTuple):
 
 
 def read(path: Path) -> Predictions | None:
-    """Returns what the file says; None where there is none, as in a run of an older version.
-
-    Raises:
-        StorageError: the file is truncated or no such file.
-    """
-    if not path.exists():
-        return None
-    try:
-        regular_file(path)
-        return _parsed(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        raise StorageError(f"{path}: is truncated or damaged. {COMPUTE_ANEW}") from None
+    """Returns what the file says; see `read_optional`."""
+    return read_optional(path, _read)
 
 
-def _parsed(content: Any) -> Predictions:
+def _read(path: Path) -> Predictions:
+    content = json.loads(path.read_bytes())
     classes = [str(name) for name in content["classes"]]
     confused = [
         Confusion(pair["class"], pair["predicted"], float(pair["share"]), pair["cosine"]) for pair in content["confused"]

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metacl_run.core.errors import StorageError
-from metacl_run.core.files import regular_file
-from metacl_run.storage.records import COMPUTE_ANEW
+from metacl_run.storage.optional_file import read_optional
 
 
 class Episodes(NamedTuple):
@@ -42,19 +40,13 @@ class Rollouts(NamedTuple):
 
 
 def read(path: Path) -> Rollouts | None:
-    """Returns what the file says; None where there is none.
+    """Returns what the file says; see `read_optional`."""
+    return read_optional(path, _read)
 
-    Raises:
-        StorageError: the file is truncated or no such file.
-    """
-    if not path.exists():
-        return None
-    try:
-        regular_file(path)
-        content = json.loads(path.read_bytes())
-        return Rollouts(int(content["seed"]), [_task(task) for task in content["tasks"]])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        raise StorageError(f"{path}: is truncated or damaged. {COMPUTE_ANEW}") from None
+
+def _read(path: Path) -> Rollouts:
+    content = json.loads(path.read_bytes())
+    return Rollouts(int(content["seed"]), [_task(task) for task in content["tasks"]])
 
 
 def _task(content: Any) -> TaskRollouts:

@@ -120,6 +120,23 @@ def test_success_is_that_of_each_policy(acting: SimulatedActing) -> None:
     assert successes.tolist() == [[[1.0] * 4] * 2, [[0.0] * 4] * 2]
 
 
+def test_cores_are_left_to_the_processes_while_they_simulate(acting: SimulatedActing) -> None:
+    threads: set[int] = set()
+
+    def policy(observations: Tensor, tasks: Tensor) -> Tensor:
+        threads.add(torch.get_num_threads())
+        return to_the_goal(observations, tasks)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        acting.successes(range(1), policy, limit=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == {1}
+
+
 def test_tasks_and_placements_may_be_fewer(acting: SimulatedActing) -> None:
     seen = []
 

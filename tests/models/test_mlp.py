@@ -12,12 +12,19 @@ from metacl_run.models.mlp import Mlp
 from metacl_run.models.network import initial_params
 
 FAN_IN, FAN_OUT = 400, 300
-BOUNDS = {"xavier": math.sqrt(6 / (FAN_IN + FAN_OUT)), "torch": 1 / math.sqrt(FAN_IN), "truncated": 0.2, "kaiming": math.inf}
+BOUNDS = {
+    "xavier": math.sqrt(6 / (FAN_IN + FAN_OUT)),
+    "torch": 1 / math.sqrt(FAN_IN),
+    "truncated": 0.2,
+    "truncated_small": 0.02,
+    "kaiming": math.inf,
+}
 DENSITY, INSIDE = math.exp(-2) / math.sqrt(2 * math.pi), math.erf(2 / math.sqrt(2))  # of a standard normal, at and within 2
 DEVIATIONS = {
     "xavier": BOUNDS["xavier"] / math.sqrt(3),
     "torch": BOUNDS["torch"] / math.sqrt(3),
     "kaiming": math.sqrt(2 / FAN_IN),
+    "truncated_small": 0.01 * math.sqrt(1 - 4 * DENSITY / INSIDE),
     "truncated": 0.1 * math.sqrt(1 - 4 * DENSITY / INSIDE),
 }
 

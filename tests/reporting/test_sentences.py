@@ -54,7 +54,7 @@ ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.
             [[0.2, 0.2], [NAN, NAN], [NAN, NAN]],
             "Only the untrained learner was evaluated: accuracy 0.20; chance is 0.20.",
         ),
-        ([[NAN, NAN], [NAN, NAN], [NAN, NAN]], "No evaluation was completed."),
+        ([[NAN, NAN], [NAN, NAN], [NAN, NAN]], "No evaluation gave a finite accuracy for every seed."),
     ],
 )
 def test_reading(rows: list[list[float]], sentence: str) -> None:

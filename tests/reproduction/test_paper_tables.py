@@ -175,6 +175,15 @@ def test_after_a_number_of_classes(tmp_path: Path) -> None:
         assert found.problem.startswith(f"its summary does not give {cell['metric']}")
 
 
+def test_after_a_number_of_inner_steps(tmp_path: Path) -> None:
+    by_step = {"score": "accuracy", "curve": [[0.2, 0.5, 0.6], [0.2, 0.7, 0.8]], "transductive": [[0.3, 0.6, 0.7]] * 2}
+    store(tmp_path, by_step=by_step)
+    assert of_one_run(tmp_path, {**CELL, "after_steps": 1}).ours.values == pytest.approx((50, 70))
+    assert of_one_run(tmp_path, {**CELL, "after_steps": 2, "metric": "transductive_accuracy"}).ours.mean == pytest.approx(70)
+    for cell in ({**CELL, "after_steps": 3}, {**CELL, "after_steps": 1, "metric": "bwt"}):
+        assert of_one_run(tmp_path, cell).verdict == "unreadable"
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     begun, failed, torn, other = (tmp_path / name for name in ("begun", "failed", "torn", "other"))
     store(failed, status="failed", error="no memory")

@@ -51,7 +51,7 @@ PUBLISHED_KEYS: dict[str, Any] = {
     "spread": (*NUMBER, type(None)),
 }
 MAY_RUN: dict[str, Any] = {"seeds": list}
-MAY_CELL: dict[str, Any] = {"at": int, "note": str}
+MAY_CELL: dict[str, Any] = {"at": int, "after_steps": int, "note": str}
 MAY_PUBLISHED: dict[str, Any] = {"tolerance": NUMBER, "digitised": bool}
 
 
@@ -264,6 +264,9 @@ def check_cells_can_be_filled(table: dict[str, Any], run: dict[str, Any], size: 
             assert sequences, f"{where}: numbers after so many classes are of protocol meta_continual"
             assert cell["metric"] in AT_A_LENGTH, where
             assert size == "smoke" or cell["at"] in protocol.schedule, f"{where}: at={cell['at']}"
+        if "after_steps" in cell:
+            assert protocol.by_step, where
+            assert cell["after_steps"] <= built.algo.eval_inner_steps, where
         assert cell["metric"] != "joint_accuracy" or protocol.joint_epochs > 0, where
 
 

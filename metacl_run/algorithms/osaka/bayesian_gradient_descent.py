@@ -28,11 +28,13 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner, chosen
+from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
 from metacl_run.core.bounds import Positive, StepsFromZero
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.adapt import adapt
+from metacl_run.inner.flat import SideBySide
 from metacl_run.inner.optimizers import Sgd
+from metacl_run.inner.states import chosen
 from metacl_run.models.network import Network
 
 
@@ -80,8 +82,9 @@ class BayesianGradientDescent(TaskFreeLearner):
 
         slopes = tree_map(torch.zeros_like, mean)
         slopes_by_noise = tree_map(torch.zeros_like, mean)
+        layout = SideBySide(mean)
         for noise in batch.noise.view(self.draws, -1):
-            own = _shaped(noise, mean)
+            own = layout.shaped({"all": noise})
             slope = grad(loss)(tree_map(lambda m, s, e: m + s * e, mean, deviation, own))
             slopes = tree_map(torch.add, slopes, slope)
             slopes_by_noise = tree_map(lambda total, g, e: total + g * e, slopes_by_noise, slope, own)
@@ -109,8 +112,3 @@ class BayesianGradientDescent(TaskFreeLearner):
 def _narrowed(deviation: Tensor, slope_by_noise: Tensor) -> Tensor:
     half = deviation * slope_by_noise / 2
     return deviation * (torch.sqrt(1 + half.square()) - half)
-
-
-def _shaped(flat: Tensor, like: Params) -> Params:
-    parts = torch.split(flat, [value.numel() for value in like.values()])
-    return {name: part.view_as(value) for (name, value), part in zip(like.items(), parts, strict=True)}

@@ -28,10 +28,11 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.algorithms.osaka.task_free_learner import Observed, chosen
+from metacl_run.algorithms.osaka.task_free_learner import Observed
 from metacl_run.algorithms.osaka.updating_maml import UpdatingMaml
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
+from metacl_run.inner.states import chosen
 from metacl_run.models.network import Network
 
 

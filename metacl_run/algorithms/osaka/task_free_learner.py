@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
-import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.meta_learner import MetaState
@@ -201,8 +199,3 @@ class MamlStart(TaskFreeLearner):
 def _support(pair: tuple[Tensor, Tensor]) -> Episode:
     x, y = pair
     return Episode.of_sets(pair, (x[:0], y[:0]))
-
-
-def chosen(condition: Tensor, first: Pytree, second: Pytree) -> Pytree:
-    """The first tree where a scalar condition holds, else the second."""
-    return tree_map(lambda a, b: torch.where(condition, a, b), first, second)

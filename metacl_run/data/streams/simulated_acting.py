@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,13 +48,16 @@ class SimulatedActing(Acting):
 
     def successes(self, tasks: range, policy: Policy, *, limit: int | None) -> Tensor:
         skills, placements = self.skills[tasks.start : tasks.stop], self.placements[:, tasks.start : tasks.stop, :limit]
-        outcome = roll_out(self.workers, skills, placements, self._of_numpy(policy, tasks.start), horizon=self.horizon)
+        own = self._of_numpy(policy, tasks.start)
+        with _one_thread():
+            outcome = roll_out(self.workers, skills, placements, own, horizon=self.horizon)
         return torch.from_numpy(outcome.successes).to(self.device, torch.float32)
 
     def paths(self, task: int, policy: Policy, count: int) -> Paths:
         placements = self.placements[:1, task : task + 1, :count]
         own = self._of_numpy(policy, task)
-        outcome = roll_out(self.workers, self.skills[task : task + 1], placements, own, horizon=self.horizon, record=True)
+        with _one_thread():
+            outcome = roll_out(self.workers, self.skills[task : task + 1], placements, own, horizon=self.horizon, record=True)
         visited = [outcome.visited[0, 0, episode] for episode in range(placements.shape[-1])]
         longest = max(map(len, visited))
         observations = np.array([[*steps, *[steps[-1]] * (longest - len(steps))] for steps in visited])
@@ -72,3 +76,14 @@ class SimulatedActing(Acting):
             return policy(inputs, torch.from_numpy(first + tasks).to(self.device)).double().cpu().numpy()
 
         return act
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keeps torch to one thread: the cores belong to the processes that simulate, and threads that wait for each other spin."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -8,6 +8,7 @@ Shapes: R replicates, K tasks, E episodes, Q queries.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 
@@ -23,6 +24,10 @@ from metacl_run.protocols.scorer import Evaluation, Scorer
 from metacl_run.scoring.intervals import half_width_within_seed
 from metacl_run.scoring.scores import Score
 
+log = logging.getLogger("metacl_run")
+
+DIVERGED = 1e6
+"""An error above so many times the median of its task's episodes is of an adaptation that diverged."""
 EVALUATION_BLOCK = 100
 """Evaluation episodes of a task are drawn in blocks of this size, so that memory does not grow with their number."""
 EpisodeScores = Callable[[FewShotSetup, Engine, MetaState, Episode], Tensor]
@@ -112,6 +117,7 @@ class FewShotScorer(Scorer):
         self._setup, self._engine, self._eval_episodes, self._measure = setup, engine, eval_episodes, measure
         self._prepared: dict[int, Callable[[MetaState, Episode], Tensor]] = {}
         """By the number of episodes, which a graph is captured for."""
+        self._has_warned = False
 
     @property
     def score(self) -> Score:
@@ -119,6 +125,7 @@ class FewShotScorer(Scorer):
 
     def scores(self, learner: MetaState, tasks: range, *, whole: bool) -> Evaluation:
         scores = self.of_episodes(learner, tasks)  # [R, K, E, 1 or 2]
+        self._warn_of_diverged(scores[..., 0])
         episodes = scores.shape[2]
         half = half_width_within_seed(scores.var(2), episodes) if episodes > 1 else None
         alone, *transductive = (
@@ -134,6 +141,23 @@ class FewShotScorer(Scorer):
             for tasks_at_once in self._at_once(tasks)
         ]
         return torch.cat(blocks, 1).double()
+
+    def _warn_of_diverged(self, scores: Tensor) -> None:
+        """Says, once, how many of the episodes [R, K, E] make the mean error say nothing."""
+        if self._has_warned or self.score.higher_is_better:
+            return
+        diverged = ~(scores <= DIVERGED * scores.nanmedian(2, keepdim=True).values)
+        counts = diverged.sum((1, 2)).tolist()
+        if any(counts):
+            self._has_warned = True
+            seeds = ", ".join(str(seed) for seed, count in zip(self._setup.episodes.seeds, counts, strict=True) if count)
+            log.warning(
+                "adapting diverged in %d of %d evaluation episodes (seeds %s), so that the mean error says nothing: take fewer "
+                "steps (algo.eval_inner_steps) or smaller ones (algo.inner_lr)",
+                sum(counts),
+                scores.numel(),
+                seeds,
+            )
 
     def _of_block(self, learner: MetaState, tasks: range, block: tuple[int, int]) -> Tensor:
         """[R, K, E, ...] the scores of a block of evaluation episodes of some tasks, as `episode_scores` returns them."""

@@ -19,8 +19,9 @@ from metacl_run.core.types import Observation, Samples
 from metacl_run.protocols.online.replay_schedule import ReplayDraws, ReplaySchedule
 from metacl_run.protocols.online.setup import StreamSetup
 
-BLOCK_BYTES = 64e6
-"""Observations are gathered in blocks of about this size, so that gathering one costs next to nothing."""
+BLOCK_BYTES, CARD_BLOCK_BYTES = 64e6, 512e6
+"""Observations are gathered in blocks of about this size, so that gathering one costs next to nothing; on a card, where the
+launches for each seed are what it costs, in larger ones."""
 LONGEST_BLOCK = 200
 
 
@@ -44,7 +45,8 @@ class Observations:
         self.examples = batch + spec.draws * spec.size
         """Examples of an observation of one replicate, replayed ones included."""
         numbers = len(setup.seeds) * self.examples * math.prod(setup.input_shape)
-        self._block_length = max(1, min(LONGEST_BLOCK, int(BLOCK_BYTES / (numbers * setup.dtype.itemsize))))
+        block_bytes = CARD_BLOCK_BYTES if setup.device.type == "cuda" else BLOCK_BYTES
+        self._block_length = max(1, min(LONGEST_BLOCK, int(block_bytes / (numbers * setup.dtype.itemsize))))
         self._block: Observation | None = None
         self._block_start = 0
         # Draws of tasks to come are empty. An engine that is compiled or captured for one shape receives them all the same.

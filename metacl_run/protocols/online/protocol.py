@@ -145,6 +145,16 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 "computes several seeds side by side (seeds=[0,1,2]). A sweep's jobs can be started as commands of their own."
             )
 
+    def scorer(self, setup: StreamSetup, probe_samples: int | None) -> Scorer:
+        """Lets the learner act where the data say so, else compares its outputs with targets.
+
+        Args:
+            setup: of the run.
+            probe_samples: most test samples of a task within a task; None: all.
+        """
+        acting = setup.pool.acting
+        return StreamScorer(setup, probe_samples) if acting is None else ActingScorer(setup, acting, probe_samples)
+
     def run(self, context: Context) -> ProtocolResult:
         pool, setup = context.pool, StreamSetup.of(context, self.epochs)
         task_names = [list(names) for names in pool.task_names]
@@ -165,7 +175,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         at_end: list[EndRecorder] = [*_prediction_recorders(setup, progress), *_rollout_recorders(setup, progress)]
         evaluator = MatrixEvaluator(
             progress=progress,
-            scorer=_scorer(setup, self.probe_samples),
+            scorer=self.scorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
             recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *at_end],
@@ -201,7 +211,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
             context.started(task_names, state.unit, 1, chance)
-            phase = FinalEvaluation(scorer=_scorer(setup, None), progress=progress)
+            phase = FinalEvaluation(scorer=self.scorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
@@ -230,12 +240,6 @@ def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
             f"algo.buffer=ring: keeps one sample or more of each of the {text}, {most} in all, but the replay buffer has "
             f"{spec.capacity} places. Give it more, or another algo.buffer."
         )
-
-
-def _scorer(setup: StreamSetup, probe_samples: int | None) -> Scorer:
-    """Lets the learner act where the data say so, else compares its outputs with targets."""
-    acting = setup.pool.acting
-    return StreamScorer(setup, probe_samples) if acting is None else ActingScorer(setup, acting, probe_samples)
 
 
 def _prediction_recorders(setup: StreamSetup, progress: Progress) -> list[PredictionRecorder]:

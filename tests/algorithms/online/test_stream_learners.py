@@ -37,7 +37,18 @@ LA_MAML = LaMaml(
     buffer="reservoir",
     replay=3,
 )
-MER = Mer(batch_size=1, lr=0.1, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, buffer="reservoir", replay=3)
+MER = Mer(
+    batch_size=1,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    beta=0.3,
+    gamma=0.5,
+    batches=2,
+    memory=CAPACITY,
+    buffer="reservoir",
+    replay=3,
+)
 ER = Replay(
     batch_size=4,
     lr=0.1,
@@ -252,18 +263,28 @@ def test_the_second_order_meta_gradient_equals_finite_differences() -> None:
             assert gradient[name].view(-1)[1].item() == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-5)
 
 
-@pytest.mark.parametrize("smooth", [False, True])
-def test_mer_follows_algorithm_1(smooth: bool) -> None:
+@pytest.mark.parametrize(
+    ("algo", "smooth"),
+    [
+        (MER, False),
+        (MER, True),
+        (dataclasses.replace(MER, optimizer="adam", lr=0.01), False),
+        (dataclasses.replace(MER, momentum=0.8), False),
+    ],
+    ids=["sgd", "no kernel", "adam", "momentum"],
+)
+def test_mer_follows_algorithm_1(algo: Mer, smooth: bool) -> None:
     network = perceptron(smooth)
-    found: Any = MER.init(network, params_of(network), 2)
+    found: Any = algo.init(network, params_of(network), 2)
     theta = [nn.Parameter(p) for p in params_of(network).values()]
     names = list(params_of(network))
+    adam = algo.optimizer == "adam"
+    optimizer: Any = torch.optim.Adam(theta, lr=algo.lr) if adam else torch.optim.SGD(theta, lr=algo.lr, momentum=algo.momentum)
     for seed, held in ((1, 0), (2, 2), (3, 3)):
-        observed = observation(MER, seed, held)
-        found, _ = MER.observe(network, found, observed)
+        observed = observation(algo, seed, held)
+        found, _ = algo.observe(network, found, observed)
         start = [p.detach().clone() for p in theta]
-        optimizer = torch.optim.SGD(theta, lr=MER.lr)
-        for draw in range(MER.batches):
+        for draw in range(algo.batches):
             before = [p.detach().clone() for p in theta]
             real = int(observed.weight[draw].sum())
             x = torch.cat([observed.batch.x, observed.replay.x[draw, :real]])
@@ -274,11 +295,11 @@ def test_mer_follows_algorithm_1(smooth: bool) -> None:
                 optimizer.step()
             with torch.no_grad():
                 for p, b in zip(theta, before, strict=True):
-                    p.copy_(b + MER.beta * (p - b))
+                    p.copy_(b + algo.beta * (p - b))
         with torch.no_grad():
             for p, s in zip(theta, start, strict=True):
-                p.copy_(s + MER.gamma * (p - s))
-    assert_states_agree(found, {"params": dict(zip(names, theta, strict=True))})
+                p.copy_(s + algo.gamma * (p - s))
+    assert_states_agree({"params": found["params"]}, {"params": dict(zip(names, theta, strict=True))})
 
 
 @pytest.mark.parametrize("source", ["stream", "seen"])

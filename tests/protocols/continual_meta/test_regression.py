@@ -222,3 +222,12 @@ def test_an_inner_rate_that_diverges_still_leaves_a_report(sine: Callable[..., E
     page = (built.directory / "report.html").read_text()
     assert "The run has no metrics." in page
     assert "nan" not in re.sub(r"<style.*?</style>|<svg.*?</svg>", "", page, flags=re.DOTALL)
+
+
+def test_an_adaptation_that_diverges_is_said_once(sine: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(sine("algo.inner_lr=0.3", "algo.outer_lr=1e-6", "algo.eval_inner_steps=60", "seeds=[0,3]")) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "adapting diverged" in line]
+    assert len(lines) == 1
+    assert re.search(r"adapting diverged in \d+ of \d+ evaluation episodes \(seeds [03, ]+\)", lines[0])
+    run(sine("algo.inner_lr=0.001", "algo.eval_inner_steps=60"))
+    assert "adapting diverged" not in capsys.readouterr().err
