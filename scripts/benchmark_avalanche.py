@@ -124,7 +124,7 @@ def avalanche_run(seed: int, root: str) -> float:
     assert spec.loader is not None
     guard = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(guard)
-    guard.torchvision_datasets()
+    guard.torchvision_module("datasets")
     import torch
     from avalanche.benchmarks.classic import SplitMNIST
     from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics

@@ -60,7 +60,7 @@ def generated(count: int) -> list[str]:
 def work(task: dict[str, object]) -> None:
     """Encodes in a worker, and prints what it took as JSON."""
     from metacl_run.data.sources.source import Catalogue, LabelledExamples
-    from metacl_run.data.text.encoder import encoder_of
+    from metacl_run.data.text.text_encoder import encoder_of
     from metacl_run.data.text.text_features import encoded
     from metacl_run.runtime.process_memory import peak_memory_mb
 
@@ -71,7 +71,7 @@ def work(task: dict[str, object]) -> None:
     x = encoded(encoder, texts)
     seconds, wall = time.process_time() - begun, time.perf_counter() - began
     catalogue = Catalogue(names=["all"], counts=np.array([len(x)]), groups=["all"])
-    examples = LabelledExamples(catalogue=catalogue, x=x, texts=texts)
+    examples = LabelledExamples(catalogue=catalogue, x=x, raw=texts)
     made, rng = peak_memory_mb(), np.random.default_rng(1)
     for _ in range(0, len(x), 1024):
         examples.x[rng.integers(0, len(x), 1024)].sum()

@@ -37,6 +37,8 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "er": {"lr": [*LOW, 0.3]},
     "er_ace": {"lr": HIGH},
     "mir": {"lr": HIGH},
+    "gss": {"lr": HIGH, "replay": [10, 30]},
+    "icarl": {"lr": HIGH, "replay": [10, 30]},
     "joint": {"lr": [*LOW, 0.3]},
     "multitask": {"lr": [*LOW, 0.3]},
     "a_gem": {"lr": LOW},

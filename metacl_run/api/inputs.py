@@ -16,13 +16,12 @@ from torch import Tensor
 
 from metacl_run.core.errors import DataError
 from metacl_run.core.types import cast_floats
-from metacl_run.data.images.image_source import ImageSource, SplitImageSource
+from metacl_run.data.images.image_source import AnyImageSource
 from metacl_run.data.images.own_images import own_image
 from metacl_run.data.sources.source import inputs_of
 
 Examples: TypeAlias = Union[Tensor, np.ndarray, Image.Image, str, "os.PathLike[str]", Sequence[Any]]
 """A tensor or array [N, *input shape] or [*input shape]; an image, or several."""
-IMAGE_SOURCES = (ImageSource, SplitImageSource)
 SLACK = 1e-3
 """By which interpolation may leave the range of pixels."""
 
@@ -30,7 +29,8 @@ SLACK = 1e-3
 def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """[N, *input shape] of `dtype`; uint8 stands for numbers in [0, 1].
 
-    Arrays are inputs of the network as they are. Images are first brought to the form of the source (`own_image`).
+    Arrays are inputs of the network as they are. Images are first brought to the form of the source (`own_image`),
+    and encoded where its examples are.
 
     Args:
         examples: one or several.
@@ -68,7 +68,7 @@ def _check_values(inputs: Tensor, name: str, source: Any) -> None:
         return
     if not inputs.isfinite().all():
         raise DataError(f"{name}: holds NaN or infinity")
-    if isinstance(source, IMAGE_SOURCES) and (inputs.min() < -SLACK or inputs.max() > 1 + SLACK):
+    if isinstance(source, AnyImageSource) and not source.encodes and (inputs.min() < -SLACK or inputs.max() > 1 + SLACK):
         raise DataError(
             f"{name}: holds numbers from {inputs.min():.4g} to {inputs.max():.4g}; images are numbers from 0 to 1, or uint8 "
             "from 0 to 255"
@@ -76,11 +76,12 @@ def _check_values(inputs: Tensor, name: str, source: Any) -> None:
 
 
 def _images(images: list[Any], name: str, source: Any) -> Tensor:
-    if not isinstance(source, IMAGE_SOURCES):
+    if not isinstance(source, AnyImageSource):
         raise DataError(f"{name}: holds images, but {type(source).__name__} has none; give a tensor or an array")
     if wrong := next((image for image in images if not _is_image(image)), None):
         raise DataError(f"{name}: holds images and something else, a {type(wrong).__name__}")
-    return inputs_of(torch.from_numpy(np.stack([own_image(source, image) for image in images])))
+    pixels = np.stack([own_image(source, image) for image in images])
+    return inputs_of(torch.from_numpy(source.examples_of(pixels)))
 
 
 def _is_image(value: Any) -> bool:

@@ -148,8 +148,8 @@ def image_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, int, i
     if len(input_shape) != 3:
         raise ConfigError(
             f"model: {type(model).__name__} takes images, but the data's inputs have the shape {list(input_shape)}. Use "
-            "model=mlp_small for vectors, model=text_head for features of texts (model=text_gated where a method needs gates), "
-            "model=mlp_sine for a regression."
+            "model=mlp_small for vectors, model=text_head or model=linear for features of a frozen encoder (model=text_gated "
+            "where a method needs gates), model=mlp_sine for a regression."
         )
     channels, height, width = input_shape
     return channels, height, width

@@ -116,12 +116,13 @@ def test_images_arrays_and_numbers_mean_the_same(finished_runs: dict[str, mr.Run
 def test_a_drawing_on_paper_is_inverted_and_one_on_black_is_not() -> None:
     drawing = Image.new("L", (105, 105), 255)
     drawing.paste(0, (40, 40, 60, 60))
-    image = own_image(Omniglot(root="", download=False, image_size=28), drawing)
+    omniglot = Omniglot(root="", download=False, image_size=28, encoder="pixels")
+    image = own_image(omniglot, drawing)
     assert image.shape == (1, 28, 28)
     assert image[0, 0, 0] == 0
     assert image[0, 13, 13] > 250
-    assert np.array_equal(own_image(Omniglot(root="", download=False, image_size=28), ImageOps.invert(drawing)), image)
-    photograph = own_image(Cifar(root="", download=False, image_size=28, classes=10), drawing.convert("RGB"))
+    assert np.array_equal(own_image(omniglot, ImageOps.invert(drawing)), image)
+    photograph = own_image(Cifar(root="", download=False, image_size=28, encoder="pixels", classes=10), drawing.convert("RGB"))
     assert photograph[0, 0, 0] == 255
 
 

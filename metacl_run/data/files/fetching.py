@@ -6,7 +6,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,10 +90,9 @@ def _fetch(
         if (base / place).exists():
             raise DataError(f"{base / place} is there already but not complete: remove it")
         work = Path(tempfile.mkdtemp(dir=base, prefix=f".{name.lower()}-"))
-        waited = socket.getdefaulttimeout()
         try:
-            socket.setdefaulttimeout(STALLED)  # urllib, which torchvision uses, would wait for ever
-            download(work)
+            with giving_up_stalled_connections():
+                download(work)
             data = find(work)
             if data is None:
                 raise DataError("it brought other files than expected")
@@ -100,8 +100,18 @@ def _fetch(
             (base / place).parent.mkdir(parents=True, exist_ok=True)
             (work / place).rename(base / place)
         finally:
-            socket.setdefaulttimeout(waited)
             shutil.rmtree(work, ignore_errors=True)
     data = find(base)
     assert data is not None
     return data
+
+
+@contextmanager
+def giving_up_stalled_connections() -> Iterator[None]:
+    """Gives up on a connection after `STALLED` seconds: urllib, which torchvision uses, would wait for ever."""
+    waited = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALLED)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(waited)

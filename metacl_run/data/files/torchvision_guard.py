@@ -20,17 +20,17 @@ SCHEMAS = {
 }
 
 
-def torchvision_datasets() -> ModuleType:
-    """The module `torchvision.datasets`; declares the missing operators where its import fails for want of them."""
+def torchvision_module(name: str) -> ModuleType:
+    """A module of torchvision, as `datasets`; declares the missing operators where its import fails for want of them."""
     try:
-        return importlib.import_module("torchvision.datasets")
+        return importlib.import_module(f"torchvision.{name}")
     except RuntimeError as error:
         if "torchvision::" not in str(error):
             raise
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]  # half-imported
+    for module in [module for module in sys.modules if module.split(".")[0] == "torchvision"]:
+        del sys.modules[module]  # half-imported
     _declare_operators()
-    return importlib.import_module("torchvision.datasets")
+    return importlib.import_module(f"torchvision.{name}")
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from PIL import Image
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import read_at_most, regular_file
 from metacl_run.data.files.fetching import find_or_fetch
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.images.cifar100_classes import SUPERCLASSES
 from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.sources.source import Catalogue
@@ -100,7 +100,7 @@ def read_cifar(cifar: CifarFiles, root: str, *, image_size: int, download: bool)
         name=cifar.name,
         looked_for=[str(Path(below, what)) for below in cifar.below for what in (f"{cifar.folder}/", cifar.archive)],
         find=lambda base: _find(cifar, base),
-        download=lambda folder: getattr(torchvision_datasets(), cifar.name)(str(folder), download=True),
+        download=lambda folder: getattr(torchvision_module("datasets"), cifar.name)(str(folder), download=True),
         verify=lambda place: _read(cifar, place),
         place=cifar.folder,
         allowed=download,

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.bounds import AT_EVALUATION
+from metacl_run.core.errors import require_all
+from metacl_run.data.images.image_source import pixels_check
 from metacl_run.data.streams.class_episodes import ClassEpisodeStream, DividedClassStream
 from metacl_run.data.streams.episode_pool import ClassVariants
 from metacl_run.data.streams.listed_classes import ListedClassStream
@@ -46,6 +48,11 @@ class TurnedClassStream(ClassEpisodeStream):
     """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
     test_rotations: Annotated[bool, AT_EVALUATION]
     """The same in validation and test episodes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        turns = {name: getattr(self, name) for name in ("rotations", "test_rotations")}
+        require_all(*(pixels_check(self.source, name, value, False) for name, value in turns.items()))
 
     def variants(self, split: Split) -> QuarterTurns | None:
         return QuarterTurns() if (self.rotations if split == "train" else self.test_rotations) else None

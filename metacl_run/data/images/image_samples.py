@@ -14,7 +14,9 @@ from typing import Literal
 
 import torch
 
+from metacl_run.core.errors import require_all
 from metacl_run.data.images.crop_flip import CropFlip
+from metacl_run.data.images.image_source import pixels_check
 from metacl_run.data.sources.source import LabelledSource, SplitSource
 from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClassSamples
 from metacl_run.data.streams.input_scale import InputScale
@@ -31,7 +33,12 @@ class SplitImageSamples(SplitClassSamples):
     augment: Augment
     """How training samples are altered at random: not, or shifted by up to 4 pixels and mirrored."""
     normalize: Normalize
-    """How pixels are scaled: to [0, 1], or each channel to mean 0 and deviation 1 over the training part."""
+    """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
+    1 over the training part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_all(pixels_check(self.source, "augment", self.augment, "none"))
 
     def input_scale(self) -> InputScale | None:
         return _scale(self.source, self.normalize)
@@ -47,7 +54,12 @@ class HeldOutImageSamples(HeldOutClassSamples):
     augment: Augment
     """How training samples are altered at random: not, or shifted by up to 4 pixels and mirrored."""
     normalize: Normalize
-    """How pixels are scaled: to [0, 1], or each channel to mean 0 and deviation 1 over all images."""
+    """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
+    1 over all images."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_all(pixels_check(self.source, "augment", self.augment, "none"))
 
     def input_scale(self) -> InputScale | None:
         return _scale(self.source, self.normalize)
@@ -70,6 +82,7 @@ def _prepared(
     pool: TableSamplePool, augment: Augment, scale: InputScale | None, input_shape: tuple[int, ...]
 ) -> TableSamplePool:
     """The same pool, whose samples are scaled, and augmented where they are observed."""
+    if augment == "none":
+        return dataclasses.replace(pool, scale=scale)
     black = torch.zeros(input_shape[0], 1, 1, dtype=torch.float64)
-    black = black if scale is None else scale.apply(black)
-    return dataclasses.replace(pool, scale=scale, augmentation=CropFlip(black=black) if augment == "crop_flip" else None)
+    return dataclasses.replace(pool, scale=scale, augmentation=CropFlip(black=black if scale is None else scale.apply(black)))

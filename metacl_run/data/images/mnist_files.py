@@ -13,7 +13,7 @@ from PIL import Image
 from metacl_run.core.errors import DataError
 from metacl_run.core.files import regular_file
 from metacl_run.data.files.fetching import find_or_fetch
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.images.decoding import resized, stacked
 from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
@@ -102,7 +102,7 @@ def _find(root: Path) -> list[Path] | None:
 
 
 def _download(folder: Path) -> None:
-    torchvision_datasets().MNIST(str(folder), train=True, download=True)
+    torchvision_module("datasets").MNIST(str(folder), train=True, download=True)
 
 
 def _read_idx(path: Path) -> np.ndarray:

@@ -20,7 +20,7 @@ from metacl_run.core.files import regular_file
 from metacl_run.data.files.cache import cached
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import reading, stamp
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.sources.source import Catalogue, LabelledExamples
@@ -103,7 +103,7 @@ def _find(root: Path) -> list[Path] | None:
 
 
 def _download(folder: Path) -> None:
-    omniglot = torchvision_datasets().Omniglot
+    omniglot = torchvision_module("datasets").Omniglot
     for background in (True, False):
         omniglot(str(folder), background=background, download=True)
 

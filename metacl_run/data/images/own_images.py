@@ -10,13 +10,13 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.images.decoding import decode, pixels
-from metacl_run.data.images.image_source import ImageSource, SplitImageSource
+from metacl_run.data.images.image_source import AnyImageSource
 
 MIDDLE = 127
 """A ground brighter than this is paper."""
 
 
-def own_image(source: ImageSource | SplitImageSource, image: Image.Image | str | os.PathLike[str]) -> np.ndarray:
+def own_image(source: AnyImageSource, image: Image.Image | str | os.PathLike[str]) -> np.ndarray:
     """[channels, side, side] uint8: upright, in the source's colours and size.
 
     Where the source has bright strokes on a dark ground, an image on a bright ground (a drawing on paper) is inverted.

@@ -15,7 +15,7 @@ from metacl_run.core.files import read_at_most
 from metacl_run.data.files.cache import cached
 from metacl_run.data.files.fetching import find_or_fetch
 from metacl_run.data.files.reading import listed, reading, stamp, sub_folders
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.images.decoding import decode, stacked
 from metacl_run.data.sources.source import Catalogue
 
@@ -77,7 +77,7 @@ def _find(root: Path) -> Path | None:
 
 
 def _download(folder: Path) -> None:
-    torchvision_datasets().utils.download_and_extract_archive(URL, str(folder), md5=MD5)
+    torchvision_module("datasets").utils.download_and_extract_archive(URL, str(folder), md5=MD5)
 
 
 def _parts(folder: Path) -> tuple[Listing, Listing]:

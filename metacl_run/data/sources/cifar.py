@@ -27,7 +27,7 @@ class Cifar(SplitImageSource):
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return self._files.parts()
 
-    def read_parts(self) -> SplitExamples:
+    def read_split_images(self) -> SplitExamples:
         x, y = read_cifar(self._files, self.root, image_size=self.image_size, download=self.download)
         return SplitExamples(x=x, y=y, num_train=sum(self._files.train.values()))
 

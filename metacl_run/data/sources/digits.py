@@ -32,6 +32,7 @@ class GeneratedDigits(SplitImageSource):
     has_dark_ground = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         pixels = DIGITS * (self.train_hands + self.test_hands) * self.image_size**2
         most = f"makes with test_hands and image_size {pixels:.1e} pixels; at most {MOST_NUMBERS:.0e} are held"
         require(pixels <= MOST_NUMBERS, "train_hands", self.train_hands, most)
@@ -40,7 +41,7 @@ class GeneratedDigits(SplitImageSource):
         train, test = (self._catalogue(writers) for writers in (self.train_hands, self.test_hands))
         return train, test
 
-    def read_parts(self) -> SplitExamples:
+    def read_split_images(self) -> SplitExamples:
         writers, side = self.train_hands + self.test_hands, self.image_size
         drawings = draw_glyphs(
             num_classes=DIGITS, num_scripts=1, writers=writers, image_size=side, seed=self.generator_seed

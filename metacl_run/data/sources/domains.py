@@ -44,6 +44,7 @@ class Domains(ImageSource):
     has_dark_ground = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         enough = f"must be at least glyph_scripts={self.glyph_scripts}"
         require_all(
             (len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}"),
@@ -54,7 +55,7 @@ class Domains(ImageSource):
     def catalogue(self) -> Catalogue:
         return _joined([self._catalogue(domain) for domain in self.domains], self.domains)
 
-    def read(self) -> LabelledExamples:
+    def read_images(self) -> LabelledExamples:
         parts = [self._read(domain) for domain in self.domains]
         catalogue = _joined([part.catalogue for part in parts], self.domains)
         pixels = np.concatenate([part.x for part in parts])

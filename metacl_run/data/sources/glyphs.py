@@ -33,6 +33,7 @@ class Glyphs(ImageSource):
     has_dark_ground = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         enough = f"must be at least num_scripts={self.num_scripts}"
         pixels = self.num_classes * self.images_per_class * self.image_size**2
         most = f"makes with images_per_class and image_size {pixels:.1e} pixels; at most {MOST_NUMBERS:.0e} are held"
@@ -51,7 +52,7 @@ class Glyphs(ImageSource):
             class_word="characters",
         )
 
-    def read(self) -> LabelledExamples:
+    def read_images(self) -> LabelledExamples:
         pixels = draw_glyphs(
             num_classes=self.num_classes,
             num_scripts=self.num_scripts,

@@ -40,7 +40,7 @@ class ImageFolder(ImageSource):
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))
 
-    def read(self) -> LabelledExamples:
+    def read_images(self) -> LabelledExamples:
         listing = list_images(self.root)
         files = [file for class_files in listing.files.values() for file in class_files]
 

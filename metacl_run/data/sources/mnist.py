@@ -27,7 +27,7 @@ class Mnist(SplitImageSource):
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return mnist_parts()
 
-    def read_parts(self) -> SplitExamples:
+    def read_split_images(self) -> SplitExamples:
         train_x, train_y, test_x, test_y = read_mnist_parts(self.root, image_size=self.image_size, download=self.download)
         x, y = np.concatenate([train_x, test_x]), np.concatenate([train_y, test_y])
         return SplitExamples(x=x, y=y, num_train=len(train_y))

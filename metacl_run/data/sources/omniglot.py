@@ -25,5 +25,5 @@ class Omniglot(ImageSource):
     def catalogue(self) -> Catalogue:
         return omniglot_catalogue()
 
-    def read(self) -> LabelledExamples:
+    def read_images(self) -> LabelledExamples:
         return read_omniglot(self.root, image_size=self.image_size, download=self.download)

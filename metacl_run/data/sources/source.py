@@ -11,7 +11,7 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +19,14 @@ from torch import Tensor
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
+
+Raw: TypeAlias = Sequence[str] | np.ndarray
+"""Texts, or images [N, channels, side, side] uint8, before an encoder makes examples of them."""
+
+
+def rows_of(raw: Raw, rows: np.ndarray) -> Raw:
+    """Picks texts or images by their rows [N]."""
+    return raw[rows] if isinstance(raw, np.ndarray) else [raw[row] for row in rows]
 
 
 class Source(abc.ABC):
@@ -71,8 +79,8 @@ class LabelledExamples:
     """[N, ...] class by class in the order of the catalogue, N = sum of its counts. uint8 stands for numbers in [0, 1]."""
     notes: Sequence[str] = ()
     """What the user should know about what was read: files that were left out."""
-    texts: Sequence[str] | None = None
-    """[N] the texts that the examples were made from; None: they are not texts."""
+    raw: Raw | None = None
+    """[N] the texts or images that the examples were encoded from; None: they are as they were read."""
 
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
@@ -81,12 +89,15 @@ class LabelledExamples:
             raise DataError(f"{rows} of {len(self.x)} examples have numbers that are not finite (NaN or infinite).")
 
     @classmethod
-    def from_labels(
-        cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray, texts: Sequence[str] | None = None
-    ) -> LabelledExamples:
+    def from_labels(cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray, raw: Raw | None = None) -> LabelledExamples:
         """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
         order = np.argsort(labels, kind="stable")
-        return cls(catalogue=catalogue, x=x[order], texts=None if texts is None else [texts[row] for row in order])
+        return cls(catalogue=catalogue, x=x[order], raw=None if raw is None else rows_of(raw, order))
+
+    @property
+    def texts(self) -> Sequence[str] | None:
+        """[N] the texts that the examples were encoded from; None: they are not texts."""
+        return None if isinstance(self.raw, np.ndarray) else self.raw
 
 
 def _rows_not_finite(x: np.ndarray) -> int:
@@ -136,10 +147,15 @@ class SplitExamples:
     """Examples of the training part."""
     notes: Sequence[str] = ()
     """What the user should know about what was read."""
-    texts: Sequence[str] | None = None
-    """[N] the texts that the examples were made from; None: they are not texts."""
+    raw: Raw | None = None
+    """[N] the texts or images that the examples were encoded from; None: they are as they were read."""
     out_of_scope: np.ndarray | None = None
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
+
+    @property
+    def texts(self) -> Sequence[str] | None:
+        """[N] the texts that the examples were encoded from; None: they are not texts."""
+        return None if isinstance(self.raw, np.ndarray) else self.raw
 
 
 OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"
@@ -164,7 +180,7 @@ class SplitSource(LabelledSource):
 
     def read(self) -> LabelledExamples:
         examples = self.read_parts()
-        labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.texts)
+        labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.raw)
         unused = [] if examples.out_of_scope is None else [f"{len(examples.out_of_scope)} {OUT_OF_SCOPE_UNUSED}"]
         return dataclasses.replace(labelled, notes=[*examples.notes, *unused])
 

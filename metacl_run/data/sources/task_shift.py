@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +21,8 @@ class TaskShift(abc.ABC):
     is_gather: bool = False
     """Whether it only reorders numbers: cheap enough to be applied whenever examples are gathered."""
     rewrites: bool = False
-    """Whether it makes the examples of a task anew from their texts, instead of changing numbers; it is then the same for every
-    seed."""
+    """Whether it makes the examples of a task anew from the texts or images that they were encoded from, instead of changing
+    numbers."""
     same_for_seeds: bool = False
     """Whether a task has the same shift for every seed."""
     task_names: Sequence[str] = ()
@@ -35,9 +36,9 @@ class TaskShift(abc.ABC):
     def apply(self, x: Tensor, rows: Tensor) -> Tensor:
         """Shifts examples [B, ...], float in [0, 1] or as the source has them, each by its row [B] of the tables."""
 
-    def rewritten(self, texts: Sequence[str], task: int) -> Tensor:
-        """[B, ...] the examples that the texts become under the shift of a task, where `rewrites`."""
-        raise NotImplementedError(f"{type(self).__name__} does not rewrite texts")
+    def rewritten(self, raw: Any, row: int) -> Tensor:
+        """[B, ...] the examples that texts or images [B] become under a row of the tables, where `rewrites`."""
+        raise NotImplementedError(f"{type(self).__name__} does not make examples anew")
 
     def written(self, text: str, task: int) -> str:
         """The text as a task has it. Default: as it is."""

@@ -24,6 +24,6 @@ class TinyImageNet(SplitImageSource):
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return tinyimagenet_parts()
 
-    def read_parts(self) -> SplitExamples:
+    def read_split_images(self) -> SplitExamples:
         x, y = read_tinyimagenet(self.root, image_size=self.image_size, download=self.download)
         return SplitExamples(x=x, y=y, num_train=int(self.parts()[0].counts.sum()))

@@ -112,23 +112,28 @@ def _all_of(task: TaskClasses) -> np.ndarray:
 def _rewritten(
     examples: LabelledExamples, tasks: list[list[TaskClasses]], shift: TaskShift
 ) -> tuple[Tensor, np.ndarray, list[list[TaskClasses]]]:
-    """A class in a task is a class of its own, whose texts are written as they are in that task.
+    """A class in a task is a class of its own, whose examples are made anew as the task has them.
 
     Returns:
         the examples, class by class, the number of examples of each class, and the classes of every task.
     """
-    counts, texts = examples.catalogue.counts, examples.texts
-    assert texts is not None
+    counts, raw = examples.catalogue.counts, examples.raw
+    assert raw is not None
     starts = np.cumsum(counts) - counts
-    pairs = sorted({(int(index), task) for seed in tasks for task, splits in enumerate(seed) for index in _all_of(splits)})
-    parts = [shift.rewritten(texts[starts[index] : starts[index] + counts[index]], task) for index, task in pairs]
+    rows = [
+        [task if shift.same_for_seeds else replicate * len(seed) + task for task in range(len(seed))]
+        for replicate, seed in enumerate(tasks)
+    ]
+    placed = [pair for seed, of_seed in zip(tasks, rows, strict=True) for pair in zip(seed, of_seed, strict=True)]
+    pairs = sorted({(int(index), row) for splits, row in placed for index in _all_of(splits)})
+    parts = [shift.rewritten(raw[starts[index] : starts[index] + counts[index]], row) for index, row in pairs]
     number = {pair: place for place, pair in enumerate(pairs)}
     renamed = [
         [
-            {split: np.array([number[int(index), task] for index in of_split], np.int64) for split, of_split in splits.items()}
-            for task, splits in enumerate(seed)
+            {split: np.array([number[int(index), row] for index in of_split], np.int64) for split, of_split in splits.items()}
+            for splits, row in zip(seed, of_seed, strict=True)
         ]
-        for seed in tasks
+        for seed, of_seed in zip(tasks, rows, strict=True)
     ]
     return torch.cat(parts), counts[[index for index, _ in pairs]], renamed
 

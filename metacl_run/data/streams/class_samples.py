@@ -127,7 +127,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
                 *_notes_on_sizes(np.array(available), self.sample_lengths()),
             ],
         )
-        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])))
+        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])), examples.raw)
 
     def _outputs(self, catalogue: Catalogue) -> Outputs:
         return _outputs(self, self.scenario, catalogue)
@@ -221,7 +221,7 @@ class SplitClassSamples(ClassTasks, SampleStream):
             out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=messages,
         )
-        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])))
+        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])), examples.raw)
 
     def _outputs(self) -> Outputs:
         return _outputs(self, self.scenario, self.source.parts()[0])

@@ -85,7 +85,7 @@ class ShiftedSamples(SampleStream):
             out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=examples.notes,
         )
-        return shifted_pool(pool, shift)
+        return shifted_pool(pool, shift, examples.raw)
 
     def _draw_rows(self, examples: SplitExamples, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """[T, N] training rows of each task, in the order they come, and [T, M] test rows, the same for every task."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from metacl_run.core.errors import SettingError
-from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.words import words_of
 
 VERSION = 1
@@ -26,7 +26,7 @@ BLOCK = 2048
 """Texts that are counted together, which bounds the memory."""
 
 
-class HashedEncoder(Encoder):
+class HashedEncoder(TextEncoder):
     """Counts hashed features (Weinberger et al. 2009, arXiv 0902.2206): nothing is fitted, so no text is seen beforehand.
 
     The first half of the dimensions counts words and pairs of neighbouring words, the second half runs of 3 and 4 characters

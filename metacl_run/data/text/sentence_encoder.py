@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.core.errors import DataError, SettingError, described
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
-from metacl_run.data.text.encoder import Encoder
+from metacl_run.core.errors import SettingError
+from metacl_run.data.encoders.pretrained import encoding_device, one_message
+from metacl_run.data.encoders.weights_digest import digest_of
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.text.sentence_folder import INSTEAD, SentenceFolder, sentence_folder
-from metacl_run.data.text.weights_digest import digest_of
+from metacl_run.data.text.text_encoder import TextEncoder
 
 PACKAGES = ("transformers", "tokenizers", "safetensors", "huggingface_hub")
 EXAMPLE = "sentence:sentence-transformers/all-MiniLM-L6-v2"
@@ -27,7 +27,7 @@ NO_LIMIT = 10**6
 """Tokenizers that know no limit give a larger one."""
 
 
-class SentenceEncoder(Encoder):
+class SentenceEncoder(TextEncoder):
     """Pools the last layer of a transformer over the tokens of a text, as the model's folder says.
 
     It runs on the first CUDA device where there is one, in float32. Features of one text differ by rounding errors with the
@@ -54,7 +54,7 @@ class SentenceEncoder(Encoder):
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         features = np.zeros((len(texts), *self.shape), np.float32)
-        with self._failures(), torch.inference_mode():
+        with one_message(self.name, INSTEAD), torch.inference_mode():
             tokenizer, model = self._loaded
             tokens = tokenizer(self._written(texts), truncation=True, max_length=self._most_tokens, padding=False)
             lengths = [len(ids) for ids in tokens["input_ids"]]
@@ -83,7 +83,7 @@ class SentenceEncoder(Encoder):
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         """The tokenizer and the model."""
-        torchvision_datasets()  # transformers imports torchvision, which may need help
+        torchvision_module("datasets")  # transformers imports torchvision, which may need help
         from transformers import AutoModel, AutoTokenizer
 
         logging: Any = importlib.import_module("transformers.utils.logging")
@@ -95,20 +95,10 @@ class SentenceEncoder(Encoder):
         model = AutoModel.from_pretrained(self._folder.transformer, use_safetensors=True, dtype=torch.float32, **options)
         if model.config.hidden_size != self.shape[0]:
             raise ValueError(f"config.json says {self.shape[0]} dimensions, the model has {model.config.hidden_size}")
-        return tokenizer, model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        return tokenizer, model.eval().to(encoding_device())
 
     @cached_property
     def _most_tokens(self) -> int:
         tokenizer, model = self._loaded
         limits = (self._folder.most_tokens, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
         return min(limit for limit in (*limits, NO_LIMIT) if limit is not None)
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Turns what a broken model raises in the depths of another package into one message."""
-        try:
-            yield
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
-        except Exception as error:
-            raise DataError(f"data.encoder={self.name}: the model cannot be used ({described(error)}); {INSTEAD}.") from None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
-from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.text_features import encoded
 from metacl_run.data.text.ways_of_writing import WAYS
 
@@ -26,7 +26,7 @@ class TextShift(TaskShift):
 
     rewrite: Callable[[str, int], str]
     """(text, task) -> the text as that task has it."""
-    encoder: Encoder
+    encoder: TextEncoder
     task_names: Sequence[str]
 
     rewrites = True
@@ -38,14 +38,15 @@ class TextShift(TaskShift):
     def apply(self, x: Tensor, rows: Tensor) -> Tensor:
         raise NotImplementedError("texts are rewritten before learning starts")
 
-    def rewritten(self, texts: Sequence[str], task: int) -> Tensor:
-        return torch.from_numpy(encoded(self.encoder, [self.rewrite(text, task) for text in texts]))
+    def rewritten(self, raw: Sequence[str], row: int) -> Tensor:
+        task = row % len(self.task_names)
+        return torch.from_numpy(encoded(self.encoder, [self.rewrite(text, task) for text in raw]))
 
     def written(self, text: str, task: int) -> str:
         return self.rewrite(text, task)
 
 
-def text_shift(kind: str, *, num_tasks: int, encoder: Encoder) -> TaskShift:
+def text_shift(kind: str, *, num_tasks: int, encoder: TextEncoder) -> TaskShift:
     """The shifts of a stream of texts; `kind` is one of `KINDS`, and `ways_of_writing` says what they do."""
     if kind == "none":
         return NO_SHIFT

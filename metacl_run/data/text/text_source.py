@@ -13,7 +13,7 @@ import numpy as np
 
 from metacl_run.data.sources.source import Catalogue, LabelledExamples, LabelledSource, SplitExamples, SplitSource
 from metacl_run.data.sources.task_shift import TaskShift
-from metacl_run.data.text.encoder import encoder_of
+from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.data.text.text_features import encoded
 from metacl_run.data.text.text_shift import KINDS, text_shift
 
@@ -53,7 +53,7 @@ class EncodedSource(LabelledSource):
     """What the sources of texts have in common."""
 
     encoder: str
-    """What turns a text into an example, see `encoder.encoder_of`."""
+    """What turns a text into an example, see `text_encoder.encoder_of`."""
 
     shifts = KINDS
 
@@ -87,7 +87,7 @@ class TextSource(EncodedSource):
     def read(self) -> LabelledExamples:
         read = self.read_texts()
         x = encoded(encoder_of(self.encoder), read.texts)
-        return LabelledExamples(catalogue=read.catalogue, x=x, notes=read.notes, texts=read.texts)
+        return LabelledExamples(catalogue=read.catalogue, x=x, notes=read.notes, raw=read.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,6 @@ class SplitTextSource(EncodedSource, SplitSource):
             y=read.y,
             num_train=read.num_train,
             notes=read.notes,
-            texts=read.texts,
+            raw=read.texts,
             out_of_scope=None if read.out_of_scope is None else encoded(encoder, read.out_of_scope),
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from metacl_run.core.errors import SettingError
 from metacl_run.core.token_shape import TokenShape
-from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.words import words_of
 
 VERSION = 1
@@ -20,7 +20,7 @@ LENGTH = 24
 LONGEST = 512
 
 
-class TokenEncoder(Encoder):
+class TokenEncoder(TextEncoder):
     """Numbers the words of a text by their hash, from 1 to `VOCABULARY` - 1; 0 fills up shorter texts, longer ones are cut off.
 
     Nothing is fitted, so no text is seen beforehand, and no word is unknown; words with the same hash are one word.

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from metacl_run.core.errors import DataError, SettingError, described
-from metacl_run.data.text.encoder import Encoder
-from metacl_run.data.text.weights_digest import digest_of
+from metacl_run.data.encoders.weights_digest import digest_of
+from metacl_run.data.text.text_encoder import TextEncoder
 
 WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
 TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
@@ -26,7 +26,7 @@ PACKAGES = ("wordllama", "safetensors", "tokenizers")
 INSTALL = "pip install 'metacl-run[text]'"
 
 
-class WordLlamaEncoder(Encoder):
+class WordLlamaEncoder(TextEncoder):
     """Averages the vectors of a text's tokens, and divides the mean by its length; a text without a token is the zero vector.
 
     The vectors were distilled from the token tables of language models (WordLlama, `l2_supercat`, 256 dimensions).

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from metacl_run.data import sources
-from metacl_run.data.files.torchvision_guard import torchvision_datasets
+from metacl_run.data.files.torchvision_guard import torchvision_module
 from tests.support.commands import run_command
 
 
 def test_torchvision_can_be_imported() -> None:
-    assert hasattr(torchvision_datasets(), "Omniglot")
+    assert hasattr(torchvision_module("datasets"), "Omniglot")
 
 
 def test_sources_do_not_import_torchvision(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_cifar_is_fetched_whole_or_not_at_all(cifar: Path, tmp_path: Path, monke
             for name, file_content in content.items():
                 (place / name).write_bytes(file_content)
 
-    monkeypatch.setattr(cifar_files, "torchvision_datasets", lambda: Datasets)
+    monkeypatch.setattr(cifar_files, "torchvision_module", lambda _: Datasets)
     root = tmp_path / "empty"
     good, content["test_batch"] = content["test_batch"], b"half"
     with pytest.raises(

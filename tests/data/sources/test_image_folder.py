@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {"ways": 2, "image_size": 16, "num_tasks": 2, "test_clas
 
 
 def source(root: Path) -> ImageFolder:
-    return ImageFolder(root=str(root), channels=1, image_size=8)
+    return ImageFolder(root=str(root), channels=1, image_size=8, encoder="pixels")
 
 
 # ---------------------------------------------------------------------------------------------------- what is read

@@ -13,7 +13,7 @@ import torch
 from metacl_run.data.sources.source import Catalogue
 from metacl_run.data.streams.shifted_samples import ShiftedSamples
 from metacl_run.data.streams.validation import ValidationSamples
-from metacl_run.data.text.encoder import encoder_of
+from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.data.text.text_source import SplitTexts, SplitTextSource
 
 SMALL = {"texts_per_intent": 12, "test_examples": 4}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import SettingError
-from metacl_run.data.text.encoder import encoder_of
+from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.data.text.words import words_of
 
 TEXTS = [

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from metacl_run.data.text.encoder import encoder_of
 from metacl_run.data.text.intent_generator import MOST_TEXTS, intent_catalogue, intent_texts
 from metacl_run.data.text.intent_phrases import PHRASES, WORDS
+from metacl_run.data.text.text_encoder import encoder_of
 
 
 def by_intent(texts: list[str]) -> list[list[str]]:

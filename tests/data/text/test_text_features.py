@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from metacl_run.data import progress_bar
-from metacl_run.data.text import text_features
-from metacl_run.data.text.encoder import Encoder
+from metacl_run.data.encoders import features
+from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.text_features import encoded
 
 TEXTS = [f"text {number}" for number in range(1300)]
 
 
-class Lengths(Encoder):
+class Lengths(TextEncoder):
     """The length of a text, beside its last character; counts the texts that it has encoded."""
 
     name = "lengths[of]:/a/folder"
@@ -43,7 +43,7 @@ EXPECTED = Lengths().encode(TEXTS)
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every encoder counts as slow."""
-    monkeypatch.setattr(text_features, "QUICK_SECONDS", -1.0)
+    monkeypatch.setattr(features, "QUICK_SECONDS", -1.0)
     monkeypatch.setattr(progress_bar, "QUICK_SECONDS", -1.0)
 
 
@@ -62,7 +62,7 @@ def test_slow_features_are_computed_once(cache: Path) -> None:
     assert np.array_equal(first, EXPECTED)
     again += 1  # stays in memory
     assert np.array_equal(encoded(encoder, TEXTS), EXPECTED)
-    (entry,) = (cache / "texts").iterdir()
+    (entry,) = (cache / "features").iterdir()
     assert np.array_equal(np.load(entry), EXPECTED)
     assert b"text 1" not in entry.read_bytes()
 
@@ -74,14 +74,14 @@ def test_other_texts_and_another_fingerprint_are_other_entries(cache: Path) -> N
         for encoder in encoders:
             assert np.array_equal(encoded(encoder, texts), Lengths().encode(texts))
     assert [encoder.num_encoded for encoder in encoders] == [5, 5]
-    assert len(list((cache / "texts").iterdir())) == 6
+    assert len(list((cache / "features").iterdir())) == 6
 
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("place", [3, 100, 200, -1])
 def test_a_damaged_entry_is_made_anew(cache: Path, place: int) -> None:
     encoded(Lengths(), TEXTS)
-    (entry,) = (cache / "texts").iterdir()
+    (entry,) = (cache / "features").iterdir()
     content = bytearray(entry.read_bytes())
     content[place] ^= 1
     for damaged in (content, content[:-5000], b""):
@@ -102,7 +102,7 @@ def test_without_a_place_features_are_in_memory(cache: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "replace", full)
     assert np.array_equal(encoded(Lengths(), TEXTS), EXPECTED)
-    assert not list((cache / "texts").iterdir())
+    assert not list((cache / "features").iterdir())
 
 
 @pytest.mark.usefixtures("slow")

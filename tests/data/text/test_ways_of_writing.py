@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from metacl_run.data.text import ways_of_writing, writing_styles
-from metacl_run.data.text.encoder import encoder_of
 from metacl_run.data.text.intent_generator import intent_texts
+from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.data.text.text_shift import text_shift
 from metacl_run.data.text.ways_of_writing import WAYS
 from metacl_run.data.text.writing_styles import STYLES
