@@ -15,6 +15,7 @@ from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.experiment import run
 from tests.support.settings import FUNCTION_LEARNERS, WITH_KNOWN_TASKS
+from tests.support.variants import variants_are_slow
 
 FROZEN = ("finetune", "linear_probe", "ncm_few_shot", "ncm_cl")
 """Baselines whose network stays as it starts: they are what the others are compared with."""
@@ -61,13 +62,14 @@ def test_a_short_stream_is_learned(algo: str, experiment: Build) -> None:
     assert matrix[-1].mean() > matrix[0].mean() + 0.1
 
 
-@pytest.mark.parametrize("algo", EPISODES)
+@pytest.mark.parametrize("algo", variants_are_slow(EPISODES))
 def test_a_few_meta_updates_beat_the_untrained_network(algo: str, experiment: Build) -> None:
     matrix = rows(experiment(f"algo={algo}", tiny=[*NO_PROBES, *FEW_EPISODES]))[0]
     assert matrix[-1].mean() > matrix[0].mean() + 0.02
 
 
-@pytest.mark.parametrize("algo", [name for name in SEQUENCES if name != "anml"])  # takes as long as all others: below, in full
+# ANML takes as long as all others together: below, in full.
+@pytest.mark.parametrize("algo", variants_are_slow(name for name in SEQUENCES if name != "anml"))
 def test_a_few_trajectories_beat_the_untrained_network(algo: str, experiment: Build) -> None:
     size = OWN.get(algo, ["model.channels=16"])
     common = [*NO_PROBES, *SHORT_SEQUENCES, *size]

@@ -55,8 +55,9 @@ MAY_CELL: dict[str, Any] = {"at": int, "after_steps": int, "note": str}
 MAY_PUBLISHED: dict[str, Any] = {"tolerance": NUMBER, "digitised": bool}
 
 
+@functools.cache
 def read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text())
+    return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def computed(table: dict[str, Any]) -> list[dict[str, Any]]:

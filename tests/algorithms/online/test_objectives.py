@@ -8,16 +8,15 @@ from torch import nn
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.scoring.objectives import REGRESSION
-from tests.support.learners import ALGORITHMS, TinyStreamLearner, tiny_learner
-
-STREAM_LEARNERS = [name for name in ALGORITHMS if isinstance(tiny_learner(name), TinyStreamLearner)]
+from tests.support.learners import TinyStreamLearner, tiny_learner
+from tests.support.settings import stream_learners
 
 
 def regressing(name: str) -> TinyStreamLearner:
     return TinyStreamLearner(tiny_learner(name).algo, REGRESSION)
 
 
-@pytest.mark.parametrize("name", STREAM_LEARNERS)
+@pytest.mark.parametrize("name", stream_learners())
 def test_a_squared_error_falls_or_is_refused(name: str) -> None:
     learner = regressing(name)
     try:

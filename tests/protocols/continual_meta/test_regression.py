@@ -32,6 +32,7 @@ from metacl_run.reporting.figures import figures_of
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.commands import Command, run_command
 from tests.support.runs import assert_same_run, only_run, parameters, records, stop_after
+from tests.support.variants import variants_are_slow
 
 SINE = [
     "data=sinusoid",
@@ -94,7 +95,7 @@ def test_meta_gradient_equals_finite_differences(name: str, sine: Callable[..., 
                 assert found == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", variants_are_slow(LEARNERS))
 def test_every_learner_but_prototypes_runs_a_stream_of_sines(name: str, sine: Callable[..., Experiment]) -> None:
     assert run(sine(f"algo={name}")) == 0
 
@@ -225,9 +226,10 @@ def test_an_inner_rate_that_diverges_still_leaves_a_report(sine: Callable[..., E
 
 
 def test_an_adaptation_that_diverges_is_said_once(sine: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(sine("algo.inner_lr=0.3", "algo.outer_lr=1e-6", "algo.eval_inner_steps=60", "seeds=[0,3]")) == 0
+    short = "data.num_tasks=1", "protocol.updates_per_task=1", "algo.eval_inner_steps=30"
+    assert run(sine(*short, "algo.inner_lr=1", "algo.outer_lr=1e-6", "seeds=[0,3]")) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "adapting diverged" in line]
     assert len(lines) == 1
     assert re.search(r"adapting diverged in \d+ of \d+ evaluation episodes \(seeds [03, ]+\)", lines[0])
-    run(sine("algo.inner_lr=0.001", "algo.eval_inner_steps=60"))
+    run(sine(*short, "algo.inner_lr=0.001"))
     assert "adapting diverged" not in capsys.readouterr().err

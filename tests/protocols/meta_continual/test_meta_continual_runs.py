@@ -22,6 +22,7 @@ from metacl_run.experiment import run
 from metacl_run.models.network import Network, initial_params
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTION_LEARNERS, FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
+from tests.support.variants import variants_are_slow
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +142,7 @@ def test_meta_test_equals_the_slow_loop(algo: str, selection: str, sequences: Ca
     np.testing.assert_allclose(summary["metrics"]["accuracy"]["mean"], np.mean(found["accuracy"][0][1]), atol=1e-12)
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", variants_are_slow(ALGORITHMS))
 def test_a_replicate_is_its_single_run(algo: str, sequences: Callable[..., Experiment]) -> None:
     both = sequences(algo, "seeds=[3,5]", "gpu.precision=float64")
     assert run(both) == 0
@@ -251,7 +252,7 @@ def test_alpaca_learns_functions_in_closed_form(experiment: Callable[..., Experi
 # ------------------------------------------------------------------------------------------------------- kill and go on
 
 
-@pytest.mark.parametrize("algo", [*ALGORITHMS, *FUNCTION_LEARNERS])
+@pytest.mark.parametrize("algo", variants_are_slow([*ALGORITHMS, *FUNCTION_LEARNERS]))
 def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, sequences: Callable[..., Experiment]) -> None:
     base = sequences(algo).output_dir
     common = "seeds=[0,1]", "protocol.joint_epochs=1"

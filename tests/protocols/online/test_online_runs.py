@@ -20,6 +20,7 @@ from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from tests.support.runs import context_of, stop_after
 from tests.support.settings import OF_STREAM_LEARNER, SMALL_SKILLS, SMALL_STREAM, STREAM_LEARNERS
+from tests.support.variants import variants_are_slow
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def final(built: Experiment) -> tuple[Any, np.ndarray, dict[str, Any], list[Any]
     return content["learner"], np.load(built.directory / "accuracy_matrix.npy"), summary["metrics"], lines
 
 
-@pytest.mark.parametrize("algo", STREAM_LEARNERS)
+@pytest.mark.parametrize("algo", variants_are_slow(STREAM_LEARNERS))
 def test_stopped_between_two_observations_it_ends_bit_for_bit_as_the_unbroken_run(
     algo: str, online: Callable[..., Experiment]
 ) -> None:
@@ -155,7 +156,7 @@ def test_the_recorded_predictions_are_those_that_were_scored(online: Callable[..
     assert read["tasks"][-1]["forgotten"] == [0, 0]
 
 
-@pytest.mark.parametrize("algo", STREAM_LEARNERS)
+@pytest.mark.parametrize("algo", variants_are_slow(STREAM_LEARNERS))
 def test_a_replicate_is_its_single_run(algo: str, online: Callable[..., Experiment]) -> None:
     both = online(algo, "seeds=[3,5]", "gpu.precision=float64")
     assert run(both) == 0
