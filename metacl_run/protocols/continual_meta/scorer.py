@@ -27,7 +27,7 @@ from metacl_run.scoring.scores import Score
 log = logging.getLogger("metacl_run")
 
 DIVERGED = 1e6
-"""An error above so many times the median of its task's episodes is of an adaptation that diverged."""
+"""An error above so many times the median of its task's episodes, and above 1, is of an adaptation that diverged."""
 EVALUATION_BLOCK = 100
 """Evaluation episodes of a task are drawn in blocks of this size, so that memory does not grow with their number."""
 EpisodeScores = Callable[[FewShotSetup, Engine, MetaState, Episode], Tensor]
@@ -146,7 +146,7 @@ class FewShotScorer(Scorer):
         """Says, once, how many of the episodes [R, K, E] make the mean error say nothing."""
         if self._has_warned or self.score.higher_is_better:
             return
-        diverged = ~(scores <= DIVERGED * scores.nanmedian(2, keepdim=True).values)
+        diverged = ~(scores <= (DIVERGED * scores.nanmedian(2, keepdim=True).values).clamp(min=1))
         counts = diverged.sum((1, 2)).tolist()
         if any(counts):
             self._has_warned = True
