@@ -45,7 +45,7 @@ class EncoderDecoder(nn.Module):
         self.latent, self.encoder, self.body, self.head = latent, encoder, without_head(decoder), head
 
     def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.body(torch.cat([x.flatten(1), x.new_zeros(len(x), self.latent)], 1)))
+        outputs: Tensor = self.decoding()((x, x.new_zeros(len(x), self.latent)))
         return outputs
 
     def encoding(self) -> nn.Module:

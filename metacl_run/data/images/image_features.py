@@ -29,16 +29,16 @@ class EncodedShift(TaskShift):
 
     of_images: TaskShift
     encoder: ImageEncoder
-    task_names: Sequence[str]
-    same_for_seeds: bool
 
     rewrites = True
 
-    @classmethod
-    def of(cls, shift: TaskShift, encoder: ImageEncoder) -> EncodedShift:
-        """The features of images under their shift."""
-        names, same = shift.task_names, shift.same_for_seeds
-        return cls(of_images=shift, encoder=encoder, task_names=names, same_for_seeds=same)
+    @property
+    def task_names(self) -> Sequence[str]:  # type: ignore[override]
+        return self.of_images.task_names
+
+    @property
+    def same_for_seeds(self) -> bool:  # type: ignore[override]
+        return self.of_images.same_for_seeds
 
     def to(self, device: torch.device) -> EncodedShift:
         return self

@@ -9,7 +9,7 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from metacl_run.data.images.image_features import EncodedShift, encoded
 from metacl_run.data.images.shift import KINDS, image_shift
 from metacl_run.data.sources.source import LabelledExamples, LabelledSource, SplitExamples, SplitSource
 from metacl_run.data.sources.task_shift import TaskShift
+
+Read = TypeVar("Read", LabelledExamples, SplitExamples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +65,14 @@ class AnyImageSource(LabelledSource):
         encoder = encoder_of(self.encoder)
         return images if encoder is None else encoded(encoder, images)
 
+    def as_examples(self, images: Read) -> Read:
+        """What was read, encoded where examples are; the images then stay beside them as what was encoded."""
+        return dataclasses.replace(images, x=self.examples_of(images.x), raw=images.x) if self.encodes else images
+
     def task_shift(self, kind: str, *, seeds: Sequence[int], num_tasks: int) -> TaskShift:
         encoder = encoder_of(self.encoder)
         shift = image_shift(kind, seeds=seeds, num_tasks=num_tasks, image_size=self.image_size)
-        return EncodedShift.of(shift, encoder) if encoder is not None and shift.changes else shift
+        return EncodedShift(of_images=shift, encoder=encoder) if encoder is not None and shift.changes else shift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +88,7 @@ class ImageSource(AnyImageSource):
         """
 
     def read(self) -> LabelledExamples:
-        images = self.read_images()
-        return dataclasses.replace(images, x=self.examples_of(images.x), raw=images.x) if self.encodes else images
+        return self.as_examples(self.read_images())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +100,7 @@ class SplitImageSource(AnyImageSource, SplitSource):
         """Reads the images of both parts, [N, channels, side, side] uint8. Raises as `ImageSource.read_images` does."""
 
     def read_parts(self) -> SplitExamples:
-        images = self.read_split_images()
-        return dataclasses.replace(images, x=self.examples_of(images.x), raw=images.x) if self.encodes else images
+        return self.as_examples(self.read_split_images())
 
 
 def pixels_check(source: LabelledSource, field: str, value: object, off: object) -> Check:

@@ -71,7 +71,20 @@ class Catalogue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledExamples:
+class MaybeEncoded:
+    """Examples, and what an encoder made them from, if one did."""
+
+    raw: Raw | None = None
+    """[N] the texts or images that the examples were encoded from; None: they are as they were read."""
+
+    @property
+    def texts(self) -> Sequence[str] | None:
+        """[N] the texts that the examples were encoded from; None: they are not texts."""
+        return None if isinstance(self.raw, np.ndarray) else self.raw
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledExamples(MaybeEncoded):
     """Examples in memory, with the catalogue of what was really read."""
 
     catalogue: Catalogue
@@ -79,8 +92,6 @@ class LabelledExamples:
     """[N, ...] class by class in the order of the catalogue, N = sum of its counts. uint8 stands for numbers in [0, 1]."""
     notes: Sequence[str] = ()
     """What the user should know about what was read: files that were left out."""
-    raw: Raw | None = None
-    """[N] the texts or images that the examples were encoded from; None: they are as they were read."""
 
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
@@ -93,11 +104,6 @@ class LabelledExamples:
         """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
         order = np.argsort(labels, kind="stable")
         return cls(catalogue=catalogue, x=x[order], raw=None if raw is None else rows_of(raw, order))
-
-    @property
-    def texts(self) -> Sequence[str] | None:
-        """[N] the texts that the examples were encoded from; None: they are not texts."""
-        return None if isinstance(self.raw, np.ndarray) else self.raw
 
 
 def _rows_not_finite(x: np.ndarray) -> int:
@@ -136,7 +142,7 @@ class LabelledSource(Source):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitExamples:
+class SplitExamples(MaybeEncoded):
     """Examples in memory in two parts, the training part first."""
 
     x: np.ndarray
@@ -147,15 +153,8 @@ class SplitExamples:
     """Examples of the training part."""
     notes: Sequence[str] = ()
     """What the user should know about what was read."""
-    raw: Raw | None = None
-    """[N] the texts or images that the examples were encoded from; None: they are as they were read."""
     out_of_scope: np.ndarray | None = None
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
-
-    @property
-    def texts(self) -> Sequence[str] | None:
-        """[N] the texts that the examples were encoded from; None: they are not texts."""
-        return None if isinstance(self.raw, np.ndarray) else self.raw
 
 
 OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"

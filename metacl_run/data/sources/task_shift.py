@@ -28,6 +28,10 @@ class TaskShift(abc.ABC):
     task_names: Sequence[str] = ()
     """[T] names of the tasks after their shifts; empty where there is no shift."""
 
+    def row(self, replicate: int, task: int, num_tasks: int) -> int:
+        """The row of the tables for a task of a seed; that of the first seed where all have the same."""
+        return task if self.same_for_seeds else replicate * num_tasks + task
+
     @abc.abstractmethod
     def to(self, device: torch.device) -> TaskShift:
         """The same shift with its tables on `device`."""

@@ -120,10 +120,7 @@ def _rewritten(
     counts, raw = examples.catalogue.counts, examples.raw
     assert raw is not None
     starts = np.cumsum(counts) - counts
-    rows = [
-        [task if shift.same_for_seeds else replicate * len(seed) + task for task in range(len(seed))]
-        for replicate, seed in enumerate(tasks)
-    ]
+    rows = [[shift.row(replicate, task, len(seed)) for task in range(len(seed))] for replicate, seed in enumerate(tasks)]
     placed = [pair for seed, of_seed in zip(tasks, rows, strict=True) for pair in zip(seed, of_seed, strict=True)]
     pairs = sorted({(int(index), row) for splits, row in placed for index in _all_of(splits)})
     parts = [shift.rewritten(raw[starts[index] : starts[index] + counts[index]], row) for index, row in pairs]

@@ -51,7 +51,7 @@ def _shifted_rows(examples: Tensor, table: SampleTable, shift: TaskShift, raw: R
         for task in range(tasks):
             size = table.sizes[replicate, task]
             task_rows = table.rows[replicate, task, :size]
-            shift_row = task if shift.same_for_seeds else replicate * tasks + task
+            shift_row = shift.row(replicate, task, tasks)
             key = shift_row, task_rows.tobytes()
             if key not in first_row:
                 first_row[key] = length

@@ -120,9 +120,9 @@ def test_every_network_ends_with_the_classifier() -> None:
 def test_a_shift_acts_on_pixels(make: Callable[..., Any], weights: Path, setting: str) -> None:
     settings = {**SMALL, "num_tasks": 2, "train_per_task": 2, "test_per_task": 1}
     for kind in ("rotate", "permute"):
-        plain, shown = (make("rotated_digits", shift=kind, **settings, encoder=own) for own in ("pixels", setting))
-        assert shown.input_shape == (1024,)
-        pixels, pool = plain.load([0, 1]), shown.load([0, 1])
+        plain, features = (make("rotated_digits", shift=kind, **settings, encoder=own) for own in ("pixels", setting))
+        assert features.input_shape == (1024,)
+        pixels, pool = plain.load([0, 1]), features.load([0, 1])
         assert pool.task_names == pixels.task_names
         for seed in (0, 1):
             whole = np.arange(4)
