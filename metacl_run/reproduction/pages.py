@@ -18,7 +18,7 @@ from metacl_run.reproduction.links import linked_cells, linked_overview
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, Size
 from metacl_run.reproduction.results import Result, Verdict
 from metacl_run.reproduction.table_figure import draw
-from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, source, verdict_words
+from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, notes_of_cells, source, verdict_words
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",
@@ -81,21 +81,31 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
         middle = [_state(result, ours)] if table.paper is None else _beside_the_papers(table, result, ours)
         body.append([Cell(result.row), Cell(result.cell.column), *middle, Cell(result.run or "")])
     between = ["ours"] if table.paper is None else ["paper", "ours", "difference", "verdict", "confidence"]
-    notes = [f"{result.row}, {result.cell.column}: {result.problem}" for result in results if result.problem]
-    notes += [f"{result.row}, {result.cell.column}: {result.cell.note}" for result in results if result.cell.note]
-    return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, list(dict.fromkeys(notes)))
+    return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, notes_of_cells(results))
 
 
 def costs_grid(results: Sequence[Result], size: Size) -> Grid | None:
     """Returns a line for every run that was completed: what its training cost; None where none was."""
-    runs = {(result.row, result.run): result.cost for result in results if result.cost is not None}
-    if not runs:
+    columns: dict[tuple[str, str | None], list[str]] = {}
+    for result in results:
+        if result.cost is not None:
+            columns.setdefault((result.row, result.run), []).append(result.cell.column)
+    if not columns:
         return None
+    costs = {(result.row, result.run): result.cost for result in results if result.cost is not None}
+    # Where a row took several runs, their columns tell them apart.
+    apart = len(columns) > len({row for row, _ in columns})
     rows = [
-        [Cell(row), *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), Cell(run or "")]
-        for (row, run), cost in runs.items()
+        [
+            Cell(row),
+            *([Cell("; ".join(columns[row, run]))] if apart else []),
+            *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()),
+            Cell(run or ""),
+        ]
+        for (row, run), cost in costs.items()
     ]
-    return Grid(f"Costs of training ({_size(size)})", ["row", *MEASURES.values(), "run"], rows, [ABOUT_COST])
+    headings = ["row", *(["columns"] if apart else []), *MEASURES.values(), "run"]
+    return Grid(f"Costs of training ({_size(size)})", headings, rows, [ABOUT_COST])
 
 
 def _beside_the_papers(table: PaperTable, result: Result, ours: Cell) -> list[Cell]:

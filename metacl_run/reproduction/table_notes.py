@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from metacl_run.reproduction.paper_table import CONFIDENCE_WORDS, PaperTable, Size
 from metacl_run.reproduction.results import Result
@@ -13,6 +14,8 @@ from metacl_run.scoring.metric_table import TRANSDUCTIVE
 UNIT_WORDS = {"percent": "in percent", "fraction": "as fractions", "mse": "mean squared errors, so lower is better"}
 MARKS = {"verbatim-source": "", "secondary": "s", "memory": "m"}
 """The mark behind a published number, by how sure it is."""
+Place: TypeAlias = tuple[str, str]
+"""Row and column of a cell."""
 NO_TWIN = "ours, without a published twin"
 """What a table that no paper has says of itself, wherever its title stands."""
 
@@ -43,6 +46,19 @@ def notes_of(table: PaperTable, results: Sequence[Result], size: Size) -> list[s
     notes.append(f"Cells: {counts(results)}.")
     notes += [f"{_word(table)}: {departure}" for departure in table.departures]
     return list(dict.fromkeys(notes + _departures_of_runs(table)))
+
+
+def notes_of_cells(results: Sequence[Result]) -> list[str]:
+    """Returns every problem and every remark on a published number once, with its cells."""
+    notes: dict[str, list[Place]] = {}
+    for text, result in (
+        *((result.problem, result) for result in results),
+        *((result.cell.note, result) for result in results),
+    ):
+        if text:
+            notes.setdefault(text, []).append((result.row, result.cell.column))
+    every = [(result.row, result.cell.column) for result in results]
+    return [f"{_cells(some, every)}: {text}" for text, some in notes.items()]
 
 
 def source(table: PaperTable) -> str:
@@ -94,20 +110,31 @@ def _papers_side(table: PaperTable) -> str:
 
 
 def _departures_of_runs(table: PaperTable) -> list[str]:
-    """Returns every departure once, with its rows, and with columns where it does not concern a whole row."""
-    places: dict[str, dict[str, list[str]]] = {}
+    """Returns every departure once, with its cells."""
+    places: dict[str, list[Place]] = {}
     for run in table.runs:
         for departure in run.departures:
-            places.setdefault(departure, {}).setdefault(run.row, []).extend(cell.column for cell in run.cells)
-    columns = {row: [cell.column for run in table.runs if run.row == row for cell in run.cells] for row in _rows(table)}
-    notes = []
-    for departure, columns_of_row in places.items():
-        rows_of_columns: dict[tuple[str, ...], list[str]] = {}
-        for row, some in columns_of_row.items():
-            rows_of_columns.setdefault(() if some == columns[row] else tuple(some), []).append(row)
-        which = (", ".join(rows) + (f" ({'; '.join(some)})" if some else "") for some, rows in rows_of_columns.items())
-        notes.append(f"{_word(table)} of {', '.join(which)}: {departure}")
-    return notes
+            places.setdefault(departure, []).extend((run.row, cell.column) for cell in run.cells)
+    every = [(run.row, cell.column) for run in table.runs for cell in run.cells]
+    return [f"{_word(table)} of {_cells(some, every)}: {departure}" for departure, some in places.items()]
+
+
+def _cells(some: Sequence[Place], every: Sequence[Place]) -> str:
+    """Names cells by their rows, and by columns where they are not all of a row: "EWC; GEM, A-GEM (1 a class)"."""
+    columns, rows_of_columns = _columns(every), dict[tuple[str, ...], list[str]]()
+    for row, of_row in _columns(some).items():
+        rows_of_columns.setdefault(() if of_row == columns[row] else tuple(of_row), []).append(row)
+    return "; ".join(
+        ", ".join(rows) + (f" ({'; '.join(of_row)})" if of_row else "") for of_row, rows in rows_of_columns.items()
+    )
+
+
+def _columns(places: Sequence[Place]) -> dict[str, list[str]]:
+    """The columns of every row, each once."""
+    columns: dict[str, dict[str, None]] = {}
+    for row, column in places:
+        columns.setdefault(row, {})[column] = None
+    return {row: list(of_row) for row, of_row in columns.items()}
 
 
 def _rows(table: PaperTable) -> list[str]:

@@ -24,7 +24,16 @@ from metacl_run.protocols.online.trainer import observing
 SHAPE, WAYS = (2, 9, 11), 4
 SMALL = ResNet18(channels=3, norm="running")
 ER = Replay(
-    batch_size=4, lr=0.1, optimizer="sgd", momentum=0.0, updates=1, memory=8, buffer="reservoir", replay=4, source="stream"
+    batch_size=4,
+    lr=0.1,
+    optimizer="sgd",
+    momentum=0.0,
+    clip_norm=None,
+    updates=1,
+    memory=8,
+    buffer="reservoir",
+    replay=4,
+    source="stream",
 )
 
 

@@ -315,23 +315,6 @@ def test_what_cannot_be_is_one_message(overrides: list[str], message: str, confi
         command(overrides, str(configs), multirun=False)
 
 
-def test_a_departure_stands_once_with_what_it_concerns() -> None:
-    def run_of(row: str, column: str, *departures: str) -> dict[str, Any]:
-        return {"row": row, "experiment": None, "departures": list(departures), "cells": [{**CELL, "column": column}]}
-
-    runs = [
-        run_of("A", "x", "Shorter.", "Wider."),
-        run_of("A", "y", "Shorter."),
-        run_of("B", "y", "Shorter."),
-        run_of("B", "x"),
-    ]
-    notes = pages.overview_grid(table(runs=runs), [], "paper").notes
-    assert [note for note in notes if note.startswith("Departure of")] == [
-        "Departure of A, B (y): Shorter.",
-        "Departure of A (x): Wider.",
-    ]
-
-
 def test_no_sweep_of_tables(configs: Path) -> None:
     with pytest.raises(ConfigError, match=r"^table=small: is a sweep by itself; leave -m out$"):
         command(["table=small"], str(configs), multirun=True)

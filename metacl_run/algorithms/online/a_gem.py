@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
-from metacl_run.core.bounds import Examples
+from metacl_run.core.bounds import Examples, Steps
 from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.models.network import Network
@@ -38,11 +38,13 @@ class AGem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on one draw from past tasks.
 
     Attributes:
+        updates: steps for each batch, every one with a draw of its own ("glances").
         memories_per_task: samples of each task in the replay buffer.
         buffer: "last": a task's last samples; "ring": the last ones of each of its classes, an equal share for each.
         replay: samples of a draw, from those of all tasks that are over; all of them while they are fewer.
     """
 
+    updates: Steps
     memories_per_task: Examples
     buffer: Literal["last", "ring"]
     replay: Examples
@@ -52,16 +54,24 @@ class AGem(GradientLearner[GradientState]):
         allowed = f"must be at most the {most} samples of past tasks that memories_per_task={self.memories_per_task} keeps"
         require(self.replay <= most, "replay", self.replay, allowed)
         return ReplaySpec(
-            keep=self.buffer, capacity=self.memories_per_task * num_tasks, draws=1, size=self.replay, past=self.buffer == "ring"
+            keep=self.buffer,
+            capacity=self.memories_per_task * num_tasks,
+            draws=self.updates,
+            size=self.replay,
+            past=self.buffer == "ring",
         )
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
-        reference = grad(network.weighted_loss)(state["params"], *observed.draw(0))
-        return self.step(project(gradient, reference), state), {"loss": loss}
+        losses = []
+        for number in range(self.updates):
+            gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
+            reference = grad(network.weighted_loss)(state["params"], *observed.draw(number))
+            state = self.step(project(gradient, reference), state)
+            losses.append(loss)
+        return state, {"loss": torch.stack(losses).mean()}
 
 
 def project(gradient: Params, reference: Params) -> Params:

@@ -23,6 +23,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from torch.func import grad, grad_and_value
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
-from metacl_run.core.bounds import Examples, NonNegative
+from metacl_run.core.bounds import Examples, NonNegative, Steps
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.models.network import Network
 
@@ -47,11 +48,13 @@ class Gem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on the stored samples of every past task.
 
     Attributes:
+        updates: steps for each batch ("glances").
         memories_per_task: last samples of each task in the replay buffer.
         margin: smallest weight that a past task's gradient gets when there is anything to correct.
         damping: added to the diagonal of G G'; 0: none.
     """
 
+    updates: Steps
     memories_per_task: Examples
     margin: NonNegative
     damping: NonNegative
@@ -64,11 +67,14 @@ class Gem(GradientLearner[GradientState]):
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        params = state["params"]
-        gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
-        past = torch.vmap(lambda samples, weight: grad(network.weighted_loss)(params, samples, weight))(*observed.draws())
-        gradient = project(gradient, past, self.margin, self.damping)
-        return self.step(gradient, state), {"loss": loss}
+        losses = []
+        for _ in range(self.updates):
+            params = state["params"]
+            gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
+            past = torch.vmap(partial(grad(network.weighted_loss), params))(*observed.draws())
+            state = self.step(project(gradient, past, self.margin, self.damping), state)
+            losses.append(loss)
+        return state, {"loss": torch.stack(losses).mean()}
 
 
 def project(gradient: Params, past: Params, margin: float, damping: float) -> Params:

@@ -34,11 +34,13 @@ class GradientLearner(StreamLearner[State]):
         lr: rate.
         optimizer: "sgd", or "adam" (Kingma and Ba, arXiv 1412.6980) with its usual moments.
         momentum: of SGD, as torch.optim.SGD has it; 0: plain SGD.
+        clip_norm: largest norm of the gradient that a step follows, after a method's own correction of it; null: no limit.
     """
 
     lr: Positive
     optimizer: Literal["sgd", "adam"]
     momentum: Momentum
+    clip_norm: Positive | None
 
     def __post_init__(self) -> None:
         require_all(self.momentum_fits())
@@ -50,6 +52,11 @@ class GradientLearner(StreamLearner[State]):
     @property
     def plain_sgd(self) -> bool:
         """Whether a step is minus the rate times the gradient."""
+        return self._keeps_nothing and self.clip_norm is None
+
+    @property
+    def _keeps_nothing(self) -> bool:
+        """Whether the optimiser goes on from the parameters alone."""
         return self.optimizer == "sgd" and self.momentum == 0
 
     @property
@@ -58,7 +65,7 @@ class GradientLearner(StreamLearner[State]):
 
     def start(self, params: Params) -> GradientState:
         """The part of a state that the optimiser needs, before the first step."""
-        return {"params": params} if self.plain_sgd else {"params": params, "optimizer": self._optimizer.init(params)}
+        return {"params": params} if self._keeps_nothing else {"params": params, "optimizer": self._optimizer.init(params)}
 
     def step(self, gradient: Params, state: State) -> State:
         """The state after a step; what else it holds stays as it is."""
@@ -66,9 +73,11 @@ class GradientLearner(StreamLearner[State]):
         if self.plain_sgd:
             moved["params"] = descend(gradient, state["params"], self.lr)
         else:
-            before = state["optimizer"], state["params"]
-            moved["params"], moved["optimizer"] = clipped_update(
-                self._optimizer, gradient, *before, self.lr, norm=None, value=None
+            before = state.get("optimizer", {}), state["params"]
+            moved["params"], optimizer = clipped_update(
+                self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None
             )
+            if not self._keeps_nothing:
+                moved["optimizer"] = optimizer
         stepped: State = moved
         return stepped

@@ -17,6 +17,7 @@ Differences from the paper:
  2. After pruning, `retrain_passes` go over `retrain_samples` samples of the task, in one order.
  3. The optimiser's moments go on from task to task; the paper starts a new optimiser. No weight decay.
  4. While a task is learned it is predicted with all weights; the paper evaluates after pruning.
+ 5. `clip_norm`, which the paper does not have, limits the gradient of all weights, those that stay as they are included.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Slow:
             self.optimizer: torch.optim.Optimizer = sgd
         else:
             self.optimizer = torch.optim.Adam(self.params.values(), lr=algorithm.lr)
-        self.corrected = 0
+        self.corrected = self.clipped = 0
 
     def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:
         hidden = (x @ params["body.weight"].T + params["body.bias"]).clamp(min=0)
@@ -111,6 +111,12 @@ class Slow:
     def step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()
+        self.clipped_step()
+
+    def clipped_step(self) -> None:
+        if self.algorithm.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.params.values(), self.algorithm.clip_norm)
+            self.clipped += int(norm > self.algorithm.clip_norm)
         self.optimizer.step()
 
     def now(self) -> dict[str, Tensor]:
@@ -122,7 +128,7 @@ class Slow:
     def step_along(self, flat: Tensor) -> None:
         for value, part in zip(self.params.values(), flat.split([p.numel() for p in self.params.values()]), strict=True):
             value.grad = part.view_as(value)
-        self.optimizer.step()
+        self.clipped_step()
 
     def observe(self, observed: Observation) -> None:
         raise NotImplementedError
@@ -251,22 +257,27 @@ class SlowLwf(Slow):
 
 class SlowAGem(Slow):
     def observe(self, observed: Observation) -> None:
-        flat, held = self.flat(self.gradient(observed.batch)), observed.weight[0] == 1
-        if held.any():
-            assert (observed.replay.task[0][held] < observed.batch.task[0]).all()
-            reference = self.flat(self.gradient(Samples(*(part[0][held] for part in observed.replay))))
-            product = flat @ reference
-            if product < 0:
-                self.corrected += 1
-                flat = flat - product / (reference @ reference) * reference
-                assert abs(flat @ reference) < 1e-12
-        self.step_along(flat)
+        for draw in range(self.algorithm.updates):
+            flat, held = self.flat(self.gradient(observed.batch)), observed.weight[draw] == 1
+            if held.any():
+                assert (observed.replay.task[draw][held] < observed.batch.task[0]).all()
+                reference = self.flat(self.gradient(Samples(*(part[draw][held] for part in observed.replay))))
+                product = flat @ reference
+                if product < 0:
+                    self.corrected += 1
+                    flat = flat - product / (reference @ reference) * reference
+                    assert abs(flat @ reference) < 1e-12
+            self.step_along(flat)
 
 
 class SlowGem(Slow):
     def observe(self, observed: Observation) -> None:
-        flat, kept = self.flat(self.gradient(observed.batch)), self.algorithm.memories_per_task
-        ends = [(task + 1) * PER_TASK for task in range(int(observed.batch.task[0]))]
+        for _ in range(self.algorithm.updates):
+            self.projected_step(observed.batch)
+
+    def projected_step(self, batch: Samples) -> None:
+        flat, kept = self.flat(self.gradient(batch)), self.algorithm.memories_per_task
+        ends = [(task + 1) * PER_TASK for task in range(int(batch.task[0]))]
         rows = [self.flat(self.gradient(self.data.at(torch.arange(end - kept, end)))) for end in ends]
         if rows and any(row @ flat < 0 for row in rows):
             self.corrected += 1

@@ -15,7 +15,9 @@ from metacl_run.algorithms.online.packnet import FREE, PackNet
 from metacl_run.core.types import Samples
 from tests.algorithms.online.slow_loops import BATCH, PER_TASK, TASKS, Toy, toy
 
-PACKNET = PackNet(batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, prune=0.6, retrain_samples=7, retrain_passes=2)
+PACKNET = PackNet(
+    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, clip_norm=None, prune=0.6, retrain_samples=7, retrain_passes=2
+)
 STREAMS = {"real": {"real": True}, "outputs_by_task": {"masked": True}}
 
 

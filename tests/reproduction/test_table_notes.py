@@ -1,0 +1,64 @@
+"""What stands under a table and beside its costs: every note once, with the cells that it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metacl_run.reproduction import pages
+from metacl_run.reproduction.paper_table import PaperCell, PaperTable, parse
+from metacl_run.reproduction.results import Result
+from metacl_run.storage.run_cost import RunCost
+
+
+def of_runs(*runs: dict[str, Any]) -> PaperTable:
+    node = {"title": "A table", "paper": "Somebody", "arxiv": None, "where": "Table 1", "unit": "percent", "spread": None}
+    sizes = {"seeds": [0, 1, 2], "reduced_seeds": [0], "smoke": [], "reduced": [], "departures": []}
+    return parse({**node, **sizes, "spread_is": "std", "published_seeds": 5, "tolerance": 0.5, "runs": list(runs)})
+
+
+def run_of(row: str, column: str, *departures: str) -> dict[str, Any]:
+    cell = {"column": column, "metric": "accuracy", "published": 77.4, "spread": 0.7, "confidence": "memory"}
+    return {"row": row, "experiment": None, "departures": list(departures), "cells": [cell]}
+
+
+def test_a_departure_stands_once_with_what_it_concerns() -> None:
+    runs = [
+        run_of("A", "x", "Shorter.", "Wider."),
+        run_of("A", "y", "Shorter."),
+        run_of("B", "y", "Shorter."),
+        run_of("B", "x"),
+    ]
+    notes = pages.overview_grid(of_runs(*runs), [], "paper").notes
+    assert [note for note in notes if note.startswith("Departure of")] == [
+        "Departure of A; B (y): Shorter.",
+        "Departure of A (x): Wider.",
+    ]
+
+
+def test_a_problem_and_a_remark_stand_once_with_their_cells() -> None:
+    def result(row: str, column: str, note: str | None = None, problem: str | None = None) -> Result:
+        return Result(row, PaperCell(column=column, metric="accuracy", note=note), "not run", None, problem, None)
+
+    results = [
+        result("A", "x", "From memory."),
+        result("A", "y", problem="No data."),
+        result("B", "x", "From memory.", "No data."),
+        result("B", "y", problem="No data."),
+        result("C", "x"),
+    ]
+    grid = pages.detailed_grid(of_runs(run_of("A", "x")), results, "paper")
+    assert grid.notes == ["A (y); B: No data.", "A, B (x): From memory."]
+
+
+def test_costs_of_a_row_of_several_runs_name_their_columns() -> None:
+    def result(row: str, column: str, run: str) -> Result:
+        cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
+        return Result(row, PaperCell(column=column, metric="accuracy"), "smoke", None, None, run, cost)
+
+    one_each = pages.costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("B", "x", "2")], "smoke")
+    several = pages.costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("A", "z", "2")], "smoke")
+    assert one_each is not None
+    assert several is not None
+    assert one_each.headings[:2] == ["row", "units of work"]
+    assert [cell.text for cell in several.rows[0][:2]] == ["A", "x; y"]
+    assert [row[1].text for row in several.rows] == ["x; y", "z"]
