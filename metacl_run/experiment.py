@@ -24,7 +24,7 @@ from metacl_run.core.errors import (
     shown,
 )
 from metacl_run.core.task_lengths import TaskLengths
-from metacl_run.finished_run import FigureStyle, draw, show, warn_of_another_environment
+from metacl_run.finished_run import draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
 from metacl_run.listeners.console import Console
 from metacl_run.listeners.fault_tolerant import listeners_of
@@ -40,7 +40,7 @@ from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import SCHEMA
+from metacl_run.storage.run_files import SCHEMA, FigureStyle
 from metacl_run.storage.run_log import to_file, to_terminal
 from metacl_run.storage.run_state import earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import torch
 
@@ -16,11 +15,10 @@ from metacl_run.listeners.console import Console
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
-from metacl_run.storage.run_files import FIGURES, PAPER
+from metacl_run.storage.run_files import FIGURES, PAPER, REPORT, FigureStyle
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 
-FigureStyle: TypeAlias = Literal["screen", "paper"]
 log = logging.getLogger("metacl_run")
 
 
@@ -33,7 +31,7 @@ def show(
         directory: of the run.
         console: where it is shown.
         device: the one that the same command would compute on now.
-        style: of the figures; "paper": those for a paper are drawn too, if they are missing.
+        style: of the figures; "paper": those for a paper are drawn too, if they are missing; "none": nothing is.
         store: of the directory, if its lock is taken.
 
     Raises:
@@ -57,8 +55,13 @@ def show(
 def draw(run: StoredRun, style: FigureStyle = "screen") -> None:
     """Draws the figures, then writes the references and the report, which contains both.
 
-    Figures for a paper are drawn where the style is "paper", or where there are some, which would be out of date.
+    Figures for a paper are drawn where the style is "paper", or where there are some, which would be out of date. With "none"
+    nothing is drawn, and the report of an earlier computation is removed.
     """
+    if style == "none":
+        with storage_errors(run.directory):
+            (run.directory / REPORT).unlink(missing_ok=True)
+        return
     from metacl_run.reporting import figures, paper_figures, report  # they load matplotlib, which a run computes without
 
     with storage_errors(run.directory):

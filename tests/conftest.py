@@ -32,10 +32,10 @@ def real_data() -> Path:
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Callable[..., Experiment]:
-    """experiment("algo=reptile", ...) -> a checked tiny experiment whose runs go to tmp_path."""
+    """experiment("algo=reptile", ...) -> a checked tiny experiment whose runs go to tmp_path and draw nothing."""
 
     def build(*overrides: str, tiny: Sequence[str] = TINY) -> Experiment:
-        given = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", *overrides]
+        given = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", "figures.style=none", *overrides]
         return load(*compose_job(given), given)
 
     return build

@@ -27,6 +27,7 @@ from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.core.bounds import Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
+from metacl_run.storage.run_files import FigureStyle
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. `ignored_by_run_id` has the fields of components."""
@@ -46,7 +47,7 @@ TOP_LEVEL: dict[str, Any] = {
     "tags": Tags,
 }
 """The settings outside the groups, with their types."""
-FIGURES = {"style": Literal["screen", "paper"]}
+FIGURES = {"style": FigureStyle}
 """The settings of the node `figures`, with their types."""
 
 
@@ -82,7 +83,7 @@ class Experiment:
     progress: Literal["auto", "rich", "plain", "none"]
     tags: list[str]
     """Words of the user's own."""
-    figures_style: Literal["screen", "paper"]
+    figures_style: FigureStyle
     choices: dict[str, str]
     """The option chosen in each group: {"algo": "maml", ...}."""
     overrides: list[str]

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from metacl_run.core.files import regular_file
-from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY
+from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY, FigureStyle
 
 HEAD_BYTES = 65536
 """The stamp is within so many bytes from the start of a report."""
@@ -22,11 +22,13 @@ def stamp(run_dir: Path) -> str:
     return " ".join([_digest(run_dir), *sorted(path.relative_to(folder).as_posix() for path in paths)])
 
 
-def is_drawn(run_dir: Path, style: str = "screen") -> bool:
+def is_drawn(run_dir: Path, style: FigureStyle = "screen") -> bool:
     """Whether the report exists, was drawn from the present summary, and none of its figures is missing.
 
-    With the style "paper", whether those for a paper were drawn too.
+    With the style "paper", whether those for a paper were drawn too; with "none" nothing is missing.
     """
+    if style == "none":
+        return True
     try:
         regular_file(run_dir / REPORT)
         with open(run_dir / REPORT, "rb") as file:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from metacl_run.config.compose import Composer
 from metacl_run.core.errors import ConfigError, UserError
+from metacl_run.storage.run_files import FigureStyle
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
 """How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
@@ -28,7 +29,7 @@ class Job(NamedTuple):
     directory: Path
     rerun: bool = False
     """Whether it is computed although it has ended."""
-    figures_style: Literal["screen", "paper"] = "screen"
+    figures_style: FigureStyle = "screen"
 
 
 class JobResult(NamedTuple):

@@ -260,7 +260,7 @@ def test_paths_do_not_move_and_home_is_expanded(monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.timeout(900)  # seconds on a free core
 def test_any_command_line_is_answered(answer: Answer) -> None:
     rng = random.Random(0)
-    assert not [mistake for _ in range(150) for mistake in mistakes(drawn(rng), answer)]
+    assert not [mistake for _ in range(75) for mistake in mistakes(drawn(rng), answer)]
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ def test_conv4_launches_little(fake_run: Run) -> None:
 
 
 @pytest.mark.parametrize("engine", ["vmap", "cuda_graph"])
-@pytest.mark.parametrize("algo", ["maml_osaka", "mole"])
+@pytest.mark.parametrize("algo", [pytest.param("maml_osaka", marks=pytest.mark.slow), "mole"])
 def test_a_stream_where_tasks_recur(algo: str, engine: str, fake_run: Run) -> None:
     run = fake_run(settings(algo), [f"gpu.engine={engine}"])
     assert run.status == "completed"
@@ -123,7 +123,10 @@ def test_every_algorithm(algo: str, engine: str, fake_run: Run) -> None:
     "overrides",
     [
         [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true"],
-        [*STREAM, "algo=er", "data=split_glyphs", "data.scenario=task", "seeds=[0,1,2]", "insight=light"],
+        pytest.param(
+            [*STREAM, "algo=er", "data=split_glyphs", "data.scenario=task", "seeds=[0,1,2]", "insight=light"],
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["few_shot", "stream"],
 )

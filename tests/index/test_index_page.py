@@ -151,7 +151,7 @@ def test_tables_comparisons_and_searches_are_listed(root: Path) -> None:
 
 
 def test_a_run_writes_it_however_it_ends(experiment: Callable[..., Experiment], root: Path) -> None:
-    first = experiment("seeds=[0,1]")
+    first = experiment("seeds=[0,1]", "figures.style=screen")
     assert run_experiment(first) == 0
     assert rows(root)[first.run_id][3] == "completed"
     assert f'href="split_glyphs/maml/{first.run_id}/report.html"' in (root / "index.html").read_text()

@@ -104,7 +104,7 @@ def test_an_installed_run_from_another_folder_completes(installed: Path, tmp_pat
     for line in call(installed / "python", "-c", where, cwd=tmp_path).splitlines():
         assert Path(line).is_relative_to(installed.parent), line  # not this checkout
 
-    call(installed / "metacl-run", *TINY, "progress=plain", cwd=tmp_path)
+    call(installed / "metacl-run", *TINY, "progress=plain", "figures.style=screen", cwd=tmp_path)
 
     (summary,) = (tmp_path / "runs").glob("split_glyphs/maml/*/summary.json")
     assert json.loads(summary.read_text())["status"] == "completed"

@@ -336,7 +336,7 @@ def printed(directory: Path) -> str:
 def test_wherever_numbers_are_shown_it_is_said_what_of(
     algo: str, split: str, build: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    built = build(algo, f"protocol.eval_split={split}", "progress=plain")
+    built = build(algo, f"protocol.eval_split={split}", "progress=plain", "figures.style=screen")
     assert run(built) == 0
     assert final(built)[2]["eval_split"] == split
     said = split == "validation"
@@ -358,7 +358,7 @@ def test_wherever_numbers_are_shown_it_is_said_what_of(
 
 
 def test_a_rate_tuned_on_validation_is_not_said_to_be_tuned_on_test(build: Callable[..., Experiment]) -> None:
-    built = build("oml", "protocol.lr_selection=test")
+    built = build("oml", "protocol.lr_selection=test", "figures.style=screen")
     assert run(built) == 0
     page, text = (built.directory / "report.html").read_text(), printed(built.directory)
     assert "metric (validation, not test; learning rate tuned on validation)" in text

@@ -17,7 +17,6 @@ def small(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without figures and report, which take longer than the run."""
-    monkeypatch.setattr("metacl_run.reporting.figures.draw", lambda _: None)
-    monkeypatch.setattr("metacl_run.reporting.report.write", lambda _: None)
+def drawn(small: Callable[..., Experiment]) -> Callable[..., Experiment]:
+    """The same, with figures and a report."""
+    return lambda *overrides: small("figures.style=screen", *overrides)

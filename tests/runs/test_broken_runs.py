@@ -34,22 +34,22 @@ def summary(built: Experiment) -> dict[str, Any]:
 
 
 def test_what_is_missing_of_a_report_is_drawn_again(
-    small: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
+    drawn: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    built = small()
+    built = drawn()
     assert run(built) == 0
-    drawn = {path: path.read_bytes() for path in built.directory.glob("figures/*")} | {
+    files = {path: path.read_bytes() for path in built.directory.glob("figures/*")} | {
         built.directory / "report.html": (built.directory / "report.html").read_bytes()
     }
-    assert len(drawn) >= 5
+    assert len(files) >= 5
     capsys.readouterr()
-    for lost in (built.directory / "report.html", min(drawn), max(drawn)):
+    for lost in (built.directory / "report.html", min(files), max(files)):
         lost.unlink()
         assert not is_drawn(built.directory)
-        assert run(small()) == 0
+        assert run(drawn()) == 0
         assert "drawing them again" in capsys.readouterr().out
-        assert {path: path.read_bytes() for path in drawn} == drawn
-    assert run(small()) == 0
+        assert {path: path.read_bytes() for path in files} == files
+    assert run(drawn()) == 0
     assert "drawing" not in capsys.readouterr().out
     path = built.directory / "summary.json"
     path.write_text(path.read_text().replace('"peak_memory_mb"', '"peak_memory_mb" '))  # the report is of another summary
@@ -58,7 +58,7 @@ def test_what_is_missing_of_a_report_is_drawn_again(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_between_summary_and_report(
-    number: int, small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+    number: int, drawn: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from metacl_run.reporting import figures
 
@@ -70,22 +70,22 @@ def test_a_signal_between_summary_and_report(
         return original(directory)
 
     monkeypatch.setattr("metacl_run.reporting.figures.draw", told)
-    built = small()
+    built = drawn()
     assert run(built) == 0  # one signal: it finishes what it is doing
     assert is_drawn(built.directory)
     signals = 2
     with pytest.raises(KeyboardInterrupt):
-        run(small("rerun=true"))
+        run(drawn("rerun=true"))
     assert not is_drawn(built.directory)
     signals = 0
-    assert run(small()) == 0
+    assert run(drawn()) == 0
     assert is_drawn(built.directory)
 
 
 def test_a_finished_run_is_shown_where_nothing_can_be_written(
-    small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    drawn: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    built = small()
+    built = drawn()
     run(built)
     (built.directory / "report.html").unlink()
 
@@ -93,7 +93,7 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr("metacl_run.reporting.figures.draw", refuse)
-    assert run(small()) == 0
+    assert run(drawn()) == 0
     out, err = capsys.readouterr()
     assert "not drawn again: " in err
     assert "Read-only file system" in err
@@ -137,7 +137,6 @@ class Refusing(Late):
         raise ConfigError("no key")
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_only_listeners_that_started_hear_of_the_end(
     small: Callable[..., Experiment], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,7 +151,6 @@ def test_only_listeners_that_started_hear_of_the_end(
 # -------------------------------------------------------------------------------------------------------- while it goes on
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_the_progress_stands_in_the_log_with_times(small: Callable[..., Experiment]) -> None:
     built = small("progress=none")
     stop_after(built, 2)
@@ -167,7 +165,6 @@ def test_the_progress_stands_in_the_log_with_times(small: Callable[..., Experime
     assert said[-1] == "completed"
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_what_a_killed_process_left_half_written_goes(small: Callable[..., Experiment], tmp_path: Path) -> None:
     built = small()
     (built.directory / "figures").mkdir(parents=True)
@@ -193,7 +190,6 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert not (tmp_path / "file").is_symlink()
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_directory_that_is_removed_meanwhile(small: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch) -> None:
     built, original = small(), TrainingPhase.after_step
 
@@ -253,7 +249,6 @@ FORGED = {
 }
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_checkpoint_that_is_not_of_this_run_is_said_and_the_one_before_is_used(small: Callable[..., Experiment]) -> None:
     unbroken = small("output_dir=" + str(small().output_dir / "unbroken"))
     run(unbroken)
@@ -272,7 +267,6 @@ def test_a_checkpoint_that_is_not_of_this_run_is_said_and_the_one_before_is_used
         assert_same_run(built.directory, unbroken.directory)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -335,7 +329,6 @@ def change_summary(directory: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_summary_that_is_nested_too_deep_is_computed_again(small: Callable[..., Experiment]) -> None:
     built = small()
     run(built)

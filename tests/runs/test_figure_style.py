@@ -1,4 +1,5 @@
-"""`figures.style` of a run that has ended: figures for a paper are drawn when they are first wanted, without computing."""
+"""`figures.style` of a run that has ended: figures for a paper are drawn when they are first wanted, without computing;
+with none nothing is."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
 
 
-def test_the_same_run_in_another_style(small: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]) -> None:
-    built = small()
+def test_the_same_run_in_another_style(drawn: Callable[..., Experiment], capsys: pytest.CaptureFixture[str]) -> None:
+    built = drawn()
     assert run(built) == 0
     paper = built.directory / "figures" / "paper"
     assert not paper.exists()
     before = (built.directory / "summary.json").read_bytes()
     capsys.readouterr()
-    in_style = small("figures.style=paper")
+    in_style = drawn("figures.style=paper")
     assert in_style.directory == built.directory
     for words in (True, False):
         assert run(in_style) == 0
@@ -34,10 +35,26 @@ def test_the_same_run_in_another_style(small: Callable[..., Experiment], capsys:
     assert "drawing" not in capsys.readouterr().out
 
 
+def test_nothing_is_drawn_until_the_same_command_asks_for_it(small: Callable[..., Experiment]) -> None:
+    built, asked = small(), small("figures.style=screen")
+    report, figures = built.directory / "report.html", built.directory / "figures"
+    assert asked.directory == built.directory
+    assert run(built) == 0
+    assert not report.exists()
+    assert not figures.exists()
+    assert run(asked) == 0
+    assert report.exists()
+    assert list(figures.glob("*.png"))
+    assert run(built) == 0
+    assert report.exists()  # what is up to date stays
+    assert run(small("rerun=true")) == 0
+    assert not report.exists()  # that of an earlier computation does not
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("figures.style=papr", "figures.style=papr: must be one of screen, paper. Did you mean paper?"),
+        ("figures.style=papr", "figures.style=papr: must be one of screen, paper, none. Did you mean paper?"),
         ("figures=paper", "figures=paper: must have the setting style"),
         ("+figures.styl=paper", "figures.styl=paper: there is no such setting. Did you mean style?"),
     ],

@@ -20,7 +20,6 @@ def summary(built: Experiment) -> dict[str, Any]:
     return json.loads((built.directory / "summary.json").read_text())
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
 def test_a_run_keeps_to_the_kernels_that_it_was_begun_with(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,7 @@ from tests.support.settings import TINY
 
 
 def test_a_run_leaves_what_the_readme_promises(experiment: Callable[..., Experiment]) -> None:
-    built = experiment("seeds=[0,3]")
+    built = experiment("seeds=[0,3]", "figures.style=screen")
     assert run(built) == 0
     directory = built.directory
     assert {p.name for p in directory.iterdir()} >= {
@@ -145,7 +145,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(damage: str, ex
 
 
 def test_divergence_keeps_the_curves_and_exits_with_3(tmp_path: Path) -> None:
-    result = metacl("algo.inner_lr=1e30", "output_dir=runs", cwd=tmp_path)
+    result = metacl("algo.inner_lr=1e30", "output_dir=runs", "figures.style=screen", cwd=tmp_path)
     assert result.returncode == 3, result.stderr
     directory = only_run(tmp_path / "runs")
     summary = json.loads((directory / "summary.json").read_text())
@@ -154,7 +154,7 @@ def test_divergence_keeps_the_curves_and_exits_with_3(tmp_path: Path) -> None:
     assert (directory / "report.html").exists()
     assert records(directory)[0]["kind"] == "eval"
     assert "Traceback" not in result.stdout + result.stderr
-    assert metacl("algo.inner_lr=1e30", "output_dir=runs", cwd=tmp_path).returncode == 3
+    assert metacl("algo.inner_lr=1e30", "output_dir=runs", "figures.style=screen", cwd=tmp_path).returncode == 3
 
 
 def test_a_second_process_on_the_same_run_is_told_and_harms_nothing(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_the_chunk_is_kept_over_a_resume_and_memory_is_forecast(experiment: Call
 def test_what_fails_while_running_leaves_a_summary_and_a_report(
     experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = experiment("protocol.checkpoint_every=0")
+    built = experiment("protocol.checkpoint_every=0", "figures.style=screen")
 
     def broken(*_: Any) -> None:
         raise FloatingPointError("something of ours")

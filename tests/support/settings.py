@@ -16,8 +16,9 @@ TINY = [
     "protocol.eval_every=2",
     "protocol.log_every=2",
     "gpu.threads=1",
+    "figures.style=none",
 ]
-"""Overrides of a complete run that takes about a second."""
+"""Overrides of a complete run that takes about a second and draws nothing."""
 
 SMALL_STREAM = [
     "data.num_tasks=3",

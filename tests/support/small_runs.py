@@ -54,4 +54,4 @@ KINDS = {
 
 
 def settings(kind: str, folder: Path) -> list[str]:
-    return [*KINDS[kind], "seeds=[0,4]", "progress=none", f"output_dir={folder}"]
+    return [*KINDS[kind], "seeds=[0,4]", "progress=none", "figures.style=none", f"output_dir={folder}"]

@@ -17,8 +17,9 @@ import torch
 from metacl_run.core.errors import require_all
 from metacl_run.data.images.crop_flip import CropFlip
 from metacl_run.data.images.image_source import pixels_check
-from metacl_run.data.sources.source import LabelledSource, SplitSource
+from metacl_run.data.sources.source import SplitSource
 from metacl_run.data.streams.class_samples import HeldOutClassSamples, SplitClassSamples
+from metacl_run.data.streams.class_tasks import ClassTasks
 from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.data.streams.sample_pool import TableSamplePool
 
@@ -27,62 +28,57 @@ Normalize = Literal["none", "channels"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitImageSamples(SplitClassSamples):
-    """Images in a training part and a test part."""
+class SeenImages(ClassTasks):
+    """What a network sees of the images of a stream."""
 
     augment: Augment
     """How training samples are altered at random: not, or shifted by up to 4 pixels and mirrored."""
     normalize: Normalize
     """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
-    1 over the training part."""
+    1 over the training part, or over all images where the source has none."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check_pixels(self) -> None:
+        """Raises SettingError where features would be augmented."""
         require_all(pixels_check(self.source, "augment", self.augment, "none"))
 
     def input_scale(self) -> InputScale | None:
-        return _scale(self.source, self.normalize)
+        """The scale; the same for all seeds."""
+        if self.normalize == "none":
+            return None
+        if isinstance(self.source, SplitSource):
+            examples = self.source.read_parts()
+            return InputScale.of(examples.x[: examples.num_train])
+        return InputScale.of(self.source.read().x)
 
-    def load(self, seeds: Sequence[int]) -> TableSamplePool:
-        return _prepared(super().load(seeds), self.augment, self.input_scale(), self.input_shape)
+    def seen(self, pool: TableSamplePool) -> TableSamplePool:
+        """The same pool, whose samples are scaled, and augmented where they are observed."""
+        scale = self.input_scale()
+        if self.augment == "none":
+            return dataclasses.replace(pool, scale=scale)
+        black = torch.zeros(self.input_shape[0], 1, 1, dtype=torch.float64)
+        augmentation = CropFlip(black=black if scale is None else scale.apply(black))
+        return dataclasses.replace(pool, scale=scale, augmentation=augmentation)
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutImageSamples(HeldOutClassSamples):
-    """Images of which some of each class are kept for test."""
-
-    augment: Augment
-    """How training samples are altered at random: not, or shifted by up to 4 pixels and mirrored."""
-    normalize: Normalize
-    """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
-    1 over all images."""
+class SplitImageSamples(SeenImages, SplitClassSamples):
+    """Images in a training part and a test part."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        require_all(pixels_check(self.source, "augment", self.augment, "none"))
-
-    def input_scale(self) -> InputScale | None:
-        return _scale(self.source, self.normalize)
+        SplitClassSamples.__post_init__(self)
+        self.check_pixels()
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
-        return _prepared(super().load(seeds), self.augment, self.input_scale(), self.input_shape)
+        return self.seen(super().load(seeds))
 
 
-def _scale(source: LabelledSource, normalize: Normalize) -> InputScale | None:
-    """The scale, of the training part where the source has one; the same for all seeds."""
-    if normalize == "none":
-        return None
-    if isinstance(source, SplitSource):
-        examples = source.read_parts()
-        return InputScale.of(examples.x[: examples.num_train])
-    return InputScale.of(source.read().x)
+@dataclass(frozen=True, kw_only=True)
+class HeldOutImageSamples(SeenImages, HeldOutClassSamples):
+    """Images of which some of each class are kept for test."""
 
+    def __post_init__(self) -> None:
+        HeldOutClassSamples.__post_init__(self)
+        self.check_pixels()
 
-def _prepared(
-    pool: TableSamplePool, augment: Augment, scale: InputScale | None, input_shape: tuple[int, ...]
-) -> TableSamplePool:
-    """The same pool, whose samples are scaled, and augmented where they are observed."""
-    if augment == "none":
-        return dataclasses.replace(pool, scale=scale)
-    black = torch.zeros(input_shape[0], 1, 1, dtype=torch.float64)
-    return dataclasses.replace(pool, scale=scale, augmentation=CropFlip(black=black if scale is None else scale.apply(black)))
+    def load(self, seeds: Sequence[int]) -> TableSamplePool:
+        return self.seen(super().load(seeds))

@@ -43,6 +43,7 @@ SINE = [
     "protocol.eval_every=2",
     "protocol.log_every=2",
     "gpu.threads=1",
+    "figures.style=none",
 ]
 """Overrides of a complete run that takes about a second."""
 LEARNERS = [name for name in options_that_are("algo", EpisodeLearner) if name not in ("protonet", "ncm_few_shot", "r2d2")]
@@ -170,7 +171,7 @@ def test_killed_it_ends_as_the_unbroken_run(tmp_path: Path) -> None:
 
 
 def test_mean_squared_error_is_said_wherever_accuracy_is_elsewhere(sine: Callable[..., Experiment]) -> None:
-    built = sine("insight=full", "seeds=[0,1]")
+    built = sine("insight=full", "seeds=[0,1]", "figures.style=screen")
     run(built)
     directory = built.directory
     summary = json.loads((directory / "summary.json").read_text())
@@ -217,7 +218,7 @@ def test_a_run_that_fails_says_its_score_too(sine: Callable[..., Experiment], mo
 
 
 def test_an_inner_rate_that_diverges_still_leaves_a_report(sine: Callable[..., Experiment]) -> None:
-    built = sine("algo.inner_lr=1e12")
+    built = sine("algo.inner_lr=1e12", "figures.style=screen")
     assert run(built) == 3
     assert "not finite" in json.loads((built.directory / "summary.json").read_text())["error"]
     page = (built.directory / "report.html").read_text()

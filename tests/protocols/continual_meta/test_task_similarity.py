@@ -38,7 +38,9 @@ def test_the_share_between_tasks_is_that_of_an_analysis_of_variance() -> None:
 
 def test_a_run_of_cavia_says_them_for_every_seed(experiment: Callable[..., Experiment]) -> None:
     settings = ["data.num_tasks=2", "protocol.updates_per_task=2", "protocol.eval_episodes=2", "protocol.eval_every=0"]
-    built = experiment("algo=cavia", "data=sinusoid", "seeds=[0,1]", "algo.meta_batch_size=2", tiny=settings)
+    built = experiment(
+        "algo=cavia", "data=sinusoid", "seeds=[0,1]", "algo.meta_batch_size=2", "figures.style=screen", tiny=settings
+    )
     assert run(built) == 0
     measured = json.loads((built.directory / "summary.json").read_text())["task_vectors"]
     assert np.shape(measured["points"]) == (2, 2, EPISODES, 2)
