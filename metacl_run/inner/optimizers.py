@@ -34,14 +34,19 @@ def descend(gradient: Pytree, params: Pytree, rate: Rate) -> Pytree:
 
 @dataclass(frozen=True, kw_only=True)
 class Sgd:
-    """w <- w - rate * v, with v the gradient or, with momentum, v <- momentum * v + gradient (Polyak's, as torch.optim.SGD)."""
+    """w <- w - rate * v, with v the gradient or, with momentum, v <- momentum * v + gradient (Polyak's, as torch.optim.SGD).
+
+    With `clip_value` every element of the gradient is first clipped to [-clip_value, clip_value].
+    """
 
     momentum: float = 0.0
+    clip_value: float | None = None
 
     def init(self, params: Pytree) -> Pytree:
         return {"velocity": tree_map(torch.zeros_like, params)} if self.momentum else {}
 
     def update(self, gradient: Pytree, state: Pytree, params: Pytree, rate: Rate) -> tuple[Pytree, Pytree]:
+        gradient = clip(gradient, norm=None, value=self.clip_value)
         if self.momentum:
             gradient = tree_map(lambda v, g: self.momentum * v + g, state["velocity"], gradient)
             state = {"velocity": gradient}

@@ -29,13 +29,14 @@ Differences from the paper and its code:
  1. Samples enter the replay buffer after the last pass over them, not during the first: a sample is not replayed while its
     own batch is learned.
  2. The reservoir takes sample n + 1 with probability M / (n + 1); the released code with M / (n + 2).
- 3. Rates are cut off at 0 on every data set (the released CIFAR code does not), and inner gradients are never clamped (the
-    released MNIST code throws its clamped ones away, the CIFAR code uses them).
+ 3. By default the inner steps take rates of at least 0, and inner gradients as they are, as the released MNIST code does, which
+    throws its clamped gradients away. The CIFAR code takes rates below 0 too (`inner_rates=signed`) and clamps
+    (`inner_clip`).
  4. The last test sample counts; the released evaluation never scores it.
  5. Samples to replay are drawn without replacement; the released code draws with replacement, so that a sample comes twice in
     a fifth of the draws of 10 from 200.
  6. VR-MCL's code gives replayed samples half the weight in J, takes J over the outputs of the tasks up to now, and clips inner
-    gradients element by element; here J and the inner steps are those of La-MAML.
+    gradients element by element (`inner_clip=2`); here J is that of La-MAML.
  7. The released option to replay from a snapshot of the buffer taken when a task starts is left out: in the MNIST code the
     snapshot is the live buffer itself from the second task on.
 """
@@ -95,6 +96,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     Attributes:
         inner_lr: where every learned rate starts; the inner rate itself where none is learned.
         inner_batch: samples of the batch in an inner step.
+        inner_clip: largest size of an element of an inner gradient; null: no limit.
+        inner_rates: what an inner step takes of a learned rate that is below 0: "positive": 0; "signed": the rate itself.
         rate_lr: rate at which the rates are learned; null: they stay inner_lr.
         outer_lr: one rate of the weights' own step; null: the weights move by the learned rates.
         outer_optimizer: of the weights' own step: "sgd", or "adam", which a regression of policies needs.
@@ -108,6 +111,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
 
     inner_lr: Positive
     inner_batch: Examples
+    inner_clip: Positive | None
+    inner_rates: Literal["positive", "signed"]
     rate_lr: Positive | None
     outer_lr: Positive | None
     outer_optimizer: Literal["sgd", "adam"]
@@ -123,6 +128,12 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         require_all(
             (batch % self.inner_batch == 0, "inner_batch", self.inner_batch, f"must be 1 to batch_size={batch}, and divide it"),
             (learned or self.outer_lr is not None, "outer_lr", self.outer_lr, either),
+            (
+                learned or self.inner_rates == "positive",
+                "inner_rates",
+                self.inner_rates,
+                "must be positive with rate_lr=null: no rate is learned that could fall below 0",
+            ),
             (learned or self.meta, "meta", self.meta, "must be true with rate_lr=null: that would be algo=er"),
             (not reduces or self.outer_lr is not None, "outer_lr", self.outer_lr, "must be a number with variance_reduction"),
             (not reduces or self.meta, "meta", self.meta, "must be true with variance_reduction"),
@@ -166,7 +177,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     ) -> tuple[LaMamlState, Tensor]:
         """One meta-update; the loss is the meta-objective."""
         params, rates = state["params"], state["rates"] if self.rate_lr is not None else self._fixed_rates(state["params"])
-        one_call = self.first_order and self.inner_batch == 1 and compiled(network, params, joint.samples.x)
+        one_call = self._is_plain and compiled(network, params, joint.samples.x)
         derivatives = self._compiled if one_call else self._differentiated
         by_params, by_rates, loss = derivatives(network, params, rates, batch, joint)
         if not self.meta:
@@ -226,18 +237,23 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         self, network: Network, params: Params, rates: Params, batch: Samples, joint: WeightedSamples
     ) -> Derivatives:
         """dJ/dtheta, dJ/dalpha and J, through the inner loop."""
-        chunks = batch.chunks(self.inner_batch)
+        chunks, inner = batch.chunks(self.inner_batch), Sgd(clip_value=self.inner_clip)
 
         def objective(params: Params, rates: Params) -> Tensor:
-            moving, rate, losses = params, _positive(rates), []
+            moving, rate, losses = params, rates if self.inner_rates == "signed" else _positive(rates), []
             for chunk in chunks:
-                moving, _ = adapt(network.loss, moving, [chunk], optimizer=Sgd(), rate=rate, first_order=self.first_order)
+                moving, _ = adapt(network.loss, moving, [chunk], optimizer=inner, rate=rate, first_order=self.first_order)
                 if self.meta or chunk is chunks[-1]:
                     losses.append(network.weighted_loss(moving, *joint))
             return torch.stack(losses).mean()
 
         (by_params, by_rates), loss = grad_and_value(objective, argnums=(0, 1))(params, rates)
         return by_params, by_rates, loss
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the inner steps are those of the compiled kernel."""
+        return self.first_order and self.inner_batch == 1 and self.inner_clip is None and self.inner_rates == "positive"
 
     def _fixed_rates(self, params: Params) -> Params:
         return {name: torch.full_like(value, self.inner_lr) for name, value in params.items()}

@@ -25,6 +25,8 @@ LA_MAML = LaMaml(
     batch_size=4,
     inner_lr=0.1,
     inner_batch=1,
+    inner_clip=None,
+    inner_rates="positive",
     rate_lr=0.2,
     outer_lr=None,
     outer_optimizer="sgd",
@@ -66,6 +68,10 @@ VARIANTS = {
     "la_maml": LA_MAML,
     "second order": dataclasses.replace(LA_MAML, first_order=False),
     "two in a step": dataclasses.replace(LA_MAML, inner_batch=2),
+    "clamped, signed": dataclasses.replace(LA_MAML, inner_clip=0.05, inner_rates="signed"),
+    "clamped, signed, second order": dataclasses.replace(
+        LA_MAML, inner_clip=0.05, inner_rates="signed", inner_batch=2, first_order=False
+    ),
     "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
     "sync_adam": dataclasses.replace(LA_MAML, outer_lr=0.05, outer_optimizer="adam"),
     "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
@@ -146,8 +152,10 @@ def hypergradient(
             grads = torch.autograd.grad(loss(network, constants, x[chunk], y[chunk]), list(constants.values()))
         else:
             grads = torch.autograd.grad(inner, list(moving.values()), create_graph=True)
-        steps = zip(moving.items(), grads, strict=True)
-        moving = {name: p - alpha[name].clamp(min=0) * g for (name, p), g in steps}
+        if algo.inner_clip is not None:
+            grads = [g.clamp(-algo.inner_clip, algo.inner_clip) for g in grads]
+        rate = alpha if algo.inner_rates == "signed" else {name: a.clamp(min=0) for name, a in alpha.items()}
+        moving = {name: p - rate[name] * g for (name, p), g in zip(moving.items(), grads, strict=True)}
         losses.append(loss(network, moving, joint_x, joint_y))
     objective = torch.stack(losses).mean() if algo.meta else losses[-1]
     names = list(theta)
