@@ -7,7 +7,7 @@ the next.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.bounds import Momentum, Positive
@@ -69,15 +69,10 @@ class GradientLearner(StreamLearner[State]):
 
     def step(self, gradient: Params, state: State) -> State:
         """The state after a step; what else it holds stays as it is."""
-        moved: Any = {**state}
         if self.plain_sgd:
-            moved["params"] = descend(gradient, state["params"], self.lr)
+            moved: GradientState = {"params": descend(gradient, state["params"], self.lr)}
         else:
             before = state.get("optimizer", {}), state["params"]
-            moved["params"], optimizer = clipped_update(
-                self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None
-            )
-            if not self._keeps_nothing:
-                moved["optimizer"] = optimizer
-        stepped: State = moved
-        return stepped
+            params, moments = clipped_update(self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None)
+            moved = {"params": params} if self._keeps_nothing else {"params": params, "optimizer": moments}
+        return cast(State, {**state, **moved})

@@ -84,11 +84,11 @@ class GradientSampleSelection(ExemplarLearner[GssState]):
         for number, c, (which, whether) in zip(observed.number, alike, observed.uniform.to(scores.dtype), strict=True):
             in_use = (exemplars != NOTHING).sum()
             reached = scores.cumsum(0)
-            drawn = (reached <= which * reached[-1]).sum().clamp(max=self.memory - 1)
-            score = scores.gather(0, drawn.unsqueeze(0)).squeeze(0)
+            candidate = (reached <= which * reached[-1]).sum().clamp(max=self.memory - 1)
+            score = scores.gather(0, candidate.unsqueeze(0)).squeeze(0)
             gives_way = (c < 1) & (whether < score / (score + c))
             is_full = in_use == self.memory
-            enters = (places == torch.where(is_full, drawn, in_use)) & (gives_way | ~is_full)
+            enters = (places == torch.where(is_full, candidate, in_use)) & (gives_way | ~is_full)
             exemplars, scores = torch.where(enters, number, exemplars), torch.where(enters, c, scores)
         return {**state, "exemplars": exemplars, "scores": scores}
 

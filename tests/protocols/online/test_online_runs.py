@@ -275,6 +275,7 @@ MISTAKES = [
     ("mer", "algo.memory=5", r"algo\.replay=10: must be at most memory=5, which it is drawn from"),
     ("la_maml", "algo.inner_batch=3", r"algo\.inner_batch=3: must be 1 to batch_size=10, and divide it"),
     ("la_maml", "algo.rate_lr=null", r"algo\.outer_lr=null: must be a number with rate_lr=null"),
+    ("c_maml", "algo.inner_rates=signed", r"algo\.inner_rates=signed: must be positive with rate_lr=null"),
     ("la_maml", "algo.batch_size=100", r"algo\.batch_size=100: must be at most the 40 training samples of a task"),
     ("er", "data.num_tasks=0", r"data\.num_tasks=0: must be at least 1"),
     ("er", "data.train_per_task=100", r"data\.train_per_task=100: must be at most the 80 examples of that part"),
