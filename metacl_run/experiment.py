@@ -13,6 +13,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.config.load import Experiment
+from metacl_run.core.bounds import FigureStyle
 from metacl_run.core.errors import (
     CaptureError,
     CardTooSmallError,
@@ -40,7 +41,7 @@ from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import SCHEMA, FigureStyle
+from metacl_run.storage.run_files import SCHEMA
 from metacl_run.storage.run_log import to_file, to_terminal
 from metacl_run.storage.run_state import earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from metacl_run import references
+from metacl_run.core.bounds import FigureStyle
 from metacl_run.core.errors import StorageError, UserError
 from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.stopping import stop_on_signal
-from metacl_run.storage.run_files import FIGURES, PAPER, REPORT, FigureStyle
+from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 

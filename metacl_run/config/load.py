@@ -24,10 +24,9 @@ from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
-from metacl_run.core.bounds import Seeds, Tags
+from metacl_run.core.bounds import FigureStyle, Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
-from metacl_run.storage.run_files import FigureStyle
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. `ignored_by_run_id` has the fields of components."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from annotated_types import BaseMetadata, Ge, Gt, Le, Lt, MaxLen, MinLen
 
@@ -57,6 +57,8 @@ Widths = Annotated[list[Width], MaxLen(1000)]
 Layers = Annotated[int, Ge(1), Le(1000)]
 Side = Annotated[int, Ge(8), Le(1024)]
 """Pixels along one side of an image."""
+FigureStyle: TypeAlias = Literal["screen", "paper", "none"]
+"""What is drawn of a run: its figures and its report; those for a paper too; nothing."""
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 """Up to `randomness.LARGEST_SEED`."""
 Seeds = Annotated[list[Seed], MinLen(1), MaxLen(1000)]

@@ -7,8 +7,9 @@ import hashlib
 import re
 from pathlib import Path
 
+from metacl_run.core.bounds import FigureStyle
 from metacl_run.core.files import regular_file
-from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY, FigureStyle
+from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY
 
 HEAD_BYTES = 65536
 """The stamp is within so many bytes from the start of a report."""

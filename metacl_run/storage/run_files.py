@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 CONFIG = "config.yaml"
 """The resolved config."""
 METRICS = "metrics.jsonl"
@@ -30,8 +28,6 @@ MLFLOW_ARTIFACTS = "mlflow-artifacts"
 """The folder in output_dir where MLflow keeps copies of runs' files."""
 PAPER = "paper"
 """The folder in it with the figures for a paper."""
-FigureStyle: TypeAlias = Literal["screen", "paper", "none"]
-"""What is drawn of a run: its figures and its report; those for a paper too; nothing."""
 CAPTIONS = "figures.tex"
 """LaTeX that includes the figures of a paper with their captions, in that folder."""
 REFERENCES = "references.bib"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metacl_run.config.compose import Composer
+from metacl_run.core.bounds import FigureStyle
 from metacl_run.core.errors import ConfigError, UserError
-from metacl_run.storage.run_files import FigureStyle
 
 COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
 """How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
