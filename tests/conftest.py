@@ -35,8 +35,8 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
     """experiment("algo=reptile", ...) -> a checked tiny experiment whose runs go to tmp_path and draw nothing."""
 
     def build(*overrides: str, tiny: Sequence[str] = TINY) -> Experiment:
-        given = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", "figures.style=none", *overrides]
-        return load(*compose_job(given), given)
+        lines = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", "figures.style=none", *overrides]
+        return load(*compose_job(lines), lines)
 
     return build
 

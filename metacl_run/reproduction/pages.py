@@ -19,6 +19,7 @@ from metacl_run.reproduction.paper_table import PaperCell, PaperTable, Size
 from metacl_run.reproduction.results import Result, Verdict
 from metacl_run.reproduction.table_figure import draw
 from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, notes_of_cells, source, verdict_words
+from metacl_run.storage.run_cost import RunCost
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",
@@ -86,24 +87,20 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
 
 def costs_grid(results: Sequence[Result], size: Size) -> Grid | None:
     """Returns a line for every run that was completed: what its training cost; None where none was."""
-    columns: dict[tuple[str, str | None], list[str]] = {}
-    for result in results:
-        if result.cost is not None:
-            columns.setdefault((result.row, result.run), []).append(result.cell.column)
+    columns: dict[tuple[str, RunCost, str], list[str]] = {}
+    for row, cell, *_, run, cost in results:
+        if cost is not None:
+            columns.setdefault((row, cost, run or ""), []).append(cell.column)
     if not columns:
         return None
-    costs = {(result.row, result.run): result.cost for result in results if result.cost is not None}
     # Where a row took several runs, their columns tell them apart.
-    apart = len(columns) > len({row for row, _ in columns})
-    rows = [
-        [
-            Cell(row),
-            *([Cell("; ".join(columns[row, run]))] if apart else []),
-            *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()),
-            Cell(run or ""),
-        ]
-        for (row, run), cost in costs.items()
-    ]
+    apart = len(columns) > len({row for row, *_ in columns})
+    rows = []
+    for (row, cost, run), of_run in columns.items():
+        of_which = [Cell("; ".join(of_run))] if apart else []
+        rows.append(
+            [Cell(row), *of_which, *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), Cell(run)]
+        )
     headings = ["row", *(["columns"] if apart else []), *MEASURES.values(), "run"]
     return Grid(f"Costs of training ({_size(size)})", headings, rows, [ABOUT_COST])
 

@@ -20,21 +20,11 @@ from metacl_run.models.network import Network, initial_params
 from metacl_run.models.resnet18 import ResNet18
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.online.trainer import observing
+from tests.support.settings import PLAIN_SGD
 
 SHAPE, WAYS = (2, 9, 11), 4
 SMALL = ResNet18(channels=3, norm="running")
-ER = Replay(
-    batch_size=4,
-    lr=0.1,
-    optimizer="sgd",
-    momentum=0.0,
-    clip_norm=None,
-    updates=1,
-    memory=8,
-    buffer="reservoir",
-    replay=4,
-    source="stream",
-)
+ER = Replay(batch_size=4, lr=0.1, **PLAIN_SGD, updates=1, memory=8, buffer="reservoir", replay=4, source="stream")
 
 
 def drawn(model: ResNet18 = SMALL, seed: int = 0) -> tuple[Network, Params]:

@@ -36,13 +36,13 @@ def test_the_same_run_in_another_style(drawn: Callable[..., Experiment], capsys:
 
 
 def test_nothing_is_drawn_until_the_same_command_asks_for_it(small: Callable[..., Experiment]) -> None:
-    built, asked = small(), small("figures.style=screen")
+    built, with_figures = small(), small("figures.style=screen")
     report, figures = built.directory / "report.html", built.directory / "figures"
-    assert asked.directory == built.directory
+    assert with_figures.directory == built.directory
     assert run(built) == 0
     assert not report.exists()
     assert not figures.exists()
-    assert run(asked) == 0
+    assert run(with_figures) == 0
     assert report.exists()
     assert list(figures.glob("*.png"))
     assert run(built) == 0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from metacl_run.config.options import options_that_are
+
+PLAIN_SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "clip_norm": None}
+"""The settings by which a learner of `online` takes plain steps, where it is built without a config."""
 
 TINY = [
     "data.num_classes=40",

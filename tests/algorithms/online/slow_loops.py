@@ -258,10 +258,10 @@ class SlowLwf(Slow):
 class SlowAGem(Slow):
     def observe(self, observed: Observation) -> None:
         for draw in range(self.algorithm.updates):
-            flat, held = self.flat(self.gradient(observed.batch)), observed.weight[draw] == 1
-            if held.any():
-                assert (observed.replay.task[draw][held] < observed.batch.task[0]).all()
-                reference = self.flat(self.gradient(Samples(*(part[draw][held] for part in observed.replay))))
+            flat, in_use = self.flat(self.gradient(observed.batch)), observed.weight[draw] == 1
+            if in_use.any():
+                assert (observed.replay.task[draw][in_use] < observed.batch.task[0]).all()
+                reference = self.flat(self.gradient(Samples(*(part[draw][in_use] for part in observed.replay))))
                 product = flat @ reference
                 if product < 0:
                     self.corrected += 1

@@ -20,16 +20,9 @@ from metacl_run.core.types import Observation, Samples, WeightedSamples
 from metacl_run.inner.herding import herded
 from metacl_run.protocols.online.replay_schedule import ReplaySchedule
 from tests.algorithms.online.slow_loops import BATCH, OUTPUTS, PER_TASK, TASKS, Slow, Toy, toy
+from tests.support.settings import PLAIN_SGD
 
-SETTINGS: dict[str, Any] = {
-    "batch_size": BATCH,
-    "lr": 0.2,
-    "optimizer": "sgd",
-    "momentum": 0.0,
-    "clip_norm": None,
-    "updates": 2,
-    "memory": 7,
-}
+SETTINGS: dict[str, Any] = {"batch_size": BATCH, "lr": 0.2, **PLAIN_SGD, "updates": 2, "memory": 7}
 GSS = GradientSampleSelection(**SETTINGS, replay=4, compare=3)
 ICARL = Icarl(**SETTINGS, replay=4, herding_samples=9)
 

@@ -14,10 +14,9 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.online.packnet import FREE, PackNet
 from metacl_run.core.types import Samples
 from tests.algorithms.online.slow_loops import BATCH, PER_TASK, TASKS, Toy, toy
+from tests.support.settings import PLAIN_SGD
 
-PACKNET = PackNet(
-    batch_size=BATCH, lr=0.2, optimizer="sgd", momentum=0.0, clip_norm=None, prune=0.6, retrain_samples=7, retrain_passes=2
-)
+PACKNET = PackNet(batch_size=BATCH, lr=0.2, **PLAIN_SGD, prune=0.6, retrain_samples=7, retrain_passes=2)
 STREAMS = {"real": {"real": True}, "outputs_by_task": {"masked": True}}
 
 

@@ -19,6 +19,7 @@ from metacl_run.core.types import Observation, Params, Samples, WeightedSamples
 from metacl_run.kernels import build
 from metacl_run.models.layers import Perceptron
 from metacl_run.models.network import Network
+from tests.support.settings import PLAIN_SGD
 
 INPUTS, OUTPUTS, CAPACITY = 6, 4, 8
 LA_MAML = LaMaml(
@@ -39,31 +40,8 @@ LA_MAML = LaMaml(
     buffer="reservoir",
     replay=3,
 )
-MER = Mer(
-    batch_size=1,
-    lr=0.1,
-    optimizer="sgd",
-    momentum=0.0,
-    clip_norm=None,
-    beta=0.3,
-    gamma=0.5,
-    batches=2,
-    memory=CAPACITY,
-    buffer="reservoir",
-    replay=3,
-)
-ER = Replay(
-    batch_size=4,
-    lr=0.1,
-    optimizer="sgd",
-    momentum=0.0,
-    clip_norm=None,
-    updates=2,
-    memory=CAPACITY,
-    buffer="reservoir",
-    replay=3,
-    source="stream",
-)
+MER = Mer(batch_size=1, lr=0.1, **PLAIN_SGD, beta=0.3, gamma=0.5, batches=2, memory=CAPACITY, buffer="reservoir", replay=3)
+ER = Replay(batch_size=4, lr=0.1, **PLAIN_SGD, updates=2, memory=CAPACITY, buffer="reservoir", replay=3, source="stream")
 VARIANTS = {
     "la_maml": LA_MAML,
     "second order": dataclasses.replace(LA_MAML, first_order=False),
