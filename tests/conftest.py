@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load
+from metacl_run.config.load import Experiment
+from tests.support.composing import experiment_of
 from tests.support.settings import TINY
 
 REPOSITORY = Path(__file__).parent.parent
@@ -19,6 +19,14 @@ REPOSITORY = Path(__file__).parent.parent
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Files of tests need not outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +44,7 @@ def experiment(tmp_path: Path) -> Callable[..., Experiment]:
 
     def build(*overrides: str, tiny: Sequence[str] = TINY) -> Experiment:
         lines = [*tiny, f"output_dir={tmp_path / 'runs'}", "progress=none", "figures.style=none", *overrides]
-        return load(*compose_job(lines), lines)
+        return experiment_of(lines)
 
     return build
 

@@ -1,7 +1,9 @@
-"""The shipped options of a group: which there are, and which fit what."""
+"""The shipped options of a group: which there are, and which fit what. Their files are read once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from metacl_run.config.components import component_class, config_dir
 
 
-def options(group: str) -> dict[str, type]:
+@cache
+def options(group: str) -> Mapping[str, type]:
     """The options of a group that name their class, with the classes."""
     targets = {path.stem: merged(path).get("_target_") for path in sorted((config_dir() / group).glob("*.yaml"))}
     return {name: component_class(target, group) for name, target in targets.items() if target is not None}
@@ -23,7 +26,14 @@ def options_that_are(group: str, interface: type) -> list[str]:
 
 def data_for(kind: str) -> list[str]:
     """The options of the group `data` that have a stream for a kind of protocol."""
-    return [path.stem for path in sorted((config_dir() / "data").glob("*.yaml")) if kind in merged(path).get("streams", {})]
+    return [name for name, kinds in _streams().items() if kind in kinds]
+
+
+@cache
+def _streams() -> Mapping[str, frozenset[str]]:
+    """The kinds of protocol that each option of the group `data` has a stream for."""
+    paths = sorted((config_dir() / "data").glob("*.yaml"))
+    return {path.stem: frozenset(map(str, merged(path).get("streams", {}))) for path in paths}
 
 
 def merged(path: Path) -> DictConfig:

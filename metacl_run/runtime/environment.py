@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,11 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
 def _commit() -> str | None:
-    """Returns the commit of the checkout that this package is in, with "+" behind it when files differ from it."""
+    """Returns the commit of the checkout that this package is in, with "+" behind it when files differ from it.
+
+    Asked once: a process runs the code that it began with, whatever the checkout has later."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -19,6 +19,7 @@ from metacl_run.config.load import Experiment, load
 from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
+from tests.support.composing import experiment_of
 from tests.support.extras import marks_of
 
 MISTAKES = [
@@ -261,7 +262,7 @@ def test_convert_refuses(value: object, hint: object) -> None:
 
 def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Path) -> None:
     def run_id(*overrides: str) -> str:
-        return load(*compose_job(list(overrides))).run_id
+        return experiment_of(overrides).run_id
 
     base = run_id()
     assert run_id() == base

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from metacl_run.cli import exit_status
-from metacl_run.config.compose import experiment_of
 from metacl_run.config.debug import shortened
 from metacl_run.config.load import Experiment
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.core.errors import DataError
 from metacl_run.experiment import run
 from metacl_run.storage.marks import DEBUG_MARK
+from tests.support.composing import experiment_of
 from tests.support.text_files import TEXTS
 
 FILES = OptionFiles()

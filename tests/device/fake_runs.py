@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from unittest import mock
 
-from metacl_run.config.compose import experiment_of
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.insight import InsightRecorder
 from metacl_run.protocols.run_context import RunContext
@@ -14,6 +13,7 @@ from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.storage.run_writer import SilentWriter
 from tests.device.fake_card import MEMORY, Card, Phase, fake_card
+from tests.support.composing import experiment_of
 
 COUNTED = (
     (TrainingPhase, "step", "unit"),

@@ -15,8 +15,7 @@ from PIL import Image
 from rich.console import Console
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load
+from metacl_run.config.load import Experiment
 from metacl_run.config.options import data_for
 from metacl_run.core.errors import ConfigError
 from metacl_run.data.streams.class_concepts import ClassConceptPool
@@ -28,6 +27,7 @@ from metacl_run.data.streams.validation import ValidationConceptPool, Validation
 from metacl_run.experiment import run
 from metacl_run.reporting import report, terminal
 from metacl_run.storage.stored_run import StoredRun
+from tests.support.composing import experiment_of
 from tests.support.extras import marks_of
 from tests.support.runs import stop_after
 from tests.support.settings import FUNCTIONS, OF_STREAM_LEARNER, SMALL_SEQUENCES, SMALL_STREAM, STREAM_LEARNERS, TINY
@@ -242,7 +242,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     own = [f"data.root={folder}"] if "image_folder" in name else []
     own += [f"data.file={folder.parent / 'texts.csv'}"] if "text_file" in name else []
-    return load(*compose_job([f"data={name}", ON_VALIDATION, *own, *overrides]))
+    return experiment_of([f"data={name}", ON_VALIDATION, *own, *overrides])
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in data_for("online")])

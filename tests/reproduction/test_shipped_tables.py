@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from metacl_run.config.components import config_dir
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import Experiment, load
+from metacl_run.config.load import Experiment
 from metacl_run.data.streams.skill_samples import SkillSamples
 from metacl_run.protocols.continual_meta.protocol import ContinualMeta
 from metacl_run.protocols.meta_continual.protocol import MetaContinual
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import metrics_of
+from tests.support.composing import experiment_of
 from tests.support.extras import marks_of
 
 TABLES = sorted((config_dir() / "table").glob("*.yaml"))
@@ -75,7 +75,7 @@ def overrides_of(table: dict[str, Any], run: dict[str, Any], size: str) -> list[
 @functools.cache
 def build(overrides: tuple[str, ...]) -> Experiment:
     """A checked experiment; cached, since tables share runs."""
-    return load(*compose_job(overrides), overrides)
+    return experiment_of(overrides)
 
 
 def marks(table: dict[str, Any], index: int) -> list[pytest.MarkDecorator]:

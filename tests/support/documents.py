@@ -10,11 +10,11 @@ from pathlib import Path
 from metacl_run.commands.command import command_of
 from metacl_run.config import arguments
 from metacl_run.config.components import fill
-from metacl_run.config.compose import compose_command, compose_job, expand, split
-from metacl_run.config.load import load
+from metacl_run.config.compose import compose_command, expand, split
 from metacl_run.core.errors import DataError
 from metacl_run.reproduction.paper_table import parse
 from metacl_run.sweeps.search import SearchSettings, prepare
+from tests.support.composing import experiment_of
 
 READERS = ("hydra", "start_from=")
 """Overrides that name what only a reader has: an installed launcher, a run."""
@@ -78,7 +78,7 @@ def check_command(line: str) -> str | None:
 def _check_job(job: tuple[str, ...], folder: str | None) -> str | None:
     """As `check_command`, for one job; the documents repeat some of them."""
     try:
-        load(*compose_job([word for word in job if not word.startswith(READERS)], folder))
+        experiment_of([word for word in job if not word.startswith(READERS)], folder)
     except DataError as error:
         return f"its data are not here: {error}"
     return None

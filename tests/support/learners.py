@@ -17,13 +17,12 @@ from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLe
 from metacl_run.algorithms.online.exemplar_learner import ExemplarLearner
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import load
 from metacl_run.core.types import Episode, Metrics, Observation, Params, Pytree, Samples, Trajectory, WeightedSamples
 from metacl_run.inner.engine import Engine
 from metacl_run.models.mlp import Mlp
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+from tests.support.composing import experiment_of
 
 ALGORITHMS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "algo").glob("*.yaml"))
 INPUTS, WAYS, TASKS = 5, 12, 3
@@ -253,6 +252,6 @@ KINDS: dict[type, type[TinyLearner]] = {
 @functools.cache
 def tiny_learner(name: str) -> TinyLearner:
     """Composes `algo=<name>` alone, and builds and checks it."""
-    experiment = load(*compose_job([f"algo={name}"]))
+    experiment = experiment_of([f"algo={name}"])
     (kind,) = (tiny for interface, tiny in KINDS.items() if isinstance(experiment.algo, interface))
     return kind(experiment.algo, experiment.data.objective)

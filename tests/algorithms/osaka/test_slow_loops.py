@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
-from metacl_run.config.compose import compose_job
-from metacl_run.config.load import load
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Network
+from tests.support.composing import experiment_of
 
 INPUTS, WAYS, PER_CLASS, STEPS, VISIT = 4, 3, 2, 14, 4
 """A task stays for `VISIT` steps."""
@@ -50,7 +49,7 @@ def start(seed: int = 1) -> dict[str, Tensor]:
 
 
 def built(name: str, *settings: str) -> Any:
-    return load(*compose_job([f"algo={name}", *settings])).algo
+    return experiment_of([f"algo={name}", *settings]).algo
 
 
 def fast_run(algo: TaskFreeLearner, noise: list[Tensor] | None = None) -> Iterator[tuple[Tensor, bool]]:

@@ -311,7 +311,14 @@ def test_on_complete_omniglot(real_data: Path, experiment: Callable[..., Experim
 
 def test_on_complete_omniglot_it_learns(real_data: Path, experiment: Callable[..., Experiment]) -> None:
     shape = ["protocol.updates=150", "protocol.schedule=[5]", "protocol.orders=6", "protocol.rates=[0.03]", "model.channels=16"]
-    common = ["data=split_omniglot", f"data.root={real_data}", "algo.outer_lr=0.003", "gpu.threads=1", *shape]
+    common = [
+        "data=split_omniglot",
+        f"data.root={real_data}",
+        "data.image_size=28",
+        "algo.outer_lr=0.003",
+        "gpu.threads=1",
+        *shape,
+    ]
     built = experiment("algo=oml", *common, tiny=[])
     assert run(built) == 0
     lines = [json.loads(line) for line in (built.directory / "metrics.jsonl").read_text().splitlines()]
