@@ -96,6 +96,10 @@ class MetaLearner(abc.ABC):
         )
         return MetaState(meta=moved, carry=mean.carry, optimizer=optimizer, unit=state["unit"] + 1)
 
+    def returned(self, best: MetaState, last: MetaState) -> MetaState:
+        """An earlier, better state in place of the last one: schedules go on by the meta-updates that were done."""
+        return {**best, "unit": last["unit"]}
+
     @property
     def outer(self) -> Optimizer:
         """The outer optimiser."""

@@ -57,11 +57,19 @@ class SideBySide:
         return tree_unflatten([part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)], self._spec)
 
     def flat_state(self, state: Pytree) -> Pytree:
-        """The state of an optimiser of such a tree: by name a dict of the tree's shape, or a tensor."""
-        return {name: self.flat(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+        """The state of an optimiser of such a tree: by name a dict of the tree's shape, a tensor, or a dict of these."""
+        if not isinstance(state, dict):
+            return state
+        if tree_flatten(state)[1] == self._spec:
+            return self.flat(state)
+        return {name: self.flat_state(entry) for name, entry in state.items()}
 
     def shaped_state(self, state: Pytree) -> Pytree:
-        return {name: self.shaped(entry) if isinstance(entry, dict) else entry for name, entry in state.items()}
+        if not isinstance(state, dict):
+            return state
+        if state.keys() == {"all"}:
+            return self.shaped(state)
+        return {name: self.shaped_state(entry) for name, entry in state.items()}
 
 
 def belongs_side_by_side(tree: Pytree) -> bool:
@@ -82,7 +90,7 @@ def update_side_by_side(update: Update, gradient: Pytree, state: Pytree, params:
     Args:
         update: an optimiser's, or another that treats all numbers alike.
         gradient, params: trees of the same shape.
-        state: what else the update needs and changes: by name a dict of the parameters' shape, or a tensor.
+        state: what else the update needs and changes: by name a dict of the parameters' shape, a tensor, or a dict of these.
 
     Returns:
         the new parameters and state, in the shapes of the old ones.

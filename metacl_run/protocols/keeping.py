@@ -24,13 +24,11 @@ def keep_better(progress: Progress, score: Tensor, *, higher: bool) -> None:
 
 
 def return_to_best(progress: Progress) -> None:
-    """Makes the best state the learner, and adds when it was best to `TrainState.results["kept"]`.
-
-    The learner's count of meta-updates, which schedules go by, goes on.
-    """
+    """Makes the best state the learner, as `MetaLearner.returned` says, and adds when it was best to
+    `TrainState.results["kept"]`."""
     state = progress.state
     assert state.best is not None
-    state.learner = {**state.best.learner, "unit": state.learner["unit"]}
+    state.learner = progress.context.algo.returned(state.best.learner, state.learner)
     state.results.setdefault("kept", []).append({"unit": state.best.unit.tolist(), "score": state.best.score.tolist()})
     state.best = None
 

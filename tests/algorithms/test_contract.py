@@ -15,6 +15,7 @@ import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
 from metacl_run.core.types import Pytree
+from metacl_run.inner import adapt, flat
 from tests.support.learners import ALGORITHMS, ENGINE, WAYS, TinyLearner, tiny_learner
 
 pytestmark = pytest.mark.parametrize("name", ALGORITHMS)
@@ -76,3 +77,12 @@ def test_replicates_side_by_side_equal_each_seed_alone(learner: TinyLearner) -> 
     for replicate, (state, batch) in enumerate(zip(states, batches, strict=True)):
         alone = learner.step(state, batch)
         assert_equal(tree_map(lambda leaf: leaf[replicate], together), alone, tolerance=1e-9)  # noqa: B023
+
+
+def test_parameters_as_one_tensor_equal_parameters_one_by_one(learner: TinyLearner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where few launches count."""
+    state, batch = learner.start(seed=0), learner.batch(seed=1)
+    one_by_one = learner.step(state, batch)
+    for module in (flat, adapt):
+        monkeypatch.setattr(module, "belongs_side_by_side", lambda _: True)
+    assert_equal(learner.step(state, batch), one_by_one, tolerance=1e-9)

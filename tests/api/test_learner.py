@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import cross_entropy
+from torch.utils._pytree import tree_map
 
 import metacl_run as mr
 from metacl_run.core.randomness import Purpose
@@ -16,8 +17,10 @@ from metacl_run.data.images.own_images import own_image
 from metacl_run.data.sources.cifar import Cifar
 from metacl_run.data.sources.omniglot import Omniglot
 from metacl_run.protocols.continual_meta.episodes import EpisodeSampler
+from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.trained_run import evaluation_of
 from tests.support.runs import context_of
+from tests.support.settings import SMALL_SKILLS
 from tests.support.small_runs import settings
 
 
@@ -50,6 +53,22 @@ def test_a_stream_learner_predicts_as_in_the_run(finished_runs: dict[str, mr.Run
         samples = context.pool.test(2, None)[replicate]
         predicted = run.learner(seed).predict(samples.x)
         assert float((predicted == samples.y).float().mean()) == pytest.approx(run.matrix[replicate, -1, 2])
+
+
+def test_a_learner_with_weights_for_every_task_is_told_which(tmp_path: Path) -> None:
+    quiet = ["seeds=[0,1]", "progress=none", "figures.style=none", f"output_dir={tmp_path}"]
+    run = mr.run(["algo=packnet", *SMALL_SKILLS, "algo.retrain_samples=20", *quiet])
+    setup = StreamSetup.of(context_of(evaluation_of(run.directory)), 1)
+    states = torch.load(run.directory / "checkpoint.pt", weights_only=True)["content"]["learner"]
+    state, learner = tree_map(lambda leaf: leaf[1], states), run.learner(1)
+    for task in range(3):
+        x = setup.random_samples(1, task, 9, Purpose.END_OF_TASK).x
+        expected = setup.algo.predict(setup.network, state, x, torch.full((len(x),), task))
+        torch.testing.assert_close(learner.outputs(x, task=task), expected)
+    with pytest.raises(mr.UserError, match="task=None: PackNet has weights of its own for every task"):
+        learner.outputs(x)
+    with pytest.raises(mr.UserError, match="task=3: must be from 0 to 2; the run has 3 tasks"):
+        learner.outputs(x, task=3)
 
 
 def test_maml_adapts_as_sgd_on_its_module(finished_runs: dict[str, mr.RunResult]) -> None:

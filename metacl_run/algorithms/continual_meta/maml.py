@@ -47,7 +47,7 @@ from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
+from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
 from metacl_run.core.bounds import AT_EVALUATION, CountFromZero, Examples, Hint, Positive, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
@@ -170,6 +170,9 @@ class Maml(EpisodeLearner):
             learned[name] = self.rate_low + (self.rate_high - self.rate_low) * uniform
             start += size
         return {"params": params, "rates": learned}, carry
+
+    def returned(self, best: MetaState, last: MetaState) -> MetaState:
+        return {**super().returned(best, last), "carry": last["carry"]}  # nothing but the number of meta-updates
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:
         def query_loss(meta: MamlMeta) -> tuple[Tensor, tuple[Tensor, Tensor]]:

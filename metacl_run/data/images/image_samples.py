@@ -37,9 +37,11 @@ class SeenImages(ClassTasks):
     """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
     1 over the training part, or over all images where the source has none."""
 
-    def check_pixels(self) -> None:
-        """Raises SettingError where features would be augmented."""
-        require_all(pixels_check(self.source, "augment", self.augment, "none"))
+    def check_pixels(self, shift: str) -> None:
+        """Raises SettingError where features would be augmented, or images that their task shows under a shift."""
+        apart = f"must be none with data.shift={shift}: it would move and mirror what the shift has made of an image"
+        shifted = self.augment == "none" or shift == "none", "augment", self.augment, apart
+        require_all(pixels_check(self.source, "augment", self.augment, "none"), shifted)
 
     def input_scale(self) -> InputScale | None:
         """The scale; the same for all seeds."""
@@ -66,7 +68,7 @@ class SplitImageSamples(SeenImages, SplitClassSamples):
 
     def __post_init__(self) -> None:
         SplitClassSamples.__post_init__(self)
-        self.check_pixels()
+        self.check_pixels(self.shift)
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         return self.seen(super().load(seeds))
@@ -78,7 +80,7 @@ class HeldOutImageSamples(SeenImages, HeldOutClassSamples):
 
     def __post_init__(self) -> None:
         HeldOutClassSamples.__post_init__(self)
-        self.check_pixels()
+        self.check_pixels(self.shift)
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         return self.seen(super().load(seeds))

@@ -2,7 +2,8 @@
 
 The setting of Bang et al. 2021 (arXiv 2103.17230, "Rainbow memory", blurry CIFAR: a task has the rest of its samples from the
 classes of all others) and of the blurry part of Koh et al. 2022 (arXiv 2110.10031, i-Blurry). A task gives away as many samples
-as it receives, spread evenly over all other tasks, and they come at random times within these. Which task is "now" is what most
+as it receives, spread evenly over all other tasks, and they come at random times within these. What they look like does not
+change: a sample keeps the shift of the task that it is from, under which its class is tested. Which task is "now" is what most
 of its samples say: a method that needs to know where tasks end (ewc, si, gem, packnet ...) is told of these borders.
 """
 
@@ -19,9 +20,12 @@ from metacl_run.data.streams.sample_pool import SampleTable
 
 def blurred(train: SampleTable, share: float, seeds: Sequence[int]) -> SampleTable:
     """The training samples [R, T, N] of tasks of one length, of which a share has changed places with those of other tasks."""
-    rows, labels = train.rows.copy(), train.labels.copy()
-    _, tasks, samples = rows.shape
-    moved = round(share * samples)
+    _, tasks, samples = train.rows.shape
+    homes = np.broadcast_to(np.arange(tasks)[:, None], train.rows.shape)
+    columns = {"rows": train.rows, "labels": train.labels, "origins": train.origins, "homes": homes}
+    before = {name: column for name, column in columns.items() if column is not None}
+    after = {name: column.copy() for name, column in before.items()}
+    moved = count_moved(share, samples)
     for replicate, seed in enumerate(seeds):
         rng = generator(Purpose.BLUR, seed)
         places = np.stack([rng.permutation(samples)[:moved] for _ in range(tasks)])  # [T, moved]
@@ -30,6 +34,11 @@ def blurred(train: SampleTable, share: float, seeds: Sequence[int]) -> SampleTab
         for task in range(tasks):
             from_task, from_number = np.nonzero(target == task)
             from_place = places[from_task, from_number]
-            rows[replicate, task, places[task]] = train.rows[replicate, from_task, from_place]
-            labels[replicate, task, places[task]] = train.labels[replicate, from_task, from_place]
-    return dataclasses.replace(train, rows=rows, labels=labels)
+            for name, column in before.items():
+                after[name][replicate, task, places[task]] = column[replicate, from_task, from_place]
+    return dataclasses.replace(train, **after)
+
+
+def count_moved(share: float, samples: int) -> int:
+    """The samples of each task that change places with those of others."""
+    return round(share * samples)

@@ -16,6 +16,7 @@ Differences from the published streams:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -29,7 +30,7 @@ from metacl_run.core.errors import Check, require, require_all
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.sources.source import Catalogue, SplitSource, inputs_of
 from metacl_run.data.streams import notes
-from metacl_run.data.streams.blurred_borders import blurred
+from metacl_run.data.streams.blurred_borders import blurred, count_moved
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
 from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.sample_tables import ClassRows, Outputs, check_sizes, sample_tables
@@ -92,6 +93,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
         left, most = self.count_samples(), max(self._outputs(catalogue).most)
         enough = f"leaves {left} examples to learn from to the smallest task, hence to every task; one may have {most} classes"
         require(left >= most, "test_examples", self.test_examples, enough)
+        _check_moved(self.blur, left)
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         examples = self.source.read()
@@ -117,7 +119,7 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
             task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
             masks=self._outputs(catalogue).masks(),
             examples=torch.from_numpy(examples.x),
-            train=blurred(train, self.blur, seeds) if self.has_blurred_borders else train,
+            train=train,
             test_=test,
             classes=self._outputs(catalogue).classes(catalogue.names, tasks),
             texts=examples.texts,
@@ -127,7 +129,8 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
                 *_notes_on_sizes(np.array(available), self.sample_lengths()),
             ],
         )
-        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])), examples.raw)
+        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
+        return _blurred_pool(shifted_pool(pool, shift, examples.raw), self.blur, seeds)
 
     def _outputs(self, catalogue: Catalogue) -> Outputs:
         return _outputs(self, self.scenario, catalogue)
@@ -186,6 +189,7 @@ class SplitClassSamples(ClassTasks, SampleStream):
             most = max(lengths) if name == "train_per_task" and self.balance == "none" else min(lengths)
             allowed = f"must be null, or {least} (the classes of a task) to {most} (examples of the smallest task of any seed)"
             require(value is None or least <= value <= most, name, value, allowed)
+        _check_moved(self.blur, self.count_samples())
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         examples = self.source.read_parts()
@@ -214,14 +218,15 @@ class SplitClassSamples(ClassTasks, SampleStream):
             task_names=[_task_names(train_part, of_seed) for of_seed in tasks],
             masks=self._outputs().masks(),
             examples=torch.from_numpy(examples.x),
-            train=blurred(train, self.blur, seeds) if self.has_blurred_borders else train,
+            train=train,
             test_=test,
             classes=self._outputs().classes(train_part.names, tasks),
             texts=examples.texts,
             out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=messages,
         )
-        return shifted_pool(pool, self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0])), examples.raw)
+        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
+        return _blurred_pool(shifted_pool(pool, shift, examples.raw), self.blur, seeds)
 
     def _outputs(self) -> Outputs:
         return _outputs(self, self.scenario, self.source.parts()[0])
@@ -230,6 +235,10 @@ class SplitClassSamples(ClassTasks, SampleStream):
         """[T] the fewest training and test examples that each task can get, whatever the seed."""
         train, test = (self.assignment(part).bounds(part, part.counts)[0] for part in self.source.parts())
         return train, test
+
+
+def _blurred_pool(pool: TableSamplePool, share: float, seeds: Sequence[int]) -> TableSamplePool:
+    return dataclasses.replace(pool, train=blurred(pool.train, share, seeds)) if share else pool
 
 
 def _blur_fits(stream: HeldOutClassSamples | SplitClassSamples) -> list[Check]:
@@ -245,6 +254,11 @@ def _blur_fits(stream: HeldOutClassSamples | SplitClassSamples) -> list[Check]:
         (sharp or stream.balance == "tasks", "blur", blur, "must be 0 with balance=none: tasks change places sample by sample"),
         (sharp or stream.num_tasks != 1, "blur", blur, "must be 0 with one task"),
     ]
+
+
+def _check_moved(share: float, samples: int) -> None:
+    moves = share == 0 or count_moved(share, samples) > 0
+    require(moves, "blur", share, f"must be 0, or move a sample or more of the {samples} of a task")
 
 
 def _lengths(fewest: list[int], balance: Balance) -> TaskLengths:

@@ -37,11 +37,17 @@ class SampleTable:
     """[R, T] int64."""
     origins: np.ndarray | None = None
     """[R, T, N or M] int64, the example of the source that each sample shows; None: the same as `rows`."""
+    homes: np.ndarray | None = None
+    """[R, T, N or M] int64, the task under whose shift each sample is seen; None: the task that it comes in."""
 
     def examples(self, replicate: int) -> np.ndarray:
         """[T, N or M] the example of the source that each sample of a replicate shows."""
         examples: np.ndarray = (self.rows if self.origins is None else self.origins)[replicate]
         return examples
+
+    def shifted_as(self, replicate: int, tasks: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """[B] the task under whose shift the samples of a replicate at these places of these tasks are seen."""
+        return tasks if self.homes is None else np.asarray(self.homes[replicate, tasks, places])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +95,10 @@ class TableSamplePool(SamplePool):
 
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         tasks, places = self.lengths.within(index.reshape(-1))
-        numbers = self.train.rows[replicate, tasks, places], self.train.labels[replicate, tasks, places], tasks
-        rows, y, task = upload(numbers, self.examples.device)
-        x = self._scaled(self.shift.apply(self._inputs(rows), replicate * self._num_tasks + task))
+        own = self.train.rows[replicate, tasks, places], self.train.labels[replicate, tasks, places]
+        shifted_as = self.train.shifted_as(replicate, tasks, places)
+        rows, y, task, home = upload((*own, tasks, shifted_as), self.examples.device)
+        x = self._scaled(self.shift.apply(self._inputs(rows), replicate * self._num_tasks + home))
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
     def origins(self, replicate: int) -> np.ndarray:
@@ -115,13 +122,14 @@ class TableSamplePool(SamplePool):
         return samples
 
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
-        return self._written(self.origins(replicate)[index], self.lengths.tasks_at(index))
+        shifted_as = self.train.shifted_as(replicate, *self.lengths.within(index))
+        return self._written(self.origins(replicate)[index], shifted_as)
 
     def quote_test(self, replicate: int, task: int, places: np.ndarray) -> list[str] | None:
         return self._written(self.test_.examples(replicate)[task, places], np.full(len(places), task))
 
     def _written(self, examples: np.ndarray, tasks: np.ndarray) -> list[str] | None:
-        """[N] the texts of some examples as their tasks have them."""
+        """[N] the texts of some examples as these tasks show them."""
         if self.texts is None:
             return None
         return [self.writing.written(self.texts[row], int(task)) for row, task in zip(examples, tasks, strict=True)]

@@ -313,6 +313,11 @@ class SampleStream(Stream):
         """Whether the learner knows at evaluation which task a sample belongs to. Default: it does not."""
         return False
 
+    @property
+    def labels_recur(self) -> bool:
+        """Whether all tasks have the same labels, each for samples of its own."""
+        return not (self.new_outputs or self.task_is_known)
+
     def input_scale(self) -> InputScale | None:
         """How inputs are scaled before a network sees them, as the pool's are; reads the examples. Default: None, they are
         not."""

@@ -39,6 +39,7 @@ class Observations:
                 batch_size=batch,
                 epochs=setup.epochs,
                 labels=setup.labels(replicate) if spec.by_class else None,
+                labels_recur=setup.labels_recur,
             )
             for replicate, seed in enumerate(setup.seeds)
         ]

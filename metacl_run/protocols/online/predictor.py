@@ -24,12 +24,14 @@ class StreamPredictor(Predictor):
     Attributes:
         algo: the learner.
         learned: the state of one replicate.
+        num_tasks: T; it may read the data.
         masks: reads the data and returns the outputs of each task, [T, outputs] bool; None where tasks share all outputs.
         input_scale: how inputs are scaled; None: they are not. It may read the data.
     """
 
     algo: StreamLearner[Any]
     learned: StreamState
+    num_tasks: Callable[[], int]
     masks: Callable[[], Tensor | None]
     input_scale: Callable[[], InputScale | None]
 
@@ -47,12 +49,17 @@ class StreamPredictor(Predictor):
 
     def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
         network, tasks = self.network, None
+        if task is None and self.algo.needs_task:
+            raise ConfigError(
+                f"task=None: {type(self.algo).__name__} has weights of its own for every task; say which one the inputs belong "
+                "to, as in task=0"
+            )
         if task is not None:
             masks = self.masks()
-            if masks is None:
+            if masks is None and not self.algo.needs_task:
                 raise ConfigError(f"task={task}: the tasks of this run share all outputs, so that the learner is told none")
-            if not 0 <= task < len(masks):
-                raise ConfigError(f"task={task}: must be from 0 to {len(masks) - 1}; the run has {len(masks)} tasks")
+            if not 0 <= task < (count := self.num_tasks()):
+                raise ConfigError(f"task={task}: must be from 0 to {count - 1}; the run has {count} tasks")
             network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
             tasks = torch.full((len(x),), task)
         scale = self.input_scale()

@@ -224,7 +224,12 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         network = network.in_mode("evaluation")
         return StreamPredictor(
-            network=network, algo=algo, learned=learner, masks=lambda: data.load([0]).masks, input_scale=data.input_scale
+            network=network,
+            algo=algo,
+            learned=learner,
+            num_tasks=data.count_tasks,
+            masks=lambda: data.load([0]).masks,
+            input_scale=data.input_scale,
         )
 
 
@@ -233,8 +238,8 @@ def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
     with prefix_field_errors("algo"):
         others = "must be another one for real targets, which belong to no class"
         require(data.objective is CLASSIFICATION, "buffer", spec.keep, others)
-    outputs, apart = data.count_outputs(), data.new_outputs or data.task_is_known
-    most, text = (outputs, f"{outputs} classes") if apart else (outputs * tasks, f"{outputs} classes of each of {tasks} tasks")
+    outputs, text = data.count_outputs(), f"{data.count_outputs()} classes"
+    most, text = (outputs * tasks, f"{text} of each of {tasks} tasks") if data.labels_recur else (outputs, text)
     if spec.keep == "ring" and spec.capacity < most:
         raise ConfigError(
             f"algo.buffer=ring: keeps one sample or more of each of the {text}, {most} in all, but the replay buffer has "

@@ -47,7 +47,8 @@ class ReplaySchedule:
         samples: of each task, a multiple of B.
         batch_size: B.
         epochs: passes over each task before the next. Samples enter the buffer in the first pass.
-        labels: [N] the class of every sample; needed where `spec.by_class`.
+        labels: [N] the label of every sample; needed where `spec.by_class`.
+        labels_recur: every task has the labels anew, for samples of its own: a ring keeps the tasks apart.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ReplaySchedule:
         batch_size: int,
         epochs: int = 1,
         labels: np.ndarray | None = None,
+        labels_recur: bool = True,
     ) -> None:
         self.spec, self.seed = spec, seed
         self.samples, self.batch_size, self.epochs = samples, batch_size, epochs
@@ -67,7 +69,7 @@ class ReplaySchedule:
         """The last samples of each task, which a buffer of them keeps."""
         self._buffer = np.full(spec.capacity, -1)
         self._filled_to = 0
-        self._writes = self._places(labels)
+        self._writes = self._places(labels, labels_recur)
         ends = np.where(self._writes < spec.capacity, self._writes + 1, 0)
         self._in_use = np.maximum.accumulate(np.concatenate([[0], ends]))
         """[N + 1] places in use when so many samples have come."""
@@ -165,7 +167,7 @@ class ReplaySchedule:
             number = (self.samples.ends - self._last.lengths)[task] + place
         return number
 
-    def _places(self, labels: np.ndarray | None) -> np.ndarray:
+    def _places(self, labels: np.ndarray | None, labels_recur: bool) -> np.ndarray:
         """[N] the place that each sample goes to when it comes; the capacity for nowhere."""
         keep, capacity, total = self.spec.keep, self.spec.capacity, self.samples.total
         if keep == "reservoir":
@@ -175,8 +177,8 @@ class ReplaySchedule:
         assert labels is not None
         if keep == "balanced":
             return buffer_places.balanced(capacity, labels, self.seed)
-        of_task = self.samples.tasks_at(np.arange(total)) * (labels.max() + 1) + labels
-        return buffer_places.ring(capacity, np.unique(of_task, return_inverse=True)[1])
+        groups = labels + labels_recur * self.samples.tasks_at(np.arange(total)) * (labels.max() + 1)
+        return buffer_places.ring(capacity, np.unique(groups, return_inverse=True)[1])
 
     def _content(self, until: int) -> np.ndarray:
         """[places in use] the samples in the buffer when so many have come; a copy."""

@@ -40,6 +40,7 @@ class StreamSetup:
         num_tasks: T.
         pass_units, epochs: observations of each task in one pass, and passes over it before the next task.
         input_shape: of one example.
+        labels_recur: whether every task has the same labels, for samples of its own.
         engine: maps over replicates.
         device, dtype: of inputs and parameters.
     """
@@ -53,6 +54,7 @@ class StreamSetup:
     pass_units: TaskLengths
     epochs: int
     input_shape: tuple[int, ...]
+    labels_recur: bool
     engine: Engine
     device: torch.device
     dtype: torch.dtype
@@ -74,6 +76,7 @@ class StreamSetup:
             pass_units=TaskLengths.of([length // algo.batch_size for length in pool.lengths.lengths]),
             epochs=epochs,
             input_shape=data.input_shape,
+            labels_recur=data.labels_recur,
             engine=Engine(kind=gpu.engine_kind),
             device=gpu.torch_device,
             dtype=gpu.dtype,

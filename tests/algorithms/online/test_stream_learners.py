@@ -16,6 +16,7 @@ from metacl_run.algorithms.online.la_maml import LaMaml
 from metacl_run.algorithms.online.mer import Mer
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.core.types import Observation, Params, Samples, WeightedSamples
+from metacl_run.inner import flat
 from metacl_run.kernels import build
 from metacl_run.models.layers import Perceptron
 from metacl_run.models.network import Network
@@ -228,6 +229,18 @@ def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(network, "plain_layers", None)
     slow, _ = algo.observe(network, state, observed)
     assert_states_agree(fast, slow)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_la_maml_moves_parameters_as_one_tensor_as_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    algo, network = VARIANTS[name], perceptron()
+    states: Any = [algo.init(network, params_of(network), 2)] * 2
+    for step in range(2):
+        for one in (False, True):
+            with monkeypatch.context() as patch:
+                patch.setattr(flat, "belongs_side_by_side", lambda _: one)  # noqa: B023
+                states[one], _ = algo.observe(network, states[one], observation(algo, step))
+    assert_states_agree(states[0], states[1])
 
 
 def test_the_second_order_meta_gradient_equals_finite_differences() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from metacl_run.config.load import Experiment
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Observation
 from metacl_run.data.images.crop_flip import PADDING, CropFlip
@@ -22,7 +23,14 @@ from tests.support.runs import context_of
 
 STREAM = [
     *("data=split_glyphs", "data.num_classes=12", "data.num_scripts=3", "data.tasks_from=characters"),
-    *("data.num_tasks=2", "data.classes_per_task=4", "data.image_size=8", "model.hidden=[4]", "gpu.threads=1"),
+    *(
+        "data.num_tasks=2",
+        "data.classes_per_task=4",
+        "data.image_size=8",
+        "data.shift=none",
+        "model.hidden=[4]",
+        "gpu.threads=1",
+    ),
 ]
 
 
@@ -79,6 +87,11 @@ def test_batch_and_replayed_samples_are_altered_and_nothing_else(setup_of: Calla
         assert torch.equal(getattr(before, part), getattr(after, part)), index
     for get in (lambda own: own.pool.test(1, None)[0].x, lambda own: own.random_samples(0, 1, 9, Purpose.END_OF_TASK).x):
         assert torch.equal(get(plain), get(altered))
+
+
+def test_images_under_a_shift_are_not_altered_as_if_they_were_plain(setup_of: Callable[..., StreamSetup]) -> None:
+    with pytest.raises(ConfigError, match=r"^data\.augment=crop_flip: must be none with data\.shift=permute: "):
+        setup_of("data.augment=crop_flip", "data.shift=permute")
 
 
 def test_a_seed_draws_the_same_alone_as_beside_others_and_wherever_a_run_goes_on(setup_of: Callable[..., StreamSetup]) -> None:

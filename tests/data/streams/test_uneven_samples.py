@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metacl_run.config.load import Experiment
-from metacl_run.core.errors import ConfigError
+from metacl_run.core.errors import ConfigError, SettingError
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.streams.stream import SamplePool
 from metacl_run.data.streams.validation import ValidationSamples, count_held_out
@@ -95,6 +95,25 @@ def test_a_share_of_every_task_comes_from_all_the_others() -> None:
         assert sharp.test(task, None)[0].y.tolist() == mixed.test(task, None)[0].y.tolist()
 
 
+@pytest.mark.parametrize("shift", ["permute", "rotate"])  # applied when samples are gathered; once and for all
+def test_a_sample_that_comes_with_another_task_looks_as_where_it_is_from(
+    shift: str, experiment: Callable[..., Experiment]
+) -> None:
+    few = ["data.tasks_from=characters", "data.num_tasks=3", "data.classes_per_task=2", f"data.shift={shift}"]
+    sharp, mixed = (
+        experiment("algo=er", "data=split_glyphs", "data.scenario=class", f"data.blur={blur}", *few, tiny=[]).data.load([3])
+        for blur in (0.0, 0.4)
+    )
+    everything = np.arange(sharp.lengths.total)
+    before, after = (pool.gather(0, everything) for pool in (sharp, mixed))
+    looks = dict(zip(sharp.origins(0).tolist(), before.x, strict=True))
+    moved = 0
+    for origin, x, task, label in zip(mixed.origins(0).tolist(), after.x, after.task, after.y, strict=True):
+        assert (x == looks[origin]).all()
+        moved += int(task != label // 2)
+    assert moved > 0.3 * len(everything)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -107,6 +126,12 @@ def test_a_share_of_every_task_comes_from_all_the_others() -> None:
 def test_where_borders_cannot_be_blurred(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         split_points(blur=0.5, **changes)
+
+
+def test_a_share_that_moves_nothing_is_refused() -> None:
+    split_points(blur=0.05, train_per_task=24).check()
+    with pytest.raises(SettingError, match="must be 0, or move a sample or more of the 24 of a task"):
+        split_points(blur=0.01, train_per_task=24).check()
 
 
 def test_what_is_held_out_must_be_of_its_task(experiment: Callable[..., Experiment]) -> None:

@@ -54,6 +54,14 @@ def test_every_task_ends_with_its_best_state(experiment: Callable[..., Experimen
             assert rows[0][replicate] == probes[unit][replicate]
 
 
+def test_schedules_of_maml_pp_go_on_after_a_return(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("algo=maml_pp", "algo.multi_step_updates=6", *BEST, *JUMPY, "seeds=[0,1,2]")
+    assert run(built) == 0
+    assert any(unit < 8 for _, unit in kept(built)["unit"])
+    learner = state_of(built)
+    assert learner["unit"].tolist() == learner["carry"]["updates"].tolist() == [8, 8, 8]
+
+
 def test_one_task_is_a_run_that_stops_at_its_best(experiment: Callable[..., Experiment]) -> None:
     own = *BEST, "data.num_tasks=1", "algo.outer_lr=0.3", "protocol.eval_episodes=6"
     built = experiment("algo=protonet", *own, "protocol.eval_every=1", "protocol.updates_per_task=6", "seeds=[0,1]")

@@ -183,6 +183,17 @@ def test_a_ring_has_the_last_samples_of_every_class_of_every_task() -> None:
             places[place] = number
 
 
+def test_a_class_that_comes_with_many_tasks_has_one_ring_where_labels_do_not_recur() -> None:
+    """As with blurred task boundaries: places for three classes suffice, whatever tasks these come with."""
+    labels = np.random.default_rng(1).integers(3, size=120)
+    spec = ReplaySpec(keep="ring", capacity=6, draws=1, size=6)
+    draws = ReplaySchedule(spec, 0, **SIZES, labels=labels, labels_recur=False).draw(0, 24)
+    for unit in range(1, 24):
+        expected = [n for label in range(3) for n in [i for i in range(unit * 5) if labels[i] == label][-2:]]
+        real = draws.weight[unit, 0] > 0
+        assert sorted(draws.number[unit, 0][real].tolist()) == sorted(expected)
+
+
 def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out() -> None:
     labels = np.random.default_rng(2).integers(3, size=120)
     spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26, past=True)
