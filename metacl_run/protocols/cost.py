@@ -1,13 +1,14 @@
 """What training cost: units of work, examples read, floating-point operations. Replay costs what its table does not show.
 
 Operations are counted by torch (`torch.utils.flop_counter`: matrix products and convolutions, a product of two numbers and its
-sum as two) in one unit of work, which is done once more and thrown away: it costs nothing beside a run of hundreds of units.
+sum as two) in one unit of work of each kind, which is done once more and thrown away: it costs nothing beside a run of hundreds
+of units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypedDict
 
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,20 +29,33 @@ class Cost(TypedDict):
     """Floating-point operations of all units; None where they were not counted."""
 
 
-def cost_of(units: int, examples: int, unit: Callable[[int], Any], *, replicates: int, countable: bool) -> Cost:
+class Work(NamedTuple):
+    """Units of work of one kind."""
+
+    units: int
+    examples: int
+    """That all of them read, of one replicate."""
+    unit: Callable[[], Any]
+    """Does one of them for all replicates, and keeps nothing of it. Where their cost grows with the number of tasks, it is the
+    one in the middle, which costs about the mean."""
+
+
+def cost_of(work: Sequence[Work], *, replicates: int, countable: bool) -> Cost:
     """Returns the cost of training.
 
     Args:
-        units: of work.
-        examples: that a unit reads, of one replicate.
-        unit: does the unit with this number for all replicates, and keeps nothing of it. The one in the middle is taken: where
-            the cost grows with the number of tasks, it is about the mean.
+        work: all of it.
         replicates: R.
         countable: whether a unit is operations of torch that this process alone does; a compiled or captured one is not.
     """
-    flops = None
-    if units >= FEWEST_UNITS and countable:
-        with build.without(), FlopCounterMode(display=False) as counter:
-            unit(units // 2)
-        flops = counter.get_total_flops() / replicates * units
-    return Cost(units=units, examples=units * examples, flops=flops)
+    units, examples = sum(kind.units for kind in work), sum(kind.examples for kind in work)
+    if units < FEWEST_UNITS or not countable:
+        return Cost(units=units, examples=examples, flops=None)
+    return Cost(units=units, examples=examples, flops=sum(_flops(kind.unit) * kind.units for kind in work) / replicates)
+
+
+def _flops(unit: Callable[[], Any]) -> int:
+    with build.without(), FlopCounterMode(display=False) as counter:
+        unit()
+    flops: int = counter.get_total_flops()
+    return flops

@@ -33,10 +33,13 @@ class Trainer(abc.ABC):
             sums = add_up(sums, metrics)
         return learner, sums
 
-    @property
     @abc.abstractmethod
-    def examples_per_unit(self) -> int:
-        """Examples that a unit reads, of one replicate."""
+    def count_examples(self, units: range) -> int:
+        """Examples that some units read, of one replicate."""
+
+    def alike(self, units: int) -> list[range]:
+        """All units, those that do the same kind of work together. Default: all do."""
+        return [range(units)]
 
     def trial(self, learner: Pytree, unit: int) -> None:
         """Does a unit and keeps nothing of it. Default: a step, for trainers that keep nothing else."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
-from metacl_run.protocols.cost import Cost, cost_of
+from metacl_run.protocols.cost import Cost, Work, cost_of
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import Phase
 from metacl_run.protocols.progress import Progress
@@ -47,9 +47,12 @@ class TrainingPhase(Phase):
         if status != "completed":
             return None
         countable = context.gpu.engine_kind in ("loop", "vmap") and context.ranks.count == 1
-        unit = functools.partial(trainer.trial, self.progress.state.learner)
-        replicates = len(context.seeds)
-        return cost_of(self.length, trainer.examples_per_unit, unit, replicates=replicates, countable=countable)
+        work = [self._work(units) for units in trainer.alike(self.length) if units]
+        return cost_of(work, replicates=len(context.seeds), countable=countable)
+
+    def _work(self, units: range) -> Work:
+        middle = functools.partial(self.trainer.trial, self.progress.state.learner, units[len(units) // 2])
+        return Work(len(units), self.trainer.count_examples(units), middle)
 
     def begin(self) -> None:
         self.evaluator.begin()

@@ -48,6 +48,32 @@ def test_replayed_examples_count(experiment: Callable[..., Experiment]) -> None:
     assert summary_of(built)["cost"]["examples"] == UNITS * (BATCH + 3 * 4)
 
 
+@pytest.mark.parametrize(
+    ("algo", "examples"),
+    [
+        (["algo=multitask", "algo.updates=2"], UNITS * 2 * BATCH),  # its draws take the place of the batch
+        (["algo=gem", "algo.memories_per_task=5"], UNITS * BATCH + 40 * (0 + 1 + 2) * 5),  # of tasks that are over
+        (["algo=a_gem", "algo.memories_per_task=5", "algo.replay=4"], UNITS * (BATCH + 4)),
+    ],
+)
+def test_what_is_learned_from_is_what_counts(algo: list[str], examples: int, experiment: Callable[..., Experiment]) -> None:
+    assert summary_of(experiment(*algo, *LONGER, tiny=SMALL_STREAM))["cost"]["examples"] == examples
+
+
+def test_pretraining_and_stream_count_each_for_itself(experiment: Callable[..., Experiment]) -> None:
+    sizes = ["data.ways=3", "data.shots=2", "data.queries=4", "algo.meta_batch_size=5", "protocol.steps=60"]
+    shape = ["data=recurring_glyphs", "data.num_classes=30", "data.image_size=8", "model=mlp_small", "model.hidden=[6]"]
+    common = [*sizes, *shape, "protocol.log_every=20", "gpu.threads=1"]
+    costs = [
+        summary_of(experiment("algo=maml_osaka", f"algo.pretrain_updates={updates}", *common, tiny=[]))["cost"]
+        for updates in (50, 100)
+    ]
+    assert [cost["examples"] for cost in costs] == [updates * 5 * 3 * (2 + 4) + 60 * 3 * 2 for updates in (50, 100)]
+    of_update = (costs[1]["flops"] - costs[0]["flops"]) / 50  # of 5 episodes, through their inner loops
+    of_step = costs[0]["flops"] / 60 - 50 / 60 * of_update
+    assert of_update > 5 * of_step > 0
+
+
 def test_examples_of_episodes(experiment: Callable[..., Experiment]) -> None:
     built = experiment("algo=maml", "data.shots=2", "data.queries=5", tiny=TINY)
     result = summary_of(built)["cost"]

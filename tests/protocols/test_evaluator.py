@@ -100,11 +100,12 @@ def test_scores_by_acting_fill_the_same_matrix(tmp_path: Path) -> None:
 
 
 class PredictThenLearn(Trainer):
-    examples_per_unit = 1
-
     """Predicts an observation with what was learned before it, then learns from it; tasks recur and are not told."""
 
     remedy = "A smaller rate"
+
+    def count_examples(self, units: range) -> int:
+        return len(units)
 
     def step(self, learner: dict[str, Tensor], unit: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         observed = TARGETS[unit % len(TARGETS)]

@@ -35,10 +35,9 @@ class EpisodeTrainer(Trainer):
         self._episodes, self._units_per_task = setup.episodes, units_per_task
         self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))
 
-    @property
-    def examples_per_unit(self) -> int:
+    def count_examples(self, units: range) -> int:
         algo, data = self._episodes.algo, self._episodes.data
-        return algo.meta_batch_size * algo.training_ways(data.ways) * sum(training_examples(algo, data))
+        return len(units) * algo.meta_batch_size * algo.training_ways(data.ways) * sum(training_examples(algo, data))
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, self._episodes.training(unit, unit // self._units_per_task))

@@ -34,11 +34,10 @@ class TrajectoryTrainer(Trainer):
         )
         self._update: MetaUpdate = engine.prepare_update(update)
 
-    @property
-    def examples_per_unit(self) -> int:
+    def count_examples(self, units: range) -> int:
         algo = self._setup.algo
         queries = algo.classes * (algo.query_examples or 0) + algo.remember
-        return algo.meta_batch_size * (algo.classes * algo.class_steps * algo.step_examples + queries)
+        return len(units) * algo.meta_batch_size * (algo.classes * algo.class_steps * algo.step_examples + queries)
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, draw_trajectories(self._setup, unit, self._places))

@@ -43,15 +43,22 @@ class Observations:
             )
             for replicate, seed in enumerate(setup.seeds)
         ]
-        self.examples = batch + spec.draws * spec.size
-        """Examples of an observation of one replicate, replayed ones included."""
-        numbers = len(setup.seeds) * self.examples * math.prod(setup.input_shape)
+        self._spec = spec
+        numbers = len(setup.seeds) * (batch + spec.draws * spec.size) * math.prod(setup.input_shape)
         block_bytes = CARD_BLOCK_BYTES if setup.device.type == "cuda" else BLOCK_BYTES
         self._block_length = max(1, min(LONGEST_BLOCK, int(block_bytes / (numbers * setup.dtype.itemsize))))
         self._block: Observation | None = None
         self._block_start = 0
         # Draws of tasks to come are empty. An engine that is compiled or captured for one shape receives them all the same.
         self._skips_empty_draws = spec.by_task and setup.engine.kind in ("loop", "vmap")
+
+    def count_examples(self, units: range) -> int:
+        """Examples that one replicate learns from at some observations: the batch, unless the draws take its place, and the
+        draws, of a method that draws of every task those of tasks that are over."""
+        spec, setup = self._spec, self._setup
+        batch = 0 if spec.keep in ("seen", "all") else setup.algo.batch_size
+        over = int(setup.units.tasks_at(np.arange(units.start, units.stop)).sum())
+        return len(units) * batch + spec.size * (over if spec.by_task else len(units) * spec.draws)
 
     def block(self, units: range) -> Observation:
         """[U, R, ...] the observations of every replicate at some units, or at the first of them, as many as are gathered."""

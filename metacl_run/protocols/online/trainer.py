@@ -52,9 +52,8 @@ class StreamTrainer(Trainer):
         self._updates = SeveralUpdates(setup.engine, setup.engine.over_replicates(observing(setup)))
         self.at_once = self._updates.at_once
 
-    @property
-    def examples_per_unit(self) -> int:
-        return self._observations.examples
+    def count_examples(self, units: range) -> int:
+        return self._observations.count_examples(units)
 
     def step(self, learner: StreamState, unit: int) -> tuple[StreamState, Metrics]:
         learner, metrics = self.steps(learner, None, range(unit, unit + 1))

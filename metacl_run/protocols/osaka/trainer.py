@@ -34,12 +34,23 @@ class RecurringTrainer(Trainer):
         self._pretrain = engine.prepare_update(over(lambda state, episodes: algo.pretrain(network, engine, state, episodes)))
         self._step = engine.prepare_update(over(self._predict_and_learn))
 
-    @property
-    def examples_per_unit(self) -> int:
-        return self._setup.pool.batch(0)[1].shape[1]
+    def count_examples(self, units: range) -> int:
+        """As the base says; what an update that waits (`TaskFreeLearner.late_update`) reads once more is not counted."""
+        pretraining = len(range(units.start, min(units.stop, self._pretraining)))
+        stream = (len(units) - pretraining) * self._setup.pool.batch(0)[1].shape[1]
+        if not pretraining:
+            return stream
+        episodes = self._setup.episodes(0)
+        return stream + pretraining * sum(y.shape[1] * y.shape[2] for y in (episodes.support_y, episodes.query_y))
+
+    def alike(self, units: int) -> list[range]:
+        return [range(self._pretraining), range(self._pretraining, units)]
 
     def trial(self, learner: RecurringState, unit: int) -> None:
-        self._step(learner["now"], self._setup.observed(max(0, unit - self._pretraining)))
+        if unit < self._pretraining:
+            self._pretrain(learner["at_start"], self._setup.episodes(unit))
+        else:
+            self._step(learner["now"], self._setup.observed(unit - self._pretraining))
 
     def step(self, learner: RecurringState, unit: int) -> tuple[RecurringState, Metrics]:
         setup, step, state, at_start = self._setup, unit - self._pretraining, learner["now"], learner["at_start"]
