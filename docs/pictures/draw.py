@@ -104,7 +104,7 @@ def osaka() -> str:
             anchor="middle",
         )
     )
-    return picture(WIDTH, 182, "Protocol osaka: predict, then learn; tasks recur, and their borders are not told", *parts)
+    return picture(WIDTH, 182, "Protocol osaka: predict, then learn; tasks recur, and task boundaries are not told", *parts)
 
 
 def accuracy_matrix() -> str:

@@ -78,6 +78,8 @@ class Purpose(IntEnum):
     """Uniform numbers by which a learner chooses its exemplars at an observation; its number."""
     KEEP = 30
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
+    ACT = 31
+    """Mini-batches of the episodes in which a learner acts; no position."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -14,7 +14,8 @@ gradients, each of which costs a product with H: a derivative of a derivative, w
 Differences from the paper and its code (aravindr93/imaml_dev):
  1. The code solves with ((1 + 1) I + H / (strength + 10)) in place of I + H / strength: with another scale, and damped. Here
     it is equation 6; the outer rate is for that scale.
- 2. Conjugate gradients stop at a direction of negative curvature, which a network's Hessian may have.
+ 2. Conjugate gradients stop at a direction of negative curvature, which a network's Hessian may have; where the first one is
+    such, the gradient of the query loss is taken as it is.
  3. Inner steps are plain gradient descent; the paper has Hessian-free ones too.
  4. The batch norm's scale and offset are parameters like all others, and both adapt.
 """

@@ -131,6 +131,12 @@ class Maml(EpisodeLearner):
             require_all((low <= high, "rate_low", low, f"must be at most rate_high={high}"))
         steps, all_first = self.inner_steps > 0, self.first_order
         require_all(
+            (
+                steps or not self.first_order_updates,
+                "first_order_updates",
+                self.first_order_updates,
+                "must be 0 with inner_steps=0: there are no second derivatives",
+            ),
             (fixed or not self.step_rates, "step_rates", True, "must be false with inner_lr=null, which learns other rates"),
             (steps or not self.step_rates, "step_rates", True, "must be false with inner_steps=0"),
             (

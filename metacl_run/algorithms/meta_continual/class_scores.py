@@ -37,11 +37,12 @@ def log_densities(sums: ClassSums, features: Tensor, a: Tensor, b: Tensor) -> Te
     A mean has a prior without weight, a precision the prior Gamma(a, b): Student t's, see `gemcl.py`.
 
     Args:
-        a, b: scalars, or [D].
+        a: a scalar.
+        b: a scalar, or [D].
     """
     number = sums.number.clamp(min=1).unsqueeze(1)  # [C, 1]
     mean = (sums.total / number).to(features.dtype)
-    shape = a + number / 2  # [C, 1] or [C, D]
+    shape = a + number / 2  # [C, 1]
     rate = b + squared_deviations(sums).to(features.dtype) / 2
     freedom, scale = 2 * shape, rate * (number + 1) / (shape * number)  # of the t's; [C, D] squared
     half, width = (freedom + 1) / 2, features.shape[1]

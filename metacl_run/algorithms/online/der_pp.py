@@ -9,7 +9,7 @@ Buzzega et al. 2020 (arXiv 2004.07211, equation 6). With z the logits of a sampl
 Differences from the paper:
  1. The squared distance is the mean over a sample's own outputs, as in the released code, whose alphas are for it; equation 6
     has the sum. Where tasks are known these are the outputs of the sample's task, whose number does not grow with the tasks.
- 2. Batch and draws pass through the network together, which makes no difference without batch norm. No augmentation.
+ 2. Batch and draws pass through the network together, which makes no difference without batch norm.
  3. As long as the replay buffer has fewer samples than `replay`, all of them are replayed, in both draws.
 """
 

@@ -14,7 +14,7 @@ Differences from the paper and its code:
  1. The second term is over all outputs, as in the released code; in the paper over those of the classes seen so far.
  2. The first term is over the classes in the batch from the first batch on, as in the paper; the released code also has the
     outputs of classes that have not come yet in it.
- 3. `updates` steps for each batch, every one with a draw of its own; the paper takes one. No augmentation.
+ 3. `updates` steps for each batch, every one with a draw of its own; the paper takes one.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ Differences from the paper and its code:
  2. Gradients are those of single samples at the weights after the steps; the released code takes mini-batches of exemplars.
  3. The loss of a step is the mean over batch and replayed samples together, as for `er`.
  4. While there is nothing to compare with, c = 1.
+ 5. With several passes over a task (`protocol.epochs`) a sample that is an exemplar does not enter once more; the others are
+    considered in every pass.
 """
 
 from __future__ import annotations
@@ -87,8 +89,8 @@ class GradientSampleSelection(ExemplarLearner[GssState]):
             candidate = (reached <= which * reached[-1]).sum().clamp(max=self.memory - 1)
             score = scores.gather(0, candidate.unsqueeze(0)).squeeze(0)
             gives_way = (c < 1) & (whether < score / (score + c))
-            is_full = in_use == self.memory
-            enters = (places == torch.where(is_full, candidate, in_use)) & (gives_way | ~is_full)
+            is_full, is_new = in_use == self.memory, (exemplars != number).all()
+            enters = (places == torch.where(is_full, candidate, in_use)) & (gives_way | ~is_full) & is_new
             exemplars, scores = torch.where(enters, number, exemplars), torch.where(enters, c, scores)
         return {**state, "exemplars": exemplars, "scores": scores}
 

@@ -7,8 +7,9 @@ it was at the end of the previous task, a step on a batch and a draw from the ex
 
     - sum over classes y of  t_y log g_y + (1 - t_y) log(1 - g_y),     t_y = q_y for classes of earlier tasks, else [y is right]
 
-When a task is over, each class keeps m = memory / (classes so far) exemplars: an earlier class its first m, a new class those
-which herding takes one after another, so that the mean of the first k is as near to the mean of the class as can be:
+When a task is over, each class keeps m = memory / (classes among exemplars and candidates) exemplars: an earlier class its
+first m, a new class those which herding takes one after another, so that the mean of the first k is as near to the mean of the
+class as can be:
 
     p_k = argmin over x of | mu - (phi(x) + phi(p_1) + ... + phi(p_(k-1))) / k |
 
@@ -22,7 +23,8 @@ Differences from the paper:
  3. Means of exemplars are those at the end of the last task. Within a task the classes that are new in it are not predicted
     yet; within the first task, where there are no means, the outputs predict.
  4. Not distilled are classes that the current task has as well, and their exemplars are chosen anew from old and new samples:
-    so it learns streams whose tasks share their classes. Where every task has classes of its own, nothing differs.
+    so it learns streams whose tasks share their classes. Where every task has classes of its own, nothing differs. With
+    `data.blur` nearly every class soon belongs to the current task, and little is distilled.
  5. The sum is over the classes of which samples came so far, where tasks are known over those of the sample's task.
 """
 

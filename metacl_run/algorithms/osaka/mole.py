@@ -31,6 +31,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import MamlStart, Observed
 from metacl_run.core.bounds import Positive
+from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.optimizers import Rate, Sgd
@@ -50,6 +51,11 @@ class Mole(MamlStart):
     most_tasks: Annotated[int, Ge(1), Le(1000)]
     concentration: Positive
     temperature: Positive
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps = self.stream_inner_steps
+        require(steps > 0, "stream_inner_steps", steps, "must be at least 1: no model would learn anything")
 
     def init(self, network: Network, params: Params, rates: Tensor, batch: Observed) -> Pytree:
         slow = self.stream_maml.start(network, params, rates)

@@ -85,6 +85,8 @@ class RecurringDynamics(RecurringStream):
         of_stream = learned if part == "test" else np.arange(per_dynamics - self.held_out, per_dynamics)
         every = np.arange(sum(families.values()))[:, None] * per_dynamics + learned
         orders = [self._orders(seed, families) for seed in seeds]
+        drawn = [self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)]
+        visits, dynamics = visits.of_tasks(drawn)
         pretraining = [self._rows(order[0][self.recurring :], per_dynamics, learned) for order in orders]
         return RecurringDynamicsPool(
             seeds=list(seeds),
@@ -92,7 +94,7 @@ class RecurringDynamics(RecurringStream):
             visits=visits,
             shots=self.shots,
             queries=self.queries,
-            dynamics=[self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)],
+            dynamics=dynamics,
             rollouts=np.arange(sum(families.values()))[:, None] * per_dynamics + of_stream,
             windows=DynamicsWindowPool(
                 task_names=[["pre-training"]] * len(seeds),

@@ -47,6 +47,22 @@ class Visits:
         """[V] the domain of every visit of one replicate."""
         return np.asarray(self.domain[replicate, _starts(self.number[replicate])])
 
+    def of_tasks(self, tasks: Sequence[np.ndarray]) -> tuple[Visits, list[np.ndarray]]:
+        """Makes visits in a row of the same task one visit.
+
+        Args:
+            tasks: [R] arrays [V], the task of every visit.
+
+        Returns:
+            the visits, and [R] arrays of the tasks of these.
+        """
+        number, of_visits = np.empty_like(self.number), []
+        for replicate, own in enumerate(tasks):
+            starts = np.r_[True, own[1:] != own[:-1]]
+            number[replicate] = (np.cumsum(starts) - 1)[self.number[replicate]]
+            of_visits.append(own[starts])
+        return Visits(number=number, domain=self.domain), of_visits
+
     @classmethod
     def of_seeds(cls, seeds: Sequence[int], steps: int, *, stay: float, shares: Sequence[float]) -> Visits:
         """Draws the visits of every seed. A seed's visits do not depend on the other seeds, nor its first ones on `steps`.

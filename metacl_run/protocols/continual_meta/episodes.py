@@ -90,7 +90,7 @@ class EpisodeSampler:
 
     def to_act(self) -> EpisodesToAct | None:
         """[R, K, ...] the episodes in which a learner acts, if the data have such, the same at every call."""
-        rngs = [generator(Purpose.EVALUATE, seed) for seed in self.seeds]
+        rngs = [generator(Purpose.ACT, seed) for seed in self.seeds]
         batches = self.algo.inner_batches(self.data.shots * self.data.ways, False)
         shots, queries = self.data.shots, self.data.queries
         to_act = self.pool.to_act(self.eval_split, shots=shots, queries=queries, rngs=rngs, batches=batches)

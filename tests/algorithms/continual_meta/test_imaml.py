@@ -93,7 +93,7 @@ def test_inner_steps_are_those_of_torch_optim() -> None:
         optimizer.step()
 
 
-def test_conjugate_gradients_solve_and_keep_still_where_there_is_no_positive_curvature() -> None:
+def test_conjugate_gradients_solve_and_stop_where_there_is_no_positive_curvature() -> None:
     torch.manual_seed(1)
     root = torch.randn(5, 5, dtype=torch.float64)
     matrix, right = root @ root.T + torch.eye(5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
@@ -110,5 +110,9 @@ def test_conjugate_gradients_solve_and_keep_still_where_there_is_no_positive_cur
     torch.testing.assert_close(solved(matrix, right, 9), torch.linalg.solve(matrix, right), rtol=1e-6, atol=1e-8)
     one_step = right * (right @ right) / (right @ matrix @ right)
     torch.testing.assert_close(solved(matrix, right, 1), one_step)
-    assert not solved(-matrix, right, 5).any()
+    torch.testing.assert_close(solved(-matrix, right, 5), right)
+    bent = torch.diag(torch.tensor([1.0, 1.0, 1.0, 1.0, -9.0], dtype=torch.float64))  # bent upwards along the right side
+    right = torch.tensor([1.0, 2.0, 3.0, 4.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(solved(bent, right, 1), right * (right @ right) / (right @ bent @ right))
+    torch.testing.assert_close(solved(bent, right, 2), solved(bent, right, 1))  # the second direction is not
     assert not solved(matrix, torch.zeros(5, dtype=torch.float64), 5).any()

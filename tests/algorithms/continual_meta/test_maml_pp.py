@@ -88,6 +88,7 @@ def test_steps_at_evaluation_beyond_the_learned_take_the_last_rates() -> None:
         ),
         ({"step_rates": True, "inner_steps": 0}, "step_rates=True: must be false with inner_steps=0"),
         ({"multi_step_updates": 5, "inner_steps": 0}, "multi_step_updates=5: must be 0 with inner_steps=0"),
+        ({"first_order_updates": 5, "inner_steps": 0}, "first_order_updates=5: must be 0 with inner_steps=0"),
         ({"first_order": True, "first_order_updates": 5}, "first_order_updates=5: must be 0 with first_order=true"),
     ],
 )
