@@ -198,8 +198,7 @@ def _inputs(option: OptionFile) -> tuple[str, ...]:
     """Builds the model without memory for each of `SHAPES`."""
     import torch
 
-    node = {"_target_": option.target, **{key: written.value for key, written in option.settings.items()}}
-    model = build(node, option.group)
+    model = _built(option)
     accepted = []
     for words, shape in SHAPES.items():
         tokens = isinstance(shape, TokenShape)
@@ -213,6 +212,20 @@ def _inputs(option: OptionFile) -> tuple[str, ...]:
             continue
         accepted.append(words)
     return tuple(accepted)
+
+
+def _built(option: OptionFile) -> Any:
+    return build({"_target_": option.target, **{key: written.value for key, written in option.settings.items()}}, option.group)
+
+
+def _has_running_averages(option: OptionFile, inputs: tuple[str, ...]) -> bool:
+    """Whether the model normalises by running averages, so that only protocol=online takes it."""
+    import torch
+
+    from metacl_run.models.running_norm import has_running_averages
+
+    with torch.device("meta"):
+        return bool(inputs) and has_running_averages(_built(option).build(SHAPES[inputs[0]], 5))
 
 
 def _experiments(option: OptionFile, files: OptionFiles) -> tuple[str, ...]:
@@ -258,6 +271,8 @@ def _model_example(option: OptionFile, files: OptionFiles, choosers: list[str], 
         return f"metacl-run algo={choosers[0]} {own}"
     if data := [name.name for name in files.all("data") if name.chooses.get("model") == option.name]:
         return f"metacl-run data={data[0]} {own}"
+    if _has_running_averages(option, inputs):
+        return f"metacl-run algo=er data=split_cifar10 {own}"
     needs: dict[tuple[str, ...], str] = {
         ("images of 84x84",): " data.image_size=84",
         ("words of texts",): " data=intents data.encoder=trained",

@@ -27,8 +27,8 @@ SIZE_WORDS: dict[Size, str] = {
     "smoke": "SMOKE size: proves that the runs work, and nothing else; the numbers mean nothing",
 }
 TONES: dict[Verdict, Tone] = {"agrees": "good", "differs": "bad", "failed": "bad", "diverged": "bad", "unreadable": "bad"}
-TONES_OF_RECOLLECTIONS: dict[Verdict, Tone] = {"failed": "bad", "diverged": "bad", "unreadable": "bad"}
-"""Tones of cells whose published number is a recollection: neither green nor red."""
+TONES_FROM_MEMORY: dict[Verdict, Tone] = {"failed": "bad", "diverged": "bad", "unreadable": "bad"}
+"""Tones of cells whose published number was written down from memory: neither green nor red."""
 MOST_COLUMNS = 10
 """Most columns of the overview on a page of 1400 pixels."""
 OURS_BESIDE = "ours beside the paper's"
@@ -181,7 +181,7 @@ def _both(table: PaperTable, result: Result) -> Cell:
 
 
 def _tone(result: Result) -> Tone:
-    return (TONES_OF_RECOLLECTIONS if result.cell.confidence == "memory" else TONES).get(result.verdict, "")
+    return (TONES_FROM_MEMORY if result.cell.confidence == "memory" else TONES).get(result.verdict, "")
 
 
 def _ours(table: PaperTable, result: Result) -> str:

@@ -26,9 +26,9 @@ def counts(results: Sequence[Result]) -> str:
 
 
 def verdict_words(result: Result) -> str:
-    """Returns the verdict, and whether the published number is a recollection."""
-    recollected = result.cell.confidence == "memory" and result.verdict in ("agrees", "differs", "inconclusive")
-    return f"{result.verdict} with a recollection" if recollected else result.verdict
+    """Returns the verdict, and whether the published number was written down from memory."""
+    from_memory = result.cell.confidence == "memory" and result.verdict in ("agrees", "differs", "inconclusive")
+    return f"{result.verdict} (paper from memory)" if from_memory else result.verdict
 
 
 def notes_of(table: PaperTable, results: Sequence[Result], size: Size) -> list[str]:

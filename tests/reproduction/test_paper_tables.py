@@ -121,7 +121,7 @@ def test_a_verdict_on_a_recollected_number_looks_different(tmp_path: Path) -> No
         result = Result("MAML", cell, "agrees", ours(77.0, 77.5, 78.0), None, "a/b/c")
         overview, every = (grid(table(), [result], "paper") for grid in (pages.overview_grid, pages.detailed_grid))
         looks[confidence] = every.rows[0][5].text, every.rows[0][5].tone, overview.rows[0][1].tone
-    assert looks == {"memory": ("agrees with a recollection", "quiet", ""), "verbatim-source": ("agrees", "good", "good")}
+    assert looks == {"memory": ("agrees (paper from memory)", "quiet", ""), "verbatim-source": ("agrees", "good", "good")}
 
 
 def store(directory: Path, **summary: Any) -> None:
