@@ -219,13 +219,14 @@ def _built(option: OptionFile) -> Any:
 
 
 def _has_running_averages(option: OptionFile, inputs: tuple[str, ...]) -> bool:
-    """Whether the model normalises by running averages, so that only protocol=online takes it."""
+    """Whether the model normalises by running averages, parameters without a gradient, so that only protocol=online takes it."""
     import torch
 
-    from metacl_run.models.running_norm import has_running_averages
-
+    if not inputs:
+        return False
     with torch.device("meta"):
-        return bool(inputs) and has_running_averages(_built(option).build(SHAPES[inputs[0]], 5))
+        module = _built(option).build(SHAPES[inputs[0]], 5)
+    return not all(parameter.requires_grad for parameter in module.parameters())
 
 
 def _experiments(option: OptionFile, files: OptionFiles) -> tuple[str, ...]:
