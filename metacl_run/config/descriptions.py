@@ -219,7 +219,7 @@ def _built(option: OptionFile) -> Any:
 
 
 def _has_running_averages(option: OptionFile, inputs: tuple[str, ...]) -> bool:
-    """Whether the model normalises by running averages, parameters without a gradient, so that only protocol=online takes it."""
+    """Whether the model has running averages, parameters without a gradient, so that only protocol=online takes it."""
     import torch
 
     if not inputs:
