@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.online.stream_learner import StreamState
-from metacl_run.core.types import Params, cast_floats
+from metacl_run.core.types import cast_floats
 from metacl_run.data.streams.stream import SamplePool
 from metacl_run.protocols.online.held_out import AT_ONCE
-from metacl_run.protocols.online.setup import StreamSetup, params_of
+from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.scoring.auroc import auroc
 from metacl_run.scoring.metric_table import OOS_AUROC
 from metacl_run.scoring.objectives import CLASSIFICATION
@@ -24,9 +24,7 @@ def metrics(setup: StreamSetup, learner: StreamState) -> dict[str, np.ndarray]:
     task is known: such an example belongs to no task either."""
     if not _is_measured(setup.pool) or setup.network.objective is not CLASSIFICATION:
         return {}
-    return {
-        OOS_AUROC: np.array([_auroc(setup, params_of(learner, replicate), replicate) for replicate in range(len(setup.seeds))])
-    }
+    return {OOS_AUROC: np.array([_auroc(setup, learner, replicate) for replicate in range(len(setup.seeds))])}
 
 
 def notes(pool: SamplePool) -> list[str]:
@@ -43,16 +41,16 @@ def _is_measured(pool: SamplePool) -> bool:
     return pool.out_of_scope is not None and pool.masks is None
 
 
-def _auroc(setup: StreamSetup, params: Params, replicate: int) -> float:
+def _auroc(setup: StreamSetup, learner: StreamState, replicate: int) -> float:
     assert setup.pool.out_of_scope is not None
     tested = [setup.pool.test(task, None)[replicate].x for task in range(setup.num_tasks)]
-    known = torch.cat([_largest(setup, params, x) for x in tested])
-    unknown = _largest(setup, params, setup.pool.out_of_scope)
+    known = torch.cat([_largest(setup, learner, replicate, x) for x in tested])
+    unknown = _largest(setup, learner, replicate, setup.pool.out_of_scope)
     return auroc(known.cpu().numpy(), unknown.cpu().numpy())
 
 
-def _largest(setup: StreamSetup, params: Params, x: Tensor) -> Tensor:
-    """[N] the largest probability of each example, float64."""
+def _largest(setup: StreamSetup, learner: StreamState, replicate: int, x: Tensor) -> Tensor:
+    """[N] the largest probability of each example among what the learner predicts, float64."""
     with torch.no_grad():
-        outputs = [setup.network(params, cast_floats(part, setup.dtype)) for part in x.split(AT_ONCE)]
+        outputs = [setup.outputs(learner, replicate, cast_floats(part, setup.dtype), None) for part in x.split(AT_ONCE)]
     return torch.cat(outputs).double().softmax(-1).amax(-1)

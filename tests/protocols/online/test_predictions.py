@@ -142,12 +142,10 @@ def test_out_of_scope_auroc_is_over_the_largest_probability_of_all_test_samples(
     pool = WrittenPool(SAMPLES, out_of_scope=torch.tensor([[0.0, 1.0], [2.0, 2.0], [1.0, 1.0]]))
     written = Written(pool)
 
-    def network(params: dict[str, Tensor], x: Tensor, task: Tensor | None = None) -> Tensor:
+    def outputs(learner: Any, replicate: int, x: Tensor, task: Tensor | None) -> Tensor:
         return torch.stack([x.sum(-1), torch.zeros(len(x), dtype=x.dtype)], -1)  # the surer, the larger the sum
 
-    called: Any = network
-    called.objective = CLASSIFICATION
-    written.setup.network = called
+    written.setup.outputs = outputs
     metrics = out_of_scope.metrics(written.setup, written.state.learner)
     for replicate, of_seed in enumerate(SAMPLES):
         known = [sum(sample[1:]) for task in of_seed for sample in task]
