@@ -17,7 +17,8 @@ from metacl_run.scoring.diagnostics import features_by_layer
 
 
 class StreamSubject(Subject):
-    """Gradients are those of the loss, features those of held-out samples."""
+    """Gradients are those of the loss, features those of held-out samples, both of the network as it stands: of a method with
+    weights for every task (`packnet`) with the weights of all."""
 
     gradients_on = f"the loss on up to {GRADIENT_SAMPLES} training samples of each task"
 
