@@ -126,6 +126,9 @@ def inform(flags: argparse.Namespace) -> int:
         print(_help(flags))
         return 0
     if flags.cfg == "job":
+        parts = split(flags.overrides, flags.config_dir)
+        if beside := [*parts.command, *parts.hydra]:
+            raise ConfigError(f"{beside[0]}: has no place in the config of one run, which --cfg job shows")
         (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
         print(config_text(job, flags.config_dir, package=flags.package, resolve=flags.resolve))
         return 0

@@ -136,7 +136,7 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
     console = audience.console
     earlier = earlier_run(store.directory)
     if earlier is not None and earlier.has_ended:
-        store.clear()
+        store.set_aside()
     elif earlier is not None:
         warn_of_another_environment(
             earlier, experiment.gpu.torch_device, "it goes on all the same; remove its directory to start again"
@@ -156,12 +156,9 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             store.discard()
             raise
         except Exception as error:
-            _failed(
-                store,
-                head,
-                experiment.figures_style,
-                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}",
-            )
+            if not store.has_set_aside:
+                message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                _failed(store, head, experiment.figures_style, message)
             raise
         if result.status == "completed":
             store.drop_previous_checkpoint()
@@ -284,6 +281,7 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
         for listener in (audience.console, *audience.loggers):
             listener.started(info)
             store.listeners.append(listener)
+        store.has_begun()
 
     return start
 

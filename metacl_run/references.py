@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from metacl_run.config.citations import bibtex
-from metacl_run.core.files import regular_file, write_atomically
+from metacl_run.core.files import write_atomically
+from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import REFERENCES
 from metacl_run.storage.stored_run import StoredRun
 
@@ -18,11 +19,8 @@ def bibtex_of(run: StoredRun) -> str:
     Raises:
         StorageError: the directory holds no run, or one of its files is broken.
     """
-    path = run.directory / REFERENCES
-    if path.exists():
-        regular_file(path)
-        return path.read_text(encoding="utf-8")
-    return _of_options(run)
+    stored = read_optional(run.directory / REFERENCES, lambda path: path.read_text(encoding="utf-8"))
+    return _of_options(run) if stored is None else stored
 
 
 def write(run: StoredRun) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from metacl_run.protocols.run_context import RunContext
 from metacl_run.runtime.process_memory import keep_freed_memory
 from metacl_run.runtime.ranks import ALONE
 from metacl_run.scoring import matrix_metrics
+from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.run_writer import SilentWriter
 
 LOW, HIGH = [0.01, 0.03, 0.1], [0.03, 0.1, 0.3]
@@ -96,7 +98,7 @@ def protocol_of(algo: str) -> str:
 
 
 def scores(overrides: Sequence[str]) -> dict[str, Any]:
-    """Mean and values over seeds of the run's score, after the stream and before any learning."""
+    """Mean and values over seeds of the run's score, after the stream and before any learning; None where a seed diverged."""
     experiment = load(*compose_job(overrides), list(overrides))
     keep_freed_memory()
     experiment.gpu.apply(0)
@@ -142,10 +144,14 @@ def logged(overrides: Sequence[str], log: Path) -> dict[str, Any]:
     return line
 
 
+def number(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.3f}"
+
+
 def shown(name: str, line: dict[str, Any]) -> str:
-    values = " ".join(f"{value:.3f}" for value in line["values"])
+    values = " ".join(map(number, line["values"]))
     end = "" if line["status"] == "completed" else f"  {line['status']}"
-    return f"{name:60} {line['mean']:.3f}  ({values})  learning {line['learning']:.3f}  {line['cpu_s']:6.1f} s{end}"
+    return f"{name:60} {number(line['mean'])}  ({values})  learning {number(line['learning'])}  {line['cpu_s']:6.1f} s{end}"
 
 
 def tune(algo: str, seeds: str, log: Path) -> None:
@@ -155,9 +161,15 @@ def tune(algo: str, seeds: str, log: Path) -> None:
         own = [f"algo.{key}={value}" for key, value in zip(grid, values, strict=True)]
         lines.append(logged([f"algo={algo}", *own, f"seeds={seeds}", *QUIET, *VALIDATION[protocol], *REDUCED[protocol]], log))
         print(shown(" ".join([algo, *own]), lines[-1]), flush=True)
-    lower = lines[0]["score"] != "accuracy"
-    best = min(lines, key=lambda line: (line["mean"] if lower else -line["mean"]) if line["mean"] == line["mean"] else np.inf)
-    print(f"{algo:14} best: {' '.join(best['overrides'][1 : 1 + len(grid)])}\n", flush=True)
+    best = best_of(lines)
+    words = "none: every candidate diverged" if best is None else " ".join(best["overrides"][1 : 1 + len(grid)])
+    print(f"{algo:14} best: {words}\n", flush=True)
+
+
+def best_of(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The line with the best mean, in the direction in which its score is good; None where no line has a mean."""
+    finite = [line for line in lines if line["mean"] is not None and math.isfinite(line["mean"])]
+    return max(finite, key=lambda line: SCORES[line["score"]].sign * line["mean"], default=None)
 
 
 def test(algo: str, seeds: str, log: Path) -> None:
@@ -165,7 +177,7 @@ def test(algo: str, seeds: str, log: Path) -> None:
     common = [f"algo={algo}", f"seeds={seeds}", *QUIET]
     line = logged(common, log)
     untrained = logged([*common, "protocol.updates=0"], log)["mean"] if protocol == "meta_continual" else line["before"]
-    print(f"{shown(algo, line)}  untrained {untrained:.3f}", flush=True)
+    print(f"{shown(algo, line)}  untrained {number(untrained)}", flush=True)
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from markupsafe import escape
+
 from metacl_run.comparison.document import Comparison, write
 from metacl_run.comparison.section_grids import metrics_grid
 from metacl_run.core.errors import UserError, nearest, shown
@@ -128,5 +130,5 @@ class ComparedRuns:
     def _repr_html_(self) -> str:
         """The tables, for notebooks."""
         return "".join(
-            f"<h4>{scores.section.title}</h4>{to_html(metrics_grid(scores))}" for scores in self._comparison.sections
+            f"<h4>{escape(scores.section.title)}</h4>{to_html(metrics_grid(scores))}" for scores in self._comparison.sections
         )

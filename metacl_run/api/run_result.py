@@ -179,13 +179,15 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """The metrics as a table, for notebooks."""
+        from markupsafe import escape
+
         from metacl_run.layout.grid import to_html
         from metacl_run.reporting.run_grids import metrics_grid
         from metacl_run.reporting.sentences import sentence
 
         grid = metrics_grid(self._run)
         text = sentence(self._run) if self._run.num_tasks else ""
-        return f"{'' if grid is None else to_html(grid)}<p>{text}</p>"
+        return f"{'' if grid is None else to_html(grid)}<p>{escape(text)}</p>"
 
 
 def _metric(content: dict[str, Any]) -> Metric:

@@ -19,4 +19,7 @@ def run(words: Sequence[str], user_folder: str | None) -> int:
     from metacl_run import experiment
     from metacl_run.trained_run import evaluation_of
 
-    return experiment.run(evaluation_of(Path(words[0]), words[1:], user_folder))
+    directory = Path(words[0]).expanduser()
+    if not directory.is_dir():
+        raise ConfigError(f"evaluate={words[0]}: there is no such folder")
+    return experiment.run(evaluation_of(directory, words[1:], user_folder))

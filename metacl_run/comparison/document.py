@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,9 +21,10 @@ from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.comparison.sections import assignment
 from metacl_run.core.files import storage_errors, write_atomically
 from metacl_run.layout.grid import Cell, Grid, to_html, to_latex, to_markdown
-from metacl_run.layout.page import inline_svg, report_link, stylesheet, template
+from metacl_run.layout.grid import _markdown as _markdown_text
+from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.layout.terminal_grid import print_grid
-from metacl_run.storage.run_files import FIGURES
+from metacl_run.storage.run_files import FIGURES, REPORT
 
 MOST_SECTIONS, MOST_ROWS = 8, 20
 """Most of them on the terminal."""
@@ -33,7 +36,8 @@ HOW = (
     "Runs that differ only in their seeds, and in settings that cannot change a result, are one row. A row is named by its "
     "algorithm and the settings in which it differs from rows with the same algorithm. Rows are in one table if their numbers "
     "are comparable: the same data with the same settings, the same protocol and score, measured on the same split and "
-    "schedule. Lengths of training that differ within a table are in the names of its rows."
+    "schedule. Lengths of training that differ within a table are in the names of its rows. Evaluations of finished runs have "
+    "tables of their own, and rows that name the run."
 )
 
 
@@ -91,7 +95,7 @@ def write(
         if "html" in formats:
             files["report.html"] = _html(comparison, parts, output)
         for name, text in files.items():
-            write_atomically(output / name, text.encode())
+            write_atomically(output / name, text.encode("utf-8", "replace"))  # a folder may have any name
     return [output / name for name in files], problems
 
 
@@ -126,9 +130,11 @@ def _stem(place: int, text: str) -> str:
 def _markdown(comparison: Comparison, parts: Sequence[SectionPart]) -> str:
     blocks = ["# Comparison of runs\n", f"{title(comparison)}. {HOW}\n"]
     for part in parts:
-        blocks += [f"## {part.title}\n", f"Same for all: `{part.shared}`\n"]
+        blocks += [f"## {_markdown_text(part.title)}\n", f"Same for all: {_quoted(part.shared)}\n"]
         blocks += [to_markdown(grid) for grid in part.grids]
-        blocks += [f"![{drawn.title}]({FIGURES}/{drawn.name}.png)\n\n{drawn.caption}\n" for drawn in part.figures]
+        blocks += [
+            f"![{_markdown_text(drawn.title)}]({FIGURES}/{drawn.name}.png)\n\n{drawn.caption}\n" for drawn in part.figures
+        ]
     for heading, lines in (("Notes", comparison.notes), ("Left out", comparison.left_out)):
         if lines:
             blocks.append(f"## {heading}\n\n" + "".join(f"- {_quoted(line)}\n" for line in lines))
@@ -177,10 +183,19 @@ def _linked(grid: Grid, scores: SectionScores, output: Path) -> Grid:
 
     def linked(cell: Cell) -> Cell:
         entries = configurations[cell.text].entries if cell.text in configurations else []
-        reports = [(" ".join(map(str, entry.seeds)), report_link(entry.directory, output)) for entry in entries]
+        reports = [(" ".join(map(str, entry.seeds)), _report_address(entry.directory, output)) for entry in entries]
         return replace(cell, links=[(seeds, address) for seeds, address in reports if address is not None])
 
     return replace(grid, rows=[[linked(row[0]), *row[1:]] for row in grid.rows])
+
+
+def _report_address(directory: Path, output: Path) -> str | None:
+    """Returns the address of a run's report on a page in `output`, whatever bytes its path has; None where it has no report."""
+    report = directory / REPORT
+    if not report.exists():
+        return None
+    path = os.path.relpath(report.resolve(), output.resolve()).replace(os.sep, "/")
+    return quote(os.fsencode(path))
 
 
 def show(comparison: Comparison, files: Sequence[Path], console: Console) -> None:
@@ -199,4 +214,5 @@ def show(comparison: Comparison, files: Sequence[Path], console: Console) -> Non
         console.print(f"[dim]and {len(comparison.sections) - MOST_SECTIONS} more sections[/]", highlight=False)
     console.print(f"{title(comparison)}, {len(comparison.left_out)} left out", highlight=False, soft_wrap=wrap)
     for path in files:
-        console.print(f"[dim]written[/] {escape(str(path))}", highlight=False, soft_wrap=True)
+        name = str(path).encode("utf-8", "replace").decode()
+        console.print(f"[dim]written[/] {escape(name)}", highlight=False, soft_wrap=True)

@@ -26,6 +26,10 @@ TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
 DEBUG = "debug"
 """The key of a run that was shortened by debug=true."""
+EVALUATION = "evaluation"
+"""The key of a run that measured the learner of a finished one, whatever the settings were that it had learned with."""
+EVALUATION_OF = "evaluation_of"
+"""The key of the id of that finished run."""
 TRANSDUCTIVE_KEY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
 
@@ -97,6 +101,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         score = SCORES[run.summary["score"]].score_name
         seeds = tuple(_seed(seed) for seed in run.summary["seeds"])
         metrics = {_text(name): _values(metric, len(seeds)) for name, metric in run.summary["metrics"].items()}
+        if run.summary["evaluation_of"] is not None:
+            settings |= {EVALUATION: True, EVALUATION_OF: _text(run.summary["evaluation_of"]["run_id"])}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise StorageError(f"{directory / SUMMARY}: is damaged, or another version wrote it ({reason})") from None

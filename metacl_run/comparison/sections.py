@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from metacl_run.comparison.configurations import Configuration
-from metacl_run.comparison.entries import DEBUG, TABLE_SIZE, TRANSDUCTIVE_KEY, VERSION
+from metacl_run.comparison.entries import DEBUG, EVALUATION, EVALUATION_OF, TABLE_SIZE, TRANSDUCTIVE_KEY, VERSION
 from metacl_run.core.errors import shown
 from metacl_run.storage.marks import TRANSDUCTIVE_MARK, TUNED_ON_TEST
 
-MEASURED = ("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TRANSDUCTIVE_KEY, DEBUG, TABLE_SIZE, VERSION)
-"""What the reported numbers are measured on, by which version, and whether they are a trial."""
+MEASURED = (
+    *("protocol.eval_split", "protocol.schedule", "protocol.lr_selection", TRANSDUCTIVE_KEY),
+    *(DEBUG, EVALUATION, TABLE_SIZE, VERSION),
+)
+"""What the reported numbers are measured on, by which version, and whether they are a trial or those of a finished run."""
 NOT_LENGTHS = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that name a row only if nothing else distinguishes it."""
 WORDS = {
@@ -23,6 +26,7 @@ WORDS = {
     ("protocol.lr_selection", "test"): TUNED_ON_TEST,
     (TRANSDUCTIVE_KEY, True): TRANSDUCTIVE_MARK,
     (DEBUG, True): "debug runs, no results",
+    (EVALUATION, True): "evaluations of finished runs",
 }
 """Settings that every title has to tell, in words: their numbers are no plain test numbers."""
 Settings = dict[str, Any]
@@ -78,7 +82,7 @@ def _defining(settings: Settings, by: Sequence[str]) -> Settings:
 def _title_words(settings: Settings, keys: Sequence[str]) -> list[str]:
     size = [f"{settings[TABLE_SIZE]} size of a paper's table"] if settings.get(TABLE_SIZE) else []
     marks = {key: words for (key, value), words in WORDS.items() if settings.get(key) == value}
-    others = [key for key in keys if key not in (*marks, DEBUG, TABLE_SIZE, TRANSDUCTIVE_KEY)]
+    others = [key for key in keys if key not in (*marks, DEBUG, EVALUATION, TABLE_SIZE, TRANSDUCTIVE_KEY)]
     return [*size, *marks.values(), *(assignment(key, settings.get(key)) for key in others)]
 
 
@@ -101,7 +105,8 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
     """Returns the label of every row and its other settings that differ within the section.
 
     A label has the algorithm, the settings in which it differs from rows with the same algorithm, and the lengths of the
-    protocol that differ anywhere in the section, so that nobody takes a shortened run for a full one.
+    protocol that differ anywhere in the section, so that nobody takes a shortened run for a full one. That of an evaluation
+    has the run that it measured: the settings with which that one learned may be others.
     """
     rows = [configuration.settings for configuration in group]
     by_algo: dict[str, list[int]] = defaultdict(list)
@@ -112,7 +117,8 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
     for algo, places in by_algo.items():
         for i, own in zip(places, differing([rows[i] for i in places]), strict=True):
             lengths = [key for key in in_section[i] if key not in own and _is_length(key, rows[i].get(key))]
-            keys = [*lengths, *own]
+            origin = [key for key in (EVALUATION_OF,) if key in rows[i]]
+            keys = [*lengths, *origin, *(key for key in own if key not in origin)]
             labels[i] = " ".join([algo, *(assignment(key, rows[i].get(key)) for key in keys)])
             others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in keys}
     return labels, others

@@ -182,7 +182,7 @@ def forced(override: Override, groups: Sequence[str]) -> str:
 def is_setting(override: Override, groups: Sequence[str]) -> bool:
     """Whether it gives a setting of the run a value; else it chooses an option, leaves something out, or is Hydra's own."""
     key = override.key_or_group
-    changes = override.type in (OverrideType.CHANGE, OverrideType.ADD)
+    changes = override.type in (OverrideType.CHANGE, OverrideType.ADD, OverrideType.FORCE_ADD)
     return changes and not _is_choice(key, groups) and not key.startswith("hydra")
 
 

@@ -111,7 +111,7 @@ def _library() -> tuple[Path, ctypes.CDLL] | None:
                 library.unlink(missing_ok=True)
                 if stored is None:
                     raise
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: there is no home folder
         log.warning("no compiled kernels (%s): torch operations are used, which are slower and round differently", error)
     return None
 

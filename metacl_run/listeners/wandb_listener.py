@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +20,8 @@ from metacl_run.storage.stored_run import StoredRun
 
 Mode = Literal["online", "offline", "disabled", "auto"]
 CHECKOUT = Path(__file__).parents[2]
+FOLDER = re.compile(r"(?:offline-)?run-(\d+_\d+)-(.+)")
+"""The folder that W&B makes for a run in `wandb/`: when it began, and its id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,8 @@ class WandbLogger(Logger):
 
 
 class WandbListener(Listener):
-    """Logs to one W&B run under the run's own id, so that a run continued here is continued there.
+    """Logs to one W&B run. A run that is continued here is continued there; one that is computed again is a new one. Its id is
+    that of the run, with some letters more.
 
     The config of the W&B run has the flat keys algo, data, model and protocol, and everything else under `settings` and
     `environment`: `settings.algo.inner_lr`, `environment.git_commit`. Earlier records that W&B does not have are logged first;
@@ -64,7 +69,7 @@ class WandbListener(Listener):
         self._run.define_metric("*", step_metric="unit")
         last_unit = self._run.summary.get("unit", -1) if self._run.resumed else -1
         for record in info.earlier:
-            if record["unit"] > last_unit:
+            if record["unit"] >= last_unit:  # of one unit there may be several records
                 self.record(record)
 
     def record(self, record: dict[str, Any]) -> None:
@@ -122,7 +127,7 @@ class WandbListener(Listener):
             group=logger.group or info.group,
             name=logger.name or info.name,
             tags=list(info.tags),
-            id=info.run_id,
+            id=_id(info),
             resume="allow" if mode == "online" else None,
             dir=str(info.directory),
             config={**choices(info), "settings": settings(info), "environment": dict(info.environment)},
@@ -162,6 +167,15 @@ class WandbListener(Listener):
             for name in values:
                 self._run.define_metric(name, step_metric="meta_test/classes")
             self._run.log({"meta_test/classes": classes, **values})
+
+
+def _id(info: RunInfo) -> str:
+    """Returns the id of the W&B run: of a continued run that of its newest folder here, else one that no run has."""
+    if not info.earlier:
+        return f"{info.run_id}-{secrets.token_hex(4)}"
+    folders = filter(None, (FOLDER.fullmatch(path.name) for path in (info.directory / "wandb").glob("*run-*")))
+    newest = max(folders, key=lambda folder: folder[1], default=None)
+    return info.run_id if newest is None else newest[2]
 
 
 def _mode(mode: str) -> str:

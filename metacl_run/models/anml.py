@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from metacl_run.core.bounds import Width
 from metacl_run.core.errors import require
 from metacl_run.models.gated_network import GatedNetwork
-from metacl_run.models.layers import Conv2d, NormReluPoolEach, draw_kaiming
+from metacl_run.models.layers import ONE_POSITION, Conv2d, NormReluPoolEach, can_be_normed, draw_kaiming
 from metacl_run.models.network import Model, image_shape
 
 
@@ -66,6 +66,8 @@ def _convolutions(input_shape: tuple[int, ...], wide: int) -> tuple[nn.Sequentia
     layers: list[nn.Module] = []
     for pool in (2, 2, 1):
         layers += [Conv2d(channels, wide, 3, bias=False), NormReluPoolEach(wide, pool)]
-        channels, sides = wide, [(side - 2) // pool for side in sides]
-    require(min(sides) >= 1, "channels", wide, f"needs images of at least 18x18, not {input_shape[1]}x{input_shape[2]}")
+        sides = [side - 2 for side in sides]
+        smallest = f"needs images of at least 22x22, not {input_shape[1]}x{input_shape[2]}: {ONE_POSITION}"
+        require(can_be_normed(*sides), "channels", wide, smallest)
+        channels, sides = wide, [side // pool for side in sides]
     return nn.Sequential(*layers, nn.Flatten()), channels * math.prod(sides)

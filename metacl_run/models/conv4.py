@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from metacl_run.core.bounds import Layers, Width
 from metacl_run.core.errors import require
-from metacl_run.models.layers import Conv2d, NormReluPool, NormReluPoolEach
+from metacl_run.models.layers import ONE_POSITION, Conv2d, NormReluPool, NormReluPoolEach, can_be_normed
 from metacl_run.models.network import Model, image_shape
 
 
@@ -61,11 +61,13 @@ class Conv4(Model):
             convolution = Conv2d(channels, self.channels, 3, padding=1, bias=False, stride=2 if self.down == "stride" else 1)
             nn.init.xavier_uniform_(convolution.weight)
             norm = NormReluPool if self.norm == "batch" else NormReluPoolEach
-            layers += [convolution, norm(self.channels, 2 if self.down == "maxpool" else 1)]
-            channels = self.channels
             if self.down == "stride":
                 height, width = (height + 1) // 2, (width + 1) // 2
-            else:
+            one = f"is too many for {input_shape[1]}x{input_shape[2]} images with model.norm=image and model.down={self.down}"
+            require(self.norm == "batch" or can_be_normed(height, width), "blocks", self.blocks, f"{one}: {ONE_POSITION}")
+            layers += [convolution, norm(self.channels, 2 if self.down == "maxpool" else 1)]
+            channels = self.channels
+            if self.down == "maxpool":
                 height, width = height // 2, width // 2
         size = channels if self.features == "mean" else channels * height * width
         head = nn.Identity() if num_outputs is None else nn.Linear(size, num_outputs)

@@ -75,6 +75,15 @@ class ImageNorm(Affine):
         return normed.reshape(images, channels, *sides)
 
 
+ONE_POSITION = "the norm of an image of one position is 0, whatever the image"
+"""Why a model with `NormReluPoolEach` or `ImageNorm` refuses images that become too small."""
+
+
+def can_be_normed(height: int, width: int) -> bool:
+    """Whether an image of this size has statistics of its own: at least two positions."""
+    return min(height, width) >= 1 and height * width >= 2
+
+
 def has_batch_norm(module: nn.Module) -> bool:
     """Whether a module normalises by the statistics of the batch it predicts, so that an output depends on other inputs."""
     return any(isinstance(part, BatchNorm | nn.modules.batchnorm._BatchNorm) for part in module.modules())

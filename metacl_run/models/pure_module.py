@@ -11,13 +11,15 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Params, Pytree, cast_floats
+from metacl_run.models.running_norm import averages_of
 
 
 class PureModule:
     """A module as a pure function: pure(params, x) -> outputs, in the parameters' own dtype.
 
     In a reduced precision the head keeps the parameters' dtype, and so does a loss of the outputs: of all layers the head costs
-    least, and its rounding errors would be the loss's. (`torch.autocast` keeps the loss alone, and decides by operation.)
+    least, and its rounding errors would be the loss's. (`torch.autocast` keeps the loss alone, and decides by operation.) So do
+    running averages, beside which layers that normalise compute in float32.
 
     Args:
         module: every call has all its parameters, and perhaps others.
@@ -29,6 +31,8 @@ class PureModule:
         self._module, self._dtype = module, dtype
         self._names = [name for name, _ in module.named_parameters()]
         self._reduced, self._exact_names = _with_exact_layer(module, head)
+        within = {name: self._exact_names.get(name, name) for name in averages_of(module)}  # a batch's are in float32 as well
+        self._exact_names = self._exact_names | within
 
     def __call__(self, params: Params, x: Pytree) -> Any:
         own = {name: params[name] for name in self._names}

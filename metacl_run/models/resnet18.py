@@ -16,12 +16,16 @@ from typing import Literal
 from torch import Tensor, nn
 
 from metacl_run.core.bounds import Width
-from metacl_run.models.layers import BatchNorm, BodyHead, Conv2d, ImageNorm
+from metacl_run.core.errors import require
+from metacl_run.models.layers import ONE_POSITION, BatchNorm, BodyHead, Conv2d, ImageNorm, can_be_normed
 from metacl_run.models.network import Model, image_shape
 from metacl_run.models.running_norm import RunningBatchNorm
 
 Norm = Literal["running", "batch", "image"]
 LAYERS: dict[Norm, type[nn.Module]] = {"running": RunningBatchNorm, "batch": BatchNorm, "image": ImageNorm}
+STAGES = 4
+SMALLEST = 2 ** (STAGES - 1) + 1
+"""Side of the smallest images of which more than one position is left."""
 
 
 class _Block(nn.Module):
@@ -66,11 +70,14 @@ class ResNet18(Model):
     norm: Norm
 
     def build(self, input_shape: tuple[int, ...], num_outputs: int | None) -> nn.Module:
-        inputs, _, _ = image_shape(self, input_shape)
+        inputs, *sides = image_shape(self, input_shape)
+        last = [-(-side // 2 ** (STAGES - 1)) for side in sides]
+        smallest = f"needs images of at least {SMALLEST}x{SMALLEST}, not {sides[0]}x{sides[1]}: {ONE_POSITION}"
+        require(self.norm != "image" or can_be_normed(*last), "norm", self.norm, smallest)
         norm, outputs = LAYERS[self.norm], self.channels
         layers: list[nn.Module] = [Conv2d(inputs, outputs, 3, padding=1, bias=False), norm(outputs), nn.ReLU()]
         inputs = outputs
-        for stage in range(4):
+        for stage in range(STAGES):
             outputs = self.channels * 2**stage
             layers += [_Block(inputs, outputs, 1 if stage == 0 else 2, norm), _Block(outputs, outputs, 1, norm)]
             inputs = outputs

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
 from metacl_run.kernels.norm_relu_pool import EPS, REDUCED, batch_norm
 from metacl_run.models.layers import Affine
@@ -55,6 +56,11 @@ class RunningBatchNorm(Affine):
 
     def _track(self, x: Tensor) -> None:
         axes = [axis for axis in range(x.ndim) if axis != 1]
+        if x.numel() == x.shape[1]:
+            raise ConfigError(
+                "model: running averages need at least two values of every channel, but a batch of one image is left with one "
+                "position. Use algo.batch_size=2 or more, or a larger data.image_size."
+            )
         with torch.no_grad():
             var, mean = torch.var_mean(x, axes, correction=1)
             for average, of_batch in ((self.running_mean, mean), (self.running_var, var)):
@@ -64,6 +70,12 @@ class RunningBatchNorm(Affine):
 def has_running_averages(module: nn.Module) -> bool:
     """Whether a module normalises by running averages at evaluation."""
     return any(isinstance(part, RunningBatchNorm) for part in module.modules())
+
+
+def averages_of(module: nn.Module) -> list[str]:
+    """Names of the running averages among the parameters of a module."""
+    layers = [name for name, part in module.named_modules() if isinstance(part, RunningBatchNorm)]
+    return [f"{layer}.{average}".lstrip(".") for layer in layers for average in ("running_mean", "running_var")]
 
 
 def in_mode(module: nn.Module, mode: Mode) -> nn.Module:
@@ -79,8 +91,7 @@ def in_mode(module: nn.Module, mode: Mode) -> nn.Module:
 
 def moved_averages(module: nn.Module, params: Params, x: Tensor) -> Params:
     """The running averages, by name, after a batch x [N, ...] has passed a `tracking` module with these parameters."""
-    layers = [name for name, part in module.named_modules() if isinstance(part, RunningBatchNorm)]
-    averages = {name: params[name].clone() for layer in layers for name in (f"{layer}.running_mean", f"{layer}.running_var")}
+    averages = {name: params[name].clone() for name in averages_of(module)}
     with torch.no_grad():
         functional_call(module, {**params, **averages}, (x,))  # changes them in place
     return averages

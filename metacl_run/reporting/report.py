@@ -25,6 +25,7 @@ from metacl_run.reporting.run_grids import (
 )
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
 from metacl_run.scoring.metric_table import OOS_AUROC, PRECISION, RECALL, metrics_of
+from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
 
@@ -77,7 +78,7 @@ def write(run: StoredRun) -> Path:
         not_evaluated=not_evaluated(run),
         time_words=time_words(run),
         environment=to_html(environment_grid(run)),
-        bibtex=_references(run),
+        bibtex=read_optional(run.directory / REFERENCES, lambda path: path.read_text(encoding="utf-8")),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run.directory / REPORT
@@ -87,9 +88,3 @@ def write(run: StoredRun) -> Path:
 
 def _tiles(run: StoredRun) -> tuple[str, ...]:
     return {"meta_continual": SEQUENCE_TILES, "osaka": STREAM_TILES}.get(run.kind, TILES)
-
-
-def _references(run: StoredRun) -> str | None:
-    """The BibTeX of what the run used; None where it has none."""
-    path = run.directory / REFERENCES
-    return path.read_text(encoding="utf-8") if path.is_file() else None

@@ -17,10 +17,15 @@ STAMP = re.compile(r'<meta name="metacl-run-drawn" content="([0-9a-f]+)((?: [\w.
 
 
 def stamp(run_dir: Path) -> str:
-    """Returns the content of the stamp of a report that is written now, after its figures."""
-    folder = run_dir / FIGURES
-    paths = [*folder.glob("[!.]*.*"), *(folder / PAPER).glob("[!.]*.*")]
-    return " ".join([_digest(run_dir), *sorted(path.relative_to(folder).as_posix() for path in paths)])
+    """Returns the content of the stamp of a report that is written now, after its figures. Other files beside them, which a
+    user may have put there, are nothing of the report."""
+    from metacl_run.layout.image_files import ON_SCREEN, PAPER_SUFFIXES  # both load matplotlib, which `is_drawn` does without
+    from metacl_run.reporting import figures
+
+    names = [f"{figure.name}.{suffix}" for figure in figures.FIGURES for suffix in ON_SCREEN]
+    for_paper = [f"{figure.name}.{suffix}" for figure in figures.FIGURES for suffix in PAPER_SUFFIXES]
+    names += [f"{PAPER}/{name}" for name in (*for_paper, CAPTIONS)]
+    return " ".join([_digest(run_dir), *sorted(name for name in names if (run_dir / FIGURES / name).exists())])
 
 
 def is_drawn(run_dir: Path, style: FigureStyle = "screen") -> bool:

@@ -64,7 +64,9 @@ def _of_stream(run: StoredRun) -> str:
     names = [name for name, value in zip(run.summary["task_names"][0], last, strict=True) if math.isfinite(value)]
     values = [score_text(value, score) for value in last if math.isfinite(value)]
     by_domain = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-    text = f"Predicting before learning, {score.score_words} is {score_text(metrics[score.score_name]['mean'], score)}"
+    mean = metrics[score.score_name]["mean"]
+    value = "not finite" if mean is None else score_text(mean, score)
+    text = f"Predicting before learning, {score.score_words} is {value}"
     text += f" ({by_domain})." if 1 < len(names) <= MOST_DOMAINS else "."
     if PRECISION in metrics and metrics[PRECISION]["mean"] is not None:
         precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))

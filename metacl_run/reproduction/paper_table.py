@@ -142,6 +142,8 @@ def parse(node: Mapping[str, Any]) -> PaperTable:
         run = _fill_with_defaults(PaperRun, entry, f"table.runs[{i}]")
         cells = [_cell(cell, f"table.runs[{i}].cells[{j}]", table) for j, cell in enumerate(run.cells)]
         runs.append(dataclasses.replace(run, cells=cells))
+    if not any(run.cells for run in runs):
+        raise ConfigError("table.runs: must have at least one run with a cell")
     places = [(run.row, cell.column) for run in runs for cell in run.cells]
     twice = [f"{row}, {column}" for row, column in dict.fromkeys(places) if places.count((row, column)) > 1]
     if twice:

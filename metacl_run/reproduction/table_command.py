@@ -45,6 +45,7 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     if multirun:
         raise ConfigError(f"table={name}: is a sweep by itself; leave -m out")
     check_launcher(parts.hydra)
+    _refuse_other_commands(name, parts.command)
     overrides = _overrides_of_all(name, parts)
     node = dict(nodes["table"])
     size = fill(TableSettings, {"size": node.pop("size")}, "table").size
@@ -75,6 +76,19 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     return exit_status(job_results) or (FAILED if any(isinstance(job, str) for _, job in plan) else COMPLETED)
 
 
+def _refuse_other_commands(name: str, command: Sequence[str]) -> None:
+    """Raises ConfigError for what would change what the table says, or belongs to another command."""
+    for line in command:
+        key = line.partition("=")[0].lstrip("+")
+        if key.startswith("search"):
+            raise ConfigError(f"{line}: a search does not go with table={name}")
+        if key.startswith("table.") and key != "table.size":
+            raise ConfigError(
+                f"{line}: is part of what table={name} says; to change it, copy its file into a folder of your own and give "
+                "--config-dir"
+            )
+
+
 def _overrides_of_all(name: str, parts: Parts) -> list[str]:
     """Returns the overrides that go to every run. Raises ConfigError for one that would change the experiment."""
     for override in parts.run:
@@ -98,7 +112,7 @@ def _plan(
     Raises:
         ConfigError: every mistake of every run, in one message.
     """
-    own = {line.partition("=")[0] for line in overrides}
+    own = {line.partition("=")[0].lstrip("+") for line in overrides}
     commands = [
         [*(line for line in table.overrides_of(run, size) if line.partition("=")[0] not in own), *overrides]
         for run in table.runs

@@ -94,7 +94,31 @@ def _of_the_papers_numbers(table: PaperTable, results: Sequence[Result], size: S
             f"{table.tolerance:g} of 0. It differs where the interval lies outside; else it is inconclusive. "
             f"There is a verdict from {FEWEST} seeds on. {_papers_side(table)}"
         )
+        notes += _of_cells_of_their_own(table, results)
     return notes
+
+
+def _of_cells_of_their_own(table: PaperTable, results: Sequence[Result]) -> list[str]:
+    """Names the cells whose verdict counts with another tolerance, or other seeds of the paper, than the table's."""
+    tolerances: dict[float, list[Place]] = {}
+    seeds: dict[int, list[Place]] = {}
+    for row, cell, *_ in results:
+        if cell.tolerance not in (None, table.tolerance):
+            tolerances.setdefault(cell.tolerance, []).append((row, cell.column))
+        if cell.published_seeds not in (None, table.published_seeds):
+            seeds.setdefault(cell.published_seeds, []).append((row, cell.column))
+    every = [(result.row, result.cell.column) for result in results]
+    return [
+        *(f"{_cells(some, every)}: within {own:g} of 0, not {table.tolerance:g}." for own, some in tolerances.items()),
+        *(
+            f"{_cells(some, every)}: the paper's mean counts as of {_seeds(own)}, not {table.published_seeds}."
+            for own, some in seeds.items()
+        ),
+    ]
+
+
+def _seeds(number: int) -> str:
+    return f"{number} seed{'s' * (number > 1)}"
 
 
 def _word(table: PaperTable) -> str:
@@ -103,7 +127,7 @@ def _word(table: PaperTable) -> str:
 
 def _papers_side(table: PaperTable) -> str:
     """Says how the verdict counts the paper's numbers."""
-    seeds = f"{table.published_seeds} seed{'s' * (table.published_seeds > 1)}"
+    seeds = _seeds(table.published_seeds)
     if table.spread_is == "not over seeds":
         return f"The paper's means count as of {seeds} with our spread over seeds, since it prints none."
     return f"The paper's means count as of {seeds} with the spread it prints; where it prints none, with ours."

@@ -61,8 +61,9 @@ def features_by_layer(module: nn.Module, forward: Callable[[], Tensor], columns:
 
     A layer is a module with a parameter of its own of two dimensions or more: a linear map, a convolution. Its features are the
     input of the next such module, that is after normalisation, nonlinearity and pooling, however these are written; the
-    features of the last layer are the output. [N, C, ...] is averaged over positions; of more than `columns` units, so many are
-    taken, spread evenly. An input that several modules share, as at the start of a residual block, counts once.
+    features of the last layer are the output. [N, C, ...] is averaged over positions, and so is the input of a linear layer,
+    [N, ..., C]; of more than `columns` units, so many are taken, spread evenly. An input that several modules share, as at the
+    start of a residual block, counts once.
 
     Args:
         module: any module that `forward` calls.
@@ -73,17 +74,19 @@ def features_by_layer(module: nn.Module, forward: Callable[[], Tensor], columns:
     inputs: list[Tensor] = []
     layers: list[str] = []
 
-    def record(x: Tensor) -> None:
-        """Records the input of a layer as the features of the layer before."""
+    def record(x: Tensor, last: bool = False) -> None:
+        """Records the input of a layer, whose `last` axis or else axis 1 has units, as the features of the layer before."""
+        original = x
         if layers and not any(x is earlier for earlier in inputs):
+            x = x.movedim(-1, 1) if last else x
             units = torch.linspace(0, x.shape[1] - 1, min(x.shape[1], columns), device=x.device).round().long()
             chosen = x.index_select(1, units).to(torch.float32)
             features[layers[-1]] = (chosen.flatten(2).mean(2) if chosen.dim() > 2 else chosen).cpu()
-        inputs.append(x)  # a reference, so that no later tensor can take its place in memory
+        inputs.append(original)  # a reference, so that no later tensor can take its place in memory
 
     def before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            record(arguments[0])
+        def hook(layer: nn.Module, arguments: tuple[Any, ...]) -> None:
+            record(arguments[0], last=isinstance(layer, nn.Linear))
             layers.append(name)
 
         return hook

@@ -25,7 +25,7 @@ def to_terminal() -> Iterator[None]:
 def to_file(directory: Path) -> Iterator[None]:
     """Appends everything to run.log of a run's directory while inside."""
     with storage_errors(directory):
-        handler = logging.FileHandler(directory / LOG, encoding="utf-8")
+        handler = _File(directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     with _handled(handler):
         yield
@@ -44,6 +44,17 @@ def _handled(handler: logging.Handler) -> Iterator[None]:
         handler.close()
         log.setLevel(level)
         log.propagate = propagates
+
+
+class _File(logging.FileHandler):
+    """A file that may be on a full disk: a line is then lost. What matters is written elsewhere, and fails with a message."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Prints no traceback."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of what is not written yet
+            super().close()
 
 
 class _Terminal(logging.Handler):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ COMPUTED = (
     REFERENCES,
 )
 """The files that a run writes about its results."""
+EARLIER = ".earlier"
+"""The folder of earlier results until a run that computes them again has begun."""
 
 
 class RunStore(RunWriter):
@@ -79,6 +82,7 @@ class RunStore(RunWriter):
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
             for folder in (self.directory, self.directory / FIGURES, self.directory / FIGURES / PAPER):
                 remove_unfinished(folder)
+            self._take_back()
         except BaseException:
             self._lock.release()
             raise
@@ -87,10 +91,16 @@ class RunStore(RunWriter):
     def __exit__(self, *_: object) -> None:
         if self._metrics is not None:
             self._metrics.close()
-        self._lock.release()
-        if self._is_discarded:
-            for name in (*COMPUTED, CONFIG, LOG, LOCK):
+        gone = self._is_discarded and not self.has_set_aside
+        self._take_back()
+        if gone:
+            for name in (*COMPUTED, CONFIG, LOG):
                 (self.directory / name).unlink(missing_ok=True)
+            if os.name != "nt":  # where a file that is open cannot go
+                (self.directory / LOCK).unlink(missing_ok=True)
+        self._lock.release()
+        if gone:
+            (self.directory / LOCK).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # there are files of others in it
                 self.directory.rmdir()
 
@@ -140,11 +150,36 @@ class RunStore(RunWriter):
         """Leaves no directory behind at the end: the run was refused before it computed anything."""
         self._is_discarded = True
 
-    def clear(self) -> None:
-        """Removes the results of an earlier computation: the run starts again from nothing."""
+    def set_aside(self) -> None:
+        """Makes the run start again from nothing. The results of an earlier computation are kept until it has begun; if it is
+        refused or stopped before that, they are there again."""
         with storage_errors(self.directory):
-            for name in COMPUTED:
+            (self.directory / EARLIER).mkdir(exist_ok=True)
+            for path in (self.directory / name for name in (*COMPUTED, CONFIG)):
+                if path.exists():
+                    os.replace(path, self.directory / EARLIER / path.name)
+
+    @property
+    def has_set_aside(self) -> bool:
+        """Whether there are earlier results that may still be needed."""
+        return (self.directory / EARLIER).is_dir()
+
+    def has_begun(self) -> None:
+        """Removes what was set aside: from here on the new computation counts."""
+        if self.has_set_aside:
+            with storage_errors(self.directory):
+                shutil.rmtree(self.directory / EARLIER)
+
+    def _take_back(self) -> None:
+        """Brings back what was set aside, in place of the little that there may be by now."""
+        if not self.has_set_aside:
+            return
+        with storage_errors(self.directory):
+            for name in (*COMPUTED, CONFIG):
                 (self.directory / name).unlink(missing_ok=True)
+            for path in (self.directory / EARLIER).iterdir():
+                os.replace(path, self.directory / path.name)
+            (self.directory / EARLIER).rmdir()
 
     # --------------------------------------------------------------------------------------------------------- records
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.config.compose import experiment_of
-from metacl_run.core.errors import DataError, RunIsLockedError, UserError
+from metacl_run.core.errors import ConfigError, DataError, RunIsLockedError, UserError
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, JobResult
 
@@ -44,7 +44,7 @@ def compute(
     output = None if shares_terminal else directory / OUTPUT
     with one_gpu() as environment:
         result = run_in_process(
-            overrides, user_folder, group=group, environment=environment, output=output, should_stop=should_stop
+            overrides, directory, user_folder, group=group, environment=environment, output=output, should_stop=should_stop
         )
     if result.data_missing and output is not None:
         with contextlib.suppress(OSError):  # a run that had been begun before keeps its directory
@@ -55,6 +55,7 @@ def compute(
 
 def run_in_process(
     overrides: Sequence[str],
+    directory: Path,
     user_folder: str | None,
     *,
     group: str | None = None,
@@ -66,6 +67,7 @@ def run_in_process(
 
     Args:
         overrides, user_folder: the job.
+        directory: of its run, as planned.
         group: the name under which loggers file it.
         environment: variables that are set in its process.
         output: the file for what it prints; None: it shares our terminal.
@@ -78,7 +80,9 @@ def run_in_process(
     if method == "forkserver":
         context.set_forkserver_preload(["metacl_run.sweeps.preload"])
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_job_main, args=(sender, list(overrides), user_folder, group, environment, output))
+    process = context.Process(
+        target=_job_main, args=(sender, list(overrides), directory, user_folder, group, environment, output)
+    )
     process.start()
     sender.close()
     stop_sent = False
@@ -150,6 +154,7 @@ def _forwarded_signals(pid: int) -> Iterator[list[int]]:
 def _job_main(
     sender: Connection,
     overrides: list[str],
+    directory: Path,
     user_folder: str | None,
     group: str | None,
     environment: dict[str, str],
@@ -164,19 +169,26 @@ def _job_main(
         for standard in (1, 2):
             os.dup2(descriptor, standard)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    result = run_here(overrides, user_folder, group)
+    result = run_here(overrides, directory, user_folder, group)
     sys.stdout.flush()
     with contextlib.suppress(BrokenPipeError):  # the sweep is gone
         sender.send(result)
     sender.close()
 
 
-def run_here(overrides: Sequence[str], user_folder: str | None, group: str | None = None) -> JobResult:
-    """Runs a job in this process, and prints its mistake or fault."""
+def run_here(overrides: Sequence[str], directory: Path, user_folder: str | None, group: str | None = None) -> JobResult:
+    """Runs a job in this process, and prints its mistake or fault. One that is not the run of its planned directory any more is
+    not begun."""
     from metacl_run.experiment import run
 
     try:
-        return JobResult(run(experiment_of(overrides, user_folder), group=group))
+        experiment = experiment_of(overrides, user_folder)
+        if experiment.run_id != directory.name:
+            raise ConfigError(
+                f"{directory}: its options have changed since it was planned, so that this would be run {experiment.run_id}; "
+                "give the command again"
+            )
+        return JobResult(run(experiment, group=group))
     except RunIsLockedError as error:
         return JobResult(BUSY, str(error))
     except UserError as error:

@@ -82,13 +82,14 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
     Raises:
         ConfigError: a setting of the search is not possible, or a run at an end of a dimension is not.
     """
-    fixed, dimensions = space(parts.run)
-    for line in fixed:
-        if line.lstrip("+").startswith(f"{SPLIT}=") and not line.endswith("=validation"):
+    for override in parts.run:
+        if override.key_or_group == SPLIT and override.is_sweep_override():
+            raise ConfigError(f"{SPLIT}: cannot be searched; a search never sees test data")
+        if override.key_or_group == SPLIT and override.value() != "validation":
+            line = override.input_line
             raise ConfigError(f"{line}: a search never sees test data. Leave it out; run the best settings on them afterwards")
-    if any(dimension.key == SPLIT for dimension in dimensions):
-        raise ConfigError(f"{SPLIT}: cannot be searched; a search never sees test data")
-    fixed = [line for line in fixed if not line.lstrip("+").startswith(f"{SPLIT}=")] + [f"{SPLIT}=validation"]
+    fixed, dimensions = space([override for override in parts.run if override.key_or_group != SPLIT])
+    fixed.append(f"{SPLIT}=validation")
     base = _checked_at_ends(fixed, dimensions, user_folder)
     objective = base.data.score
     score = objective.score_name

@@ -69,7 +69,17 @@ def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         print(f"a trial failed: {error}")
     if any(result.status in (INTERRUPTED, NOT_STARTED) for result in results):
         return INTERRUPTED
-    return COMPLETED if finished >= trials else FAILED
+    if finished >= trials:
+        return COMPLETED
+    print(f"search.trials={settings.trials}: {finished} of {trials} trials have finished; {_why_missing(results)}")
+    return FAILED
+
+
+def _why_missing(results: Sequence[JobResult]) -> str:
+    failed = sum(result.status == FAILED for result in results)
+    if failed:
+        return f"{failed} failed, and the same command tries again"
+    return "no settings were left that no trial has had; ask for fewer trials, or give the settings more values"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
 
 from metacl_run.config.overrides import MOST_JOBS, points
 from metacl_run.core.errors import ConfigError
@@ -65,10 +65,12 @@ def space(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
     """Splits the overrides into those that stay and the dimensions of the search.
 
     Raises:
-        ConfigError: an interval without extent, or nothing to search.
+        ConfigError: an interval without extent, a value or a setting that is there twice, or nothing to search.
     """
     fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-    dimensions = [_dimension(override) for override in overrides if override.is_sweep_override()]
+    searched = [override for override in overrides if override.is_sweep_override()]
+    _refuse_repeated_settings(searched)
+    dimensions = [_dimension(override) for override in searched]
     if not dimensions:
         raise ConfigError(
             "search: there is nothing to search. Give at least one setting an interval or several values, as in "
@@ -98,7 +100,27 @@ def _dimension(override: Override) -> Dimension:
             raise ConfigError(f"{override.input_line}: a range to search must have at least two values")
         low, step = min(values), abs(value.step)
         return Dimension(key, low, _steps(low, step, len(values) - 1), step=step)
+    _refuse_repeated_choices(override)
     return Dimension(key, choices=tuple(override.sweep_string_iterator()))
+
+
+def _refuse_repeated_settings(searched: Sequence[Override]) -> None:
+    lines: dict[str, str] = {}
+    for override in searched:
+        key = f"{override.key_or_group}@{override.package}"
+        if key in lines:
+            raise ConfigError(f"{override.input_line}: {lines[key]} searches it already; give all its values at once")
+        lines[key] = str(override.input_line)
+
+
+def _refuse_repeated_choices(override: Override) -> None:
+    """Raises ConfigError where a choice is there twice: it would count as two settings to try, and be one."""
+    texts: list[str] = []
+    for value in override.sweep_iterator():
+        text = repr(value.text if isinstance(value, QuotedString) else value)
+        if text in texts:
+            raise ConfigError(f"{override.input_line}: has {text} more than once; the choices of a search must differ")
+        texts.append(text)
 
 
 def _steps(low: float | int | None, step: float | int, count: int) -> float | int:

@@ -24,7 +24,7 @@ from metacl_run.config.load import command_line
 from metacl_run.core.files import write_atomically
 from metacl_run.storage.run_files import METRICS
 from metacl_run.sweeps.pruning import falls_behind, share_done
-from metacl_run.sweeps.search import Search
+from metacl_run.sweeps.search import SPLIT, Search
 from metacl_run.sweeps.space import Dimension
 
 JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
@@ -97,14 +97,19 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
 
 
 def _is_tried(params: Mapping[str, Any], trials: Sequence[FrozenTrial], search: Search) -> bool:
-    """Whether one of the trials has these settings, and has not failed with them."""
-    others = (trial.params for trial in trials if trial.state != TrialState.FAIL and trial.params)
+    """Whether one of the trials has these settings, and has not failed with them; a trial that diverged would diverge again."""
+    ended = (trial for trial in trials if trial.state != TrialState.FAIL or trial.user_attrs.get(DIVERGED))
+    others = (trial.params for trial in ended if trial.params)
     return any(_written(search, other) == params for other in others)
 
 
 def _written(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a trial's settings as they are written on the command line: Optuna's steps are sums of floats."""
-    return {dimension.key: dimension.written(params[dimension.key]) for dimension in search.dimensions}
+    """Returns a trial's settings as they are written on the command line: Optuna's steps are sums of floats.
+
+    A trial that has just begun may not have all of them.
+    """
+    there = [dimension for dimension in search.dimensions if dimension.key in params]
+    return {dimension.key: dimension.written(params[dimension.key]) for dimension in there}
 
 
 def _points(search: Search) -> Iterator[dict[str, Any]]:
@@ -213,16 +218,15 @@ def write_results(search: Search, study: optuna.Study) -> int:
     ranked = sorted(complete, key=lambda trial: (sign * float(trial.values[0]), trial.number))
     best = None
     if ranked:
-        settings = [dimension.override(ranked[0].params[dimension.key]) for dimension in search.dimensions]
-        fixed = [line for line in search.fixed if not line.startswith("protocol.eval_split=")]
-        best = {**_entry(ranked[0]), "command": command_line([*fixed, *settings], search.user_folder)}
+        words = [line for line in overrides_of(search, ranked[0].params) if not line.startswith(f"{SPLIT}=")]
+        best = {**_entry(search, ranked[0]), "command": command_line(words, search.user_folder)}
     content = {
         "metric": search.metric,
         "direction": search.direction,
         "split": "validation",
         "searched": [dimension.text for dimension in search.dimensions],
         "best": best,
-        "trials": [_entry(trial) for trial in trials],
+        "trials": [_entry(search, trial) for trial in trials],
     }
     write_atomically(search.folder / RESULTS, (json.dumps(content, indent=2) + "\n").encode())
     _show(search, ranked, trials, best)
@@ -238,7 +242,9 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     for dimension in search.dimensions:
         table.add_column(dimension.key, justify="right")
     for trial in ranked[:SHOWN]:
-        settings = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
+        settings = (
+            f"{value:.4g}" if isinstance(value, float) else str(value) for value in _written(search, trial.params).values()
+        )
         table.add_row(str(trial.number + 1), f"{trial.value:.4g}", *(escape(text) for text in settings))
     terminal = Console()
     terminal.print(table)
@@ -247,12 +253,12 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     print(f"results   {search.folder / RESULTS}")
 
 
-def _entry(trial: FrozenTrial) -> dict[str, Any]:
+def _entry(search: Search, trial: FrozenTrial) -> dict[str, Any]:
     return {
         "trial": trial.number + 1,
         "state": _word(trial),
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
-        "params": trial.params,
+        "params": _written(search, trial.params),
         "run": trial.user_attrs.get(RUN),
     }
 

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import metacl_run as mr
+from tests.comparison.conftest import matrices, write_run
 from tests.support.small_runs import KINDS, settings
+from tests.support.stored_runs import build_run
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,3 +138,27 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert sorted(mr.__all__) == dir(mr)
     with pytest.raises(AttributeError, match="no attribute 'rum'"):
         mr.rum  # noqa: B018
+
+
+def test_what_a_notebook_shows_is_escaped(tmp_path: Path) -> None:
+    for name, shift in (("a", "none"), ("b", "<b>x</b>")):
+        write_run(tmp_path / name, matrices(0.7, [0]), data__shift=shift)
+    shown = mr.compare(tmp_path)._repr_html_()
+    assert "<h4>split_glyphs, continual_meta, data.shift=&lt;b&gt;x&lt;/b&gt;</h4>" in shown
+    assert "<b>" not in shown
+    path = build_run(tmp_path / "run", names=[["one", "<b>two</b>", "three"]]) / "summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": "osaka", "protocol_kind": "osaka"}))
+    shown = mr.load(tmp_path / "run")._repr_html_()
+    assert "&lt;b&gt;two&lt;/b&gt;" in shown
+    assert "<b>two" not in shown
+
+
+def test_references_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    run = mr.load(build_run(tmp_path / "run"))
+    (run.directory / "references.bib").write_bytes(b"@misc{\xff}")
+    with pytest.raises(mr.UserError, match=r"references\.bib: is truncated or damaged"):
+        run.cite()
+    (run.directory / "references.bib").unlink()
+    (run.directory / "references.bib").mkdir()
+    with pytest.raises(mr.UserError, match=r"references\.bib: is truncated or damaged"):
+        run.cite()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -219,3 +220,30 @@ def test_rows_lead_to_the_reports_of_their_runs(run: Callable[..., Path], tmp_pa
         ("../runs/b/report.html", "1"),
         ("../runs/d%20%231/report.html", "er"),
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_folders_with_names_that_are_no_utf_8(run: Callable[..., Path], tmp_path: Path) -> None:
+    directory = run(os.fsdecode(b"caf\xe9"), 0.7)
+    (directory / "report.html").write_text("")
+    (run(os.fsdecode(b"cut\xe9"), 0.7) / "summary.json").write_text("{")
+    output = tmp_path / os.fsdecode(b"out\xe9")
+    command = [sys.executable, "-m", "metacl_run.comparison", str(tmp_path / "runs"), "--output", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "1 run, 1 configuration, 1 section, 1 left out" in done.stdout
+    assert f"written {tmp_path}/out?/report.md" in done.stdout
+    assert '<a href="../runs/caf%E9/report.html">maml</a>' in (output / "report.html").read_text("utf-8")
+    assert "runs/caf?" in (output / "configurations.csv").read_text("utf-8")
+    assert "runs/cut?/summary.json: is truncated" in (output / "report.md").read_text("utf-8")
+
+
+def test_titles_start_no_markup(run: Callable[..., Path], tmp_path: Path) -> None:
+    run("a", 0.7)
+    directory = run("b", 0.7, data__shift="<b>x</b> [1](y) `z`")
+    document.write(compare([directory.parent]), tmp_path / "out", ["md"])
+    text = (tmp_path / "out" / "report.md").read_text()
+    escaped = r"data.shift=\<b\>x\</b\> \[1\](y) \`z\`"
+    assert f"## split_glyphs, continual_meta, {escaped}\n" in text
+    assert f"![Accuracy on the tasks seen so far, split_glyphs, continual_meta, {escaped}](figures/" in text
+    assert "Same for all: `data.shift=<b>x</b> [1](y) 'z' data.shots=1 protocol.eval_split=test`" in text

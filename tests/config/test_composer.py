@@ -21,6 +21,8 @@ JOBS = [
     ["experiment=sinusoid_maml_10shot", "protocol.updates_per_task=7"],
     ["algo=oml", "protocol.schedule=[2,4,8]", "algo.outer_lr=1e-3"],
     ["algo=maml", "++algo.inner_steps=4"],
+    ["algo=maml", "algo.inner_lr=0.2", "++algo.inner_lr=0.3"],
+    ["algo=maml", "++algo.inner_lr=0.3", "algo.inner_lr=0.2"],
     ["algo=maml", "data=omniglot", "data.root='a folder'"],
     ["algo=maml", "logger=csv", "tags=[a,b]"],
 ]

@@ -58,6 +58,18 @@ def test_where_nothing_can_be_cached(tmp_path: Path) -> None:
     assert output(probe(METACL_CACHE=str(tmp_path / "file" / "cache"))) == "torch"
 
 
+HOMELESS = f"""
+from pathlib import Path
+def home():
+    raise RuntimeError("Could not determine home directory.")
+Path.home = home
+{PROBE}"""
+
+
+def test_without_a_home_folder() -> None:
+    assert output(probe(HOMELESS, METACL_CACHE="", XDG_CACHE_HOME="")) == "torch"
+
+
 @pytest.mark.slow
 @has_compiler
 def test_two_processes_compile_at_once(tmp_path: Path) -> None:

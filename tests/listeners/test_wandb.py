@@ -120,7 +120,7 @@ class Resumed:
         self.units.append(row["unit"])
 
 
-@pytest.mark.parametrize(("known", "logged"), [(None, [0, 1, 2, 3, 4, 4]), (2, [3, 4, 4]), (9, [])])
+@pytest.mark.parametrize(("known", "logged"), [(None, [0, 1, 2, 3, 4, 4]), (2, [2, 3, 4, 4]), (9, [])])
 def test_wandb_online_receives_what_it_lacks(
     known: int | None, logged: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,3 +154,27 @@ def test_a_server_out_of_reach_makes_the_run_offline_unless_online_was_chosen(
         listener.started(info)
         assert modes == ["online", "offline"]
         assert remarks == ["W&B could not be reached, and the run is logged offline (CommError: no such host)"]
+
+
+def test_what_is_computed_again_is_another_wandb_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids: list[str] = []
+    started_s = iter(range(100, 200))
+
+    def init(*, id: str, dir: str, **_: Any) -> Resumed:
+        ids.append(id)
+        (Path(dir) / "wandb" / f"offline-run-20260301_101{next(started_s)}-{id}").mkdir(parents=True)
+        return Resumed(None)
+
+    monkeypatch.setattr(wandb, "init", init)
+    info, earlier = info_of(tmp_path / "run"), list(records())[:6]
+    continued = info._replace(first_unit=4, earlier=earlier)
+    for each in (info, continued, info, continued, continued):  # computed, continued; with rerun=true, continued twice
+        wandb_logger().listener().started(each)
+    first, again, other, *rest = ids
+    assert first == again
+    assert rest == [other, other]
+    assert first != other
+    assert all(name.startswith("0123abcd-") for name in ids)
+    (tmp_path / "run" / "wandb" / "latest-run").symlink_to("nowhere")  # as wandb leaves it
+    wandb_logger().listener().started(continued)
+    assert ids[-1] == other

@@ -13,6 +13,8 @@ from metacl_run.models.conv4 import Conv4
 from metacl_run.models.layers import BodyHead, Conv2d
 from metacl_run.models.network import Model, Network, initial_params
 from metacl_run.models.oml_network import OmlNetwork
+from metacl_run.models.pure_module import PureModule
+from metacl_run.models.running_norm import RunningBatchNorm, in_mode
 from metacl_run.models.split_network import SplitNetwork
 
 SMALL = Conv4(channels=4, blocks=2, down="maxpool", features="flatten", norm="batch")
@@ -43,6 +45,13 @@ def test_every_parameter_has_a_float32_gradient() -> None:
     torch.testing.assert_close(gradients["head.weight"], exact, rtol=0, atol=0.02 * exact.abs().max().item())
 
 
+class Pixel(nn.Module):
+    """[N, C, 1, 1] -> [N, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
 class _Scaled(nn.Module):
     """Something comes after the head, which has two layers."""
 
@@ -71,6 +80,22 @@ def test_the_parts_of_a_network_are_the_whole(plastic: list[str]) -> None:
         reduced, params, x = network(model)
         split = SplitNetwork(reduced, params, plastic)
         assert torch.equal(split.rest(params, split.frozen(params, x)), reduced(params, x))
+
+
+@pytest.mark.parametrize("head", [nn.Linear(2, 3), nn.Sequential(RunningBatchNorm(2), nn.Linear(2, 3))])
+def test_running_averages_are_not_reduced(head: nn.Module) -> None:
+    module = in_mode(BodyHead(nn.Sequential(Conv2d(1, 2, 1), RunningBatchNorm(2), Pixel()), head), "evaluation")
+    params = {name: value.detach().clone() for name, value in module.named_parameters()}
+    for name, value in params.items():
+        value.fill_(1.001 if "running" in name else 1.0)  # in bfloat16 1.001 is 1
+    x = torch.tensor([[[[1.0]]]])  # the convolution makes 2 of it
+    inner = ((2 - 1.001) / (1.001 + 1e-5) ** 0.5 + torch.ones(1, 2)).bfloat16().float()
+    if isinstance(head, nn.Sequential):
+        inner = (inner - 1.001) / (1.001 + 1e-5) ** 0.5 + 1
+    torch.testing.assert_close(Network(module, 3, torch.bfloat16)(params, x), (inner.sum(1, keepdim=True) + 1).expand(1, 3))
+    offsets = {**params, "body.1.running_mean": torch.full((2,), 2.003)}  # what is left of 2 is less than its rounding error
+    features = PureModule(module.get_submodule("body"), torch.bfloat16, "head")
+    assert (features({k[5:]: v for k, v in offsets.items() if k[:5] == "body."}, x) < 1).all()
 
 
 def test_what_has_no_head_is_reduced_as_a_whole() -> None:

@@ -121,6 +121,14 @@ def test_averages_move_in_training_alone_and_have_no_gradient() -> None:
     assert all((averages[name] != params[name]).all() for name in averages)
 
 
+def test_one_value_of_a_channel_moves_no_average() -> None:
+    module, params = initial_params(SMALL, (2, 8, 8), WAYS, 0, torch.float64)
+    tracking, x = Network(module.double(), WAYS).in_mode("tracking"), torch.rand(2, 2, 8, 8, dtype=torch.float64)
+    assert all(value.isfinite().all() for value in tracking.moved_averages(params, x).values())
+    with pytest.raises(ConfigError, match=r"^model: running averages need .*Use algo\.batch_size=2 or more, or a larger data"):
+        tracking.moved_averages(params, x[:1])
+
+
 @pytest.mark.parametrize("norm", ["batch", "image"])
 def test_the_other_norms_keep_nothing(norm: str) -> None:
     model = ResNet18(channels=3, norm=norm)  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def test_runs_long_short_and_broken_off(
 def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run: Callable[..., Path]) -> None:
     run = with_insight(make_run(tasks=4, replicates=2), tasks=[0, 1, 2, 3])
     matrix = run.matrix.mean(axis=0)
-    met, became = alignment_and_change(run)
+    met, became, *_ = alignment_and_change(run)
     for learned in (1, 2, 3):  # its gradients were met when `learned` tasks had been learned
         for earlier in range(learned):
             assert met[learned - 1, earlier] == pytest.approx(0.5 - 0.2 * (learned - earlier) + 0.01 * learned)
@@ -80,7 +80,7 @@ def test_interference_pairs_the_gradients_met_with_what_became_of_them(make_run:
 def test_of_errors_a_fall_is_the_gain(make_run: Callable[..., Path]) -> None:
     run = with_insight(make_run(tasks=3, score="mse"), tasks=[0, 1, 2])
     matrix = run.matrix[0]
-    assert alignment_and_change(run)[1][0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
+    assert alignment_and_change(run).changes[0, 0] == pytest.approx(matrix[1, 0] - matrix[2, 0])
     text = text_of(run, "interference")
     assert f"mean squared error on task 1 then changed by {matrix[3, 0] - matrix[2, 0]:+.3g}" in text.caption
     axes = axes_of(run, "interference")
@@ -90,7 +90,7 @@ def test_of_errors_a_fall_is_the_gain(make_run: Callable[..., Path]) -> None:
 def test_of_a_long_stream_rows_and_columns_are_the_compared_tasks(make_run: Callable[..., Path]) -> None:
     run = with_insight(make_run(tasks=6), tasks=[0, 2, 5])
     matrix = run.matrix[0]
-    met, became = alignment_and_change(run)
+    met, became, *_ = alignment_and_change(run)
     np.testing.assert_allclose(became[1], [matrix[6, 0] - matrix[5, 0], matrix[6, 2] - matrix[5, 2]])
     np.testing.assert_allclose(met[:, 0], [cosine(2, 0, 2, 0), cosine(5, 0, 5, 0)])
 
@@ -215,3 +215,28 @@ def test_tasks_that_every_seed_orders_in_its_own_way_are_compared_by_name(make_r
     numbers = [float(text.get_text().replace("\N{MINUS SIGN}", "-").replace(".", "0.")) for text in axes.texts]
     assert [numbers[place] for place in (0, 1, 3)] == pytest.approx([round(value, 2) for value in by_pair.values()], abs=0.011)
     assert "every seed takes them in an order of its own" in text_of(run, "gradient_alignment").caption
+
+
+def test_interference_of_tasks_that_seeds_order_in_their_own_way_is_by_name(make_run: Callable[..., Path]) -> None:
+    names = [["banking", "home", "travel"], ["travel", "banking", "home"]]
+    run = with_insight(make_run(tasks=3, replicates=2, names=names), tasks=[0, 1, 2])
+    pairs, in_order = alignment_and_change(run), sorted(names[0])
+    for row, learned in enumerate(in_order):
+        for column, earlier in enumerate(in_order):
+            places = [(seed, of_seed.index(learned), of_seed.index(earlier)) for seed, of_seed in enumerate(names)]
+            there = [place for place in places if place[1] > place[2]]
+            assert pairs.used[row, column] == bool(there)
+            cosines = [cosine(late, seed, late, early) for seed, late, early in there]
+            changes = [run.matrix[seed, late + 1, early] - run.matrix[seed, late, early] for seed, late, early in there]
+            expected = [np.mean(values) if there else np.nan for values in (cosines, changes)]
+            np.testing.assert_allclose([pairs.cosines[row, column], pairs.changes[row, column]], expected)
+    assert np.isfinite(pairs.cosines).sum() == 5  # home is never learned before banking
+    left = axes_of(run, "interference")[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        "learning 1: banking",
+        "learning 2: home",
+        "learning 3: travel",
+    ]
+    caption = text_of(run, "interference").caption
+    assert "Least aligned: task 3 with task 1, cosine" in caption
+    assert "Tasks by name: every seed takes them in an order of its own" in caption

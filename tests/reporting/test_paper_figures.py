@@ -160,3 +160,18 @@ def test_colours_of_tasks_stand_out_on_white_and_stay_in_order_in_greyscale() ->
         luminance = linear @ [0.2126, 0.7152, 0.0722]
         assert (np.diff(luminance) > 0).all()
         assert 1.05 / (luminance.max() + 0.05) > 2.2
+
+
+@pytest.mark.usefixtures("two_figures")
+def test_files_of_the_users_own_beside_the_figures_are_nothing_of_the_report(make_run: Callable[..., Path]) -> None:
+    run = StoredRun(make_run(tasks=2))
+    drawn = [*figures.draw(run), *paper_figures.draw(run)]
+    own = [folder / "my plot (1).png" for folder in (drawn[0].parent, drawn[-1].parent)]
+    for path in own:
+        path.touch()
+    report.write(run)
+    assert is_drawn(run.directory, "paper")
+    own[0].unlink()
+    assert is_drawn(run.directory, "paper")
+    drawn[0].unlink()
+    assert not is_drawn(run.directory)

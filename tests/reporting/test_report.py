@@ -142,3 +142,12 @@ def test_terminal_table_has_every_seed_and_the_paths(make_run: Callable[..., Pat
         assert f"{value:.3f}" in text
     assert str(run_dir / "report.html") in text
     assert "chance is 0.20" in text
+
+
+def test_the_references_of_the_run_are_in_it_and_named_if_broken(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    (run_dir / "references.bib").write_text("@misc{mine, year={1}}")
+    assert "@misc{mine, year={1}}" in report.write(StoredRun(run_dir)).read_text()
+    (run_dir / "references.bib").write_bytes(b"@misc{\xff}")
+    with pytest.raises(StorageError, match=r"references\.bib: is truncated or damaged"):
+        report.write(StoredRun(run_dir))

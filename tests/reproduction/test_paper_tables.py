@@ -305,12 +305,17 @@ def test_a_table_runs_what_it_can_and_is_made_again_with_the_same_bytes(
         (["table=small", "seeds=0,1"], r"^seeds=0,1: a table takes one value, not several$"),
         (["table=small", "table.size=tiny"], r"^table\.size=tiny: must be one of paper, reduced, smoke"),
         (["table.size=smoke"], r"^table\.size=smoke: has no effect without table=<name>$"),
+        (["table=small", "table.tolerance=50"], r"^table\.tolerance=50: is part of what table=small says; to change it, copy "),
+        (["table=small", "++table.departures=[]"], r"^\+\+table\.departures=\[\]: is part of what table=small says"),
+        (["table=small", "search.trials=3"], r"^search\.trials=3: a search does not go with table=small$"),
+        (["table=empty"], r"^table\.runs: must have at least one run with a cell$"),
         (["table=broken"], r"nothing was started.*\n.*experiment=mime.*\n.*there is no such option\. Did you mean mine\?"),
     ],
 )
 def test_what_cannot_be_is_one_message(overrides: list[str], message: str, configs: Path) -> None:
     broken = {**NODE, "runs": [{"row": "A", "experiment": "mime", "cells": [CELL]}]}
     (configs / "table" / "broken.yaml").write_text(yaml.safe_dump(broken))
+    (configs / "table" / "empty.yaml").write_text(yaml.safe_dump({**NODE, "runs": []}))
     with pytest.raises(ConfigError, match=message):
         command(overrides, str(configs), multirun=False)
 

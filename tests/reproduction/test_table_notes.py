@@ -62,3 +62,25 @@ def test_costs_of_a_row_of_several_runs_name_their_columns() -> None:
     assert one_each.headings[:2] == ["row", "units of work"]
     assert [cell.text for cell in several.rows[0][:2]] == ["A", "x; y"]
     assert [row[1].text for row in several.rows] == ["x; y", "z"]
+
+
+def test_cells_with_a_tolerance_or_seeds_of_their_own_are_named() -> None:
+    def own(row: str, column: str, **changed: object) -> dict[str, Any]:
+        made = run_of(row, column)
+        return {**made, "cells": [{**made["cells"][0], **changed}]}
+
+    table = of_runs(
+        own("A", "x", tolerance=1.0),
+        own("A", "y", tolerance=1.0, published_seeds=1),
+        own("B", "x", tolerance=0.5, published_seeds=5),  # as the table
+        own("B", "y", tolerance=2.0),
+    )
+    results = [Result(run.row, cell, "not run", None, None, None) for run in table.runs for cell in run.cells]
+    notes = pages.overview_grid(table, results, "paper").notes
+    (place,) = [place for place, note in enumerate(notes) if "lies within 0.5 of 0" in note]
+    assert notes[place + 1 : place + 4] == [
+        "A: within 1 of 0, not 0.5.",
+        "B (y): within 2 of 0, not 0.5.",
+        "A (y): the paper's mean counts as of 1 seed, not 5.",
+    ]
+    assert not any("not 0.5" in note for note in pages.overview_grid(table, results, "reduced").notes)

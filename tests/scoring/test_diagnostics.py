@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from metacl_run.core.token_shape import TokenShape
 from metacl_run.core.types import Samples
 from metacl_run.models.conv4 import Conv4
 from metacl_run.models.network import Network, initial_params
 from metacl_run.models.resnet import ResNet12
+from metacl_run.models.text_transformer import TextTransformer
 from metacl_run.scoring.diagnostics import features_by_layer, gradient_alignment, linear_cka, rates_by_layer
 from tests.support.similarity import by_gram_matrices
 
@@ -128,6 +130,36 @@ def test_features_of_convolutions_are_means_over_positions() -> None:
     once = nn.functional.max_pool2d(once.relu(), 2)
     torch.testing.assert_close(found["body.0"].double(), once.mean((2, 3)), rtol=1e-4, atol=1e-4)
     assert {name: tuple(each.shape) for name, each in found.items()} == {"body.0": (5, 4), "body.2": (5, 16), "head": (5, 3)}
+
+
+class _Words(nn.Module):
+    """Words [N, L] -> outputs; what comes before the head is normalised, so that its mean over the width is 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.norm, self.each, self.head = nn.Embedding(9, 6), nn.LayerNorm(6), nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.each(self.norm(self.words(x))).mean(1))
+
+
+def test_features_of_words_are_means_over_words() -> None:
+    module, x = _Words(), torch.randint(9, (7, 4), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        normed = module.norm(module.words(x))
+    found = features_by_layer(module, lambda: module(x), 128)
+    torch.testing.assert_close(found["words"], normed.mean(1))
+    assert {name: tuple(each.shape) for name, each in found.items()} == {"words": (7, 6), "each": (7, 5), "head": (7, 2)}
+    assert found["words"].std(0).min() > 0.01
+    torch.testing.assert_close(features_by_layer(module, lambda: module(x), 3)["words"], normed.mean(1)[:, [0, 2, 5]])
+
+
+def test_features_of_a_transformer_vary() -> None:
+    module = TextTransformer(width=8, layers=2, heads=2).build(TokenShape(6, 20), 3)
+    x = torch.randint(20, (5, 6), generator=torch.Generator().manual_seed(0))
+    found = features_by_layer(module, lambda: module(x), 128)
+    assert found["words"].shape == (5, 8)  # the input of the first attention
+    assert all(each.std(0).max() > 1e-3 for each in found.values())
 
 
 def test_features_of_residual_blocks_count_a_shared_input_once() -> None:

@@ -68,7 +68,7 @@ def test_a_job_that_is_killed_says_by_what(tmp_path: Path) -> None:
                 os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
         return False
 
-    ended = process.run_in_process(overrides, None, environment={}, output=None, should_stop=kill)
+    ended = process.run_in_process(overrides, directory, None, environment={}, output=None, should_stop=kill)
     assert ended == JobResult(FAILED, "its process was killed by SIGKILL (out of memory?)")
 
 
@@ -82,10 +82,24 @@ def test_a_job_outlives_the_server_that_forked_it(tmp_path: Path) -> None:
             forkserver._forkserver._forkserver_pid = None  # the next job has another
         return False
 
-    ended = process.run_in_process(overrides, None, environment={}, output=None, should_stop=kill)
+    ended = process.run_in_process(overrides, directory, None, environment={}, output=None, should_stop=kill)
     assert forkserver._forkserver._forkserver_pid is None
     assert ended == JobResult(COMPLETED)
     whole(tmp_path, 1)
+
+
+def test_a_job_whose_options_have_changed_since_it_was_planned_is_not_begun(tmp_path: Path) -> None:
+    mine = tmp_path / "options" / "algo" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("defaults: [maml]\ninner_lr: 0.3\n")
+    overrides, folder = [*TINY, "algo=mine", f"output_dir={tmp_path / 'runs'}"], str(tmp_path / "options")
+    directory = experiment_of(overrides, folder).directory
+    mine.write_text("defaults: [maml]\ninner_lr: 0.9\n")
+    ended = process.run_here(overrides, directory, folder)
+    assert ended.status == FAILED
+    assert ended.error is not None
+    assert ended.error.startswith(f"{directory}: its options have changed since it was planned")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_job_without_its_data_leaves_no_directory(tmp_path: Path) -> None:
@@ -101,7 +115,8 @@ def test_a_job_without_its_data_leaves_no_directory(tmp_path: Path) -> None:
 def test_a_job_has_its_environment_and_its_own_output(tmp_path: Path) -> None:
     overrides = [*TINY, f"output_dir={tmp_path}", "output_dir=${oc.env:WHERE}", "progress=plain"]
     output = tmp_path / "logs" / "output.log"
-    ended = process.run_in_process(overrides, None, environment={"WHERE": str(tmp_path / "there")}, output=output)
+    directory = experiment_of(TINY, None).directory
+    ended = process.run_in_process(overrides, directory, None, environment={"WHERE": str(tmp_path / "there")}, output=output)
     assert ended.status == COMPLETED
     assert len(whole(tmp_path / "there", 1)) == 1
     assert "after task 2/2" in output.read_text()

@@ -6,13 +6,15 @@ A list is a YAML or JSON file, or a CSV file with a row for each class:
     validation: [bee]               apple,train
     test: [bowl, bus]               bee,validation
 
-A name is that of a class or of a group of classes, all of which it stands for. `val` is read as `validation`.
+A name is that of a class or of a group of classes, all of which it stands for. `val` is read as `validation`; a file has one
+of the two, and no key twice.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from metacl_run.core.errors import SettingError, nearest, require
+from metacl_run.core.errors import SettingError, nearest, require, shown
 from metacl_run.core.files import read_at_most
 from metacl_run.data.sources.source import Catalogue
 
@@ -30,6 +32,18 @@ ENDINGS = (".yaml", ".yml", ".json", ".csv")
 MOST_BYTES = 2**24
 FIELD = "class_lists"
 """The setting that names a list."""
+
+
+class _NoKeyTwice(yaml.SafeLoader):  # type: ignore[misc]
+    """Refuses a key that comes again, of which YAML and JSON would keep the last value alone."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = [key for key, count in keys.items() if count > 1]
+        if twice:
+            raise yaml.YAMLError(f"the key {shown(twice[0])} is there {keys[twice[0]]} times; put its names under one")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +72,7 @@ class ClassLists:
             split: [place for name in names for place in self._places(name, places)] for split, names in self.names.items()
         }
         listed = [place for split in members.values() for place in split]
-        twice = next((place for place in listed if listed.count(place) > 1), None)
+        twice = next((place for place, count in Counter(listed).items() if count > 1), None)
         require(twice is None, FIELD, self.setting, f"{catalogue.names[twice or 0]} is listed twice")
         return {split: sorted(of_split) for split, of_split in members.items()}
 
@@ -97,7 +111,7 @@ def read_class_lists(setting: str) -> ClassLists:
     path = path_of_lists(setting)
     try:
         text = read_at_most(path, MOST_BYTES).decode("utf-8-sig")
-        listed = _from_csv(text) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
+        listed = _from_csv(text) if path.suffix.lower() == ".csv" else yaml.load(text, _NoKeyTwice)
     except OSError as error:
         raise SettingError(FIELD, setting, f"cannot be read ({error.strerror or error})") from None
     except (UnicodeDecodeError, yaml.YAMLError, csv.Error, RecursionError) as error:
@@ -120,6 +134,8 @@ def _checked(setting: str, listed: Any) -> dict[str, list[str]]:
     """The lists of all three splits, the missing ones empty. Raises SettingError."""
     if not isinstance(listed, Mapping):
         raise SettingError(FIELD, setting, f"must have lists of names by the keys {', '.join(SPLITS)}")
+    both = "val" in listed and "validation" in listed
+    require(not both, FIELD, setting, "has both val and validation, which are one split. Put their names under one key")
     lists = {("validation" if key == "val" else key): names for key, names in listed.items()}
     for key, names in lists.items():
         require(key in SPLITS, FIELD, setting, f"{key} is not one of {', '.join(SPLITS)}.{nearest(str(key), SPLITS)}")

@@ -114,6 +114,8 @@ def _opaque(image: Image.Image, depth: int) -> Image.Image:
     clear = image.info.get("transparency")  # of a palette by its places, else the one colour that is transparent
     if image.mode == "I" or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.int64)
+        if ((values < 0) | (values > 65535)).any():
+            raise ValueError(f"its values go from {values.min()} to {values.max()}; from 0 to 65535 are read, as of 16 bits")
         if clear is not None:
             values[values == clear] = 65535
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))

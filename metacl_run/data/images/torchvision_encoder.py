@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from functools import cached_property
@@ -26,6 +27,9 @@ EXAMPLE = "torchvision:resnet18"
 INSTEAD = "data.encoder=pixels needs no network"
 NOT_USED = ("googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1", "vit_h_14")
 """Networks that scale images in a way of their own, end without a linear layer, or are built in another size than weights."""
+
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$")
+"""Keys of the hub's weights for DenseNet, `norm.1.weight` for `norm1.weight`: torchvision renames them when it loads them."""
 
 
 class TorchvisionEncoder(ImageEncoder):
@@ -85,6 +89,9 @@ class TorchvisionEncoder(ImageEncoder):
         place, _, own = classifier.rpartition(".")
         setattr(module.get_submodule(place), own, nn.Identity())
         state = _state_dict(self._file)
+        if self._network.startswith("densenet"):
+            for key in [key for key in state if OLD_DENSENET.match(key)]:
+                state[OLD_DENSENET.sub(r"\1\2", key)] = state.pop(key)
         for key in [key for key in state if key.startswith(f"{classifier}.")]:
             del state[key]  # in place, since the dictionary may carry the layers' versions
         _load(module, state, f"{self._file} has no weights of {self._network}")

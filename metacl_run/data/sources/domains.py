@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge
 
-from metacl_run.core.bounds import Classes, Examples, Seed
+from metacl_run.core.bounds import MOST_NUMBERS, Classes, Examples, Seed
 from metacl_run.core.errors import name_checks, require_all
 from metacl_run.data.images.glyph_drawing import draw_glyphs
 from metacl_run.data.images.image_notes import on_pixels
@@ -46,10 +46,13 @@ class Domains(ImageSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         enough = f"must be at least glyph_scripts={self.glyph_scripts}"
+        pixels = self.glyph_classes * DRAWINGS * self.image_size**2 if "glyphs" in self.domains else 0
+        most = f"makes with image_size {pixels:.1e} pixels; at most {MOST_NUMBERS:.0e} are held"
         require_all(
             (len(self.domains) >= 1, "domains", self.domains, f"must name at least one of {', '.join(KNOWN)}"),
             *name_checks("domains", self.domains, KNOWN),
             (self.glyph_classes >= self.glyph_scripts, "glyph_classes", self.glyph_classes, enough),
+            (pixels <= MOST_NUMBERS, "glyph_classes", self.glyph_classes, most),
         )
 
     def catalogue(self) -> Catalogue:

@@ -96,14 +96,19 @@ class LabelledExamples(MaybeEncoded):
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
             raise DataError(f"{len(self.x)} examples were read, but the catalogue counts {self.catalogue.counts.sum()}.")
-        if self.x.dtype.kind == "f" and (rows := _rows_not_finite(self.x)):
-            raise DataError(f"{rows} of {len(self.x)} examples have numbers that are not finite (NaN or infinite).")
+        _check_finite(self.x, "examples")
 
     @classmethod
     def from_labels(cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray, raw: Raw | None = None) -> LabelledExamples:
         """Makes examples from rows in any order; `labels` [N] are positions in the catalogue."""
         order = np.argsort(labels, kind="stable")
         return cls(catalogue=catalogue, x=x[order], raw=None if raw is None else rows_of(raw, order))
+
+
+def _check_finite(x: np.ndarray, what: str) -> None:
+    """Raises DataError where a row has a number that is not finite."""
+    if x.dtype.kind == "f" and (rows := _rows_not_finite(x)):
+        raise DataError(f"{rows} of {len(x)} {what} have numbers that are not finite (NaN or infinite).")
 
 
 def _rows_not_finite(x: np.ndarray) -> int:
@@ -155,6 +160,11 @@ class SplitExamples(MaybeEncoded):
     """What the user should know about what was read."""
     out_of_scope: np.ndarray | None = None
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
+
+    def __post_init__(self) -> None:
+        _check_finite(self.x, "examples")
+        if self.out_of_scope is not None:
+            _check_finite(self.out_of_scope, "out-of-scope examples")
 
 
 OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"

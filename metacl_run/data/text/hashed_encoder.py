@@ -16,7 +16,7 @@ from metacl_run.core.errors import SettingError
 from metacl_run.data.text.text_encoder import TextEncoder
 from metacl_run.data.text.words import words_of
 
-VERSION = 1
+VERSION = 2
 """Part of the fingerprint: raise it when a text gets other features."""
 DIMENSIONS = 1024
 FEWEST, MOST = 64, 16384

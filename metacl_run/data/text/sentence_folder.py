@@ -59,7 +59,7 @@ def sentence_folder(argument: str) -> SentenceFolder:
         reason = f"it has no {Path(error.filename).name}"
     except _UnknownPartError as error:
         reason = str(error)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = described(error)
     raise SettingError("encoder", f"sentence:{argument}", f"{folder} has no model that can be used: {reason}. {INSTEAD}")
 
@@ -72,6 +72,8 @@ def _read(folder: Path) -> SentenceFolder:
     """Raises `_UnknownPartError`, and what reading broken JSON raises."""
     modules = _json(folder / "modules.json", default=[{"type": "Transformer", "path": ""}])
     parts = {str(module["type"]).rpartition(".")[2]: folder / str(module["path"]) for module in modules}
+    if not parts:
+        raise _UnknownPartError("its modules.json names no part")
     if next(iter(parts)) != "Transformer" or not parts.keys() <= {"Transformer", "Pooling", "Normalize"}:
         raise _UnknownPartError(f"of its parts {', '.join(parts)} only Transformer, Pooling and Normalize are known")
     transformer = parts["Transformer"]

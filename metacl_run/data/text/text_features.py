@@ -9,6 +9,7 @@ import numpy as np
 
 from metacl_run.data.encoders.features import features_of
 from metacl_run.data.text.text_encoder import TextEncoder
+from metacl_run.data.text.words import without_surrogates
 
 
 def encoded(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
@@ -16,7 +17,7 @@ def encoded(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
 
     Half of a surrogate pair, which UTF-8 does not know, becomes "?".
     """
-    texts = [text if text.isascii() else text.encode(errors="replace").decode() for text in texts]
+    texts = [without_surrogates(text) for text in texts]
     return features_of(encoder, texts, digest=_digest(texts), what="texts")
 
 

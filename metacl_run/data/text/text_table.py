@@ -22,6 +22,7 @@ import numpy as np
 from metacl_run.core.errors import DataError, nearest, shown
 from metacl_run.core.files import regular_file
 from metacl_run.data.files.reading import printed
+from metacl_run.data.text.words import without_surrogates
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 JSON_ENDINGS = (".jsonl", ".ndjson")
@@ -222,12 +223,12 @@ def _json_rows(lines: Iterator[str], name: str, columns: Mapping[str, str]) -> I
 
 
 def _word(row: Mapping[str, Any], setting: str, column: str, where: str) -> str:
-    """A string of an object; a number is as good, but not for a text."""
+    """A string of an object; a number is as good, but not for a text. Names, which are printed, are without surrogates."""
     if column not in row:
         raise _no_column(list(row), setting, column, where)
     value = row[column]
     if isinstance(value, str):
-        return value
+        return value if setting == "text" else without_surrogates(value)  # texts are encoded, and changed, elsewhere
     if setting != "text" and isinstance(value, int):
         return json.dumps(value)
     raise DataError(f"{where}: {column} is {'null' if value is None else f'a {type(value).__name__}'}; a string was expected.")

@@ -14,9 +14,20 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from metacl_run.layout.canvas import Canvas
-from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit, maps_canvas
+from metacl_run.reporting.figures.insight_maps import (
+    BY_NAME,
+    WIDEST_NAME,
+    TaskMap,
+    common_names,
+    compared_words,
+    draw_maps,
+    limit,
+    maps_canvas,
+    name_labels,
+    places_by_name,
+)
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
-from metacl_run.reporting.phrases import mean_words, shortened, task_label
+from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -37,27 +48,16 @@ def data(run: StoredRun) -> Alignment | None:
     cosines, tasks = run.insight.cosines, run.insight.tasks
     if not run.learns_task_by_task or not cosines:
         return None
-    names = _common_names(run)
+    names = common_names(run)
     if names is None:
         means = {stage: cosines[stage].mean(axis=0) for stage in sorted({min(cosines), max(cosines)})}
         labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
         return Alignment(means, labels, [str(task + 1) for task in tasks], is_by_name=False)
     last = max(cosines)
-    orders = [np.argsort([of_seed[task] for task in tasks]) for of_seed in run.summary["task_names"]]
+    orders = places_by_name(run)
     mean = np.mean([own[np.ix_(order, order)] for own, order in zip(cosines[last], orders, strict=True)], axis=0)
     numbers = [str(number) for number in range(1, len(names) + 1)]
-    labels = [
-        shortened(f"{number}: {' '.join(name.split())}", WIDEST_NAME) for number, name in zip(numbers, names, strict=True)
-    ]
-    return Alignment({last: mean}, labels, numbers, is_by_name=True)
-
-
-def _common_names(run: StoredRun) -> list[str] | None:
-    """The sorted names of tasks that seeds take in orders of their own; None where the orders agree, or the tasks differ."""
-    by_seed = [[names[task] for task in run.insight.tasks] for names in run.summary["task_names"]]
-    names = sorted(by_seed[0])
-    same = all(sorted(own) == names for own in by_seed) and len(set(names)) == len(names)
-    return names if same and any(own != by_seed[0] for own in by_seed) else None
+    return Alignment({last: mean}, name_labels(names), numbers, is_by_name=True)
 
 
 def text(run: StoredRun, alignment: Alignment) -> FigureText:
@@ -69,7 +69,7 @@ def text(run: StoredRun, alignment: Alignment) -> FigureText:
         if alignment.is_by_name
         else "the first task"
     )
-    order = " Tasks by name: every seed takes them in an order of its own." if alignment.is_by_name else ""
+    order = f" {BY_NAME}." if alignment.is_by_name else ""
     return FigureText(
         f"How the tasks' gradients align, after {stages}",
         f"Cosine of the gradients of {run.insight.cosines_on}.{compared_words(run)}{order} {mean_words(run)}",

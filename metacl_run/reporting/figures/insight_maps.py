@@ -22,6 +22,8 @@ WIDEST_NAME = 34
 SMALLEST_CELL = 0.42
 """Inches of a cell on a screen that holds a legible number."""
 
+BY_NAME = "Tasks by name: every seed takes them in an order of its own"
+
 
 class TaskMap(NamedTuple):
     title: str
@@ -35,6 +37,28 @@ def compared_words(run: StoredRun) -> str:
     """How many tasks were compared, if not all."""
     count = len(run.insight.tasks)
     return f" {count} of {run.num_tasks} tasks, spread evenly." if count < run.num_tasks else ""
+
+
+def common_names(run: StoredRun) -> list[str] | None:
+    """The sorted names of tasks that seeds take in orders of their own; None where the orders agree, or the tasks differ."""
+    by_seed = _names_by_seed(run)
+    names = sorted(by_seed[0])
+    same = all(sorted(own) == names for own in by_seed) and len(set(names)) == len(names)
+    return names if same and any(own != by_seed[0] for own in by_seed) else None
+
+
+def places_by_name(run: StoredRun) -> np.ndarray:
+    """[R, K] the places, among the compared tasks of a seed, of the tasks in the order of their names."""
+    return np.array([np.argsort(own) for own in _names_by_seed(run)])
+
+
+def _names_by_seed(run: StoredRun) -> list[list[str]]:
+    return [[names[task] for task in run.insight.tasks] for names in run.summary["task_names"]]
+
+
+def name_labels(names: Sequence[str]) -> list[str]:
+    """Numbered names, "2: travel"."""
+    return [shortened(f"{number}: {' '.join(name.split())}", WIDEST_NAME) for number, name in enumerate(names, 1)]
 
 
 def limit(*matrices: np.ndarray) -> float:

@@ -1,49 +1,118 @@
-"""Which tasks interfere: the gradients of two tasks when learning one began, and what learning it did to the other."""
+"""Which tasks interfere: the gradients of two tasks when learning one began, and what learning it did to the other.
+
+Where every seed takes the same tasks in an order of its own, means are over the tasks' names, each over the seeds that learned
+the one task after the other. Shapes: R replicates, K compared tasks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.numbers import score_text
-from metacl_run.reporting.figures.insight_maps import WIDEST_NAME, TaskMap, compared_words, draw_maps, limit, maps_canvas
+from metacl_run.reporting.figures.insight_maps import (
+    BY_NAME,
+    WIDEST_NAME,
+    TaskMap,
+    common_names,
+    compared_words,
+    draw_maps,
+    limit,
+    maps_canvas,
+    name_labels,
+    places_by_name,
+)
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words, task_label
 from metacl_run.storage.stored_run import StoredRun
 
 
-def alignment_and_change(run: StoredRun) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns two matrices [K - 1, K - 1], means over seeds. Row: a compared task from the second on; column: an earlier one;
-    NaN elsewhere. The first has the cosine of their gradients when learning the row's task began, the second by how much
-    learning it improved the score on the column's task."""
+class Interference(NamedTuple):
+    """Pairs of a task, its row, and one learned before it, its column. By their place in the stream rows are the compared tasks
+    from the second on, columns all but the last; by name both are all of them."""
+
+    cosines: np.ndarray
+    """Of the gradients of a pair when learning the row's task began, means over seeds; NaN where not known."""
+    changes: np.ndarray
+    """By how much learning the row's task improved the score on the column's task."""
+    used: np.ndarray
+    """Whether any seed learned the row's task after the column's."""
+    row_names: list[str]
+    row_numbers: list[str]
+    column_numbers: list[str]
+    is_by_name: bool
+
+
+def alignment_and_change(run: StoredRun) -> Interference | None:
     if not run.learns_task_by_task or not run.insight.cosines or len(run.whole_rows) < 3:
         return None
+    tasks, names = run.insight.tasks, common_names(run)
+    in_stream = np.stack([_cosines(run), _changes(run)])  # [2, R, K, K]
+    if names is None:
+        means, used = _means(in_stream, np.tile(np.arange(len(tasks)), (len(run.seeds), 1)))
+        labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
+        numbers = [str(task + 1) for task in tasks]
+        means, used = means[:, 1:, :-1], used[1:, :-1]
+        return Interference(means[0], means[1], used, labels[1:], numbers[1:], numbers[:-1], is_by_name=False)
+    means, used = _means(in_stream, places_by_name(run))
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    return Interference(means[0], means[1], used, name_labels(names), numbers, numbers, is_by_name=True)
+
+
+def _cosines(run: StoredRun) -> np.ndarray:
+    """[R, K, K] by places, row: the task whose learning began; NaN where they were not recorded."""
     tasks = run.insight.tasks
-    cosines, changes = np.full((2, len(tasks) - 1, len(tasks) - 1), np.nan)
-    for row, task in enumerate(tasks[1:]):
-        change = (run.matrix[:, task + 1] - run.matrix[:, task]).mean(axis=0)
-        changes[row, : row + 1] = run.score.sign * change[tasks[: row + 1]]
+    cosines = np.full((len(run.seeds), len(tasks), len(tasks)), np.nan)
+    for row, task in enumerate(tasks):
         if task in run.insight.cosines:  # recorded when `task` tasks had been learned
-            cosines[row, : row + 1] = run.insight.cosines[task].mean(axis=0)[row + 1, : row + 1]
-    return cosines, changes
+            cosines[:, row] = run.insight.cosines[task][:, row]
+    return cosines
 
 
-def text(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> FigureText:
-    cosines, changes = pairs
+def _changes(run: StoredRun) -> np.ndarray:
+    """[R, K, K] by places, row: the task that was learned; column: the one whose score changed."""
+    tasks = np.array(run.insight.tasks)
+    changes = run.matrix[:, tasks + 1] - run.matrix[:, tasks]
+    return np.asarray(run.score.sign * changes[:, :, tasks])
+
+
+def _means(in_stream: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means over replicates of [2, R, K, K] by places, and whether there are any.
+
+    Args:
+        in_stream: the values.
+        places: [R, K] the places of the tasks in the order of the result.
+
+    Returns:
+        [2, K, K], each over the replicates whose row's task came after the column's, NaN if there are none or one is not known;
+        and [K, K] whether there are some.
+    """
+    after = places[:, :, None] > places[:, None, :]
+    replicates = np.arange(len(places))[:, None, None]
+    ordered = in_stream[:, replicates, places[:, :, None], places[:, None, :]]
+    count = after.sum(axis=0)
+    sums = np.where(after, ordered, 0.0).sum(axis=1)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan), count > 0
+
+
+def text(run: StoredRun, pairs: Interference) -> FigureText:
     score, least = run.score.score_words, ""
-    if np.isfinite(cosines).any():
-        row, column = map(int, np.unravel_index(np.nanargmin(cosines), cosines.shape))
-        learned, earlier = run.insight.tasks[row + 1] + 1, run.insight.tasks[column] + 1
-        change = score_text(run.score.sign * changes[row, column], run.score, signed=True)
-        after = f"; {score} on task {earlier} then changed by {change}" if np.isfinite(changes[row, column]) else ""
-        least = f"Least aligned: task {learned} with task {earlier}, cosine {cosines[row, column]:+.2f}{after}."
+    if np.isfinite(pairs.cosines).any():
+        row, column = map(int, np.unravel_index(np.nanargmin(pairs.cosines), pairs.cosines.shape))
+        learned, earlier = pairs.row_numbers[row], pairs.column_numbers[column]
+        gain = pairs.changes[row, column]
+        change = score_text(run.score.sign * gain, run.score, signed=True)
+        after = f"; {score} on task {earlier} then changed by {change}" if np.isfinite(gain) else ""
+        least = f"Least aligned: task {learned} with task {earlier}, cosine {pairs.cosines[row, column]:+.2f}{after}."
+    order = f" {BY_NAME}; a pair's mean is over those that learned it in this order." if pairs.is_by_name else ""
     changed = "changed" if run.score.higher_is_better else "fell"
     return FigureText(
         "Which tasks interfere, and how the score changed",
-        f"{least}{compared_words(run)} {mean_words(run)}".strip(),
+        f"{least}{compared_words(run)}{order} {mean_words(run)}".strip(),
         f"Left: cosine of the gradients of {run.insight.cosines_on} right before the first step on the new task. Below 0 "
         f"(vermillion), that step raises the loss on the earlier task. Right: by how much {score} on the earlier task "
         f"{changed} until the new one was learned. Vermillion left but not right: the method kept the conflict from doing "
@@ -51,24 +120,21 @@ def text(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> FigureText:
     )
 
 
-def canvas(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray]) -> Canvas:
-    return maps_canvas(2, _row_names(run))
+def canvas(run: StoredRun, pairs: Interference) -> Canvas:
+    return maps_canvas(2, _row_names(pairs))
 
 
-def _row_names(run: StoredRun) -> list[str]:
-    return [f"learning {task_label(run, task, WIDEST_NAME)}" for task in run.insight.tasks[1:]]
+def _row_names(pairs: Interference) -> list[str]:
+    return [f"learning {name}" for name in pairs.row_names]
 
 
-def draw(run: StoredRun, pairs: tuple[np.ndarray, np.ndarray], panels: Sequence[Axes]) -> None:
-    cosines, changes = pairs
-    tasks = run.insight.tasks
+def draw(run: StoredRun, pairs: Interference, panels: Sequence[Axes]) -> None:
     change = f"{run.score.score_words} change" if run.score.higher_is_better else "fall of error"
     maps = [
-        TaskMap("cosine of gradients when it began", cosines, limit(cosines)),
-        TaskMap(f"{change} while it was learned", changes, limit(changes)),
+        TaskMap("cosine of gradients when it began", pairs.cosines, limit(pairs.cosines)),
+        TaskMap(f"{change} while it was learned", pairs.changes, limit(pairs.changes)),
     ]
-    lower = np.tril(np.ones_like(cosines, dtype=bool))
-    draw_maps(panels, maps, lower, _row_names(run), [str(task + 1) for task in tasks[:-1]], "earlier task")
+    draw_maps(panels, maps, pairs.used, _row_names(pairs), pairs.column_numbers, "earlier task")
 
 
 FIGURE = RunFigure(name="interference", data=alignment_and_change, text=text, canvas=canvas, draw=draw)

@@ -20,7 +20,7 @@ from metacl_run.storage.stored_run import StoredRun
 def data(run: StoredRun) -> np.ndarray | None:
     """[R, M + 1] the score after 0 to M transitions of new dynamics."""
     measured = run.summary.get("recovery")
-    return None if measured is None else np.array(measured["curve"])
+    return None if measured is None else np.array(measured["curve"], dtype=float)
 
 
 def text(run: StoredRun, curve: np.ndarray) -> FigureText:

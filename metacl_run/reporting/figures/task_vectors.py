@@ -26,13 +26,13 @@ class TaskVectors:
     Attributes:
         points: [K, E, 2] of episodes of every task.
         size: numbers in a vector.
-        shown: share of their variance that the two directions have.
+        shown: share of their variance that the two directions have; None where it is not finite.
         between: [R] or fewer, the share that is between tasks.
     """
 
     points: np.ndarray
     size: int
-    shown: float
+    shown: float | None
     between: list[float]
 
 
@@ -42,13 +42,14 @@ def data(run: StoredRun) -> TaskVectors | None:
         return None
     between = [share for share in measured["between"] if share is not None]
     return TaskVectors(
-        points=np.array(measured["points"][0]), size=measured["size"], shown=measured["shown"][0], between=between
+        points=np.array(measured["points"][0], dtype=float), size=measured["size"], shown=measured["shown"][0], between=between
     )
 
 
 def text(run: StoredRun, vectors: TaskVectors) -> FigureText:
     seed = f" Seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
-    plane = f" The two directions have {vectors.shown:.0%} of the variance." if vectors.size > 2 else ""
+    known = vectors.size > 2 and vectors.shown is not None
+    plane = f" The two directions have {vectors.shown:.0%} of the variance." if known else ""
     share = f" Of the variance, {np.mean(vectors.between):.0%} is between tasks." if vectors.between else ""
     return FigureText(
         "How similar the learner finds the tasks",

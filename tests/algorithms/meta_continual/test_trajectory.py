@@ -54,7 +54,7 @@ def network(kind: str) -> tuple[Network, dict[str, Tensor]]:
     model, size = {
         "linear": (OmlNetwork(channels=3, strides=[2, 1], hidden=[]), 9),
         "deep": (OmlNetwork(channels=3, strides=[2, 1], hidden=[5]), 9),
-        "anml": (Anml(channels=3, gate_channels=2), 18),
+        "anml": (Anml(channels=3, gate_channels=2), 24),
     }[kind]
     module, params = initial_params(model, (1, size, size), OUTPUTS, 0, DOUBLE)
     draw = torch.Generator().manual_seed(9)  # offsets are drawn as 0, where ReLU has a kink
@@ -65,7 +65,7 @@ def network(kind: str) -> tuple[Network, dict[str, Tensor]]:
 
 def problem(kind: str, *, steps: int = 4, batch: int = 1, queries: int = 5, seed: int = 1) -> Trajectory:
     draw = torch.Generator().manual_seed(seed)
-    size, width = {"linear": (9, 12), "deep": (9, 5), "anml": (18, 3)}[kind]
+    size, width = {"linear": (9, 12), "deep": (9, 5), "anml": (24, 12)}[kind]
 
     def images(*shape: int) -> Tensor:
         return torch.rand(*shape, 1, size, size, generator=draw, dtype=DOUBLE)

@@ -169,6 +169,16 @@ def test_a_wrong_cifar_archive_is_refused(cifar: Path) -> None:
         read_small(cifar)
 
 
+def test_a_map_of_a_sparse_file_that_is_none_is_one_message(cifar: Path) -> None:
+    with tarfile.open(cifar / SMALL_CIFAR.archive, "w:gz", format=tarfile.PAX_FORMAT) as packed:
+        member = tarfile.TarInfo(f"{SMALL_CIFAR.folder}/data_batch_1")
+        member.pax_headers = {"GNU.sparse.map": "a,b"}
+        packed.addfile(member)
+    (cifar / SMALL_CIFAR.folder / "test_batch").unlink()
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz: cannot be read \(invalid literal"):
+        read_small(cifar)
+
+
 def test_cifar_is_fetched_whole_or_not_at_all(cifar: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = cifar_content()
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.images.decoding import decode, stacked
+from metacl_run.data.images.own_images import own_image
+from metacl_run.data.sources.omniglot import Omniglot
 from tests.support.image_folders import LEVEL, RAMP, RGB, SETTINGS, SIDE, equal_images, images_under
 from tests.support.pngs import COLOUR, COLOUR_ALPHA, GREY, GREY_ALPHA, PALETTE, chunk, numbers, oriented, png
 
@@ -111,6 +113,17 @@ def test_an_image_is_read_as_it_is_in_the_file(make: Callable[..., Any], tmp_pat
             images = images_under(protocol, make, root, channels=channels) * 255
             assert len(images) >= 2
             assert np.abs(images - expected).max() <= (3 if "JPEG" in case else 1), (channels, protocol)
+
+
+@pytest.mark.parametrize("value", [-1, 65536, 2**31 - 1])
+def test_values_of_more_than_16_bits_are_refused(value: int) -> None:
+    omniglot = Omniglot(root="", download=False, image_size=8, encoder="pixels")
+    values = np.full((8, 8), 65535, np.int32)
+    assert not own_image(omniglot, Image.fromarray(values)).any()  # paper is inverted
+    values[3, 4] = value
+    message = rf"^the image cannot be read \(its values go from {values.min()} to {values.max()}; from 0 to 65535 are read"
+    with pytest.raises(DataError, match=message):
+        own_image(omniglot, Image.fromarray(values))
 
 
 def test_a_wide_image_becomes_a_square() -> None:

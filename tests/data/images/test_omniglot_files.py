@@ -161,6 +161,27 @@ def test_a_damaged_archive_is_refused(copy: Path) -> None:
         read(copy)
 
 
+CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({(CENTRAL, 6): 0xFF}, r"images_background.zip: not a whole zip archive \(zip file version"),
+        ({(CENTRAL, 9): 0x08, (CENTRAL, 50): 0xFF}, r"images_background.zip: not a whole zip archive \('utf-8' codec"),
+        ({(LOCAL, 7): 0x08, (LOCAL, 34): 0xFF}, r"0000_00.png is damaged in the archive \('utf-8' codec"),
+    ],
+)
+def test_headers_that_are_damaged_are_one_message(copy: Path, changes: dict[tuple[bytes, int], int], message: str) -> None:
+    archive = copy / "images_background.zip"
+    damaged = bytearray(archive.read_bytes())
+    for (header, offset), value in changes.items():
+        damaged[damaged.index(header) + offset] = value
+    archive.write_bytes(damaged)
+    with pytest.raises(DataError, match=message):
+        read(copy)
+
+
 def test_missing_data_say_where_why_and_what_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(folder: Path) -> None:
         (folder / "part").write_text("x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_safetensors_are_read(tmp_path: Path, weights: Path) -> None:
     torch_files.save_file(torch.load(weights, weights_only=True), file := tmp_path / "small.safetensors")
     expected = TorchvisionEncoder.of(f"{NETWORK}:{weights}").encode(images(2, 3, 8))
     assert np.array_equal(TorchvisionEncoder.of(f"{NETWORK}:{file}").encode(images(2, 3, 8)), expected)
+
+
+def test_the_old_keys_of_densenet_are_those_of_its_layers(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = torchvision_module("models").get_model("densenet121", weights=None).state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.(?!num_batches)", r"\1.\2.", key): state[key] for key in state}
+    old = {key: value for key, value in old.items() if "num_batches" not in key}  # as they were before they were counted
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    features = []
+    for name, content in (("new", state), ("old", old)):
+        torch.save(content, file := tmp_path / f"{name}.pth")
+        features.append(TorchvisionEncoder.of(f"densenet121:{file}").encode(images(2, 3, 8)))
+    assert features[0].any()
+    assert np.array_equal(*features)
 
 
 def test_every_network_ends_with_the_classifier() -> None:

@@ -20,6 +20,15 @@ def test_domains_are_known(make: Callable[..., Any], domains: list[str], message
         make("domains", domains=domains)
 
 
+def test_generated_characters_are_no_more_than_can_be_held(make: Callable[..., Any]) -> None:
+    changes = {"glyph_classes": 100_000, "image_size": 1024}
+    with pytest.raises(
+        ConfigError, match=r"^data\.glyph_classes=100000: makes with image_size 2\.1e\+12 pixels; at most 2e\+09"
+    ):
+        make("domains", **changes)
+    make("domains", **changes, domains=["omniglot"])
+
+
 def test_real_domains(make: Callable[..., Any], real_data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("METACL_CACHE")  # decoding takes ten seconds: share the user's cache
     stream = make("domains", root=real_data, glyph_classes=60)

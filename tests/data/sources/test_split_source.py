@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.sources.source import Catalogue, LabelledExamples
+from metacl_run.data.sources.source import Catalogue, LabelledExamples, SplitExamples
 from tests.support.point_sources import SplitPoints
 
 
@@ -30,5 +30,10 @@ def test_examples_that_cannot_be_are_one_message() -> None:
         LabelledExamples(catalogue=catalogue, x=np.zeros((4, 2)))
     with pytest.raises(DataError, match=r"^1 of 5 examples have numbers that are not finite"):
         LabelledExamples(catalogue=catalogue, x=np.array([[0.0], [1.0], [np.nan], [2.0], [3.0]]))
+    x, y, broken = np.zeros((3, 2), np.float32), np.zeros(3, np.int64), np.array([[0, np.inf], [1, 2]], np.float32)
+    with pytest.raises(DataError, match=r"^1 of 2 examples have numbers that are not finite"):
+        SplitExamples(x=broken, y=y[:2], num_train=1)
+    with pytest.raises(DataError, match=r"^1 of 2 out-of-scope examples have numbers that are not finite"):
+        SplitExamples(x=x, y=y, num_train=2, out_of_scope=broken)
     with pytest.raises(ValueError, match="2 names, 2 counts, 1 groups"):
         Catalogue(names=["a", "b"], counts=np.array([2, 3]), groups=["a"])

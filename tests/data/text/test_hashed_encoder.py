@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 import zlib
 
 import numpy as np
 import pytest
 
 from metacl_run.core.errors import SettingError
+from metacl_run.data.text.intent_generator import intent_texts
 from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.data.text.words import words_of
 
@@ -59,6 +62,22 @@ def test_a_text_is_encoded_by_itself() -> None:
 def test_words() -> None:
     assert words_of("What\u2019s the R2_D2's 3.5 'quote'?") == ["what's", "the", "r2_d2's", "3", "5", "quote"]
     assert words_of("cafe\u0301 \ufb01ne") == words_of("caf\u00e9 fine")
+
+
+def test_marks_belong_to_their_word() -> None:
+    hindi, hebrew = ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u092e\u0947\u0902"], ["\u05e9\u05b8\u05dc\u05d5\u05b9\u05dd"]
+    for words in (hindi, hebrew):
+        assert words_of(", ".join(words)) == words
+    assert words_of("\u0301 x\u0304") == ["x\u0304"]  # no word without a letter
+
+
+def test_english_words_are_runs_of_letters_as_they_were() -> None:
+    signs = (
+        "3\ufe0f\u20e3 \u2764\ufe0f \U0001f600 it\u2019s \u00a35\u2026 \u2013 \u201cquote\u201d r\u00e9sum\u00e9's na\u00efve"
+    )
+    for text in [*TEXTS, *intent_texts(texts_per_intent=20, seed=0), signs]:
+        plain = unicodedata.normalize("NFKC", text).replace("\u2019", "'").lower()
+        assert words_of(text) == re.findall(r"\w+(?:'\w+)*", plain)
 
 
 def test_token_numbers_are_hashes_of_words_filled_up_with_0() -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.data.sources.text_file import TextFile
+from metacl_run.data.text.text_encoder import encoder_of
+from metacl_run.data.text.text_features import encoded
 from metacl_run.data.text.text_table import Columns, read_table
 from tests.support.text_files import write_texts
 
@@ -77,6 +79,13 @@ def test_bad_files_are_one_message_with_the_line(tmp_path: Path, name: str, cont
         source(path).parts()
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_half_a_surrogate_pair_in_a_name_is_a_question_mark(tmp_path: Path) -> None:
+    rows = ['{"text": "a \\ud83d", "label": "b \\ud83d", "task": "c \\ude00", "split": "train"}'] * 2
+    table = read_table(written(tmp_path / "a.jsonl", "\n".join(rows)), Columns(**{**COLUMNS, "task": "task", "split": "split"}))
+    assert (table.labels, table.tasks) == (["b ?"], ["c ?"])
+    assert encoded(encoder_of("hashed"), table.texts).any()
 
 
 def test_a_missing_file_and_an_unknown_ending() -> None:

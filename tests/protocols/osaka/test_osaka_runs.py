@@ -66,7 +66,7 @@ def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(algo:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_seed_beside_others_has_the_numbers_that_it_has_alone(algo: str, osaka: Callable[..., Experiment]) -> None:
-    together, alone = osaka(algo, "seeds=[0,3]"), osaka(algo, "seeds=[3]")
+    together, alone = osaka(algo, "seeds=[0,3]", "gpu.precision=float64"), osaka(algo, "seeds=[3]", "gpu.precision=float64")
     assert run(together) == run(alone) == 0
     both, single = steps_of(together), steps_of(alone)
     np.testing.assert_allclose(both.score[1], single.score[0], atol=1e-5)
