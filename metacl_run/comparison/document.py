@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,11 +18,10 @@ from metacl_run.comparison.section_grids import iqm_grid, metrics_grid, pairs_gr
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.comparison.sections import assignment
 from metacl_run.core.files import storage_errors, write_atomically
-from metacl_run.layout.grid import Cell, Grid, to_html, to_latex, to_markdown
-from metacl_run.layout.grid import _markdown as _markdown_text
-from metacl_run.layout.page import inline_svg, stylesheet, template
+from metacl_run.layout.grid import Cell, Grid, markdown_text, to_html, to_latex, to_markdown
+from metacl_run.layout.page import inline_svg, report_link, stylesheet, template
 from metacl_run.layout.terminal_grid import print_grid
-from metacl_run.storage.run_files import FIGURES, REPORT
+from metacl_run.storage.run_files import FIGURES
 
 MOST_SECTIONS, MOST_ROWS = 8, 20
 """Most of them on the terminal."""
@@ -130,10 +127,10 @@ def _stem(place: int, text: str) -> str:
 def _markdown(comparison: Comparison, parts: Sequence[SectionPart]) -> str:
     blocks = ["# Comparison of runs\n", f"{title(comparison)}. {HOW}\n"]
     for part in parts:
-        blocks += [f"## {_markdown_text(part.title)}\n", f"Same for all: {_quoted(part.shared)}\n"]
+        blocks += [f"## {markdown_text(part.title)}\n", f"Same for all: {_quoted(part.shared)}\n"]
         blocks += [to_markdown(grid) for grid in part.grids]
         blocks += [
-            f"![{_markdown_text(drawn.title)}]({FIGURES}/{drawn.name}.png)\n\n{drawn.caption}\n" for drawn in part.figures
+            f"![{markdown_text(drawn.title)}]({FIGURES}/{drawn.name}.png)\n\n{drawn.caption}\n" for drawn in part.figures
         ]
     for heading, lines in (("Notes", comparison.notes), ("Left out", comparison.left_out)):
         if lines:
@@ -183,19 +180,10 @@ def _linked(grid: Grid, scores: SectionScores, output: Path) -> Grid:
 
     def linked(cell: Cell) -> Cell:
         entries = configurations[cell.text].entries if cell.text in configurations else []
-        reports = [(" ".join(map(str, entry.seeds)), _report_address(entry.directory, output)) for entry in entries]
+        reports = [(" ".join(map(str, entry.seeds)), report_link(entry.directory, output)) for entry in entries]
         return replace(cell, links=[(seeds, address) for seeds, address in reports if address is not None])
 
     return replace(grid, rows=[[linked(row[0]), *row[1:]] for row in grid.rows])
-
-
-def _report_address(directory: Path, output: Path) -> str | None:
-    """Returns the address of a run's report on a page in `output`, whatever bytes its path has; None where it has no report."""
-    report = directory / REPORT
-    if not report.exists():
-        return None
-    path = os.path.relpath(report.resolve(), output.resolve()).replace(os.sep, "/")
-    return quote(os.fsencode(path))
 
 
 def show(comparison: Comparison, files: Sequence[Path], console: Console) -> None:

@@ -70,8 +70,8 @@ class Grid:
 
 def to_markdown(grid: Grid, level: int = 3) -> str:
     """Returns a heading of that level, a pipe table with aligned columns, and the notes as a list."""
-    head = [_markdown(heading) for heading in grid.headings]
-    body = [[_markdown(cell.text) + _markdown_mark(cell.mark) for cell in row] for row in grid.rows]
+    head = [markdown_text(heading) for heading in grid.headings]
+    body = [[markdown_text(cell.text) + _markdown_mark(cell.mark) for cell in row] for row in grid.rows]
     widths = [max(3, *(len(row[column]) for row in [head, *body])) for column in range(len(head))]
     rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     aligned = [
@@ -82,18 +82,18 @@ def to_markdown(grid: Grid, level: int = 3) -> str:
         for row in [head, *body]
     ]
     lines = ["| " + " | ".join(row) + " |" for row in [aligned[0], rule, *aligned[1:]]]
-    notes = ["", *(f"- {_markdown(note)}" for note in grid.notes)] if grid.notes else []
-    return "\n".join([f"{'#' * level} {_markdown(grid.title)}", "", *lines, *notes]) + "\n"
+    notes = ["", *(f"- {markdown_text(note)}" for note in grid.notes)] if grid.notes else []
+    return "\n".join([f"{'#' * level} {markdown_text(grid.title)}", "", *lines, *notes]) + "\n"
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Escaped, so that nothing in it starts markup; an underscore within a word does not, so outer_lr stays as it is."""
     flat = " ".join(text.split())
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", re.sub(r"([\\`*|\[\]<>#])", r"\\\1", flat))
 
 
 def _markdown_mark(mark: str) -> str:
-    return f"<sup>{_markdown(mark)}</sup>" if mark else ""
+    return f"<sup>{markdown_text(mark)}</sup>" if mark else ""
 
 
 # ------------------------------------------------------------------------------------------------------------------- LaTeX

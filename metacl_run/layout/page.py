@@ -33,9 +33,12 @@ def inline_svg(path: Path, title: str) -> Markup | None:
 
 
 def report_link(run_dir: Path, folder: Path) -> str | None:
-    """Returns the address of a run's report on a page in `folder`; None where the run has no report."""
+    """Returns the address of a run's report on a page in `folder`, whatever bytes its path has; None where the run has no
+    report."""
     report = run_dir / REPORT
-    return quote(os.path.relpath(report.resolve(), folder.resolve()).replace(os.sep, "/")) if report.exists() else None
+    if not report.exists():
+        return None
+    return quote(os.fsencode(os.path.relpath(report.resolve(), folder.resolve()).replace(os.sep, "/")))
 
 
 def stylesheet() -> Markup:

@@ -49,7 +49,7 @@ def _handled(handler: logging.Handler) -> Iterator[None]:
 class _File(logging.FileHandler):
     """A file that may be on a full disk: a line is then lost. What matters is written elsewhere, and fails with a message."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Prints no traceback."""
 
     def close(self) -> None:
