@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.reproduction.paper_table import CONFIDENCE_WORDS, PaperCell, PaperRun, PaperTable, parse
-from metacl_run.reproduction.results import of_cell
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -41,20 +40,15 @@ def published_results(files: OptionFiles) -> dict[str, list[Published]]:
 
 
 def _published(name: str, table: PaperTable, run: PaperRun, cell: PaperCell) -> Published:
-    ours, verdict = _ours(name, table, run, cell)
+    ours, verdict = _ours(name, run, cell)
     spread = "" if cell.spread is None else f" ± {cell.spread:g}"
     confidence = "" if cell.confidence is None else CONFIDENCE_WORDS[cell.confidence].split(";")[0]
     where = f"{table.title}, {run.row}, {cell.column}"
     return Published(name, table.paper, where, f"{cell.published:g}{spread}", ours, verdict, confidence)
 
 
-def _ours(name: str, table: PaperTable, run: PaperRun, cell: PaperCell) -> tuple[str, str]:
-    """Our number and its verdict, from a stored summary of the same experiment or a stored table; empty where there is none."""
-    path = RESULTS / name / f"{run.experiment}.json"
-    if path.is_file():
-        result = of_cell(table, run, cell, json.loads(path.read_bytes()), "paper", path.stem)
-        if result.ours is not None:
-            return _interval(result.ours.mean, result.ours.low, result.ours.high), result.verdict
+def _ours(name: str, run: PaperRun, cell: PaperCell) -> tuple[str, str]:
+    """Our number and its verdict, from a stored table; empty where there is none."""
     for size in ("paper", "reduced"):
         folder = RESULTS / "tables" / (name if size == "paper" else f"{name}_{size}")
         for line in _rows(folder / "table.csv"):

@@ -1,35 +1,12 @@
-"""The tables of results on a page, from results/ and configs/table: no number is written by hand."""
+"""The tables of results on a page, from results/: no number is written by hand."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import takewhile
 
 from option_page import table
 from published import RESULTS, StoredSummary, interval_of, stored_summaries
-
-from metacl_run.config.option_files import OptionFiles
-from metacl_run.layout.grid import to_markdown
-from metacl_run.reproduction.pages import overview_grid
-from metacl_run.reproduction.paper_table import PaperRun, PaperTable, parse
-from metacl_run.reproduction.results import Result, of_cell
-
-
-def paper_table(name: str) -> str:
-    """A paper's table with its rows and columns, ours and in brackets the paper's, from results/<name>/<experiment>.json."""
-    option = OptionFiles().option("table", name)
-    parsed = parse({key: setting.value for key, setting in option.settings.items()})
-    results = [result for run in parsed.runs for result in _results(name, parsed, run)]
-    return to_markdown(overview_grid(parsed, results, "paper"), level=3)
-
-
-def _results(name: str, parsed: PaperTable, run: PaperRun) -> list[Result]:
-    path = RESULTS / name / f"{run.experiment}.json"
-    if not path.is_file():
-        return [Result(run.row, cell, "not run", None, None, None) for cell in run.cells]
-    summary = json.loads(path.read_bytes())
-    return [of_cell(parsed, run, cell, summary, "paper", path.stem) for cell in run.cells]
 
 
 def stored_table(name: str) -> str:
@@ -86,7 +63,6 @@ def _metric(summary: StoredSummary, name: str) -> str:
 
 
 TABLES: dict[str, Callable[[str], str]] = {
-    "paper_table": paper_table,
     "runs": runs,
     "sequences": sequences,
     "stored_table": stored_table,

@@ -7,6 +7,7 @@ Differences from the papers:
  1. The convolutions have no bias: batch norm on batch statistics cancels it exactly.
  2. The head's weights are Xavier-uniform; MAML's code draws them from a standard normal for Omniglot.
  3. 1e-5 is added to the variance in the norm; TensorFlow, in which MAML's and Reptile's code is written, adds 1e-3.
+ 4. A convolution with stride pads all sides alike; TensorFlow pads an image of even sides below and on the right alone.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 Differences from the papers:
  1. No DropBlock: an episode's update is a function of its data alone.
  2. Batch norm uses batch statistics, as in all models here.
+ 3. Weights are drawn as torch draws them by default.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class TextHead(Model):
     """Residual blocks, and a linear head that starts at zero.
 
     Attributes:
-        blocks: residual blocks; 0: the head alone learns, on the raw features.
+        blocks: residual blocks; 0: the head alone learns, on the features themselves, at the length below.
         hidden: units inside a block.
         gate_hidden: units inside the branch that gates the features; 0: no such branch.
         scale: where the factor of the features starts that a network without a head learns (prototypical networks: their logits

@@ -55,6 +55,16 @@ def check_dynamics(field: str, name: str) -> None:
         raise SettingError(field, name, f"{allowed}{nearest(kind, ('usual', *_JOINTS, 'motors', *_FACTORS))}")
 
 
+def canonical(name: str) -> str:
+    """Dynamics that were checked, written in one way: the same whatever the order of joints or the digits of a number."""
+    kind, _, argument = name.partition(":")
+    if kind in _JOINTS:
+        return f"{kind}:{'+'.join(sorted(argument.split('+')))}"
+    if kind == "motors":
+        return f"{kind}:{int(argument)}"
+    return f"{kind}:{_number(argument)!r}" if kind in _FACTORS else name
+
+
 def _check_joints(field: str, name: str, joints: list[str]) -> None:
     for joint in joints:
         if joint not in JOINTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -70,3 +71,11 @@ def test_names_are_checked() -> None:
         dataclasses.replace(SOURCE, dynamics=["fly"])
     with pytest.raises(SettingError, match="dynamics=usual: is named twice"):
         dataclasses.replace(SOURCE, dynamics=["usual", "usual"])
+
+
+@pytest.mark.parametrize(
+    "pair", [("cripple:bshin+ffoot", "cripple:ffoot+bshin"), ("motors:17", "motors:017"), ("gravity:0.5", "gravity:.50")]
+)
+def test_dynamics_written_in_two_ways_are_named_twice(pair: tuple[str, str]) -> None:
+    with pytest.raises(SettingError, match=f"dynamics={re.escape(pair[1])}: is named twice"):
+        dataclasses.replace(SOURCE, dynamics=["mass:2", *pair])

@@ -23,6 +23,8 @@ from metacl_run.data.files.fetching import giving_up_stalled_connections
 from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.images.image_encoder import ImageEncoder
 
+VERSION = 1
+"""Part of the fingerprint: raise it when an image gets other features from the same weights."""
 EXAMPLE = "torchvision:resnet18"
 INSTEAD = "data.encoder=pixels needs no network"
 NOT_USED = ("googlenet", "inception_v3", "squeezenet1_0", "squeezenet1_1", "vit_h_14")
@@ -71,7 +73,7 @@ class TorchvisionEncoder(ImageEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        return f"torchvision {_version()} {self._network} {self._weights.name} {digest_of([self._file])}"
+        return f"version {VERSION}, torchvision {_version()} {self._network} {self._weights.name} {digest_of([self._file])}"
 
     def encode(self, raw: np.ndarray) -> np.ndarray:
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

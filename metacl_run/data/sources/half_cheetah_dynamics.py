@@ -25,7 +25,7 @@ from metacl_run.data.progress_bar import progress_bar
 from metacl_run.data.sources.control_source import ControlSource
 from metacl_run.data.sources.half_cheetah_control import HalfCheetahControl
 from metacl_run.data.sources.transition_source import Rollouts
-from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.half_cheetah import ACTION, JOINTS, STATE, HalfCheetahRecorder, canonical, check_dynamics
 from metacl_run.simulators.half_cheetah_bodies import HalfCheetahBodies
 from metacl_run.simulators.robot_extra import GYMNASIUM, check_packages, installed
 from metacl_run.simulators.workers import Workers, cores
@@ -70,7 +70,8 @@ class HalfCheetahDynamics(ControlSource):
         names = self._names()
         for name in names:
             check_dynamics("dynamics", name)
-        twice = [name for place, name in enumerate(names) if name in names[:place]]
+        same = [canonical(name) for name in names]
+        twice = [name for place, name in enumerate(names) if same[place] in same[:place]]
         require(not twice, "dynamics", twice[0] if twice else "", "is named twice")
 
     @property

@@ -19,6 +19,8 @@ from metacl_run.data.files.torchvision_guard import torchvision_module
 from metacl_run.data.text.sentence_folder import INSTEAD, SentenceFolder, sentence_folder
 from metacl_run.data.text.text_encoder import TextEncoder
 
+VERSION = 1
+"""Part of the fingerprint: raise it when a text gets other features from the same weights."""
 PACKAGES = ("transformers", "tokenizers", "safetensors", "huggingface_hub")
 EXAMPLE = "sentence:sentence-transformers/all-MiniLM-L6-v2"
 BATCH = 64
@@ -50,7 +52,7 @@ class SentenceEncoder(TextEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        return f"sentence {digest_of(self._folder.files)}"
+        return f"sentence version {VERSION} {digest_of(self._folder.files)}"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         features = np.zeros((len(texts), *self.shape), np.float32)

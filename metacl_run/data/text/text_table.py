@@ -133,7 +133,7 @@ def ending_of(path: Path) -> str:
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """The number of the line that a row ends in, and its values by the names of the settings of their columns."""
+    """The number of the line that a row begins in, and its values by the names of the settings of their columns."""
     ending = ending_of(path)
     with _opened(path) as file:
         lines = _lines(file, printed(path))

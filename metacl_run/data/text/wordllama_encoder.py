@@ -19,6 +19,8 @@ from metacl_run.core.errors import DataError, SettingError, described
 from metacl_run.data.encoders.weights_digest import digest_of
 from metacl_run.data.text.text_encoder import TextEncoder
 
+VERSION = 1
+"""Part of the fingerprint: raise it when a text gets other features from the same weights."""
 WEIGHTS = Path("weights", "l2_supercat_256.safetensors")
 TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 DIMENSIONS = 256
@@ -59,7 +61,7 @@ class WordLlamaEncoder(TextEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        return f"wordllama {digest_of([self._weights, self._tokenizer])}"
+        return f"wordllama version {VERSION} {digest_of([self._weights, self._tokenizer])}"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         from scipy.sparse import csr_array
