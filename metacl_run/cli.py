@@ -26,7 +26,7 @@ from metacl_run.config.compose import (
     single_experiment,
     split,
 )
-from metacl_run.config.overrides import Parts
+from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
 from metacl_run.core.version import __version__
@@ -129,7 +129,7 @@ def inform(flags: argparse.Namespace) -> int:
         parts = split(flags.overrides, flags.config_dir)
         if beside := [*parts.command, *parts.hydra]:
             raise ConfigError(f"{beside[0]}: has no place in the config of one run, which --cfg job shows")
-        (job,) = expand(flags.overrides, flags.config_dir, multirun=False)
+        (job,) = grid(parts.run, multirun=False)
         print(config_text(job, flags.config_dir, package=flags.package, resolve=flags.resolve))
         return 0
     if flags.shell_completion and any(word.startswith("query=") for word in flags.overrides):

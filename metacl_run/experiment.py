@@ -281,7 +281,7 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
         for listener in (audience.console, *audience.loggers):
             listener.started(info)
             store.listeners.append(listener)
-        store.has_begun()
+        store.drop_set_aside()
 
     return start
 

@@ -74,6 +74,6 @@ def test_a_default_that_diverged_is_shown(
 ) -> None:
     monkeypatch.setattr(script, "scores", lambda _: line(None))
     script.test("oml", "[0,1]", tmp_path / "log.jsonl")
-    shown = capsys.readouterr().out
-    assert "nan  (0.500 nan)  learning nan" in shown
-    assert "untrained nan" in shown
+    printed = capsys.readouterr().out
+    assert "nan  (0.500 nan)  learning nan" in printed
+    assert "untrained nan" in printed

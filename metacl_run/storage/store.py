@@ -164,7 +164,7 @@ class RunStore(RunWriter):
         """Whether there are earlier results that may still be needed."""
         return (self.directory / EARLIER).is_dir()
 
-    def has_begun(self) -> None:
+    def drop_set_aside(self) -> None:
         """Removes what was set aside: from here on the new computation counts."""
         if self.has_set_aside:
             with storage_errors(self.directory):

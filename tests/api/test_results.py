@@ -143,14 +143,14 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_what_a_notebook_shows_is_escaped(tmp_path: Path) -> None:
     for name, shift in (("a", "none"), ("b", "<b>x</b>")):
         write_run(tmp_path / name, matrices(0.7, [0]), data__shift=shift)
-    shown = mr.compare(tmp_path)._repr_html_()
-    assert "<h4>split_glyphs, continual_meta, data.shift=&lt;b&gt;x&lt;/b&gt;</h4>" in shown
-    assert "<b>" not in shown
+    html = mr.compare(tmp_path)._repr_html_()
+    assert "<h4>split_glyphs, continual_meta, data.shift=&lt;b&gt;x&lt;/b&gt;</h4>" in html
+    assert "<b>" not in html
     path = build_run(tmp_path / "run", names=[["one", "<b>two</b>", "three"]]) / "summary.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": "osaka", "protocol_kind": "osaka"}))
-    shown = mr.load(tmp_path / "run")._repr_html_()
-    assert "&lt;b&gt;two&lt;/b&gt;" in shown
-    assert "<b>two" not in shown
+    html = mr.load(tmp_path / "run")._repr_html_()
+    assert "&lt;b&gt;two&lt;/b&gt;" in html
+    assert "<b>two" not in html
 
 
 def test_references_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:

@@ -168,8 +168,8 @@ def test_what_is_computed_again_is_another_wandb_run(tmp_path: Path, monkeypatch
     monkeypatch.setattr(wandb, "init", init)
     info, earlier = info_of(tmp_path / "run"), list(records())[:6]
     continued = info._replace(first_unit=4, earlier=earlier)
-    for each in (info, continued, info, continued, continued):  # computed, continued; with rerun=true, continued twice
-        wandb_logger().listener().started(each)
+    for start in (info, continued, info, continued, continued):  # computed, continued; with rerun=true, continued twice
+        wandb_logger().listener().started(start)
     first, again, other, *rest = ids
     assert first == again
     assert rest == [other, other]

@@ -165,13 +165,13 @@ def test_colours_of_tasks_stand_out_on_white_and_stay_in_order_in_greyscale() ->
 @pytest.mark.usefixtures("two_figures")
 def test_files_of_the_users_own_beside_the_figures_are_nothing_of_the_report(make_run: Callable[..., Path]) -> None:
     run = StoredRun(make_run(tasks=2))
-    drawn = [*figures.draw(run), *paper_figures.draw(run)]
-    own = [folder / "my plot (1).png" for folder in (drawn[0].parent, drawn[-1].parent)]
+    paths = [*figures.draw(run), *paper_figures.draw(run)]
+    own = [folder / "my plot (1).png" for folder in (paths[0].parent, paths[-1].parent)]
     for path in own:
         path.touch()
     report.write(run)
     assert is_drawn(run.directory, "paper")
     own[0].unlink()
     assert is_drawn(run.directory, "paper")
-    drawn[0].unlink()
+    paths[0].unlink()
     assert not is_drawn(run.directory)

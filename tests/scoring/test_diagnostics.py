@@ -147,19 +147,19 @@ def test_features_of_words_are_means_over_words() -> None:
     module, x = _Words(), torch.randint(9, (7, 4), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         normed = module.norm(module.words(x))
-    found = features_by_layer(module, lambda: module(x), 128)
-    torch.testing.assert_close(found["words"], normed.mean(1))
-    assert {name: tuple(each.shape) for name, each in found.items()} == {"words": (7, 6), "each": (7, 5), "head": (7, 2)}
-    assert found["words"].std(0).min() > 0.01
+    features = features_by_layer(module, lambda: module(x), 128)
+    torch.testing.assert_close(features["words"], normed.mean(1))
+    assert {name: tuple(own.shape) for name, own in features.items()} == {"words": (7, 6), "each": (7, 5), "head": (7, 2)}
+    assert features["words"].std(0).min() > 0.01
     torch.testing.assert_close(features_by_layer(module, lambda: module(x), 3)["words"], normed.mean(1)[:, [0, 2, 5]])
 
 
 def test_features_of_a_transformer_vary() -> None:
     module = TextTransformer(width=8, layers=2, heads=2).build(TokenShape(6, 20), 3)
     x = torch.randint(20, (5, 6), generator=torch.Generator().manual_seed(0))
-    found = features_by_layer(module, lambda: module(x), 128)
-    assert found["words"].shape == (5, 8)  # the input of the first attention
-    assert all(each.std(0).max() > 1e-3 for each in found.values())
+    features = features_by_layer(module, lambda: module(x), 128)
+    assert features["words"].shape == (5, 8)  # the input of the first attention
+    assert all(own.std(0).max() > 1e-3 for own in features.values())
 
 
 def test_features_of_residual_blocks_count_a_shared_input_once() -> None:

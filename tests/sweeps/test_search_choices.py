@@ -18,9 +18,9 @@ NO_TEST_DATA = r"^protocol\.eval_split: cannot be searched; a search never sees 
 
 
 def prepared(*overrides: str) -> Search:
-    given: dict[str, Any] = SETTINGS
+    settings: dict[str, Any] = SETTINGS
     run = [*TINY, "data.validation_classes=4", "progress=none", "algo.inner_lr=interval(0.1,0.5)", *overrides]
-    return prepare(SearchSettings(**given), split(run), None)
+    return prepare(SearchSettings(**settings), split(run), None)
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ def test_a_trial_whose_settings_are_being_chosen_is_no_trouble(tmp_path: Path) -
 def test_why_trials_are_missing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [*SMALL, f"output_dir={tmp_path}", "algo.inner_steps=1,2", "search.trials=2"]
+    words = [*SMALL, f"output_dir={tmp_path}", "algo.inner_steps=1,2", "search.trials=2"]
     monkeypatch.setattr(search_command, "compute", lambda *_, **__: JobResult(FAILED, "the disk is full"))
-    assert command(given, None, multirun=True) == FAILED
+    assert command(words, None, multirun=True) == FAILED
     printed = capsys.readouterr().out
     assert "a trial failed: the disk is full" in printed
     assert "search.trials=2: 0 of 2 trials have finished; 2 failed, and the same command tries again\n" in printed
     monkeypatch.setattr("metacl_run.sweeps.study.ask", lambda _: None)
-    assert command(given, None, multirun=True) == FAILED
+    assert command(words, None, multirun=True) == FAILED
     printed = capsys.readouterr().out
     assert "search.trials=2: 0 of 2 trials have finished; no settings were left that no trial has had; ask for" in printed

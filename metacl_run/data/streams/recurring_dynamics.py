@@ -85,8 +85,8 @@ class RecurringDynamics(RecurringStream):
         of_stream = learned if part == "test" else np.arange(per_dynamics - self.held_out, per_dynamics)
         every = np.arange(sum(families.values()))[:, None] * per_dynamics + learned
         orders = [self._orders(seed, families) for seed in seeds]
-        drawn = [self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)]
-        visits, dynamics = visits.of_tasks(drawn)
+        of_visits = [self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)]
+        visits, dynamics = visits.of_tasks(of_visits)
         pretraining = [self._rows(order[0][self.recurring :], per_dynamics, learned) for order in orders]
         return RecurringDynamicsPool(
             seeds=list(seeds),

@@ -16,18 +16,15 @@ from matplotlib.axes import Axes
 from metacl_run.layout.canvas import Canvas
 from metacl_run.reporting.figures.insight_maps import (
     BY_NAME,
-    WIDEST_NAME,
     TaskMap,
-    common_names,
     compared_words,
     draw_maps,
     limit,
     maps_canvas,
-    name_labels,
-    places_by_name,
+    ordered_tasks,
 )
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
-from metacl_run.reporting.phrases import mean_words, task_label
+from metacl_run.reporting.phrases import mean_words
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -45,19 +42,18 @@ class Alignment(NamedTuple):
 
 
 def data(run: StoredRun) -> Alignment | None:
-    cosines, tasks = run.insight.cosines, run.insight.tasks
+    cosines = run.insight.cosines
     if not run.learns_task_by_task or not cosines:
         return None
-    names = common_names(run)
-    if names is None:
-        means = {stage: cosines[stage].mean(axis=0) for stage in sorted({min(cosines), max(cosines)})}
-        labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
-        return Alignment(means, labels, [str(task + 1) for task in tasks], is_by_name=False)
-    last = max(cosines)
-    orders = places_by_name(run)
-    mean = np.mean([own[np.ix_(order, order)] for own, order in zip(cosines[last], orders, strict=True)], axis=0)
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    return Alignment({last: mean}, name_labels(names), numbers, is_by_name=True)
+    ordered = ordered_tasks(run)
+    stages = {max(cosines)} if ordered.is_by_name else {min(cosines), max(cosines)}
+    means = {
+        stage: np.mean(
+            [own[np.ix_(places, places)] for own, places in zip(cosines[stage], ordered.places, strict=True)], axis=0
+        )
+        for stage in sorted(stages)
+    }
+    return Alignment(means, ordered.names, ordered.numbers, ordered.is_by_name)
 
 
 def text(run: StoredRun, alignment: Alignment) -> FigureText:

@@ -14,7 +14,7 @@ from metacl_run.layout.canvas import Canvas, panel_rows
 from metacl_run.layout.end_labels import room, size_in_points
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import CONFLICT, SHADE, label_points, label_width
-from metacl_run.reporting.phrases import shortened
+from metacl_run.reporting.phrases import shortened, task_label
 from metacl_run.storage.stored_run import StoredRun
 
 WIDEST_NAME = 34
@@ -39,26 +39,29 @@ def compared_words(run: StoredRun) -> str:
     return f" {count} of {run.num_tasks} tasks, spread evenly." if count < run.num_tasks else ""
 
 
-def common_names(run: StoredRun) -> list[str] | None:
-    """The sorted names of tasks that seeds take in orders of their own; None where the orders agree, or the tasks differ."""
-    by_seed = _names_by_seed(run)
+class OrderedTasks(NamedTuple):
+    """The K compared tasks in the order in which a figure has them: by their place in the stream, or by name where every seed
+    takes the same tasks in an order of its own."""
+
+    places: np.ndarray
+    """[R, K] the place of each in the stream of a seed, among the compared tasks."""
+    names: list[str]
+    numbers: list[str]
+    is_by_name: bool
+
+
+def ordered_tasks(run: StoredRun) -> OrderedTasks:
+    tasks = run.insight.tasks
+    by_seed = [[names[task] for task in tasks] for names in run.summary["task_names"]]
     names = sorted(by_seed[0])
     same = all(sorted(own) == names for own in by_seed) and len(set(names)) == len(names)
-    return names if same and any(own != by_seed[0] for own in by_seed) else None
-
-
-def places_by_name(run: StoredRun) -> np.ndarray:
-    """[R, K] the places, among the compared tasks of a seed, of the tasks in the order of their names."""
-    return np.array([np.argsort(own) for own in _names_by_seed(run)])
-
-
-def _names_by_seed(run: StoredRun) -> list[list[str]]:
-    return [[names[task] for task in run.insight.tasks] for names in run.summary["task_names"]]
-
-
-def name_labels(names: Sequence[str]) -> list[str]:
-    """Numbered names, "2: travel"."""
-    return [shortened(f"{number}: {' '.join(name.split())}", WIDEST_NAME) for number, name in enumerate(names, 1)]
+    if same and any(own != by_seed[0] for own in by_seed):
+        labels = [shortened(f"{number}: {' '.join(name.split())}", WIDEST_NAME) for number, name in enumerate(names, 1)]
+        numbers = [str(number) for number in range(1, len(names) + 1)]
+        return OrderedTasks(np.array([np.argsort(own) for own in by_seed]), labels, numbers, is_by_name=True)
+    labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
+    places = np.tile(np.arange(len(tasks)), (len(by_seed), 1))
+    return OrderedTasks(places, labels, [str(task + 1) for task in tasks], is_by_name=False)
 
 
 def limit(*matrices: np.ndarray) -> float:

@@ -16,18 +16,15 @@ from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.numbers import score_text
 from metacl_run.reporting.figures.insight_maps import (
     BY_NAME,
-    WIDEST_NAME,
     TaskMap,
-    common_names,
     compared_words,
     draw_maps,
     limit,
     maps_canvas,
-    name_labels,
-    places_by_name,
+    ordered_tasks,
 )
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
-from metacl_run.reporting.phrases import mean_words, task_label
+from metacl_run.reporting.phrases import mean_words
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -50,17 +47,19 @@ class Interference(NamedTuple):
 def alignment_and_change(run: StoredRun) -> Interference | None:
     if not run.learns_task_by_task or not run.insight.cosines or len(run.whole_rows) < 3:
         return None
-    tasks, names = run.insight.tasks, common_names(run)
-    in_stream = np.stack([_cosines(run), _changes(run)])  # [2, R, K, K]
-    if names is None:
-        means, used = _means(in_stream, np.tile(np.arange(len(tasks)), (len(run.seeds), 1)))
-        labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
-        numbers = [str(task + 1) for task in tasks]
-        means, used = means[:, 1:, :-1], used[1:, :-1]
-        return Interference(means[0], means[1], used, labels[1:], numbers[1:], numbers[:-1], is_by_name=False)
-    means, used = _means(in_stream, places_by_name(run))
-    numbers = [str(number) for number in range(1, len(names) + 1)]
-    return Interference(means[0], means[1], used, name_labels(names), numbers, numbers, is_by_name=True)
+    tasks = ordered_tasks(run)
+    means, used = _means(np.stack([_cosines(run), _changes(run)]), tasks.places)
+    rows, columns = (slice(None), slice(None)) if tasks.is_by_name else (slice(1, None), slice(-1))
+    cosines, changes = means[:, rows, columns]
+    return Interference(
+        cosines,
+        changes,
+        used[rows, columns],
+        tasks.names[rows],
+        tasks.numbers[rows],
+        tasks.numbers[columns],
+        tasks.is_by_name,
+    )
 
 
 def _cosines(run: StoredRun) -> np.ndarray:
