@@ -99,30 +99,36 @@ class HalfCheetahRecorder:
         """
         if dynamics not in self._environments:
             self._environments[dynamics] = environment_of(dynamics)
-        environment, motors = self._environments[dynamics], motors_of(dynamics)
-        actions = np.random.default_rng(seed).uniform(-1, 1, (steps, ACTION))
+        environment = self._environments[dynamics]
+        # Gymnasium draws the start from default_rng(seed): the actions must not come from the same numbers.
+        actions = np.random.default_rng([seed, 1]).uniform(-1, 1, (steps, ACTION))
         states = [environment.reset(seed=seed)[0]]
-        states += [environment.step(action * motors)[0] for action in actions]
+        states += [environment.step(action)[0] for action in actions]
         visited = np.array(states)
         check_stable(environment, visited, dynamics)
         return np.concatenate([visited[:-1], actions, np.diff(visited, axis=0)], 1)
 
 
 def environment_of(dynamics: str) -> Any:
-    """Makes HalfCheetah-v5 under some dynamics, all but its motors, which `motors_of` has."""
-    import_module("mujoco").set_mju_user_warning(_no_log_file)
+    """Makes HalfCheetah-v5 under some dynamics."""
+    mujoco = import_module("mujoco")
+    mujoco.set_mju_user_warning(_no_log_file)
     environment = import_module("gymnasium.envs.mujoco.half_cheetah_v5").HalfCheetahEnv()
+    model = environment.model
+    # The gear of a motor, not its command, has the gain: MuJoCo clips commands to [-1, 1], and a gain of 1.5 would end there.
+    model.actuator_gear[:, 0] *= gains_of(dynamics)
     kind, _, argument = dynamics.partition(":")
     if kind == "gravity":
-        environment.model.opt.gravity[:] *= float(argument)
+        model.opt.gravity[:] *= float(argument)
     if kind == "mass":
-        environment.model.body_mass[:] *= float(argument)
-        environment.model.body_inertia[:] *= float(argument)
+        model.body_mass[:] *= float(argument)
+        model.body_inertia[:] *= float(argument)
+        mujoco.mj_setConst(model, environment.data)  # what MuJoCo derives from masses: of subtrees, inverse weights
     return environment
 
 
-def motors_of(dynamics: str) -> np.ndarray:
-    """[ACTION] what an action is multiplied by."""
+def gains_of(dynamics: str) -> np.ndarray:
+    """[ACTION] how many times as strong as usual the motors are."""
     gains = np.ones(ACTION)
     kind, _, argument = dynamics.partition(":")
     if kind in _JOINTS:

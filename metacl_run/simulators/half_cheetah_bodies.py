@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from metacl_run.simulators.half_cheetah import check_stable, environment_of, motors_of
+from metacl_run.simulators.half_cheetah import check_stable, environment_of
 
 FORWARD: Final = 8
 """Which number of an observation is the speed forward, in metres a second: the first of the speeds."""
@@ -57,6 +57,6 @@ class HalfCheetahBodies:
 
     def _step(self, lane: int, action: np.ndarray) -> tuple[np.ndarray, float]:
         name, environment = self._bodies[lane]
-        state, *_, details = environment.step(action * motors_of(name))
+        state, *_, details = environment.step(action)
         check_stable(environment, state, name)
         return state, details["x_velocity"] - CONTROL_COST * float(np.square(action).sum())

@@ -171,10 +171,14 @@ def fits(grip: Tensor) -> Tensor:
 
 
 def pushed(puck: Tensor, hand: Tensor, way: Tensor) -> Tensor:
-    """Returns where the puck is after the hand came to its place on a way: moved out of the hand, and guided ahead of it."""
+    """Returns where the puck is after the hand came to its place on a way: moved out of the hand, and guided ahead of it.
+
+    It stays on the table; a puck that lies beside the table stays where it is.
+    """
     apart = puck - hand
     distance = (apart.square().sum(-1, keepdim=True) + TINY).sqrt()
     normal = apart / distance
     depth = (CONTACT - distance).clamp(min=0)
     aside = way - (way * normal).sum(-1, keepdim=True) * normal
-    return (puck + depth * normal + GUIDE * depth / (depth + SLIP) * aside).clamp(-1, 1)
+    edge = puck.detach().abs().clamp(min=1)
+    return (puck + depth * normal + GUIDE * depth / (depth + SLIP) * aside).clamp(-edge, edge)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metacl_run.core.errors import SettingError, SimulatorError
-from metacl_run.simulators.half_cheetah import ACTION, STATE, HalfCheetahRecorder, check_dynamics
+from metacl_run.simulators.half_cheetah import ACTION, STATE, HalfCheetahRecorder, check_dynamics, environment_of
 from metacl_run.simulators.half_cheetah_bodies import FORWARD, HalfCheetahBodies
 from metacl_run.simulators.robot_extra import GYMNASIUM, installed
 
@@ -56,26 +57,43 @@ def test_a_recording_is_decided_by_its_seed(recorder: HalfCheetahRecorder) -> No
 
 
 def test_dynamics_differ_in_what_they_say(recorder: HalfCheetahRecorder) -> None:
-    """Against the environment itself, with the change made by hand."""
+    """Against the environment as it is, whose commands, no longer clipped, are multiplied by hand."""
     from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
-    for name, motors, gravity, mass in (
-        ("usual", [1, 1, 1, 1, 1, 1], 1, 1),
-        ("cripple:bfoot", [1, 1, 0, 1, 1, 1], 1, 1),
-        ("flip:fshin+bthigh", [-1, 1, 1, 1, -1, 1], 1, 1),
-        ("motors:17", np.random.default_rng(17).random(6) * 2.5 - 1, 1, 1),
-        ("gravity:0.5", [1, 1, 1, 1, 1, 1], 0.5, 1),
-        ("mass:2", [1, 1, 1, 1, 1, 1], 1, 2),
+    for name, motors, gravity in (
+        ("usual", [1, 1, 1, 1, 1, 1], 1),
+        ("cripple:bfoot", [1, 1, 0, 1, 1, 1], 1),
+        ("flip:fshin+bthigh", [-1, 1, 1, 1, -1, 1], 1),
+        ("motors:17", np.random.default_rng(17).random(6) * 2.5 - 1, 1),
+        ("gravity:0.5", [1, 1, 1, 1, 1, 1], 0.5),
     ):
         recording = recorder.record(name, 1, 10)
         environment = HalfCheetahEnv()
+        environment.model.actuator_ctrllimited[:] = 0
         environment.model.opt.gravity[2] *= gravity
-        environment.model.body_mass *= mass
-        environment.model.body_inertia *= mass
         state, _ = environment.reset(seed=1)
         for row in recording:
-            np.testing.assert_allclose(row[:STATE], state, atol=1e-12)
+            np.testing.assert_allclose(row[:STATE], state, atol=1e-9)
             state, *_ = environment.step(row[STATE : STATE + ACTION] * motors)
+    assert np.max(np.random.default_rng(17).random(6) * 2.5 - 1) > 1
+
+
+def test_a_mass_is_that_of_a_body_compiled_with_it(recorder: HalfCheetahRecorder) -> None:
+    """Against the model that MuJoCo compiles where the file asks for another total mass."""
+    import gymnasium
+    import mujoco
+
+    spec = mujoco.MjSpec.from_file(str(Path(gymnasium.__file__).parent / "envs/mujoco/assets/half_cheetah.xml"))
+    spec.compiler.settotalmass *= 2
+    compiled, changed = spec.compile(), environment_of("mass:2").model
+    for field in ("body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0"):
+        np.testing.assert_allclose(getattr(changed, field), getattr(compiled, field), rtol=1e-6, err_msg=field)
+
+
+def test_actions_do_not_follow_from_the_start(recorder: HalfCheetahRecorder) -> None:
+    recordings = [recorder.record("usual", seed, 1)[0] for seed in range(40)]
+    starts, actions = (np.stack([row[part] for row in recordings]) for part in (slice(0, 8), slice(STATE, STATE + ACTION)))
+    assert np.abs(np.corrcoef(starts.T, actions.T)[:8, 8:]).max() < 0.6  # of 48 correlations; one stream gives 1
 
 
 def test_bodies_move_as_recordings_do_and_are_rewarded_as_the_environment_rewards(recorder: HalfCheetahRecorder) -> None:

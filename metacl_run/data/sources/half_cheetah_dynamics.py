@@ -45,8 +45,8 @@ WHOLE_FAMILIES: Final = {
 """What the name of a family alone stands for."""
 FOLDER: Final = "dynamics"
 """Of the cache."""
-RECORDINGS: Final = 2
-"""Version of how recordings are made: other ones are not taken from the cache."""
+RECORDINGS: Final = 3
+"""Version of how recordings are made, part of the fingerprint: raise it when they come out otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,8 @@ class HalfCheetahDynamics(ControlSource):
 
     @property
     def fingerprint(self) -> str:
-        return ", ".join(f"{package} {version}" for package, version in installed(("gymnasium", "mujoco")).items())
+        packages = (f"{package} {version}" for package, version in installed(("gymnasium", "mujoco")).items())
+        return ", ".join((*packages, f"recordings {RECORDINGS}"))
 
     def count_dynamics(self) -> dict[str, int]:
         return {family: len(names) for family, names in self._families().items()}
@@ -133,7 +134,7 @@ class HalfCheetahDynamics(ControlSource):
     def _recorded(self, names: Sequence[str]) -> np.ndarray:
         """[D, P, T, state + action + change] float64. The cache has an entry for each dynamics."""
         size = self.recordings, self.recording_steps
-        keys = {name: (self.fingerprint, RECORDINGS, name, *size, self.generator_seed) for name in names}
+        keys = {name: (self.fingerprint, name, *size, self.generator_seed) for name in names}
         steps = {name: cached_on_disk(keys[name], folder=FOLDER) for name in names}
         missing = [name for name in names if steps[name] is None]
         for name, made in zip(missing, self._made(missing), strict=True):

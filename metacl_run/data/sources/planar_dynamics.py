@@ -1,8 +1,8 @@
 """The planar hand under changed dynamics: motors turned, reversed or weak, a tilted table, a heavy hand, a load.
 
 Every family changes something else of `simulators/planar_world.py`; its dynamics are drawn uniformly from `RANGES`. The hand is
-driven at random, by pushes that change slowly, so that it gathers speed. Everything but the hand lies out of its way, except in
-the family `payload`, where the hand holds the block.
+driven at random, by pushes that change slowly, so that it gathers speed. Everything but the hand lies far from the table, so
+that the hand never meets it, except in the family `payload`, where it holds the block.
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ from metacl_run.data.sources.control_source import ControlSource
 from metacl_run.data.sources.planar_control import PlanarControl
 from metacl_run.data.sources.transition_source import Rollouts
 from metacl_run.simulators.planar_rollouts import path
-from metacl_run.simulators.planar_world import ACTION, BLOCK, DYNAMICS, GRIP, HAND, HINGE, PUCK, STATE, USUAL_DYNAMICS, VELOCITY
+from metacl_run.simulators.planar_world import (
+    ACTION,
+    BLOCK,
+    DRAWER,
+    DYNAMICS,
+    GRIP,
+    HAND,
+    HINGE,
+    PUCK,
+    STATE,
+    USUAL_DYNAMICS,
+    VELOCITY,
+)
 from metacl_run.simulators.planar_world import WIDTH as HELD
 
 RANGES: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
@@ -34,10 +46,14 @@ RANGES: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
     "payload": {"payload": (0.0, 8.0), "load_friction": (0.0, 1.5)},
 }
 """What every family changes, and between what; all else is usual."""
+ROLLOUTS: Final = 2
+"""Version of how rollouts are made, part of the fingerprint: raise it when they come out otherwise."""
 SEEN: Final = GRIP.stop
 """The first so many numbers of a state are the hand's: place, velocity, opening of the gripper."""
 HOLDING: Final = ("payload",)
 """Families in which the hand holds the block."""
+FAR: Final = 9.0
+"""A coordinate of things that are not on the table, which ends at 1."""
 CALM: Final = 0.8
 """Share of a push that the next one keeps."""
 
@@ -59,6 +75,10 @@ class PlanarDynamics(ControlSource):
 
     def __post_init__(self) -> None:
         require_all(*name_checks("families", self.families, list(RANGES)))
+
+    @property
+    def fingerprint(self) -> str:
+        return f"rollouts {ROLLOUTS}"
 
     @property
     def state_size(self) -> int:
@@ -126,14 +146,16 @@ def start_of(uniforms: Tensor, *, holding: bool) -> Tensor:
 
     Args:
         uniforms: decide its place.
-        holding: the hand is closed around the block; else it is half open, and the block is far away.
+        holding: the hand is closed around the block; else it is half open, and the block is far away, as all other things are.
     """
     states = torch.zeros(*uniforms.shape[:-1], STATE, dtype=uniforms.dtype)
     states[..., HAND] = uniforms - 0.5
     states[..., VELOCITY] = 0
     states[..., GRIP] = HELD if holding else 0.5
-    states[..., BLOCK] = states[..., HAND] if holding else 9.0
-    states[..., PUCK], states[..., HINGE] = 1.0, 9.0  # the puck in a corner, the door far away
+    for thing in (BLOCK, PUCK, HINGE, DRAWER):
+        states[..., thing] = FAR
+    if holding:
+        states[..., BLOCK] = states[..., HAND]
     return states
 
 

@@ -135,19 +135,18 @@ def test_what_cannot_be_is_refused(make: Callable[..., Any]) -> None:
 
 
 def test_rollouts_of_the_planar_hand_obey_the_world_one_step_at_a_time(make: Callable[..., Any]) -> None:
-    source = make("planar_dynamics", dynamics_per_family=3, unseen=1, steps=20, shots=5, queries=5).source
+    source = make("planar_dynamics", dynamics_per_family=12, unseen=1, steps=60, shots=5, queries=5).source
     rollouts, again = source.read(), source.read()
     assert np.array_equal(rollouts.states, again.states)
-    assert rollouts.states.shape == (15, 6, 21, 5)
-    assert rollouts.actions.shape == (15, 6, 20, 3)
+    assert rollouts.states.shape == (60, 6, 61, 5)
+    assert rollouts.actions.shape == (60, 6, 60, 3)
     rng = np.random.default_rng([20, 0, 0])  # of motors
-    motors = drawn_dynamics("motors", rng.random((3, 2)))
-    full = torch.full((3, 6, 20, 24), 9.0)
-    full[..., :5] = torch.from_numpy(rollouts.states[:3, :, :-1])
-    full[..., 7:9] = 1.0  # the puck, in a corner
-    after = step(full, torch.from_numpy(rollouts.actions[:3]), motors.float()[:, None, None])
-    touched = (full[..., HAND] > 0.85).all(-1)
-    np.testing.assert_allclose(after[..., :5][~touched], rollouts.states[:3, :, 1:][~touched], atol=1e-5)
+    motors = drawn_dynamics("motors", rng.random((12, 2)))
+    alone = torch.full((12, 6, 60, 24), 9.0)  # on the table there is nothing but the hand
+    alone[..., :5] = torch.from_numpy(rollouts.states[:12, :, :-1])
+    after = step(alone, torch.from_numpy(rollouts.actions[:12]), motors.float()[:, None, None])
+    np.testing.assert_allclose(after[..., :5], rollouts.states[:12, :, 1:], atol=1e-5)
+    assert ((rollouts.states[:12, ..., HAND] > 0.88).all(-1)).any()  # it has been in the corner of the puck
     assert (rollouts.states[..., GRIP] >= 0).all()
     assert rollouts.states[..., VELOCITY].std() > 0.2
     assert torch.equal(drawn_dynamics("turn", np.zeros((1, 1)))[0].float(), dynamics_of(turn=RANGES["turn"]["turn"][0]))
