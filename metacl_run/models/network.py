@@ -133,6 +133,12 @@ class Network:
                 "without a norm, such as model=conv_plain."
             )
 
+    def refuse_real_targets(self, learner: object, instead: str) -> None:
+        """Raises ConfigError where targets are numbers, not classes; `instead` names algorithms that learn them."""
+        if self.objective is not CLASSIFICATION:
+            name = type(learner).__name__
+            raise ConfigError(f"algo: {name} learns classes, but the data have real targets. Use {instead}.")
+
     @staticmethod
     def head_names(params: Params) -> list[str]:
         """Returns the names of the last layer's parameters. Raises ConfigError where there are none."""

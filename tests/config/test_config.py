@@ -44,7 +44,7 @@ MISTAKES = [
     ("data.num_tasks=500", "data.num_tasks=500: must be at most the 10 scripts"),
     ("algo.replay=3", "algo.replay=3: keeps 0 classes of each of 4 earlier tasks, but an episode needs data.ways=5."),
     (["data=sinusoid", "data.num_tasks=3", "algo.replay=5"], "algo.replay=5: keeps classes, and FunctionEpisodes has none"),
-    (["data=sinusoid", "algo=protonet"], "algo: ProtoNet predicts classes, but the data have real targets. Use algo=maml"),
+    (["data=sinusoid", "algo=protonet"], "algo: ProtoNet learns classes, but the data have real targets. Use algo=maml"),
     (
         ["data=sinusoid", "model=conv4"],
         "model: Conv4 takes images, but the data's inputs have the shape [1]. Use model=mlp_small",

@@ -26,10 +26,8 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.closed_form_learner import ClosedFormLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +41,7 @@ class ProtoNet(ClosedFormLearner):
     frozen: bool
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[Meta, Pytree]:
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError(
-                f"algo: {type(self).__name__} predicts classes, but the data have real targets. Use algo=maml, algo=reptile or "
-                "another that adapts by gradient."
-            )
+        network.refuse_real_targets(self, "algo=maml, algo=reptile or another that adapts by gradient")
         return {"params": params}, {}
 
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Update:

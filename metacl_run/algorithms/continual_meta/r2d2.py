@@ -31,10 +31,8 @@ from torch import Tensor
 from metacl_run.algorithms.continual_meta.closed_form_learner import ClosedFormLearner
 from metacl_run.algorithms.meta_learner import Meta
 from metacl_run.core.bounds import Positive
-from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 class Ridge(TypedDict):
@@ -67,10 +65,7 @@ class R2D2(ClosedFormLearner):
     scale: Positive
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[R2D2Meta, Pytree]:
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError(
-                "algo: R2D2 predicts classes, but the data have real targets. Use algo=maml, or another with steps."
-            )
+        network.refuse_real_targets(self, "algo=maml, or another with inner steps")
         leaf = next(iter(params.values()))
         values = {"log_strength": math.log(self.strength), "scale": self.scale, "offset": 0.0}
         ridge = {name: leaf.new_tensor(value) for name, value in values.items()}

@@ -29,10 +29,9 @@ from metacl_run.algorithms.online.gradient_learner import GradientLearner, Gradi
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.bounds import Steps
-from metacl_run.core.errors import ConfigError, require_all
+from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
 from metacl_run.models.network import Network
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +51,7 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
         return self.buffer_spec(self.updates)
 
     def init(self, network: Network, params: Params, num_tasks: int) -> GradientState:
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError(f"algo: {type(self).__name__} learns classes, but the data have real targets. Use algo=er.")
+        network.refuse_real_targets(self, "algo=er")
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.replay_buffer import SampleMemory
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
-from metacl_run.core.bounds import Examples
-from metacl_run.core.errors import Check
 from metacl_run.core.types import Samples, WeightedSamples
 from metacl_run.models.network import Network
 
@@ -38,20 +37,8 @@ State = TypeVar("State", bound=ExemplarState)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExemplarLearner(GradientLearner[State], abc.ABC):
-    """A learner with exemplars. Settings:
-
-    Attributes:
-        memory: the most exemplars.
-        replay: samples of a draw from them, without replacement; all of them while they are fewer.
-    """
-
-    memory: Examples
-    replay: Examples
-
-    def replay_fits(self) -> Check:
-        most = f"must be at most memory={self.memory}, which it is drawn from"
-        return self.replay <= self.memory, "replay", self.replay, most
+class ExemplarLearner(GradientLearner[State], SampleMemory, abc.ABC):
+    """A learner with exemplars: at most `memory` of them."""
 
     def exemplar_spec(self, draws: int, size: int | None = None, uniforms: int = 0) -> ReplaySpec:
         """Asks for `draws` of `size` exemplars (default: `replay`) and so many uniform numbers for every sample."""

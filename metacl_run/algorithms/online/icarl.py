@@ -45,7 +45,6 @@ from metacl_run.core.types import Metrics, Observation, Params, Samples, Weighte
 from metacl_run.inner.herding import herded
 from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 FAR = 1e6
 """The distance to a class without exemplars."""
@@ -93,8 +92,7 @@ class Icarl(ExemplarLearner[IcarlState]):
         return self.herding_samples
 
     def init(self, network: Network, params: Params, num_tasks: int) -> IcarlState:
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError("algo: Icarl learns classes, but the data have real targets. Use algo=er or another.")
+        network.refuse_real_targets(self, "algo=er or another")
         if self.memory < network.ways:
             raise ConfigError(
                 f"algo.memory={self.memory}: must be at least {network.ways}, an exemplar of every class when all have come"

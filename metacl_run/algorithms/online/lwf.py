@@ -26,10 +26,8 @@ from torch.func import grad_and_value
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Hint, Positive
-from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.models.network import Network
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 
 class LwfState(GradientState):
@@ -59,10 +57,7 @@ class LearningWithoutForgetting(GradientLearner[LwfState]):
         return NO_REPLAY
 
     def init(self, network: Network, params: Params, num_tasks: int) -> LwfState:
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError(
-                f"algo: {type(self).__name__} learns classes, but the data have real targets. Use algo=ewc, algo=er or another."
-            )
+        network.refuse_real_targets(self, "algo=ewc, algo=er or another")
         none = torch.zeros(network.ways, dtype=torch.bool, device=next(iter(params.values())).device)
         return {**self.start(params), "old_params": params, "classes": none, "old_classes": none}
 

@@ -26,7 +26,6 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.models.network import HEAD, Network
 from metacl_run.models.split_network import SplitNetwork
-from metacl_run.scoring.objectives import CLASSIFICATION
 
 UNSEEN = -1e6
 """Offset of a class without samples."""
@@ -56,8 +55,7 @@ class NearestClassMean(StreamLearner[ClassMeansState]):
 
     def init(self, network: Network, params: Params, num_tasks: int) -> ClassMeansState:
         network.refuse_running_averages(self, "does not train the network")
-        if network.objective is not CLASSIFICATION:
-            raise ConfigError("algo: NearestClassMean learns classes, but the data have real targets. Use algo=sgd.")
+        network.refuse_real_targets(self, "algo=sgd")
         split = SplitNetwork(network, params, [HEAD])
         if not split.linear:
             raise ConfigError(

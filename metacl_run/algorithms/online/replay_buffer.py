@@ -1,4 +1,4 @@
-"""The replay buffer of a method: its settings, the same for all that have one."""
+"""The memory of a method: its settings, the same for all that keep samples."""
 
 from __future__ import annotations
 
@@ -10,24 +10,33 @@ from metacl_run.core.errors import Check
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplayBuffer:
-    """A buffer that samples of the stream enter as they come, and that draws of `replay` samples are from. Settings:
+class SampleMemory:
+    """Samples that are kept, and the size of a draw from them. Settings:
 
     Attributes:
-        memory: samples in the replay buffer.
-        buffer: how they enter. "reservoir": each that came is as likely to be there (Vitter 1985, algorithm R); "balanced": a
-            reservoir whose classes are as even as can be (Chrysakis and Moens 2020, algorithm 1); "ring": the last samples of
-            every class of every task, an equal share for each (Chaudhry et al. 2019, arXiv 1902.10486).
+        memory: the most samples that are kept.
         replay: samples of a draw, without replacement; all of them while they are fewer.
     """
 
     memory: Examples
-    buffer: Buffer
     replay: Examples
 
     def replay_fits(self) -> Check:
         most = f"must be at most memory={self.memory}, which it is drawn from"
         return self.replay <= self.memory, "replay", self.replay, most
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayBuffer(SampleMemory):
+    """A buffer that samples of the stream enter as they come. Settings:
+
+    Attributes:
+        buffer: how they enter. "reservoir": each that came is as likely to be there (Vitter 1985, algorithm R); "balanced": a
+            reservoir whose classes are as even as can be (Chrysakis and Moens 2020, algorithm 1); "ring": the last samples of
+            every class of every task, an equal share for each (Chaudhry et al. 2019, arXiv 1902.10486).
+    """
+
+    buffer: Buffer
 
     def buffer_spec(self, draws: int, size: int | None = None) -> ReplaySpec:
         """What to keep, and `draws` of `size` samples for every observation. Default: of `replay` samples."""
