@@ -11,6 +11,7 @@ metacl-run --version
 metacl-run algo=maml data.num_tasks=2 model.channels=4 protocol.updates_per_task=4 protocol.eval_episodes=4 progress=plain
 metacl-run algo=oml model.channels=4 protocol.updates=4 'protocol.schedule=[2,5]' protocol.orders=2 'protocol.rates=[0.01]' \
     progress=plain
+metacl-run algo=continual_maml model.channels=4 protocol.steps=10 algo.pretrain_updates=4 progress=plain
 metacl-run -m algo=sgd,er data.num_tasks=2 data.train_per_task=40 data.test_per_task=60 progress=plain
 metacl-run index
 metacl-report runs >report.txt
@@ -19,5 +20,5 @@ for file in runs/index.html report/report.html; do
     [[ -s $file ]] || { echo "smoke test: $file is missing" >&2; exit 1; }
 done
 runs=(runs/*/*/*/report.html)
-((${#runs[@]} == 4)) || { echo "smoke test: ${#runs[@]} of 4 runs have a report" >&2; exit 1; }
+((${#runs[@]} == 5)) || { echo "smoke test: ${#runs[@]} of 5 runs have a report" >&2; exit 1; }
 echo "smoke test: all of it works"
