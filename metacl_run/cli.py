@@ -39,6 +39,8 @@ FAILED, INTERRUPTED = 1, 130
 def main() -> None:
     """Runs the command line and exits: 0 completed, 1 a mistake or a failure, 3 diverged, 130 interrupted."""
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
+    # Torch's idle threads sleep. Spinning ones take the cores from whatever else runs there, and then wait for it themselves.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.exit(exit_status(sys.argv[1:]))
 
 
