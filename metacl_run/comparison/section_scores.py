@@ -12,11 +12,20 @@ import numpy as np
 from metacl_run.comparison.sections import Section
 from metacl_run.core.errors import UserError, nearest
 from metacl_run.scoring.intervals import FEWEST, Bounds, interval95
-from metacl_run.scoring.metric_table import higher_is_better, needs_equal_probes, possible_values
-from metacl_run.scoring.scores import SCORES
+from metacl_run.scoring.metric_table import BEFORE, higher_is_better, needs_equal_probes, possible_values
+from metacl_run.scoring.scores import RETURN, SCORES, SUCCESS
 from metacl_run.scoring.statistics import LEVEL, fewest_for, holm, interquartile_mean, sign_flip_p
 
-DEFAULT_METRICS = ("{score}", "learning_{score}", "forgetting", "bwt")
+DEFAULT_METRICS = (
+    "{score}",
+    f"{BEFORE}{{score}}",
+    SUCCESS.score_name,
+    RETURN.score_name,
+    f"{BEFORE}{RETURN.score_name}",
+    "learning_{score}",
+    "forgetting",
+    "bwt",
+)
 """With the name of the score to be filled in."""
 ALL_PAIRS_UP_TO = 12
 """Most configurations of which every pair is compared; of more, the best with every other."""

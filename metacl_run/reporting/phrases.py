@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import Score
@@ -35,8 +38,8 @@ class ScorePhrases(NamedTuple):
 def phrases(score: Score) -> ScorePhrases:
     name = score.score_words
     if score.higher_is_better:
-        return ScorePhrases(f"mean {name}", "falls", "rises", "dip", "lowest", "below", "upper", f"{name} is lost")
-    return ScorePhrases(name, "rises", "falls", "peak", "highest", "above", "lower", "the error grows")
+        return ScorePhrases(score.mean_words, "falls", "rises", "dip", "lowest", "below", "upper", f"{name} is lost")
+    return ScorePhrases(score.mean_words, "rises", "falls", "peak", "highest", "above", "lower", "the error grows")
 
 
 def spread_words(run: StoredRun) -> str:
@@ -70,11 +73,36 @@ def subtitle(run: StoredRun) -> str:
     )
 
 
+def seeds_share_tasks(run: StoredRun) -> bool:
+    """Whether every seed has the same tasks in the same order, as far as their names tell."""
+    first, *others = run.summary["task_names"]
+    return all(names == first for names in others)
+
+
+def named_places(run: StoredRun, tasks: Sequence[int] | None = None) -> tuple[list[str], np.ndarray | None]:
+    """Where seeds take the same tasks in orders of their own: the names of the K tasks in alphabetical order, and the place of
+    each among them in the stream of a seed, [R, K]; None in its place where the order is one, or the tasks differ.
+
+    Args:
+        run: of one or several seeds.
+        tasks: which are looked at, by their places in the stream; None: all.
+    """
+    if not run.num_tasks:
+        return [], None
+    by_seed = [
+        [names[task] for task in (range(run.num_tasks) if tasks is None else tasks)] for names in run.summary["task_names"]
+    ]
+    names = sorted(by_seed[0])
+    same = all(sorted(own) == names for own in by_seed) and len(set(names)) == len(names)
+    if not same or all(own == by_seed[0] for own in by_seed):
+        return names, None
+    return names, np.array([np.argsort(own) for own in by_seed])
+
+
 def task_label(run: StoredRun, task: int, width: int = 24) -> str:
-    """The number and name of a task, "3: Hebrew"; "task 3" where seeds order the tasks differently; for a segment of a
-    sequence, its name alone, "classes 11 to 50"."""
-    names = {" ".join(replicate[task].split()) for replicate in run.summary["task_names"]}
-    name = names.pop() if len(names) == 1 else ""
+    """The number and name of a task, "3: Hebrew"; "task 3" where the tasks of seeds differ, in whatever place; for a segment of
+    a sequence, its name alone, "classes 11 to 50"."""
+    name = " ".join(run.summary["task_names"][0][task].split()) if seeds_share_tasks(run) else ""
     if not name or name == f"task {task + 1}":
         return f"task {task + 1}"
     if run.sequences is not None:

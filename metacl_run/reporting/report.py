@@ -20,11 +20,13 @@ from metacl_run.reporting.run_grids import (
     lengths_grid,
     matrix_grid,
     metrics_grid,
+    names_grid,
     plain_and_transductive,
     steps_grid,
 )
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
-from metacl_run.scoring.metric_table import OOS_AUROC, PRECISION, RECALL, metrics_of
+from metacl_run.scoring.metric_table import BEFORE, OOS_AUROC, PRECISION, RECALL, metrics_of
+from metacl_run.scoring.scores import RETURN, SUCCESS
 from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
@@ -35,7 +37,19 @@ STATUS_WORDS = {
     "diverged": "The run diverged: its loss or parameters are no longer finite. Its results so far are saved.",
     "failed": "The run failed. Its results so far are saved; the same command tries again.",
 }
-TILES = ("{score}", "learning_{score}", "forgetting", "bwt", "fwt", OOS_AUROC)
+TILES = (
+    "{score}",
+    f"{BEFORE}{{score}}",
+    SUCCESS.score_name,
+    f"{BEFORE}{SUCCESS.score_name}",
+    RETURN.score_name,
+    f"{BEFORE}{RETURN.score_name}",
+    "learning_{score}",
+    "forgetting",
+    "bwt",
+    "fwt",
+    OOS_AUROC,
+)
 """The metrics with large numbers at the top, with the name of the score to be filled in."""
 SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "untrained_{score}", "learning_{score}", "forgetting")
 STREAM_TILES = ("{score}", PRECISION, RECALL)
@@ -48,6 +62,7 @@ def write(run: StoredRun) -> Path:
         metrics_grid(run),
         metrics_grid(run, transductive=True),
         domains_grid(run),
+        names_grid(run),
         lengths_grid(run),
         steps_grid(run),
         matrix_grid(run),

@@ -8,7 +8,7 @@ import numpy as np
 
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.numbers import interval, number, spread_heading, spread_text
-from metacl_run.reporting.phrases import MOST_CELLS, column_label, columns_name, mean_words, row_label
+from metacl_run.reporting.phrases import MOST_CELLS, column_label, columns_name, mean_words, named_places, row_label
 from metacl_run.reporting.sentences import evaluation_error_words
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of
@@ -16,6 +16,9 @@ from metacl_run.storage.marks import marks
 from metacl_run.storage.run_files import MATRIX, TRANSDUCTIVE_MATRIX
 from metacl_run.storage.sequence_records import MetaTestScores, interval_is_over, intervals
 from metacl_run.storage.stored_run import StoredRun
+
+MOST_NAMES = 50
+"""Most tasks that have a row each by name."""
 
 
 def plain_and_transductive(run: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -162,6 +165,29 @@ def matrix_grid(run: StoredRun) -> Grid | None:
     if plain_and_transductive(run)[1]:
         note += f"; with all queries of an episode together, in {TRANSDUCTIVE_MATRIX}"
     return Grid(f"{score.capitalize()} matrix", headings, rows, [f"{note}."])
+
+
+def names_grid(run: StoredRun) -> Grid | None:
+    """A row for each task by its name, whatever its place in the stream of a seed; None where all seeds have one order, or
+    tasks of their own, or the run did not get to its end."""
+    names, places = named_places(run)
+    if places is None or not run.learns_task_by_task or run.status != "completed" or len(names) > MOST_NAMES:
+        return None
+    words, seeds = run.score.score_words, np.arange(len(run.seeds))[:, None]
+    learned, last = (run.matrix[seeds, row, places] for row in (places + 1, run.num_tasks))  # [R, T]
+    if not np.isfinite(learned).all() or not np.isfinite(last).all():
+        return None
+    rows = []
+    for place, name in enumerate(names):
+        row = [Cell(" ".join(name.split())), Cell(", ".join(str(own + 1) for own in places[:, place]))]
+        for values in (learned, last):
+            row.append(Cell(number(float(values[:, place].mean())), tone="main"))
+            row += [Cell(text) for text in _spreads(values[:, place, None, None], run)]
+        rows.append(row)
+    spread = spread_heading(len(run.seeds))
+    headings = ["task", "place by seed", "when learned", spread, "at the end", spread]
+    note = "Every seed learns these tasks in an order of its own: a row is one task, wherever it came. Mean over seeds."
+    return Grid(f"{words.capitalize()} by the name of the task", headings, rows, [note])
 
 
 def domains_grid(run: StoredRun) -> Grid | None:

@@ -184,7 +184,9 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     when = "at the end" if last == num_tasks else "by then"
     near = chance is not None and learned < chance + 0.05
     remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
-    return f"{prefix}{text} to {say(final)} {when}{guess}.{remark}"
+    which = f"all {num_tasks} tasks at the end" if last == num_tasks else f"the {last} tasks learned so far"
+    level = f"{score.mean_words.capitalize()} {say(mean[last, :last].mean())} on {which}{guess}."
+    return f"{prefix}{level} {text} to {say(final)} {when}.{remark}"
 
 
 def learned_nothing(when_learned: float, before: float, chance: float | None, score: Score) -> bool:

@@ -60,7 +60,7 @@ def _task_by_task(score: Score) -> dict[str, str]:
     together = "the same with all queries of an episode together, each of which helps to normalise the others"
     meanings |= {f"{TRANSDUCTIVE}{name}": f"{name}: {together}" for name in meanings}
     if score.score_name != ACCURACY.score_name:
-        meanings[f"{BEFORE}{score.score_name}"] = f"mean {score.score_words} over all tasks at the end, before adaptation"
+        meanings[f"{BEFORE}{score.score_name}"] = f"{score.mean_words} over all tasks at the end, before adaptation"
     if score.score_name == MSE.score_name:
         acting = "share of placements from which a learner reaches its goal by acting"
         meanings |= {
@@ -82,9 +82,8 @@ def _task_by_task(score: Score) -> dict[str, str]:
 
 
 def _in_a_stream(score: Score) -> dict[str, str]:
-    words = score.score_words
     return {
-        score.score_name: f"mean {words} of predictions made before learning, over all steps of the stream",
+        score.score_name: f"{score.mean_words} of predictions made before learning, over all steps of the stream",
         PRECISION: "share of the detected switches at which the task had just changed",
         RECALL: "share of the true switches that were detected, at the very step",
         F1: "harmonic mean of both",
@@ -131,14 +130,14 @@ def _metric(name: str, meaning: str, score: Score) -> Metric:
 
 
 def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
-    name, words = score.score_name, score.score_words
-    yield name, f"mean {words} over all tasks at the end (RA)"
-    yield f"learning_{name}", f"mean {words} on each task right after learning it (LA)"
+    name, words, mean = score.score_name, score.score_words, score.mean_words
+    yield name, f"{mean} over all tasks at the end (RA)"
+    yield f"learning_{name}", f"{mean} on each task right after learning it (LA)"
     yield "bti", _bti(score, "tasks")
     yield "bwt", f"backward transfer: {_gain(score)} on earlier tasks since each was learned"
     yield "fwt", f"forward transfer: {_gain(score)} on a task before learning it, over the untrained learner"
     yield "forgetting", f"{_loss(score)} on earlier tasks from their best {words} to the end: above 0 is lost"
-    yield f"anytime_{name}", f"mean {words} on the tasks seen so far, averaged over all task ends"
+    yield f"anytime_{name}", f"{mean} on the tasks seen so far, averaged over all task ends"
     extreme = "lowest" if score.higher_is_better else "largest"
     yield worst_name(score), f"{extreme} {words} an earlier task had at any evaluation after it was learned, averaged"
     yield f"worst_case_{name}", f"{words} of the last task, and {worst_name(score)}, weighted by number of tasks"
@@ -150,17 +149,17 @@ def _in_sequence(score: Score) -> dict[str, str]:
 
 def _of_segments(score: Score) -> Iterator[tuple[str, str]]:
     """All metrics are at the learning rate that was chosen for the whole sequence."""
-    name, words, concepts = score.score_name, score.score_words, score.concepts
+    name, words, mean, concepts = score.score_name, score.score_words, score.mean_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
     yield "memory", f"{words} on the {score.examples} just learned, at the same moment"
     yield f"untrained_{name}", f"held-out {words} by the nearest class mean on random features: the least to beat"
     yield f"joint_{name}", f"held-out {words} after training on the same {concepts} shuffled: the difference is due to order"
-    yield f"learning_{name}", f"mean {words} on each segment of {concepts} right after learning it (LA)"
+    yield f"learning_{name}", f"{mean} on each segment of {concepts} right after learning it (LA)"
     yield "bti", _bti(score, concepts)
     yield "bwt", f"backward transfer: {_gain(score)} on earlier segments since each was learned"
     yield "fwt", f"forward transfer: {_gain(score)} on a segment before its {concepts} were learned"
     yield "forgetting", f"{_loss(score)} on earlier segments from their best {words} to the end: above 0 is lost"
-    yield f"anytime_{name}", f"mean {words} on the segments seen so far, averaged over the sequence"
+    yield f"anytime_{name}", f"{mean} on the segments seen so far, averaged over the sequence"
 
 
 def _bti(score: Score, later: str) -> str:

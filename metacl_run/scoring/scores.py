@@ -27,6 +27,11 @@ class Score:
     largest: float = math.inf
 
     @property
+    def mean_words(self) -> str:
+        """Names the mean of several scores; the mean of errors that are means already has no second "mean"."""
+        return self.score_words if self.score_words.startswith("mean ") else f"mean {self.score_words}"
+
+    @property
     def sign(self) -> int:
         """Factor that makes higher better: 1, or -1 for an error."""
         return 1 if self.higher_is_better else -1

@@ -57,7 +57,8 @@ def test_plain_lines(tmp_path: Path) -> None:
     assert "after task 1/2 Hebrew [old]: accuracy 0.850" in lines
     assert "after task 2/2 Korean: accuracy 0.750 (mean of 2), earlier tasks -0.200 since learned" in lines
     assert any(line.startswith("accuracy") and "0.750" in line for line in lines)
-    assert "Forgetting 0.20: accuracy on earlier tasks fell from 0.85 at best to 0.65 at the end; chance is 0.20." in lines
+    level = "Mean accuracy 0.75 on all 2 tasks at the end; chance is 0.20."
+    assert f"{level} Forgetting 0.20: accuracy on earlier tasks fell from 0.85 at best to 0.65 at the end." in lines
 
 
 def errors() -> Iterator[dict[str, Any]]:

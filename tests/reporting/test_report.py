@@ -16,6 +16,8 @@ from rich.console import Console
 
 from metacl_run.core.errors import StorageError
 from metacl_run.reporting import figures, report, terminal
+from metacl_run.reporting.phrases import task_label
+from metacl_run.reporting.run_grids import names_grid
 from metacl_run.storage.stored_run import StoredRun
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -75,6 +77,33 @@ def test_a_run_that_failed_at_once_still_has_a_report(make_run: Callable[..., Pa
     page = written(run_dir)
     assert "no data" in page
     assert "<figure" not in page
+
+
+def test_tasks_that_every_seed_has_in_its_own_order_have_a_table_by_name(make_run: Callable[..., Path]) -> None:
+    run = StoredRun(make_run(tasks=3, replicates=2, names=[["Latin", "Greek", "Tifinagh"], ["Tifinagh", "Latin", "Greek"]]))
+    grid = names_grid(run)
+    assert grid is not None
+    by_name = {row[0].text: [cell.text for cell in row[1:]] for row in grid.rows}
+    assert list(by_name) == ["Greek", "Latin", "Tifinagh"]
+    assert by_name["Latin"][0] == "1, 2"
+    learned, last = (run.matrix[0, 1, 0], run.matrix[1, 2, 1]), (run.matrix[0, 3, 0], run.matrix[1, 3, 1])
+    expected = [f"{sum(pair) / 2:.3f}" for pair in (learned, last)]
+    assert by_name["Latin"][1::2] == expected
+    assert by_name["Latin"][2] == f"{learned[0]:.3f}, {learned[1]:.3f}"
+    assert [task_label(run, task) for task in range(3)] == ["task 1", "task 2", "task 3"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [["Latin", "Greek"], ["Latin", "Greek"]],  # one order: the matrix says it
+        [["Latin", "Greek"], ["Latin", "Tifinagh"]],  # tasks of their own, of which one has the same name by chance
+    ],
+)
+def test_other_runs_have_no_table_by_name(make_run: Callable[..., Path], names: list[list[str]]) -> None:
+    run = StoredRun(make_run(tasks=2, replicates=2, names=names))
+    assert names_grid(run) is None
+    assert task_label(run, 0) == ("1: Latin" if names[0] == names[1] else "task 1")
 
 
 def test_damaged_files_are_named(make_run: Callable[..., Path]) -> None:

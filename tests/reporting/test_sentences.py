@@ -18,20 +18,23 @@ ROWS = np.array([[0.10, 0.10, 0.10], [0.80, 0.20, 0.10], [0.90, 0.70, 0.15], [0.
     [
         (
             [[0.2, 0.2], [0.71, 0.2], [0.59, 0.8]],
-            "Forgetting 0.12: accuracy on earlier tasks fell from 0.71 at best to 0.59 at the end; chance is 0.20.",
+            "Mean accuracy 0.70 on all 2 tasks at the end; chance is 0.20. "
+            "Forgetting 0.12: accuracy on earlier tasks fell from 0.71 at best to 0.59 at the end.",
         ),
         (
             [[0.2, 0.2], [0.60, 0.2], [0.75, 0.8]],
-            "Backward transfer +0.15: accuracy on earlier tasks rose from 0.60 when learned to 0.75 at the end; "
-            "chance is 0.20.",
+            "Mean accuracy 0.78 on all 2 tasks at the end; chance is 0.20. "
+            "Backward transfer +0.15: accuracy on earlier tasks rose from 0.60 when learned to 0.75 at the end.",
         ),
         (
             [[0.2, 0.2], [0.60, 0.2], [0.60, 0.8]],
-            "Nothing was forgotten: accuracy on earlier tasks went from 0.60 when learned to 0.60 at the end; chance is 0.20.",
+            "Mean accuracy 0.70 on all 2 tasks at the end; chance is 0.20. "
+            "Nothing was forgotten: accuracy on earlier tasks went from 0.60 when learned to 0.60 at the end.",
         ),
         (
             [[0.2, 0.2], [0.24, 0.2], [0.20, 0.25]],
-            "Forgetting 0.04: accuracy on earlier tasks fell from 0.24 at best to 0.20 at the end; chance is 0.20. "
+            "Mean accuracy 0.23 on all 2 tasks at the end; chance is 0.20. "
+            "Forgetting 0.04: accuracy on earlier tasks fell from 0.24 at best to 0.20 at the end. "
             "Accuracy when learned is near chance: there was little to forget.",
         ),
         (
@@ -66,14 +69,17 @@ def test_reading(rows: list[list[float]], sentence: str) -> None:
     [
         (
             [[4.0, 4.0], [0.59, 4.0], [0.714, 0.8]],
+            "Mean squared error 0.757 on all 2 tasks at the end. "
             "Forgetting 0.124: mean squared error on earlier tasks rose from 0.59 at best to 0.714 at the end.",
         ),
         (
             [[4.0, 4.0], [0.75, 4.0], [0.6, 0.8]],
+            "Mean squared error 0.7 on all 2 tasks at the end. "
             "Backward transfer +0.15: mean squared error on earlier tasks fell from 0.75 when learned to 0.6 at the end.",
         ),
         (
             [[4.0, 4.0], [0.001, 4.0], [0.001, 0.8]],
+            "Mean squared error 0.401 on all 2 tasks at the end. "
             "Nothing was forgotten: mean squared error on earlier tasks went from 0.001 when learned to 0.001 at the end.",
         ),
         (
@@ -94,8 +100,10 @@ def test_reading_of_errors(rows: list[list[float]], sentence: str) -> None:
 def test_rows_left_out_are_not_looked_for() -> None:
     """Three tasks, evaluated after the last; the others right after each was learned."""
     rows = [[0.1, 0.1, 0.1], [0.8, NAN, NAN], [NAN, 0.7, NAN], [0.5, 0.6, 0.9]]
-    text = "Forgetting 0.20: accuracy on earlier tasks fell from 0.75 when learned to 0.55 at the end; chance is 0.10."
-    assert describe_matrix(np.array([rows]), 0.1) == text
+    assert describe_matrix(np.array([rows]), 0.1) == (
+        "Mean accuracy 0.67 on all 3 tasks at the end; chance is 0.10. "
+        "Forgetting 0.20: accuracy on earlier tasks fell from 0.75 when learned to 0.55 at the end."
+    )
 
 
 @pytest.mark.parametrize(("chance", "learned", "nothing"), [(0.5, 0.54, True), (0.5, 0.56, False), (0.01, 0.03, False)])

@@ -255,6 +255,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             evaluations=result.evaluations._replace(probes=NO_PROBES),
             units=min(result.units, result.units_per_task),
             sizes=segment_sizes(self.schedule),
+            forward_transfer=objective is not CLASSIFICATION,  # the outputs of classes to come are untrained
             extra_metrics=extra_metrics,
             details={**kept_details(progress), **({} if content is None else {"meta_test": content})},
         )
