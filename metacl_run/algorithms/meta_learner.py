@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from metacl_run.algorithms.learner import Learner
 from metacl_run.core.bounds import Examples, Momentum, Positive
 from metacl_run.core.types import Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
@@ -48,7 +49,7 @@ class Update(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaLearner(abc.ABC):
+class MetaLearner(Learner):
     """A learner whose unit of work is a meta-update on a batch of episodes, which are few-shot episodes or trajectories.
 
     Attributes:
@@ -68,6 +69,9 @@ class MetaLearner(abc.ABC):
     outer_schedule: Schedule
     clip_norm: Positive | None
     clip_value: Positive | None
+
+    def learned_params(self, state: MetaState) -> Params:
+        return state["meta"]["params"]
 
     @abc.abstractmethod
     def episode_update(self, network: Network, meta: Pytree, carry: Pytree, episode: Pytree) -> Update:

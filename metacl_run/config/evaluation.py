@@ -70,6 +70,8 @@ def compose_evaluation(
         _refuse_data_learned_from(run, evaluation)
     with prefix_field_errors("protocol"):
         evaluation.protocol.check_evaluation(run.protocol)
+    with prefix_field_errors("algo"):
+        evaluation.algo.check_evaluation(run.algo)
     return _of(trained, evaluation, overrides, user_folder)
 
 
@@ -119,12 +121,12 @@ def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_
 
 def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
     """Refuses another option of `data` from which the run may have learned."""
-    before, source = run.data.source, evaluation.data.source
-    if type(before) is type(source) and not source.has_test_part:
+    shared = run.data.source.origins & evaluation.data.source.origins
+    if shared and not (run.data.keeps_test_part and evaluation.data.keeps_test_part):
         raise ConfigError(
-            f"data={evaluation.choices['data']}: has the classes of data={run.choices['data']}, from which the run has learned "
-            "in other tasks and splits: an evaluation would mix what was learned with what was held out. Choose data of "
-            "another source, or leave it out"
+            f"data={evaluation.choices['data']}: has examples of {', '.join(sorted(shared))}, as data={run.choices['data']} "
+            "has, from which the run has learned in other tasks and splits: an evaluation would mix what was learned with what "
+            "was held out. Choose data of another source, or leave it out"
         )
     if tuple(run.data.input_shape) != tuple(evaluation.data.input_shape):
         raise ConfigError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metacl_run.config.components import build
+from metacl_run.config.streams import build_stream
 from metacl_run.core.errors import ConfigError, StorageError, UserError
 
 
@@ -17,6 +19,7 @@ class StartingRun:
     Attributes:
         directory, run_id, algo, data: of the run.
         protocol_kind: of its protocol.
+        origins: the data sets that it learned from; none where they are not known.
         config: its resolved config.
         learned: by seed, the parameters of its network at the end.
     """
@@ -26,6 +29,7 @@ class StartingRun:
     algo: str
     data: str
     protocol_kind: str
+    origins: frozenset[str]
     config: Mapping[str, Any]
     learned: Mapping[int, Mapping[str, Any]]
 
@@ -55,8 +59,8 @@ class StartingRun:
         if content is None:
             reason = warnings[0] if warnings else f"{directory} has no checkpoint"
             raise ConfigError(f"{key}: {reason}. rerun=true computes that run again")
-        state = content["learner"]
-        params = state["meta"]["params"] if "meta" in state else state["params"]
+        learner = content["learner"]
+        params = build(run.config["algo"], "algo").learned_params(learner.get("now", learner))  # `now` of protocol osaka
         of_seed = {seed: {name: leaf[place] for name, leaf in params.items()} for place, seed in enumerate(run.seeds)}
         return cls(
             directory=directory,
@@ -64,6 +68,7 @@ class StartingRun:
             algo=str(run.summary["algo"]),
             data=str(run.summary["data"]),
             protocol_kind=run.kind,
+            origins=_origins(run.config, run.kind),
             config=run.config,
             learned={seed: of_seed[seed] for seed in seeds},
         )
@@ -74,21 +79,37 @@ class StartingRun:
 
         return LearnedModel(inner=inner, learned=self.learned, origin=str(self.directory))  # type: ignore[arg-type]
 
-    def warning(self, resolved: Mapping[str, Any], protocol_kind: str) -> str | None:
+    def warning(self, resolved: Mapping[str, Any], protocol_kind: str, origins: frozenset[str]) -> str | None:
         """What a reader must know where this run may have learned from what another, with this config, is tested on; else None.
 
-        Equal data, seeds and protocol divide the classes alike. Else the same source may have been divided otherwise.
+        Equal data, seeds and protocol divide the classes alike. Else the same data may have been divided otherwise.
+
+        Args:
+            resolved, protocol_kind, origins: of the other.
         """
-        own, other = (config.get("data") for config in (resolved, self.config))
-        own, other = (data if isinstance(data, Mapping) else {} for data in (own, other))
-        same_source = own.get("_target_") == other.get("_target_")
-        splits = [
-            {name: (config.get("protocol") or {}).get(name) for name in ("eval_split", "keep")}
-            for config in (resolved, self.config)
-        ]
-        if not same_source or (own == other and protocol_kind == self.protocol_kind and splits[0] == splits[1]):
+        shared = sorted(origins & self.origins)
+        divided = [(config.get("data"), _division(config.get("protocol"))) for config in (resolved, self.config)]
+        if not shared or (protocol_kind == self.protocol_kind and divided[0] == divided[1]):
             return None
         return (
-            f"start_from: run {self.run_id} ({self.algo}, {self.data}) learned from the same source under other settings of "
-            "data or protocol, which may divide it otherwise: what is tested here may have been learned there"
+            f"start_from: run {self.run_id} ({self.algo}, {self.data}) learned from {', '.join(shared)} too, under other "
+            "settings of data or protocol, which may divide the classes otherwise: what is tested here may have been learned "
+            "there"
         )
+
+
+def _division(protocol: Any) -> dict[str, Any]:
+    """The settings of a protocol that decide which classes are held out."""
+    settings = protocol if isinstance(protocol, Mapping) else {}
+    division = {name: settings.get(name) for name in ("eval_split", "keep")}
+    if division["eval_split"] == "validation" and settings.get("schedule"):
+        division["validation_concepts"] = settings["schedule"][-1]
+    return division
+
+
+def _origins(config: Mapping[str, Any], kind: str) -> frozenset[str]:
+    """The data sets of a run; none where its source can no longer be built."""
+    try:
+        return frozenset(build_stream(config["data"], kind, elsewhere={}).source.origins)
+    except UserError:
+        return frozenset()

@@ -80,6 +80,10 @@ class Purpose(IntEnum):
     """Validation episodes that decide which state is kept; the task and the block of episodes."""
     ACT = 31
     """Mini-batches of the episodes in which a learner acts; no position."""
+    VALIDATION_VISITS = 32
+    """As VISITS, of a stream of validation examples; no position."""
+    VALIDATION_TASK = 33
+    """As VISITED_TASK, of a stream of validation examples; the visit."""
 
 
 def generator(purpose: Purpose, seed: int, *position: int) -> np.random.Generator:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -119,6 +120,11 @@ class Network:
             return self
         module = in_mode(self.module, mode)
         return Network(module, self.ways, self.compute_dtype, self.masks, self.objective, self.rollout)
+
+    @cached_property
+    def at_evaluation(self) -> Network:
+        """The network that normalises by its running averages, as an earlier network that is learned from does."""
+        return self.in_mode("evaluation")
 
     def moved_averages(self, params: Params, x: Tensor) -> Params:
         """The running averages, by name, after inputs x [N, ...] were a batch; of a network that is `tracking`."""

@@ -17,6 +17,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
 from tests.support.runs import assert_same_run, stop_after
 from tests.support.settings import SEQUENCE_LEARNERS, SMALL_SEQUENCES, SMALL_STREAM
+from tests.support.small_runs import RECURRING
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +143,36 @@ def test_a_stream_learner_starts_from_another(experiment: Callable[..., Experime
     before = next(json.loads(line) for line in (second.directory / "metrics.jsonl").read_text().splitlines())
     last = [json.loads(line) for line in (first.directory / "metrics.jsonl").read_text().splitlines() if '"eval"' in line][-1]
     assert before["accuracy"] == last["accuracy"]
+
+
+@pytest.mark.parametrize("algo", ["continual_maml", "bgd"])
+def test_a_learner_of_a_recurring_stream_starts_from_what_another_learned(
+    algo: str, experiment: Callable[..., Experiment]
+) -> None:
+    settings = [word for word in RECURRING[1:] if algo == "continual_maml" or not word.startswith("algo.")]
+    first = experiment(f"algo={algo}", "seeds=[0]", *settings, tiny=[])
+    assert run(first) == 0
+    second = experiment("algo=sgd_osaka", "seeds=[0]", f"start_from={first.directory}", *_of_data(), tiny=[])
+    state = learned(first.directory)["now"]
+    end = state["mean"] if algo == "bgd" else state["slow"]["meta"]["params"]
+    assert run(second) == 0
+    beginning = learned(second.directory)["at_start"]["fast"]
+    assert all(torch.equal(value, end[name]) for name, value in beginning.items())
+
+
+def test_a_stream_learner_starts_from_the_initialisation_of_oml_er(experiment: Callable[..., Experiment]) -> None:
+    first = experiment("algo=oml_er", "algo.memory=40", tiny=SMALL_STREAM)
+    assert run(first) == 0
+    second = experiment("algo=sgd", f"start_from={first.directory}", tiny=SMALL_STREAM)
+    meta = learned(first.directory)["meta"]
+    starting = second.starting_run
+    assert starting is not None
+    for place, seed in enumerate(first.seeds):
+        assert all(torch.equal(value, meta[name][place]) for name, value in starting.learned[seed].items())
+
+
+def _of_data() -> list[str]:
+    return [word for word in RECURRING[1:] if not word.startswith("algo.")]
 
 
 def test_what_it_refuses(trained: Path, sequences: Callable[..., Experiment], tmp_path: Path) -> None:

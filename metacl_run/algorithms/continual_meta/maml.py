@@ -140,10 +140,10 @@ class Maml(EpisodeLearner):
             (fixed or not self.step_rates, "step_rates", True, "must be false with inner_lr=null, which learns other rates"),
             (steps or not self.step_rates, "step_rates", True, "must be false with inner_steps=0"),
             (
-                steps or not self.multi_step_updates,
+                self.inner_steps > 1 or not self.multi_step_updates,
                 "multi_step_updates",
                 self.multi_step_updates,
-                "must be 0 with inner_steps=0",
+                f"must be 0 with inner_steps={self.inner_steps}: there is one loss at most",
             ),
             (
                 not (all_first and self.first_order_updates),
@@ -152,6 +152,10 @@ class Maml(EpisodeLearner):
                 "must be 0 with first_order=true: all meta-updates are",
             ),
         )
+
+    def check_evaluation(self, trained: Maml) -> None:
+        void = f"must be {trained.inner_lr}, as in the run: with step_rates=true it learned a rate for every inner step"
+        require_all((not self.step_rates or self.inner_lr == trained.inner_lr, "inner_lr", self.inner_lr, void))
 
     def num_outputs(self, ways: int) -> int | None:
         return ways

@@ -134,7 +134,7 @@ class Icarl(ExemplarLearner[IcarlState]):
         samples = batch.samples
         distilled = state["earlier"] & ~state["current"]
         with torch.no_grad():
-            old = network(state["old_params"], samples.x, samples.task).sigmoid()
+            old = network.at_evaluation(state["old_params"], samples.x, samples.task).sigmoid()
         target = torch.where(distilled, old, _classes(samples.y, network.ways).to(old.dtype))
         counts = (state["earlier"] | state["current"]).expand(target.shape)
         return target, counts if network.masks is None else counts & network.masks[samples.task]

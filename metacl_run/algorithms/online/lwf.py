@@ -63,7 +63,7 @@ class LearningWithoutForgetting(GradientLearner[LwfState]):
 
     def observe(self, network: Network, state: LwfState, observed: Observation) -> tuple[LwfState, Metrics]:
         batch, params = observed.batch, state["params"]
-        target = self._tempered(_heads(network, state["old_params"], batch), state).softmax(-1)
+        target = self._tempered(_heads(network.at_evaluation, state["old_params"], batch), state).softmax(-1)
         old_tasks = torch.arange(target.shape[1], device=target.device) < batch.task.unsqueeze(1)
 
         def objective(params: Params) -> tuple[Tensor, Tensor]:

@@ -115,6 +115,9 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
         episodes = torch.zeros((), dtype=torch.float64)
         return {"params": params, "meta": params, "optimizer": self._outer.init(params), "episodes": episodes}
 
+    def learned_params(self, state: EpisodicReplayState) -> Params:
+        return state["meta"]
+
     def observe(
         self, network: Network, state: EpisodicReplayState, observed: Observation
     ) -> tuple[EpisodicReplayState, Metrics]:

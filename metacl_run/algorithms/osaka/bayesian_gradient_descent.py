@@ -71,6 +71,11 @@ class BayesianGradientDescent(TaskFreeLearner):
     def begin(self, network: Network, state: Pytree) -> Pytree:
         return state
 
+    def learned_params(self, state: Pytree) -> Params:
+        """The means."""
+        means: Params = state["mean"]
+        return means
+
     def weights(self, network: Network, state: Pytree) -> Params:
         return self._adapted(network, state["mean"], state)
 

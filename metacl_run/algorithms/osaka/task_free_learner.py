@@ -17,6 +17,7 @@ from typing import ClassVar, Literal, NamedTuple
 from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.maml import Maml
+from metacl_run.algorithms.learner import Learner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.bounds import CountFromZero, Examples, Momentum, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
@@ -40,7 +41,7 @@ class Observed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskFreeLearner(abc.ABC):
+class TaskFreeLearner(Learner):
     """A learner of a stream whose tasks recur."""
 
     detects_switches: ClassVar[bool] = True
@@ -174,6 +175,11 @@ class MamlStart(TaskFreeLearner):
     def stream_maml(self) -> Maml:
         """MAML with the inner loop of the stream."""
         return self._maml(self.stream_inner_steps)
+
+    def learned_params(self, state: Pytree) -> Params:
+        """The initialisation."""
+        initial: Params = state["slow"]["meta"]["params"]
+        return initial
 
     def count_pretraining(self) -> int:
         return self.pretrain_updates

@@ -24,6 +24,10 @@ class Cifar(SplitImageSource):
 
     num_channels = 3
 
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset({f"cifar{self.classes}"})
+
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return self._files.parts()
 

@@ -55,6 +55,10 @@ class Domains(ImageSource):
             (pixels <= MOST_NUMBERS, "glyph_classes", self.glyph_classes, most),
         )
 
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(self.domains)
+
     def catalogue(self) -> Catalogue:
         return _joined([self._catalogue(domain) for domain in self.domains], self.domains)
 

@@ -37,6 +37,10 @@ class ImageFolder(ImageSource):
     def num_channels(self) -> int:
         return self.channels
 
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset({str(data_root(self.root).resolve())})
+
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))
 

@@ -11,7 +11,7 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -32,13 +32,15 @@ def rows_of(raw: Raw, rows: np.ndarray) -> Raw:
 class Source(abc.ABC):
     """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
 
-    has_test_part: ClassVar[bool] = False
-    """Whether the data say themselves which examples are for test, whatever the stream."""
-
     @property
     @abc.abstractmethod
     def example_shape(self) -> tuple[int, ...]:
         """Shape of one example, as the network receives it."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Names of the data sets that the examples are from. Two sources that share one may share examples."""
+        return frozenset({type(self).__name__.lower()})
 
     @property
     def fingerprint(self) -> str:
@@ -172,8 +174,6 @@ OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online 
 
 class SplitSource(LabelledSource):
     """Labelled examples that come in a training part and a test part, both with the same classes."""
-
-    has_test_part = True
 
     @abc.abstractmethod
     def parts(self) -> tuple[Catalogue, Catalogue]:

@@ -40,6 +40,10 @@ class TextDomains(TextSource):
             *name_checks("domains", self.domains, KNOWN),
         )
 
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(self.domains)
+
     def catalogue(self) -> Catalogue:
         parts = [(domain, self._catalogue(domain)) for domain in self.domains]
         return Catalogue(

@@ -46,6 +46,10 @@ class TextFile(SplitTextSource):
             (len(set(words)) == len(words), "label", self.label, "columns for text, label, task and split must all differ"),
         )
 
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset({str(data_root(self.file).resolve())})
+
     def parts(self) -> tuple[Catalogue, Catalogue]:
         read = self._read()
         return read.parts

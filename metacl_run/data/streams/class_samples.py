@@ -140,6 +140,8 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
 class SplitClassSamples(ClassTasks, SampleStream):
     """A source with a training part and a test part, whose classes are assigned to tasks."""
 
+    keeps_test_part = True
+
     source: SplitSource
     train_per_task: Count | None
     """Training samples of each task, with balance=none at most so many; null: as many as the smallest task of any seed has."""

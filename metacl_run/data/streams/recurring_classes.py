@@ -29,7 +29,7 @@ from metacl_run.core.types import Episode
 from metacl_run.data.sources.source import Catalogue, LabelledSource, inputs_of
 from metacl_run.data.sources.task_shift import NO_SHIFT
 from metacl_run.data.streams.episode_pool import ClassEpisodePool, Members
-from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits
+from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits, visited_task
 from metacl_run.data.streams.sampling import draw_distinct
 from metacl_run.data.streams.task_assignment import count_held_out, items_of
 
@@ -92,7 +92,7 @@ class RecurringClasses(RecurringStream):
         examples = self.source.read()
         catalogue = examples.catalogue
         members = _members(catalogue)
-        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances())
+        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances(), part=part)
         rest = _Part.of(examples.x, catalogue.counts, slice(0, -self.validation_examples or None))
         of_stream = rest
         if part == "validation":
@@ -107,15 +107,17 @@ class RecurringClasses(RecurringStream):
             queries=self.queries,
             examples=of_stream.x,
             counts=of_stream.counts,
-            classes=[self._classes(seed, visits, place, members) for place, seed in enumerate(seeds)],
+            classes=[self._classes(seed, visits, place, members, part) for place, seed in enumerate(seeds)],
             pretraining=self._pretraining(seeds, rest, members[0]),
         )
 
-    def _classes(self, seed: int, visits: Visits, replicate: int, members: Sequence[np.ndarray]) -> np.ndarray:
+    def _classes(
+        self, seed: int, visits: Visits, replicate: int, members: Sequence[np.ndarray], part: StreamPart
+    ) -> np.ndarray:
         """[V, W] the classes of the task of every visit, in the order of their outputs."""
         chosen = []
         for visit, domain in enumerate(visits.domain_of_visits(replicate)):
-            uniforms = generator(Purpose.VISITED_TASK, seed, visit).random(self.ways)
+            uniforms = visited_task(seed, visit, part).random(self.ways)
             chosen.append(members[domain][draw_distinct(uniforms, np.array(len(members[domain])))])
         return np.stack(chosen)
 

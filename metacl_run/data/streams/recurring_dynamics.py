@@ -23,7 +23,7 @@ from metacl_run.core.transfer import upload
 from metacl_run.core.types import Episode
 from metacl_run.data.sources.transition_source import TransitionSource
 from metacl_run.data.streams.dynamics_windows import DynamicsWindowPool, scales
-from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits
+from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits, visited_task
 from metacl_run.scoring.objectives import REGRESSION, Objective
 
 
@@ -77,7 +77,7 @@ class RecurringDynamics(RecurringStream):
 
     def load(self, seeds: Sequence[int], *, steps: int, part: StreamPart) -> RecurringDynamicsPool:
         rollouts, families = self.source.read(), self.source.count_dynamics()
-        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances())
+        visits = Visits.of_seeds(seeds, steps, stay=self.stay, shares=self.chances(), part=part)
         x = torch.from_numpy(np.concatenate([rollouts.states[:, :, :-1], rollouts.actions], -1)).flatten(0, 1)
         y = torch.from_numpy(np.diff(rollouts.states, axis=2)).flatten(0, 1)
         per_dynamics, _ = self.source.count_rollouts()
@@ -85,7 +85,7 @@ class RecurringDynamics(RecurringStream):
         of_stream = learned if part == "test" else np.arange(per_dynamics - self.held_out, per_dynamics)
         every = np.arange(sum(families.values()))[:, None] * per_dynamics + learned
         orders = [self._orders(seed, families) for seed in seeds]
-        of_visits = [self._dynamics(seed, visits, place, orders[place]) for place, seed in enumerate(seeds)]
+        of_visits = [self._dynamics(seed, visits, place, orders[place], part) for place, seed in enumerate(seeds)]
         visits, dynamics = visits.of_tasks(of_visits)
         pretraining = [self._rows(order[0][self.recurring :], per_dynamics, learned) for order in orders]
         return RecurringDynamicsPool(
@@ -110,13 +110,15 @@ class RecurringDynamics(RecurringStream):
         rng, firsts = generator(Purpose.ASSIGN, seed), np.cumsum([0, *families.values()])
         return [first + rng.permutation(size) for first, size in zip(firsts, families.values(), strict=False)]
 
-    def _dynamics(self, seed: int, visits: Visits, replicate: int, orders: Sequence[np.ndarray]) -> np.ndarray:
+    def _dynamics(
+        self, seed: int, visits: Visits, replicate: int, orders: Sequence[np.ndarray], part: StreamPart
+    ) -> np.ndarray:
         """[V] the dynamics of every visit, never those of the visit before where there are others."""
         chosen: list[int] = []
         for visit, domain in enumerate(visits.domain_of_visits(replicate)):
             own = orders[domain][: self.recurring]
             others = own[own != chosen[-1]] if chosen and len(own) > 1 else own
-            chosen.append(int(generator(Purpose.VISITED_TASK, seed, visit).choice(others)))
+            chosen.append(int(visited_task(seed, visit, part).choice(others)))
         return np.array(chosen)
 
     @staticmethod

@@ -64,7 +64,7 @@ class Visits:
         return Visits(number=number, domain=self.domain), of_visits
 
     @classmethod
-    def of_seeds(cls, seeds: Sequence[int], steps: int, *, stay: float, shares: Sequence[float]) -> Visits:
+    def of_seeds(cls, seeds: Sequence[int], steps: int, *, stay: float, shares: Sequence[float], part: StreamPart) -> Visits:
         """Draws the visits of every seed. A seed's visits do not depend on the other seeds, nor its first ones on `steps`.
 
         Args:
@@ -72,14 +72,21 @@ class Visits:
             steps: U.
             stay: chance that the next step has the same task.
             shares: [D] chances of the domains whenever a task is drawn; they add up to 1.
+            part: validation streams have visits of their own: settings are not chosen on the visits that are tested.
         """
+        purpose = Purpose.VISITS if part == "test" else Purpose.VALIDATION_VISITS
         number, domain = np.empty((2, len(seeds), steps), np.int64)
         for replicate, seed in enumerate(seeds):
-            leaves, choice = generator(Purpose.VISITS, seed).random((steps, 2)).T
+            leaves, choice = generator(purpose, seed).random((steps, 2)).T
             number[replicate] = np.cumsum(np.r_[False, leaves[1:] > stay])
             candidates = np.searchsorted(np.cumsum(shares)[:-1], choice, side="right")
             domain[replicate] = candidates[_starts(number[replicate])][number[replicate]]
         return cls(number=number, domain=domain)
+
+
+def visited_task(seed: int, visit: int, part: StreamPart) -> np.random.Generator:
+    """Returns the generator that decides the task of a visit."""
+    return generator(Purpose.VISITED_TASK if part == "test" else Purpose.VALIDATION_TASK, seed, visit)
 
 
 def _starts(number: np.ndarray) -> np.ndarray:

@@ -34,6 +34,8 @@ from metacl_run.data.streams.stream import SampleStream
 class ShiftedSamples(SampleStream):
     """A source whose examples every task shows in its own way."""
 
+    keeps_test_part = True
+
     source: SplitSource
     num_tasks: Tasks
     """Tasks in the stream."""

@@ -34,6 +34,9 @@ Split = Literal["train", "validation", "test"]
 class Stream(abc.ABC):
     """Any stream. A leaf is a frozen keyword-only dataclass with the field `source`; the other fields are its settings."""
 
+    keeps_test_part: ClassVar[bool] = False
+    """Whether nothing is learned from the test part that its source has, whatever the settings."""
+
     @property
     @abc.abstractmethod
     def input_shape(self) -> tuple[int, ...]:

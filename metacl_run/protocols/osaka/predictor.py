@@ -24,11 +24,13 @@ class RecurringPredictor(Predictor):
         algo: of the run.
         state: of one replicate.
         batch_size: examples of a batch of its stream.
+        steps: batches learned since, which have random numbers of their own.
     """
 
     algo: TaskFreeLearner
     state: Pytree
     batch_size: int
+    steps: int = 0
 
     learns_in_sequence = True
 
@@ -42,12 +44,13 @@ class RecurringPredictor(Predictor):
         if len(x) != self.batch_size:
             raise ConfigError(f"{len(x)} examples: the learner learns from {self.batch_size} at a time, as in its stream")
         count = self.algo.count_noise(self.params)
-        noise = torch.from_numpy(generator(Purpose.PREDICT, 0).standard_normal(count, np.float32)).to(x.device, x.dtype)
+        noise = generator(Purpose.PREDICT, self.steps).standard_normal(count, np.float32)
+        batch = Observed(x, y, torch.from_numpy(noise).to(x.device, x.dtype))
         with torch.no_grad():
-            state, _ = self.algo.observe(self.network, self.state, Observed(x, y, noise))
+            state, _ = self.algo.observe(self.network, self.state, batch)
             if self.algo.waits and bool(self.algo.is_due(state)):
                 state = self.algo.late_update(self.network, Engine(kind="loop"), state)
-        return replace(self, state=state)
+        return replace(self, state=state, steps=self.steps + 1)
 
     def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
         if task is not None:

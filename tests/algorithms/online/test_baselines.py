@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm, cross_entropy
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.a_gem import AGem
@@ -30,7 +31,10 @@ from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.components import fill
 from metacl_run.core.errors import ConfigError, prefix_field_errors
+from metacl_run.core.types import Observation, Samples
 from metacl_run.inner import single_samples
+from metacl_run.models.network import Network
+from metacl_run.models.running_norm import RunningBatchNorm
 from tests.algorithms.online.slow_loops import (
     BATCH,
     OUTPUTS,
@@ -305,3 +309,45 @@ def test_a_setting_that_cannot_be_is_refused(algorithm: StreamLearner, change: d
     with pytest.raises(ConfigError) as caught, prefix_field_errors("algo"):
         fill(type(algorithm), {**vars(algorithm), **change}, "algo").replay_spec(TASKS)
     assert str(caught.value) == f"algo.{message}"
+
+
+class _Normed(nn.Module):
+    """A layer that is normalised by running averages, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Linear(3, 4), RunningBatchNorm(4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.body(x)))
+
+
+def test_the_network_that_is_distilled_normalises_by_its_running_averages() -> None:
+    """Against torch's own batch norm: the earlier network at evaluation, the one that learns in training."""
+    generator = torch.Generator().manual_seed(0)
+    module = _Normed().double()
+    network = Network(module, 3).in_mode("training")
+    algo = LearningWithoutForgetting(batch_size=5, lr=0.1, strength=3.0, temperature=2.0, **PLAIN_SGD)
+    params = {name: value.detach().clone() for name, value in module.named_parameters()}
+    old = {name: value + torch.rand(value.shape, generator=generator, dtype=torch.float64) for name, value in params.items()}
+    x = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    batch = Samples(x, torch.tensor([2, 2, 0, 1, 2]), torch.ones(5, dtype=torch.int64))
+    state = {**algo.init(network, params, 2), "old_params": old, "old_classes": torch.tensor([True, True, False])}
+    none = torch.zeros(1, 0, dtype=torch.int64)
+    nothing = batch.map(lambda part: part[:0].unsqueeze(0))
+    observed = Observation(batch, none, nothing, none.double(), none, torch.zeros(5, dtype=torch.int64))
+    after, _ = algo.observe(network, state, observed)  # type: ignore[arg-type]
+
+    def outputs(weights: dict[str, Tensor], *, training: bool) -> Tensor:
+        hidden = batch.x @ weights["body.weight"].T + weights["body.bias"]
+        mean, var = (weights[f"norm.running_{name}"].detach().clone() for name in ("mean", "var"))
+        normed = batch_norm(hidden, mean, var, weights["norm.weight"], weights["norm.bias"], training=training)
+        return normed @ weights["head.weight"].T + weights["head.bias"]
+
+    fresh = {name: value.clone().requires_grad_() for name, value in params.items()}
+    logits, target = outputs(fresh, training=True), (outputs(old, training=False)[:, :2] / 2).softmax(1)
+    distances = -(target * (logits[:, :2] / 2).log_softmax(1)).sum(1)
+    (cross_entropy(logits, batch.y) + 3 * distances.mean()).backward()
+    for name, value in fresh.items():
+        if value.grad is not None and "running" not in name:
+            torch.testing.assert_close(after["params"][name], params[name] - 0.1 * value.grad, msg=name)

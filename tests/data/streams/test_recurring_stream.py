@@ -31,3 +31,20 @@ def test_a_step_is_a_switch_where_its_dynamics_are_others(
         now, switches = dynamics[pool.visits.number[replicate]], pool.visits.is_switch[replicate]
         assert switches.tolist() == [False, *(now[1:] != now[:-1])]
         assert switches.any() == switch
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        ["algo=continual_maml"],
+        ["algo=sgd_osaka", "model=mlp_dynamics", "data=planar_dynamics", "data.dynamics_per_family=6", "data.recurring=3"],
+    ],
+)
+def test_settings_are_not_chosen_on_the_visits_that_are_tested(own: list[str], experiment: Callable[..., Experiment]) -> None:
+    data = experiment(*own, tiny=[]).data
+    test, again, validation = (data.load([0], steps=80, part=part) for part in ("test", "test", "validation"))
+    assert np.array_equal(test.visits.number, again.visits.number)
+    assert not np.array_equal(test.visits.number, validation.visits.number)
+    first = "classes" if hasattr(test, "classes") else "dynamics"
+    tasks = [np.asarray(getattr(pool, first)[0])[:8].tolist() for pool in (test, validation)]
+    assert tasks[0] != tasks[1]

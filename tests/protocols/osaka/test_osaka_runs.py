@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+import metacl_run
+from metacl_run.algorithms.osaka.bayesian_gradient_descent import BayesianGradientDescent
+from metacl_run.algorithms.osaka.task_free_learner import Observed
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
+from metacl_run.models.network import Network
 from metacl_run.protocols.osaka.setup import RecurringSetup
 from metacl_run.protocols.osaka.stream_record import StreamRecord
 from metacl_run.storage.stored_run import StoredRun
@@ -157,3 +161,24 @@ def test_another_stream_starts_from_the_same_pretrained_learner(osaka: Callable[
     assert run(first) == run(other) == 0
     again = mr.evaluate(mr.load(first.directory), ["data.stay=0.5", "data.shares=[0,0,1]"])
     assert json.dumps(again.metrics["accuracy"].values) == json.dumps(mr.load(other.directory).metrics["accuracy"].values)
+
+
+def test_after_its_run_every_batch_has_noise_of_its_own(
+    osaka: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = osaka("metabgd", "seeds=[0]")
+    assert run(built) == 0
+    seen: list[torch.Tensor] = []
+    observe = BayesianGradientDescent.observe
+
+    def watched(self: BayesianGradientDescent, network: Network, state: Any, batch: Observed) -> Any:
+        seen.append(batch.noise)
+        return observe(self, network, state, batch)
+
+    monkeypatch.setattr(BayesianGradientDescent, "observe", watched)
+    learner = metacl_run.load(built.directory).learner(seed=0)
+    x, y = np.zeros((6, 1, 20, 20), np.float32), np.repeat(np.arange(3), 2)
+    learner.adapt(x, y).adapt(x, y)
+    learner.adapt(x, y)
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])

@@ -1,0 +1,93 @@
+"""An evaluation or a start that could show what another run has learned: data of the same origin, divided otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacl_run.config.evaluation import _refuse_data_learned_from
+from metacl_run.config.load import Experiment
+from metacl_run.config.starting_run import StartingRun
+from metacl_run.core.errors import ConfigError, SettingError
+
+TEXTS = "data.encoder=hashed"
+DOMAINS = ("algo=maml", "data=text_domains", TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("learned", "evaluated"),
+    [
+        (["algo=maml", "data=banking77", TEXTS], ["algo=maml", "data=split_banking77", TEXTS]),
+        ([*DOMAINS, "data.domains=[banking77,intents]"], ["algo=maml", "data=split_banking77", TEXTS]),
+        ([*DOMAINS, "data.domains=[intents]"], ["algo=maml", "data=intents", TEXTS]),
+        (["algo=maml", "data=cifar_fs"], ["algo=maml", "data=fc100"]),
+        (["algo=maml", "data=domains", "data.image_size=28"], ["algo=maml", "data=glyphs"]),
+    ],
+)
+def test_data_that_share_an_origin_are_not_evaluated(
+    learned: list[str], evaluated: list[str], experiment: Callable[..., Experiment], real_data: Path
+) -> None:
+    run, evaluation = (_composed(experiment, words, real_data) for words in (learned, evaluated))
+    with pytest.raises(ConfigError, match="from which the run has learned in other tasks and splits"):
+        _refuse_data_learned_from(run, evaluation)
+
+
+@pytest.mark.parametrize(
+    ("learned", "evaluated"),
+    [
+        (["algo=er", "data=permuted_mnist"], ["algo=er", "data=rotated_mnist"]),  # both keep MNIST's test images for test
+        ([*DOMAINS, "data.domains=[clinc150]"], ["algo=maml", "data=split_banking77", TEXTS]),
+    ],
+)
+def test_others_are(learned: list[str], evaluated: list[str], experiment: Callable[..., Experiment], real_data: Path) -> None:
+    run, evaluation = (_composed(experiment, words, real_data) for words in (learned, evaluated))
+    _refuse_data_learned_from(run, evaluation)
+
+
+def test_rates_that_were_learned_by_step_are_not_set_at_evaluation(experiment: Callable[..., Experiment]) -> None:
+    maml_pp = experiment("algo=maml_pp").algo
+    other = experiment("algo=maml_pp", "algo.inner_lr=5").algo
+    maml_pp.check_evaluation(maml_pp)
+    with pytest.raises(SettingError, match=r"inner_lr=5\.0: must be .* as in the run: with step_rates=true it learned a rate"):
+        other.check_evaluation(maml_pp)
+    for name in ("maml", "meta_sgd"):
+        experiment(f"algo={name}").algo.check_evaluation(experiment(f"algo={name}").algo)
+    experiment("algo=maml", "algo.inner_lr=5").algo.check_evaluation(experiment("algo=maml").algo)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "origins", "warned"),
+    [
+        ({"eval_split": "validation", "schedule": [3, 6]}, {"eval_split": "validation", "schedule": [3, 6]}, "glyphs", False),
+        ({"eval_split": "validation", "schedule": [3, 12]}, {"eval_split": "validation", "schedule": [3, 6]}, "glyphs", True),
+        ({"eval_split": "test", "schedule": [3, 12]}, {"eval_split": "test", "schedule": [3, 6]}, "glyphs", False),
+        ({"eval_split": "test", "keep": "best"}, {"eval_split": "test", "keep": "last"}, "glyphs", True),
+        ({"eval_split": "test", "keep": "best"}, {"eval_split": "test", "keep": "last"}, "omniglot", False),
+    ],
+)
+def test_a_start_from_classes_that_may_be_tested_is_said(
+    own: dict[str, Any], other: dict[str, Any], origins: str, warned: bool
+) -> None:
+    data = {"_target_": "some.Source"}
+    start = StartingRun(
+        directory=Path("run"),
+        run_id="0",
+        algo="oml",
+        data="split_glyphs",
+        protocol_kind="meta_continual",
+        origins=frozenset({"glyphs", "mnist"}),
+        config={"data": data, "protocol": other},
+        learned={},
+    )
+    warning = start.warning({"data": data, "protocol": own}, "meta_continual", frozenset({origins}))
+    assert (warning is not None) == warned
+    if warned:
+        assert "learned from glyphs too" in str(warning)
+
+
+def _composed(experiment: Callable[..., Experiment], words: Sequence[str], root: Path) -> Experiment:
+    has_root = not any(word in ("data=intents", "data=glyphs") for word in words)
+    return experiment(*words, *([f"data.root={root}"] if has_root else []), tiny=[])
