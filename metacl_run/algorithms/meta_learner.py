@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from metacl_run.algorithms.learner import Learner
+from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.core.bounds import Examples, Momentum, Positive
 from metacl_run.core.types import Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
@@ -49,7 +49,7 @@ class Update(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetaLearner(Learner):
+class MetaLearner(BaseLearner):
     """A learner whose unit of work is a meta-update on a batch of episodes, which are few-shot episodes or trajectories.
 
     Attributes:

@@ -16,7 +16,7 @@ from typing import ClassVar, Generic, Literal, TypedDict, TypeVar
 
 from torch import Tensor
 
-from metacl_run.algorithms.learner import Learner
+from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.core.bounds import Examples
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.models.network import Network
@@ -80,7 +80,7 @@ NO_REPLAY = ReplaySpec(keep="reservoir", capacity=0, draws=1, size=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamLearner(Learner, Generic[State]):
+class StreamLearner(BaseLearner, Generic[State]):
     """A learner whose unit of work is an observation of a small batch. Settings common to all:
 
     Attributes:
@@ -118,7 +118,7 @@ class StreamLearner(Learner, Generic[State]):
         return network(state["params"], x, task)
 
     def learned_params(self, state: State) -> Params:
-        """As `Learner` has it. Default: the parameters that predict."""
+        """As `BaseLearner` has it. Default: the parameters that predict."""
         params: Params = state["params"]
         return params
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, NamedTuple
 from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.maml import Maml
-from metacl_run.algorithms.learner import Learner
+from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.bounds import CountFromZero, Examples, Momentum, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
@@ -41,7 +41,7 @@ class Observed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskFreeLearner(Learner):
+class TaskFreeLearner(BaseLearner):
     """A learner of a stream whose tasks recur."""
 
     detects_switches: ClassVar[bool] = True

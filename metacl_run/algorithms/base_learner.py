@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Learner(abc.ABC):
+class BaseLearner(abc.ABC):
     """A learner. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
 
     @abc.abstractmethod
