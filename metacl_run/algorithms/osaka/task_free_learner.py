@@ -16,8 +16,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
-from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.base_learner import BaseLearner
+from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.bounds import CountFromZero, Examples, Momentum, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
