@@ -1,4 +1,4 @@
-"""The interfaces of a source: what there is, before a stream divides it into the tasks of a protocol.
+"""The interfaces of a source: the data, before a stream divides them into the tasks of a protocol.
 
 A source is settings only. Reading gives plain arrays; an example may be anything that a network takes: an image (uint8), a
 vector of features (float32), token numbers (int64).
@@ -33,7 +33,7 @@ class Source(abc.ABC):
     """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
 
     has_test_part: ClassVar[bool] = False
-    """Whether the data say themselves which examples are for test, whatever the stream."""
+    """Whether the data themselves define which examples are for test, whatever the stream."""
 
     @property
     @abc.abstractmethod
@@ -42,7 +42,7 @@ class Source(abc.ABC):
 
     @property
     def fingerprint(self) -> str:
-        """What the examples depend on beside the settings, such as the weights of an encoder; enters the run id."""
+        """What the examples depend on besides the settings, such as the weights of an encoder; part of the run id."""
         return ""
 
 
