@@ -59,8 +59,8 @@ class MetaLearner(abc.ABC):
         outer_momentum: momentum of "sgd"; beta1 of "adam".
         outer_schedule: how outer_lr falls over all meta-updates of the run: "constant", "linear" to 0, "cosine" to 0.
         clip_norm: largest global norm of the outer gradient; null: no limit.
-        clip_value: before that, each element of the outer gradient is clipped to +-clip_value (MAML: 10 on miniImageNet); null:
-            no limit.
+        clip_value: largest absolute value of an element of the outer gradient, clipped before the norm (MAML: 10 on
+            miniImageNet); null: no limit.
     """
 
     meta_batch_size: Examples
