@@ -1,4 +1,5 @@
-"""The settings and the update of every outer loop: how a batch of episodes moves the parameters that are meta-learned."""
+"""The outer loop, the same for every meta-learner: its settings, and how a batch of episodes updates the meta-learned
+parameters."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ class MetaState(TypedDict):
 
     meta: Meta
     carry: Pytree
-    """Passes from one meta-update to the next without a gradient: the inner optimiser's moments, or {}."""
+    """What passes from one meta-update to the next without a gradient: the moments of the inner optimiser, or {}."""
     optimizer: Pytree
     """The outer optimiser's state."""
     unit: Tensor
@@ -38,7 +39,7 @@ class MetaState(TypedDict):
 
 
 class Update(NamedTuple):
-    """The contribution of one episode to a meta-update, which takes the mean over episodes of every tensor in it."""
+    """The contribution of one episode to a meta-update. The meta-update takes the mean of every tensor over episodes."""
 
     direction: Pytree
     """Shaped like state["meta"]: the outer optimiser goes against it. A meta-gradient, or Reptile's displacement."""
@@ -59,7 +60,8 @@ class MetaLearner(BaseLearner):
         outer_momentum: momentum of "sgd"; beta1 of "adam".
         outer_schedule: how outer_lr falls over all meta-updates of the run: "constant", "linear" to 0, "cosine" to 0.
         clip_norm: largest global norm of the outer gradient; null: no limit.
-        clip_value: first clips each element of the outer gradient to +-clip_value (MAML: 10 on miniImageNet); null: no limit.
+        clip_value: largest absolute value of an element of the outer gradient, clipped before the norm (MAML: 10 on
+            miniImageNet); null: no limit.
     """
 
     meta_batch_size: Examples
@@ -80,7 +82,7 @@ class MetaLearner(BaseLearner):
     def meta_update(
         self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
     ) -> tuple[MetaState, Metrics]:
-        """One meta-update of one replicate on `episodes` [E, ...]: an outer step against their mean direction, clipped."""
+        """Does one meta-update of one replicate on `episodes` [E, ...]: an outer step against their mean direction, clipped."""
         mean = self.mean_update(network, engine, state, episodes)
         return self.outer_step(total_units, state, mean), mean.metrics
 
@@ -101,7 +103,8 @@ class MetaLearner(BaseLearner):
         return MetaState(meta=moved, carry=mean.carry, optimizer=optimizer, unit=state["unit"] + 1)
 
     def returned(self, best: MetaState, last: MetaState) -> MetaState:
-        """An earlier, better state in place of the last one: schedules go on by the meta-updates that were done."""
+        """Returns an earlier, better state in place of the last one. Schedules continue from the number of meta-updates
+        done."""
         return {**best, "unit": last["unit"]}
 
     @property

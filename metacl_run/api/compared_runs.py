@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ComparedRuns:
-    """Configurations side by side, every one over its seeds.
+    """Configurations side by side, each over its seeds.
 
     Attributes:
         left_out: a message for each run that could not be compared.
@@ -35,7 +35,7 @@ class ComparedRuns:
     def records(self) -> list[dict[str, Any]]:
         """One record for each table, configuration and metric: means over seeds with the 95% interval (Student t).
 
-        Keys: "table", "configuration", "metric", "seeds", "mean", "low", "high"; NaN where there are too few seeds.
+        Keys: "table", "configuration", "metric", "seeds", "mean", "low", "high"; NaN if there are too few seeds.
         """
         return [
             {
@@ -92,11 +92,11 @@ class ComparedRuns:
         style: Literal["paper", "screen"] | None = None,
         table: str | None = None,
     ) -> Figure:
-        """Draws configurations over one another: the mean over seeds with its 95% interval.
+        """Draws all configurations in one figure: the mean over seeds with its 95% interval.
 
         Args:
             name: one of `figure_names`.
-            axes: where to draw; None: a figure of its own.
+            axes: where to draw; None: a new figure.
             style: "paper" (a column of 3.25 inches, no title) or "screen". None: "paper", or in `axes` the rcParams in effect.
             table: title of a table, as in `records`; None: the first one that has this figure.
 

@@ -1,4 +1,4 @@
-"""Examples of a user's own as inputs of a network: tensors, arrays, PIL images or paths of image files.
+"""A user's own examples as inputs of a network: tensors, arrays, PIL images or paths of image files.
 
 Shapes: N examples.
 """
@@ -29,8 +29,8 @@ SLACK = 1e-3
 def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """[N, *input shape] of `dtype`; uint8 stands for numbers in [0, 1].
 
-    Arrays are inputs of the network as they are. Images are first brought to the form of the source (`own_image`),
-    and encoded where its examples are.
+    Arrays are used directly as inputs of the network. Images are first converted to the form of the source (`own_image`), and
+    encoded if its examples are.
 
     Args:
         examples: one or several.

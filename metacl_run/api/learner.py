@@ -1,4 +1,4 @@
-"""A trained learner for one's own examples.
+"""A trained learner, for your own examples.
 
     learner = metacl_run.load("runs/omniglot/maml/1a2b3c4d5e6f").learner(seed=0)
     adapted = learner.adapt(images, ["a", "a", "b", "b"])
@@ -27,12 +27,12 @@ from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Learner:
-    """What one seed of a run has learned. Nothing is changed in place: `adapt` returns another learner.
+    """What one seed of a run has learned. Nothing is changed in place: `adapt` returns a new learner.
 
     Attributes:
         seed: of the run.
         input_shape: of one example, without the axis N.
-        labels: those that `adapt` has met, by output; None where outputs have no labels of the user's.
+        labels: the labels that `adapt` was given so far, by output; None if outputs have no labels from the user.
     """
 
     seed: int
@@ -47,14 +47,14 @@ class Learner:
     def adapt(self, support_x: Examples, support_y: Sequence[Any] | Tensor | np.ndarray, rate: float | None = None) -> Learner:
         """Learns from labelled examples.
 
-        A few-shot learner (MAML, Reptile ...) starts again from what was meta-learned and learns the support set. A learner of
-        sequences (OML, ANML ...) learns the examples in the order given, one after another, and goes on from what it has
+        A few-shot learner (MAML, Reptile ...) starts again from the meta-learned state and learns the support set. A learner of
+        sequences (OML, ANML ...) learns the examples in the given order, one after another, and continues from what it has
         learned before: call `adapt` again for more.
 
         Args:
             support_x: [S, *input_shape] tensor or array (uint8 stands for numbers in [0, 1]), or S images or paths of images.
             support_y: S labels of any kind (numbers, names ...), or [S, dimensions] real targets of a regression.
-            rate: of the inner loop of a learner of sequences; None: the rate that the run has chosen.
+            rate: learning rate of the inner loop, for a learner of sequences; None: the rate that the run chose.
 
         Raises:
             UserError: shapes do not fit, there are more classes than outputs, or the method does not adapt.
@@ -71,8 +71,8 @@ class Learner:
 
         Args:
             x: [N, *input_shape] tensor or array, or images.
-            task: number of the task, from 0, that the examples belong to; for task-incremental runs alone.
-            together: where there is batch norm, all examples share its statistics (transductive).
+            task: number of the task, from 0, to which the examples belong; only for task-incremental runs.
+            together: with batch norm, all examples share its statistics (transductive).
 
         Raises:
             UserError: the shape does not fit, or the learner must adapt first.
@@ -98,10 +98,11 @@ class Learner:
         return places if self.labels is None else [self.labels[place] for place in places.tolist()]
 
     def module(self) -> nn.Module:
-        """The network as an ordinary module with the parameters that this learner has, adapted ones included; a copy.
+        """Returns the network as an ordinary module with the parameters of this learner, including adapted ones; a copy.
 
-        Its inputs are what the network sees: scaled, where data.normalize says so, as those of `outputs` are inside. Where a
-        method predicts by something else than the network's outputs (prototypes, sums), it is the network before that.
+        Its inputs are what the network sees: scaled, if data.normalize is set, as `outputs` does internally. If a method does
+        not predict with the outputs of the network but from them (prototypes, sums), the module is the network before that
+        step.
         """
         module = copy.deepcopy(self._predictor.module)
         module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})

@@ -38,7 +38,7 @@ class Metric(NamedTuple):
 
 
 class RunResult:
-    """A run directory. Its files are read when they are first needed.
+    """A run directory. Its files are read when first needed.
 
     Args:
         directory: of the run; use `metacl_run.load`, which checks it.
@@ -81,7 +81,7 @@ class RunResult:
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
-        """The metrics by name; empty where the run did not get that far."""
+        """The metrics by name; empty if the run did not get that far."""
         return {name: _metric(content) for name, content in self._run.summary["metrics"].items()}
 
     @property
@@ -99,11 +99,11 @@ class RunResult:
 
     @property
     def curves(self) -> list[dict[str, Any]]:
-        """Everything that was recorded over time, one value a record: see `storage/tidy.py`."""
+        """Everything that was recorded over time, one value per record: see `storage/tidy.py`."""
         return tidy.curves(self._run)
 
     def records(self, table: Table = "curves") -> list[dict[str, Any]]:
-        """One value a record, ready for pandas, seaborn or a CSV file.
+        """Returns one value per record, ready for pandas, seaborn or a CSV file.
 
         Args:
             table: "curves" (training metrics, evaluations, meta-test), "metrics" (final ones of each seed) or "matrix".
@@ -138,7 +138,7 @@ class RunResult:
 
         Args:
             name: one of `figure_names`.
-            axes: where to draw; a figure of several panels takes as many. None: a figure of its own, of a column's width.
+            axes: where to draw; a figure of several panels needs as many axes. None: a new figure, as wide as a column.
             style: "paper" (no title, sizes of a column) or "screen". None: "paper", or in `axes` the rcParams in effect.
 
         Raises:
@@ -149,7 +149,7 @@ class RunResult:
         return draw_into(self._run, name, axes=axes, style=style)
 
     def learner(self, seed: int | None = None, overrides: Sequence[str] = (), device: str = "cpu") -> Learner:
-        """The learner at the end of the run, for examples of one's own.
+        """Returns the learner at the end of the run, for your own examples.
 
         Args:
             seed: one of `seeds`; None: the first.

@@ -19,13 +19,14 @@ StrPath: TypeAlias = "str | os.PathLike[str]"
 
 
 def run(overrides: Sequence[str] = (), *, config_dir: StrPath | None = None) -> RunResult:
-    """Runs one experiment, as `metacl-run` with the same words does: a finished run is loaded, an interrupted one goes on.
+    """Runs one experiment, as `metacl-run` with the same arguments does: a finished run is loaded, an interrupted one is
+    continued.
 
         metacl_run.run(["algo=maml", "data=split_omniglot", "seeds=[0,1,2]"])
 
     Args:
-        overrides: settings as on the command line, one a string.
-        config_dir: a folder with options of your own; its YAML file algo/mine.yaml is algo=mine.
+        overrides: settings as on the command line, one per string.
+        config_dir: a folder with your own options; its YAML file algo/mine.yaml is algo=mine.
 
     Returns:
         The run, completed or diverged (`RunResult.status`).
@@ -42,7 +43,7 @@ def run(overrides: Sequence[str] = (), *, config_dir: StrPath | None = None) -> 
 
 
 def evaluate(directory: StrPath | RunResult, overrides: Sequence[str] = ()) -> RunResult:
-    """Evaluates what a completed run has learned with other settings, without training.
+    """Evaluates with other settings what a completed run has learned, without training.
 
         metacl_run.evaluate(result, ["data.shots=5", "protocol.eval_episodes=2000"])
 
@@ -51,7 +52,7 @@ def evaluate(directory: StrPath | RunResult, overrides: Sequence[str] = ()) -> R
         overrides: settings to change: shots, episodes, rates, data of the same shape; the error for any other names them.
 
     Returns:
-        The evaluation, kept beside the run in `evaluations/`. The same call again loads it.
+        The evaluation, stored next to the run in `evaluations/`. The same call loads it again.
 
     Raises:
         UserError: the run has not completed, or a setting cannot be changed.
@@ -63,7 +64,7 @@ def evaluate(directory: StrPath | RunResult, overrides: Sequence[str] = ()) -> R
 
 
 def load(directory: StrPath) -> RunResult:
-    """Loads a run that has ended, in whatever way.
+    """Loads a run that has ended, whether it completed or not.
 
     Raises:
         UserError: it is no run directory, the run has not ended, or another version wrote its summary.
@@ -80,7 +81,7 @@ def load(directory: StrPath) -> RunResult:
 
 
 def find(*folders: StrPath) -> list[RunResult]:
-    """Loads every run that has ended at and under some folders, in the order of their paths.
+    """Loads every run that has ended in some folders and below them, in the order of their paths.
 
     Raises:
         UserError: one of them is no folder.

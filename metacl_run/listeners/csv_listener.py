@@ -1,4 +1,4 @@
-"""A table of one number a line, metrics.csv in the run directory, for pandas, R or a spreadsheet."""
+"""A table with one number per line, metrics.csv in the run directory, for pandas, R or a spreadsheet."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ class MlflowLogger(Logger):
     """None: MLFLOW_TRACKING_URI, else an SQLite database in output_dir."""
     experiment: Annotated[str, MinLen(1)]
     name: str | None
-    """The name that MLflow shows; None: the run's."""
+    """The name that MLflow shows; None: the name of the run."""
     flush_s: Count
-    """Seconds between two deliveries."""
+    """Seconds between two deliveries to MLflow."""
     checkpoint_mb: NonNegative
     """The largest checkpoint.pt that is logged."""
 

@@ -27,15 +27,15 @@ FOLDER = re.compile(r"(?:offline-)?run-(\d+_\d+)-(.+)")
 @dataclass(frozen=True, kw_only=True)
 class WandbLogger(Logger):
     mode: Mode
-    """auto: as W&B's own settings say (WANDB_MODE, `wandb offline`); where they say nothing, online if the user is logged in,
-    else offline. offline: files under the run directory, for `wandb sync`."""
+    """auto: follow W&B's own settings (WANDB_MODE, `wandb offline`); without them, online if the user is logged in, else
+    offline. offline: files under the run directory, for `wandb sync`."""
     project: Annotated[str, MinLen(1)]
     entity: str | None
     """User or team; None: the account's default."""
     group: str | None
     """Name of a group of runs that W&B shows together; None: the sweep, search or table of the run."""
     name: str | None
-    """The name that W&B shows; None: the run's."""
+    """The name that W&B shows; None: the name of the run."""
     checkpoint_mb: NonNegative
     """The largest checkpoint.pt that goes into the artifact."""
 

@@ -2,13 +2,13 @@
 2002.09571).
 
 For 28x28 images: three 3x3 convolutions without padding, each with normalisation and ReLU, 2x2 max pooling after the first two.
-The prediction branch (`body`, 256 filters) gives 2304 features, the neuromodulatory one (`gate`, 112 filters, then a linear
-layer and a sigmoid) as many numbers between 0 and 1, with which they are multiplied before the last layer (`head`). Every image
-is normalised by its own statistics, as in the released code, which learns one image at a time.
+The prediction branch (`body`, 256 filters) gives 2304 features. The neuromodulatory branch (`gate`, 112 filters, then a linear
+layer and a sigmoid) gives as many numbers between 0 and 1, which multiply the features before the last layer (`head`). Every
+image is normalised by its own statistics, as in the released code, which learns one image at a time.
 
 Differences from the released code:
- 1. Images have one grey channel, not three copies of it, and lie in [0, 1], not in [-0.043, 0.003]. The first normalisation
-    cancels a factor of the image, but for the 1e-5 that it adds to the variance.
+ 1. Images have one grey channel, not three copies of it, and values in [0, 1], not in [-0.043, 0.003]. The first normalisation
+    cancels the factor between them, except for the 1e-5 added to the variance.
  2. The convolutions have no offset: normalisation cancels it exactly.
 """
 

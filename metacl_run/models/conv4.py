@@ -1,13 +1,14 @@
 """Conv4: four blocks of 3x3 convolution, batch norm, ReLU; the network of the few-shot papers.
 
-Vinyals et al. 2016 pool after each block; MAML's Omniglot network strides instead and averages the last positions (Finn et al.
-2017, section 5.2 and released code); Reptile's strides and flattens.
+Vinyals et al. 2016 pool after each block. MAML's Omniglot network uses strides instead, and averages the last positions (Finn
+et al. 2017, section 5.2 and released code); Reptile's uses strides and flattens.
 
 Differences from the papers:
- 1. The convolutions have no bias: batch norm on batch statistics cancels it exactly.
+ 1. The convolutions have no bias: batch norm with batch statistics cancels it exactly.
  2. The head's weights are Xavier-uniform; MAML's code draws them from a standard normal for Omniglot.
  3. 1e-5 is added to the variance in the norm; TensorFlow, in which MAML's and Reptile's code is written, adds 1e-3.
- 4. A convolution with stride pads all sides alike; TensorFlow pads an image of even sides below and on the right alone.
+ 4. A convolution with stride pads all sides equally; TensorFlow pads an image with even sides only at the bottom and on the
+    right.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Conv4(Model):
         blocks: number of blocks.
         down: how a block halves the image: "maxpool" 2x2 after it, or "stride" 2 in its convolution.
         features: "flatten" the last positions, or take their "mean".
-        norm: by the statistics of the "batch", or of each "image" alone, for images that come one by one.
+        norm: normalise by the statistics of the "batch", or of each "image" alone, for images that come one by one.
     """
 
     channels: Width

@@ -1,4 +1,4 @@
-"""Layers shared by the models; batch norm is on batch statistics, and can be differentiated twice under vmap."""
+"""Layers shared by the models; batch norm uses batch statistics, and can be differentiated twice under vmap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model whose parameters start as another run learned them (`start_from=<run directory>`)."""
+"""A model that starts with the parameters that another run learned (`start_from=<run directory>`)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from metacl_run.models.network import HEAD, Model
 class LearnedModel(Model):
     """A model with the representation of another run.
 
-    All layers but the head must be alike. The head is taken over where it is alike too, and else starts afresh: the runs may
-    have other classes, or one of them no head.
+    All layers but the head must be the same. The head is copied if it is also the same; otherwise it starts with new weights,
+    since the runs may have different classes, or one of them no head.
 
     Attributes:
         inner: the model of this run.

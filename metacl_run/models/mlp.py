@@ -35,10 +35,10 @@ class Mlp(Model):
     Attributes:
         hidden: width of every hidden layer; MAML's Omniglot network is [256, 128, 64, 64].
         batch_norm: normalise after every hidden layer, by batch statistics.
-        initial: how weights are drawn: "torch" as nn.Linear draws them; "kaiming" normal (fan in, gain sqrt 2) or "xavier"
-            uniform, both with biases at 0; "truncated" normal of deviation 0.1 cut at two deviations, biases at 0.1 (the
-            released code of A-GEM, arXiv 1812.00420, and of ER on tiny episodic memories, arXiv 1902.10486);
-            "truncated_small" of deviation 0.01, biases at 0 (the released code of MAML, arXiv 1703.03400).
+        initial: how weights are drawn. "torch": as nn.Linear draws them; "kaiming": normal (fan in, gain sqrt 2), "xavier":
+            uniform, both with biases 0; "truncated": normal of deviation 0.1, cut at two deviations, with biases 0.1 (the
+            released code of A-GEM, arXiv 1812.00420, and of ER on tiny episodic memories, arXiv 1902.10486); "truncated_small":
+            the same with deviation 0.01 and biases 0 (the released code of MAML, arXiv 1703.03400).
     """
 
     hidden: Widths

@@ -1,8 +1,8 @@
-"""Models, which are settings that build an ordinary `nn.Module`, and the network of a learner: that module as a pure function.
+"""Models (settings that build an ordinary `nn.Module`), and the network of a learner (this module as a pure function).
 
-A model needs no meta-learning twin: `torch.func.functional_call` runs any module on any parameters. Two conventions: the last
-layer is the attribute `head` (ANIL adapts it alone, prototypical networks leave it out), and there are no buffers, since a
-learner's state is explicit: running averages of a norm are parameters without a gradient (`running_norm.py`).
+A model needs no special version for meta-learning: `torch.func.functional_call` runs any module with any parameters. Two
+conventions: the last layer is the attribute `head` (ANIL adapts it alone, prototypical networks leave it out), and there are no
+buffers, since a learner's state is explicit: running averages of a norm are parameters without a gradient (`running_norm.py`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class OmlNetwork(Model):
 
     Attributes:
         channels: filters of every convolution.
-        strides: of each convolution; 84x84: [2, 1, 2, 1, 2, 2], 28x28: [1, 1, 1, 2, 1, 2].
+        strides: strides of the convolutions; 84x84: [2, 1, 2, 1, 2, 2], 28x28: [1, 1, 1, 2, 1, 2].
         hidden: widths of the head's hidden layers: [1024] in the paper, [] for one linear layer.
     """
 

@@ -2,7 +2,7 @@
 2019, arXiv 1904.03758): four residual blocks of three 3x3 convolutions, a 1x1 shortcut and 2x2 max pooling, then the mean.
 
 Differences from the papers:
- 1. No DropBlock: an episode's update is a function of its data alone.
+ 1. No DropBlock: the update of an episode depends only on its data.
  2. Batch norm uses batch statistics, as in all models here.
  3. Weights are drawn as torch draws them by default.
 """

@@ -1,8 +1,8 @@
-"""ResNet-18 for small images, the network of most papers on learning online; `resnet18_slim` has a third of its filters.
+"""ResNet-18 for small images, the network of most papers on online learning; `resnet18_slim` has about a third of its filters.
 
-He et al. 2016 (arXiv 1512.03385) as Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, released code) reduce it: a 3x3 convolution
+He et al. 2016 (arXiv 1512.03385), as reduced by Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, released code): a 3x3 convolution
 without pooling, four stages of two blocks, of which the last three halve the image, and the mean over the last positions. With
-20 filters first ("reduced ResNet18") it has 1.1 million parameters, with 64 there are 11.2 million.
+20 filters in the first stage ("reduced ResNet18") it has 1.1 million parameters, with 64 it has 11.2 million.
 
 Differences from the released code:
  1. The mean is over all last positions; the code averages windows of 4 x 4, which is the same for images of 32 x 32.

@@ -1,8 +1,8 @@
-"""Batch norm with running averages: by the batch in training, by averages over the batches of training at evaluation.
+"""Batch norm with running averages: normalises by the batch in training, by averages over the training batches at evaluation.
 
-Ioffe and Szegedy 2015 (arXiv 1502.03167), as torch.nn.BatchNorm2d has it. The averages are parameters without a gradient, under
-names of their own among the others, so that they are part of a learner's state: saved, gone on from, and what it predicts with.
-Only `moved_averages` moves them, which the protocol calls with what a learner observes.
+Ioffe and Szegedy 2015 (arXiv 1502.03167), as in torch.nn.BatchNorm2d. The averages are parameters without a gradient, with
+their own names, so that they are part of a learner's state: they are saved, a resumed run continues with them, and the learner
+predicts with them. Only `moved_averages` changes them; the protocol calls it with what a learner observes.
 """
 
 from __future__ import annotations

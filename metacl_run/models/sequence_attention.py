@@ -1,4 +1,4 @@
-"""Attention to a sequence that grows: what is kept of earlier tokens, and how later ones attend to it.
+"""Attention to a growing sequence: the state that earlier tokens leave, and how later tokens attend to it.
 
 A token attends to those before it and to itself. Tokens are learned some at a time, `learn`; queries attend to what was learned
 and to themselves, not to each other, `answer`.

@@ -1,11 +1,10 @@
-"""A transformer that learns a sequence of examples by reading it, on the features that another model makes of inputs.
+"""A transformer that learns a sequence of examples by reading it, on features of another model.
 
-An example is one token, its input's vector beside its target's; a query has zeros in place of the target's.
+An example is one token: the vector of its input and the vector of its target. A query has zeros in place of the target.
 
-From the start a query takes the targets of the examples whose inputs are like its own: queries and keys start as `sharpness`
-times a token's input, what is attended to as the token itself, the perceptrons at 0, and answers read the target's half. (With
-layers drawn as usual 500 trajectories of glyphs taught nothing: neither where to look nor what to take is of use without the
-other.)
+From the start, a query takes the targets of the examples with similar inputs: queries and keys start as `sharpness` times the
+input of a token, values as the token itself, the perceptrons at 0, and answers read the half of the target. (With the usual
+initialisation, 500 trajectories of glyphs taught nothing: where to attend and what to take are useless without each other.)
 
 Shapes: N examples, W half the width of a token, T numbers of a target.
 """

@@ -1,6 +1,6 @@
 """A bag of words: a learned vector for every word, averaged, then one linear layer (Joulin et al. 2017, arXiv 1607.01759).
 
-Differences from the paper: 1. words alone, no n-grams; 2. a full softmax.
+Differences from the paper: 1. words only, no n-grams; 2. a full softmax.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TextBag(Model):
     """The mean vector of a text's words.
 
     Attributes:
-        width: of a word's vector.
+        width: width of a word's vector.
     """
 
     width: Width

@@ -1,16 +1,17 @@
 """A small network on the features of a frozen encoder, which starts as the identity and a head of zeros.
 
-A randomly started network must first learn again what the encoder knows, and few examples do not suffice: it stays below the
-means of the raw features. So a residual block x + W2 relu(W1 x) starts with W2 = 0 (Fixup, Zhang et al. 2019, arXiv
-1901.09321), and the weights of the head with 0. One step of gradient descent from there turns the head's weights into the class
-means of the support set, less what they have in common: MAML starts as the nearest class mean, and learns to do better.
+A network with random weights must first relearn what the encoder knows. Few examples do not suffice for this: it stays below
+the class means of the raw features. So a residual block x + W2 relu(W1 x) starts with W2 = 0 (Fixup, Zhang et al. 2019, arXiv
+1901.09321), and the weights of the head with 0. From there, one step of gradient descent turns the head's weights into the
+class means of the support set, minus what they have in common: MAML starts as the nearest class mean, and learns to do better.
 
-Features are first brought to one length, about that of an MNIST image, so that rates of SGD for images serve any encoder. (At
-length 1 a linear head on CLINC150 is learned too slowly, at 32, a variance of 1 in each of 1024 dimensions, it diverges.)
+Features are first scaled to one length, about that of an MNIST image, so that learning rates of SGD for images suit any
+encoder. (At length 1, a linear head on CLINC150 learns too slowly; at 32, a variance of 1 in each of 1024 dimensions, it
+diverges.)
 
 With gates (`model=text_gated`) a second branch, sigmoid(V2 relu(V1 x)), multiplies the features before the head (ANML,
-Beaulieu et al. 2020, arXiv 2002.09571; ANML-ER, Holla et al. 2020, arXiv 2009.04891). It starts at a half everywhere, and twice
-the product is taken, so that this network starts as the identity too.
+Beaulieu et al. 2020, arXiv 2002.09571; ANML-ER, Holla et al. 2020, arXiv 2009.04891). The branch starts at a half everywhere,
+and the product is doubled, so that this network also starts as the identity.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from metacl_run.models.network import Model
 
 
 class _Length(nn.Module):
-    """Brings every input [N, ...], flattened, to one length; 0 stays 0."""
+    """Scales every input [N, ...], flattened, to one length; 0 stays 0."""
 
     def __init__(self, length: float) -> None:
         super().__init__()
@@ -81,12 +82,12 @@ class TextHead(Model):
     """Residual blocks, and a linear head that starts at zero.
 
     Attributes:
-        blocks: residual blocks; 0: the head alone learns, on the features themselves, at the length below.
+        blocks: residual blocks; 0: only the head learns, on the features scaled to `length`.
         hidden: units inside a block.
         gate_hidden: units inside the branch that gates the features; 0: no such branch.
-        scale: where the factor of the features starts that a network without a head learns (prototypical networks: their logits
+        scale: start value of the factor of the features that a network without a head learns (in prototypical networks, logits
             are squared distances, and features of length 10 would make them too large).
-        length: of the features that come in.
+        length: length to which the input features are scaled.
     """
 
     blocks: CountFromZero

@@ -1,7 +1,8 @@
-"""A small transformer that is learned from scratch (Vaswani et al. 2017, arXiv 1706.03762).
+"""A small transformer, trained from scratch (Vaswani et al. 2017, arXiv 1706.03762).
 
-Differences from the paper: 1. an encoder alone, whose outputs are averaged over the words of a text; 2. layers are normalised
-before they are applied, not after (Xiong et al. 2020, arXiv 2002.04745); 3. positions are learned, not sines; 4. GELU for ReLU;
+Differences from the paper: 1. only an encoder, whose outputs are averaged over the words of a text; 2. layers are normalised
+before they are applied, not after (Xiong et al. 2020, arXiv 2002.04745); 3. positions are learned, not sines; 4. GELU instead
+of ReLU;
 5. no dropout, since every function of a learner is deterministic.
 """
 
@@ -31,9 +32,9 @@ class TextTransformer(Model):
     """A transformer encoder on words.
 
     Attributes:
-        width: of the vector of a word at every layer.
+        width: width of a word's vector in every layer.
         layers: blocks of attention and a perceptron.
-        heads: of every attention; they divide the width among them.
+        heads: heads of every attention; they divide the width among themselves.
     """
 
     width: Width

@@ -1,4 +1,4 @@
-"""A block of a transformer: attention among tokens, then a perceptron for each of them, both added to what was there.
+"""A block of a transformer: attention among tokens, then a perceptron for each token, both with a residual connection.
 
 Layers are normalised before they are applied (Xiong et al. 2020, arXiv 2002.04745), with GELU. What attends to what is for the
 caller to say; attention is written as products, since the fused kernels cannot be differentiated twice under vmap.

@@ -70,7 +70,7 @@ def _of_stream(run: StoredRun) -> str:
     text += f" ({by_domain})." if 1 < len(names) <= MOST_DOMAINS else "."
     if PRECISION in metrics and metrics[PRECISION]["mean"] is not None:
         precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))
-        text += f" Of the switches of tasks it detected {recall:.0%}, and {precision:.0%} of those that it detected are true."
+        text += f" It detected {recall:.0%} of the task switches; {precision:.0%} of the detected switches are true."
     return text
 
 
@@ -84,9 +84,9 @@ def kept_words(run: StoredRun) -> str | None:
         different = dict.fromkeys(unit for (unit,) in units)
         numbers = ", ".join(f"{unit:,}" for unit in (different if len(different) == 1 else (unit for (unit,) in units)))
         order = "" if len(different) == 1 else ", by seed"
-        return f"Tested is the state that did best on validation, after {numbers} of {last:,} {name}{order}."
+        return f"The tested state is the one that did best on validation, after {numbers} of {last:,} {name}{order}."
     mean = float(np.mean([unit - task * last for own in units for task, unit in enumerate(own)]))
-    return f"Of every task the state that did best on validation was kept, on average after {mean:,.0f} of {last:,} {name}."
+    return f"For each task, the state that did best on validation was kept, on average after {mean:,.0f} of {last:,} {name}."
 
 
 def _last_probe(run: StoredRun) -> str:
@@ -232,6 +232,6 @@ def describe_meta_test(
         text += f"{joint:.0%}." if score.higher_is_better else f"{joint:.2f}."
     if tuned_on in TUNED_ON:
         text += (
-            f" The learning rate was tuned on {tuned_on}: on the very {concepts} that the {score.score_words} is measured on."
+            f" The learning rate was tuned on {tuned_on}: on the same {concepts} on which the {score.score_words} is measured."
         )
     return text

@@ -17,7 +17,7 @@ from metacl_run.inner.engine import Kind
 CPU_MEMORY_GB = 0.8
 CUDA_MEMORY_SHARE = 0.6
 LATER_SHARE = 1 / 3
-"""The memory of a job on a card, as a share of that of the job before it: together they have at most 90% of the card."""
+"""The memory of a job on a GPU, as a share of that of the job before it: together they have at most 90% of the GPU."""
 DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice, read before an earlier job of the same sweep could change it."""
 
@@ -27,16 +27,16 @@ class Gpu:
     """Settings of the group `gpu`.
 
     Attributes:
-        device: "auto" takes CUDA where there is a CUDA device.
-        engine: see `inner/engine.py`. "auto" is vmap on the CPU, the fastest measured there, and cuda_graph on CUDA
-            in one process.
+        device: "auto" uses CUDA if there is a CUDA device.
+        engine: see `inner/engine.py`. "auto" is vmap on the CPU, where it was measured to be the fastest, and cuda_graph on
+            CUDA in one process.
         precision: "tf32" lets CUDA multiply float32 with 10-bit mantissas. "bf16" runs the network in bfloat16 with float32
             parameters: in second-order meta-learning its gradients can be far off, so the run measures and reports the error.
-        chunk: episodes computed at once; None: the largest chunk whose forecast fits into memory_gb.
-        memory_gb: memory for the episodes computed at once, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the card, of
-            which a second job that a sweep starts on the card takes a third, and so on. A fixed number, not what happens to be
-            free, since the chunk decides the order of summation and so the last bits.
-        deterministic: choose operations that give the same bits from run to run; torch warns where there is none.
+        chunk: episodes computed at once; None: the largest chunk whose predicted memory fits into memory_gb.
+        memory_gb: memory for the episodes computed at once, in 1e9 bytes; None: 0.8 on the CPU; on CUDA 60% of the GPU, of
+            which a second job that a sweep starts on the GPU takes a third, and so on. The number is fixed and does not depend
+            on the free memory, since the chunk determines the order of summation and so the last bits.
+        deterministic: choose operations that give the same numbers in repeated runs, bit for bit; torch warns if there is none.
         threads: CPU threads; None: torch's choice.
     """
 

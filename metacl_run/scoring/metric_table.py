@@ -85,7 +85,7 @@ def _in_a_stream(score: Score) -> dict[str, str]:
     return {
         score.score_name: f"{score.mean_words} of predictions made before learning, over all steps of the stream",
         PRECISION: "share of the detected switches at which the task had just changed",
-        RECALL: "share of the true switches that were detected, at the very step",
+        RECALL: "share of the true switches that were detected at the exact step",
         F1: "harmonic mean of both",
     }
 
@@ -152,7 +152,7 @@ def _of_segments(score: Score) -> Iterator[tuple[str, str]]:
     name, words, mean, concepts = score.score_name, score.score_words, score.mean_words, score.concepts
     yield name, f"held-out {words} on all {concepts} after learning them one after another, mean over orders"
     yield "memory", f"{words} on the {score.examples} just learned, at the same moment"
-    yield f"untrained_{name}", f"held-out {words} by the nearest class mean on random features: the least to beat"
+    yield f"untrained_{name}", f"held-out {words} by the nearest class mean on random features: the baseline to beat"
     yield f"joint_{name}", f"held-out {words} after training on the same {concepts} shuffled: the difference is due to order"
     yield f"learning_{name}", f"{mean} on each segment of {concepts} right after learning it (LA)"
     yield "bti", _bti(score, concepts)

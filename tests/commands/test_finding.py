@@ -111,7 +111,7 @@ def test_help_fits_eighty_columns_and_names_commands_and_groups(answer: Answer) 
 
 def test_help_with_options_shows_their_settings(answer: Answer) -> None:
     page = answer(["--help", "algo=anil", "data=split_omniglot"])
-    assert "  algo.plastic=head         all | head (ANIL)\n" in page
+    assert "  algo.plastic=head         parameters that adapt: all | head (ANIL)\n" in page
     assert "  data.ways=5 " in page
     assert "scenario" not in page  # of another protocol
     assert "meta_batch_size" not in answer(["--help"])

@@ -362,6 +362,6 @@ def test_a_rate_tuned_on_validation_is_not_said_to_be_tuned_on_test(build: Calla
     assert run(built) == 0
     page, text = (built.directory / "report.html").read_text(), printed(built.directory)
     assert "metric (validation, not test; learning rate tuned on validation)" in text
-    assert "The learning rate was tuned on validation: on the very classes" in text
+    assert "The learning rate was tuned on validation: on the same classes" in text
     assert "<strong>learning rate tuned on validation</strong>" in page
     assert "tuned on test" not in page + text

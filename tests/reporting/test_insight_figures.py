@@ -214,7 +214,7 @@ def test_tasks_that_every_seed_orders_in_its_own_way_are_compared_by_name(make_r
     }
     numbers = [float(text.get_text().replace("\N{MINUS SIGN}", "-").replace(".", "0.")) for text in axes.texts]
     assert [numbers[place] for place in (0, 1, 3)] == pytest.approx([round(value, 2) for value in by_pair.values()], abs=0.011)
-    assert "every seed takes them in an order of its own" in text_of(run, "gradient_alignment").caption
+    assert "every seed takes them in a different order" in text_of(run, "gradient_alignment").caption
 
 
 def test_interference_of_tasks_that_seeds_order_in_their_own_way_is_by_name(make_run: Callable[..., Path]) -> None:
@@ -239,4 +239,4 @@ def test_interference_of_tasks_that_seeds_order_in_their_own_way_is_by_name(make
     ]
     caption = text_of(run, "interference").caption
     assert "Least aligned: task 3 with task 1, cosine" in caption
-    assert "Tasks by name: every seed takes them in an order of its own" in caption
+    assert "Tasks by name, since every seed takes them in a different order" in caption

@@ -66,7 +66,7 @@ def test_the_table_of_domains_and_the_sentence_say_the_last_row(run: StoredRun) 
     assert f"omniglot {means[0]:.2f}" in text
     recall, precision = (run.summary["metrics"][f"switch_{name}"]["mean"] for name in ("recall", "precision"))
     assert f"detected {recall:.0%}" in text
-    assert f"{precision:.0%} of those" in text
+    assert f"{precision:.0%} of the detected switches" in text
 
 
 def test_a_stream_that_was_cut_short_is_shown_as_far_as_it_got(tmp_path: Path) -> None:

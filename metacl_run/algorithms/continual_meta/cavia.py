@@ -3,24 +3,25 @@
     metacl-run algo=cavia data=sinusoid data.num_tasks=5
     metacl-run algo=cavia data=split_omniglot
 
-With theta the network's parameters and phi the context vector, algorithm 1:
+Algorithm 1, where theta are the parameters of the network and phi is the context vector:
 
     phi = 0;  phi <- phi - inner_lr * grad_phi L_support(phi, theta), repeated inner_steps times
     theta <- theta - outer_lr * grad_theta L_query(phi, theta), through the inner steps
 
-The context enters one layer (section 3.4). Where the first layer is linear, phi is a part of its input: W [x, phi] + b, so
-an offset of b + W_phi phi. Otherwise it modulates the channels of a layer that normalises (FiLM, section 3.4), of all but one
-the last (the third block of four, as in the paper), after the norm and before ReLU:
+The context enters one layer (section 3.4). If the first layer is linear, phi is part of its input: W [x, phi] + b, which makes
+the offset b + W_phi phi. Otherwise phi modulates the channels of the last but one of the layers that normalise (FiLM, section
+3.4; the third block of four, as in the paper), after the norm and before ReLU:
 
     (1 + U phi) * norm(h) + V phi
 
-W_phi, U and V are meta-learned with theta. After adaptation phi is all that it knows of a task: the report draws it.
+W_phi, U and V are meta-learned with theta. After adaptation, phi is all that the learner knows about a task; the report draws
+it.
 
 Differences from the paper and its code (lmzintgraf/cavia):
- 1. FiLM's scale is 1 + U phi, not a linear layer with an offset of its own: the norm's scale and offset are that. Before
-    the first meta-update the network is as it would be without a context.
- 2. W_phi starts as nn.Linear draws it; U and V uniform in +-sqrt(6 / context_size), as the code's (Kaiming).
- 3. The outer rate falls by the schedule of all methods here, not by a tenth every 5,000 meta-updates.
+ 1. The scale of FiLM is 1 + U phi, not a linear layer with its own offset: the norm already has a scale and an offset. Before
+    the first meta-update, the network computes the same as without a context.
+ 2. W_phi starts as nn.Linear draws it; U and V start uniform in +-sqrt(6 / context_size), as in the code (Kaiming).
+ 3. The outer learning rate follows `outer_schedule`; in the paper it falls by a tenth every 5,000 meta-updates.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ CONTEXT = "context"
 
 
 class CaviaMeta(Meta):
-    """The parameters of the network, and how a context modulates it."""
+    """The parameters of the network, and the weights by which a context modulates it."""
 
     modulation: Params
     """"offset" [C, D], and where it is FiLM "scale" [C, D]: of C units or channels, linear in the context [D]."""
@@ -55,14 +56,14 @@ class CaviaMeta(Meta):
 
 @dataclass(frozen=True, kw_only=True)
 class Cavia(EpisodeLearner, TaskDescriber):
-    """Meta-learns a network, and how a context vector modulates it.
+    """Meta-learns a network, and the weights by which a context vector modulates it.
 
     Attributes:
         context_size: numbers in a context vector.
         inner_lr: rate of the inner loop for a mean loss.
         inner_steps: gradient steps on the support set while meta-learning.
         eval_inner_steps: gradient steps at evaluation.
-        first_order: the adapted context is a constant of the outer derivative.
+        first_order: treat the adapted context as a constant in the outer derivative.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None

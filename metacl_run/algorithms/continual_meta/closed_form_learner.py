@@ -1,6 +1,6 @@
-"""Few-shot learners of classes that sum a support set up in closed form, on features: prototypes, a ridge regression.
+"""Few-shot learners of classes that summarise the features of a support set in closed form: prototypes, a ridge regression.
 
-Nothing adapts by gradient; the meta-gradient is an ordinary gradient, through the sum.
+Nothing adapts by gradient; the meta-gradient is an ordinary gradient through the summary.
 """
 
 from __future__ import annotations

@@ -26,11 +26,11 @@ class EpisodeLearner(MetaLearner):
     """A learner whose unit of work is a meta-update on a batch of few-shot episodes. Settings common to all:
 
     Attributes:
-        replay: classes of earlier tasks in the replay buffer, in all, shared out evenly among tasks; null: all classes of every
-            task.
+        replay: total number of classes of earlier tasks in the replay buffer, divided evenly among tasks; null: all classes of
+            every task.
         replay_share: share of each meta-batch that comes from earlier tasks, once there are any; null: every episode's task is
             drawn uniformly from all tasks seen, the current one included (follow the meta leader).
-        train_shots: examples per class an episode adapts to while meta-learning; null: data.shots.
+        train_shots: support examples per class while meta-learning; null: data.shots.
         train_queries: query examples per class while meta-learning; null: data.queries.
     """
 
@@ -66,8 +66,8 @@ class EpisodeLearner(MetaLearner):
         """Learns an evaluation episode's support set; returns the fast weights, or whatever `predict` needs."""
 
     def learn_by_step(self, network: Network, meta: Pytree, carry: Pytree, episode: Episode) -> Iterator[Pytree]:
-        """Learns as `learn` and yields what `predict` needs after 0, 1 ... inner steps. Default: after all of them, for methods
-        that do not adapt by steps."""
+        """Learns as `learn` does, and yields what `predict` needs after 0, 1 ... inner steps. Default: after all of them, for
+        methods without inner steps."""
         yield self.learn(network, meta, carry, episode)
 
     @abc.abstractmethod
@@ -80,10 +80,11 @@ class EpisodeLearner(MetaLearner):
 
     @abc.abstractmethod
     def inner_batches(self, support: int, training: bool) -> tuple[int, int] | None:
-        """(inner steps, batch) when the inner loop runs on mini-batches of the support; None: on all of it every step."""
+        """(inner steps, batch size) if the inner loop runs on mini-batches of the support set; None: every step takes all of
+        it."""
 
     def training_ways(self, ways: int) -> int:
-        """Classes of a training episode, where evaluation has `ways`. Default: as many."""
+        """Returns the classes of a training episode, if evaluation has `ways`. Default: the same number."""
         return ways
 
     # --------------------------------------------------------------------------------------------------- common to all

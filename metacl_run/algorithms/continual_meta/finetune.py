@@ -1,4 +1,4 @@
-"""Fine-tuning: nothing is meta-learned; a support set is learned by ordinary training, from any network.
+"""Fine-tuning: no meta-learning; ordinary training on each support set, starting from any network.
 
     metacl-run algo=finetune data=split_omniglot        # or algo=linear_probe
     metacl-run algo=linear_probe start_from=runs/split_omniglot/protonet/1a2b3c4d5e6f
@@ -11,13 +11,14 @@ the parameters that the run starts with, and a head that starts at 0,
   finetune       all layers move
   linear_probe   plastic=head: a linear classifier on features that stay as they are
 
-Meta-updates change nothing; they are gone through all the same, so that a run has the rows of the others. From an untrained
-network this says how much adapting does by itself; with `start_from` what the representation of another run is worth.
+Meta-updates change nothing. The run still goes through them, so that its accuracy matrix has the same rows as that of other
+methods. From an untrained network, this shows what adapting achieves by itself; with `start_from`, how good the representation
+of another run is.
 
 Differences from the paper:
- 1. It trains theta on the base classes first. Here another run's representation is started from, whatever it was learned by.
+ 1. The paper first trains theta on the base classes. Here theta can come from another run of any method (`start_from`).
  2. Every step takes the whole support set; the paper takes 100 steps on batches of 4 by SGD of 0.01, momentum 0.9 and weight
-    decay 0.001. The paper's fine-tuned baseline keeps the layers below the head as they are too (it is linear_probe here).
+    decay 0.001. The paper's fine-tuned baseline also freezes the layers below the head (here that is linear_probe).
 """
 
 from __future__ import annotations

@@ -2,21 +2,21 @@
 
     metacl-run algo=imaml data=split_omniglot
 
-The inner problem keeps near the initialisation (section 2.2, equation 3), and the meta-gradient is that of its solution,
-however it was found (lemma 1, equation 6; algorithm 2):
+The inner problem pulls towards the initialisation (section 2.2, equation 3). The meta-gradient depends on the solution of this
+problem, not on how it was found (lemma 1, equation 6; algorithm 2):
 
     phi = argmin over phi of L_support(phi) + strength / 2 |phi - theta|^2
     direction = (I + H / strength)^-1 grad L_query(phi),   H the Hessian of L_support at phi
 
-phi is approximated by inner_steps of gradient descent from theta, the product with the inverse by cg_steps of conjugate
-gradients, each of which costs a product with H: a derivative of a derivative, without the matrix.
+phi is approximated by inner_steps steps of gradient descent from theta; the product with the inverse by cg_steps steps of
+conjugate gradients. Each of these costs one product with H, a derivative of a derivative, without forming the matrix.
 
 Differences from the paper and its code (aravindr93/imaml_dev):
- 1. The code solves with ((1 + 1) I + H / (strength + 10)) in place of I + H / strength: with another scale, and damped. Here
-    it is equation 6; the outer rate is for that scale.
- 2. Conjugate gradients stop at a direction of negative curvature, which a network's Hessian may have; where the first one is
-    such, the gradient of the query loss is taken as it is.
- 3. Inner steps are plain gradient descent; the paper has Hessian-free ones too.
+ 1. The code solves with ((1 + 1) I + H / (strength + 10)) in place of I + H / strength: another scale, with damping. Here it is
+    equation 6, and the outer rate is for this scale.
+ 2. Conjugate gradients stop at a direction of negative curvature, which the Hessian of a network may have. If the first
+    direction is one, the gradient of the query loss is used unchanged.
+ 3. Inner steps are plain gradient descent; the paper also has Hessian-free ones.
  4. The batch norm's scale and offset are parameters like all others, and both adapt.
 """
 
@@ -46,8 +46,8 @@ class IMaml(EpisodeLearner):
     """Meta-learns an initialisation by the implicit gradient of a regularised inner problem.
 
     Attributes:
-        strength: of the pull towards the initialisation (lambda).
-        inner_lr: rate of the inner loop for a mean loss with the pull.
+        strength: strength of the pull towards the initialisation (lambda).
+        inner_lr: rate of the inner loop, for a mean loss plus the pull.
         inner_steps: gradient steps on the support set while meta-learning.
         eval_inner_steps: gradient steps at evaluation.
         cg_steps: conjugate gradient steps in a meta-gradient; 0 would be first-order MAML.

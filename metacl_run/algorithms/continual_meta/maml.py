@@ -18,21 +18,22 @@ Levine 2017, arXiv 1703.03400, algorithm 2):
              multi_step_updates, for so many meta-updates (N) the loss is that after every inner step k = 1 .. K, weighted,
                after n of them, by w_k = max(1/K - n/(K N), .03/K) for k < K, and the last step by the rest; then the last's;
              first_order_updates, so many meta-updates are of first order before second derivatives are taken.
-             The first two enter from the first meta-update on; the loss of the last step alone and second derivatives come
-             when their meta-updates are over, in whichever order the two numbers say (the paper: the loss first).
+             Learned rates and the multi-step loss start at the first meta-update. The loss of the last step alone, and second
+             derivatives, start when their numbers of meta-updates are over, in the order of these numbers (in the paper: the
+             loss first).
 
 Differences from the papers:
- 1. The losses are means over the examples. MAML's released code divides by shots and sums over classes: its inner rate for a
-    mean loss is ways times the paper's (0.4 -> 2.0 for 5-way Omniglot). inner_lr here is for the mean.
+ 1. The losses are means over the examples. MAML's released code divides by shots and sums over classes: for a mean loss, its
+    inner rate corresponds to ways times the paper's (0.4 -> 2.0 for 5-way Omniglot). inner_lr here is for the mean.
  2. The batch norm has a scale and an offset and both adapt in the inner loop; MAML's code has an offset only, which does not.
- 3. Meta-SGD as published takes one inner step; here as many as inner_steps. Its rates start in [0.005, 0.1], for another scale
-    of the loss; those of meta_sgd.yaml start around MAML's rate here.
- 4. FTML's outer problem is solved by a fixed number of meta-updates a task, not to convergence; every episode is from a task
+ 3. Published Meta-SGD takes one inner step; here it takes inner_steps. Its rates start in [0.005, 0.1], for another scale of
+    the loss; in meta_sgd.yaml they start around MAML's rate here.
+ 4. FTML's outer problem is solved by a fixed number of meta-updates per task, not to convergence; the task of every episode is
     drawn from all tasks seen.
- 5. MAML++ counts in epochs, here in meta-updates. While first-order meta-updates last they cost as much as second-order ones,
-    since the derivative is computed and multiplied by 0 (a computation that takes one way or the other could not be captured
-    as a graph). Its batch norm with running statistics and an offset for every step is left out: batch norm is on batch
-    statistics here. Steps at evaluation beyond inner_steps take the last step's rates.
+ 5. MAML++ counts epochs; here meta-updates are counted. First-order meta-updates cost as much as second-order ones, since the
+    derivative is computed and multiplied by 0 (a computation with a branch could not be captured as a graph). The batch norm of
+    MAML++, with running statistics and an offset for every step, is left out: here batch norm uses batch statistics. At
+    evaluation, steps beyond inner_steps use the rates of the last step.
 """
 
 from __future__ import annotations
@@ -56,19 +57,19 @@ from metacl_run.inner.optimizers import Rate, Sgd
 from metacl_run.models.network import Network
 
 LEAST = 0.03
-"""The least weight of an inner step that is not the last in the multi-step loss, as a share of an equal weight."""
+"""The smallest weight of an inner step other than the last in the multi-step loss, as a share of an equal weight."""
 
 
 class MamlMeta(Meta, total=False):
     """The meta-learned parameters of MAML and its variants."""
 
     rates: Params
-    """Learned rates of the plastic parameters, of every element (Meta-SGD) or of every step [K] (MAML++); absent where they are
-    not learned."""
+    """Learned rates of the plastic parameters, one per element (Meta-SGD) or one per step [K] (MAML++); absent if they are not
+    learned."""
 
 
 class Counted(TypedDict):
-    """What passes from one meta-update to the next where their number matters (MAML++)."""
+    """What passes from one meta-update to the next if their number matters (MAML++)."""
 
     updates: Tensor
     """Meta-updates done, float64."""
@@ -99,10 +100,11 @@ class Maml(EpisodeLearner):
         eval_inner_steps: gradient steps at evaluation.
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
-        rate_low, rate_high: learned rates start uniform in this range; null where none are learned.
-        step_rates: learn a rate for every plastic parameter tensor and inner step, from inner_lr on.
-        multi_step_updates: meta-updates over which the loss moves from all inner steps to the last one; 0: it is the last's.
-        first_order_updates: meta-updates that drop second derivatives before the others.
+        rate_low, rate_high: start values of learned rates are drawn uniformly from this range; null if none are learned.
+        step_rates: learn a rate for every plastic parameter tensor and inner step, starting at inner_lr.
+        multi_step_updates: meta-updates in which the loss shifts from all inner steps to the last one; 0: only the last one
+            counts.
+        first_order_updates: number of meta-updates, at the start, that drop second derivatives.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None
@@ -242,7 +244,7 @@ class Maml(EpisodeLearner):
 
 
 def step_weights(updates: Tensor, steps: int, annealed: int) -> Tensor:
-    """The weights [K] of the losses after K inner steps, after so many meta-updates of those that they are annealed over."""
+    """Returns the weights [K] of the losses after each of K inner steps, for the current number of meta-updates."""
     earlier = ((1 - updates / annealed) / steps).clamp(min=LEAST / steps).expand(steps - 1)
     earlier = torch.where(updates < annealed, earlier, 0)
     return torch.cat([earlier, (1 - earlier.sum()).unsqueeze(0)])

@@ -10,8 +10,8 @@ gradient; the meta-gradient is an ordinary gradient.
                  encoder's features, the baseline of every method there
 
 Differences from the paper:
- 1. Training episodes have the evaluation's ways and shots unless `train_ways` and `train_shots` say otherwise (the paper
-    trains Omniglot with 60 ways and found more ways to help).
+ 1. Training episodes have the same ways and shots as evaluation, unless `train_ways` and `train_shots` are set (the paper
+    trains Omniglot with 60 ways, and found that more ways help).
  2. Batch norm uses the statistics of the support set for the prototypes, and of the query set while meta-learning; there are
     no running averages.
 """
@@ -32,7 +32,7 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class ProtoNet(ClosedFormLearner):
-    """Metric learning; every class of a support set has as many examples.
+    """Metric learning. Every class of a support set has the same number of examples.
 
     Attributes:
         frozen: the network does not learn.

@@ -2,21 +2,21 @@
 
     metacl-run algo=r2d2 data=split_omniglot
 
-With X [S, D] the features of the support set and Y its classes as unit vectors, section 3.1 and equations 4 and 6:
+Section 3.1 and equations 4 and 6, where X [S, D] are the features of the support set and Y are its classes as unit vectors:
 
     W = X' (X X' + lambda I)^-1 Y
     logits of queries with features X_q:  alpha X_q W + beta
 
-The loss is cross-entropy on the query set; its ordinary gradient goes through the solution, and moves the network and lambda,
-alpha and beta. The inverse is of [S, S], or of [D, D] where the support set is larger than the features are wide, which is
-equal: (X' X + lambda I)^-1 X' Y.
+The loss is the cross-entropy on the query set. Its gradient passes through the solution and updates the network, lambda, alpha
+and beta. The inverted matrix is [S, S], or [D, D] if S is larger than D, which gives the same: (X' X + lambda I)^-1 X' Y.
 
 Differences from the paper:
- 1. Features are those of the network of the other methods, not of its last two blocks together in a wider one.
- 2. lambda is learned as a logarithm, so that it stays positive, and is relative: multiplied by the mean square of a support
-    feature vector's length, so that where it starts does not depend on the network's scale.
- 3. train_ways and train_shots say what training episodes are; the paper's have 20 ways for Omniglot, 16 and a random number of
-    shots for miniImageNet.
+ 1. Features are those of the same network as for other methods; the paper uses a wider network, and its last two blocks
+    together.
+ 2. lambda is learned as a logarithm, so that it stays positive. It is relative, multiplied by the mean squared length of the
+    support feature vectors, so that its start value does not depend on the scale of the network.
+ 3. train_ways and train_shots define training episodes; in the paper these have 20 ways for Omniglot, and 16 ways and a random
+    number of shots for miniImageNet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from metacl_run.models.network import Network
 
 
 class Ridge(TypedDict):
-    """What is learned beside the network, scalars."""
+    """What is learned besides the network: scalars."""
 
     log_strength: Tensor
     """Of lambda, relative to the features."""
@@ -57,8 +57,8 @@ class R2D2(ClosedFormLearner):
     """Ridge regression on a support set.
 
     Attributes:
-        strength: lambda, as a share of the mean squared length of the features, where it starts.
-        scale: alpha, where it starts.
+        strength: start value of lambda, as a share of the mean squared length of the features.
+        scale: start value of alpha.
     """
 
     strength: Positive

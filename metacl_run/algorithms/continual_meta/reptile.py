@@ -1,19 +1,20 @@
-"""Reptile: moves the initialisation towards where ordinary training on a task ends.
+"""Reptile: moves the initialisation towards the weights that ordinary training on a task ends with.
 
     metacl-run algo=reptile data=split_omniglot
 
-Nichol, Achiam, Schulman 2018 (arXiv 1803.02999, algorithm 2): theta <- theta + epsilon * mean over tasks of (phi - theta), phi
-after inner_steps of Adam (beta1 = 0) on mini-batches of the task. No query set is used while meta-learning.
+Nichol, Achiam, Schulman 2018 (arXiv 1803.02999, algorithm 2): theta <- theta + epsilon * mean over tasks of (phi - theta),
+where phi are the weights after inner_steps steps of Adam (beta1 = 0) on mini-batches of the task. No query set is used while
+meta-learning.
 
 With outer_optimizer=sgd and no momentum, outer_lr is epsilon; outer_schedule=linear lets it fall to 0 as in the paper.
 
 Differences from the paper:
  1. The released code passes the inner optimiser's second moments from one task to the next within a meta-batch. Here the tasks
-    of a meta-batch run side by side: all start from the same moments, and the mean of the moments at their ends is carried on.
- 2. Adam's epsilon is added after the correction of its moments' bias, as torch has it; TensorFlow's Adam, which the released
-    code calls, adds it before.
- 3. An episode never holds one character under two rotations; in the released code it may, whose rotated copies
-    are classes of their own.
+    of a meta-batch run in parallel: all start from the same moments, and the mean of their final moments is kept.
+ 2. Adam's epsilon is added after the bias correction of its moments, as in torch; TensorFlow's Adam, which the released code
+    uses, adds it before.
+ 3. An episode never holds one character under two rotations; in the released code it may, since rotated copies are separate
+    classes there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class Reptile(EpisodeLearner):
-    """First-order meta-learning by averaging the ends of ordinary training.
+    """First-order meta-learning: averages the weights that ordinary training ends with.
 
     Attributes:
         inner_optimizer: "adam" (beta1 = 0) or "sgd".

@@ -2,16 +2,16 @@
 
     metacl-run algo=alpaca data=incremental_sine
 
-With features phi(x), weights K ~ matrix normal(K0, L0^-1, noise) and examples (Phi, Y),
+For features phi(x), weights K ~ matrix normal(K0, L0^-1, noise) and examples (Phi, Y),
 
     L = L0 + Phi' Phi,   K = L^-1 (Phi' Y + L0 K0),   y | x ~ normal(K' phi, noise * (1 + phi' L^-1 phi))
 
-(equations 6 to 8). Features, K0, L0 and the noise are meta-learned to make the queries of a trajectory likely after it. Only
-sums over examples are kept, in float64: nothing is forgotten, and the order does not matter.
+(equations 6 to 8). Features, K0, L0 and the noise are meta-learned so that the queries of a trajectory are likely after it.
+Only sums over examples are kept, in float64: nothing is forgotten, and the order does not matter.
 
 Differences from the paper:
- 1. The noise variance is learned, one number for all dimensions of the target; the paper assumes that it is known.
- 2. The posterior is taken after whole trajectories, not after a random number of examples of each.
+ 1. The variance of the noise is learned, one number for all dimensions of the target; the paper assumes that it is known.
+ 2. The posterior is computed after whole trajectories, not after a random number of examples of each.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from metacl_run.models.split_network import SplitNetwork
 
 
 class WeightPrior(TypedDict):
-    """The prior of the head's weights beside K0, which is the head itself."""
+    """The prior of the head's weights, except K0, which is the head itself."""
 
     factor: Tensor
     """[D + 1, D + 1]; L0 is its product with its transpose."""
@@ -44,13 +44,13 @@ class WeightPrior(TypedDict):
 
 
 class AlpacaMeta(Meta):
-    """The parameters of the features and K0, and the rest of the prior."""
+    """The parameters of the features, K0, and the rest of the prior."""
 
     prior: WeightPrior
 
 
 class Posterior(NamedTuple):
-    """Of the head's weights, up to the noise; float64. The last feature is 1, for the offset."""
+    """The posterior of the head's weights, up to the noise; float64. The last feature is 1, for the offset."""
 
     precision: Tensor
     """[D + 1, D + 1] L."""
@@ -97,7 +97,7 @@ class Alpaca(TrajectoryLearner):
     """Closed-form regression.
 
     Attributes:
-        noise: variance of the noise, where it starts.
+        noise: start value of the variance of the noise.
     """
 
     class_steps: Steps

@@ -2,28 +2,28 @@
 
     metacl-run algo=cl_as_seq                        # or algo=cl_as_seq_linear
 
-The examples of a trajectory, (x_1, y_1), (x_2, y_2) .., are a sequence of tokens. A query is a token that attends to all that
-came before and predicts its own target. To learn is to append to the sequence, a forward pass: no parameter changes, and keys
-and values of every layer are what is kept. Meta-training is one pass over a trajectory and its queries, which do not see each
+The examples of a trajectory, (x_1, y_1), (x_2, y_2) .., are a sequence of tokens. A query is a token that attends to all tokens
+before it and predicts its own target. Learning means appending to the sequence, by a forward pass: no parameter changes; the
+state is the keys and values of every layer. Meta-training is one pass over a trajectory and its queries, which do not see each
 other, and an ordinary gradient (section 3).
 
   cl_as_seq         softmax attention: the state is the last `context` examples
   cl_as_seq_linear  linear attention, elu + 1 (Katharopoulos et al. 2020, arXiv 2006.16236): a recurrent network whose state
                     does not grow
 
-The model makes half of a token, W numbers, of an input. A class is known by a random vector u of W numbers, drawn anew for
-every sequence: it is the target of the class's examples, and the score of the class is u'a / sqrt(W) for the answer a to a
-query. So there may be any number of classes, and all are alike before a sequence. Of functions, a target goes in by a linear
-layer and an answer comes out by another.
+The model turns an input into half of a token, W numbers. A class is represented by a random vector u of W numbers, drawn anew
+for every sequence. This vector is the target of the examples of the class, and the score of the class is u'a / sqrt(W) for the
+answer a to a query. So there can be any number of classes, and all are equivalent before a sequence. For functions, one linear
+layer reads the targets and another makes the answers.
 
 Differences from the paper and its code (soochan-lee/cl-as-seq):
- 1. A class is known by a random vector, not by a code of a vocabulary (of 500) whose vectors are learned. Classes without
-    examples have no score.
- 2. An example is one token, its input beside its target, not two tokens in a row, and tokens have no positions.
- 3. The first layers start so that a query takes the targets of the examples that are like it (`sequence_transformer.py`), where
-    the code has an auxiliary loss on attention to the examples of the query's class.
- 4. No dropout (0.1 in the code); layers are normalised (there they are not).
- 5. Attention to the last `context` examples, where the paper has all.
+ 1. A class is represented by a random vector, not by a code from a vocabulary (of 500) whose vectors are learned. Classes
+    without examples have no score.
+ 2. An example is one token, input and target side by side, not two tokens in a row; tokens have no positions.
+ 3. The first layers start such that a query takes the targets of similar examples (`sequence_transformer.py`); the code instead
+    has an auxiliary loss on attention to the examples of the query's class.
+ 4. No dropout (0.1 in the code); layers are normalised (not in the code).
+ 5. Queries attend to the last `context` examples; in the paper, to all.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SHARPNESS = {"softmax": 1.0, "linear": 10.0}
 
 
 class ReadSequence(NamedTuple):
-    """What is kept of a sequence."""
+    """The state after a part of a sequence."""
 
     layers: tuple[Pytree, ...]
     """The state of every layer's attention."""
@@ -112,12 +112,12 @@ class ClAsSeq(TrajectoryLearner):
     """A transformer that reads a sequence of examples.
 
     Attributes:
-        width: of a token at every layer, 2 W.
+        width: width of a token in every layer, 2 W.
         layers: blocks of attention and a perceptron.
-        heads: of every attention; they divide the width among them.
+        heads: heads of every attention; they divide the width among themselves.
         hidden: width of the perceptron's hidden layer.
         attention: "softmax" or "linear".
-        context: examples that one attends to, the last ones, at meta-test; null with attention=linear.
+        context: number of the last examples that queries attend to, at meta-test; null with attention=linear.
     """
 
     class_steps: Steps

@@ -1,4 +1,5 @@
-"""Learning a sequence without a gradient, by sums over the examples of each class: nothing is forgotten, in any order.
+"""Learns a sequence without a gradient, by sums over the examples of each class: nothing is forgotten, and the order does not
+matter.
 
 Shapes: C classes, D features, N examples.
 """

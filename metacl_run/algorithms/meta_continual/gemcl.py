@@ -1,11 +1,11 @@
-"""GeMCL: features of a class are normal, with a mean and precisions of its own (Banayeeanzade et al. 2021, Generative vs
+"""GeMCL: the features of a class are normal, with the class's own mean and precisions (Banayeeanzade et al. 2021, Generative vs
 Discriminative, NeurIPS). The prior of the precisions is meta-learned with the representation.
 
     metacl-run algo=gemcl data=omniglot
 
 Take feature d of a class with n examples, mean m and sum of squared deviations s. The prior is precision ~ Gamma(a, b) and
-mean | precision ~ normal with variance 1 / (k precision) in the limit k -> 0. (This density of the mean grows with the root of
-the precision; a flat one would give n - 1 in place of the first n below.) Then
+mean | precision ~ normal with variance 1 / (k precision) in the limit k -> 0. (This density of the mean grows with the square
+root of the precision; a flat density would give n - 1 in place of the first n below.) Then
 
     precision | examples ~ Gamma(a + n / 2, b + s / 2)
     p(x | examples) = Student t with 2a + n degrees of freedom at m, squared scale (b + s / 2) (n + 1) / ((a + n / 2) n)
@@ -14,10 +14,10 @@ The score of the class is the sum over d of log p(x_d | examples). Meta-training
 on the queries of a trajectory, by an ordinary gradient.
 
 Differences from the papers:
- 1. The prior is one Gamma for all features, starting at a = 100, b = 1000, learned as logarithms (Lee et al. 2024, arXiv
-    2405.18758, has it so).
- 2. The scale has the factor (n + 1) / n, since the mean is an estimate; GeMCL's released code leaves it out. (That of Lee et
-    al. takes the whole logarithm of the squared scale where the density has half of it.)
+ 1. The prior is one Gamma for all features, starting at a = 100, b = 1000, learned as logarithms (as in Lee et al. 2024, arXiv
+    2405.18758).
+ 2. The scale has the factor (n + 1) / n, since the mean is an estimate; GeMCL's released code leaves it out. (The code of Lee
+    et al. takes the whole logarithm of the squared scale; the density has half of it.)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class GeMCL(TrajectoryLearner):
     """Log predictive density under a normal model of each class.
 
     Attributes:
-        prior_a, prior_b: shape and rate of the Gamma prior of the precisions, where they start.
+        prior_a, prior_b: start values of shape and rate of the Gamma prior of the precisions.
     """
 
     classes: Annotated[Classes, Ge(2), Hint("to tell them apart")]

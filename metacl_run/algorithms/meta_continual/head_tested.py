@@ -1,6 +1,6 @@
-"""A learner of a representation, on which a head is learned at meta-test: by SGD or Adam, or in closed form.
+"""A learner of a representation. At meta-test a head is learned on it, by SGD or Adam or in closed form.
 
-`test_head` says how, for any representation that is learned with a head:
+`test_head` says how, for any representation that was learned with a head:
 
   sgd     plain SGD on the groups `test_plastic`, at a rate (`sequence_sgd.py`): what the papers of OML and ANML evaluate
   adam    Adam on them (`sequence_adam.py`): what their released code evaluates, with rates about a thirtieth of SGD's
@@ -8,8 +8,9 @@
   gemcl   the class with the highest predictive density where the features of a class are normal (Banayeeanzade et al. 2021)
   ridge   ridge regression of the classes, or of real targets (`ridge_head.py`)
 
-The last three need no rate and no gradient, do not depend on the order of the examples and forget nothing: what they lack to a
-meta-learned representation's SGD, the representation does not have; what they gain, SGD loses on the way.
+The last three need no learning rate and no gradient, do not depend on the order of the examples, and forget nothing. On a
+meta-learned representation, what they score below SGD is not in the representation itself; what they score above SGD, SGD loses
+while it learns.
 
 Differences from GeMCL: its prior of the precisions, Gamma(a, b), is meta-learned with the representation, and here there is
 none to learn with it. a is `PRIOR_SHAPE`; b is a times the variance of each feature within the classes learned so far, all
@@ -87,7 +88,7 @@ class ClassHead(ClassSumsLearner):
     """Scores of the classes of a representation.
 
     Attributes:
-        sgd: what would learn in its place; random numbers are drawn as for it.
+        sgd: the learner that would learn in its place; random numbers are drawn as for that one.
     """
 
     sgd: SequenceSgd

@@ -1,10 +1,10 @@
-"""OML, ANML, MAML-Rep: representations meta-learned so that plain SGD on them learns a long sequence without forgetting.
+"""OML, ANML, MAML-Rep: meta-learn a representation on which plain SGD learns a long sequence without forgetting.
 
     metacl-run algo=oml data=omniglot                   # or algo=anml, maml_rep
 
-OML (Javed and White 2019, arXiv 1905.12588, algorithm 2): the head learns a trajectory, one example at a time, on a
-representation that does not move; the loss afterwards, on that trajectory's classes and on random others, is differentiated
-through those steps and updates the representation and where the head starts.
+OML (Javed and White 2019, arXiv 1905.12588, algorithm 2): the head learns a trajectory, one example at a time, on a fixed
+representation. Then the loss on the trajectory's classes and on random other examples is differentiated through these steps; it
+updates the representation and the initial head.
 
     W_k = W_{k-1} - inner_lr * grad_W loss(x_k, y_k)          k = 1 .. steps, W: the plastic groups
     (theta, W_0) <- outer optimiser on grad loss(queries; theta, W_steps)
@@ -12,21 +12,21 @@ through those steps and updates the representation and where the head starts.
   oml       plastic=[head]
   anml      a neuromodulatory branch that does not move gates the other, which does: plastic=[body, head] in meta-training, the
             last layer alone at meta-test (Beaulieu et al. 2020, arXiv 2002.09571)
-  maml_rep  online=false: the head takes `inner_steps` steps on the whole trajectory at once. With several classes in a
-            trajectory, which the outer loss tells apart, `remember` may be 0
+  maml_rep online=false: the head takes `inner_steps` steps on the whole trajectory at once. With several classes in a
+            trajectory, which the outer loss must distinguish, `remember` may be 0
 
 Differences from the papers:
- 1. oml.yaml has values that learn within minutes. experiment=omniglot_oml_paper has the paper's (two layers to learn, one class
-    of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (one layer, three classes of five steps,
-    5 further examples of each in the outer loss, trajectories from one half of the meta-train classes and `remember` from the
-    other). ANML's code draws both from all classes, as `halves=false` does.
- 2. The gradient is the one of the equations. `first_order=true` takes the inner gradients as constants, as OML's code before
-    July 2020 and ANML's do.
- 3. New weights of the outputs of a trajectory's classes stay in the network and are updated with it, as in the released code.
-    (Forgetting them after the update gave an accuracy of .424 after 50 unseen glyphs where keeping them gives .444: 500 updates
-    of a network of 24 filters, 3 seeds, each of which gained.)
+ 1. With the values of oml.yaml it learns within minutes. experiment=omniglot_oml_paper has the paper's (a head of two layers,
+    one class of ten steps), experiment=omniglot_oml those of the authors' code of July 2020 (a head of one layer, three classes
+    of five steps, 5 further examples of each in the outer loss, trajectories from one half of the meta-train classes and
+    `remember` from the other). ANML's code draws both from all classes, as `halves=false` does.
+ 2. The gradient is that of the equations. `first_order=true` treats the inner gradients as constants, as do OML's code before
+    July 2020 and ANML's code.
+ 3. The new output weights of a trajectory's classes stay in the network and are updated with it, as in the released code.
+    (Discarding them after the update gave an accuracy of .424 after 50 unseen glyphs, keeping them .444: 500 updates of a
+    network of 24 filters; each of 3 seeds gained.)
  4. At meta-test plain SGD learns, as in the papers' equations; the released evaluations use Adam, as test_head=adam does. The
-    last layer starts afresh.
+    last layer starts from new weights.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Oml(HeadTested):
     """Differentiates through learning a trajectory.
 
     Attributes:
-        plastic: groups of parameters, attributes of the network, that learn a training trajectory.
+        plastic: groups of parameters, attributes of the network, that learn in a training trajectory.
         first_order: drop second derivatives.
-        online: learn one step after another; false: `inner_steps` steps on the whole trajectory.
-        inner_steps: their number; null with online.
+        online: take one step after another along the trajectory; false: `inner_steps` steps on the whole trajectory.
+        inner_steps: number of these steps; null with online=true.
     """
 
     class_steps: Steps
@@ -83,7 +83,7 @@ class Oml(HeadTested):
     def meta_update(
         self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
     ) -> tuple[MetaState, Metrics]:
-        """As for every meta-learner, from a network in which the outputs of the trajectories' classes start afresh."""
+        """Does the update of every meta-learner, from a network with new output weights for the trajectories' classes."""
         if self.redraw:
             split = SplitNetwork(network, state["meta"]["params"], self.plastic)
             state = redraw_outputs(split.last[0], state, episodes)
@@ -106,7 +106,7 @@ class Oml(HeadTested):
     def _frozen_parts(self, split: SplitNetwork, params: Params, episode: Trajectory) -> tuple[Pytree, Pytree]:
         """The frozen part of the trajectory, [S, B, ...], and of the queries, [Q, ...], in one pass.
 
-        Where queries are not drawn apart, the trajectory is the first of them.
+        If queries are not drawn separately, the trajectory is the first of them.
         """
         apart = self.query_examples is not None
         frozen = split.frozen(params, episode.all_x() if apart else episode.query_x)

@@ -1,4 +1,4 @@
-"""Reptile on trajectories: the initial parameters move towards those at which learning a trajectory ended.
+"""Reptile on trajectories: the initial parameters move towards the parameters that learning a trajectory ends with.
 
     metacl-run algo=oml_reptile data=omniglot
 
@@ -7,12 +7,12 @@
 
 theta includes the new weights of `redraw`.
 
-Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of few-shot
-tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
+This is Nichol et al. 2018 (arXiv 1803.02999, algorithm 2) with the trajectories of protocol `meta_continual` in place of
+few-shot tasks; Lee et al. 2023 (arXiv 2310.11952) call Reptile on OML's problem OML-Reptile.
 
 Differences from the papers:
- 1. The whole network moves in meta-training, not OML's head alone; `test_plastic` learns at meta-test.
- 2. The last step is on the batch that other methods take their outer loss on: queries and examples to remember.
+ 1. The whole network learns in meta-training, not only the head as in OML; `test_plastic` learns at meta-test.
+ 2. The last step is on the batch that other methods use for the outer loss: queries and examples to remember.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class OmlReptile(HeadTested):
     def meta_update(
         self, network: Network, engine: Engine, total_units: int, state: MetaState, episodes: Pytree
     ) -> tuple[MetaState, Metrics]:
-        """As for every meta-learner, from a network in which the outputs of the trajectories' classes start afresh."""
+        """Does the update of every meta-learner, from a network with new output weights for the trajectories' classes."""
         if self.redraw:
             split = self.sgd.split(network, state["meta"]["params"])
             state = redraw_outputs(split.last[0], state, episodes)

@@ -1,9 +1,9 @@
-"""An ordinary supervised representation, with which a meta-learned one is compared.
+"""A representation from ordinary supervised training, for comparison with a meta-learned one.
 
     metacl-run algo=pretrain data=omniglot
 
-Minimises cross-entropy on random examples of the meta-train classes, shuffled; at meta-test the head learns on top of that
-("Pretraining" in OML's figures, Javed and White 2019, arXiv 1905.12588).
+Minimises cross-entropy on random examples of the meta-train classes, shuffled; at meta-test the head learns on this
+representation ("Pretraining" in OML's figures, Javed and White 2019, arXiv 1905.12588).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prototypical networks on long sequences: the distance to the mean feature of each class.
+"""Prototypical networks on long sequences: predict by the distance to the mean feature of each class.
 
     metacl-run algo=protonet_cl data=omniglot
 

@@ -1,9 +1,9 @@
-"""Ridge regression of the targets on features, learned example by example from sums: nothing is forgotten, in any order.
+"""Ridge regression of the targets on features, from sums over examples: nothing is forgotten, and the order does not matter.
 
     A = sum f f',  M = sum f y'        f: the features of an example and a 1, y: its target, for a class the unit vector
     W = (A + s t I)^-1 M,  t the mean of A's diagonal
 
-so that the strength s does not depend on the scale of the features, nor on how many examples there were.
+so that the effect of the strength s does not depend on the scale of the features or on the number of examples.
 
 Shapes: D features, C outputs, N examples.
 """
@@ -39,7 +39,7 @@ class RidgeHead(SequenceLearner):
     """Adds every example to the sums; predicts with the weights that follow from them.
 
     Attributes:
-        sgd: what would learn in its place; random numbers are drawn as for it.
+        sgd: the learner that would learn in its place; random numbers are drawn as for that one.
         strength: s.
     """
 

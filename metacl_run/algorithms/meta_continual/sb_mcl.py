@@ -1,9 +1,10 @@
-"""SB-MCL: sequential Bayes on a latent vector, between a meta-learned encoder and decoder (Lee et al. 2024, arXiv 2405.18758).
+"""SB-MCL: sequential Bayesian updates of a latent vector, between a meta-learned encoder and decoder (Lee et al. 2024, arXiv
+2405.18758).
 
     metacl-run algo=sb_mcl data=incremental_sine
 
-What there is to know of a sequence is a vector z of D numbers, normal a priori with means m_0 and precisions p_0. The encoder
-takes an example (x_i, y_i) for an observation of z with means m_i and precisions p_i, every dimension by itself, so that
+A vector z of D numbers holds all knowledge of a sequence. Its prior is normal with means m_0 and precisions p_0. The encoder
+turns an example (x_i, y_i) into an observation of z with means m_i and precisions p_i, each dimension independently, so that
 
     p = p_0 + sum_i p_i,   m = (p_0 m_0 + sum_i p_i m_i) / p,   z ~ normal(m, 1 / p)
 
@@ -13,14 +14,14 @@ forgotten, and the order does not matter. Encoder, decoder and prior are meta-le
     mean of (y - decoder(x, z))^2 over queries and dimensions
         + kl_weight / (N dimensions) * sum_d KL(normal(m_d, 1 / p_d), normal(0, 1))
 
-with z drawn by m + noise / sqrt(p), and N the examples and queries of a trajectory: the bound on the evidence for a normal
-error of y of variance 1/2. Encoder and decoder are two networks of the model's layers.
+where z is drawn as m + noise / sqrt(p), and N is the number of examples and queries of a trajectory. This is the bound on the
+evidence for a normal error of y with variance 1/2. Encoder and decoder are two networks with the model's layers.
 
 Differences from the paper and its code (soochan-lee/SB-MCL):
  1. z is drawn once for each function of a trajectory, not for each query.
- 2. At meta-test z is its mean (the code's `map`), not five draws whose predictions are averaged.
- 3. The loss is on the queries alone; the code adds the examples that were learned.
- 4. Inputs and targets go into the encoder as they are; the code has a network before it for each of them.
+ 2. At meta-test, z is its mean (`map` in the code), not five draws whose predictions are averaged.
+ 3. The loss is on the queries only; the code also includes the learned examples.
+ 4. Inputs and targets enter the encoder directly; in the code, each first passes through another network.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class LatentPosterior(NamedTuple):
 
 @dataclass(frozen=True)
 class LatentLearner(SequenceLearner):
-    """Adds what the encoder makes of every example to the posterior; decodes with its mean.
+    """Adds the observation that the encoder makes of every example to the posterior; decodes with its mean.
 
     Attributes:
         latent: D.
@@ -124,7 +125,7 @@ class SbMcl(TrajectoryLearner):
 
     Attributes:
         latent: D.
-        kl_weight: 1: the bound on the evidence.
+        kl_weight: weight of the divergence; 1: the bound on the evidence.
     """
 
     class_steps: Steps

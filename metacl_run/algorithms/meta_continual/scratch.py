@@ -1,4 +1,4 @@
-"""An untrained network, with which a meta-learned one is compared: at meta-test the whole network learns from scratch.
+"""An untrained network, for comparison with a meta-learned one: at meta-test the whole network learns from scratch.
 
     metacl-run algo=scratch data=omniglot
 
@@ -22,7 +22,7 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch(HeadTested):
-    """A network with its initial parameters: updates are 0, and protocols make none."""
+    """A network with its initial parameters. Updates are 0, and the protocol does none."""
 
     trains: ClassVar[bool] = False
 

@@ -1,7 +1,7 @@
-"""Learning a sequence by Adam on part of a network's parameters: what the released evaluations of OML and ANML do at meta-test.
+"""Learns a sequence by Adam on part of a network's parameters, as the released evaluations of OML and ANML do at meta-test.
 
-A fresh Adam (beta1 .9, beta2 .999) begins each sequence; its moments go on from step to step. The rate is the one chosen
-for the number of classes, as with SGD. Nothing of meta-training changes.
+Each sequence begins with a new Adam (beta1 .9, beta2 .999), whose moments are kept from step to step. The learning rate is the
+one chosen for the number of classes, as with SGD. Meta-training does not change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class AdamState(TypedDict):
 
 @dataclass(frozen=True)
 class SequenceAdam(SequenceLearner):
-    """Adam, a step on every `step_examples` examples.
+    """Adam, one step for every `step_examples` examples.
 
     Attributes:
         sgd: which parameters learn, from where on, and on how many examples a step.

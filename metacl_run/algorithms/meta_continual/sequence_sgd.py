@@ -1,4 +1,4 @@
-"""Learning a sequence by plain SGD on part of a network's parameters: shared by the methods that learn so at meta-test."""
+"""Learns a sequence by plain SGD on part of a network's parameters; shared by the methods that do so at meta-test."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from metacl_run.scoring.objectives import CLASSIFICATION
 
 @dataclass(frozen=True)
 class SequenceSgd(SequenceLearner):
-    """Plain SGD, a step on every `step_examples` examples.
+    """Plain SGD, one step for every `step_examples` examples.
 
     Attributes:
         inner_lr: rate of SGD on the mean loss of a step; while meta-learning, and in probes. Meta-test may choose another.
         test_plastic: groups of parameters, attributes of the network, that learn at meta-test.
-        redraw: weights of the last layer start afresh, Kaiming-normal with offset 0: in meta-training those of the outputs of a
-            trajectory's classes (their offsets stay), which stay in the network and are updated with it; at meta-test all.
+        redraw: draw new weights for the last layer, Kaiming-normal with offset 0. In meta-training, only for the outputs of a
+            trajectory's classes (their offsets stay); these weights stay in the network and are updated with it. At meta-test,
+            for all outputs.
         step_examples: examples in a step.
     """
 

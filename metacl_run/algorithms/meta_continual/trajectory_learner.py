@@ -1,7 +1,7 @@
 """The interface of a learner under protocol `meta_continual`.
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate and ONE trajectory; the axes are added
-from outside. It has two parts: meta-training, here, follows `meta_learner.py` on trajectories; at meta-test its
+from outside. It has two parts. Meta-training, in this file, follows `meta_learner.py` on trajectories. At meta-test, its
 `sequence_learner` learns long sequences with the meta-learned parameters.
 """
 
@@ -22,13 +22,13 @@ from metacl_run.scoring.objectives import Objective
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryLearner(MetaLearner):
-    """A learner whose unit of work is a meta-update on trajectories. Where the data are functions, a class is a function.
+    """A learner whose unit of work is a meta-update on trajectories. If the data are functions, "class" means function.
 
     Attributes:
         classes: classes of a training trajectory, one after another.
         class_steps: steps on each class.
         step_examples: examples in a step; 1: one at a time.
-        query_examples: further examples of each of these classes in the outer loss; null: those that were learned.
+        query_examples: further examples of each of these classes in the outer loss; null: the learned examples.
         remember: examples of any classes in the outer loss, drawn at random: they must not be forgotten.
         halves: draw trajectories from the second half of the meta-train classes and `remember` from the first, as OML's code
             does; false: both from all.
@@ -64,10 +64,11 @@ class TrajectoryLearner(MetaLearner):
 
     @abc.abstractmethod
     def num_outputs(self, outputs: int) -> int | None:
-        """Outputs the network needs for so many classes or dimensions of a target; None: features without a head."""
+        """Returns how many outputs the network needs for this number of classes or target dimensions; None: features without a
+        head."""
 
     def model_of(self, model: Model, objective: Objective) -> Model:
-        """The model that is learned: the one that was chosen, or what the method builds of it. Default: the former.
+        """Returns the model that is learned: the chosen one, or one that the method builds from it. Default: the chosen one.
 
         Raises:
             ConfigError: the method cannot learn with this objective.

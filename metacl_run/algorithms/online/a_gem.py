@@ -1,8 +1,8 @@
-"""Averaged gradient episodic memory: a step must not, to first order, raise the loss on a draw from the tasks that are over.
+"""Averaged gradient episodic memory: to first order, a step must not raise the loss on samples drawn from past tasks.
 
     metacl-run algo=a_gem data=split_cifar100 model=conv_plain_tiny
 
-Chaudhry et al. 2019 (arXiv 1812.00420, equation 11). With g the gradient on the batch and g_ref that on the draw:
+Chaudhry et al. 2019 (arXiv 1812.00420, equation 11). g is the gradient on the batch, g_ref the gradient on the drawn samples:
 
     g~ = g                                              if g . g_ref >= 0
     g~ = g - (g . g_ref) / (g_ref . g_ref) * g_ref      else
@@ -10,9 +10,9 @@ Chaudhry et al. 2019 (arXiv 1812.00420, equation 11). With g the gradient on the
 During the first task there is nothing to replay, and the step follows g.
 
 Differences from the paper:
- 1. By default the replay buffer keeps the last samples of each task; with buffer=ring the last ones of each of its classes, as
-    in the released code.
- 2. With optimizer=adam the projected gradient is Adam's, whose step need not agree with g_ref; the paper takes SGD.
+ 1. By default the replay buffer keeps the latest samples of each task; with buffer=ring, the latest ones of each of its
+    classes, as in the released code.
+ 2. With optimizer=adam, Adam follows the projected gradient, and its step need not agree with g_ref; the paper uses SGD.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class AGem(GradientLearner[GradientState]):
     """SGD on the stream, its gradient projected to agree with the gradient on one draw from past tasks.
 
     Attributes:
-        updates: steps for each batch, every one with a draw of its own ("glances").
+        updates: steps for each batch, each with a new draw ("glances").
         memories_per_task: samples of each task in the replay buffer.
-        buffer: "last": a task's last samples; "ring": the last ones of each of its classes, an equal share for each.
-        replay: samples of a draw, from those of all tasks that are over; all of them while they are fewer.
+        buffer: "last": the latest samples of a task; "ring": the latest ones of each of its classes, an equal share for each.
+        replay: samples drawn from those of all past tasks; all of them while there are fewer.
     """
 
     updates: Steps
@@ -75,7 +75,7 @@ class AGem(GradientLearner[GradientState]):
 
 
 def project(gradient: Params, reference: Params) -> Params:
-    """Returns the nearest to `gradient` whose product with `reference` is not negative."""
+    """Returns the vector nearest to `gradient` whose product with `reference` is not negative."""
     product = _dot(gradient, reference)
     excess = torch.where(product < 0, product / _dot(reference, reference), 0.0)
     projected: Params = tree_map(lambda g, r: g - excess * r, gradient, reference)

@@ -1,15 +1,17 @@
-"""Dark experience replay with labels (DER++): replays samples with their labels, and with the logits they had when they came.
+"""Dark experience replay with labels (DER++): replays samples with their labels, and with the logits that they had when they
+were first observed.
 
     metacl-run algo=der_pp data=split_mnist
 
-Buzzega et al. 2020 (arXiv 2004.07211, equation 6). With z the logits of a sample and h those it had when it was observed:
+Buzzega et al. 2020 (arXiv 2004.07211, equation 6). z are the logits of a sample now, h those when it was first observed:
 
     loss = L(batch) + alpha * mean of (h - z)^2 over one draw + beta * L(another draw)
 
 Differences from the paper:
- 1. The squared distance is the mean over a sample's own outputs, as in the released code, whose alphas are for it; equation 6
-    has the sum. Where tasks are known these are the outputs of the sample's task, whose number does not grow with the tasks.
- 2. Batch and draws pass through the network together, which makes no difference without batch norm.
+ 1. The squared distance is the mean over a sample's own outputs, as in the released code, whose values of alpha assume this;
+    equation 6 has the sum. If tasks are known, these are the outputs of the sample's task, whose number does not grow with the
+    tasks.
+ 2. Batch and replayed samples pass through the network together, which makes no difference without batch norm.
  3. As long as the replay buffer has fewer samples than `replay`, all of them are replayed, in both draws.
 """
 
@@ -32,10 +34,10 @@ from metacl_run.models.network import Network
 
 
 class DerState(GradientState):
-    """The parameters, and the logits beside the replay buffer."""
+    """The parameters, and the logits of the samples in the replay buffer."""
 
     logits: Tensor
-    """[memory + 1, outputs] the logits stored at each place; the last row stands for nowhere and is 0."""
+    """[memory + 1, outputs] the logits stored at each place of the buffer; the last row means no place and is 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
     Attributes:
         alpha: factor of the distance to the stored logits.
         beta: factor of the loss on stored labels; 0: DER.
-        replay: samples in either of the two draws.
+        replay: samples in each of the two draws.
     """
 
     alpha: Annotated[Positive, Hint("without stored logits, algo=er")]
@@ -82,7 +84,7 @@ class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
         return {**self.step(gradient, state), "logits": logits}, {"loss": loss}
 
     def _written(self, stored: Tensor, write: Tensor, logits: Tensor) -> Tensor:
-        """Stores the logits [B, outputs] of a batch at places `write`; of two at one place the later stays."""
+        """Stores the logits [B, outputs] of a batch at places `write`; if two go to one place, the later one stays."""
         overwritten = (write.unsqueeze(1) == write).triu(1).any(1)
         place = torch.where(overwritten, self.memory, write)
         nowhere = (place == self.memory).unsqueeze(1)

@@ -10,8 +10,8 @@
 Differences from the paper:
  1. The reservoir takes sample n + 1 with probability M / (n + 1) as Vitter's algorithm R has it; the released code of MER and
     La-MAML, whose ER this follows, takes it with M / (n + 2).
- 2. The loss is the mean over batch and replayed samples together, as La-MAML's code has it. As long as the buffer has
-    fewer samples than `replay`, all of them are replayed.
+ 2. The loss is the mean over batch and replayed samples together, as in La-MAML's code. As long as the buffer has fewer samples
+    than `replay`, all of them are replayed.
  3. A draw is without replacement, as in the code of Chaudhry et al.; that of MER and La-MAML draws with replacement.
 """
 
@@ -38,11 +38,11 @@ class Replay(ReplayBuffer, GradientLearner[GradientState]):
     """Steps on batches of the stream and samples replayed with them.
 
     Attributes:
-        updates: steps for each batch, every one with a draw of its own ("glances").
+        updates: steps for each batch, each with a new draw ("glances").
         memory: samples in the replay buffer; 0: no buffer.
         replay: samples drawn from the buffer for each step.
-        source: "stream": batches come from the stream; "seen", "all": every step's batch is drawn from everything of the tasks
-            so far, or of all tasks.
+        source: "stream": batches come from the stream; "seen": the batch of every step is drawn from all data of the tasks so
+            far; "all": from all data of all tasks.
     """
 
     updates: Steps

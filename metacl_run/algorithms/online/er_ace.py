@@ -1,20 +1,20 @@
-"""Experience replay with an asymmetric cross-entropy (ER-ACE): a batch does not push down the outputs of classes it has not.
+"""Experience replay with an asymmetric cross-entropy (ER-ACE): a batch does not push down the outputs of other classes.
 
     metacl-run algo=er_ace data=split_mnist
 
-Caccia et al. 2022 (arXiv 2104.05025, section 4). The loss on the batch is over the outputs of the classes in it alone, that on
-the draw over all outputs; each is a mean over samples:
+Caccia et al. 2022 (arXiv 2104.05025, section 4). The loss on the batch only uses the outputs of the classes in the batch; the
+loss on the drawn samples uses all outputs. Each is a mean over samples:
 
     loss = cross_entropy(batch; classes in the batch) + cross_entropy(draw; all classes)
 
-With all outputs in the first term, as in `er`, the first batches of a new class move the features of old ones abruptly, since
-the old classes are never right in them.
+With all outputs in the first term, as in `er`, the first batches of a new class change the features of old classes abruptly,
+since the old classes are never the target in them.
 
 Differences from the paper and its code:
- 1. The second term is over all outputs, as in the released code; in the paper over those of the classes seen so far.
- 2. The first term is over the classes in the batch from the first batch on, as in the paper; the released code also has the
-    outputs of classes that have not come yet in it.
- 3. `updates` steps for each batch, every one with a draw of its own; the paper takes one.
+ 1. The second term uses all outputs, as in the released code; in the paper, those of the classes seen so far.
+ 2. From the first batch on, the first term uses only the classes in the batch, as in the paper; in the released code it also
+    has the outputs of classes that have not come yet.
+ 3. There are `updates` steps for each batch, each with a new draw; the paper takes one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
-    """Steps on batches of the stream, each over its own classes, and samples replayed with them. For classes alone.
+    """Steps on batches of the stream, each with the outputs of its own classes, and on replayed samples. For classes only.
 
     Attributes:
         updates: steps for each batch, every one with a draw of its own.
@@ -55,7 +55,7 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        """The loss reported is that on the batch, over its classes, mean over the updates."""
+        """Learns from one observation. The reported loss is that on the batch, over its classes, as a mean over the updates."""
         losses = []
         for number in range(self.updates):
             state, loss = self._update(network, state, observed.batch, observed.draw(number))

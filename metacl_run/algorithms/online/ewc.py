@@ -1,28 +1,30 @@
-"""Elastic weight consolidation: a penalty keeps parameters that mattered to earlier tasks near the values those tasks left.
+"""Elastic weight consolidation: a penalty keeps parameters that matter to earlier tasks near the values that they had at the
+end of those tasks.
 
     metacl-run algo=ewc data=rotated_mnist              # or algo=online_ewc
 
-Kirkpatrick et al. 2017 (arXiv 1612.00796, equation 3), with one penalty for each task that is over:
+Kirkpatrick et al. 2017 (arXiv 1612.00796, equation 3), with one penalty for each past task:
 
     loss = L + strength * sum over past tasks t of F_t * (theta - theta_t)^2
 
 theta_t are the parameters at the end of task t, F_t the diagonal of the Fisher information there, estimated on samples of t.
-The penalty's gradient, 2 * strength * (theta * sum F_t - sum F_t * theta_t), needs two sums: no update costs more than another.
+The penalty's gradient, 2 * strength * (theta * sum F_t - sum F_t * theta_t), needs only two sums, so that the cost of an update
+does not grow with the tasks.
 
-`online_ewc` (Schwarz et al. 2018, arXiv 1805.06370, section 3.2) has one penalty, around the parameters at the end of the last
-task, and forgets earlier information at the rate `decay`:
+`online_ewc` (Schwarz et al. 2018, arXiv 1805.06370, section 3.2) has a single penalty, around the parameters at the end of the
+last task, and multiplies earlier information by `decay`:
 
     loss = L + strength * F * (theta - theta_last)^2,      F <- decay * F + F_t        at the end of task t
 
 Differences from the paper:
  1. The factor of the penalty is strength, as in the code of GEM and MER; the paper writes lambda / 2.
- 2. F_t takes the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition;
-    `square_of_mean` squares the gradient of the mean loss, as that code does, and its strengths are for it. The latter is
-    smaller, about by the number of samples where their gradients do not agree. `expected` is the Fisher information itself,
-    with targets as the network expects them; real targets need it: once fitted, they leave no gradient to square.
+ 2. F_t uses the true targets (the "empirical" Fisher), as that code does. `mean_of_squares` is the estimate by the definition.
+    `square_of_mean` squares the gradient of the mean loss, as that code does, and its values of strength assume this; it is
+    smaller, by about the number of samples if their gradients do not agree. `expected` is the Fisher information itself, with
+    targets as the network expects them. Real targets need it: once they are fitted, there is no gradient left to square.
  3. The samples are drawn from the whole task; that code takes the first ones.
- 4. In `online_ewc` strength stands for the paper's decay / 2. The paper makes the information of every task equally large
-    before it is added, for games whose rewards differ; this is left out.
+ 4. In `online_ewc`, strength stands for the paper's decay / 2. The paper scales the information of every task to the same size
+    before adding it, for games whose rewards differ; this is left out.
 """
 
 from __future__ import annotations
@@ -48,20 +50,20 @@ class EwcState(GradientState):
     """The parameters and the two sums of the penalty."""
 
     fisher: Params
-    """sum of F_t over the tasks that are over; with a decay F."""
+    """sum of F_t over past tasks; with a decay, F."""
     anchor: Params
-    """sum of F_t * theta_t; with a decay F * theta_last."""
+    """sum of F_t * theta_t; with a decay, F * theta_last."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ewc(GradientLearner[EwcState]):
-    """SGD with a quadratic penalty, weighted by the Fisher information of the tasks that are over.
+    """SGD with a quadratic penalty, weighted by the Fisher information of past tasks.
 
     Attributes:
         strength: factor of the penalty.
         fisher_samples: samples of a task on which its Fisher information is estimated.
-        decay: null: a penalty for every task; a number: one for all, whose Fisher information decays by this factor with every
-            task (gamma).
+        decay: null: one penalty per task; a number: one penalty for all tasks, whose Fisher information decays by this factor
+            with every task (gamma).
         fisher: "mean_of_squares" or "square_of_mean" of the samples' gradients, or "expected"; see the module's docstring.
     """
 

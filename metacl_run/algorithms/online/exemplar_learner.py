@@ -1,10 +1,10 @@
-"""The interface of a learner under `online` that chooses itself which samples stay: its exemplars.
+"""The interface of a learner under `online` that itself chooses which samples to keep: its exemplars.
 
-What other methods keep is settled by seed and labels before anything is learned (`ReplaySpec`). Here gradients or features
-decide, so that the choice is part of the state: `state["exemplars"]` has the numbers of the samples. The learner never holds a
-sample: the protocol gathers by these numbers. For every observation it draws from the exemplars as they were before it, and at
-the end of a task it passes all of them. Start from gss.py, which chooses at every observation, or icarl.py, which does at the
-end of a task.
+For other methods, seed and labels determine what is kept, before anything is learned (`ReplaySpec`). Here gradients or features
+decide, so the choice is part of the state: `state["exemplars"]` has the numbers of the samples. The learner never holds a
+sample; the protocol gathers the samples by these numbers. For every observation, the protocol draws from the exemplars as they
+were before it; at the end of a task, it passes all of them. Start from gss.py, which chooses at every observation, or icarl.py,
+which chooses at the end of a task.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from metacl_run.core.types import Samples, WeightedSamples
 from metacl_run.models.network import Network
 
 NOTHING = -1
-"""What a place without an exemplar has in place of a number."""
+"""The number in a place without an exemplar."""
 
 
 class ExemplarState(GradientState):
     """The parameters, the optimiser's state, and the exemplars."""
 
     exemplars: Tensor
-    """[memory] int64 numbers of samples (`Observation.number`); `NOTHING` where a place has none."""
+    """[memory] int64 numbers of samples (`Observation.number`); `NOTHING` if a place has none."""
 
 
 State = TypeVar("State", bound=ExemplarState)
@@ -50,7 +50,7 @@ class ExemplarLearner(GradientLearner[State], SampleMemory, abc.ABC):
         return torch.full((self.memory,), NOTHING, device=device)
 
     def choose(self, network: Network, state: State, candidates: Samples, number: Tensor, exemplars: WeightedSamples) -> State:
-        """Chooses exemplars when a task is over, in place of `end_task`. Default: they stay as they are.
+        """Chooses exemplars when a task is over; called instead of `end_task`. Default: they do not change.
 
         Args:
             network: at evaluation.

@@ -1,23 +1,23 @@
-"""Gradient episodic memory: a step must not, to first order, raise the loss on the stored samples of any task that is over.
+"""Gradient episodic memory: to first order, a step must not raise the loss on the stored samples of any past task.
 
     metacl-run algo=gem data=rotated_mnist
 
-Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). With g the gradient on the batch and g_k that on the samples
-of past task k, if any g . g_k < 0 the step follows
+Lopez-Paz and Ranzato 2017 (arXiv 1706.08840, equations 8 to 12). g is the gradient on the batch, g_k the gradient on the
+samples of past task k. If any g . g_k < 0, the step follows
 
     g~ = g + sum over k of v_k * g_k,   v = argmin of v' G G' v / 2 + (G g)' v over v_k >= margin,   rows of G: the g_k
 
-which for margin = 0 is the nearest to g that has g~ . g_k >= 0 for every k. A larger margin favours the past tasks.
+For margin = 0 this is the vector nearest to g with g~ . g_k >= 0 for every k. A larger margin favours the past tasks.
 
 The dual problem has as many unknowns as there are tasks. An interior point method with a fixed number of Newton steps solves
-it, at the same cost whatever the gradients are and however many tasks are over. On the gradients of networks the constraints
-hold to rounding, and g~ is exact to five digits or more. Both fail where tasks all but contradict each other: with 60 tasks in
-two groups whose gradients have a cosine of -0.999, g~ can be wrong by a sixth of its length.
+it; the cost does not depend on the gradients or on the number of past tasks. On the gradients of networks, the constraints hold
+up to rounding, and g~ is exact to five digits or more. Both fail if tasks almost contradict each other: with 60 tasks in two
+groups whose gradients have a cosine of -0.999, g~ can be wrong by a sixth of its length.
 
 Differences from the paper:
  1. The margin bounds v from below, as in the released code; the paper adds it to the solution.
- 2. The released code, and the copies of it in MER's and La-MAML's, add 0.001 to the diagonal of G G'. `damping` does: with one
-    violated constraint the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is removed, all of it with 0.
+ 2. The released code, and its copies in the code of MER and La-MAML, add 0.001 to the diagonal of G G'. Here `damping` is
+    added: with one violated constraint, the share |g_k|^2 / (|g_k|^2 + damping) of the conflict is removed; with 0, all of it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Gem(GradientLearner[GradientState]):
 
     Attributes:
         updates: steps for each batch ("glances").
-        memories_per_task: last samples of each task in the replay buffer.
-        margin: smallest weight that a past task's gradient gets when there is anything to correct.
+        memories_per_task: latest samples of each task in the replay buffer.
+        margin: smallest weight that a past task's gradient gets in a correction.
         damping: added to the diagonal of G G'; 0: none.
     """
 

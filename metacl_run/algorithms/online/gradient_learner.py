@@ -1,7 +1,7 @@
 """Learners under `online` that take one optimiser step for each gradient: the settings and the step that they share.
 
-With plain SGD a state has the parameters alone; velocities and Adam's moments are part of the state, and go on from one task to
-the next.
+With plain SGD, the state has only the parameters. Otherwise velocities or Adam's moments are part of it, and are kept from one
+task to the next.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update, de
 
 
 class GradientState(StreamState, total=False):
-    """The parameters, and what the optimiser goes on from."""
+    """The parameters, and the state of the optimiser."""
 
     optimizer: Pytree
     """Velocities with momentum, Adam's moments; absent with plain SGD."""
@@ -31,10 +31,10 @@ class GradientLearner(StreamLearner[State]):
     """A learner whose parameters follow gradients. Settings:
 
     Attributes:
-        lr: rate.
+        lr: learning rate.
         optimizer: "sgd", or "adam" (Kingma and Ba, arXiv 1412.6980) with its usual moments.
-        momentum: of SGD, as torch.optim.SGD has it; 0: plain SGD.
-        clip_norm: largest norm of the gradient that a step follows, after a method's own correction of it; null: no limit.
+        momentum: momentum of SGD, as in torch.optim.SGD; 0: plain SGD.
+        clip_norm: largest norm of the gradient of a step, after a method's own correction of the gradient; null: no limit.
     """
 
     lr: Positive
@@ -68,7 +68,7 @@ class GradientLearner(StreamLearner[State]):
         return {"params": params} if self._keeps_nothing else {"params": params, "optimizer": self._optimizer.init(params)}
 
     def step(self, gradient: Params, state: State) -> State:
-        """The state after a step; what else it holds stays as it is."""
+        """Returns the state after a step; other entries of the state do not change."""
         if self.plain_sgd:
             moved: GradientState = {"params": descend(gradient, state["params"], self.lr)}
         else:

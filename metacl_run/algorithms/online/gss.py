@@ -2,21 +2,21 @@
 
     metacl-run algo=gss data=rotated_mnist
 
-Aljundi et al. 2019 (arXiv 1903.08671, algorithm 2). After `updates` steps on a batch and draws from the exemplars, each new
-sample with gradient g is compared with `compare` exemplars, whose gradients are the G_i:
+Aljundi et al. 2019 (arXiv 1903.08671, algorithm 2). First come `updates` steps on a batch and draws from the exemplars. Then
+each new sample, with gradient g, is compared with `compare` exemplars, with gradients G_i:
 
     c = max over i of cos(g, G_i) + 1
     a place is free            it takes the place, with the score c
     none is, and c < 1         an exemplar i, drawn with chances as the scores C_i, gives way with probability C_i / (C_i + c)
 
 Differences from the paper and its code:
- 1. The samples to compare with are drawn once for a batch, from the exemplars before it; those of the batch are not compared
+ 1. The exemplars to compare with are drawn once per batch, from the exemplars before it; samples of the batch are not compared
     with each other, unless one has taken the place of another.
- 2. Gradients are those of single samples at the weights after the steps; the released code takes mini-batches of exemplars.
+ 2. Gradients are of single samples, at the weights after the steps; the released code uses mini-batches of exemplars.
  3. The loss of a step is the mean over batch and replayed samples together, as for `er`.
- 4. While there is nothing to compare with, c = 1.
- 5. With several passes over a task (`protocol.epochs`) a sample that is an exemplar does not enter once more; the others are
-    considered in every pass.
+ 4. As long as there is nothing to compare with, c = 1.
+ 5. With several passes over a task (`protocol.epochs`), a sample that is already an exemplar does not enter again; the others
+    are considered in every pass.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from metacl_run.models.network import Network
 
 
 class GssState(ExemplarState):
-    """The exemplars and how alike each was to others when it came."""
+    """The exemplars, and how similar each was to others when it came."""
 
     scores: Tensor
     """[memory] float64 C_i; 0 where a place has none."""
@@ -45,11 +45,11 @@ class GssState(ExemplarState):
 
 @dataclass(frozen=True, kw_only=True)
 class GradientSampleSelection(ExemplarLearner[GssState]):
-    """Steps on batches of the stream and exemplars of different gradients.
+    """Steps on batches of the stream, and on exemplars whose gradients differ.
 
     Attributes:
-        updates: steps for each batch, every one with a draw of its own.
-        compare: exemplars that new samples are compared with.
+        updates: steps for each batch, each with a new draw.
+        compare: exemplars with which each new sample is compared.
     """
 
     updates: Steps

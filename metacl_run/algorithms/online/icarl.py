@@ -1,31 +1,32 @@
-"""Incremental classifier and representation learning (iCaRL): exemplars by herding, the nearest mean of them, distillation.
+"""Incremental classifier and representation learning (iCaRL): exemplars chosen by herding, prediction by their nearest mean,
+distillation.
 
     metacl-run algo=icarl data=split_mnist
 
-Rebuffi et al. 2017 (arXiv 1611.07725, algorithms 1 to 5). Every output g_y is a logistic one. With q_y those of the network as
-it was at the end of the previous task, a step on a batch and a draw from the exemplars lowers the mean over their samples of
+Rebuffi et al. 2017 (arXiv 1611.07725, algorithms 1 to 5). Every output g_y is logistic, and q_y are the outputs of the network
+at the end of the previous task. A step on a batch and drawn exemplars lowers the mean, over their samples, of
 
     - sum over classes y of  t_y log g_y + (1 - t_y) log(1 - g_y),     t_y = q_y for classes of earlier tasks, else [y is right]
 
-When a task is over, each class keeps m = memory / (classes among exemplars and candidates) exemplars: an earlier class its
-first m, a new class those which herding takes one after another, so that the mean of the first k is as near to the mean of the
-class as can be:
+When a task is over, each class keeps m = memory / (classes among exemplars and candidates) exemplars. An earlier class keeps
+its first m. For a new class, herding takes one after another, so that the mean of the first k is as near as possible to the
+mean of the class:
 
     p_k = argmin over x of | mu - (phi(x) + phi(p_1) + ... + phi(p_(k-1))) / k |
 
-with phi the input of the last layer at length 1, and mu the mean of phi at length 1. Predicted is the class y whose mean of
-exemplars, at length 1, is nearest to phi(x).
+where phi is the input of the last layer, scaled to length 1, and mu is the mean of phi, scaled to length 1. The prediction is
+the class y whose mean of exemplars, scaled to length 1, is nearest to phi(x).
 
 Differences from the paper:
- 1. One pass over the stream in small batches, `updates` steps for each, every one with a draw of `replay` exemplars; the paper
-    trains for 70 epochs on the task and all exemplars together.
- 2. mu is the mean over `herding_samples` of the task, drawn at random; the paper takes all.
- 3. Means of exemplars are those at the end of the last task. Within a task the classes that are new in it are not predicted
-    yet; within the first task, where there are no means, the outputs predict.
- 4. Not distilled are classes that the current task has as well, and their exemplars are chosen anew from old and new samples:
-    so it learns streams whose tasks share their classes. Where every task has classes of its own, nothing differs. With
-    `data.blur` nearly every class soon belongs to the current task, and little is distilled.
- 5. The sum is over the classes of which samples came so far, where tasks are known over those of the sample's task.
+ 1. One pass over the stream in small batches, with `updates` steps for each batch, each with a new draw of `replay` exemplars;
+    the paper trains for 70 epochs on the task and all exemplars together.
+ 2. mu is the mean over `herding_samples` samples of the task, drawn at random; the paper takes all.
+ 3. Means of exemplars are computed at the end of each task. Within a task, its new classes are not predicted yet; within the
+    first task, when there are no means, the outputs predict.
+ 4. Classes that the current task also has are not distilled, and their exemplars are chosen anew from old and new samples; so
+    it can learn streams whose tasks share classes. If tasks share no classes, this makes no difference. With `data.blur`,
+    nearly every class soon belongs to the current task, and little is distilled.
+ 5. The sum is over the classes seen so far; if tasks are known, over the classes of the sample's task.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ FAR = 1e6
 
 
 class IcarlState(ExemplarState):
-    """The exemplars by class and rank, their means, and the network to distil. C outputs."""
+    """The exemplars with class and rank, their means, and the network to distil. C outputs."""
 
     old_params: Params
-    """The parameters at the end of the previous task; at first the initial ones, of which nothing is distilled."""
+    """The parameters at the end of the previous task; at first the initial ones, from which nothing is distilled."""
     label: Tensor
     """[memory] int64, the classes of the exemplars."""
     rank: Tensor
@@ -71,10 +72,10 @@ class IcarlState(ExemplarState):
 
 @dataclass(frozen=True, kw_only=True)
 class Icarl(ExemplarLearner[IcarlState]):
-    """Learns a representation with distillation, and classifies by the nearest mean of exemplars. For classes alone.
+    """Learns a representation with distillation, and classifies by the nearest mean of exemplars. For classes only.
 
     Attributes:
-        updates: steps for each batch, every one with a draw of its own.
+        updates: steps for each batch, each with a new draw.
         herding_samples: samples of a task among which its exemplars are chosen.
     """
 

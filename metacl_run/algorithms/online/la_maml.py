@@ -14,27 +14,26 @@ Gupta, Yadav, Paull 2020 (arXiv 2007.13904, algorithm 1 and section 4). For each
   c_maml     rate_lr=null, outer_lr: the rates stay as they are
   la_er      meta=false: the weights follow the gradient of the joint loss at theta itself; only the rates look ahead, and J is
              the loss after the last inner step alone, as in the released code
-  vr_mcl     variance_reduction=beta, outer_lr: the weights follow a momentum m that is corrected by what the same samples give
-             at the weights before the last meta-update, theta' (Wu et al. 2024, ICLR, OpenReview TpD2aG1h0D):
+  vr_mcl variance_reduction=beta, outer_lr: the weights follow a momentum m, corrected with the gradient of the same samples at
+             the weights before the last meta-update, theta' (Wu et al. 2024, ICLR, OpenReview TpD2aG1h0D):
 
              m <- dJ/dtheta at theta + beta * (m - dJ/dtheta at theta');    theta' <- theta;    theta <- theta - outer_lr * m
 
              The rates follow the sum of dJ/dalpha at both, as in its released code.
 
-With first_order the inner gradients are constants: dJ/dtheta = mean_j G_j and dJ/dalpha = -mean_j (g_1 + .. + g_j) * G_j where
-alpha > 0, G_j the gradient of the meta-loss at theta_j. On a plain perceptron one compiled call computes this
+With first_order, the inner gradients are treated as constants: dJ/dtheta = mean_j G_j and dJ/dalpha = -mean_j (g_1 + .. + g_j)
+* G_j where alpha > 0, G_j the gradient of the meta-loss at theta_j. On a plain perceptron one compiled call computes this
 (kernels/perceptron.cpp); otherwise, and in second order, J is differentiated as it stands.
 
 Differences from the paper and its code:
  1. Samples enter the replay buffer after the last pass over them, not during the first: a sample is not replayed while its
     own batch is learned.
  2. The reservoir takes sample n + 1 with probability M / (n + 1); the released code with M / (n + 2).
- 3. By default the inner steps take rates of at least 0, and inner gradients as they are, as the released MNIST code does, which
-    throws its clamped gradients away. The CIFAR code takes rates below 0 too (`inner_rates=signed`) and clamps
-    (`inner_clip`).
+ 3. By default, inner steps count rates below 0 as 0 and do not clip inner gradients. So does the released MNIST code, which
+    discards its clipped gradients. The CIFAR code also uses rates below 0 (`inner_rates=signed`), and clips (`inner_clip`).
  4. The last test sample counts; the released evaluation never scores it.
- 5. Samples to replay are drawn without replacement; the released code draws with replacement, so that a sample comes twice in
-    a fifth of the draws of 10 from 200.
+ 5. Samples to replay are drawn without replacement; the released code draws with replacement, so that in a fifth of the draws
+    of 10 from 200 a sample comes twice.
  6. VR-MCL's code gives replayed samples half the weight in J, takes J over the outputs of the tasks up to now, and clips inner
     gradients element by element (`inner_clip=2`); here J is that of La-MAML.
  7. The released option to replay from a snapshot of the buffer taken when a task starts is left out: in the MNIST code the
@@ -82,7 +81,7 @@ class LaMamlState(StreamState, total=False):
     optimizer: Pytree
     """Adam's moments of the weights; absent with outer_optimizer=sgd."""
     reduction: Reduction
-    """What the corrected momentum goes on from; absent with variance_reduction=null."""
+    """The state of the corrected momentum; absent with variance_reduction=null."""
 
 
 Derivatives: TypeAlias = tuple[Params, Params, Tensor]
@@ -94,15 +93,15 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     """Online meta-learning of the weights and of one learning rate for each of them.
 
     Attributes:
-        inner_lr: where every learned rate starts; the inner rate itself where none is learned.
+        inner_lr: start value of every learned rate; the inner rate itself if none is learned.
         inner_batch: samples of the batch in an inner step.
-        inner_clip: largest size of an element of an inner gradient; null: no limit.
-        inner_rates: what an inner step takes of a learned rate that is below 0: "positive": 0; "signed": the rate itself.
-        rate_lr: rate at which the rates are learned; null: they stay inner_lr.
-        outer_lr: one rate of the weights' own step; null: the weights move by the learned rates.
-        outer_optimizer: of the weights' own step: "sgd", or "adam", which a regression of policies needs.
+        inner_clip: largest absolute value of an element of an inner gradient; null: no limit.
+        inner_rates: what an inner step uses if a learned rate is below 0: "positive": 0; "signed": the rate itself.
+        rate_lr: rate at which the rates are learned; null: they stay at inner_lr.
+        outer_lr: the single rate of the step of the weights; null: the weights move by the learned rates.
+        outer_optimizer: optimiser of the step of the weights by outer_lr: "sgd", or "adam", which regression of policies needs.
         glances: passes over each batch (glances in the paper).
-        first_order: take the inner gradients as constants.
+        first_order: treat the inner gradients as constants.
         meta: false: the weights follow the gradient of the joint loss at their current values (La-ER).
         variance_reduction: null, or the factor beta of the corrected momentum that the weights follow (VR-MCL).
         clip_norm: largest norm of the gradient of the weights, and of the gradient of the rates; null: no limit.

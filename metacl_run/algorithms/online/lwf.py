@@ -1,17 +1,17 @@
-"""Learning without forgetting: on the new task's inputs, the outputs for old tasks must stay as they were.
+"""Learning without forgetting: a loss keeps the outputs for old tasks, on inputs of the new task, as they were.
 
     metacl-run algo=lwf data=split_mnist
 
-Li and Hoiem 2016 (arXiv 1606.09282, equations 1 to 4). With z the logits and z~ those of the network as it was at the end of
-the previous task, on the same inputs:
+Li and Hoiem 2016 (arXiv 1606.09282, equations 1 to 4). z are the logits, and z~ those of the network at the end of the previous
+task, on the same inputs:
 
     loss = L + strength * sum over old tasks of cross_entropy(softmax(z~ / temperature), softmax(z / temperature))
 
-each softmax over the outputs of that task. Where tasks share their outputs or are not known, the outputs of all classes that
-earlier tasks had are one old task. During the first task the second term is 0.
+where each softmax is over the outputs of that task. If tasks share their outputs or are not known, the outputs of all classes
+of earlier tasks count as one old task. During the first task, the second term is 0.
 
 Differences from the paper:
- 1. One pass over the stream: no warm-up of the new outputs alone, no weight decay.
+ 1. One pass over the stream, without a warm-up of the new outputs and without weight decay.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class LwfState(GradientState):
     """The parameters, and the network and classes to distil."""
 
     old_params: Params
-    """The parameters at the end of the previous task; at first the initial ones, which have no weight."""
+    """The parameters at the end of the previous task; at first the initial ones, which have no effect."""
     classes: Tensor
-    """[outputs] bool: classes of which samples came so far."""
+    """[outputs] bool: classes seen so far."""
     old_classes: Tensor
-    """[outputs] bool: those of which samples came before the current task."""
+    """[outputs] bool: classes seen before the current task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningWithoutForgetting(GradientLearner[LwfState]):
-    """SGD with distillation from the network of the previous task. For classes alone.
+    """SGD with distillation from the network of the previous task. For classes only.
 
     Attributes:
         strength: factor of the distillation loss (lambda_o).
-        temperature: of the softmax on both sides; higher makes small outputs count more.
+        temperature: temperature of both softmaxes; a higher one gives small outputs more weight.
     """
 
     strength: Annotated[Positive, Hint("without distillation, algo=sgd")]

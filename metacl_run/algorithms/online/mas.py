@@ -2,18 +2,18 @@
 
     metacl-run algo=mas data=rotated_mnist
 
-Aljundi et al. 2018 (arXiv 1711.09601, equations 2 to 4). With f the outputs of the network before any softmax, at the end of a
+Aljundi et al. 2018 (arXiv 1711.09601, equations 2 to 4). f are the outputs of the network before any softmax. At the end of a
 task:
 
     omega <- omega + mean over samples x of the task of |d |f(x; theta)|^2 / d theta|,     theta~ <- theta
     loss = L + strength * sum of omega * (theta - theta~)^2
 
-No target enters omega.
+omega does not depend on targets.
 
 Differences from the paper and its code:
- 1. Where tasks have outputs of their own, f are those of the sample's task.
+ 1. If tasks have their own outputs, f are the outputs of the sample's task.
  2. The samples are drawn from the task; the paper takes all of them. The released code takes the absolute value of the gradient
-    of a batch, which is this with batches of one.
+    of a batch, which is the same for batches of one.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from metacl_run.models.network import Network
 
 
 class MasState(GradientState):
-    """The parameters and the terms of the penalty, all shaped alike."""
+    """The parameters and the terms of the penalty, all of the same shape."""
 
     reference: Params
-    """theta~, the parameters at the end of the last task; at first the initial ones, which have no weight: omega is 0."""
+    """theta~, the parameters at the end of the last task; at first the initial ones, which have no effect, since omega is 0."""
     omega: Params
 
 

@@ -2,21 +2,21 @@
 
     metacl-run algo=mer data=rotated_mnist
 
-Riemer et al. 2019 (arXiv 1810.11910, algorithm 1). For each sample of the stream: draw `batches` times `replay` samples from
-the replay buffer; SGD takes one step on each sample of a draw, on the new one first, and then
+Riemer et al. 2019 (arXiv 1810.11910, algorithm 1). For each sample of the stream, `replay` samples are drawn from the replay
+buffer, `batches` times. SGD takes one step on each sample of a draw, starting with the new sample, and then
 
     within a batch     theta <- before + beta * (after - before)
     across batches     theta <- theta_start + gamma * (theta_end - theta_start), once after all draws
 
-With `optimizer=adam` or with momentum the steps are those of that optimiser; its moments go on from step to step and are not
+With `optimizer=adam` or momentum, the steps are those of that optimiser; its moments are kept from step to step, and are not
 pulled back with theta.
 
 Differences from the paper:
- 1. The reservoir takes sample n + 1 with probability M / (n + 1) (Vitter's algorithm R); the released code draws from one
-    number more, so M / (n + 2).
- 2. While the buffer has fewer samples than `replay`, all of them are replayed.
+ 1. The reservoir takes sample n + 1 with probability M / (n + 1) (Vitter's algorithm R); the released code takes it with M / (n
+    + 2).
+ 2. As long as the buffer has fewer samples than `replay`, all of them are replayed.
  3. A draw is without replacement; the released code draws with replacement, so that a sample comes twice in a fifth of the
-    draws of 10 from 200, and in four fifths of those of 25.
+    draws of 10 from 200, and in four fifths of the draws of 25.
  4. The last test sample counts; the released evaluation never scores it, so that a perfect model gets (n - 1) / n.
 """
 
@@ -49,7 +49,7 @@ class Mer(ReplayBuffer, GradientLearner[GradientState]):
         beta: share of a batch's displacement that is kept ("within batch").
         gamma: share of the whole displacement of an observation that is kept ("across batches").
         batches: draws for each new sample (s).
-        replay: replayed samples in a draw (k - 1 in the paper, whose batch counts the new one).
+        replay: replayed samples in a draw (k - 1 in the paper, whose batch includes the new sample).
     """
 
     beta: Annotated[Positive, Le(1)]

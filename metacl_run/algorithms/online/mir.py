@@ -1,4 +1,4 @@
-"""Maximally interfered retrieval (MIR): replays what the step on the batch would harm most.
+"""Maximally interfered retrieval (MIR): replays the samples that a step on the batch would harm most.
 
     metacl-run algo=mir data=split_mnist
 
@@ -9,11 +9,12 @@ Aljundi et al. 2019 (arXiv 1908.04742, algorithm 1, ER-MIR). For each batch of t
     theta <- theta - lr * grad L(theta; batch and the `replay` candidates of largest s_i)
 
 Differences from the paper and its code:
- 1. The loss is the mean over batch and replayed samples together, as for `er`; the released code adds up two means.
- 2. s_i compares with the loss now (the paper's MI-1); the variant that compares with the lowest loss so far, MI-2, is left out.
+ 1. The loss is the mean over batch and replayed samples together, as in `er`; the released code adds two means.
+ 2. s_i compares with the current loss (the paper's MI-1); the variant that compares with the lowest loss so far, MI-2, is left
+    out.
  3. The released code draws no candidates from the current task, and replays nothing during the first one. Here candidates are
-    from the whole buffer: the method need not know where tasks end.
- 4. With momentum or Adam the step that is tried is plain SGD, at the same rate.
+    drawn from the whole buffer, so that the method need not know where tasks end.
+ 4. With momentum or Adam, the trial step is plain SGD at the same rate.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class MaximallyInterfered(ReplayBuffer, GradientLearner[GradientState]):
-    """Steps on batches of the stream and the samples of the buffer whose loss such a step would raise most.
+    """Steps on batches of the stream, and on the samples of the buffer whose loss such a step would raise most.
 
     Attributes:
-        updates: steps for each batch, every one with candidates of its own.
+        updates: steps for each batch, each with new candidates.
         candidates: samples drawn from the buffer for each step, of which `replay` are replayed.
         replay: samples replayed in each step.
     """

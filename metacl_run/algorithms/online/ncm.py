@@ -1,16 +1,17 @@
-"""The nearest class mean: no gradient, one pass, the features as they are.
+"""The nearest class mean: no gradient, one pass, fixed features.
 
     metacl-run algo=ncm data=split_clinc150
 
-The mean feature of each class is the sum of its samples over their number, in whatever order they come, so that nothing is
-forgotten (Mensink et al. 2013; as the classifier of iCaRL, Rebuffi et al. 2017, arXiv 1611.07725). It is the baseline that
-continual learning on the features of a frozen encoder has to beat. The last layer of the network is set from the means m:
+The mean feature of each class is the sum over its samples, divided by their number. The order of samples does not matter, so
+nothing is forgotten (Mensink et al. 2013; as the classifier of iCaRL, Rebuffi et al. 2017, arXiv 1611.07725). It is the
+baseline that continual learning on the features of a frozen encoder has to beat. The last layer of the network is set from the
+means m:
 
     euclidean   m . f - |m|^2 / 2        largest where |f - m|^2 is smallest
     cosine      m . f / |m|              largest where the angle between f and m is smallest
 
-A class without samples is never predicted. With model=linear the features are the inputs, with model=text_head as well, since
-its blocks start as the identity; with any other model they are those of a random network.
+A class without samples is never predicted. With model=linear the features are the inputs, and also with model=text_head, since
+its blocks start as the identity. With any other model they are the features of a random network.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ UNSEEN = -1e6
 
 
 class ClassMeansState(StreamState):
-    """The network, whose last layer follows from the sums."""
+    """The network, whose last layer is computed from the sums."""
 
     number: Tensor
     """[outputs] float64, samples of each class so far."""
@@ -45,7 +46,7 @@ class NearestClassMean(StreamLearner[ClassMeansState]):
     """Predicts the class whose mean feature is nearest.
 
     Attributes:
-        distance: how near is measured.
+        distance: how nearness is measured, "euclidean" or "cosine".
     """
 
     distance: Literal["euclidean", "cosine"]

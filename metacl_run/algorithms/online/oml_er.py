@@ -2,29 +2,29 @@
 
     metacl-run algo=oml_er data=intents                 # or algo=anml_er model=text_gated
 
-Holla, Mishra, Yannakoudakis, Shutova 2020 (arXiv 2009.04891, algorithm 1). The stream is cut into episodes: `support` batches,
-from which the plastic part learns, then a query set, on which the whole network is improved:
+Holla, Mishra, Yannakoudakis, Shutova 2020 (arXiv 2009.04891, algorithm 1). The stream is cut into episodes. An episode has
+support batches, from which the plastic part learns, then a query set, on which the whole network learns:
 
     phi_0 = theta;  phi_{j+1} = phi_j - inner_lr * grad L(phi_j; support batch j)           only the plastic part moves
     theta <- outer step on grad L(phi_last; query)                                  taken at phi_last: first order
 
-The query set is the next batch of the stream and, in every `replay_every`-th episode, a draw from memory instead. To predict,
-the plastic part learns from a draw from memory, by the same steps, starting at theta.
+The query set is the next batch of the stream; in every `replay_every`-th episode it is drawn from memory instead. To predict,
+the plastic part takes the same steps from theta on samples drawn from memory.
 
   oml_er    plastic=[head]: the body is learned by the meta-update alone (OML, Javed and White 2019, arXiv 1905.12588)
   anml_er   plastic=[body, head] of a network with a branch that gates the features, which the meta-update alone learns (ANML,
             Beaulieu et al. 2020, arXiv 2002.09571)
 
 Differences from the paper and its code:
- 1. The paper learns BERT, and ANML-ER a second BERT. Here the network is any model, for texts text_head or text_gated on the
-    features of a frozen encoder.
- 2. An observation is an episode. In an episode that replays, its last batch goes to memory and is not learned from; in the
-    released code it would be the first of the next episode's support set. No episode lies across the end of a task.
- 3. The memory is a reservoir of `memory` samples (Vitter 1985, algorithm R); the paper's holds the whole stream, as
-    memory >= samples of the stream does.
- 4. The parameters that predict are adapted at the end of every episode, from a draw from the memory as it was before that
-    episode, so that they are the same for all evaluations after it and in `load(...).learner()`.
- 5. Adam has no decay of the weights. The defaults take plain SGD outside, as ER and the other online methods here do.
+ 1. The paper trains BERT, and for ANML-ER a second BERT. Here the network is any model; for texts, text_head or text_gated on
+    the features of a frozen encoder.
+ 2. An observation is an episode. If an episode replays, its last batch goes to memory and is not learned; in the released code
+    it would be the first of the next episode's support set. No episode extends over the end of a task.
+ 3. The memory is a reservoir of `memory` samples (Vitter 1985, algorithm R). The paper's memory holds the whole stream, as here
+    if memory >= samples of the stream.
+ 4. The parameters that predict are adapted at the end of every episode, on samples drawn from the memory as it was before that
+    episode, so that they are the same for all later evaluations and in `load(...).learner()`.
+ 5. Adam has no weight decay. By default the outer loop uses plain SGD, as do ER and the other online methods here.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update
 from metacl_run.models.network import Network
 
 QUERY, PREDICTION = 0, 1
-"""Which draw from memory is for what."""
+"""The use of each draw from memory."""
 
 
 class EpisodicReplayState(StreamState):
-    """`params` predict; they are `meta` after the steps on a draw from memory."""
+    """`params` predict; they are `meta` after the steps on samples drawn from memory."""
 
     meta: Params
     """theta, where every episode starts."""
@@ -64,17 +64,17 @@ class EpisodicReplayState(StreamState):
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
-    """First-order meta-learning on episodes of the stream, now and then with a query set from memory.
+    """First-order meta-learning on episodes of the stream, at intervals with a query set from memory.
 
     Attributes:
         inner_batch: samples of an inner step; an observation is several support batches of this size and one query batch.
         inner_lr: rate of the inner SGD.
         outer_lr: rate of the outer optimiser.
         outer_optimizer: "adam" or plain "sgd".
-        plastic: groups of parameters, attributes of the network, that the inner steps move.
-        replay: samples of a query set from memory.
-        replay_every: every so many episodes the query set is from memory. The paper replays a share r of the stream every N
-            samples: replay = r * N and replay_every = (N / inner_batch + 1) / batches of an episode.
+        plastic: groups of parameters, attributes of the network, that learn in the inner steps.
+        replay: samples of a query set drawn from memory.
+        replay_every: in every `replay_every`-th episode, the query set is drawn from memory. The paper replays a share r of the
+            stream every N samples: replay = r * N and replay_every = (N / inner_batch + 1) / batches of an episode.
     """
 
     inner_batch: Examples

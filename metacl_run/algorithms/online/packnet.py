@@ -1,23 +1,23 @@
-"""PackNet: every task gets weights of its own, in which no later task can interfere.
+"""PackNet: every task gets its own weights, which no later task can change.
 
     metacl-run algo=packnet data=planar_skills          # where tasks are known at evaluation: data.scenario=task
 
 Mallya and Lazebnik 2018 (arXiv 1711.05769, section 3). Every weight belongs to the task that took it, or is free. A task learns
-the free weights, with those of earlier tasks in use but fixed. When it is over, of the free weights of each layer
+the free weights; those of earlier tasks are in use, but fixed. When the task is over, of the free weights of each layer
 
     the smallest `prune` of them are set to 0 and stay free, the others belong to the task,
 
-and what is left to the task is trained again. A task is predicted with its own weights and those of the tasks before it; the
-others count as 0. Biases belong to the first task. Where tasks have outputs of their own, these are not pruned.
+and the remaining weights of the task are trained again. A task is predicted with its own weights and those of earlier tasks;
+the others count as 0. Biases belong to the first task. If tasks have their own outputs, these are not pruned.
 
-The paper prunes .5 or .75 of a task's weights at once and trains half as long again, with SGD.
+The paper prunes .5 or .75 of a task's weights at once, and retrains half as long as it trains, with SGD.
 
 Differences from the paper:
- 1. The network starts from random weights; the paper's, which is trained on ImageNet, is pruned before the first task.
- 2. After pruning, `retrain_passes` go over `retrain_samples` samples of the task, in one order.
- 3. The optimiser's moments go on from task to task; the paper starts a new optimiser. No weight decay.
- 4. While a task is learned it is predicted with all weights; the paper evaluates after pruning.
- 5. `clip_norm`, which the paper does not have, limits the gradient of all weights, those that stay as they are included.
+ 1. The network starts from random weights; the paper's network is trained on ImageNet, and pruned before the first task.
+ 2. After pruning, there are `retrain_passes` passes over `retrain_samples` samples of the task, all in the same order.
+ 3. The optimiser's moments are kept from task to task; the paper starts a new optimiser. No weight decay.
+ 4. While a task is being learned, it is predicted with all weights; the paper evaluates after pruning.
+ 5. `clip_norm`, which the paper does not have, limits the gradient of all weights, including the fixed ones.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ FREE = -1
 
 
 class PackNetState(GradientState):
-    """The parameters, and whose they are."""
+    """The parameters, and the tasks to which they belong."""
 
     owner: Params
-    """int64, alike: the task that each number belongs to, or `FREE`. Those of biases and of outputs are never asked for."""
+    """int64, alike: the task that each number belongs to, or `FREE`. The owners of biases and outputs are never used."""
     done: Tensor
-    """int64, tasks that are over."""
+    """int64, number of past tasks."""
     tasks: Tensor
     """[T] int64, the numbers of all tasks."""
 
@@ -56,9 +56,9 @@ class PackNet(GradientLearner[PackNetState]):
     """Gradient descent on the weights that earlier tasks have left free.
 
     Attributes:
-        prune: share of a task's weights, layer by layer, that is given up for later tasks.
-        retrain_samples: samples of the task that it is trained on again after that.
-        retrain_passes: how often.
+        prune: share of a task's weights, in each layer, that pruning frees for later tasks.
+        retrain_samples: samples of the task on which it is retrained after pruning.
+        retrain_passes: passes over these samples.
     """
 
     prune: Annotated[Positive, Lt(1)]

@@ -1,4 +1,4 @@
-"""The memory of a method: its settings, the same for all that keep samples."""
+"""The settings of a memory, the same for all methods that keep samples."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from metacl_run.core.errors import Check
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMemory:
-    """Samples that are kept, and the size of a draw from them. Settings:
+    """The samples that are kept, and the size of a draw from them. Settings:
 
     Attributes:
-        memory: the most samples that are kept.
-        replay: samples of a draw, without replacement; all of them while they are fewer.
+        memory: largest number of samples that are kept.
+        replay: samples in a draw, without replacement; all of them while there are fewer.
     """
 
     memory: Examples
@@ -31,13 +31,13 @@ class ReplayBuffer(SampleMemory):
     """A buffer that samples of the stream enter as they come. Settings:
 
     Attributes:
-        buffer: how they enter. "reservoir": each that came is as likely to be there (Vitter 1985, algorithm R); "balanced": a
-            reservoir whose classes are as even as can be (Chrysakis and Moens 2020, algorithm 1); "ring": the last samples of
-            every class of every task, an equal share for each (Chaudhry et al. 2019, arXiv 1902.10486).
+        buffer: which samples it keeps. "reservoir": every sample so far has the same chance (Vitter 1985, algorithm R);
+            "balanced": a reservoir that keeps the classes as even as possible (Chrysakis and Moens 2020, algorithm 1); "ring":
+            the latest samples of every class of every task, an equal share for each (Chaudhry et al. 2019, arXiv 1902.10486).
     """
 
     buffer: Buffer
 
     def buffer_spec(self, draws: int, size: int | None = None) -> ReplaySpec:
-        """What to keep, and `draws` of `size` samples for every observation. Default: of `replay` samples."""
+        """Asks for this buffer, and for `draws` draws of `size` samples for every observation. Default: of `replay` samples."""
         return ReplaySpec(keep=self.buffer, capacity=self.memory, draws=draws, size=self.replay if size is None else size)

@@ -2,16 +2,16 @@
 
     metacl-run algo=si data=rotated_mnist
 
-Zenke, Poole, Ganguli 2017 (arXiv 1703.04200, equations 3 to 5). For every parameter element, with g the gradient of the task's
-loss alone and d the step that was taken:
+Zenke, Poole, Ganguli 2017 (arXiv 1703.04200, equations 3 to 5). For every parameter element, where g is the gradient of the
+task's loss alone and d is the step taken:
 
     path     <- path - g * d                                                               at every update
     omega    <- max(0, omega + path / ((theta - theta~)^2 + damping)), theta~ <- theta, path <- 0      at the end of a task
     loss = L + strength * sum of omega * (theta - theta~)^2
 
 Differences from the paper:
- 1. SGD unless optimizer=adam; the paper takes Adam.
- 2. The maximum with 0 is not in the paper but in its released code: a parameter whose path raised the loss is not driven away.
+ 1. The optimiser is SGD unless optimizer=adam; the paper uses Adam.
+ 2. The maximum with 0 is in the released code, not in the paper: a parameter whose path raised the loss is not pushed away.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from metacl_run.models.network import Network
 
 
 class SiState(GradientState):
-    """The parameters and the terms of the penalty, all shaped alike."""
+    """The parameters and the terms of the penalty, all of the same shape."""
 
     reference: Params
-    """theta~, the parameters at the end of the last task; at first the initial ones, which have no weight: omega is 0."""
+    """theta~, the parameters at the end of the last task; at first the initial ones, which have no effect, since omega is 0."""
     omega: Params
     path: Params
 

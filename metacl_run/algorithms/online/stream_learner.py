@@ -3,9 +3,9 @@
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate. The replicate axis is added from
 outside by `inner/engine.py`. It draws no random numbers and stores no samples: the protocol keeps the replay buffer, as numbers
 of samples, draws from it, and passes the samples (`types.Observation`). `network.loss` and `network.objective.losses`
-follow the data's objective, so a method learns classes or real targets alike; one that works with the logits of classes alone
-raises ConfigError in `init` where `network.objective` is another. Start from er.py; der_pp.py has a loss of its own. Values of
-tensors decide no branch (`if tensor:`), since all replicates are computed at once.
+follow the data's objective, so that a method learns both classes and real targets. A method that only works with the logits of
+classes raises ConfigError in `init` for any other `network.objective`. Start from er.py, or from der_pp.py for a custom loss.
+No branch may depend on the value of a tensor (`if tensor:`), since all replicates are computed at once.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class StreamState(TypedDict):
 
 State = TypeVar("State", bound=StreamState)
 Buffer = Literal["reservoir", "balanced", "ring"]
-"""How samples enter a replay buffer (protocols/online/buffer_places.py). "reservoir": each that came is as likely to be there;
-"balanced": a reservoir whose classes are as even as can be (Chrysakis and Moens 2020); "ring": the last ones of every class of
-every task, an equal share for each (Chaudhry et al. 2019)."""
+"""Which samples a replay buffer keeps (protocols/online/buffer_places.py). "reservoir": every sample so far has the same
+chance; "balanced": a reservoir that keeps the classes as even as possible (Chrysakis and Moens 2020); "ring": the latest ones
+of every class of every task, an equal share for each (Chaudhry et al. 2019)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +44,16 @@ class ReplaySpec:
     """The replay buffer that a method needs, and the draws from it for every observation.
 
     Attributes:
-        keep: "reservoir", "balanced", "ring": `capacity` samples of those that came, as `Buffer` says; "last": the last
-            capacity // T samples of each of the tasks that are over; "seen": everything of the tasks so far, the current one
-            whole; "all": everything of all tasks; "exemplars": what the learner itself has chosen (exemplar_learner.py).
+        keep: "reservoir", "balanced", "ring": `capacity` of the samples so far, as `Buffer` says; "last": the last capacity //
+            T samples of each past task; "seen": all data of the tasks so far, including the whole current task; "all": all data
+            of all tasks; "exemplars": what the learner itself has chosen (exemplar_learner.py).
         capacity: samples in the buffer; 0: no buffer.
         draws: independent draws for each observation (G).
         size: samples in a draw (K), without replacement.
         by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
             are empty; the protocol may leave them out.
-        uniforms: uniform numbers for every sample of a batch, by which a learner that chooses draws.
-        past: draws are from the samples of tasks that are over alone. For "ring", where every task has places of its own;
-            "last" keeps no others.
+        uniforms: uniform random numbers for every sample of a batch, for a learner that chooses at random.
+        past: draw only from the samples of past tasks. For "ring", where every task has its own places; "last" keeps no others.
     """
 
     keep: Buffer | Literal["last", "seen", "all", "exemplars"]
@@ -88,7 +87,7 @@ class StreamLearner(BaseLearner, Generic[State]):
     """
 
     needs_task: ClassVar[bool] = False
-    """Whether it predicts only where the task is known."""
+    """Whether it can only predict if the task is known."""
 
     batch_size: Examples
 
@@ -113,8 +112,8 @@ class StreamLearner(BaseLearner, Generic[State]):
         """Learns from one observation."""
 
     def predict(self, network: Network, state: State, x: Tensor, task: Tensor | None) -> Tensor:
-        """Returns the outputs [N, outputs] for inputs [N, ...] of tasks [N], None where they are not known. Default: those of
-        the parameters."""
+        """Returns the outputs [N, outputs] for inputs [N, ...] of tasks [N], None if tasks are not known. Default: the outputs
+        of the network with `params`."""
         return network(state["params"], x, task)
 
     def learned_params(self, state: State) -> Params:
@@ -124,11 +123,11 @@ class StreamLearner(BaseLearner, Generic[State]):
 
     @property
     def num_consolidation_samples(self) -> int:
-        """Samples that `end_task` needs, drawn at random from the task."""
+        """Returns how many samples `end_task` needs; they are drawn at random from the task."""
         return 0
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
-        """Consolidates a task that is over, from `samples` [num_consolidation_samples] of it. Default: nothing to do."""
+        """Consolidates a past task, from `samples` [num_consolidation_samples] of it. Default: does nothing."""
         return state
 
     def rates(self, state: State) -> Params | None:

@@ -1,19 +1,19 @@
 """Bayesian gradient descent (Zeno et al. 2018, BGD, arXiv 1803.10123, algorithm 1) and MetaBGD (He et al. 2019,
-arXiv 1906.05201): continual learning without borders of tasks.
+arXiv 1906.05201): continual learning without task boundaries.
 
-Every parameter has a mean mu and a standard deviation s. With theta_k = mu + s e_k for K draws e_k of standard normal numbers,
-and L the summed loss of the batch:
+Every parameter has a mean mu and a standard deviation s. For K draws e_k of standard normal numbers, theta_k = mu + s e_k; L is
+the summed loss of the batch:
 
     g = mean_k dL(theta_k)/dtheta,  h = mean_k (dL(theta_k)/dtheta) e_k
     mu <- mu - eta s^2 g
     s  <- s sqrt(1 + (s h / 2)^2) - s^2 h / 2
 
-so that a parameter that the loss depends on becomes certain and moves less. BGD (stream_inner_steps=0) takes L on the batch
-itself. MetaBGD takes L after an inner loop on the batch before, through which it differentiates, and predicts after that inner
-loop.
+So a parameter on which the loss depends becomes more certain and moves less. BGD (stream_inner_steps=0) computes L on the batch
+itself. MetaBGD computes L after an inner loop on the previous batch, differentiates through this inner loop, and predicts after
+it.
 
 Differences from the papers:
- 1. Predictions are by mu; the released code of OSAKA averages the accuracy of the K draws.
+ 1. Predictions use mu; the released code of OSAKA averages the accuracy of the K draws.
  2. MetaBGD's inner loop is plain gradient descent on all parameters.
 """
 
@@ -40,14 +40,14 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class BayesianGradientDescent(TaskFreeLearner):
-    """Moves every parameter by how uncertain it is.
+    """Moves every parameter in proportion to its variance.
 
     Attributes:
         eta: factor of the steps of the means.
-        initial_deviation: of every parameter.
+        initial_deviation: standard deviation of every parameter at the start.
         draws: K, draws of the parameters at every step.
         inner_lr: rate of the inner loop for a mean loss.
-        stream_inner_steps: gradient steps on a batch before the next is predicted; 0: BGD.
+        stream_inner_steps: gradient steps on a batch before the next batch is predicted; 0: BGD.
         first_order: drop second derivatives.
     """
 

@@ -1,6 +1,6 @@
 """Continual-MAML (Caccia et al. 2020, OSAKA, arXiv 2003.05856, algorithm 1) and its baselines, for a stream whose tasks recur.
 
-With theta the initialisation, phi the fast weights and (x, y) the batch of step t, which phi has just predicted:
+theta is the initialisation, phi are the fast weights, and (x, y) is the batch of step t, which phi has just predicted:
 
     L = loss(phi; x, y),  phi = adapt(theta; the batch of step t - 1)
     switch if  loss(adapt(theta; x, y); x, y) + switch_margin <= L
@@ -8,15 +8,16 @@ With theta the initialisation, phi the fast weights and (x, y) the batch of step
     phi <- adapt(theta; x, y)
 
 w(L) is 1 (update=always), 1 - exp(-update_scale * L) (smooth: the paper's update modulation), or 1 where L > update_scale
-(threshold). After a switch phi was adapted to another task, so that its loss says nothing about theta.
+(threshold). At a switch, phi was adapted to another task, so that its loss says nothing about theta.
 
   maml_osaka      update=never, pre-trained: theta stays; anil_osaka adapts the head alone
   sgd_osaka       stream_inner_steps=0, update=always: theta is trained on the stream and predicts, nothing adapts
   finetune_osaka  the same after pre-training
 
 Differences from the released code (ElementAI/osaka, branch camera_ready):
- 1. phi is adapted again after theta has moved, as on its main branch; there, phi stays one update behind.
- 2. The first batch is predicted by theta itself and counts; there, it counts as 0.
+ 1. phi is adapted again after theta has moved, as on the main branch of that code; on camera_ready, phi stays one update
+    behind.
+ 2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
  3. A hard threshold compares as theirs; with update=smooth and a switch margin this is their method "ours_kwto".
 """
 

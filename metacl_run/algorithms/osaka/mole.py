@@ -1,22 +1,23 @@
-"""Meta-learning for online learning, MOLe (Nagabandi, Finn and Levine 2019, arXiv 1812.07671, algorithm 1): a mixture of models
-that grows, for tasks that recur and are not told.
+"""Meta-learning for online learning, MOLe (Nagabandi, Finn and Levine 2019, arXiv 1812.07671, algorithm 1): a growing mixture
+of models, for tasks that recur and are not known.
 
-Every task i that was met has parameters theta_i and a count n_i; a new one would start from the meta-learned prior theta*. With
-(x, y) the batch of step t and a Chinese restaurant process of concentration alpha as the prior over tasks:
+Every task i met so far has parameters theta_i and a count n_i; a new task would start from the meta-learned prior theta*. (x,
+y) is the batch of step t, and the prior over tasks is a Chinese restaurant process of concentration alpha:
 
     P(i | x, y)   is proportional to  n_i exp(-B loss(theta_i; x, y) / temperature)
     P(new | x, y) is proportional to  alpha exp(-B loss(theta*; x, y) / temperature)
     where the new task is the most probable, it is added, with theta* as its parameters
     theta_i <- theta_i - inner_lr P(i | x, y) grad loss(theta_i; x, y),  n_i <- n_i + P(i | x, y)
 
-The next batch is predicted by the most probable task. theta* is meta-learned before the stream by MAML on windows of
-transitions, which is GrBAL's training; it then stays.
+The next batch is predicted by the most probable task. theta* is meta-learned before the stream, by MAML on windows of
+transitions, as in GrBAL; then it does not change.
 
 Differences from the paper:
- 1. At most `most_tasks` tasks are met; once there are so many, no new one comes.
- 2. A new task that is not the most probable is not added, and its probability is shared out among the others.
+ 1. There are at most `most_tasks` tasks; then no new one is added.
+ 2. A new task that is not the most probable is not added; its probability is divided among the others.
  3. The step on a task is `stream_inner_steps` gradient steps on the newest batch; the paper does not say how many it takes.
- 4. A Gaussian of variance v in d dimensions is temperature = 2 v / d. Classes have their cross-entropy, at temperature 1.
+ 4. A Gaussian of variance v in d dimensions corresponds to temperature = 2 v / d; the cross-entropy of classes to temperature
+    1.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class Mole(MamlStart):
     """Keeps a model for every task that it believes to have met.
 
     Attributes:
-        most_tasks: the most tasks that it keeps.
-        concentration: alpha of the Chinese restaurant process; a larger one adds tasks more readily.
-        temperature: see difference 4; a lower one makes it surer of a task.
+        most_tasks: largest number of tasks that it keeps.
+        concentration: alpha of the Chinese restaurant process; a larger one makes new tasks more likely.
+        temperature: see difference 4; a lower one makes the choice of a task more certain.
     """
 
     most_tasks: Annotated[int, Ge(1), Le(1000)]

@@ -1,7 +1,7 @@
 """Continual-MAML with a prolonged adaptation phase (Caccia et al. 2020, OSAKA, arXiv 2003.05856, algorithm 1, "PAP").
 
-Fast weights go on from step to step until a switch is detected; the batches since the last switch wait in a buffer. With (x, y)
-the batch of step t, which phi has just predicted with loss L:
+The fast weights phi keep adapting from step to step until a switch is detected; the batches since the last switch are kept in a
+buffer. (x, y) is the batch of step t, which phi has just predicted with loss L:
 
     phi <- adapt(theta; x, y) if the step before was a switch, else adapt(phi; x, y)
     switch if  loss(phi; x, y) + switch_margin <= L
@@ -12,7 +12,7 @@ the batch of step t, which phi has just predicted with loss L:
 
 Differences from the released code (ElementAI/osaka, `observe_accumulate`, branch camera_ready):
  1. A buffer of n batches has pairs for the second half of it; an odd one leaves its middle batch without a pair, as theirs.
- 2. The first batch is predicted by theta itself and counts; there, it counts as 0.
+ 2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from metacl_run.models.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class ProlongedMaml(UpdatingMaml):
-    """Adapts on and on to a task, and updates the initialisation when the task is over.
+    """Keeps adapting to a task, and updates the initialisation when the task is over.
 
     Attributes:
-        buffer: batches that wait for the end of the task; when so many do, theta is updated all the same.
+        buffer: batches kept until the task ends; when the buffer is full, theta is updated anyway.
     """
 
     buffer: Examples

@@ -1,4 +1,4 @@
-"""The interface of a learner under protocol `osaka`, which predicts a batch, then learns from it, and is told of no task.
+"""The interface of a learner under protocol `osaka`: it predicts each batch, then learns from it, and does not know the tasks.
 
 An algorithm is settings plus pure functions of explicit state, written for ONE replicate. The protocol predicts first, with the
 state as it is, so that no method can see targets before it has predicted. A method draws no random numbers, logs nothing and
@@ -45,9 +45,9 @@ class TaskFreeLearner(BaseLearner):
     """A learner of a stream whose tasks recur."""
 
     detects_switches: ClassVar[bool] = True
-    """Whether it says when it takes the task to have changed."""
+    """Whether it reports task switches that it detects."""
     waits: ClassVar[bool] = False
-    """Whether some steps are followed by an update of its own, `late_update`."""
+    """Whether some steps are followed by a separate update, `late_update`."""
 
     def count_pretraining(self) -> int:
         """Meta-updates of pre-training, on episodes of the first domain. Default: none."""
@@ -64,7 +64,7 @@ class TaskFreeLearner(BaseLearner):
         Args:
             network, params: with fresh parameters.
             rates: [number of parameters] uniform in [0, 1): learned rates start from them.
-            batch: as all that will come; only its shapes count.
+            batch: of the same shapes as all that will come; its values do not matter.
 
         Raises:
             ConfigError: the method cannot learn with this network.
@@ -95,7 +95,7 @@ class TaskFreeLearner(BaseLearner):
         """Learns from a batch that was just predicted.
 
         Returns:
-            the new state, and 1.0 where it takes this batch to be the first of another task, else 0.0.
+            the new state, and 1.0 if it detects that this batch is the first of another task, else 0.0.
         """
 
     def is_due(self, state: Pytree) -> Tensor:
@@ -114,14 +114,14 @@ class MamlStart(TaskFreeLearner):
     Attributes:
         pretrain_updates: meta-updates on episodes of the first domain before the stream; 0: none.
         meta_batch_size: episodes in a meta-update of pre-training.
-        outer_lr, outer_optimizer, outer_momentum, clip_norm: of the outer loop, in pre-training and in the stream, where the
-            optimiser begins afresh.
+        outer_lr, outer_optimizer, outer_momentum, clip_norm: settings of the outer loop, in pre-training and in the stream; the
+            stream starts with a new optimiser.
         inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
         inner_steps: gradient steps of an episode of pre-training.
         stream_inner_steps: gradient steps on a batch of the stream.
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
-        rate_low, rate_high: learned rates start uniform in this range; null where none are learned.
+        rate_low, rate_high: start values of learned rates are drawn uniformly from this range; null if none are learned.
     """
 
     pretrain_updates: CountFromZero
@@ -198,7 +198,7 @@ class MamlStart(TaskFreeLearner):
         return fast
 
     def fresh_slow(self, slow: MetaState) -> MetaState:
-        """The same initialisation with an outer optimiser that begins afresh."""
+        """Returns the same initialisation with a new outer optimiser."""
         return self.stream_maml.first_state(slow["meta"], slow["carry"])
 
 

@@ -1,4 +1,4 @@
-"""The settings of a learner that goes on meta-learning its initialisation in the stream, and how a loss decides its step.
+"""A learner that keeps meta-learning its initialisation in the stream: its settings, and how a loss determines its step.
 
 Source: Caccia et al. 2020, OSAKA, arXiv 2003.05856, section 4 ("update modulation").
 """
@@ -24,13 +24,14 @@ UpdateRule = Literal["always", "smooth", "threshold", "never"]
 
 @dataclass(frozen=True, kw_only=True)
 class UpdatingMaml(MamlStart):
-    """A learner with fast weights, and an initialisation that takes steps of its own.
+    """A learner with fast weights, and an initialisation that is updated in the stream.
 
     Attributes:
-        update: how a loss L decides the step of the initialisation: "always" a whole one; "smooth": its gradient counts
-            1 - exp(-update_scale * L); "threshold": a whole one where L > update_scale; "never".
+        update: how a loss L determines the step of the initialisation: "always": a whole step; "smooth": its gradient counts 1
+            - exp(-update_scale * L); "threshold": a whole step if L > update_scale; "never": no step.
         update_scale: lambda of the paper; null unless update is smooth or threshold.
-        switch_margin: gamma of the paper, by how much adapting must lower the loss for a switch; null: none are detected.
+        switch_margin: gamma of the paper: a switch is detected if adapting lowers the loss by at least this much; null: no
+            detection.
     """
 
     update: UpdateRule
@@ -56,7 +57,7 @@ class UpdatingMaml(MamlStart):
         return fast
 
     def step(self, slow: MetaState, contribution: Update) -> tuple[MetaState, Tensor]:
-        """A step of the initialisation as its loss, the metric "loss" of the contribution, decides.
+        """Takes the step of the initialisation that its loss, the metric "loss" of the contribution, determines.
 
         Returns:
             the initialisation after it, and whether there is a step at all.

@@ -1,4 +1,5 @@
-"""Few-shot episodes of images, in which a class turned by 90, 180 or 270 degrees counts as another one (as in MAML's code)."""
+"""Few-shot episodes of images, in which a class rotated by 90, 180 or 270 degrees counts as another class (as in MAML's
+code)."""
 
 from __future__ import annotations
 
@@ -42,12 +43,13 @@ def turned(images: Tensor, quarters: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnedClassStream(ClassEpisodeStream):
-    """Episodes of images, whose classes may be turned."""
+    """Episodes of images, whose classes may be rotated."""
 
     rotations: bool
-    """Turn each class of a training episode by a random multiple of 90 degrees: four times the classes, as in MAML."""
+    """Rotate each class of a training episode by a random multiple of 90 degrees: this gives four times the classes, as in
+    MAML."""
     test_rotations: Annotated[bool, AT_EVALUATION]
-    """The same in validation and test episodes."""
+    """Do the same in validation and test episodes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,8 +1,8 @@
-"""Streams of images for protocol `online` that bring new classes with every task: what a network sees of an image.
+"""Streams of images for protocol `online` in which every task brings new classes: augmentation and scaling of images.
 
-The augmentation is drawn anew whenever a training sample is observed, on the device, for the batch of the stream and for the
-samples replayed with it alike (as in the code of DER, Buzzega et al. 2020). Never augmented are test samples, and those that a
-method consolidates a task on (`StreamLearner.end_task`).
+The augmentation is drawn anew whenever a training sample is observed, on the device, both for the batch of the stream and for
+the replayed samples (as in the code of DER, Buzzega et al. 2020). Test samples are never augmented, nor are the samples on
+which a method consolidates a task (`StreamLearner.end_task`).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class SeenImages(ClassTasks):
     """What a network sees of the images of a stream."""
 
     augment: Augment
-    """How training samples are altered at random: not, or shifted by up to 4 pixels and mirrored."""
+    """How training samples are changed at random: not at all, or shifted by up to 4 pixels and mirrored."""
     normalize: Normalize
-    """How inputs are scaled: pixels to [0, 1] and features not at all, or each channel, or feature, to mean 0 and deviation
-    1 over the training part, or over all images where the source has none."""
+    """How inputs are scaled. "none": pixels to [0, 1], features not at all. "channels": each channel or feature to mean 0 and
+    deviation 1 over the training part, or over all images if the source has no training part."""
 
     def check_pixels(self, shift: str) -> None:
         """Raises SettingError where features would be augmented, or images that their task shows under a shift."""

@@ -12,7 +12,7 @@ from metacl_run.data.text.text_source import SplitTexts, SplitTextSource
 
 @dataclass(frozen=True, kw_only=True)
 class Banking77(SplitTextSource):
-    """Questions to a bank, finely divided: intents share most of their words."""
+    """Questions to a bank, with intents that are hard to tell apart: they share most of their words."""
 
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds BANKING77."""

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, 50,000 of them to train on."""
+"""CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, 50,000 of them for training."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from metacl_run.data.sources.source import Catalogue, SplitExamples
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar(SplitImageSource):
-    """One of the two, in colour."""
+    """CIFAR-10 or CIFAR-100, in colour."""
 
     classes: Literal[10, 100]
     """CIFAR-10 or CIFAR-100."""
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds the folder or the archive of the Python version."""
     download: bool = dataclasses.field(metadata={"identity": False})
-    """Whether to download what is not there."""
+    """Whether to download files that are missing."""
 
     num_channels = 3
 

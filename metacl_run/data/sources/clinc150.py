@@ -17,7 +17,7 @@ class Clinc150(SplitTextSource):
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds CLINC150."""
     out_of_scope: bool
-    """Whether the 1000 test texts that belong to no intent are read as well."""
+    """Whether the 1000 test texts that belong to no intent are also read."""
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         return clinc150_parts()

@@ -1,4 +1,4 @@
-"""The interface of a source of transitions whose bodies can be moved by a controller as well."""
+"""The interface of a source of transitions whose bodies a controller can also move."""
 
 from __future__ import annotations
 

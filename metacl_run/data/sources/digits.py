@@ -17,7 +17,7 @@ DIGITS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedDigits(SplitImageSource):
-    """Ten generated characters, grey, ink bright; nothing to download, never in a paper's table.
+    """Ten generated characters, grey, ink bright. Nothing to download; never in a paper's table.
 
     Attributes:
         train_hands, test_hands: writers of each character in the training part and in the test part; each draws it once.

@@ -1,4 +1,4 @@
-"""Several data sets of characters as one source, brought to one shape: a task for each, so that tasks really differ."""
+"""Several data sets of characters as one source, all in one shape: one task for each, so that tasks really differ."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Domains(ImageSource):
     """The classes of all domains; every domain is a group."""
 
     domains: list[str]
-    """Of: glyphs (generated characters), omniglot, mnist; in the order of the tasks."""
+    """Some of glyphs (generated characters), omniglot and mnist, in the order of the tasks."""
     glyph_classes: Classes
-    """Characters that are generated."""
+    """Number of generated characters."""
     glyph_scripts: Classes
-    """Invented scripts that they belong to."""
+    """Number of invented scripts to which these characters belong."""
     generator_seed: Seed
     """Decides what the scripts look like."""
     mnist_images: Annotated[Examples, Ge(2)]
@@ -38,7 +38,7 @@ class Domains(ImageSource):
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds Omniglot and MNIST."""
     download: bool = dataclasses.field(metadata={"identity": False})
-    """Whether to download what is not there."""
+    """Whether to download files that are missing."""
 
     num_channels = 1
     has_dark_ground = True

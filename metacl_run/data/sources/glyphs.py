@@ -23,9 +23,9 @@ class Glyphs(ImageSource):
     num_classes: Classes
     """Characters of all scripts together."""
     num_scripts: Classes
-    """Invented scripts, each with a style of its own."""
+    """Invented scripts, each with its own style."""
     images_per_class: Annotated[int, Ge(2), Le(10**4)]
-    """Drawings of each character, each by another writer."""
+    """Drawings of each character, each by a different writer."""
     generator_seed: Seed
     """Decides what the scripts look like."""
 

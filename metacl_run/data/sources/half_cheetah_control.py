@@ -20,7 +20,7 @@ from metacl_run.simulators.workers import Workers
 
 @dataclass(frozen=True, kw_only=True)
 class HalfCheetahControl(ControlEpisodes):
-    """The reward of a step is the speed forward, less what the action costs (`simulators/half_cheetah_bodies.py`)."""
+    """The reward of a step is the forward speed minus the cost of the action (`simulators/half_cheetah_bodies.py`)."""
 
     workers: Workers
     """They hold `HalfCheetahBodies`. A body stays in its process: results do not depend on how many there are."""

@@ -1,4 +1,4 @@
-"""HalfCheetah in MuJoCo whose dynamics differ from task to task: recordings under random actions (extra `robot`).
+"""HalfCheetah in MuJoCo, with dynamics that differ between tasks: recordings under random actions (extra `robot`).
 
 A family is a kind of change: crippled joints, reversed joints, gains of motors, gravity, mass. A state is an observation, [17],
 an action [6].
@@ -46,7 +46,7 @@ WHOLE_FAMILIES: Final = {
 FOLDER: Final = "dynamics"
 """Of the cache."""
 RECORDINGS: Final = 3
-"""Version of how recordings are made, part of the fingerprint: raise it when they come out otherwise."""
+"""Version of how recordings are made, part of the fingerprint: raise it when the recordings change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,11 @@ class HalfCheetahDynamics(ControlSource):
     recording_steps: Annotated[int, Ge(2), Le(10**5)]
     """Steps of a recording."""
     generator_seed: Seed
-    """Decides starts and actions."""
+    """Decides the starting states and the actions."""
     processes: Annotated[int, Ge(1), Le(1000)] | None = dataclasses.field(metadata={"identity": False})
-    """Processes that simulate; null: as many as there are cores."""
+    """Simulator processes; null: one for each core."""
     timeout: Positive = dataclasses.field(metadata={"identity": False})
-    """Seconds after which a process that does not answer is taken to hang."""
+    """Seconds after which a process that does not answer counts as hanging."""
 
     def __post_init__(self) -> None:
         names = self._names()

@@ -20,7 +20,7 @@ class Intents(TextSource):
     texts_per_intent: Annotated[int, Ge(2), Le(MOST_TEXTS)]
     """Texts of each intent, all different."""
     generator_seed: Seed
-    """Decides which phrases and words come together."""
+    """Decides which phrases and words are combined."""
 
     def catalogue(self) -> Catalogue:
         return intent_catalogue(self.texts_per_intent)

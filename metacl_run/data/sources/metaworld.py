@@ -2,9 +2,9 @@
 
     metacl-run algo=er data=metaworld
 
-What an expert does, and what counts as success, is in `metacl_run/simulators/metaworld_tasks.py`. Demonstrations are made once,
-in several processes, and stay in the user's cache folder. Every seed has its own.
-Shapes: R seeds, T skills, N pairs of a skill.
+`metacl_run/simulators/metaworld_tasks.py` defines what an expert does and what counts as success. Demonstrations are made once,
+in several processes, and are kept in the user's cache folder. Every seed has its own. Shapes: R seeds, T skills, N pairs of a
+skill.
 """
 
 from __future__ import annotations
@@ -67,17 +67,18 @@ class MetaWorld(SkillSource):
 
     skills: list[str]
     demonstrations: Annotated[int, Ge(1), Le(10**4)]
-    """Demonstrations of each skill that reach the goal."""
+    """Demonstrations of each skill, all of which reach the goal."""
     pairs: Examples
-    """N, pairs of each skill, taken evenly from all steps of its demonstrations: some of them, or all and some again."""
+    """N, pairs of each skill, taken evenly from all steps of its demonstrations; some steps are used more than once if there
+    are too few."""
     noise: NonNegative
-    """Standard deviation of what is added to half of the actions of a demonstration."""
+    """Standard deviation of the noise added to half of the actions of a demonstration."""
     horizon: Annotated[int, Ge(1), Le(LONGEST)]
-    """Steps within which expert and learner have to reach the goal."""
+    """Steps within which expert and learner must reach the goal."""
     processes: Annotated[int, Ge(1), Le(1000)] | None = dataclasses.field(metadata={"identity": False})
-    """Processes that simulate; None: as many as there are cores."""
+    """Simulator processes; None: one for each core."""
     timeout: Positive = dataclasses.field(metadata={"identity": False})
-    """Seconds after which a process that does not answer is taken to hang."""
+    """Seconds after which a process that does not answer counts as hanging."""
 
     def __post_init__(self) -> None:
         check_skills(self.skills, TASKS)

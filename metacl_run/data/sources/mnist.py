@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits, 60,000 of them to train on."""
+"""MNIST: 70,000 handwritten digits, 60,000 of them for training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Mnist(SplitImageSource):
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds MNIST."""
     download: bool = dataclasses.field(metadata={"identity": False})
-    """Whether to download what is not there."""
+    """Whether to download files that are missing."""
 
     num_channels = 1
     has_dark_ground = True

@@ -17,7 +17,7 @@ class Omniglot(ImageSource):
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds the archives or folders, directly or in `omniglot` or `omniglot-py`."""
     download: bool = dataclasses.field(metadata={"identity": False})
-    """Whether to download what is not there."""
+    """Whether to download files that are missing."""
 
     num_channels = 1
     has_dark_ground = True

@@ -1,10 +1,10 @@
-"""The planar skills: a hand with a gripper over a table, and experts to copy. Made on the spot; synthetic.
+"""The planar skills: a hand with a gripper over a table, and experts to copy. Synthetic.
 
     metacl-run algo=er data=planar_skills
 
-The world and its experts are `metacl_run/simulators/`. A demonstration begins at a placement of its own and goes on for
-`horizon` steps. The executed actions are disturbed and the recorded ones are the expert's own, so that a learner sees the way
-back from where a small mistake leads (DART: Laskey et al. 2017, arXiv 1703.09327).
+The world and its experts are `metacl_run/simulators/`. Every demonstration begins at its own placement and takes `horizon`
+steps. Noise is added to the executed actions, but the recorded actions are the expert's, so that a learner sees how to recover
+from small mistakes (DART: Laskey et al. 2017, arXiv 1703.09327).
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class PlanarDemonstrations(SkillSource):
     demonstrations: Examples
     """Demonstrations of each skill; every seed has its own."""
     noise: NonNegative
-    """Standard deviation of what disturbs the actions of a demonstration."""
+    """Standard deviation of the noise on the actions of a demonstration."""
     horizon: Steps
-    """Steps of a demonstration, and those in which a learner has to reach the goal."""
+    """Steps of a demonstration, and steps within which a learner must reach the goal."""
 
     def __post_init__(self) -> None:
         check_skills(self.skills, SKILLS)

@@ -1,8 +1,8 @@
-"""The planar hand under changed dynamics: motors turned, reversed or weak, a tilted table, a heavy hand, a load.
+"""The planar hand under changed dynamics: turned, reversed or weak motors, a tilted table, a heavy hand, a load.
 
-Every family changes something else of `simulators/planar_world.py`; its dynamics are drawn uniformly from `RANGES`. The hand is
-driven at random, by pushes that change slowly, so that it gathers speed. Everything but the hand lies far from the table, so
-that the hand never meets it, except in the family `payload`, where it holds the block.
+Every family changes a different part of `simulators/planar_world.py`; its dynamics are drawn uniformly from `RANGES`. Random
+pushes that change slowly move the hand, so that it gains speed. All other objects are far from the table, so that the hand
+never touches them, except in the family `payload`, where it holds the block.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RANGES: Final[Mapping[str, Mapping[str, tuple[float, float]]]] = {
 }
 """What every family changes, and between what; all else is usual."""
 ROLLOUTS: Final = 2
-"""Version of how rollouts are made, part of the fingerprint: raise it when they come out otherwise."""
+"""Version of how rollouts are made, part of the fingerprint: raise it when the rollouts change."""
 SEEN: Final = GRIP.stop
 """The first so many numbers of a state are the hand's: place, velocity, opening of the gripper."""
 HOLDING: Final = ("payload",)
@@ -63,7 +63,7 @@ class PlanarDynamics(ControlSource):
     """A state is the hand's place, velocity and opening, 5 numbers; an action is the pushes of 3 motors, before their tanh."""
 
     families: Annotated[list[str], MinLen(1)]
-    """Of: motors, turn, drift, mass, payload; in the order of the tasks."""
+    """Some of motors, turn, drift, mass and payload, in the order of the tasks."""
     dynamics_per_family: Annotated[int, Ge(2), Le(10**4)]
     """Dynamics of each family."""
     rollouts: Annotated[int, Ge(3), Le(10**4)]

@@ -1,4 +1,4 @@
-"""Goals for the hand of the planar world, under dynamics that change from task to task. Made on the spot, nothing is stored."""
+"""Goals for the hand of the planar world, under dynamics that change from task to task. Synthetic; nothing is stored."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ CHANGES: Final[Mapping[str, Mapping[str, float]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReachTasks(Source):
-    """Rollouts towards a goal that the policy is not told."""
+    """Rollouts towards a goal that the policy does not see."""
 
     dynamics: Annotated[list[str], MinLen(1)]
-    """Of: usual, mirrored, reversed, turned, aslant, tilted, heavy, weak; a task for each, in this order."""
+    """Some of usual, mirrored, reversed, turned, aslant, tilted, heavy and weak; one task for each, in the given order."""
     horizon: Annotated[int, Ge(1), Le(1000)]
-    """Steps of a rollout, of 0.05 seconds."""
+    """Steps of a rollout, each of 0.05 seconds."""
     noise: NonNegative
     """Standard deviation of the noise that is added to every push."""
     goal_span: Annotated[float, Ge(0), Le(1)]
-    """Goals lie in a square from minus this to this; the table reaches from -1 to 1."""
+    """Goals lie in the square from -goal_span to goal_span; the table reaches from -1 to 1."""
     start_span: Annotated[float, Ge(0), Le(1)]
-    """The same of the places where the hand starts."""
+    """The hand starts in the square from -start_span to start_span."""
 
     def __post_init__(self) -> None:
         require_all(*name_checks("dynamics", self.dynamics, list(CHANGES)))

@@ -3,7 +3,8 @@
     y = amplitude * sin(x + phase), amplitude 5 * (U(0, 1) + 0.02), phase U(0, pi), x U(-5, 5)
 
 Differences from the code:
- 1. A function's examples are a fixed set, of which a trajectory draws without replacement, not new ones at every step.
+ 1. The examples of a function are a fixed set, from which a trajectory draws without replacement; in the code they are drawn
+    anew at every step.
 """
 
 from __future__ import annotations

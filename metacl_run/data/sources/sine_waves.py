@@ -3,7 +3,8 @@
     y = A sin(x + phase), with amplitude A, phase and x uniform
 
 Differences from the paper:
- 1. The paper has one task. Of several, each has an equal slice of the range of amplitudes, from the lowest to the highest.
+ 1. The paper has one task. With several tasks, each has an equal slice of the range of amplitudes, from the lowest to the
+    highest.
 """
 
 from __future__ import annotations

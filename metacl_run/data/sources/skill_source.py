@@ -1,8 +1,7 @@
-"""The interface of a source of skills: what experts do, and the simulator in which a learner shows what it has copied.
+"""The interface of a source of skills: demonstrations of experts, and the simulator in which a learner acts.
 
-A policy sees observations [D] and gives actions [A]. Which skill is asked for is not part of an observation: the stream adds it
-where the learner is to be told.
-Shapes: R seeds, T skills, N pairs of a skill, P placements of a skill, S steps of a demonstration.
+A policy sees observations [D] and gives actions [A]. An observation does not say which skill is needed: the stream adds this if
+the learner should know it. Shapes: R seeds, T skills, N pairs of a skill, P placements of a skill, S steps of a demonstration.
 """
 
 from __future__ import annotations

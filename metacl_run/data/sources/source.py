@@ -1,4 +1,4 @@
-"""The interfaces of a source: what there is, before a stream divides it into the tasks of a protocol.
+"""The interfaces of a source: the data, before a stream divides them into the tasks of a protocol.
 
 A source is settings only. Reading gives plain arrays; an example may be anything that a network takes: an image (uint8), a
 vector of features (float32), token numbers (int64).
@@ -44,7 +44,7 @@ class Source(abc.ABC):
 
     @property
     def fingerprint(self) -> str:
-        """What the examples depend on beside the settings, such as the weights of an encoder; enters the run id."""
+        """What the examples depend on besides the settings, such as the weights of an encoder; part of the run id."""
         return ""
 
 

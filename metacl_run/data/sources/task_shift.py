@@ -1,4 +1,4 @@
-"""The interface of a shift: a transformation that every task has for itself, so that the tasks of a stream differ.
+"""The interface of a shift: a transformation that differs from task to task, so that the tasks of a stream differ.
 
 Shapes: B examples, R seeds, T tasks. Tables have a row for each seed and task: row r * T + t.
 """

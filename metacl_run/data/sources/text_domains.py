@@ -1,4 +1,4 @@
-"""Several sets of texts as one source, with one encoder: a task for each, so that tasks really differ."""
+"""Several sets of texts as one source, with one encoder: one task for each, so that tasks really differ."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class TextDomains(TextSource):
     """The classes of all domains; every domain is a group. A set's training and test texts are taken together."""
 
     domains: list[str]
-    """Of: clinc150, banking77, intents (generated); in the order of the tasks."""
+    """Some of clinc150, banking77 and intents (generated), in the order of the tasks."""
     texts_per_intent: Annotated[int, Ge(2), Le(MOST_TEXTS)]
     """Generated texts of each intent, all different."""
     generator_seed: Seed
-    """Decides which phrases and words come together in generated texts."""
+    """Decides which phrases and words are combined in generated texts."""
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds CLINC150 and BANKING77."""
 

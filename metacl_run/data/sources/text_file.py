@@ -1,4 +1,4 @@
-"""Labelled texts of a file of the user's own."""
+"""Labelled texts from the user's own file."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class TextFile(SplitTextSource):
     label: str
     """The column of their classes."""
     task: str | None
-    """The column that says which task a class belongs to; null: none, classes are dealt to tasks."""
+    """The column that says which task a class belongs to; null: there is none, and classes are divided among tasks."""
     split: str | None
     """The column that says train or test; rows that say something else are left out. null: `test_part` decides."""
     test_part: Annotated[float, Gt(0), Lt(1)]
-    """The part of each class that is for test where there is no `split`, at least one text; the same for every seed."""
+    """The share of each class that is kept for test if there is no `split`, at least one text; the same for every seed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Tiny ImageNet: 200 classes, 500 colour images of each to train on and 50 for test (its validation images)."""
+"""Tiny ImageNet: 200 classes, each with 500 colour images for training and 50 for test (its validation images)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TinyImageNet(SplitImageSource):
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds the folder `tiny-imagenet-200`."""
     download: bool = dataclasses.field(metadata={"identity": False})
-    """Whether to download what is not there."""
+    """Whether to download files that are missing."""
 
     num_channels = 3
 

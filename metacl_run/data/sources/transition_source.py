@@ -1,4 +1,4 @@
-"""The interface of a source of transitions: what a body does under many dynamics, family by family.
+"""The interface of a source of transitions: rollouts of a body under many dynamics, family by family.
 
 Shapes: D dynamics, P rollouts of each, T steps, S numbers of a state, A of an action.
 """

@@ -1,10 +1,10 @@
-"""Blurred borders: a share of each task's training samples comes from the other tasks.
+"""Blurred task boundaries: a share of each task's training samples comes from the other tasks.
 
-The setting of Bang et al. 2021 (arXiv 2103.17230, "Rainbow memory", blurry CIFAR: a task has the rest of its samples from the
-classes of all others) and of the blurry part of Koh et al. 2022 (arXiv 2110.10031, i-Blurry). A task gives away as many samples
-as it receives, spread evenly over all other tasks, and they come at random times within these. What they look like does not
-change: a sample keeps the shift of the task that it is from, under which its class is tested. Which task is "now" is what most
-of its samples say: a method that needs to know where tasks end (ewc, si, gem, packnet ...) is told of these borders.
+This is the setting of Bang et al. 2021 (arXiv 2103.17230, "Rainbow memory", blurry CIFAR: the rest of the samples of a task
+comes from the classes of all other tasks) and of the blurry part of Koh et al. 2022 (arXiv 2110.10031, i-Blurry). A task gives
+away as many samples as it receives, spread evenly over all other tasks, where they come at random times. Their appearance does
+not change: a sample keeps the shift of its own task, under which its class is tested. The current task is the task of most
+samples: a method that needs to know where tasks end (ewc, si, gem, packnet ...) is told these boundaries.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class ClassEpisodeStream(EpisodeStream):
     queries: Annotated[Examples, AT_EVALUATION]
     """Query examples of each class."""
     shift: Annotated[str, AT_EVALUATION]
-    """A transformation of its own for each task but the first, one of the source's."""
+    """A different transformation of each task but the first: one of the kinds of the source."""
 
     @abc.abstractmethod
     def variants(self, split: Split) -> ClassVariants | None:

@@ -1,17 +1,17 @@
-"""Streams that bring new classes with every task: the streams of labelled examples for protocol `online`.
+"""Streams in which every task brings new classes: the streams of labelled examples for protocol `online`.
 
 Split MNIST and split CIFAR are `SplitClassSamples` (Zenke et al. 2017, arXiv 1703.04200; van de Ven and Tolias 2019, arXiv
 1904.07734; La-MAML, Gupta et al. 2020, arXiv 2007.13904): a task learns from training examples of its classes and is tested on
-test examples of them. `HeldOutClassSamples` keeps test examples of each class itself, where the source has no test part.
+test examples of them. For a source without a test part, `HeldOutClassSamples` keeps some examples of each class for test.
 
 Differences from the published streams:
- 1. By default every task has the same number of training samples, at most as many as any seed's smallest task has, taken evenly
-    from its classes. It matters for MNIST alone, whose digits differ in number; in the other sources a task's examples are all
-    taken. With balance=none all are.
- 2. By default pixels are scaled to [0, 1] and that is all. La-MAML crops, flips and brightens at random, and normalises the
-    channels; images have augment=crop_flip and normalize=channels (`data/images/image_samples.py`).
- 3. La-MAML keeps a tenth of the training images to choose settings by; here all are there to learn from unless
-    `train_per_task` says less or the protocol's eval_split=validation holds some out.
+ 1. By default every task has the same number of training samples, at most as many as the smallest task of any seed has, taken
+    evenly from its classes. This only matters for MNIST, whose digits differ in number; with the other sources all examples of
+    a task are used. With balance=none, all examples are used for every source.
+ 2. By default pixels are only scaled to [0, 1]. La-MAML crops, flips and brightens at random, and normalises the channels;
+    images have augment=crop_flip and normalize=channels (`data/images/image_samples.py`).
+ 3. La-MAML keeps a tenth of the training images for choosing settings; here all are learned, unless `train_per_task` is smaller
+    or eval_split=validation of the protocol holds some out.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ Blur = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutClassSamples(ClassTasks, SampleStream):
-    """All classes of every task, learned from all examples but those kept for test.
+    """All classes of every task; all examples are for training, except those kept for test.
 
-    Every task gives as many training examples, evenly from its classes, as the smallest task of any seed has.
+    Every task has as many training examples, evenly from its classes, as the smallest task of any seed.
     """
 
     test_examples: Examples
@@ -144,7 +144,8 @@ class SplitClassSamples(ClassTasks, SampleStream):
 
     source: SplitSource
     train_per_task: Count | None
-    """Training samples of each task, with balance=none at most so many; null: as many as the smallest task of any seed has."""
+    """Training samples of each task (with balance=none, the largest number); null: as many as the smallest task of any seed
+    has."""
     test_per_task: Count | None
     """Test samples of each task, taken evenly from its classes; null: all."""
     scenario: Scenario

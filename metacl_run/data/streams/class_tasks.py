@@ -1,4 +1,4 @@
-"""The settings that every stream of classes has in common: which classes make up which task."""
+"""The common settings of all streams of classes: which classes belong to which task."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ClassTasks:
     num_tasks: Tasks | None
     """Tasks in the stream; null: as many as the classes fill, or one for each group."""
     tasks_from: str
-    """What a task takes: whole groups of classes, or single classes, each by the source's own word."""
+    """What a task consists of: whole groups of classes, or single classes, each named by the word of the source."""
     classes_per_task: Classes | None
-    """Classes of each task; null: all classes, as evenly as possible."""
+    """Classes of each task; null: divide all classes as evenly as possible."""
     shuffled: bool
-    """Whether the seed decides the order of what is assigned; otherwise it is the source's."""
+    """Whether the seed decides the order in which classes or groups are assigned; otherwise it is the order of the source."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -1,15 +1,14 @@
 """Dynamics that change from task to task: the stream of a source of transitions for protocol `continual_meta`.
 
-An episode is a window of one rollout under one of a task's dynamics: `shots` transitions to adapt to, and the `queries` that
-follow, to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the
-change of the state; both are standardised by what the seed's own training rollouts are like.
+An episode is a window of one rollout under one of the dynamics of a task: `shots` transitions to adapt to, then `queries`
+transitions to predict (Nagabandi et al. 2019, arXiv 1803.11347, equation 4). An input is a state and an action, a target the
+change of the state; both are standardised by the mean and deviation of the seed's training rollouts.
 
-With mpc=true, where the source has a simulator to act in, a controller also plans with the adapted model, under dynamics of the
-split that is evaluated.
+With mpc=true, if the source has a simulator, a controller also plans with the adapted model, under dynamics of the evaluated
+split.
 
-Some dynamics of every task are held out for test, chosen by the seed; of the others, some rollouts. With unseen=0 the test is
-on new rollouts of the dynamics that were learned.
-Shapes: R seeds, T tasks, E episodes, N transitions.
+The seed chooses some dynamics of every task to hold out for test; of the others, some rollouts are held out. With unseen=0, the
+test is on new rollouts of the learned dynamics. Shapes: R seeds, T tasks, E episodes, N transitions.
 """
 
 from __future__ import annotations
@@ -56,21 +55,21 @@ class DynamicsWindows(EpisodeStream):
     shots: Annotated[Examples, AT_EVALUATION]
     """Transitions to adapt to."""
     queries: Annotated[Examples, AT_EVALUATION]
-    """Transitions to predict, which follow them."""
+    """Transitions after these, to predict."""
     unseen: CountFromZero
-    """Dynamics of each family that only the test meets; 0: the test is on new rollouts of those that were learned."""
+    """Dynamics of each family kept for test; 0: the test is on new rollouts of the learned dynamics."""
     held_out: Count
-    """Rollouts under each of the learned dynamics that are kept for validation, and as many for test."""
+    """Rollouts under each of the learned dynamics kept for validation, and as many for test."""
     mpc: Annotated[bool, AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
-    """Whether a controller plans with the learner as its model, at the end of a run."""
+    """Whether a controller plans with the learner as its model at the end of a run."""
     mpc_episodes: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
-    """Its episodes of every task."""
+    """Episodes of each task in which the controller acts."""
     mpc_steps: Annotated[int, Ge(1), Le(10**4), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
     """Steps of an episode, after those by random actions that fill the first window."""
     mpc_horizon: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
-    """Steps that it plans ahead."""
+    """Steps that the controller plans ahead."""
     mpc_candidates: Annotated[int, Ge(1), Le(10**6), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
-    """Plans, drawn at random, of which it takes the best."""
+    """Random plans of which the controller takes the best."""
 
     def __post_init__(self) -> None:
         fewest, (rollouts, _) = min(self.source.count_dynamics().values()), self.source.count_rollouts()

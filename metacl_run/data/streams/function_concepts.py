@@ -1,11 +1,12 @@
 """Functions learned one after another: the stream of a set of functions for protocol `meta_continual`.
 
-Of the functions learned together, the input says which one is meant: a one-hot of its place, then x, as in OML's incremental
+The input says which of the functions learned together is meant: a one-hot vector of its place, then x, as in OML's incremental
 regression (Javed and White 2019, arXiv 1905.12588, section 4.1, and its code).
 
 Differences from the code:
- 1. In meta-training every trajectory draws which place names which of its functions, as the code of July 2020 does (before, the
-    k-th function learned had place k, so that the input told how long ago that was); at meta-test it is the k-th, as there.
+ 1. In meta-training, every trajectory assigns places to its functions at random, as the code of July 2020 does (in earlier code
+    the k-th function learned had place k, so that the input revealed how long ago it was learned); at meta-test the k-th
+    function has place k, as in that code.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from metacl_run.scoring.objectives import REGRESSION, Objective
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionConcepts(ConceptStream):
-    """Functions to meta-train on, and others to meta-test on."""
+    """Functions for meta-training, and others for meta-test."""
 
     source: FunctionSource
     meta_train_functions: Classes
-    """Functions to meta-train on."""
+    """Functions for meta-training."""
     meta_test_functions: Classes
-    """Others, to meta-test on."""
+    """Other functions, for meta-test."""
     together: Classes
-    """Most functions that are learned together: the length of the one-hot."""
+    """Largest number of functions learned in one sequence: the length of the one-hot vector."""
     learn_examples: Examples
     """Examples of each function that are learned at meta-test."""
     test_examples: Examples

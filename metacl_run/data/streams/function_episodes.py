@@ -1,6 +1,6 @@
 """Few-shot regression, task after task: the stream of a family of functions for protocol `continual_meta`.
 
-An episode is one function, seen at `shots` points. Every episode draws its own, so that every function met is a new one.
+An episode is one function, seen at `shots` points. Every episode draws a new function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Few-shot episodes of classes that a list divides into training, validation and test classes, as papers do it."""
+"""Few-shot episodes of classes that a list divides into training, validation and test classes, as in papers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from metacl_run.data.streams.task_assignment import TaskAssignment
 
 @dataclass(frozen=True, kw_only=True)
 class ListedClassStream(ClassEpisodeStream):
-    """Which classes are for test is the same for every seed. With several tasks, the seed deals the classes of every split to
-    them, as evenly as possible."""
+    """The test classes are the same for every seed. With several tasks, the seed divides the classes of every split among them,
+    as evenly as possible."""
 
     class_lists: str
-    """A list that is shipped, by its name, or a file (`data/files/class_lists.py`)."""
+    """The name of a shipped list, or a file (`data/files/class_lists.py`)."""
     num_tasks: Tasks
     """Tasks in the stream."""
     tasks_from: str
-    """What a task takes: whole groups of classes, or single classes, each by the source's own word."""
+    """What a task consists of: whole groups of classes, or single classes, each named by the word of the source."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

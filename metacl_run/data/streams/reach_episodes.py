@@ -1,11 +1,11 @@
 """Policies learned by gradient through a simulator: the stream of `ReachTasks` for protocol `continual_meta`.
 
-The network is a policy. What the protocol calls an input is the description of a rollout (start, dynamics, noise), an output is
-the path that the policy takes, a target is the goal, and the loss is minus the return. So every method that adapts by gradient
-learns policies as it learns anything else: one step of it is a step of policy search by the exact gradient.
+The network is a policy. An input, as the protocol calls it, is the description of a rollout (start, dynamics, noise); an output
+is the path that the policy takes; a target is the goal; and the loss is minus the return. So every method that adapts by
+gradient can learn policies: one step is a step of policy search by the exact gradient.
 
-An episode is a goal that the policy is not told: it adapts by `shots` rollouts towards it, of which it learns no more than how
-the return changes with its parameters, and is judged by `queries` others.
+An episode has a goal that the policy does not see. It adapts to `shots` rollouts towards the goal, of which it only learns how
+the return changes with its parameters; it is scored on `queries` other rollouts.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from metacl_run.simulators.planar_skills import REACHED
 class Reaching(Regression):
     """Outputs [..., N, steps * 2], the places of paths; targets [..., N, 2], goals.
 
-    The loss is minus the return: the squared error of every place, in mean over steps and over the two dimensions. (Of a
-    distance that is not squared a gradient would tell the direction of the goal, and not how far it is.) A rollout succeeds if
-    it ends within `REACHED` of the goal.
+    The loss is minus the return: the squared error of every place, in mean over steps and over the two dimensions. (The
+    gradient of a distance that is not squared would give the direction of the goal, but not how far it is.) A rollout succeeds
+    if it ends within `REACHED` of the goal.
     """
 
     def losses(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class ReachEpisodes(EpisodeStream):
 
     source: ReachTasks
     shots: Annotated[Examples, AT_EVALUATION]
-    """Rollouts to adapt by."""
+    """Rollouts to adapt to."""
     queries: Annotated[Examples, AT_EVALUATION]
-    """Rollouts to be judged by."""
+    """Rollouts on which the adapted policy is scored."""
 
     @property
     def outputs(self) -> int:

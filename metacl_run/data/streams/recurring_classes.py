@@ -1,12 +1,12 @@
-"""Tasks that recur, each some classes of a domain: the stream of labelled examples for protocol `osaka`.
+"""Recurring tasks, each of some classes of a domain: the stream of labelled examples for protocol `osaka`.
 
 A domain is a group of the source's classes: a data set, a script. Whenever a task begins, its classes and their places among
 the outputs are drawn anew from the domain (Caccia et al. 2020, arXiv 2003.05856, section 5.1).
 
 Differences from the released code:
- 1. The examples of a batch are all different; there they are drawn with replacement.
- 2. The last `validation_examples` of every class are kept for choosing settings; there, settings are chosen on the stream
-    that is reported.
+ 1. The examples of a batch are all different; in that code they are drawn with replacement.
+ 2. The last `validation_examples` of every class are kept for choosing settings; in that code, settings are chosen on the
+    reported stream.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from metacl_run.data.streams.task_assignment import count_held_out, items_of
 
 @dataclass(frozen=True, kw_only=True)
 class RecurringClasses(RecurringStream):
-    """A task has so many classes of a domain."""
+    """A task consists of `ways` classes of a domain."""
 
     source: LabelledSource
     ways: Annotated[Classes, Ge(2)]
@@ -48,7 +48,7 @@ class RecurringClasses(RecurringStream):
     pretrain_classes: Positive
     """Classes of the first domain that pre-training sees: a number, or a fraction when below 1. The stream has all classes."""
     validation_examples: ExamplesFromZero
-    """Examples of every class, the last ones, that only validation streams show."""
+    """Examples of each class kept for validation streams, the last ones."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

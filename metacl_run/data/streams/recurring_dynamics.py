@@ -1,9 +1,9 @@
 """Dynamics that recur: the stream of a source of transitions for protocol `osaka`.
 
-A task is one of the dynamics of a domain, a family of dynamics; a batch is a window of consecutive transitions of one rollout
-under it. The same dynamics come back, so that a learner can gain from remembering them (Nagabandi et al. 2019, MOLe,
-arXiv 1812.07671). An input is a state and an action, a target the change of the state; both are standardised by what the
-rollouts that are not kept for validation are like.
+A domain is a family of dynamics, and a task is one of its dynamics. A batch is a window of consecutive transitions of one
+rollout. The same dynamics recur, so that a learner can gain from remembering them (Nagabandi et al. 2019, MOLe, arXiv
+1812.07671). An input is a state and an action, a target the change of the state; both are standardised by the mean and
+deviation of the rollouts that are not kept for validation.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class RecurringDynamics(RecurringStream):
     shots: Examples
     """Transitions of a batch, and of the support set of an episode of pre-training."""
     queries: Examples
-    """Transitions that follow them in an episode of pre-training, to predict."""
+    """Transitions after these in an episode of pre-training, to predict."""
     recurring: Count
-    """Dynamics of each family that the stream has, the seed decides which; pre-training sees the others of the first family."""
+    """Dynamics of each family in the stream, chosen by the seed; pre-training sees the others of the first family."""
     held_out: Count
-    """Rollouts under each of the dynamics that only validation streams show."""
+    """Rollouts under each of the dynamics kept for validation streams."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""The interface of a stream whose tasks recur and whose borders are not told, for protocol `osaka`.
+"""The interface of a stream for protocol `osaka`: tasks recur, and the learner is not told their boundaries.
 
-At every step of the stream a learner sees a batch of one task. The task stays with probability `stay`; else another is drawn,
-from a domain that is drawn by its share. A domain is what tasks have in common: a data set, a script, a family of dynamics.
-Source: Caccia et al. 2020, OSAKA, arXiv 2003.05856, section 3.
+At every step of the stream a learner sees a batch of one task. The task stays the same with probability `stay`; otherwise a
+domain is drawn by its share, and a new task from this domain. A domain is what tasks have in common: a data set, a script, a
+family of dynamics. Source: Caccia et al. 2020, OSAKA, arXiv 2003.05856, section 3.
 
 Shapes: R seeds (replicates), U steps, D domains, B examples of a batch, E episodes.
 """
@@ -124,9 +124,9 @@ class RecurringStream(Stream):
     """A stream for protocol `osaka`."""
 
     stay: Annotated[float, Ge(0), Lt(1), AT_EVALUATION]
-    """Chance that the next step has the same task; the others switch to another one."""
+    """Chance that the next step has the same task; otherwise the task changes."""
     shares: Annotated[Annotated[list[NonNegative], MaxLen(1000)] | None, AT_EVALUATION]
-    """Chance of every domain whenever a task is drawn; they add up to 1. null: all alike."""
+    """Chance of each domain whenever a task is drawn; they add up to 1. null: equal chances."""
 
     def __post_init__(self) -> None:
         total = sum(self.shares or [1.0])

@@ -1,14 +1,14 @@
-"""Domain-incremental streams for protocol `online`: the same classes in every task, each task under a shift of its own.
+"""Domain-incremental streams for protocol `online`: the same classes in every task, each task with its own shift.
 
 Rotated, permuted and inverted MNIST are these (Lopez-Paz and Ranzato 2017, arXiv 1706.08840; Riemer et al. 2019, arXiv
-1810.11910). Every task takes training examples of its own from the source's training part, and is tested on the same examples
-of its test part.
+1810.11910). Every task takes different training examples from the training part of the source; all tasks are tested on the same
+examples of the test part.
 
 Differences from the published streams:
- 1. Angles lie evenly over [0, 180) degrees, task t at 180 * t / T; GEM draws one at random from each of T equal slots, and the
-    files that MER distributes hold one such draw. Training images and permutations are drawn anew for every seed, where those
-    files give all seeds the same.
- 2. The first task is shown as it is: not permuted, not inverted. To an MLP with exchangeable inputs it is all the same.
+ 1. Angles are spread evenly over [0, 180) degrees, task t at 180 * t / T; GEM draws one at random from each of T equal slots,
+    and the files of MER hold one such draw. Training images and permutations are drawn anew for every seed; with those files
+    they are the same for all seeds.
+ 2. The first task is not permuted or inverted. For an MLP, whose inputs are exchangeable, this makes no difference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from metacl_run.data.streams.stream import SampleStream
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftedSamples(SampleStream):
-    """A source whose examples every task shows in its own way."""
+    """A source whose examples every task shows under its own shift."""
 
     keeps_test_part = True
 
@@ -44,7 +44,7 @@ class ShiftedSamples(SampleStream):
     test_per_task: Count | None
     """Test samples of each task; null: all of the source's test part."""
     shift: str
-    """What differs between tasks, one of the source's shifts but none."""
+    """What differs between tasks: one of the shifts of the source, not none."""
 
     def __post_init__(self) -> None:
         check_shift(self.shift, self.source)

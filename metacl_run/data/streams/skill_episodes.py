@@ -1,13 +1,13 @@
-"""Skills to be adapted to by one demonstration: protocol `continual_meta`.
+"""Skills that a policy adapts to from one demonstration: protocol `continual_meta`.
 
-A task is a skill, an episode one placement of everything in it. The goal is hidden: its numbers in an observation are 0, and a
-policy has to find it in what an expert did (as in the one-shot imitation of Finn et al. 2017, arXiv 1709.04905, from videos).
-Of one demonstration every other pair of observation and action is there to adapt to, and those between them to be judged by:
-the score is the mean squared error of actions. At its end a run also lets the learner act from the placements that it is
-evaluated on, after adapting to their demonstrations and before.
+A task is a skill; an episode is one placement of its objects. The goal is hidden: its numbers in an observation are 0, and a
+policy must infer it from the actions of an expert (as in the one-shot imitation of Finn et al. 2017, arXiv 1709.04905, from
+videos). Every other pair of observation and action of a demonstration is for adapting, the pairs between them are for the
+score, which is the mean squared error of actions. At the end of a run, the learner also acts from the placements on which it is
+evaluated, before and after adapting to their demonstrations.
 
-Where a skill hides nothing, as with a door in sight, there is nothing to adapt to.
-Shapes: R seeds, T skills, P placements of a skill, S pairs of a demonstration.
+If a skill hides nothing, as when a door is visible, there is nothing to adapt to. Shapes: R seeds, T skills, P placements of a
+skill, S pairs of a demonstration.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class SkillEpisodes(EpisodeStream):
-    """A task for each skill of the source, in its order."""
+    """One task for each skill of the source, in the order of the source."""
 
     ways = 1
     reports_before = True
@@ -48,11 +48,11 @@ class SkillEpisodes(EpisodeStream):
     shots: Annotated[Examples, Le(STEPS // 2), AT_EVALUATION]
     """Pairs of a demonstration to adapt to."""
     queries: Annotated[Examples, Le(STEPS // 2), AT_EVALUATION]
-    """Pairs between them to be judged by."""
+    """Pairs between them, for the score."""
     placements: Examples
-    """Demonstrations of each skill to meta-train on, each from a placement of its own."""
+    """Demonstrations of each skill for meta-training, each from a different placement."""
     held_out: Annotated[int, Ge(1), Le(1000)]
-    """The same for validation, and as many for test."""
+    """Demonstrations of each skill kept for validation, and as many for test."""
 
     @property
     def outputs(self) -> int:

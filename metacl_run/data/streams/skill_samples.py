@@ -1,12 +1,12 @@
-"""Skills that come one after another, to be learned from demonstrations and scored by acting: protocol `online`.
+"""Skills one after another, learned from demonstrations and scored by acting: protocol `online`.
 
-A sample is an observation with the expert's action, the loss their mean squared difference. The score is the share of test
-placements from which the learner reaches the goal of the skill in the simulator, so that accuracy matrix and forgetting mean
-what they mean everywhere.
+A sample is an observation and the expert's action; the loss is the mean squared error of the action. The score is the share of
+test placements from which the learner reaches the goal of the skill in the simulator, so that accuracy matrix and forgetting
+have their usual meaning.
 
-With scenario=task the observation ends with the skill's place among all as a one-hot, as in Continual World (Wolczyk et al.
-2021, arXiv 2105.10919). With scenario=domain it does not: where one sight asks for two actions, no learner can do both.
-Shapes: R seeds, T skills, N pairs of a skill.
+With scenario=task, the observation ends with the place of the skill as a one-hot vector, as in Continual World (Wolczyk et al.
+2021, arXiv 2105.10919). With scenario=domain it does not: if the same observation needs different actions in two skills, no
+learner can do both. Shapes: R seeds, T skills, N pairs of a skill.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from metacl_run.scoring.scores import SUCCESS, Score
 
 @dataclass(frozen=True, kw_only=True)
 class SkillSamples(SampleStream):
-    """A task for each skill of the source, in its order."""
+    """One task for each skill of the source, in the order of the source."""
 
     source: SkillSource
     scenario: Literal["task", "domain"]
-    """task: an observation ends with a one-hot of the task; domain: the learner is not told."""
+    """task: an observation ends with a one-hot vector of the task; domain: the learner does not know the task."""
     test_episodes: Examples
-    """Placements of each skill that the learner is scored on."""
+    """Placements of each skill on which the learner is scored."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

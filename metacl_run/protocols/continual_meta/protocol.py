@@ -1,7 +1,8 @@
-"""Protocol `continual_meta`: meta-learn task after task; few-shot accuracy on unseen classes of every task after each.
+"""Protocol `continual_meta`: meta-learn task after task; after each task, measure few-shot accuracy on unseen classes of every
+task.
 
-A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and functions that
-are drawn afresh in place of classes. Meta-training passes the query set of an episode together, whatever the network.
+A stream of one task is ordinary few-shot learning. A regression has mean squared error in place of accuracy, and newly drawn
+functions in place of classes. In meta-training, the query set of an episode always passes through the network together.
 """
 
 from __future__ import annotations
@@ -57,17 +58,17 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
 
     Attributes:
         updates_per_task: meta-updates on each task.
-        eval_episodes: episodes each task is evaluated on, the same ones every time.
-        eval_every: evaluate all tasks every so many meta-updates within a task as well; 0: only after each task.
-        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
-            50, 100 ... tasks. The task that has just ended is evaluated every time.
-        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
-        eval_split: which held-out classes, or draws of a regression's functions: "test" or "validation".
-        keep: "last": every task is left as its meta-updates left it; "best": at the end of a task the learner returns to its
-            best state in that task, by the mean score on validation episodes of the tasks learned so far, at evaluations within
-            the task and at its end. Every seed has its own. With eval_split=validation the reported episodes are others, of the
-            same classes.
-        by_step: at the end also measure the score after 0, 1 ... inner steps, each as often as the score itself.
+        eval_episodes: episodes on which each task is evaluated, the same ones every time.
+        eval_every: meta-updates between further evaluations of all tasks within a task; 0: only after each task.
+        rows_every: number of tasks from one evaluation of all tasks learned so far to the next; the last task is always
+            followed by one. 0: after 1, 2, 5, 10, 20, 50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which future tasks are evaluated too: "all", the "next" one, "none".
+        eval_split: which held-out classes are used, or which draws of functions: "test" or "validation".
+        keep: "last": keep the state after the last meta-update of each task; "best": at the end of a task, return to its best
+            state, by the mean score on validation episodes of the tasks learned so far, at evaluations within the task and at
+            its end. Every seed has its own best state. With eval_split=validation, the reported episodes are different ones, of
+            the same classes.
+        by_step: at the end, also measure the score after 0, 1 ... inner steps, on as many episodes as the score itself.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """

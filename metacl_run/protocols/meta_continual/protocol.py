@@ -1,17 +1,18 @@
-"""Protocol `meta_continual`: meta-learn how to learn continually, then learn long sequences of unseen concepts.
+"""Protocol `meta_continual`: meta-learn how to learn in sequence, then learn long sequences of unseen concepts.
 
-Meta-training is updates on trajectories. Meta-test learns the concepts of a random order one after another, never going back,
-and the learner is tested after each number of concepts in the schedule: on the examples that it learned (memory) and on
-held-out examples of the same concepts (generalisation). The rate of SGD is chosen among candidates on meta-train concepts;
-accuracy and memory after N concepts are at the rate chosen for N.
+Meta-training does updates on trajectories. Meta-test learns concepts in a random order, one after another, without seeing an
+earlier one again. After each number of concepts in the schedule, the learner is tested on the examples that it learned
+(memory), and on held-out examples of the same concepts (generalisation). The learning rate of SGD is chosen among candidates on
+meta-train concepts; accuracy and memory after N concepts are measured with the rate chosen for N.
 
-A task of the accuracy matrix is a segment of the schedule, and row i is after the first i of them. All rows are at the rate
-chosen for the whole schedule: forgetting and every other difference are of one learner. Means over tasks weigh each by its
-number of concepts, so that `accuracy` is the one after all of them.
+A task of the accuracy matrix is a segment of the schedule; row i is measured after the first i segments. All rows use the rate
+chosen for the whole schedule, so that forgetting and other differences describe a single learner. Means over tasks weight each
+task by its number of concepts, so that `accuracy` is the accuracy after all of them.
 
 Differences from the published evaluations (OML, Javed and White 2019, arXiv 1905.12588, and its code):
- 1. The sequences of an order are nested: the first 10 of 200 are those of the sequence of 10.
- 2. The rate chosen has the best mean held-out score over the selection orders; it is not the mode of the orders' best rates.
+ 1. The sequences of an order are nested: the first 10 concepts of the sequence of 200 are the sequence of 10.
+ 2. The chosen rate has the best mean held-out score over the selection orders; in that code it is the mode of the orders' best
+    rates.
 
 Shapes: R replicates, E trajectories, S segments, L candidate rates, O orders, N concepts of the longest sequence.
 """
@@ -66,16 +67,16 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         updates: meta-updates.
         schedule: meta-test: numbers of concepts learned in sequence, increasing.
         orders: meta-test: random choices and orders of the concepts.
-        eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train ones that then has no part
-            in meta-training and in the choice of the rate (`data/streams/validation.py`).
+        eval_split: concepts that meta-test learns: "test", or "validation", a part of the meta-train concepts that is then not
+            used for meta-training and for the choice of the rate (`data/streams/validation.py`).
         rates: candidates for the rate of SGD at meta-test.
-        lr_selection: the concepts that the rate is chosen on: "train", or "test", the reported ones.
-        selection_orders: orders that decide it, with "train".
-        joint_epochs: also learn the concepts shuffled for so many epochs, as an upper bound; 0: not.
-        eval_every: meta-updates between probes, each a meta-test of the first number of the schedule at the learner's own rate;
-            0: none.
-        keep: "last": the state after all meta-updates is tested and saved; "best": the state whose probe was best, of every
-            seed its own. Probes then learn the last fifth of the meta-train concepts, which nothing else uses.
+        lr_selection: the concepts on which the rate is chosen: "train", or "test", the reported ones.
+        selection_orders: number of random orders on which the rate is chosen, with "train".
+        joint_epochs: number of epochs of also learning the concepts shuffled, as an upper bound; 0: do not.
+        eval_every: meta-updates between probes, each a meta-test of the first entry of the schedule at the learner's own rate;
+            0: no probes.
+        keep: "last": test and save the state after all meta-updates; "best": the state with the best probe, for each seed.
+            Probes then learn the last fifth of the meta-train concepts, which nothing else uses.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """

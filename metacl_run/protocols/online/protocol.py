@@ -1,4 +1,4 @@
-"""Protocol `online`: learn a stream task by task, in small batches; accuracy on every task after each task."""
+"""Protocol `online`: learn a stream task by task, in small batches; after each task, measure accuracy on every task."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ Context: TypeAlias = RunContext[StreamLearner[Any], SampleStream, SamplePool]
 
 @dataclass(frozen=True, kw_only=True)
 class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
-    """One pass over a stream of samples, or several over each task before the next.
+    """One pass over a stream of samples, or several passes over each task before the next task.
 
     Attributes:
-        epochs: passes over each task. Samples enter a replay buffer in the first one.
-        eval_split: samples that accuracy is measured on: "test", or "validation", a part of each task's training samples that
-            is then not learned from (`data/streams/validation.py`).
-        eval_every: probe all tasks every so many observations within a task as well; 0: only after each task.
-        probe_samples: samples of each task that such a probe is taken on; null: all.
-        rows_every: evaluate all tasks learned so far after every so many tasks and after the last; 0: after 1, 2, 5, 10, 20,
-            50, 100 ... tasks. The task that has just ended is evaluated every time.
-        eval_future: which of the tasks to come are evaluated too: "all", the "next" one, "none".
+        epochs: passes over each task. Samples enter a replay buffer in the first pass.
+        eval_split: samples on which accuracy is measured: "test", or "validation", a part of each task's training samples that
+            is then not learned (`data/streams/validation.py`).
+        eval_every: observations between probes of all tasks within a task; 0: only after each task.
+        probe_samples: samples of each task in a probe within a task; null: all.
+        rows_every: number of tasks from one evaluation of all tasks learned so far to the next; the last task is always
+            followed by one. 0: after 1, 2, 5, 10, 20, 50, 100 ... tasks. The task that has just ended is evaluated every time.
+        eval_future: which future tasks are evaluated too: "all", the "next" one, "none".
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """

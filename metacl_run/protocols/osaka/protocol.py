@@ -1,7 +1,7 @@
-"""Protocol `osaka`: predict a batch, then learn from it, in a stream whose tasks recur and whose borders are not told.
+"""Protocol `osaka`: predict each batch, then learn from it, in a stream of recurring tasks without known boundaries.
 
-The score is that of predictions made before learning, from the first step on (Caccia et al. 2020, OSAKA, arXiv 2003.05856).
-A learner may be pre-trained on the first domain. The accuracy matrix has a column for each domain, and its last row alone.
+The score is that of the predictions made before learning, from the first step on (Caccia et al. 2020, OSAKA, arXiv 2003.05856).
+A learner may be pre-trained on the first domain. The accuracy matrix has a column for each domain; only its last row is filled.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
 
     Attributes:
         steps: steps of the stream.
-        eval_split: the examples that the stream shows: "test", or "validation", those kept for choosing settings.
+        eval_split: the examples that the stream shows: "test", or "validation", which are kept for choosing settings.
         log_every: units between two records of the loss and of the scores so far.
         checkpoint_every: seconds between checkpoints.
     """

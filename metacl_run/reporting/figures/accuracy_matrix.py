@@ -57,7 +57,7 @@ def _rate_of_rows(test: MetaTestScores) -> str:
         return ""
     if test.rate_of_matrix is None:
         return " Every row is at the rate chosen for it."
-    return f" All rows are at the rate chosen for all {test.longest}."
+    return f" All rows use the rate chosen for all {test.longest}."
 
 
 def canvas(run: StoredRun, rows: list[int]) -> Canvas:

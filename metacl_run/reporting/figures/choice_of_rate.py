@@ -27,7 +27,7 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     concepts = run.score.concepts
     where = f"the meta-test {concepts} themselves" if test.tuned_on_test else f"meta-train {concepts}"
     size = "; the larger, the more seeds chose it" if len(test.held_out) > 1 else ""
-    basis = f"None of the {concepts} of meta-test had a part in the choice."
+    basis = f"The choice did not use any {concepts} of the meta-test."
     if test.tuned_on_test:
         basis = (
             f"The rate was chosen on the {concepts} that the run is evaluated on, so its scores are too good: compare them "

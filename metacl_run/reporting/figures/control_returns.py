@@ -32,9 +32,9 @@ def text(run: StoredRun, returns: dict[str, np.ndarray]) -> FigureText:
     return FigureText(
         "Return of control with the learner as a model",
         f"Blue: adapted at every step. Vermillion: without adapting. Grey: random actions. {spread}",
-        "At every step the controller draws plans at random, and takes the first action of the one of which the model expects "
-        "most. All controllers have the same bodies, starts and plans. At the end of the run, mean over episodes. Right is "
-        "better.",
+        "At every step the controller draws plans at random, and takes the first action of the plan with the highest return "
+        "predicted by the model. All controllers have the same bodies, starts and plans. Measured at the end of the run, mean "
+        "over episodes. Further right is better.",
     )
 
 

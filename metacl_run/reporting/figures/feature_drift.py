@@ -32,7 +32,7 @@ def text(run: StoredRun, insight: Insight) -> FigureText:
         f"Linear CKA on {insight.drift_on}, mean over earlier tasks. 1: as when learned; unrelated features score above 0. "
         f"{spread_words(run)}",
         "The outputs of every layer, now and right after the task was learned (Kornblith et al. 2019), from the first layer "
-        f"(dark) to the last (light). Where {phrases(run.score).is_lost} although early layers hold, the last layers lose it. "
+        f"(dark) to the last (light). If {phrases(run.score).is_lost} but early layers do not drift, the last layers lose it. "
         "The wider a layer, the higher unrelated features score: compare a layer with itself over time. Convolutions: mean "
         "over positions; at most 128 units of a layer.",
     )

@@ -22,7 +22,7 @@ WIDEST_NAME = 34
 SMALLEST_CELL = 0.42
 """Inches of a cell on a screen that holds a legible number."""
 
-BY_NAME = "Tasks by name: every seed takes them in an order of its own"
+BY_NAME = "Tasks by name, since every seed takes them in a different order"
 
 
 class TaskMap(NamedTuple):

@@ -22,8 +22,8 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     return FigureText(
         "Learning curve",
         f"{run.score.score_words.capitalize()} on held-out problems during training. {spread_words(run)}",
-        f"Where the held-out line stays {phrases(run.score).worse_side} the training line, not all that is learned carries "
-        "over to unseen problems.",
+        f"If the held-out line stays {phrases(run.score).worse_side} the training line, part of what is learned does not "
+        "carry over to unseen problems.",
     )
 
 

@@ -27,14 +27,14 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
         return FigureText(
             title,
             caption,
-            f"The end point is the {run.score.score_words} reported for the run. Tasks to come were not evaluated: "
+            f"The end point is the {run.score.score_words} reported for the run. Future tasks were not evaluated: "
             "protocol.eval_future=all evaluates them too.",
         )
     return FigureText(
         f"{title}, and over all tasks",
         caption,
         f"The two lines meet when the last task begins; their end point is the {run.score.score_words} reported for the run. "
-        f"Where the {words.seen_line} line has a {words.dip} at a switch of tasks, the new task is not learned yet and "
+        f"If the {words.seen_line} line has a {words.dip} at a task switch, the new task is not learned yet and "
         "interferes with the earlier ones.",
     )
 

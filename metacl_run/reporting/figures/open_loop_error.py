@@ -27,8 +27,9 @@ def text(run: StoredRun, errors: np.ndarray) -> FigureText:
         "Open-loop error: predictions from predictions",
         f"{run.score.score_words.capitalize()} of the state after 1 to {errors.shape[2]} steps. Dashed: without adapting. "
         f"{spread_words(run)}",
-        "The model sees the first state and all actions, and goes on from its own predictions. In standard deviations of each "
-        "number of a state: 1 is the error of always predicting the mean. At the end of the run, mean over tasks.",
+        "The model sees the first state and all actions, and continues from its own predictions. The unit is the standard "
+        "deviation of each number of a state: 1 is the error of always predicting the mean. Measured at the end of the run, "
+        "mean over tasks.",
     )
 
 

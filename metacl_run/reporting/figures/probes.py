@@ -27,7 +27,7 @@ def text(run: StoredRun, sequences: SequenceResults) -> FigureText:
     return FigureText(
         "Learning in sequence while the learner is meta-trained",
         f"A meta-test of {concepts}{where}, repeated during meta-training. {spread_words(run)}",
-        f"At every point the learner of that moment learns {concepts} one after another. If the curves are flat, more "
+        f"At every point, the current learner learns {concepts} one after another. If the curves are flat, more "
         "meta-updates will hardly help. If held out gets worse while memory gets better, meta-training has begun to overfit. "
         "Probes are small: they show the trend, not the result." + (f" {remark}" if (remark := kept_words(run)) else ""),
     )

@@ -29,10 +29,10 @@ def text(run: StoredRun, curve: np.ndarray) -> FigureText:
         "Recovery after a switch of dynamics",
         f"{score.capitalize()} of the next transition, adapted to the last {window}. Dashed: without adapting. "
         f"{spread_words(run)}",
-        f"At 0 the dynamics have just become others of the same family, and all {window} transitions that the learner "
-        f"adapts to are old; at {window} all are new. Where the line starts above the dashed one, adapting to the past did "
+        f"At 0 the dynamics have just changed to others of the same family, and all {window} transitions that the learner "
+        f"adapts to are old; at {window} all are new. If the line starts above the dashed one, adapting to the past did "
         f"harm. "
-        f"At the end of the run, mean over tasks.",
+        f"Measured at the end of the run, mean over tasks.",
     )
 
 

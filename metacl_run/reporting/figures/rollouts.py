@@ -53,8 +53,8 @@ def text(run: StoredRun, tasks: list[TaskRollouts]) -> FigureText:
         f"Where the {acts} goes, right after a task was learned and at the end",
         " ".join(part for part in (reaches, *others, seed, left_out) if part),
         f"{len(tasks[0].at_the_end.successes)} episodes of every task, from the same placements in both rows, seen from above. "
-        "The numbers say how many reach the goal at any time. A task is forgotten where blue paths in the upper row are "
-        "vermillion in the lower one, which shows what the learner does instead.",
+        "The numbers say how many reach the goal at any time. If blue paths of the upper row are vermillion in the lower "
+        "row, the task was forgotten, and they show what the learner does instead.",
     )
 
 

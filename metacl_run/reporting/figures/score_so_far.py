@@ -28,8 +28,8 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     return FigureText(
         f"{words.capitalize()} so far, by domain",
         f"Mean over the steps so far, predictions made before learning. {spread_words(run)}",
-        f"Every batch is predicted before it is learned, and the learner is told of no task and of no domain.{before} A line "
-        f"that still {'rises' if run.score.higher_is_better else 'falls'} at the end has not finished learning to learn.",
+        f"Every batch is predicted before it is learned, and the learner does not know task or domain.{before} If a line "
+        f"still {'rises' if run.score.higher_is_better else 'falls'} at the end, the learner is still improving.",
     )
 
 

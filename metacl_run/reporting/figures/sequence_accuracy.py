@@ -36,14 +36,14 @@ def text(run: StoredRun, test: MetaTestScores) -> FigureText:
     stays = "stays high" if score.higher_is_better else "stays low"
     explanation = (
         f"The learner is trained on each of the {concepts} once and never again. Held out: other {examples} of the {concepts} "
-        f"it has learned. Memory: the very {examples} it learned from. Where memory {stays} and held out {worse}, it remembers "
-        f"the {examples} but does not know the {concepts}; where both {worse.removesuffix('s')}, it forgets."
+        f"it has learned. Memory: the same {examples} it learned from. If memory {stays} and held out {worse}, it remembers "
+        f"the {examples} but does not know the {concepts}; if both {worse.removesuffix('s')}, it forgets."
     )
     if test.joint is not None:
         explanation += f" Dashed: joint training on the same {concepts}, shuffled, for several epochs: the upper bound."
     if test.untrained is not None:
         explanation += (
-            " Dotted: held out by the nearest class mean on the features of the untrained network, the least to beat."
+            " Dotted: held-out accuracy of the nearest class mean on features of the untrained network, the baseline to beat."
         )
     if score.higher_is_better:
         explanation += " Chance is one guess among the classes learned."

@@ -35,8 +35,8 @@ def text(run: StoredRun, switches: Changes) -> FigureText:
         f"{words.mean.capitalize()} on earlier tasks, minus its value before the switch. Black: mean over switches. "
         f"{middle}{spread_words(run)}",
         f"A {words.dip} right after the switch that recovers is the stability gap (De Lange et al. 2023): forgetting that "
-        f"evaluations at the end of a task miss. {worst_name(run.score)} and worst_case_{run.score.score_name} are taken from "
-        f"its {words.extreme} points.{same}",
+        f"evaluations at the end of a task miss. {worst_name(run.score)} and worst_case_{run.score.score_name} use its "
+        f"{words.extreme} points.{same}",
     )
 
 

@@ -35,10 +35,10 @@ def text(run: StoredRun, steps: StreamSteps) -> FigureText:
     seed = f" Seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
     worse = "drop" if run.score.higher_is_better else "jump"
     return FigureText(
-        "Step by step: predictions and switches of tasks",
+        "Step by step: predictions and task switches",
         f"The last {length} steps. Grey lines: the task changes. {marks}{seed}",
-        f"A {worse} at a grey line is what not being told costs; how fast the line recovers after it is how fast the learner "
-        "adapts. A triangle without a grey line is a false alarm, a grey line without a triangle a switch that was missed.",
+        f"A {worse} at a grey line is the cost of not knowing the switch; how fast the line recovers shows how fast the "
+        "learner adapts. A triangle without a grey line is a false alarm, a grey line without a triangle is a missed switch.",
     )
 
 

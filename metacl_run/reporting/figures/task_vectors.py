@@ -49,14 +49,14 @@ def data(run: StoredRun) -> TaskVectors | None:
 def text(run: StoredRun, vectors: TaskVectors) -> FigureText:
     seed = f" Seed {run.seeds[0]}." if len(run.seeds) > 1 else ""
     known = vectors.size > 2 and vectors.shown is not None
-    plane = f" The two directions have {vectors.shown:.0%} of the variance." if known else ""
+    plane = f" The two directions shown have {vectors.shown:.0%} of the variance." if known else ""
     share = f" Of the variance, {np.mean(vectors.between):.0%} is between tasks." if vectors.between else ""
     return FigureText(
         "How similar the learner finds the tasks",
         f"Points: the context after adapting to an episode. Circles: means of tasks.{share}{plane}{seed}",
         f"The context vector, of {vectors.size} numbers, is all that this learner changes for a task. Tasks whose circles lie "
         "together are solved in the same way; a task whose points are spread out has episodes that differ. The share of the "
-        "variance between tasks is 0% where tasks cannot be told apart, 100% where every task has one context of its own. At "
+        "variance between tasks is 0% if tasks cannot be told apart, 100% if every task has a single context. Measured at "
         "the end of the run, on evaluation episodes.",
     )
 
