@@ -13,8 +13,10 @@ from torch import Tensor
 from metacl_run.algorithms.meta_continual.class_sums import UNKNOWN, ClassSums
 from metacl_run.core.types import Pytree
 
-LARGEST = 2**24
-"""Numbers that one class-by-feature table for some queries may have."""
+LARGEST = 2**20
+"""Numbers that one table of queries, classes and some of the features may have, unless one feature makes it larger."""
+WORKING = 3 * LARGEST
+"""Numbers in memory while `log_densities` works: the table, and two steps of its computation."""
 
 
 def distance_scores(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:
@@ -48,7 +50,9 @@ def log_densities(sums: ClassSums, features: Tensor, a: Tensor, b: Tensor) -> Te
     half, width = (freedom + 1) / 2, features.shape[1]
     constant = width * (torch.lgamma(half) - torch.lgamma(freedom / 2) - (freedom * math.pi).log() / 2).squeeze(1)
     constant = constant - scale.log().sum(1) / 2
-    spread = (freedom * scale).unsqueeze(0)
-    at_once = max(1, LARGEST // spread.numel())
-    parts = [((part.unsqueeze(1) - mean).square() / spread).log1p().sum(-1) for part in torch.split(features, at_once)]
-    return torch.where(sums.number > 0, constant - half.squeeze(1) * torch.cat(parts), UNKNOWN)
+    spread, logs = freedom * scale, features.new_zeros(())
+    # Some features at a time, of all queries: every table is as large as the next, so that freed memory can be used again.
+    at_once = max(1, LARGEST // (len(features) * len(mean)))
+    for part, center, own in zip(*(torch.split(each, at_once, 1) for each in (features, mean, spread)), strict=True):
+        logs = logs + ((part.unsqueeze(1) - center).square() / own).log1p().sum(-1)
+    return torch.where(sums.number > 0, constant - half.squeeze(1) * logs, UNKNOWN)

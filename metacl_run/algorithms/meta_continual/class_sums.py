@@ -53,11 +53,17 @@ Scores: TypeAlias = Callable[[Pytree, ClassSums, Tensor], Tensor]
 """scores(meta, sums, features [N, D]) -> [N, C]; `UNKNOWN` for a class without examples."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassSumsLearner(SequenceLearner):
-    """Adds every example to the sums of its class; predicts by `scores`."""
+    """Adds every example to the sums of its class; predicts by `scores`.
+
+    Attributes:
+        scores: of all classes for some features.
+        working_numbers: numbers that `scores` holds in memory besides features, sums and outputs.
+    """
 
     scores: Scores
+    working_numbers: int = 0
 
     @property
     def own_rate(self) -> None:

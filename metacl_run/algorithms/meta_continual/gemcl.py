@@ -29,7 +29,7 @@ from typing import Annotated, TypedDict
 from annotated_types import Ge
 from torch import Tensor
 
-from metacl_run.algorithms.meta_continual.class_scores import log_densities
+from metacl_run.algorithms.meta_continual.class_scores import WORKING, log_densities
 from metacl_run.algorithms.meta_continual.class_sums import (
     ClassSums,
     ClassSumsLearner,
@@ -77,7 +77,7 @@ class GeMCL(TrajectoryLearner):
 
     @property
     def sequence_learner(self) -> ClassSumsLearner:
-        return ClassSumsLearner(scores)
+        return ClassSumsLearner(scores=scores, working_numbers=WORKING)
 
     def num_outputs(self, outputs: int) -> int | None:
         return None

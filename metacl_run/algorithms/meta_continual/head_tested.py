@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
-from metacl_run.algorithms.meta_continual.class_scores import distance_scores, log_densities, squared_deviations
+from metacl_run.algorithms.meta_continual.class_scores import WORKING, distance_scores, log_densities, squared_deviations
 from metacl_run.algorithms.meta_continual.class_sums import ClassSums, ClassSumsLearner
 from metacl_run.algorithms.meta_continual.refuse_targets import refuse_functions
 from metacl_run.algorithms.meta_continual.ridge_head import RidgeHead
@@ -71,7 +71,9 @@ class HeadTested(TrajectoryLearner):
             return SequenceAdam(self.sgd)
         if self.test_head == "ridge":
             return RidgeHead(self.sgd, self.test_ridge)
-        return ClassHead(distance_scores if self.test_head == "ncm" else pooled_densities, self.sgd)
+        if self.test_head == "ncm":
+            return ClassHead(scores=distance_scores, sgd=self.sgd)
+        return ClassHead(scores=pooled_densities, working_numbers=WORKING, sgd=self.sgd)
 
     def num_outputs(self, outputs: int) -> int | None:
         return outputs
@@ -83,7 +85,7 @@ class HeadTested(TrajectoryLearner):
             refuse_functions(f"test_head={self.test_head}", network.objective)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassHead(ClassSumsLearner):
     """Scores of the classes of a representation.
 

@@ -52,7 +52,7 @@ class Prototypes(TrajectoryLearner):
 
     @property
     def sequence_learner(self) -> ClassSumsLearner:
-        return ClassSumsLearner(distance_scores)
+        return ClassSumsLearner(scores=distance_scores)
 
     def num_outputs(self, outputs: int) -> int | None:
         return None

@@ -28,6 +28,11 @@ class SequenceLearner(abc.ABC):
     def own_rate(self) -> float | None:
         """The rate in probes; meta-test may choose another. None: learning takes no rate."""
 
+    @property
+    def working_numbers(self) -> int:
+        """Numbers in memory during one prediction, besides inputs, state and outputs. Default: few."""
+        return 0
+
     @abc.abstractmethod
     def fresh_width(self, network: Network, params: Params) -> int:
         """How many random numbers each output has, and each class or function of a training trajectory: new weights, or

@@ -49,7 +49,8 @@ class SequenceRunner:
             features = setup.sequence_learner.prepare(setup.network, meta, cast_floats(x, setup.dtype))
             fast = setup.sequence_learner.begin(setup.network, meta, fresh, features)
         copies = COPIES + (setup.test_engine.kind == "cuda_graph")  # a graph has a state of its own
-        order_bytes = copies * rates * sum(int(leaf.nbytes) for leaf in tree_leaves(fast))
+        working = setup.sequence_learner.working_numbers * torch.empty((), dtype=setup.dtype).element_size()
+        order_bytes = rates * (copies * sum(int(leaf.nbytes) for leaf in tree_leaves(fast)) + working)
         return max(1, budget // max(order_bytes, 1))
 
     def learn(

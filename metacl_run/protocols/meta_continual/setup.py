@@ -99,7 +99,7 @@ class SequenceSetup:
 
     def with_class_means(self) -> SequenceSetup:
         """The same with the nearest class mean as the learner of sequences; with `fresh_params`, of random features."""
-        return replace(self, sequence_learner=ClassSumsLearner(distance_scores))
+        return replace(self, sequence_learner=ClassSumsLearner(scores=distance_scores))
 
     def without_validation(self) -> SequenceSetup:
         """The same with the last of the meta-train concepts left out: those of `on_validation`."""
