@@ -60,7 +60,7 @@ class CostFigure(NamedTuple):
 
     @property
     def explanation(self) -> str:
-        return "The costs are those of the table of costs, which says what is counted, on logarithmic axes."
+        return "Costs are on logarithmic axes. The table of costs says what is counted."
 
     @property
     def _legend_words(self) -> str:

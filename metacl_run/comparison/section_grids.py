@@ -149,7 +149,7 @@ def pairs_grid(scores: SectionScores) -> Grid | None:
         p, tone = _p_cell(pair)
         row = [
             Cell(f"{pair.first} minus {pair.second}"),
-            Cell(pair.metric),
+            Cell(pair.metric, is_words=True),
             Cell(str(pair.num)),
             Cell(_with_interval(pair), NO_VALUE if isnan(pair.mean) else "", tone),
         ]
@@ -213,7 +213,7 @@ def settings_grid(scores: SectionScores) -> Grid | None:
     if not any(others.values()):
         return None
     rows = [
-        [Cell(label), Cell(" ".join(assignment(key, value) for key, value in others[label].items()) or "-")]
+        [Cell(label), Cell(" ".join(assignment(key, value) for key, value in others[label].items()) or "-", is_words=True)]
         for label in scores.labels
     ]
     return Grid(f"{scores.section.title}: other settings that differ", ["algorithm", "settings"], rows)

@@ -17,6 +17,9 @@ from metacl_run.storage.run_files import MATRIX, TRANSDUCTIVE_MATRIX
 from metacl_run.storage.sequence_records import MetaTestScores, interval_is_over, intervals
 from metacl_run.storage.stored_run import StoredRun
 
+COMMIT, COMMIT_DIGITS = "git_commit", 12
+"""The key in a summary's environment, and the digits that name a commit in a table."""
+
 
 def plain_and_transductive(run: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the metrics of each query alone, and those of all queries of an episode together, by the same names."""
@@ -181,7 +184,7 @@ def domains_grid(run: StoredRun) -> Grid | None:
 def environment_grid(run: StoredRun) -> Grid:
     """Time, memory and environment, a row for each value."""
     tree = {name: run.summary[name] for name in ("timing", "peak_memory_mb", "environment")}
-    rows = [[Cell(name), Cell(value, tone="quiet")] for name, value in _leaves(tree)]
+    rows = [[Cell(name), Cell(value, tone="quiet", is_words=True)] for name, value in _leaves(tree)]
     return Grid("Time, memory, environment", ["name", "value"], rows)
 
 
@@ -192,5 +195,14 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             leaves += _leaves(value, f"{prefix}{key}.")
         else:
-            leaves.append((f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)))
+            leaves.append((f"{prefix}{key}", _leaf(key, value)))
     return leaves
+
+
+def _leaf(key: str, value: Any) -> str:
+    """A value as text: a commit shortened, with the "+" of changed files; a dash for what is not known."""
+    if value is None:
+        return "-"
+    if key == COMMIT:
+        return str(value)[:COMMIT_DIGITS] + ("+" if str(value).endswith("+") else "")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -101,6 +101,7 @@ def caption(table: PaperTable, results: Sequence[Result], *, outside: bool) -> s
         *(["Of two seeds, both are small dots."] if 2 in counts else []),
         *_about_the_papers(table, [result.cell for result in results]),
         *(["An arrow: beyond the axis, with the number."] if outside else []),
+        *(["Words at the right: why a row has no number of ours."] if len(ours) < len(results) else []),
     ]
     return " ".join(sentences)
 
@@ -171,7 +172,7 @@ def _draw_ours(axes: Axes, ours: Ours, y: float, values: Bounds, held: Bounds) -
     if max(ours.mean, high) > held[1]:
         axes.plot(edge, y, ">", color=BLUE, ms=4.5, clip_on=False)
         text = f"mean {_rounded(ours.mean)}" if ours.mean > held[1] else f"to {_rounded(high)}"
-        axes.annotate(text, (edge, y), (-5, -1), textcoords="offset points", fontsize=7, color=BLUE, ha="right", va="top")
+        axes.annotate(text, (edge, y), (-5, -3), textcoords="offset points", fontsize=7, color=BLUE, ha="right", va="top")
 
 
 def _rounded(value: float) -> str:

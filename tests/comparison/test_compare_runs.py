@@ -63,6 +63,9 @@ def test_all_formats_with_the_same_bytes_each_time(
     assert not re.search(r"url\((?!#)", page)
     identifiers = re.findall(r'\sid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
+    references = [*re.findall(r'<use [^>]*href="#([^"]+)"', page), *re.findall(r"url\(#([^)]+)\)", page)]
+    assert references
+    assert set(references) <= set(identifiers)
     markdown = (tmp_path / "one" / "report.md").read_text()
     assert all((tmp_path / "one" / target).is_file() for target in re.findall(r"\]\((figures/[^)]+)\)", markdown))
 

@@ -160,17 +160,19 @@ def test_the_caption_says_what_is_drawn_and_nothing_else() -> None:
         "Blue: ours with its 95% interval over what it was tested on (of one seed)."
     )
     assert caption(table(OURS), [of_two], outside=False) == "Blue: ours. Of two seeds, both are small dots."
-    assert caption(table(OURS), [result("A", "RA")], outside=False) == ""
+    words = "Words at the right: why a row has no number of ours."
+    assert caption(table(OURS), [result("A", "RA")], outside=False) == words
     published = {"published": 71.0, "spread": 0.7}
     assert caption(table(), [result("A", "RA", **published)], outside=False) == (
-        "Orange: the paper's with its 95% interval over seeds, t·s/√n of the standard deviation over 5 seeds that it prints."
+        "Orange: the paper's with its 95% interval over seeds, t·s/√n of the standard deviation over 5 seeds that it prints. "
+        f"{words}"
     )
     episodes = table(spread="95% interval over test episodes", spread_is="not over seeds", published_seeds=1)
     assert caption(episodes, [result("A", "RA", **published)], outside=False) == (
         "Orange: the paper's. Dotted: what the paper prints, 95% interval over test episodes; "
-        "no interval over seeds follows from it."
+        f"no interval over seeds follows from it. {words}"
     )
-    assert caption(table(), [result("A", "RA", published=71.0)], outside=False) == "Orange: the paper's."
+    assert caption(table(), [result("A", "RA", published=71.0)], outside=False) == f"Orange: the paper's. {words}"
 
 
 def test_the_papers_bar_is_drawn_as_an_interval_or_dotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
