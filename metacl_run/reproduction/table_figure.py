@@ -38,8 +38,8 @@ def draw(folder: Path, table: PaperTable, results: Sequence[Result], size: str) 
     down = math.ceil(len(columns) / across)
     words = words_beside(results, across)
     gap = FOR_WORDS if any(i % across != across - 1 and columns[i] in words for i in range(len(columns))) else ACROSS
-    held = ranges(table, results)
-    outside = any(_is_outside(table, result, held[result.cell.column]) for result in results if result.ours is not None)
+    limits = ranges(table, results)
+    outside = any(_is_outside(table, result, limits[result.cell.column]) for result in results if result.ours is not None)
     with matplotlib.rc_context(RC):
         figure, axes = page(
             table.title,
@@ -55,7 +55,7 @@ def draw(folder: Path, table: PaperTable, results: Sequence[Result], size: str) 
                 panel.remove()
                 continue
             of_column = [result for result in results if result.cell.column == columns[i]]
-            _panel(panel, table, rows, of_column, held.get(columns[i]), named=i % across == 0)
+            _panel(panel, table, rows, of_column, limits.get(columns[i]), named=i % across == 0)
             for row, text in words.get(columns[i], {}).items():
                 panel.annotate(
                     text, (1.0, rows.index(row)), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
@@ -124,7 +124,7 @@ def _about_the_papers(table: PaperTable, cells: Sequence[PaperCell]) -> list[str
 
 
 def _panel(
-    axes: Axes, table: PaperTable, rows: Sequence[str], results: Sequence[Result], held: Bounds | None, *, named: bool
+    axes: Axes, table: PaperTable, rows: Sequence[str], results: Sequence[Result], limits: Bounds | None, *, named: bool
 ) -> None:
     axes.set_title(results[0].cell.column, fontsize=9, loc="left", color=INK)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -133,10 +133,10 @@ def _panel(
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, lw=0.6)
     axes.set_xlabel(" / ".join(dict.fromkeys(metric_words(table, result.cell) for result in results)))
-    if held is None:  # nothing is drawn
+    if limits is None:  # nothing is drawn
         axes.set_xticks([])
         return
-    low, high = held
+    low, high = limits
     margin = MARGIN * (high - low) or 0.05 * abs(low) or 0.5
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
@@ -145,7 +145,7 @@ def _panel(
         y = rows.index(result.row)
         _draw_papers(axes, table, result.cell, y - below)
         if result.ours is not None:
-            _draw_ours(axes, result.ours, y + below, possible(table, result.cell), held)
+            _draw_ours(axes, result.ours, y + below, possible(table, result.cell), limits)
 
 
 def _draw_papers(axes: Axes, table: PaperTable, cell: PaperCell, y: float) -> None:
@@ -158,20 +158,20 @@ def _draw_papers(axes: Axes, table: PaperTable, cell: PaperCell, y: float) -> No
     axes.plot(cell.published, y, "D", color=ORANGE, ms=4)
 
 
-def _draw_ours(axes: Axes, ours: Ours, y: float, values: Bounds, held: Bounds) -> None:
+def _draw_ours(axes: Axes, ours: Ours, y: float, values: Bounds, limits: Bounds) -> None:
     """Draws the mean and its interval, as far as the axis goes; an arrow at its end for what goes on beyond."""
     if len(ours.values) == 2:
-        axes.plot([value for value in ours.values if value <= held[1]], [y] * sum(v <= held[1] for v in ours.values), "o",
+        axes.plot([value for value in ours.values if value <= limits[1]], [y] * sum(v <= limits[1] for v in ours.values), "o",
                   color=BLUE, ms=2.5, alpha=0.6)  # fmt: skip
     low, high = np.clip([ours.mean if end is None else end for end in (ours.low, ours.high)], *values).tolist()
     edge = axes.get_xlim()[1]
-    if low < held[1]:
-        axes.hlines(y, low, high if high <= held[1] else edge, color=BLUE, lw=1.2)
-    if ours.mean <= held[1]:
+    if low < limits[1]:
+        axes.hlines(y, low, high if high <= limits[1] else edge, color=BLUE, lw=1.2)
+    if ours.mean <= limits[1]:
         axes.plot(ours.mean, y, "o", color=BLUE, ms=4.5)
-    if max(ours.mean, high) > held[1]:
+    if max(ours.mean, high) > limits[1]:
         axes.plot(edge, y, ">", color=BLUE, ms=4.5, clip_on=False)
-        text = f"mean {_rounded(ours.mean)}" if ours.mean > held[1] else f"to {_rounded(high)}"
+        text = f"mean {_rounded(ours.mean)}" if ours.mean > limits[1] else f"to {_rounded(high)}"
         axes.annotate(text, (edge, y), (-5, -3), textcoords="offset points", fontsize=7, color=BLUE, ha="right", va="top")
 
 
@@ -179,11 +179,11 @@ def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _is_outside(table: PaperTable, result: Result, held: Bounds) -> bool:
+def _is_outside(table: PaperTable, result: Result, limits: Bounds) -> bool:
     """Whether a part of ours is beyond the axis."""
     assert result.ours is not None
     ends = [end for end in (result.ours.mean, result.ours.high) if end is not None]
-    return min(max(ends), possible(table, result.cell)[1]) > held[1]
+    return min(max(ends), possible(table, result.cell)[1]) > limits[1]
 
 
 def metric_words(table: PaperTable, cell: PaperCell) -> str:

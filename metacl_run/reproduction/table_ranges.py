@@ -59,7 +59,7 @@ def ranges(table: PaperTable, results: Sequence[Result]) -> dict[str, Bounds]:
     If they cannot, those share it that have the same words behind the last comma of their names, else before it.
     """
     cells = {result.cell.column: result.cell for result in reversed(results)}
-    found: dict[str, Bounds] = {}
+    by_column: dict[str, Bounds] = {}
     for measured in dict.fromkeys(quantity(cell) for cell in cells.values()):
         columns = [column for column in dict.fromkeys(r.cell.column for r in results) if quantity(cells[column]) == measured]
         own = _own_ranges(table, results, columns)
@@ -70,9 +70,9 @@ def ranges(table: PaperTable, results: Sequence[Result]) -> dict[str, Bounds]:
             [[column] for column in own],
         ):
             if all(_can_be_read([own[column] for column in group]) for group in groups):
-                found |= {column: _whole([own[c] for c in group]) for group in groups for column in group}
+                by_column |= {column: _whole([own[c] for c in group]) for group in groups for column in group}
                 break
-    return found
+    return by_column
 
 
 def _own_ranges(table: PaperTable, results: Sequence[Result], columns: Sequence[str]) -> dict[str, Bounds]:
@@ -81,9 +81,10 @@ def _own_ranges(table: PaperTable, results: Sequence[Result], columns: Sequence[
     limit = _limit(table, of_these)
     own = {}
     for column in columns:
-        values = [v for result in of_these if result.cell.column == column for v in _drawn(table, result) if v <= limit]
-        if values:
-            own[column] = min(values), max(values)
+        values = [value for result in of_these if result.cell.column == column for value in _drawn(table, result)]
+        near = [value for value in values if value <= limit] or values
+        if near:
+            own[column] = min(near), max(near)
     return own
 
 

@@ -53,11 +53,12 @@ def test_numbers_by_hand(value: float, text: str) -> None:
     assert short_number(value) == text
 
 
-def test_no_label_is_math_text_and_none_touches_another() -> None:
+@pytest.mark.parametrize("costs", [(17_000, 1_700_000), (2.2, 8.5), (1.1e10, 3e12)])
+def test_no_label_is_math_text_and_none_touches_another(costs: tuple[float, float]) -> None:
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(2.6, 2.8))
         axes = figure.add_subplot()
-        axes.plot([17_000, 1_700_000], [0.1, 40.0], "o")
+        axes.plot(costs, [0.1, 40.0], "o")
         log_axis(axes, "x")
         log_axis(axes, "y")
         figure.draw_without_rendering()

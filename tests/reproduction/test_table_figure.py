@@ -103,6 +103,13 @@ def test_an_axis_holds_possible_values_and_none_that_hides_the_others(tmp_path: 
     assert [line.get_marker() for line in axes.lines if line.get_marker() == ">"] == [">"]
     assert written(axes) == ["mean 2,100"]
     assert "An arrow: beyond the axis" in caption(read, results, outside=True)
+    near = [result(row, "near", 1.0, 1.0, 1.0, half=0.5, metric="mse") for row in "ABC"]
+    far = [result("A", "far", 50.0, 50.0, 50.0, half=1.0, metric="mse")]  # all of a column: it has an axis of its own
+    assert ranges(table(OURS, unit="mse"), near + far) == {"near": (0.5, 1.5), "far": (49.0, 51.0)}
+    assert [written(axes) for axes in panels(drawn(table(OURS, unit="mse"), near + far, tmp_path, monkeypatch)).values()] == [
+        [],
+        [],
+    ]
     accuracies = [result("A", "RA", 99.5, 99.5, 99.5, half=2.0), result("B", "RA", 1.0, 1.0, 1.0, half=3.0)]
     assert ranges(table(OURS), accuracies) == {"RA": (0.0, 100.0)}
 
