@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "comparison": {"core", "layout", "scoring", "storage"},
     "index": {"core", "layout", "scoring", "storage"},
     # one run
-    "config": {"core", "models.learned_model", "storage.completed_run", "storage.store"},
+    "config": {"core", "models.learned_model", "storage.completed_run", "storage.run_files", "storage.store"},
     "protocols": {
         *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
         *(

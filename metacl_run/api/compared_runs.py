@@ -118,9 +118,11 @@ class ComparedRuns:
         return draw_figure(chosen, None if axes is None else lambda: [axes], style)
 
     def _figures(self) -> list[SectionFigure]:
+        from metacl_run.comparison.drawn_rows import algorithm_colours
         from metacl_run.comparison.section_figures import section_figures
 
-        return [figure for scores in self._comparison.sections for figure in section_figures(scores)[0]]
+        colours = algorithm_colours(self._comparison.sections)
+        return [figure for scores in self._comparison.sections for figure in section_figures(scores, colours)[0]]
 
     def write(self, folder: str | Path, formats: Sequence[str] = ("md", "tex", "csv", "html")) -> list[Path]:
         """Writes the comparison as `metacl-report` does, and returns the files. Raises UserError where it cannot write."""

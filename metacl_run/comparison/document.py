@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from metacl_run.comparison.csv_files import csv_files
+from metacl_run.comparison.drawn_rows import MOST_ROWS as MOST_DRAWN_ROWS
+from metacl_run.comparison.drawn_rows import algorithm_colours
 from metacl_run.comparison.section_costs import costs_grid
-from metacl_run.comparison.section_figures import MOST_LINES, DrawnFigure, draw
+from metacl_run.comparison.section_figures import DrawnFigure, draw
 from metacl_run.comparison.section_grids import iqm_grid, metrics_grid, pairs_grid, settings_grid
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.comparison.sections import assignment
@@ -76,9 +78,10 @@ def write(
             chosen = _largest(comparison.sections)
             if len(chosen) < len(parts):
                 notes.append(f"Figures are drawn for the {len(chosen)} of {len(parts)} sections with most rows.")
+            colours = algorithm_colours([comparison.sections[i] for i in chosen])
             for i in chosen:
                 drawn, messages = draw(
-                    comparison.sections[i], output / FIGURES, _stem(i, parts[i].title), for_paper=paper_figures
+                    comparison.sections[i], colours, output / FIGURES, _stem(i, parts[i].title), for_paper=paper_figures
                 )
                 parts[i].figures.extend(drawn)
                 problems += messages
@@ -114,7 +117,7 @@ def _part(scores: SectionScores) -> SectionPart:
 
 def _largest(every: Sequence[SectionScores]) -> list[int]:
     """Returns the places of the sections with most rows, in increasing order."""
-    order = sorted(range(len(every)), key=lambda i: (-min(len(every[i].labels), MOST_LINES), i))
+    order = sorted(range(len(every)), key=lambda i: (-min(len(every[i].labels), MOST_DRAWN_ROWS), i))
     return sorted(i for i in order[:MOST_DRAWN] if every[i].labels)
 
 
@@ -130,7 +133,7 @@ def _markdown(comparison: Comparison, parts: Sequence[SectionPart]) -> str:
         blocks += [f"## {markdown_text(part.title)}\n", f"Same for all: {_quoted(part.shared)}\n"]
         blocks += [to_markdown(grid) for grid in part.grids]
         blocks += [
-            f"![{markdown_text(drawn.title)}]({FIGURES}/{drawn.name}.png)\n\n{drawn.caption}\n" for drawn in part.figures
+            f"![{markdown_text(drawn.title)}]({FIGURES}/{drawn.name}.png)\n\n{drawn.explanation}\n" for drawn in part.figures
         ]
     for heading, lines in (("Notes", comparison.notes), ("Left out", comparison.left_out)):
         if lines:

@@ -44,6 +44,7 @@ class Entry:
         identity: the same for all runs that differ only in their seeds and in what the run id ignores.
         metrics: by name, a value for each seed; NaN where it was not reached.
         cost: of its training.
+        error: why it diverged.
     """
 
     directory: Path
@@ -55,6 +56,7 @@ class Entry:
     identity: str
     metrics: dict[str, tuple[float, ...]]
     cost: RunCost
+    error: str | None
 
 
 def read_entries(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
@@ -125,6 +127,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         identity=json.dumps([score, settings], sort_keys=True),
         metrics=metrics,
         cost=of_summary(run.summary),
+        error=run.error,
     )
 
 

@@ -115,7 +115,7 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
     Raises:
         UserError: there are no runs, none that can be compared, no such metric or setting.
     """
-    from metacl_run.comparison.configurations import check_keys, configurations
+    from metacl_run.comparison.configurations import check_keys, configurations, without_scores
     from metacl_run.comparison.document import Comparison
     from metacl_run.comparison.entries import read_entries
     from metacl_run.comparison.section_scores import check_metrics, score_section
@@ -125,17 +125,19 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
 
     directories, unreadable = find_runs(paths)
     entries, refused = read_entries(directories)
-    left_out = [*unreadable, *refused]
-    if not entries:
+    every = configurations(entries)
+    lost = without_scores(every)
+    every = [configuration for configuration in every if not any(entry.directory in lost for entry in configuration.entries)]
+    left_out = [*unreadable, *refused, *lost.values()]
+    if not every:
         _print_messages("left out", left_out)
         none = f"none of the {len(directories)} runs can be compared" if directories else "no runs (searched for summary.json)"
         raise UserError(f"{', '.join(map(str, paths))}: {none}")
-    every = configurations(entries)
     check_keys(every, by)
     comparable = sections(every, by)
     check_metrics(comparable, metrics)
     notes = [note for configuration in every for note in configuration.notes]
-    return Comparison([score_section(section, metrics) for section in comparable], len(entries), left_out, notes)
+    return Comparison([score_section(section, metrics) for section in comparable], len(entries) - len(lost), left_out, notes)
 
 
 def _print_messages(prefix: str, messages: Sequence[str], where: str = "") -> None:

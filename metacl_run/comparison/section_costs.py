@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -11,16 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metacl_run.comparison.configurations import Configuration
+from metacl_run.comparison.drawn_rows import Look, algorithm_colours, drawn_rows, drawn_words, looks, short_label
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.layout.canvas import Canvas, paper_panels, sheet_panels
 from metacl_run.layout.cost_words import ABOUT_COST, MEASURES, cost_text
 from metacl_run.layout.grid import Cell, Grid
-from metacl_run.layout.style import GREY, INK, PAPER_RC, RC, accuracy_axis, error_axis, label_points, series_colours
+from metacl_run.layout.log_axis import log_axis
+from metacl_run.layout.style import PAPER_RC, RC, accuracy_axis, error_axis, label_points
+from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.run_cost import RunCost
-
-MOST_POINTS = 8
-"""Most rows of a figure, the first ones."""
 
 
 def cost_of_row(configuration: Configuration, measure: str) -> float | None:
@@ -49,8 +49,8 @@ class CostFigure(NamedTuple):
     """The score of each row beside what it cost, a panel for each measure."""
 
     scores: SectionScores
-    labels: list[str]
-    """The rows that are drawn."""
+    rows: dict[str, Look]
+    """Those that are drawn."""
     measures: list[str]
     name: str = "cost"
 
@@ -59,16 +59,25 @@ class CostFigure(NamedTuple):
         return f"{SCORES[self.scores.section.score].score_words.capitalize()} and what it cost"
 
     @property
-    def caption(self) -> str:
-        left_out = len(self.scores.labels) - len(self.labels)
-        return f"{ABOUT_COST} Bars: the 95% interval over seeds.{f' {left_out} rows are left out.' if left_out else ''}"
+    def explanation(self) -> str:
+        return "Costs are on logarithmic axes. The table of costs says what is counted."
+
+    @property
+    def _legend_words(self) -> str:
+        """What stands below the figure on a screen."""
+        score = SCORES[self.scores.section.score].score_name
+        with_interval = [label for label in self.rows if self.scores.statistics[score][label].num >= FEWEST]
+        bars = (
+            "Bars: the 95% interval over seeds." if with_interval else f"Fewer than {FEWEST} seeds in every row: no interval."
+        )
+        return f"{bars} {drawn_words(len(self.rows), len(self.scores.labels))}".strip()
 
     def draw(self) -> Figure:
         """Returns it for a screen, with title and caption."""
         with matplotlib.rc_context(RC):
-            longest = max(map(len, self.labels))
+            longest = max(map(len, self.rows))
             canvas = self._canvas._replace(right=max(1.4, 0.5 + 0.076 * longest))
-            figure, panels = sheet_panels(canvas, self.title, self.scores.section.title, self.caption)
+            figure, panels = sheet_panels(canvas, self.title, self.scores.section.title, self._legend_words)
             self.draw_in(panels)
         return figure
 
@@ -76,7 +85,7 @@ class CostFigure(NamedTuple):
         """Returns it in the width of two columns, without title and caption."""
         with matplotlib.rc_context(PAPER_RC):
             figure, panels = paper_panels(self._canvas)
-            self.draw_in(panels)
+            self.draw_in(panels, short=True)
         return figure
 
     @property
@@ -84,20 +93,20 @@ class CostFigure(NamedTuple):
         count = len(self.measures)
         return Canvas(size=(2.6 * count, 2.8), mosaic=(tuple(range(count)),), gap=(0.35, 0.0), columns=2)
 
-    def draw_in(self, panels: Sequence[Axes]) -> None:
-        """Draws it in its panels, under the rcParams in effect."""
+    def draw_in(self, panels: Sequence[Axes], *, short: bool = False) -> None:
+        """Draws it in its panels, under the rcParams in effect; with `short` names of rows that are shorter."""
         score = SCORES[self.scores.section.score]
-        statistics = [self.scores.statistics[score.score_name][label] for label in self.labels]
+        statistics = [self.scores.statistics[score.score_name][label] for label in self.rows]
         means = np.array([row.mean for row in statistics])
         bounds = np.array([[row.low, row.high] for row in statistics])
-        colours = [*series_colours(min(6, len(self.labels))), INK, GREY]
         for axes, measure in zip(panels, self.measures, strict=True):
-            for place, label in enumerate(self.labels):
+            for place, (label, look) in enumerate(self.rows.items()):
                 cost = cost_of_row(self.scores.section.configurations[label], measure) or 0.0
-                axes.plot(cost, means[place], "o", color=colours[place], ms=5, label=label, zorder=3)
+                name = short_label(label) if short else label
+                axes.plot(cost, means[place], look.marker, color=look.colour, ms=5, label=name, zorder=3)
                 if np.isfinite(bounds[place]).all():
-                    axes.vlines(cost, *bounds[place], color=colours[place], lw=1.2, zorder=2)
-            axes.set_xscale("log")
+                    axes.vlines(cost, *bounds[place], color=look.colour, lw=1.2, zorder=2)
+            log_axis(axes, "x")
             axes.set_xlabel(MEASURES[measure])
             whole = np.concatenate([means, bounds.ravel()])
             if score.higher_is_better:
@@ -112,16 +121,23 @@ class CostFigure(NamedTuple):
         legend.set_bbox_to_anchor((1.0, 1.0))
 
 
-def cost_figure(scores: SectionScores) -> CostFigure | None:
-    """The figure of a section; None where fewer than two rows have a score and a cost."""
+def cost_figure(scores: SectionScores, colours: Mapping[str, str] | None = None) -> CostFigure | None:
+    """The figure of a section; None where fewer than two rows have a score and a cost.
+
+    Args:
+        scores: of the section.
+        colours: by algorithm; None: as if the section were alone on its page.
+    """
     score = SCORES[scores.section.score].score_name
     if score not in scores.statistics:
         return None
-    labels = [label for label in scores.labels if np.isfinite(scores.statistics[score][label].mean)][:MOST_POINTS]
+    labels = drawn_rows(scores, [label for label in scores.labels if np.isfinite(scores.statistics[score][label].mean)])
     rows = scores.section.configurations
     measures = [
         name
         for name in ("examples", "flops", "seconds")
         if all((cost := cost_of_row(rows[label], name)) is not None and cost > 0 for label in labels)
     ]
-    return CostFigure(scores, labels, measures) if len(labels) > 1 and measures else None
+    if len(labels) < 2 or not measures:
+        return None
+    return CostFigure(scores, looks(scores, labels, colours or algorithm_colours([scores])), measures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,16 +13,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from metacl_run.comparison.drawn_rows import Look, algorithm_colours, drawn_rows, drawn_words, looks, short_label
 from metacl_run.comparison.section_costs import CostFigure, cost_figure
 from metacl_run.comparison.section_curves import Curve, CurveFigure, curve, curve_figures
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.core.errors import StorageError
 from metacl_run.layout.canvas import Canvas, paper_panels
+from metacl_run.layout.end_labels import height_of_labels, legend_height
 from metacl_run.layout.image_files import PAPER_SUFFIXES, save
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
 from metacl_run.layout.style import (
     GREY,
-    INK,
     PALE,
     PAPER_RC,
     RC,
@@ -30,13 +31,11 @@ from metacl_run.layout.style import (
     error_axis,
     integer_ticks,
     page,
-    series_colours,
 )
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.run_files import PAPER
 
-MOST_LINES = 8
 MOST_POINTS = 25
 """Most points of a curve that are marked."""
 SIZE = (6.0, 3.2)
@@ -52,14 +51,18 @@ class DrawnFigure(NamedTuple):
     name: str
     """Of its files, without suffix."""
     title: str
-    caption: str
+    explanation: str
+    """Of what it shows; the image has the title, and says what lines and bars are."""
 
 
-def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = False) -> tuple[list[DrawnFigure], list[str]]:
+def draw(
+    scores: SectionScores, colours: Mapping[str, str], folder: Path, stem: str, *, for_paper: bool = False
+) -> tuple[list[DrawnFigure], list[str]]:
     """Writes <stem>_<name>.png and .svg for every figure that the section supports.
 
     Args:
         scores: of the section.
+        colours: by algorithm.
         folder: where the files go.
         stem: the beginning of their names.
         for_paper: also write paper/<stem>_<name>.pdf and .svg.
@@ -67,8 +70,8 @@ def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = Fa
     Returns:
         the figures, and a message for each run that could not be drawn.
     """
-    figures, problems = section_figures(scores)
-    costs = cost_figure(scores)
+    figures, problems = section_figures(scores, colours)
+    costs = cost_figure(scores, colours)
     every: list[SectionFigure | CostFigure] = [*figures, *([] if costs is None else [costs])]
     written = []
     for figure in every:
@@ -78,7 +81,7 @@ def draw(scores: SectionScores, folder: Path, stem: str, *, for_paper: bool = Fa
         if for_paper:
             (folder / PAPER).mkdir(exist_ok=True)
             save(figure.draw_for_paper(), folder / PAPER / name, PAPER_SUFFIXES)
-        written.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", figure.caption))
+        written.append(DrawnFigure(name, f"{figure.title}, {scores.section.title}", figure.explanation))
     return written, problems
 
 
@@ -88,6 +91,8 @@ class SectionFigure(NamedTuple):
     scores: SectionScores
     about: CurveFigure
     curves: dict[str, Curve]
+    """By row."""
+    looks: dict[str, Look]
     """By row."""
 
     @property
@@ -99,16 +104,18 @@ class SectionFigure(NamedTuple):
         return self.about.title
 
     @property
-    def caption(self) -> str:
-        return f"{self.about.explanation} {_about_lines(self.scores, list(self.curves))}"
+    def explanation(self) -> str:
+        return self.about.explanation
 
     def draw(self) -> Figure:
         """Returns it for a screen, with title and caption."""
         with matplotlib.rc_context(RC):
-            longest = max(len(part) for line in self._lines() for part in line.name.split("\n"))
+            names = [line.name for line in self._lines()]
+            longest = max(len(part) for name in names for part in name.split("\n"))
             right = max(1.2, 0.45 + 0.076 * longest)
             about = _about_lines(self.scores, list(self.curves))
-            sheet, axes = page(self.title, self.scores.section.title, about, SIZE, right=right)
+            size = (SIZE[0], max(SIZE[1], height_of_labels(names)))
+            sheet, axes = page(self.title, self.scores.section.title, about, size, right=right)
             self.draw_in([axes])
         return sheet
 
@@ -116,13 +123,14 @@ class SectionFigure(NamedTuple):
         """Returns it in the width of a column, without title and caption."""
         with matplotlib.rc_context(PAPER_RC):
             figure, panels = paper_panels(Canvas())
-            self.draw_in(panels)
+            self.draw_in(panels, short=True)
+            figure.set_figheight(figure.get_figheight() + legend_height(panels[0]))
         return figure
 
-    def draw_in(self, panels: Sequence[Axes]) -> None:
-        """Draws it in one panel, under the rcParams in effect."""
+    def draw_in(self, panels: Sequence[Axes], *, short: bool = False) -> None:
+        """Draws it in one panel, under the rcParams in effect; with `short` names of rows that are shorter."""
         (axes,) = panels
-        lines, score = self._lines(), SCORES[self.scores.section.score]
+        lines, score = self._lines(short=short), SCORES[self.scores.section.score]
         widest = score.largest - score.least
         possible = (-widest, widest) if self.about.is_difference else (score.least, score.largest)
         start, stop = min(line.x.min() for line in lines), max(line.x.max() for line in lines)
@@ -140,17 +148,27 @@ class SectionFigure(NamedTuple):
         size = matplotlib.rcParams["lines.markersize"] * POINT_SHARE
         labelled_lines(axes, lines, possible, point_size=size if max(len(line.x) for line in lines) <= MOST_POINTS else 0)
 
-    def _lines(self) -> list[SeedLine]:
-        colours = [*series_colours(min(6, len(self.curves))), INK, GREY]
+    def _lines(self, *, short: bool = False) -> list[SeedLine]:
+        names = {label: short_label(label) if short else label for label in self.curves}
+        wrapped = {
+            label: name if short else "\n".join(textwrap.wrap(name, WIDEST_LABEL, break_long_words=True))
+            for label, name in names.items()
+        }
         return [
-            SeedLine("\n".join(textwrap.wrap(label, WIDEST_LABEL, break_long_words=True)), *curve, colour)
-            for (label, curve), colour in zip(self.curves.items(), colours, strict=False)
+            SeedLine(wrapped[label], *curve, self.looks[label].colour, self.looks[label].style)
+            for label, curve in self.curves.items()
         ]
 
 
-def section_figures(scores: SectionScores) -> tuple[list[SectionFigure], list[str]]:
-    """Returns the figures that a section supports, and a message for each run that is in none."""
-    labels = scores.labels[:MOST_LINES]
+def section_figures(scores: SectionScores, colours: Mapping[str, str] | None = None) -> tuple[list[SectionFigure], list[str]]:
+    """Returns the figures that a section supports, and a message for each run that is in none.
+
+    Args:
+        scores: of the section.
+        colours: by algorithm; None: as if the section were alone on its page.
+    """
+    labels = drawn_rows(scores)
+    look_of = looks(scores, labels, colours or algorithm_colours([scores]))
     figures: list[SectionFigure] = []
     problems: dict[str, None] = {}
     try:
@@ -166,7 +184,7 @@ def section_figures(scores: SectionScores) -> tuple[list[SectionFigure], list[st
                 problems[str(error)] = None
         curves = {label: line for label, line in curves.items() if np.isfinite(line.values).all(axis=0).any()}
         if curves:
-            figures.append(SectionFigure(scores, figure, curves))
+            figures.append(SectionFigure(scores, figure, curves, look_of))
     return figures, list(problems)
 
 
@@ -179,9 +197,7 @@ def _about_lines(scores: SectionScores, labels: list[str]) -> str:
         1: "One seed in every row, so no interval." if counts == {1} else "One seed: the line alone.",
     }
     text = " ".join(words[count] for count in sorted(counts, reverse=True))
-    if len(labels) < len(scores.labels):
-        text += f" Drawn: the first {len(labels)} of {len(scores.labels)} rows that have values."
-    return text
+    return f"{text} {drawn_words(len(labels), len(scores.labels))}".strip()
 
 
 def _difference_axis(axes: Axes, values: np.ndarray) -> None:

@@ -10,12 +10,18 @@ import numpy as np
 
 from metacl_run.comparison.configurations import Configuration
 from metacl_run.comparison.entries import TRANSDUCTIVE_KEY
-from metacl_run.comparison.section_scores import ALL_PAIRS_UP_TO, PairedDifference, SectionScores, SeedStatistics
+from metacl_run.comparison.section_scores import (
+    ALL_PAIRS_UP_TO,
+    PairedDifference,
+    SectionScores,
+    SeedStatistics,
+    not_separated_from_best,
+)
 from metacl_run.comparison.sections import assignment
 from metacl_run.layout.grid import Cell, Grid, Tone
 from metacl_run.layout.numbers import interval, number
 from metacl_run.scoring.intervals import FEWEST
-from metacl_run.scoring.metric_table import TRANSDUCTIVE, higher_is_better, metrics_of
+from metacl_run.scoring.metric_table import TRANSDUCTIVE, metrics_of
 from metacl_run.scoring.scores import SCORES
 from metacl_run.scoring.statistics import EXACT_UP_TO, LEVEL, fewest_for, holm, smallest_p
 from metacl_run.storage.marks import TUNED_ON_TEST
@@ -25,14 +31,14 @@ NO_VALUE, ON_TEST = "†", "*"
 
 def metrics_grid(scores: SectionScores) -> Grid:
     """A row for each configuration: for every metric the mean over seeds with its interval; with two seeds, both values."""
-    best = {metric: _best(scores, metric) for metric in scores.metrics}
+    best = {metric: not_separated_from_best(scores, metric) for metric in scores.metrics}
     rows = []
     for label in scores.labels:
         row = _row_head(scores, label)
         for metric in scores.metrics:
             statistics = scores.statistics[metric][label]
             text, undefined = _with_spread(statistics, scores.values[metric][label]), isnan(statistics.mean)
-            row.append(Cell(text, NO_VALUE if undefined else "", "good" if statistics == best[metric] else ""))
+            row.append(Cell(text, NO_VALUE if undefined else "", "good" if label in best[metric] else ""))
         rows.append(row)
     return Grid(f"{scores.section.title}: means", ["algorithm", "seeds", *scores.metrics], rows, _metrics_notes(scores))
 
@@ -57,13 +63,6 @@ def _row_head(scores: SectionScores, label: str) -> list[Cell]:
     configuration = scores.section.configurations[label]
     on_test = configuration.settings.get("protocol.lr_selection") == "test"
     return [Cell(label, ON_TEST if on_test else ""), Cell(str(len(configuration.seeds)))]
-
-
-def _best(scores: SectionScores, metric: str) -> SeedStatistics | None:
-    """The best mean, of the rows with enough seeds for an interval; None if there are fewer than two."""
-    rows = [row for row in scores.statistics[metric].values() if row.num >= FEWEST and not isnan(row.mean)]
-    best = max if higher_is_better(metric, SCORES[scores.section.score]) else min
-    return best(rows, key=lambda row: row.mean) if len(rows) > 1 else None
 
 
 def _with_spread(statistics: SeedStatistics, values: np.ndarray) -> str:
@@ -117,7 +116,9 @@ def _seeds_notes(least: int, most: int) -> list[str]:
     notes = []
     if most >= FEWEST:
         notes.append(
-            "Mean over seeds, in brackets its 95% interval (Student t over seeds). Coloured: the best of those that have one."
+            "Mean over seeds, in brackets its 95% interval (Student t). Coloured: the best of the rows that have one, and "
+            "every row that nothing separates from it: the 95% interval of their difference over common seeds includes 0 "
+            f"(with fewer than {FEWEST} common seeds: their own intervals overlap)."
         )
     if least < FEWEST:
         notes.append(f"With fewer than {FEWEST} seeds there is no interval; with two, brackets hold both values.")
@@ -148,7 +149,7 @@ def pairs_grid(scores: SectionScores) -> Grid | None:
         p, tone = _p_cell(pair)
         row = [
             Cell(f"{pair.first} minus {pair.second}"),
-            Cell(pair.metric),
+            Cell(pair.metric, is_words=True),
             Cell(str(pair.num)),
             Cell(_with_interval(pair), NO_VALUE if isnan(pair.mean) else "", tone),
         ]
@@ -212,7 +213,7 @@ def settings_grid(scores: SectionScores) -> Grid | None:
     if not any(others.values()):
         return None
     rows = [
-        [Cell(label), Cell(" ".join(assignment(key, value) for key, value in others[label].items()) or "-")]
+        [Cell(label), Cell(" ".join(assignment(key, value) for key, value in others[label].items()) or "-", is_words=True)]
         for label in scores.labels
     ]
     return Grid(f"{scores.section.title}: other settings that differ", ["algorithm", "settings"], rows)

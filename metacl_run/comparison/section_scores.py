@@ -139,17 +139,49 @@ def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
 
 def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
     every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
-    seeds = {label: {seed: place for place, seed in enumerate(section.configurations[label].seeds)} for label in labels}
-    least, largest = possible_values(metric, SCORES[section.score])
     pairs = []
     for first, second in every:
-        common = [seed for seed in seeds[first] if seed in seeds[second]]
-        if len(common) < FEWEST:
+        differences = _differences(section, values, first, second)
+        if len(differences) < FEWEST:
             continue
-        one, other = (values[label][[seeds[label][seed] for seed in common]] for label in (first, second))
-        low, high = interval95(one - other, (least - largest, largest - least)).tolist()
-        p = float(sign_flip_p(one - other)) if len(common) >= fewest_for(LEVEL) else math.nan
-        mean = float((one - other).mean())
-        pairs.append(PairedDifference(metric, first, second, len(common), mean, low, high, p, math.nan))
+        low, high = _interval_of_differences(section, metric, differences)
+        p = float(sign_flip_p(differences)) if len(differences) >= fewest_for(LEVEL) else math.nan
+        mean = float(differences.mean())
+        pairs.append(PairedDifference(metric, first, second, len(differences), mean, low, high, p, math.nan))
     corrected = holm(np.array([pair.p for pair in pairs])).tolist()
     return [pair._replace(corrected=p) for pair, p in zip(pairs, corrected, strict=True)]
+
+
+def _differences(section: Section, values: dict[str, np.ndarray], first: str, second: str) -> np.ndarray:
+    """Returns [common seeds] one row minus another."""
+    one, other = (dict(zip(section.configurations[label].seeds, values[label], strict=True)) for label in (first, second))
+    return np.array([one[seed] - other[seed] for seed in one if seed in other])
+
+
+def _interval_of_differences(section: Section, metric: str, differences: np.ndarray) -> tuple[float, float]:
+    least, largest = possible_values(metric, SCORES[section.score])
+    low, high = interval95(differences, (least - largest, largest - least)).tolist()
+    return low, high
+
+
+def not_separated_from_best(scores: SectionScores, metric: str) -> list[str]:
+    """Returns the row with the best mean and those that nothing separates from it: the 95% interval of their difference over
+    common seeds includes 0; with too few common seeds for that, their own intervals overlap.
+
+    Rows with too few seeds for an interval do not count, and a single one is not the best.
+    """
+    statistics = scores.statistics[metric]
+    rows = [label for label in scores.labels if statistics[label].num >= FEWEST and not math.isnan(statistics[label].mean)]
+    if len(rows) < 2:
+        return []
+    higher = higher_is_better(metric, SCORES[scores.section.score])
+    best = min(rows, key=lambda label: _rank(statistics[label].mean, higher))
+
+    def alike(label: str) -> bool:
+        differences = _differences(scores.section, scores.values[metric], best, label)
+        if len(differences) >= FEWEST:
+            low, high = _interval_of_differences(scores.section, metric, differences)
+            return low <= 0 <= high
+        return statistics[label].low <= statistics[best].high and statistics[best].low <= statistics[label].high
+
+    return [label for label in rows if label == best or alike(label)]

@@ -29,6 +29,9 @@ WORDS = {
     (EVALUATION, True): "evaluations of finished runs",
 }
 """Settings that every title has to tell, in words: their numbers are no plain test numbers."""
+NO_RESULT = ("protocol.log_every",)
+"""Settings that change how often a training loss is recorded, and no result: where rows differ in other settings too, they are
+not named."""
 Settings = dict[str, Any]
 
 
@@ -115,13 +118,21 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
     in_section = [[key for key in keys if not key.startswith("algo")] for keys in differing(rows)]
     labels, others = [""] * len(rows), [Settings() for _ in rows]
     for algo, places in by_algo.items():
-        for i, own in zip(places, differing([rows[i] for i in places]), strict=True):
+        names = differing([rows[i] for i in places])
+        for i, own in zip(places, _told_apart([rows[i] for i in places], names), strict=True):
             lengths = [key for key in in_section[i] if key not in own and _is_length(key, rows[i].get(key))]
             origin = [key for key in (EVALUATION_OF,) if key in rows[i]]
             keys = [*lengths, *origin, *(key for key in own if key not in origin)]
             labels[i] = " ".join([algo, *(assignment(key, rows[i].get(key)) for key in keys)])
-            others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in keys}
+            others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in (*keys, *NO_RESULT)}
     return labels, others
+
+
+def _told_apart(rows: Sequence[Settings], names: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns the keys that name every row, without `NO_RESULT` unless two rows then had the same name."""
+    fewer = [[key for key in keys if key not in NO_RESULT] for keys in names]
+    alike = len({_json([[key, row.get(key)] for key in keys]) for row, keys in zip(rows, fewer, strict=True)}) < len(rows)
+    return [list(keys) for keys in (names if alike else fewer)]
 
 
 def _is_length(key: str, value: Any) -> bool:

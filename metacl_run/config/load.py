@@ -27,6 +27,7 @@ from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.core.bounds import FigureStyle, Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
+from metacl_run.storage.run_files import EVALUATIONS
 
 IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
 """Top-level keys that cannot change a run's result. `ignored_by_run_id` has the fields of components."""
@@ -48,10 +49,6 @@ TOP_LEVEL: dict[str, Any] = {
 """The settings outside the groups, with their types."""
 FIGURES = {"style": FigureStyle}
 """The settings of the node `figures`, with their types."""
-
-
-EVALUATIONS = "evaluations"
-"""The folder, in a run's directory, of the evaluations of what the run has learned."""
 
 
 class TrainedRun(NamedTuple):

@@ -21,11 +21,12 @@ from metacl_run.core.version import __version__
 from metacl_run.index.other_pages import other_pages
 from metacl_run.index.output_folder import run_stamps
 from metacl_run.index.run_row import HEADINGS, RunRow, make_row, read_row
+from metacl_run.index.settings_order import with_settings_in_order
 from metacl_run.layout.page import stylesheet, template, text_of
 from metacl_run.storage.paper_table_sizes import sizes_under
 
 INDEX = "index.html"
-FORM = f"{__version__}-3"
+FORM = f"{__version__}-4"
 """The form of a row. A page of another form is written anew; raise the last number where `run_row` changes what it writes."""
 MARK = '<meta name="metacl-run-index" content="'
 MARK_WITHIN = 4096
@@ -94,6 +95,7 @@ def _page(output_dir: Path, stamps: dict[str, str], earlier: dict[str, RunRow]) 
         stamp = f"{files}-{size}"
         row = earlier.get(run)
         rows.append(row if row is not None and row.stamp == stamp else make_row(output_dir, run, stamp, size))
+    rows = with_settings_in_order(rows)
     rows.sort(key=lambda row: row.run)
     rows.sort(key=lambda row: row.ended or "9", reverse=True)  # runs under way first, then the latest
     script = text_of("metacl_run.index", "index.js")

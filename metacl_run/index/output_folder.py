@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from metacl_run.storage.find_runs import BEGUN
-from metacl_run.storage.run_files import CONFIG, REPORT, SUMMARY
+from metacl_run.storage.run_files import CONFIG, EVALUATIONS, REPORT, SUMMARY
 
 NO_RUNS = ("tables", "searches")
 """Folders of an output_dir that hold other things than runs."""
 
 
 def run_stamps(output_dir: Path) -> dict[str, str]:
-    """Returns the stamp of every run by "data/algo/run id": it changes when the summary changes, or the report comes or goes.
+    """Returns the stamp of every run by "data/algo/run id": it changes when the summary or one of an evaluation changes, or a
+    report comes or goes.
 
     Only folders at that depth are looked at, so that an output_dir that holds other things costs little.
     """
@@ -53,4 +55,12 @@ def _stamp(run: str) -> str | None:
     except OSError:
         begun = any(os.path.exists(os.path.join(run, name)) for name in BEGUN)
         return f"begun-{has_report}" if begun and os.path.exists(os.path.join(run, CONFIG)) else None
-    return f"{summary.st_mtime_ns:x}-{summary.st_size:x}-{has_report}"
+    own = f"{summary.st_mtime_ns:x}-{summary.st_size:x}-{has_report}"
+    evaluated = [f"{name} {_stamp(os.path.join(run, EVALUATIONS, name))}" for name in evaluations_of(run)]
+    return f"{own}-{hashlib.sha256(' '.join(evaluated).encode()).hexdigest()[:12]}" if evaluated else own
+
+
+def evaluations_of(run: str) -> list[str]:
+    """Returns the names of the folders with evaluations of a run, in their order."""
+    folder = os.path.join(run, EVALUATIONS)
+    return sorted(entry.name for entry in _folders(folder)) if os.path.isdir(folder) else []

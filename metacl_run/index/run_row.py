@@ -14,9 +14,10 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from metacl_run.core.errors import StorageError
+from metacl_run.index.output_folder import evaluations_of
 from metacl_run.layout.numbers import number, spread_text
 from metacl_run.storage.marks import marks
-from metacl_run.storage.run_files import REPORT, SUMMARY
+from metacl_run.storage.run_files import EVALUATIONS, REPORT, SUMMARY
 from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import ENDED, StoredRun
 
@@ -24,7 +25,7 @@ HEADINGS = (
     *("run", "data", "algorithm", "status", "seeds", "score", "mean", "spread over seeds"),
     *("ended (UTC)", "marks", "settings"),
 )
-CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "settings": Markup("<td><code>{0}</code></td>")}
+CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "settings": Markup("<td><code>{0}</code>{1}</td>")}
 UNREADABLE = "unreadable"
 LINE = re.compile(r'<tr data-run="([^"]*)" data-stamp="([^"]*)" data-ended="([^"]*)">.*</tr>')
 
@@ -109,10 +110,25 @@ def _marks(summary: Mapping[str, Any], size: str) -> str:
 
 def _settings(summary: Mapping[str, Any]) -> str:
     """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
-    columns, without_effect = {"algo", "data", "seeds"}, set(summary["without_effect"])
+    columns, without_effect = {"algo", "data", "seeds", "evaluate"}, set(summary["without_effect"])
     words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
     others = {key: word for key, word in words.items() if key not in columns}
     return " ".join(word for key, word in others.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
+
+
+def _evaluations(directory: Path, run: str) -> Markup:
+    """Returns a line for each evaluation of the run that has a summary: a link to its report, and its settings."""
+    lines = Markup("")
+    for name in evaluations_of(str(directory)):
+        try:
+            settings = _settings(StoredRun(directory / EVALUATIONS / name).summary)
+        except (StorageError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+        link: str | Markup = name
+        if os.path.exists(directory / EVALUATIONS / name / REPORT):
+            link = Markup('<a href="{}/{}/{}/{}">{}</a>').format(quote(run), EVALUATIONS, quote(name), REPORT, name)
+        lines += Markup('<small class="evaluation">evaluation {} {}</small>').format(link, " ".join(settings.split()))
+    return lines
 
 
 def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", ended: str = "") -> RunRow:
@@ -123,6 +139,7 @@ def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", e
     content = Markup('<th scope="row">{}</th>').format(name)
     for heading in HEADINGS[1:]:
         text = " ".join(cells.get(heading, "").split())
-        content += CELLS.get(heading, Markup("<td>{0}</td>")).format(text)
+        more = _evaluations(directory, run) if heading == "settings" else ""
+        content += CELLS.get(heading, Markup("<td>{0}</td>")).format(text, more)
     head = Markup('<tr data-run="{}" data-stamp="{}" data-ended="{}">').format(run, stamp, ended)
     return RunRow(run, stamp, ended, f"{head}{content}</tr>")

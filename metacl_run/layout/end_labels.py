@@ -1,4 +1,4 @@
-"""Labels beside the last points of lines, moved apart where they would touch, and the room for them."""
+"""Labels beside the last points of lines, moved apart where they would touch; where there is no room for that, a legend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from metacl_run.layout.style import INK, label_points
 
@@ -43,25 +45,67 @@ class EndLabel(NamedTuple):
     end: float
     text: str
     colour: str
+    style: str = "-"
 
 
 def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
     """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
 
-    A label wider than its room is wrapped. Every label has the room of the one with most lines.
+    A label wider than its room is wrapped. Every label has the room of the one with most lines. Where a layout engine can make
+    room for it, a legend below the axes takes the place of labels that are higher than the axes.
     """
-    texts = [textwrap.fill(label.text, max(12, room(axes)), break_long_words=False) for label in labels]
+    width = max(12, room(axes))
+    texts = [
+        "\n".join(textwrap.fill(part, width, break_long_words=False) for part in label.text.split("\n")) for label in labels
+    ]
     settle(axes)
     low, high = axes.get_ylim()
-    lines = max((1 + 1.1 * text.count("\n") for text in texts), default=1)
-    gap = (high - low) * label_points() * 1.25 / size_in_points(axes)[1] * lines
+    height = size_in_points(axes)[1] / 72
+    root = axes.get_figure(root=True)
+    if height_of_labels(texts) > height and isinstance(root, Figure) and root.get_layout_engine() is not None:
+        _legend_below(axes, labels)
+        return
+    gap = (high - low) * height_of_labels(texts) / max(1, len(texts)) / height
     start, stop = axes.get_xlim()
     step = (stop - start) * 0.022
     places = spread_out([label.end for label in labels], gap, low, high)
-    for (end, _, colour), text, place in zip(labels, texts, places, strict=True):
+    for (end, _, colour, _), text, place in zip(labels, texts, places, strict=True):
         axes.plot([x, x + step, x + 2 * step], [end, place, place], color=colour, lw=0.7, clip_on=False, zorder=1)
         label = axes.text(x + 2.4 * step, place, text, color=INK, fontsize=label_points(), va="center", clip_on=False)
         label.set_linespacing(1.1)
+
+
+def height_of_labels(texts: Sequence[str]) -> float:
+    """Returns the inches of axes that hold all labels, under the rcParams in effect."""
+    lines = max((1 + 1.1 * text.count("\n") for text in texts), default=1)
+    return len(texts) * lines * label_points() * 1.25 / 72
+
+
+def legend_height(axes: Axes) -> float:
+    """Returns the inches that a legend takes; 0 where there is none."""
+    legend, figure = axes.get_legend(), axes.get_figure()
+    if legend is None or figure is None:
+        return 0.0
+    return float(legend.get_window_extent().height / figure.dpi)
+
+
+def _legend_below(axes: Axes, labels: Sequence[EndLabel]) -> None:
+    """Names the lines in a legend under the axes and the label of x, in as many columns as fit, in the order of the ends."""
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    ordered = sorted(labels, key=lambda label: -label.end)
+    handles = [Line2D([], [], color=label.colour, ls=label.style, label=" ".join(label.text.split())) for label in ordered]
+    widest = max(len(label.text) for label in labels) * CHARACTER * label_points() + 3.5 * label_points()
+    columns = max(1, int(figure.bbox.width * 72 / figure.dpi / widest))
+    whole = axes.get_tightbbox()
+    assert whole is not None
+    below = (axes.get_window_extent().y0 - whole.y0) * 72 / figure.dpi + 2
+    anchor = axes.transAxes + ScaledTranslation(0, -below / 72, figure.dpi_scale_trans)
+    axes.legend(
+        handles=handles, ncols=columns, fontsize=label_points(), frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=anchor, borderaxespad=0.0, borderpad=0.0, handlelength=1.6, handletextpad=0.5, columnspacing=1.2,
+        labelspacing=0.3,
+    )  # fmt: skip
 
 
 def room(axes: Axes, share: float = 1 / 3) -> int:

@@ -27,7 +27,7 @@ def inline_svg(path: Path, title: str) -> Markup | None:
         return None
     name, text = path.stem, path.read_text(encoding="utf-8")
     body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r"<[^<>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0]), body)
+    body = re.sub(r"<[^<>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0]), body)
     label = Markup('<svg role="img" aria-label="{}" ').format(title)
     return Markup(body.replace("<svg ", label, 1))
 

@@ -60,7 +60,7 @@ def labelled_lines(
         if len(known) and line.name:
             end = float(line.values[:, known[-1]].mean())
             value = "" if score is None else f" {score_text(end, score)}"
-            labels.append(EndLabel(end, f"{line.name}{value}", line.colour))
+            labels.append(EndLabel(end, f"{line.name}{value}", line.colour, line.style))
             last_x.append(line.x[known[-1]])
     if last_x:
         end_labels(axes, max(last_x), labels)

@@ -31,13 +31,13 @@ def confused_grid(run: StoredRun) -> Grid | None:
     with_features = bool(read.nearest)
     headings = [
         "true class",
-        "predicted at the end",
         "share",
+        "predicted at the end",
         *(["cosine", "nearest to the true class"] if with_features else []),
     ]
     rows = []
     for pair in read.confused[:MOST_PAIRS]:
-        row = [Cell(_name(read, pair.true)), _words(_name(read, pair.predicted)), Cell(number(pair.share), tone="main")]
+        row = [Cell(_name(read, pair.true)), Cell(number(pair.share), tone="main"), _words(_name(read, pair.predicted))]
         if with_features:
             near = [f"{_name(read, other)} {number(cosine)}" for other, cosine in read.nearest[pair.true][:NEAREST]]
             row += [Cell(number(pair.cosine)), _words(", ".join(near))]

@@ -19,6 +19,8 @@ from metacl_run.storage.stored_run import StoredRun
 
 MOST_NAMES = 50
 """Most tasks that have a row each by name."""
+COMMIT, COMMIT_DIGITS = "git_commit", 12
+"""The key in a summary's environment, and the digits that name a commit in a table."""
 
 
 def plain_and_transductive(run: StoredRun) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -207,7 +209,7 @@ def domains_grid(run: StoredRun) -> Grid | None:
 def environment_grid(run: StoredRun) -> Grid:
     """Time, memory and environment, a row for each value."""
     tree = {name: run.summary[name] for name in ("timing", "peak_memory_mb", "environment")}
-    rows = [[Cell(name), Cell(value, tone="quiet")] for name, value in _leaves(tree)]
+    rows = [[Cell(name), Cell(value, tone="quiet", is_words=True)] for name, value in _leaves(tree)]
     return Grid("Time, memory, environment", ["name", "value"], rows)
 
 
@@ -218,5 +220,14 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             leaves += _leaves(value, f"{prefix}{key}.")
         else:
-            leaves.append((f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)))
+            leaves.append((f"{prefix}{key}", _leaf(key, value)))
     return leaves
+
+
+def _leaf(key: str, value: Any) -> str:
+    """A value as text: a commit shortened, with the "+" of changed files; a dash for what is not known."""
+    if value is None:
+        return "-"
+    if key == COMMIT:
+        return str(value)[:COMMIT_DIGITS] + ("+" if str(value).endswith("+") else "")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

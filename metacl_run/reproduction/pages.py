@@ -80,7 +80,7 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
     for result in results:
         ours = Cell("" if result.ours is None else _ours(table, result), numbers=_ours_numbers(result))
         middle = [_state(result, ours)] if table.paper is None else _beside_the_papers(table, result, ours)
-        body.append([Cell(result.row), Cell(result.cell.column), *middle, Cell(result.run or "")])
+        body.append([Cell(result.row), _words(result.cell.column), *middle, _words(result.run or "")])
     between = ["ours"] if table.paper is None else ["paper", "ours", "difference", "verdict", "confidence"]
     return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, notes_of_cells(results))
 
@@ -97,9 +97,9 @@ def costs_grid(results: Sequence[Result], size: Size) -> Grid | None:
     apart = len(columns) > len({row for row, *_ in columns})
     rows = []
     for (row, cost, run), of_run in columns.items():
-        of_which = [Cell("; ".join(of_run))] if apart else []
+        of_which = [_words("; ".join(of_run))] if apart else []
         rows.append(
-            [Cell(row), *of_which, *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), Cell(run)]
+            [Cell(row), *of_which, *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), _words(run)]
         )
     headings = ["row", *(["columns"] if apart else []), *MEASURES.values(), "run"]
     return Grid(f"Costs of training ({_size(size)})", headings, rows, [ABOUT_COST])
@@ -112,8 +112,8 @@ def _beside_the_papers(table: PaperTable, result: Result, ours: Cell) -> list[Ce
         Cell(_published(table, cell), numbers={"mean": cell.published, "spread": cell.spread}),
         ours,
         Cell("" if difference is None else f"{difference:+.{_digits(table)}f}", numbers={"": difference}),
-        Cell(verdict_words(result), tone=_tone(result) or "quiet"),
-        Cell(cell.confidence or ""),
+        Cell(verdict_words(result), tone=_tone(result) or "quiet", is_words=True),
+        _words(cell.confidence or ""),
     ]
 
 
@@ -169,6 +169,10 @@ def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: 
 
 
 # ------------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _words(text: str) -> Cell:
+    return Cell(text, is_words=True)
 
 
 def _both(table: PaperTable, result: Result) -> Cell:

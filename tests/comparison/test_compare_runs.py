@@ -63,6 +63,9 @@ def test_all_formats_with_the_same_bytes_each_time(
     assert not re.search(r"url\((?!#)", page)
     identifiers = re.findall(r'\sid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
+    references = [*re.findall(r'<use [^>]*href="#([^"]+)"', page), *re.findall(r"url\(#([^)]+)\)", page)]
+    assert references
+    assert set(references) <= set(identifiers)
     markdown = (tmp_path / "one" / "report.md").read_text()
     assert all((tmp_path / "one" / target).is_file() for target in re.findall(r"\]\((figures/[^)]+)\)", markdown))
 
@@ -117,6 +120,21 @@ def test_runs_that_cannot_be_compared_are_left_out_with_a_message_each(
     for name in ("report.md", "report.html"):
         text = (tmp_path / "out" / name).read_text()
         assert all(str(path) in text for path in said)
+
+
+def test_a_run_that_diverged_before_it_had_a_score_is_left_out_and_says_when(run: Callable[..., Path], tmp_path: Path) -> None:
+    run("good", 0.7, seeds=[0, 1])
+    error = "the training loss or the state is not finite at observation 20 for seeds [0, 1]. A smaller learning rate helps."
+    for name, said in (("lost", error), ("odd", None)):
+        path = run(name, 0.7, algo=name, data__shots=5) / "summary.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged", "error": said, "metrics": {}}))
+    comparison = compare([tmp_path / "runs"])
+    assert [list(scores.section.configurations) for scores in comparison.sections] == [["maml"]]
+    assert comparison.runs == 1
+    assert comparison.left_out == [
+        f"{tmp_path / 'runs' / 'lost'}: diverged at observation 20",
+        f"{tmp_path / 'runs' / 'odd'}: diverged before it had a score",
+    ]
 
 
 def test_files_that_figures_need_may_be_broken(

@@ -65,7 +65,17 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
     runs = run("b", 0.7, algo="er", protocol__updates_per_task=60, protocol__log_every=5)
     (section,) = sections(runs)
     assert list(section.configurations) == ["er protocol.updates_per_task=60", "maml protocol.updates_per_task=120"]
-    assert section.others["er protocol.updates_per_task=60"] == {"protocol.log_every": 5}
+    assert section.others["er protocol.updates_per_task=60"] == {}  # how often a loss is recorded changes no result
+
+
+def test_what_changes_no_result_names_a_row_only_where_nothing_else_does(run: Callable[..., Path]) -> None:
+    run("a", 0.7, algo__replay=1)
+    (section,) = sections(run("b", 0.7, algo__replay=2, protocol__log_every=5))
+    assert list(section.configurations) == ["maml algo.replay=1", "maml algo.replay=2"]
+    (section,) = sections(run("c", 0.7, algo__replay=2, protocol__log_every=7))
+    assert [label.rpartition(" ")[2] for label in section.configurations] == [
+        f"protocol.log_every={every}" for every in (10, 5, 7)
+    ]
 
 
 @pytest.mark.parametrize(

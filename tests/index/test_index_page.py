@@ -55,7 +55,7 @@ def test_a_row_says_how_a_run_ended_and_leads_to_its_report(root: Path) -> None:
     metric = json.loads((root / "split_glyphs/maml/aa #1/summary.json").read_text())["metrics"]["accuracy"]
     both = ", ".join(f"{value:.3f}" for value in metric["values"])
     cells = ["split_glyphs", "maml", "completed", "0, 1", "accuracy", f"{metric['mean']:.3f}", both]
-    row = [*cells, "2026-01-02 03:04:05", "first try", "model.hidden=[8,<b>] algo.lr=2"]
+    row = [*cells, "2026-01-02 03:04:05", "first try", "algo.lr=2 model.hidden=[8,<b>]"]
     assert rows(root) == {"aa #1": ["aa #1", *row]}
 
     shutil.move(root, root.with_name("elsewhere"))
@@ -148,6 +148,48 @@ def test_tables_comparisons_and_searches_are_listed(root: Path) -> None:
         ("search", "searches/123/search.json", "algo.lr from 0 to 1: 2 trials, best accuracy 0.5123 on validation data"),
     ]
     assert rows(root)["a"][9] == "smoke size of a table"
+
+
+def test_the_settings_that_differ_stand_first_and_those_of_the_machine_last(root: Path) -> None:
+    for name, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
+        words = f"gpu.threads=1 model=mlp data.num_tasks=2 'model.hidden=[8, 8]' algo.lr={lr}"
+        add_run(root, f"split_glyphs/maml/{name}", command=f"metacl-run {words}")
+    add_run(root, "split_glyphs/reptile/d", command="metacl-run gpu=cpu model=mlp data.num_tasks=2 algo.outer_lr=1")
+    write_index(root)
+    expected = {
+        **{
+            name: f"algo.lr={lr} model=mlp data.num_tasks=2 model.hidden=[8, 8] gpu.threads=1"
+            for name, lr in zip("abc", (0.1, 0.2, 0.3), strict=True)
+        },
+        "d": "model=mlp algo.outer_lr=1 data.num_tasks=2 gpu=cpu",
+    }
+    assert {name: row[10] for name, row in rows(root).items()} == expected
+    add_run(root, "split_glyphs/reptile/e", command="metacl-run gpu=cpu model=mlp data.num_tasks=3 algo.outer_lr=1")
+    write_index(root)  # the rows of before are taken over, and put in order anew
+    assert rows(root)["d"][10] == "data.num_tasks=2 model=mlp algo.outer_lr=1 gpu=cpu"
+    assert {name: row[10] for name, row in rows(root).items() if name in "abc"} == {name: expected[name] for name in "abc"}
+    shutil.rmtree(root / "split_glyphs/reptile/e")
+    write_index(root)
+    assert {name: row[10] for name, row in rows(root).items()} == expected
+
+
+def test_evaluations_are_linked_in_the_row_of_their_run(root: Path) -> None:
+    run = add_run(root, "split_glyphs/maml/a", command="metacl-run algo.lr=1")
+    write_index(root)
+    assert rows(root)["a"][10] == "algo.lr=1"
+    evaluation = add_run(root, "split_glyphs/maml/a/evaluations/b #1", command="metacl-run evaluate=/runs/a data.shots=<3>")
+    add_run(root, "split_glyphs/maml/a/evaluations/odd", schema=7)
+    write_index(root)
+    assert rows(root)["a"][10] == "algo.lr=1evaluation b #1 data.shots=<3>"
+    assert set(rows(root)) == {"a"}
+    addresses = re.findall(r'<a href="([^"]*)">', (root / "index.html").read_text())
+    assert [(root / unquote(address)).parent for address in addresses] == [run, evaluation]
+    (evaluation / "report.html").unlink()
+    write_index(root)
+    assert re.findall(r'<a href="([^"]*)">', (root / "index.html").read_text()) == addresses[:1]
+    shutil.rmtree(evaluation)
+    write_index(root)
+    assert rows(root)["a"][10] == "algo.lr=1"
 
 
 def test_a_run_writes_it_however_it_ends(experiment: Callable[..., Experiment], root: Path) -> None:

@@ -111,5 +111,9 @@ def test_a_comparison_has_them_in_a_table_and_a_figure(experiment: Callable[...,
     panels = figure.draw().axes
     assert [axes.get_xlabel() for axes in panels] == ["examples read", "operations", "seconds of training"]
     drawn = {line.get_label(): line.get_xdata()[0] for line in panels[1].lines if str(line.get_label()) in rows}
+    panels[0].figure.draw_without_rendering()
+    labels = [text.get_text() for axes in panels for text in axes.xaxis.get_ticklabels(which="both")]
+    assert any(labels)
+    assert not any("$" in text for text in labels)
     flops = {entry.settings["algo"]: entry.cost.flops for entry in entries}
     assert drawn == flops

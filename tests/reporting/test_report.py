@@ -17,7 +17,7 @@ from rich.console import Console
 from metacl_run.core.errors import StorageError
 from metacl_run.reporting import figures, report, terminal
 from metacl_run.reporting.phrases import task_label
-from metacl_run.reporting.run_grids import names_grid
+from metacl_run.reporting.run_grids import environment_grid, names_grid
 from metacl_run.storage.stored_run import StoredRun
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -104,6 +104,21 @@ def test_other_runs_have_no_table_by_name(make_run: Callable[..., Path], names: 
     run = StoredRun(make_run(tasks=2, replicates=2, names=names))
     assert names_grid(run) is None
     assert task_label(run, 0) == ("1: Latin" if names[0] == names[1] else "task 1")
+
+
+def test_the_table_of_the_machine_has_short_commits_and_a_dash_for_what_is_not_known(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    path = run_dir / "summary.json"
+    summary = json.loads(path.read_text())
+    for commit, shown in (("0123456789abcdef" * 2 + "01234567+", "0123456789ab+"), ("f" * 40, "f" * 12), (None, "-")):
+        summary["environment"]["git_commit"] = commit
+        summary["timing"]["units_per_s"] = None
+        path.write_text(json.dumps(summary))
+        grid = environment_grid(StoredRun(run_dir))
+        values = {name.text: value for name, value in grid.rows}
+        assert values["environment.git_commit"].text == shown
+        assert values["timing.units_per_s"].text == "-"
+        assert all(value.is_words for value in values.values())
 
 
 def test_damaged_files_are_named(make_run: Callable[..., Path]) -> None:

@@ -84,3 +84,15 @@ def test_cells_with_a_tolerance_or_seeds_of_their_own_are_named() -> None:
         "A (y): the paper's mean counts as of 1 seed, not 5.",
     ]
     assert not any("not 0.5" in note for note in pages.overview_grid(table, results, "reduced").notes)
+
+
+def test_columns_of_words_are_marked_as_such() -> None:
+    cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
+    cells = [PaperCell(column=column, metric="accuracy", published=77.4, confidence="memory") for column in "xy"]
+    results = [Result("A", cell, "not run", None, None, f"a/b/{cell.column}", cost) for cell in cells]
+    costs = pages.costs_grid(results, "paper")
+    assert costs is not None
+    for grid in (pages.detailed_grid(of_runs(run_of("A", "x")), results, "paper"), costs):
+        are_words = {heading: row[place].is_words for row in grid.rows for place, heading in enumerate(grid.headings)}
+        named = {"column", "verdict", "confidence", "run", "columns"}
+        assert {heading for heading, words in are_words.items() if words} == named & set(grid.headings)

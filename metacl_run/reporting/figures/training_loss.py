@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 
 from metacl_run.layout.canvas import Canvas
+from metacl_run.layout.log_axis import log_axis
 from metacl_run.layout.seed_lines import running_means, seeds_line, smoothing, thinned
 from metacl_run.layout.style import BLUE, PALE
 from metacl_run.reporting.axes import MOST_PATCHES, work_axis
@@ -81,9 +81,7 @@ def draw(run: StoredRun, losses: Losses, panels: Sequence[Axes]) -> None:
         seeds_line(axes, units[part], running_means(values[:, part]), BLUE, (0.0, math.inf))
     finite = mean[np.isfinite(mean)]
     if len(finite) and np.min(finite) > 0 and np.max(finite) > 50 * np.min(finite):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # powers of ten would need math text, which is off because of names
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        log_axis(axes, "y")
     elif len(finite) and np.min(finite) >= 0:
         axes.set_ylim(0, np.max(finite) * 1.05 or 1.0)
     axes.grid(axis="y", color=PALE, lw=0.6)
