@@ -33,6 +33,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext, Started
 from metacl_run.protocols.score_history import Evaluations
 from metacl_run.runtime.environment import describe
+from metacl_run.runtime.own_code import changed_modules, own_code
 from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
 from metacl_run.runtime.ranks import ALONE, Ranks
 from metacl_run.runtime.stopping import stop_on_signal
@@ -41,9 +42,9 @@ from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import SCHEMA
+from metacl_run.storage.run_files import OWN_CODE, SCHEMA
 from metacl_run.storage.run_log import to_file, to_terminal
-from metacl_run.storage.run_state import earlier_run
+from metacl_run.storage.run_state import earlier_run, read_own_code
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
@@ -87,7 +88,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
         if not is_shown and is_locked(directory):
             raise RunIsLockedError(directory)
     if ranks.from_first(is_shown):
-        return EXIT[show(directory, console, device, experiment.figures_style)]
+        return EXIT[show(directory, console, device, _own_code(experiment), experiment.figures_style)]
     with contextlib.ExitStack() as stack:
         stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
         with ranks.together():
@@ -95,7 +96,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
             pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
-            return EXIT[show(directory, console, device, experiment.figures_style, store)]
+            return EXIT[show(directory, console, device, _own_code(experiment), experiment.figures_style, store)]
         stack.enter_context(to_file(directory))
         return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool))
 
@@ -134,14 +135,15 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
 def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any) -> int:
     """Starts or continues the run, to its end."""
     console = audience.console
-    earlier = earlier_run(store.directory)
-    if earlier is not None and earlier.has_ended:
+    earlier, code = earlier_run(store.directory), _own_code(experiment)
+    if (earlier is not None and earlier.has_ended) or _begins_anew(experiment, store, code):
         store.set_aside()
     elif earlier is not None:
         warn_of_another_environment(
             earlier, experiment.gpu.torch_device, "it goes on all the same; remove its directory to start again"
         )
     store.write_config(experiment.to_yaml())
+    store.write_own_code(code)
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**_head(experiment), "environment": environment}
     with stop_on_signal(console.announce_stop) as stopped:
@@ -166,6 +168,24 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             computed = {"environment": {**environment, "kernels": result.kernels}}
             _close(store, {**head, **_results(experiment, result), **computed}, experiment.figures_style)
     return EXIT[result.status]
+
+
+def _own_code(experiment: Experiment) -> dict[str, str]:
+    """The source of the user's own components, by module."""
+    return own_code([experiment.algo, experiment.model, experiment.data, experiment.data.source, experiment.protocol])
+
+
+def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str]) -> bool:
+    """Whether an unfinished run has to begin anew, since its code is another now. Raises UserError without `rerun`."""
+    then = read_own_code(store.directory)
+    if then is None or not store.has_checkpoint or not (changed := changed_modules(then, code)):
+        return False
+    if not experiment.rerun:
+        raise UserError(
+            f"{store.directory}: {', '.join(changed)} was changed since this run began, and it would go on with other code. "
+            f"rerun=true begins anew; {OWN_CODE} there has the code of the beginning"
+        )
+    return True
 
 
 def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,8 +16,10 @@ from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
+from metacl_run.runtime.own_code import changed_modules
 from metacl_run.runtime.stopping import stop_on_signal
 from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
+from metacl_run.storage.run_state import read_own_code
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 
@@ -24,7 +27,12 @@ log = logging.getLogger("metacl_run")
 
 
 def show(
-    directory: Path, console: Console, device: torch.device, style: FigureStyle = "screen", store: RunStore | None = None
+    directory: Path,
+    console: Console,
+    device: torch.device,
+    own_code: Mapping[str, str],
+    style: FigureStyle = "screen",
+    store: RunStore | None = None,
 ) -> str:
     """Shows a run that has ended; draws its figures and its report first if one is missing. Returns the run's status.
 
@@ -32,6 +40,7 @@ def show(
         directory: of the run.
         console: where it is shown.
         device: the one that the same command would compute on now.
+        own_code: the source of the user's own components now, by module.
         style: of the figures; "paper": those for a paper are drawn too, if they are missing; "none": nothing is.
         store: of the directory, if its lock is taken.
 
@@ -40,6 +49,11 @@ def show(
     """
     run = StoredRun(directory)
     warn_of_another_environment(run, device, "rerun=true computes it here")
+    then = read_own_code(directory)
+    if then is not None and (changed := changed_modules(then, own_code)):
+        log.warning(
+            "computed before %s was changed; rerun=true computes it with the code that there is now", ", ".join(changed)
+        )
     try:
         if not is_drawn(directory, style):
             _draw_again(run, console, style, store)

@@ -39,11 +39,15 @@ class Command(NamedTuple):
 
 
 def command_of(words: Sequence[str]) -> Command | None:
-    """The command that a command line without flags begins with; None: it starts runs.
+    """The command of a command line without flags; None: it starts runs. As `describe=algo/maml` it may stand behind settings.
 
     Raises:
         ConfigError: it begins with a word that is neither a command nor a setting.
     """
+    first = next(
+        (place for place, word in enumerate(words) if word.partition("=")[1] and word.partition("=")[0] in COMMANDS), 0
+    )
+    words = [*words[first : first + 1], *words[:first], *words[first + 1 :]]
     name, has_value, value = words[0].partition("=") if words else ("", "", "")
     if name not in COMMANDS:
         if name.isalpha() and not has_value:

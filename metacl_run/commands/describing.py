@@ -49,6 +49,10 @@ def option_of(word: str, files: OptionFiles) -> tuple[str, str]:
                 f"describe={shown(word)}: there is no group {group}.{nearest(group, GROUPS_TO_CHOOSE)} Groups: {groups}"
             )
         return group, name
+    if word in GROUPS_TO_CHOOSE:
+        raise ConfigError(
+            f"describe={word}: is a group; `metacl-run list {word}` lists its options, describe={word}/NAME says more"
+        )
     owners = [candidate for candidate in GROUPS_TO_CHOOSE if word in files.names(candidate)]
     if len(owners) == 1:
         return owners[0], word

@@ -269,6 +269,9 @@ def _no_such_option(error: MissingConfigException, user_folder: str | None) -> s
 def _first_lines(error: Exception) -> str:
     if unknown := re.match(r"Could not override '([^']*)'", str(error)):
         return f"{unknown[1]}: there is no such setting in this config"
+    if twice := re.match(r"Multiple values for (\S+)\.|(\S+) appears more than once in the final defaults list", str(error)):
+        group = twice[1] or twice[2]
+        return f"{group}: has an option already; choose another with {group}=OPTION, once and without +"
     lines = [line.strip() for line in str(error).splitlines()]
     messages = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
     return "; ".join(map(shown, messages[:4])) or type(error).__name__

@@ -284,7 +284,7 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
 def _top_level(resolved: Mapping[str, Any]) -> list[str]:
     known = [*TOP_LEVEL, *GROUPS, "figures"]
     unknown = [key for key in resolved if key not in known]
-    mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{nearest(key, known)}" for key in unknown]
+    mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{_meant(key, resolved, known)}" for key in unknown]
     for key, hint in TOP_LEVEL.items():
         try:
             value = convert(resolved.get(key), hint)
@@ -296,6 +296,12 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
         if key in ("output_dir", "start_from") and value is not None and not value.strip():
             mistakes.append(f"{key}=: must name a folder")
     return mistakes + _figures(resolved.get("figures"))
+
+
+def _meant(key: str, resolved: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Proposes the settings of this name that components have; else the nearest of those at the top."""
+    own = [f"{group}.{key}" for group in GROUPS if isinstance(node := resolved.get(group), Mapping) and key in node]
+    return f" Did you mean {' or '.join(own)}?" if own else nearest(key, known)
 
 
 def _figures(node: Any) -> list[str]:
@@ -351,7 +357,9 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
             protocol.check(algo, parts["model"], data)
         except OSError as error:
             root = getattr(data.source, "root", None)
-            raise ConfigError(f"data.root={shown(root)}: cannot be read: {error.strerror or described(error)}") from None
+            where = f"data={choices.get('data', 'custom')}" if root is None else f"data.root={shown(root)}"
+            named = f"{shown(str(error.filename))}: " if error.filename else ""
+            raise ConfigError(f"{where}: cannot be read: {named}{error.strerror or described(error)}") from None
 
 
 def _check_insight(insight: str, protocol: Any, choices: Mapping[str, str]) -> None:

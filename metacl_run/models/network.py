@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.token_shape import TokenShape
@@ -78,6 +79,11 @@ class Network:
             raise ConfigError(
                 f"model: {type(module).__name__} has the buffer '{name}'. A learner's state must be explicit: use layers "
                 "without buffers (metacl_run.models.layers.BatchNorm, or RunningBatchNorm of metacl_run.models.running_norm)."
+            )
+        if random := next((name for name, part in module.named_modules() if isinstance(part, _DropoutNd) and part.p > 0), None):
+            raise ConfigError(
+                f"model: {type(module).__name__} has dropout ('{random}'). Its random numbers would not follow from the seed, "
+                "and it would go on at evaluation, since a module is a pure function here. Leave it out, or set its p to 0."
             )
         self.ways, self.module, self.masks, self.objective = ways, module, masks, objective
         self.rollout = rollout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CONFIG = "config.yaml"
 """The resolved config."""
+OWN_CODE = "own_code.json"
+"""The source of the user's own components, by module (`runtime/own_code.py`); only of a run that has such."""
 METRICS = "metrics.jsonl"
 """One record a line."""
 METRICS_CSV = "metrics.csv"

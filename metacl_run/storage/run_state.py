@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Literal, cast
 
 from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import CONFIG
+from metacl_run.storage.optional_file import read_optional
+from metacl_run.storage.run_files import CONFIG, OWN_CODE
 from metacl_run.storage.stored_run import StoredRun
 
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
@@ -23,6 +25,15 @@ def state(directory: Path) -> State:
         return cast(State, StoredRun(directory).status)
     except StorageError:
         return "interrupted" if os.path.exists(directory / CONFIG) else "missing"
+
+
+def read_own_code(directory: Path) -> dict[str, str] | None:
+    """The source of the user's own components when a run began, by module; None of a run without such, and of an older version.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    return read_optional(directory / OWN_CODE, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def earlier_run(directory: Path) -> StoredRun | None:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from metacl_run.storage.run_files import (
     LOG,
     MATRIX,
     METRICS,
+    OWN_CODE,
     PAPER,
     PREDICTIONS,
     PREVIOUS_CHECKPOINT,
@@ -44,6 +45,8 @@ from metacl_run.storage.run_files import (
 )
 from metacl_run.storage.run_writer import RunWriter
 
+BEGUN = (CONFIG, OWN_CODE)
+"""Written before anything is computed."""
 COMPUTED = (
     SUMMARY,
     CHECKPOINT,
@@ -76,7 +79,7 @@ class RunStore(RunWriter):
             self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = lock(self.directory)
         try:
-            for path in (self.directory / name for name in (*COMPUTED, CONFIG, LOG)):
+            for path in (self.directory / name for name in (*COMPUTED, *BEGUN, LOG)):
                 if path.is_symlink() or (path.exists() and not path.is_file()):
                     what = "is a link, which is not written through" if path.is_symlink() else "is no file"
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
@@ -94,7 +97,7 @@ class RunStore(RunWriter):
         gone = self._is_discarded and not self.has_set_aside
         self._take_back()
         if gone:
-            for name in (*COMPUTED, CONFIG, LOG):
+            for name in (*COMPUTED, *BEGUN, LOG):
                 (self.directory / name).unlink(missing_ok=True)
             if os.name != "nt":  # where a file that is open cannot go
                 (self.directory / LOCK).unlink(missing_ok=True)
@@ -108,6 +111,15 @@ class RunStore(RunWriter):
 
     def write_config(self, text: str) -> None:
         write_atomically(self.directory / CONFIG, text.encode())
+
+    def write_own_code(self, sources: Mapping[str, str]) -> None:
+        """Keeps the source of the user's own components, by module."""
+        if sources:
+            write_atomically(self.directory / OWN_CODE, json.dumps(sources, indent=2).encode())
+
+    @property
+    def has_checkpoint(self) -> bool:
+        return any((self.directory / name).exists() for name in (CHECKPOINT, PREVIOUS_CHECKPOINT))
 
     def write_matrix(self, matrix: np.ndarray, *, transductive: bool = False) -> None:
         path = self._matrix_path(transductive)
@@ -155,7 +167,7 @@ class RunStore(RunWriter):
         refused or stopped before that, they are there again."""
         with storage_errors(self.directory):
             (self.directory / EARLIER).mkdir(exist_ok=True)
-            for path in (self.directory / name for name in (*COMPUTED, CONFIG)):
+            for path in (self.directory / name for name in (*COMPUTED, *BEGUN)):
                 if path.exists():
                     os.replace(path, self.directory / EARLIER / path.name)
 
@@ -175,7 +187,7 @@ class RunStore(RunWriter):
         if not self.has_set_aside:
             return
         with storage_errors(self.directory):
-            for name in (*COMPUTED, CONFIG):
+            for name in (*COMPUTED, *BEGUN):
                 (self.directory / name).unlink(missing_ok=True)
             for path in (self.directory / EARLIER).iterdir():
                 os.replace(path, self.directory / path.name)

@@ -7,6 +7,7 @@ is left out.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import time
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from metacl_run import experiment
-from metacl_run.cli import exit_status
+from metacl_run.cli import exit_status, main
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import single_experiment
 from metacl_run.reproduction import table_command
@@ -143,6 +144,7 @@ def mistakes(words: Sequence[str], ask: Answer) -> list[str]:
 
 ZEROS = "1" + "0" * 400
 NAMED = [
+    (["describe=data"], "describe=data: is a group; `metacl-run list data` lists its options, describe=data/NAME says more"),
     (["lists"], "lists: there is no such command. Did you mean list?"),
     (["--help", "algo=../algo/er"], "algo=../algo/er: there is no such option."),
     (["describe=algo/../algo/er"], "algo=../algo/er: there is no such option."),
@@ -271,3 +273,14 @@ def test_any_command_line_is_answered(answer: Answer) -> None:
 def test_many_command_lines_are_answered(answer: Answer) -> None:
     rng = random.Random(1)
     assert not [mistake for _ in range(5000) for mistake in mistakes(drawn(rng), answer)]
+
+
+def test_idle_threads_of_the_command_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in ((None, "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+        if given is None:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        monkeypatch.setattr("sys.argv", ["metacl-run", "--version"])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        assert os.environ["OMP_WAIT_POLICY"] == expected

@@ -53,6 +53,6 @@ def log_densities(sums: ClassSums, features: Tensor, a: Tensor, b: Tensor) -> Te
     spread, logs = freedom * scale, features.new_zeros(())
     # Some features at a time, of all queries: every table is as large as the next, so that freed memory can be used again.
     at_once = max(1, LARGEST // (len(features) * len(mean)))
-    for part, center, own in zip(*(torch.split(each, at_once, 1) for each in (features, mean, spread)), strict=True):
+    for part, center, own in zip(*(torch.split(table, at_once, 1) for table in (features, mean, spread)), strict=True):
         logs = logs + ((part.unsqueeze(1) - center).square() / own).log1p().sum(-1)
     return torch.where(sums.number > 0, constant - half.squeeze(1) * logs, UNKNOWN)
