@@ -129,3 +129,14 @@ def test_a_damaged_file_is_said_to_be_one(run: StoredRun) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StorageError, match=r"stream\.npz: is truncated or damaged"):
         _ = StoredRun(run.directory).stream_steps
+
+
+def test_a_run_that_stopped_in_pretraining_says_so(tmp_path: Path) -> None:
+    run = build_stream(tmp_path / "run", domains=DOMAINS, status="interrupted")
+    (run.directory / "metrics.jsonl").write_text("")
+    run = StoredRun(run.directory)
+    vars(run)["training"] = Training(np.array([2, 4, 6]), {"loss": np.array([[2.0, 1.9, 1.0]] * 2)})
+    assert set(names(run)) == {"training_loss"}
+    (axes,) = axes_of(run, "training_loss")
+    assert axes.get_xlim() == (-PRETRAINING, 6 - PRETRAINING)
+    assert f"interrupted at 6 of {PRETRAINING} steps of pre-training" in {text.get_text() for text in axes.texts}

@@ -25,6 +25,8 @@ from metacl_run.storage.stored_run import Evaluations, StoredRun
 MOST_LINES, MOST_PLOTS = 6, 25
 """Most tasks whose lines share one plot, and most that get a small plot each; of more, the mean and the extremes are drawn."""
 COLUMNS = 4
+LABEL = 0.4
+"""The most of a figure's width that a label takes: a task's name and its score."""
 PLACES = 5
 """Tasks that are drawn out of many, at places spread evenly from the first to the last: the best ones would often be just those
 learned last."""
@@ -138,7 +140,7 @@ def _draw_together(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
 def _label(run: StoredRun, task: int, score: float, axes: Axes) -> str:
     """The name of a task, shortened to what there is room for, and its score."""
     value = label_value(score, run.score)
-    return f"{task_label(run, task, min(24, room(axes) - len(value)))}{value}"
+    return f"{task_label(run, task, min(24, room(axes, LABEL) - len(value)))}{value}"
 
 
 def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
