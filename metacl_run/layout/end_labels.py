@@ -45,12 +45,12 @@ class EndLabel(NamedTuple):
     colour: str
 
 
-def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
+def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel], share: float = 1 / 3) -> None:
     """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
 
-    A label wider than its room is wrapped. Every label has the room of the one with most lines.
+    A label wider than a share of the figure's width is wrapped. Every label has the room of the one with most lines.
     """
-    texts = [textwrap.fill(label.text, max(12, room(axes)), break_long_words=False) for label in labels]
+    texts = [textwrap.fill(label.text, max(12, room(axes, share)), break_long_words=False) for label in labels]
     settle(axes)
     low, high = axes.get_ylim()
     lines = max((1 + 1.1 * text.count("\n") for text in texts), default=1)

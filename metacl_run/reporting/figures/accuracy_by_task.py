@@ -134,7 +134,7 @@ def _draw_together(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
         _task_line(axes, run, evaluations, task, colour)
         if (end := _last_score(evaluations, task)) is not None:
             labels.append(EndLabel(end, _label(run, task, end, axes), colour))
-    end_labels(axes, evaluations.units[-1], labels)
+    end_labels(axes, evaluations.units[-1], labels, LABEL)
 
 
 def _label(run: StoredRun, task: int, score: float, axes: Axes) -> str:
@@ -193,7 +193,7 @@ def _draw_some(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None:
             *(EndLabel(float(last[t]), _label(run, t, float(last[t]), axes), inks[t]) for t in inks),
             EndLabel(mean, f"mean of {learned}{label_value(mean, run.score)}", INK),
         ]
-        end_labels(axes, units[places[-1]], labels)
+        end_labels(axes, units[places[-1]], labels, LABEL)
 
 
 def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:

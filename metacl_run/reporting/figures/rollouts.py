@@ -49,7 +49,7 @@ def text(run: StoredRun, tasks: list[TaskRollouts]) -> FigureText:
         f"Grey: {_listed(moving)}, with a square where the {acts}'s path ends." if moving else "",
         f"Ring: {_listed(still)}." if still else "",
         "Pale: what came after the goal was reached."
-        if any(_goes_on(each) for task in tasks for each in _moments(task))
+        if any(_goes_on(episodes) for task in tasks for episodes in _moments(task))
         else "",
     ]
     left_out = "" if len(tasks) == run.num_tasks else f"{len(tasks)} of {run.num_tasks} tasks, spread evenly."
