@@ -48,13 +48,13 @@ class EndLabel(NamedTuple):
     style: str = "-"
 
 
-def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel]) -> None:
+def end_labels(axes: Axes, x: float, labels: Sequence[EndLabel], share: float = 1 / 3) -> None:
     """Writes labels beside the last points (x, end), in data units; labels that would touch are moved apart.
 
-    A label wider than its room is wrapped. Every label has the room of the one with most lines. Where a layout engine can make
-    room for it, a legend below the axes takes the place of labels that are higher than the axes.
+    A label wider than a share of the figure's width is wrapped. Every label has the room of the one with most lines. Where a
+    layout engine can make room for it, a legend below the axes takes the place of labels that are higher than the axes.
     """
-    width = max(12, room(axes))
+    width = max(12, room(axes, share))
     texts = [
         "\n".join(textwrap.fill(part, width, break_long_words=False) for part in label.text.split("\n")) for label in labels
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,14 @@ PAPER_SUFFIXES = ("pdf", "svg")
 """Of figures for a paper."""
 
 
+FALLBACKS = {
+    "STIXGeneral": "STIXGeneral, 'Times New Roman', Times, serif",
+    "DejaVu Sans": "'DejaVu Sans', Verdana, sans-serif",
+}
+"""By the first font of a text in an SVG, the fonts that take its place, of much the same width: an SVG names its fonts and does
+not contain them, and labels in a wider one would be cut."""
+
+
 def save(figure: Figure, stem: Path, suffixes: Iterable[str] = ON_SCREEN) -> list[Path]:
     """Writes <stem>.png and .svg, or the files of other `suffixes`; returns their paths."""
     paths = []
@@ -33,5 +42,16 @@ def save(figure: Figure, stem: Path, suffixes: Iterable[str] = ON_SCREEN) -> lis
             warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)
             figure.savefig(content, format=suffix, metadata=METADATA[suffix])
         paths.append(stem.with_name(f"{stem.name}.{suffix}"))
-        write_atomically(paths[-1], content.getvalue())
+        written = content.getvalue()
+        write_atomically(paths[-1], with_fallback_fonts(written) if suffix == "svg" else written)
     return paths
+
+
+def with_fallback_fonts(svg: bytes) -> bytes:
+    """Returns an SVG whose texts name other fonts for a reader who lacks theirs. Only tags change: a text may hold anything."""
+
+    def fallback(tag: re.Match[str]) -> str:
+        first = tag[2].split(",")[0].strip("' ")
+        return tag[1] + FALLBACKS.get(first, tag[2])
+
+    return re.sub(r"(<[^<>]*font-family: )([^;\"<>]*)", fallback, svg.decode()).encode()

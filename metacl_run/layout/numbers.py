@@ -25,6 +25,12 @@ def score_text(value: float, score: Score, signed: bool = False) -> str:
     return format(value, ("+" if signed else "") + (".2f" if score.higher_is_better else ".3g"))
 
 
+def label_value(value: float, score: Score) -> str:
+    """A score after the name of a line: always with as many decimals, unless an error is very small or large."""
+    text = score_text(value, score) if score.higher_is_better or not 0.01 <= abs(value) < 100 else number(value)
+    return f"\u00a0·\u00a0{text}"  # names may end in a number
+
+
 def spread_heading(seeds: int) -> str:
     """The heading over `spread_text`; empty with one seed."""
     return "" if seeds < 2 else "both seeds" if seeds < FEWEST else "95% interval"

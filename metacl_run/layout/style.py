@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 
 from metacl_run.layout.styled_figure import StyledFigure
+from metacl_run.scoring.scores import chance_text
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito 2008, Color Universal Design; their yellow is left out, too pale for a line on white."""
@@ -19,6 +20,8 @@ CONFLICT = matplotlib.colors.LinearSegmentedColormap.from_list("conflict", ["#7a
 """For values below 0 (harm) and above (help): vermillion to blue, which colour-blind readers can distinguish."""
 ACTIVITY = matplotlib.colors.LinearSegmentedColormap.from_list("activity", ["#f1f4f8", "#8fc1e3", BLUE, "#00243b"])
 """For the activity of units: from pale, not active, to dark."""
+LAYERS = matplotlib.colors.LinearSegmentedColormap.from_list("layers", ["#00251b", GREEN, "#6cc3a6"])
+"""For the layers of a network, from the first to the last: one hue, which is none of the colours of tasks."""
 LIGHTEST = 0.72
 """The end of plasma that lines on white are drawn with."""
 INK, GREY, PALE, SHADE = "#1a1a1a", "#5f6368", "#d9dce0", "#f3f4f6"
@@ -166,6 +169,11 @@ def series_colours(count: int) -> list[str]:
     return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:count] if count <= 6 else shades(count)
 
 
+def layer_colours(count: int) -> list[str]:
+    """Returns a colour for every layer, from dark to light."""
+    return [matplotlib.colors.to_hex(step) for step in LAYERS(np.linspace(0.0, 1.0, count))]
+
+
 def task_image(num_tasks: int) -> np.ndarray:
     """Returns [1, T, 3] the same colours as an image."""
     return np.array([[matplotlib.colors.to_rgb(colour) for colour in task_colours(num_tasks)]])
@@ -198,12 +206,20 @@ def error_axis(axes: Axes, mean: np.ndarray, band: np.ndarray) -> None:
     axes.grid(axis="y", color=PALE, lw=0.6)
 
 
+SHORT = 0.25
+"""The accuracies below which an axis is divided into twentieths."""
+ROOM_BELOW = 0.07
+"""The part of an axis that the name of a line at its lower end takes."""
+
+
 def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None, named_chance: bool = True) -> None:
-    """Sets a y axis in tenths that holds all of `values` and the chance level, and draws a line at the latter."""
+    """Sets a y axis in tenths, in twentieths where it is short, that holds all of `values` and the chance level, and draws a
+    line at the latter."""
     finite = values[np.isfinite(values)]
-    low = min([*finite, 1.0 if chance is None else chance]) - 0.02
-    high = max([*finite, 0.0 if chance is None else chance]) + 0.02
-    axes.set_ylim(max(0.0, np.floor(low * 10) / 10), min(1.0, np.ceil(high * 10) / 10) + 0.005)
+    low = max(0.0, min([*finite, 1.0 if chance is None else chance]) - 0.02)
+    high = min(1.0, max([*finite, 0.0 if chance is None else chance]) + 0.02)
+    parts = 20 if high - low < SHORT else 10
+    axes.set_ylim(np.floor(low * parts) / parts, np.ceil(high * parts) / parts + 0.005)
     low, high = axes.get_ylim()
     step = next(step for step in (0.02, 0.05, 0.1, 0.2) if (high - low) / step < 6)
     axes.yaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
@@ -212,10 +228,12 @@ def accuracy_axis(axes: Axes, values: np.ndarray, chance: float | None, named_ch
     if chance is not None:
         axes.axhline(chance, color=GREY, lw=1.0, ls=(0, (4, 3)), zorder=1.5)
     if chance is not None and named_chance:
+        is_low = (chance - low) / (high - low) < ROOM_BELOW  # then curves begin where the name would be
         axes.annotate(
-            f"chance {chance:.2f}",
-            (0, chance),
-            (4, -9),
+            f"chance {chance_text(chance)}",
+            (1 if is_low else 0, chance),
+            (-4, 3) if is_low else (4, -9),
+            ha="right" if is_low else "left",
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             fontsize="small",

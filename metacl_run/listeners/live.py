@@ -16,7 +16,7 @@ from rich.text import Text
 
 from metacl_run.listeners.plain_lines import title
 from metacl_run.listeners.view import View, sparkline
-from metacl_run.scoring.scores import SCORES
+from metacl_run.scoring.scores import SCORES, chance_text
 
 SPARK_WIDTH, BAR_WIDTH, NAME_WIDTH = 48, 20, 24
 FRAME = 4
@@ -73,7 +73,7 @@ def facts(view: View, width: int) -> Table:
     rows.add_row("[dim]now" if view.in_sequence or view.is_stream else "[dim]learning", Text(view.position(), style="bold"))
     chance = view.info.chance
     if np.isfinite(view.now).any():
-        guess = "" if chance is None else f" [dim](chance {chance:.2f})"
+        guess = "" if chance is None else f" [dim](chance {chance_text(chance)})"
         rows.add_row(f"[dim]{view.info.score} so far", f"[bold]{view.score():.3f}[/]{guess}")
     if view.losses:
         line = sparkline(view.losses, min(SPARK_WIDTH, max(8, width - 36)))

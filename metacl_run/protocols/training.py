@@ -103,8 +103,14 @@ class TrainingPhase(Phase):
         diverged = [seed for seed, is_finite in zip(seeds, finite, strict=True) if not is_finite]
         if not diverged:
             return None
-        which = "" if len(seeds) == 1 else f" for seeds {diverged}"
+        which = "" if len(seeds) == 1 else f" for {_listed(diverged)}"
         return (
             f"the training loss or the state is not finite at {self.unit_name} {self.progress.state.unit}{which}. "
-            f"{self.trainer.remedy}, usually helps."
+            f"{self.trainer.remedy} usually helps."
         )
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """ "seed 3", "seeds 0 and 3", "seeds 0, 1 and 3"."""
+    *others, last = map(str, seeds)
+    return f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"

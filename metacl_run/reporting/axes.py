@@ -29,11 +29,30 @@ STRIP_COLUMNS = 4000
 """Columns of that image where tasks differ in length."""
 
 
-def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
-    """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task."""
-    total = run.units.total
-    unfinished = units_axis(axes, run, bins)
-    end = axes.get_xlim()[1]
+def end_of_pretraining(run: StoredRun) -> int:
+    """The unit at which a stream under `osaka` begins; 0 for all other runs."""
+    return int(run.summary.get("pretraining") or 0) if run.kind == "osaka" else 0
+
+
+def steps_of(run: StoredRun, units: np.ndarray) -> np.ndarray:
+    """Returns the places of units on the axis of work, where a stream under `osaka` begins at 0."""
+    return np.asarray(units - end_of_pretraining(run))
+
+
+def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8, pretraining: bool = False) -> None:
+    """Sets x from 0 to the end of the run, or to where an unfinished one stopped, and shades every second task.
+
+    `pretraining`: the axis has the pre-training of a stream too, below 0, with a dotted line at its end.
+    """
+    unfinished = units_axis(axes, run, bins, pretraining)
+    (begin, end), before = axes.get_xlim(), end_of_pretraining(run)
+    total, of = run.units.total - before, ""
+    if begin < 0 < end:
+        axes.axvline(0, color=GREY, lw=1.0, ls=":", zorder=1.5)
+        label = axes.annotate(
+            "pre-training | stream", (0, 1), xycoords=axes.get_xaxis_transform(), fontsize="small", color=GREY
+        )
+        label.set(ha="center", va="bottom")
     if run.num_training_parts <= MOST_PATCHES:
         for begin, stop in zip(run.units.starts[1::2], run.units.ends[1::2], strict=True):
             if begin < end:
@@ -42,19 +61,22 @@ def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8) -> None:
         _task_strip(axes, run)
     if unfinished:
         axes.axvline(end, color=VERMILLION, lw=1.2, ls=":")
-        text = f"{run.status} at {end:.0f} of {total} {run.unit_name}s"
+        if end <= 0 < before:
+            end, total, of = end + before, before, " of pre-training"
+        text = f"{run.status} at {end:.0f} of {total} {run.unit_name}s{of}"
         above = sum(_strip_place(axes)) if strip else 1.0
         ended = axes.text(1.0, above + 0.02, text, transform=axes.transAxes)
         ended.set(ha="right", va="bottom", fontsize="small", color=VERMILLION)
 
 
-def units_axis(axes: Axes, run: StoredRun, bins: int) -> bool:
+def units_axis(axes: Axes, run: StoredRun, bins: int, pretraining: bool = False) -> bool:
     """Sets the same axis and draws nothing on it. Returns whether the run is unfinished."""
     total = run.units.total
     reached = int(max([0, *run.evaluations.units[-1:], *run.training.units[-1:]]))
     unfinished = 0 < reached < total and run.status != "completed"
-    axes.set_xlim(0, reached if unfinished else max(total, reached))
-    axes.set_xlabel(f"{run.unit_name}s")
+    begin, end = steps_of(run, np.array([0, reached if unfinished else max(total, reached)]))
+    axes.set_xlim(begin if pretraining else 0, end)
+    axes.set_xlabel(f"{run.unit_name}s of the stream" if run.kind == "osaka" else f"{run.unit_name}s")
     integer_ticks(axes.xaxis, bins)
     return unfinished
 

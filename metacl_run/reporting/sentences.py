@@ -8,7 +8,7 @@ import numpy as np
 
 from metacl_run.layout.numbers import number, score_text
 from metacl_run.scoring.metric_table import PRECISION, RECALL, TRANSDUCTIVE, metrics_of, worst_name
-from metacl_run.scoring.scores import ACCURACY, Score
+from metacl_run.scoring.scores import ACCURACY, Score, chance_text
 from metacl_run.storage.marks import ON_VALIDATION, TUNED_ON
 from metacl_run.storage.stored_run import StoredRun
 
@@ -59,7 +59,7 @@ def _of_stream(run: StoredRun) -> str:
     """What a stream of predictions made before learning came to."""
     metrics, score = run.summary["metrics"], run.score
     if score.score_name not in metrics:
-        return "The stream did not get to its end."
+        return _of_part_of_stream(run)
     last = run.matrix[:, -1].mean(axis=0).tolist()
     names = [name for name, value in zip(run.summary["task_names"][0], last, strict=True) if math.isfinite(value)]
     values = [score_text(value, score) for value in last if math.isfinite(value)]
@@ -72,6 +72,18 @@ def _of_stream(run: StoredRun) -> str:
         precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))
         text += f" It detected {recall:.0%} of the task switches; {precision:.0%} of the detected switches are true."
     return text
+
+
+def _of_part_of_stream(run: StoredRun) -> str:
+    """How far an unfinished stream came, and what it came to so far."""
+    pretraining, name = int(run.summary.get("pretraining") or 0), f"{run.unit_name}s"
+    if not len(run.evaluations.units):
+        return "The run ended before the first record of its stream."
+    done, all_steps = int(run.evaluations.units[-1]) - pretraining, run.units.total - pretraining
+    value = score_text(float(run.scores_so_far[:, -1].mean()), run.score)
+    guess = "" if run.chance is None else f"; chance is {chance_text(run.chance)}"
+    reached = f"After {done:,} of {all_steps:,} {name}"
+    return f"The stream did not get to its end. {reached}: {run.score.score_words} so far {value}{guess}."
 
 
 def kept_words(run: StoredRun) -> str | None:
@@ -91,7 +103,7 @@ def kept_words(run: StoredRun) -> str | None:
 
 def _last_probe(run: StoredRun) -> str:
     """The last probe of a run that stopped before its first task was learned."""
-    score, guess = run.score, "" if run.chance is None else f"; chance is {run.chance:.2f}"
+    score, guess = run.score, "" if run.chance is None else f"; chance is {chance_text(run.chance)}"
     first, last = (score_text(float(run.evaluations.probe_scores[:, probe, 0].mean()), score) for probe in (0, -1))
     where = f"{run.unit_name} {run.evaluations.units[-1]}/{run.units.lengths[0]} of task 1"
     return f"The last probe, after {where}: {score.score_words} {last} on it, {first} before learning{guess}."
@@ -153,7 +165,7 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     if not whole:
         return f"No evaluation gave a finite {words} for every seed."
     last = whole[-1]
-    guess = "" if chance is None else f"; chance is {chance:.2f}"
+    guess = "" if chance is None else f"; chance is {chance_text(chance)}"
     if last == 0:
         return f"Only the untrained learner was evaluated: {words} {say(mean[0].mean())}{guess}."
     if not np.isfinite(mean[:last]).any():
@@ -162,7 +174,7 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     when_learned = float(np.diagonal(mean[1 : last + 1]).mean())
     before = float(mean[0, :last].mean())
     if learned_nothing(when_learned, before, chance, score):
-        than = f"{say(before)} before" if chance is None else f"and chance is {chance:.2f}"
+        than = f"{say(before)} before" if chance is None else f"and chance is {chance_text(chance)}"
         what = "a task" if num_tasks > 1 else "it"
         return f"{prefix}Nothing was learned: {words} right after learning {what} is {say(when_learned)}, {than}."
     if last == 1:

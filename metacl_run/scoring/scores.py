@@ -45,3 +45,8 @@ RETURN = Score("return", "return", higher_is_better=True, concepts="tasks", exam
 """The sum of the rewards of an episode of control. It stands beside the score of a run, and never in its place."""
 SCORES = {score.score_name: score for score in (ACCURACY, MSE, SUCCESS)}
 """By their names."""
+
+
+def chance_text(chance: float) -> str:
+    """The accuracy of a guess: two decimals, below .1 two significant digits, so that the chance of 150 classes is not 0.01."""
+    return f"{chance:.2f}" if chance >= 0.1 else f"{chance:.2g}"

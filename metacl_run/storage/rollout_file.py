@@ -18,6 +18,8 @@ class Episodes(NamedTuple):
     """[E, S, N, 2] float, NaN where the learner lost itself."""
     successes: np.ndarray
     """[E] bool."""
+    ends: np.ndarray
+    """[E] int, the point of the path at which the goal was reached; the last one where it was not, or is not known."""
 
 
 class TaskRollouts(NamedTuple):
@@ -59,4 +61,8 @@ def _episodes(content: Any, num_things: int) -> Episodes:
     points, successes = np.array(content["points"], dtype=float), np.array(content["successes"], dtype=bool)
     if points.ndim != 4 or points.shape[2:] != (num_things, 2) or successes.shape != points.shape[:1]:
         raise ValueError("paths of another shape")
-    return Episodes(points, successes)
+    last = points.shape[1] - 1
+    reached_at = np.array(content.get("reached_at", np.full(len(points), last)), dtype=int)  # 0.7 did not write it
+    if reached_at.shape != successes.shape or (reached_at > last).any():
+        raise ValueError("steps of another shape")
+    return Episodes(points, successes, np.where(successes, reached_at, last))

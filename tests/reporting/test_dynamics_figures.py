@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from metacl_run.layout.style import BLUE, GREY, PALE, VERMILLION
 from metacl_run.reporting.figures import names
 from metacl_run.reporting.phrases import task_label
 from metacl_run.storage.stored_run import StoredRun
@@ -43,6 +44,22 @@ def test_the_return_of_every_controller_in_every_task(make_run: Callable[..., Pa
         (line,) = [line for line in axes.lines if line.get_marker() == mark]
         np.testing.assert_allclose(line.get_xdata(), RETURNS[controller] + np.array([0.1, 0.6]))
     assert [label.get_text() for label in axes.get_yticklabels()] == [task_label(run, task) for task in range(2)]
+
+
+def test_a_colour_means_the_same_in_all_three(make_run: Callable[..., Path]) -> None:
+    run = with_recovery(make_run(tasks=2, replicates=2, score="mse"))
+    for name in ("recovery", "open_loop_error"):
+        (axes,) = axes_of(run, name)
+        means = [line for line in axes.lines if line.get_linewidth() >= 1 and len(line.get_xdata()) > 1]
+        assert {line.get_color(): line.get_linestyle() for line in means if line.get_color() != PALE} == {
+            BLUE: "-",
+            VERMILLION: "--",
+        }
+    (axes,) = axes_of(run, "control_returns")
+    marks = {
+        line.get_marker(): line.get_color() for line in axes.lines if line.get_marker() in "xDo" and line.get_markersize() == 5
+    }
+    assert marks == {"o": BLUE, "D": VERMILLION, "x": GREY}
 
 
 def test_a_run_that_measured_none_has_no_such_figure(make_run: Callable[..., Path]) -> None:

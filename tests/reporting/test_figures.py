@@ -38,7 +38,9 @@ cavia (test_task_vectors_figure.py)."""
         ({"tasks": 1, "replicates": 2}, {"accuracy_by_task", "training_loss"}),
         ({"tasks": 4, "replicates": 2, "status": "diverged", "stop": 93}, ALL),
         ({"tasks": 4, "status": "interrupted", "stop": 41}, ALL - {"forgetting", "stability_gap"}),
-        ({"tasks": 4, "status": "interrupted", "stop": 0}, {"accuracy_by_task", "mean_accuracy", "accuracy_matrix"}),
+        ({"tasks": 4, "status": "interrupted", "stop": 0}, set()),  # one evaluation makes no line
+        ({"tasks": 4, "status": "diverged", "stop": 5}, {"training_loss"}),
+        ({"tasks": 1, "status": "diverged", "stop": 5}, {"training_loss"}),
         ({"tasks": 4, "status": "failed", "stop": -1}, set()),
     ],
 )
@@ -125,7 +127,7 @@ def test_labels_keep_apart(make_run: Callable[..., Path]) -> None:
     run = StoredRun(make_run(tasks=6, forget=0.0))
     axes = axes_of(run, "accuracy_by_task")[0]
     renderer = axes.figure.canvas.get_renderer()
-    labels = [text for text in axes.texts if re.fullmatch(r"\d: glyphs \d\s+0.\d+", text.get_text())]
+    labels = [text for text in axes.texts if re.fullmatch(r"\d: glyphs \d\s·\s0.\d+", text.get_text())]
     boxes = sorted((text.get_window_extent(renderer) for text in labels), key=lambda box: box.y0)
     assert len(boxes) == 6
     assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import yaml
@@ -163,7 +164,7 @@ def test_the_stability_gap_is_measured_from_the_switch_on_what_probes_look_at(ma
     assert any(line.get_ydata()[-1] == pytest.approx(0.9) and len(line.get_xdata()) > 5 for line in by_task.lines)
     circles = [float(np.asarray(line.get_ydata()).item()) for line in by_task.lines if line.get_marker() == "o"]
     assert circles[0] == pytest.approx(0.9)  # a curve goes through the reported scores, which are on all test samples
-    assert "1: glyphs 1\u00a0\u00a00.90" in {text.get_text() for text in by_task.texts}
+    assert "1: glyphs 1\u00a0·\u00a00.90" in {text.get_text() for text in by_task.texts}
     mean = axes_of(run, "mean_accuracy")[0]
     (_, all_tasks) = (line for line in mean.lines if line.get_linewidth() == 1.7)
     assert all_tasks.get_ydata()[-1] == pytest.approx(run.evaluations.scores[0, -1].mean())
@@ -207,7 +208,8 @@ def test_tasks_that_every_seed_orders_in_its_own_way_are_compared_by_name(make_r
     names = [["banking", "home", "travel"], ["travel", "banking", "home"]]
     run = with_insight(make_run(tasks=3, replicates=2, names=names), tasks=[0, 1, 2])
     axes = axes_of(run, "gradient_alignment")[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["1: banking", "2: home", "3: travel"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A: banking", "B: home", "C: travel"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "B", "C"]
     by_pair = {
         pair: np.mean([cosine(3, seed, *(of_seed.index(name) for name in pair)) for seed, of_seed in enumerate(names)])
         for pair in (("banking", "home"), ("banking", "travel"), ("home", "travel"))
@@ -233,10 +235,65 @@ def test_interference_of_tasks_that_seeds_order_in_their_own_way_is_by_name(make
     assert np.isfinite(pairs.cosines).sum() == 5  # home is never learned before banking
     left = axes_of(run, "interference")[0]
     assert [label.get_text() for label in left.get_yticklabels()] == [
-        "learning 1: banking",
-        "learning 2: home",
-        "learning 3: travel",
+        "learning A: banking",
+        "learning B: home",
+        "learning C: travel",
     ]
     caption = text_of(run, "interference").caption
-    assert "Least aligned: task 3 with task 1, cosine" in caption
-    assert "Tasks by name, since every seed takes them in a different order" in caption
+    assert "Least aligned: travel with banking, cosine" in caption
+    assert re.search(r"; accuracy on banking then changed by [+-]0\.\d\d\.", caption)
+    assert "Tasks by name, with letters, since every seed takes them in a different order" in caption
+
+
+@pytest.mark.parametrize(("factor", "beyond"), [(0.5, False), (1.7, True)])
+def test_colours_of_cosines_mean_the_same_in_every_run(make_run: Callable[..., Path], factor: float, beyond: bool) -> None:
+    run = with_insight(make_run(tasks=4), tasks=[0, 1, 2, 3])
+    for cosines in run.insight.cosines.values():
+        cosines *= factor
+    for name, place in (("interference", 0), ("gradient_alignment", 0), ("gradient_alignment", 1)):
+        (image,) = axes_of(run, name)[place].images
+        assert image.get_clim() == (-0.5, 0.5)
+        assert "Colours of cosines go from \N{MINUS SIGN}0.5 to 0.5" in text_of(run, name).caption
+        # From the first cosine to the last the strongest is that of neighbours, (.5 - .2 + .04 - .02) * factor.
+        assert ("beyond have the strongest colour" in text_of(run, name).caption) == (beyond and 0.32 * factor > 0.5)
+
+
+def test_small_changes_look_small(make_run: Callable[..., Path]) -> None:
+    run = with_insight(make_run(tasks=3, forget=0.01), tasks=[0, 1, 2])
+    assert np.nanmax(np.abs(alignment_and_change(run).changes)) < 0.1
+    assert axes_of(run, "interference")[1].images[0].get_clim() == (-0.2, 0.2)
+    run = with_insight(make_run(tasks=3, forget=0.5), tasks=[0, 1, 2])
+    largest = np.nanmax(np.abs(alignment_and_change(run).changes))
+    assert 0.2 < largest <= axes_of(run, "interference")[1].images[0].get_clim()[1] < largest + 0.05
+
+
+def test_cells_without_a_pair_are_hatched(make_run: Callable[..., Path]) -> None:
+    run = with_insight(make_run(tasks=4), tasks=[0, 1, 2, 3])
+    for name, expected in (
+        ("interference", {(0, 1), (0, 2), (1, 2)}),  # rows: tasks 2 to 4; columns: 1 to 3
+        ("gradient_alignment", {(0, 0), (1, 1), (2, 2), (3, 3)}),
+    ):
+        axes = axes_of(run, name)[0]
+        (hatched,) = (each for each in axes.collections if each.get_hatch())
+        cells = set()
+        for path in hatched.get_paths():
+            (left, low), (right, high) = path.vertices.min(axis=0), path.vertices.max(axis=0)
+            assert high - low == 1
+            cells |= {(round(low + 0.5), column) for column in range(round(left + 0.5), round(right + 0.5))}
+        assert cells == expected
+    assert "Hatched: no such pair" in text_of(run, "interference").caption
+
+
+def test_a_run_that_stopped_says_which_tasks_its_gradients_are_of(make_run: Callable[..., Path]) -> None:
+    run = with_insight(make_run(tasks=4, status="interrupted", stop=93), tasks=[0, 1, 2, 3], boundaries=2)
+    assert text_of(run, "gradient_alignment").title.endswith("after the first task and task 2")
+
+
+def test_layers_have_another_hue_than_tasks(make_run: Callable[..., Path]) -> None:
+    run = with_insight(make_run(tasks=3), tasks=[0, 1, 2], layers=5)
+    (axes,) = axes_of(run, "feature_drift")
+    colours = [matplotlib.colors.to_rgb(line.get_color()) for line in axes.lines if line.get_marker() == "o"]
+    assert len(set(colours)) == 5
+    assert all(green == max(red, green, blue) for red, green, blue in colours)
+    brightness = [sum(colour) for colour in colours]
+    assert brightness == sorted(brightness)

@@ -79,14 +79,18 @@ def test_more_tasks_make_no_larger_figure(make_run: Callable[..., Path]) -> None
         assert small[1] < 8
 
 
-def test_the_best_and_the_worst_of_many_are_named_with_the_mean(make_run: Callable[..., Path]) -> None:
+def test_some_of_many_tasks_are_named_with_the_mean(make_run: Callable[..., Path]) -> None:
     run = StoredRun(make_run(tasks=27, forget=0.02, replicates=3))
     last = run.matrix[:, -1].mean(axis=0)
     shown = texts(drawn(run, "accuracy_by_task"))
-    for task in (*np.argsort(last)[:2], *np.argsort(-last)[:2]):
-        assert f"{task + 1}: glyphs {task + 1}\u00a0\u00a0{last[task]:.2f}" in shown
-    assert f"mean of 27  {last.mean():.2f}" in shown
-    assert "Grey: the middle 80%" in text_of(run, "accuracy_by_task").caption
+    named = {text.split("\u00a0")[0] for text in shown if "\u00a0·\u00a0" in text}
+    assert named == {"mean of 27", "1: glyphs 1", "7: glyphs 7", "14: glyphs 14", "21: glyphs 21", "27: glyphs 27"}
+    for task in (0, 6, 13, 20, 26):
+        assert f"{task + 1}: glyphs {task + 1}\u00a0·\u00a0{last[task]:.2f}" in shown
+    assert f"mean of 27\u00a0·\u00a0{last.mean():.2f}" in shown
+    assert "Between the dotted lines: the middle 80%" in text_of(run, "accuracy_by_task").caption
+    edges = [line.get_ydata()[-1] for line in drawn(run, "accuracy_by_task").axes[0].lines if line.get_linestyle() == ":"]
+    assert edges == pytest.approx(np.quantile(last, [0.1, 0.9]))
     worst = int(np.argmax(np.diagonal(run.matrix.mean(axis=0)[1:]) - last))
     assert f"Rings: most forgotten, {worst + 1}: glyphs {worst + 1} (" in text_of(run, "forgetting").caption
     page = report.write(run).read_text()
@@ -145,17 +149,26 @@ def test_an_unfinished_run_fills_its_figure(make_run: Callable[..., Path]) -> No
     figure = drawn(run, "mean_accuracy")
     assert figure.axes[0].get_xlim() == (0, 90)
     assert "interrupted at 90 of 160 meta-updates" in texts(figure)
+    explanation = text_of(run, "mean_accuracy").explanation
+    assert "would meet when the last task begins, which this run did not reach" in explanation
+    assert "The two lines meet" in text_of(StoredRun(make_run(tasks=4)), "mean_accuracy").explanation
+
+
+def test_nothing_is_said_of_circles_before_a_task_was_learned(make_run: Callable[..., Path]) -> None:
+    text = text_of(StoredRun(make_run(tasks=4, status="diverged", stop=30)), "accuracy_by_task")
+    assert "ircle" not in text.caption + text.explanation
+    assert "The run ended while the first task was learned." in text.explanation
 
 
 def test_captions_speak_of_what_is_drawn(make_run: Callable[..., Path]) -> None:
     def caption(**settings: int) -> str:
         return text_of(StoredRun(make_run(**settings)), "training_loss").caption
 
-    assert caption(tasks=3).startswith("Running mean; pale: every record.")
+    assert caption(tasks=3).startswith("Running mean; pale: one point for every meta-update.")
     run_dir = make_run(tasks=3)
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     (run_dir / "metrics.jsonl").write_text("\n".join(line for line in lines if json.loads(line)["unit"] % 4 == 0) + "\n")
-    assert text_of(StoredRun(run_dir), "training_loss").caption.startswith("Every record.")
+    assert text_of(StoredRun(run_dir), "training_loss").caption.startswith("One point for 4 meta-updates, their mean.")
 
 
 @pytest.mark.parametrize(("count", "step"), [(10, 1), (26, 2), (100, 10), (1000, 100), (1500, 100), (1501, 200)])
@@ -176,3 +189,10 @@ def test_a_page_on_a_narrow_screen_scrolls_its_figures(make_run: Callable[..., P
     style = report.write(StoredRun(run_dir)).read_text().split("</style>")[0]
     assert re.search(r"figure svg {[^}]*min-width: 40rem", style)
     assert re.search(r"figure \.sheet {[^}]*overflow-x: auto", style)
+
+
+def test_on_a_wide_screen_a_figure_stands_beside_its_caption(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run()
+    style = report.write(StoredRun(run_dir)).read_text().split("</style>")[0]
+    assert "margin: 0 auto" not in re.search(r"figure svg {[^}]*}", style)[0]
+    assert re.search(r"@media screen and \(min-width: 75rem\) {\s*figure:has\(figcaption\) { display: grid;", style)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.colors
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
@@ -35,7 +37,27 @@ def test_a_reader_sees_what_was_forgotten(make_run: Callable[..., Path]) -> None
         assert then.get_xlim() == now.get_xlim()
     text = text_of(run, "rollouts")
     assert text.title.startswith("Where the hand goes")
-    assert "Grey: puck, with a square where it ends. Ring: target. Seed 0." in text.caption
+    described = "Black dot: where the hand starts. Grey: puck, with a square where the hand's path ends. Ring: target. Seed 0."
+    assert described in text.caption
+
+
+def test_what_came_after_a_success_is_pale(make_run: Callable[..., Path]) -> None:
+    run = with_paths(make_run(tasks=3, score="success"))
+    path = run.directory / "rollouts.json"
+    content = json.loads(path.read_text())
+    for task in content["tasks"]:
+        task["right_after_learning"]["reached_at"] = [2, 3]
+    path.write_text(json.dumps(content))
+    run = StoredRun(run.directory)
+    paths = [line for line in axes_of(run, "rollouts")[0].lines if line.get_color() == BLUE]
+    by_opacity = {pale: [line.get_xdata() for line in paths if (line.get_alpha() == 0.25) == pale] for pale in (False, True)}
+    along = np.linspace(0, 1, 4)  # as `stored_acting.moment` has it
+    for pale, expected in ((False, [along[:3], along]), (True, [along[2:]])):
+        for drawn, points in zip(by_opacity[pale], expected, strict=True):
+            np.testing.assert_allclose(drawn, points)
+    squares = [line.get_ydata()[0] for line in axes_of(run, "rollouts")[0].lines if line.get_marker() == "s"]
+    np.testing.assert_allclose(squares, [along[2], 1.0])
+    assert "Pale: what came after the goal was reached." in text_of(run, "rollouts").caption
 
 
 def test_of_many_tasks_ten_are_drawn(make_run: Callable[..., Path]) -> None:

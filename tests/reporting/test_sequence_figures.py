@@ -94,7 +94,7 @@ def test_accuracy_against_length_is_the_mean_over_all_orders_of_all_seeds(make: 
     untrained = np.array(content["untrained"]["accuracy"]).mean(axis=(0, 2))
     np.testing.assert_allclose(lines_of(axes, GREEN, len(content["lengths"]))[0], untrained)
     names = ["chance", "held out", "memory", "joint training", "random features"]
-    assert [text.get_text().rsplit(" ", 1)[0] for text in axes.texts] == names
+    assert [text.get_text().partition("\u00a0·\u00a0")[0] for text in axes.texts] == names
     assert "5 orders (joint training: 2) of each of 3 seeds" in text_of(run, "sequence_accuracy").caption
     assert [int(tick) for tick in axes.get_xticks()] == [10, 50, 100, 200]
 

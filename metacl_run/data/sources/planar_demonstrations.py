@@ -20,7 +20,7 @@ from metacl_run.core.bounds import Examples, NonNegative, Steps
 from metacl_run.core.errors import require
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.data.sources.skill_source import Demonstrations, PlacedDemonstrations, SkillSource, check_skills
-from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.acting import Acting, Paths, Policy, first_step
 from metacl_run.simulators import planar_rollouts
 from metacl_run.simulators.planar_skills import TARGET_SEEN, UNIFORMS, observation_size, observe, reached, start
 from metacl_run.simulators.planar_world import (
@@ -187,7 +187,7 @@ class PlanarActing(Acting):
         return Paths(
             things=names,
             points=torch.stack([places[name] for name in names], 2).transpose(0, 1),
-            successes=reached(visited).any(0),
+            reached_at=first_step(reached(visited).T),
         )
 
 

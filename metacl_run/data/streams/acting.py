@@ -19,6 +19,9 @@ Policy: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(observations [R, B, D], tasks [B] int64 from 0) -> actions [R, B, A]; in any floating-point type, on any device."""
 
 
+NEVER = -1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paths:
     """Where things went in some episodes of one task, seen from above.
@@ -26,12 +29,22 @@ class Paths:
     Attributes:
         things: [N] the name of each thing, as a reader sees it; the first one is what acts.
         points: [E, steps, N, 2] float, the places of the things at the start and after every step.
-        successes: [E] bool, whether the goal was reached.
+        reached_at: [E] int64, the step after which the goal was reached for the first time; `NEVER` where it was not.
     """
 
     things: Sequence[str]
     points: Tensor
-    successes: Tensor
+    reached_at: Tensor
+
+    @property
+    def successes(self) -> Tensor:
+        """[E] bool, whether the goal was reached."""
+        return self.reached_at != NEVER
+
+
+def first_step(reaches: Tensor) -> Tensor:
+    """Returns the first step of [E, steps] at which the goal is reached, `NEVER` where it is not, [E] int64."""
+    return torch.where(reaches.any(1), reaches.long().argmax(1), NEVER)
 
 
 class Acting(abc.ABC):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.acting import NEVER, Acting, Paths, Policy
 from metacl_run.simulators.policy_episodes import NumpyPolicy, roll_out
 from metacl_run.simulators.workers import Workers
 
@@ -59,13 +59,13 @@ class SimulatedActing(Acting):
         with _one_thread():
             outcome = roll_out(self.workers, self.skills[task : task + 1], placements, own, horizon=self.horizon, record=True)
         visited = [outcome.visited[0, 0, episode] for episode in range(placements.shape[-1])]
-        longest = max(map(len, visited))
+        longest, reaches = max(map(len, visited)), outcome.successes[0, 0]
         observations = np.array([[*steps, *[steps[-1]] * (longest - len(steps))] for steps in visited])
         points = np.stack([observations[..., place] for place in self.things.values()], 2)
         return Paths(
             things=list(self.things),
             points=torch.from_numpy(points).float(),
-            successes=torch.from_numpy(outcome.successes[0, 0]),
+            reached_at=torch.tensor([len(own) - 1 if goal else NEVER for own, goal in zip(visited, reaches, strict=True)]),
         )
 
     def _of_numpy(self, policy: Policy, first: int) -> NumpyPolicy:

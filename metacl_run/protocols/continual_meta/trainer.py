@@ -29,7 +29,7 @@ def meta_update(setup: FewShotSetup, engine: Engine) -> MetaUpdate:
 class EpisodeTrainer(Trainer):
     """Meta-updates, task after task."""
 
-    remedy = "A smaller algo.inner_lr or algo.outer_lr, or algo.clip_norm=10"
+    remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
 
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
         self._episodes, self._units_per_task = setup.episodes, units_per_task

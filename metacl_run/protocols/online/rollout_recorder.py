@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metacl_run.data.streams.acting import Acting, Paths
+from metacl_run.data.streams.acting import NEVER, Acting, Paths
 from metacl_run.protocols.online.acting_scorer import first_policy
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.progress import Progress
@@ -24,7 +24,7 @@ MOST_TASKS = 20
 MOST_POINTS = 61
 """The most points of a path that are written, spread evenly over its steps."""
 KEPT = "paths_right_after_learning"
-"""The key, in `TrainState.results`, of {task: {"points": [E, S, N, 2], "successes": [E]}}."""
+"""The key, in `TrainState.results`, of {task: {"points": [E, S, N, 2], "reached_at": [E]}}."""
 
 
 class RolloutRecorder(EndRecorder):
@@ -46,7 +46,7 @@ class RolloutRecorder(EndRecorder):
             return
         begun, state = time.monotonic(), self._progress.state
         paths = self._paths(row - 1)
-        state.results.setdefault(KEPT, {})[row - 1] = {"points": paths.points, "successes": paths.successes}
+        state.results.setdefault(KEPT, {})[row - 1] = {"points": paths.points, "reached_at": paths.reached_at}
         state.evaluate_s += time.monotonic() - begun
 
     def write(self) -> None:
@@ -58,8 +58,8 @@ class RolloutRecorder(EndRecorder):
                 {
                     "task": task,
                     "things": list(now.things),
-                    "right_after_learning": _written(then["points"], then["successes"]),
-                    "at_the_end": _written(now.points, now.successes),
+                    "right_after_learning": _written(then["points"], then["reached_at"]),
+                    "at_the_end": _written(now.points, now.reached_at),
                 }
             )
         self._progress.context.store.write_rollouts({"seed": int(self._setup.seeds[0]), "tasks": tasks})
@@ -68,13 +68,14 @@ class RolloutRecorder(EndRecorder):
     def _paths(self, task: int) -> Paths:
         with torch.no_grad():
             paths = self._acting.paths(task, first_policy(self._setup, self._progress.state.learner), EPISODES)
-        steps = paths.points.shape[1]
+        steps, reached_at = paths.points.shape[1], paths.reached_at.cpu()
         chosen = torch.linspace(0, steps - 1, min(steps, MOST_POINTS)).round().long()
-        return Paths(
-            things=paths.things, points=paths.points[:, chosen.to(paths.points.device)].cpu(), successes=paths.successes.cpu()
-        )
+        # Of the points that are kept, the first one at which the goal has been reached.
+        place = torch.where(reached_at == NEVER, NEVER, torch.searchsorted(chosen, reached_at))
+        return Paths(things=paths.things, points=paths.points[:, chosen.to(paths.points.device)].cpu(), reached_at=place)
 
 
-def _written(points: Any, successes: Any) -> dict[str, Any]:
+def _written(points: Any, reached_at: Any) -> dict[str, Any]:
     """The paths [E, S, N, 2] with three decimals, ready for JSON; a number that is not finite becomes null."""
-    return {"points": points.double().numpy().round(3).tolist(), "successes": successes.tolist()}
+    successes = (reached_at != NEVER).tolist()
+    return {"points": points.double().numpy().round(3).tolist(), "successes": successes, "reached_at": reached_at.tolist()}

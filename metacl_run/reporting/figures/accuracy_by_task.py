@@ -11,46 +11,53 @@ from matplotlib.ticker import MaxNLocator
 
 from metacl_run.layout.canvas import Canvas, panel_rows
 from metacl_run.layout.end_labels import EndLabel, end_labels, room
-from metacl_run.layout.numbers import score_text
+from metacl_run.layout.numbers import label_value, score_text
 from metacl_run.layout.seed_lines import seeds_line, spread
-from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, SKY, VERMILLION, label_points, task_colours
+from metacl_run.layout.style import BLUE, GREY, INK, ORANGE, label_points, task_colours
 from metacl_run.reporting.axes import score_axis, units_axis, work_axis
 from metacl_run.reporting.figures.mean_accuracy import mean_of_seen
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
+from metacl_run.reporting.figures.run_figure import FEWEST_EVALUATIONS, FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import phrases, spread_words, task_label
 from metacl_run.scoring.metric_table import worst_name
+from metacl_run.scoring.scores import chance_text
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 MOST_LINES, MOST_PLOTS = 6, 25
 """Most tasks whose lines share one plot, and most that get a small plot each; of more, the mean and the extremes are drawn."""
 COLUMNS = 4
-EXTREMES = 2
-"""Number of best and of worst tasks that are drawn out of many."""
+LABEL = 0.4
+"""The most of a figure's width that a label takes: a task's name and its score."""
+PLACES = 5
+"""Tasks that are drawn out of many, at places spread evenly from the first to the last: the best ones would often be just those
+learned last."""
 
 
 def data(run: StoredRun) -> Evaluations | None:
-    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) else None
+    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) >= FEWEST_EVALUATIONS else None
 
 
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     words, score = phrases(run.score), run.score.score_words.capitalize()
     title = f"{score} on every task while the tasks are learned in turn"
+    ended = len(evaluations.units) and evaluations.units[-1] >= run.units.ends[0]
     forgotten = f"A line that {words.worsens} after its circle is a task being forgotten"
-    if run.future_is_evaluated:
+    if not ended:
+        forgotten = "The run ended while the first task was learned"
+    elif run.future_is_evaluated:
         forgotten += f"; one that {words.improves} before its task begins is helped by the tasks before it"
     if run.num_tasks <= MOST_LINES:
         before = "Thin: before the task was learned. " if run.future_is_evaluated else ""
-        caption = f"{before}Circle: when its training ended. "
+        caption = f"{before}{'Circle: when its training ended. ' if ended else ''}"
         explanation = f"The strip on top shows which task is being trained. {forgotten}."
     elif run.num_tasks <= MOST_PLOTS:
-        guess = f"Dashed: chance, {run.chance:.2f}. " if run.chance is not None else ""
+        guess = f"Dashed: chance, {chance_text(run.chance)}. " if run.chance is not None else ""
         caption = f"Shaded: while the task was learned, up to the circle. Numbers: then, and at the end. {guess}"
         explanation = f"One plot for each task, all on the same axes. {forgotten}."
     else:
-        title = f"{score} on the tasks seen so far, and on the best and worst of them"
+        title = f"{score} on the tasks seen so far, and on some of them"
         caption = (
-            f"Black: mean over the tasks seen so far. Grey: the middle 80% of them. Coloured: the {EXTREMES} best and the "
-            f"{EXTREMES} worst of the learned tasks at the end. "
+            "Black: mean over the tasks seen so far. Between the dotted lines: the middle 80% of them. Coloured: the first and "
+            "the last task, and those after 25%, 50% and 75% of the stream. "
         )
         explanation = (
             f"{run.num_tasks} lines would hide each other. Lines of single tasks begin where their training ended; all scores "
@@ -92,7 +99,7 @@ def draw(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> No
     elif run.num_tasks <= MOST_PLOTS:
         _draw_plots(run, evaluations, panels)
     else:
-        _draw_extremes(run, evaluations, panels[0])
+        _draw_some(run, evaluations, panels[0])
 
 
 def _task_line(axes: Axes, run: StoredRun, evaluations: Evaluations, task: int, colour: str) -> None:
@@ -127,14 +134,13 @@ def _draw_together(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
         _task_line(axes, run, evaluations, task, colour)
         if (end := _last_score(evaluations, task)) is not None:
             labels.append(EndLabel(end, _label(run, task, end, axes), colour))
-    end_labels(axes, evaluations.units[-1], labels)
+    end_labels(axes, evaluations.units[-1], labels, LABEL)
 
 
 def _label(run: StoredRun, task: int, score: float, axes: Axes) -> str:
     """The name of a task, shortened to what there is room for, and its score."""
-    text = score_text(score, run.score)
-    name = task_label(run, task, min(24, room(axes) - len(text) - 2))
-    return f"{name}\u00a0\u00a0{text}"  # an SVG would make one of two ordinary spaces
+    value = label_value(score, run.score)
+    return f"{task_label(run, task, min(24, room(axes, LABEL) - len(value)))}{value}"
 
 
 def _draw_plots(run: StoredRun, evaluations: Evaluations, panels: Sequence[Axes]) -> None:
@@ -158,7 +164,8 @@ def _then_and_now(run: StoredRun, evaluations: Evaluations, task: int) -> str:
     return f"{score_text(learned, run.score)} → {score_text(end, run.score)}"
 
 
-def _draw_extremes(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None:
+def _draw_some(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None:
+    """The mean over the tasks seen so far, how far they lie apart, and some single tasks."""
     work_axis(axes, run, strip=True)
     units, seen, scores, _ = evaluations
     means = mean_of_seen(evaluations)  # [R, P]
@@ -167,14 +174,14 @@ def _draw_extremes(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
     for i, place in enumerate(places):
         low[i], high[i] = np.quantile(scores[:, place, : seen[place]].mean(axis=0), [0.1, 0.9])
     last = scores[:, places[-1]].mean(axis=0) if len(places) else np.full(run.num_tasks, np.nan)
-    learned = np.arange(seen[places[-1]]) if len(places) else np.arange(0)
-    order = learned[np.argsort(-run.score.sign * last[learned], kind="stable")]
-    extremes = dict.fromkeys([*order[:EXTREMES].tolist(), *order[len(order) - EXTREMES :].tolist()])
-    inks = dict(zip(extremes, [BLUE, SKY, ORANGE, VERMILLION], strict=False))
+    learned, colours = seen[places[-1]] if len(places) else 0, task_colours(run.num_tasks)
+    some = np.linspace(0, run.num_tasks - 1, PLACES).round().astype(int).tolist()
+    inks = {task: colours[task] for task in some if task < learned}
     lines = {task: _after_training(run, task) for task in inks}
     everything = np.concatenate([means[:, places].ravel(), low, high, *(line.ravel() for _, line in lines.values())])
     score_axis(axes, run, everything[None], run.chance)
-    axes.fill_between(units[places], low, high, color=GREY, alpha=0.2, lw=0, zorder=1)
+    for edge in (low, high):
+        axes.plot(units[places], edge, color=GREY, lw=0.9, ls=":", zorder=2)
     for task, (line_units, line) in lines.items():
         axes.plot(line_units, line, color=inks[task], lw=1.1, zorder=2.5)
         axes.plot(line_units[:1], line[:1], "o", color=inks[task], ms=4.5, mec="white", mew=0.7, zorder=4, clip_on=False)
@@ -184,9 +191,9 @@ def _draw_extremes(run: StoredRun, evaluations: Evaluations, axes: Axes) -> None
         mean = float(means[:, places[-1]].mean())
         labels = [
             *(EndLabel(float(last[t]), _label(run, t, float(last[t]), axes), inks[t]) for t in inks),
-            EndLabel(mean, f"mean of {len(learned)}  {score_text(mean, run.score)}", INK),
+            EndLabel(mean, f"mean of {learned}{label_value(mean, run.score)}", INK),
         ]
-        end_labels(axes, units[places[-1]], labels)
+        end_labels(axes, units[places[-1]], labels, LABEL)
 
 
 def _after_training(run: StoredRun, task: int) -> tuple[np.ndarray, np.ndarray]:

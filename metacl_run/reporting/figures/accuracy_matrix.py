@@ -13,7 +13,7 @@ from metacl_run.layout.end_labels import room
 from metacl_run.layout.heat_map import cell_numbers, heat_map
 from metacl_run.layout.style import GREY, SHADE, VERMILLION, label_width
 from metacl_run.reporting.axes import round_step
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
+from metacl_run.reporting.figures.run_figure import FEWEST_EVALUATIONS, FigureText, RunFigure, mark_sentence
 from metacl_run.reporting.phrases import MOST_CELLS, WIDEST_NAME, column_label, columns_name, mean_words, row_label
 from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
@@ -26,7 +26,7 @@ MOST_SHARP = 100
 def data(run: StoredRun) -> list[int] | None:
     """The rows without gaps."""
     evaluated = run.learns_task_by_task or run.meta_test is not None
-    return run.whole_rows or None if evaluated and run.num_tasks > 1 else None
+    return run.whole_rows if evaluated and run.num_tasks > 1 and len(run.whole_rows) >= FEWEST_EVALUATIONS else None
 
 
 def text(run: StoredRun, rows: list[int]) -> FigureText:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, extent, labelled_lines
-from metacl_run.layout.style import accuracy_axis
+from metacl_run.layout.style import accuracy_axis, layer_colours
 from metacl_run.reporting.axes import work_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import phrases, spread_words
@@ -32,9 +31,9 @@ def text(run: StoredRun, insight: Insight) -> FigureText:
         f"Linear CKA on {insight.drift_on}, mean over earlier tasks. 1: as when learned; unrelated features score above 0. "
         f"{spread_words(run)}",
         "The outputs of every layer, now and right after the task was learned (Kornblith et al. 2019), from the first layer "
-        f"(dark) to the last (light). If {phrases(run.score).is_lost} but early layers do not drift, the last layers lose it. "
-        "The wider a layer, the higher unrelated features score: compare a layer with itself over time. Convolutions: mean "
-        "over positions; at most 128 units of a layer.",
+        f"(dark green) to the last (light green). If {phrases(run.score).is_lost} but early layers do not drift, the last "
+        "layers lose it. The wider a layer, the higher unrelated features score: compare a layer with itself over time. "
+        "Convolutions: mean over positions; at most 128 units of a layer.",
     )
 
 
@@ -43,10 +42,10 @@ def draw(run: StoredRun, insight: Insight, panels: Sequence[Axes]) -> None:
     work_axis(axes, run, strip=True)
     accuracy_axis(axes, np.concatenate([extent(values, CKA) for values in insight.drift.values()]), None)
     axes.set_ylabel("CKA with features when learned")
-    colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.85, len(insight.drift)))
+    colours = layer_colours(len(insight.drift))
     every = math.ceil(len(insight.drift) / MOST_LABELS)
     lines = [
-        SeedLine(layer if place % every == 0 else "", insight.drift_units, values, matplotlib.colors.to_hex(colours[place]))
+        SeedLine(layer if place % every == 0 else "", insight.drift_units, values, colours[place])
         for place, (layer, values) in enumerate(insight.drift.items())
     ]
     labelled_lines(axes, lines, CKA, point_size=4)

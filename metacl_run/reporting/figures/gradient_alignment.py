@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from metacl_run.layout.canvas import Canvas
 from metacl_run.reporting.figures.insight_maps import (
     BY_NAME,
+    STRONGEST,
     TaskMap,
     compared_words,
     draw_maps,
-    limit,
     maps_canvas,
     ordered_tasks,
+    scale_words,
 )
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words
@@ -35,7 +36,7 @@ class Alignment(NamedTuple):
     """[K, K] mean over replicates, NaN where a gradient was 0, by the number of tasks learned."""
     row_names: list[str]
     """[K]."""
-    column_names: list[str]
+    marks: list[str]
     """[K]."""
     is_by_name: bool
     """Whether rows stand in the order of names, since seeds order the tasks differently."""
@@ -53,22 +54,19 @@ def data(run: StoredRun) -> Alignment | None:
         )
         for stage in sorted(stages)
     }
-    return Alignment(means, ordered.names, ordered.numbers, ordered.is_by_name)
+    return Alignment(means, ordered.names, ordered.marks, ordered.is_by_name)
 
 
 def text(run: StoredRun, alignment: Alignment) -> FigureText:
-    both = len(alignment.cosines) > 1
-    stages = (
-        "the first and the last task"
-        if both
-        else f"{max(alignment.cosines)} tasks"
-        if alignment.is_by_name
-        else "the first task"
-    )
+    first, last = min(alignment.cosines), max(alignment.cosines)
+    stages = f"{last} tasks" if alignment.is_by_name else "the first task"
+    if first < last:
+        stages = "the first and the last task" if last == run.num_tasks else f"the first task and task {last}"
     order = f" {BY_NAME}." if alignment.is_by_name else ""
     return FigureText(
         f"How the tasks' gradients align, after {stages}",
-        f"Cosine of the gradients of {run.insight.cosines_on}.{compared_words(run)}{order} {mean_words(run)}",
+        f"Cosine of the gradients of {run.insight.cosines_on}.{compared_words(run)}{order} "
+        f"{scale_words(*map(_off_diagonal, alignment.cosines.values()))} {mean_words(run)}",
         "All tasks, learned or not, at the same parameters. Blue: a step for one task helps the other; vermillion: it harms "
         "it. Sampling noise draws the numbers towards 0. Methods that reward alignment, such as MER and La-MAML, should leave "
         "a bluer matrix than plain SGD does on the same stream.",
@@ -79,17 +77,20 @@ def canvas(run: StoredRun, alignment: Alignment) -> Canvas:
     return maps_canvas(len(alignment.cosines), alignment.row_names)
 
 
+def _off_diagonal(cosines: np.ndarray) -> np.ndarray:
+    return np.where(np.eye(len(cosines), dtype=bool), np.nan, cosines)
+
+
 def draw(run: StoredRun, alignment: Alignment, panels: Sequence[Axes]) -> None:
     """Both on one scale, without the diagonal."""
     used = ~np.eye(len(alignment.row_names), dtype=bool)
-    matrices = {stage: np.where(used, cosines, np.nan) for stage, cosines in alignment.cosines.items()}
-    strongest = limit(*matrices.values())
     maps = []
-    for stage, matrix in matrices.items():
+    for stage, cosines in alignment.cosines.items():
+        matrix = _off_diagonal(cosines)
         mean = f": mean {np.nanmean(matrix):+.2f}" if np.isfinite(matrix).any() else ""
         after = f"after {stage} tasks" if alignment.is_by_name else f"after task {stage}"
-        maps.append(TaskMap(f"{after}{mean}", matrix, strongest))
-    draw_maps(panels, maps, used, alignment.row_names, alignment.column_names, "task")
+        maps.append(TaskMap(f"{after}{mean}", matrix, STRONGEST))
+    draw_maps(panels, maps, used, alignment.row_names, alignment.marks, "task")
 
 
 FIGURE = RunFigure(name="gradient_alignment", data=data, text=text, canvas=canvas, draw=draw)

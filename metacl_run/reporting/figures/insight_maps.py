@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.patches import Rectangle
 
 from metacl_run.layout.canvas import Canvas, panel_rows
 from metacl_run.layout.end_labels import room, size_in_points
 from metacl_run.layout.heat_map import cell_numbers, heat_map
-from metacl_run.layout.style import CONFLICT, SHADE, label_points, label_width
-from metacl_run.reporting.phrases import shortened, task_label
+from metacl_run.layout.style import CONFLICT, PALE, label_points, label_width
+from metacl_run.reporting.phrases import named_places, shortened, task_label
+from metacl_run.scoring.scores import Score
 from metacl_run.storage.stored_run import StoredRun
 
 WIDEST_NAME = 34
@@ -22,7 +25,12 @@ WIDEST_NAME = 34
 SMALLEST_CELL = 0.42
 """Inches of a cell on a screen that holds a legible number."""
 
-BY_NAME = "Tasks by name, since every seed takes them in a different order"
+BY_NAME = "Tasks by name, with letters, since every seed takes them in a different order"
+
+STRONGEST = 0.5
+"""The cosine, and its negative, from which on colours are the strongest: one scale for all runs, so that they compare."""
+LEAST_CHANGE = 0.2
+"""The change of an accuracy for which the scale has room at least, so that small changes look small."""
 
 
 class TaskMap(NamedTuple):
@@ -46,28 +54,41 @@ class OrderedTasks(NamedTuple):
     places: np.ndarray
     """[R, K] the place of each in the stream of a seed, among the compared tasks."""
     names: list[str]
-    numbers: list[str]
+    """As rows have them: with numbers, or by name with letters, which are no places in the stream."""
+    marks: list[str]
+    """The numbers or letters alone."""
     is_by_name: bool
 
 
 def ordered_tasks(run: StoredRun) -> OrderedTasks:
     tasks = run.insight.tasks
-    by_seed = [[names[task] for task in tasks] for names in run.summary["task_names"]]
-    names = sorted(by_seed[0])
-    same = all(sorted(own) == names for own in by_seed) and len(set(names)) == len(names)
-    if same and any(own != by_seed[0] for own in by_seed):
-        labels = [shortened(f"{number}: {' '.join(name.split())}", WIDEST_NAME) for number, name in enumerate(names, 1)]
-        numbers = [str(number) for number in range(1, len(names) + 1)]
-        return OrderedTasks(np.array([np.argsort(own) for own in by_seed]), labels, numbers, is_by_name=True)
+    names, places = named_places(run, tasks)
+    if places is not None:
+        marks = [_letter(place) for place in range(len(names))]
+        labels = [shortened(f"{mark}: {' '.join(name.split())}", WIDEST_NAME) for mark, name in zip(marks, names, strict=True)]
+        return OrderedTasks(places, labels, marks, is_by_name=True)
     labels = [task_label(run, task, WIDEST_NAME) for task in tasks]
-    places = np.tile(np.arange(len(tasks)), (len(by_seed), 1))
+    places = np.tile(np.arange(len(tasks)), (len(run.seeds), 1))
     return OrderedTasks(places, labels, [str(task + 1) for task in tasks], is_by_name=False)
 
 
-def limit(*matrices: np.ndarray) -> float:
-    """Returns the largest absolute value, rounded up to a twentieth."""
-    finite = np.abs(np.concatenate([matrix[np.isfinite(matrix)] for matrix in matrices]))
-    return max(0.05, math.ceil(float(finite.max(initial=0.0)) * 20) / 20)
+def _letter(place: int) -> str:
+    """A to Z, then AA, AB ..."""
+    letter = string.ascii_uppercase[place % 26]
+    return letter if place < 26 else _letter(place // 26 - 1) + letter
+
+
+def limit(changes: np.ndarray, score: Score) -> float:
+    """Returns the largest absolute change, rounded up to a twentieth; of an accuracy at least `LEAST_CHANGE`."""
+    largest = float(np.abs(changes[np.isfinite(changes)]).max(initial=0.0))
+    return max(LEAST_CHANGE if score.higher_is_better else 0.05, math.ceil(largest * 20) / 20)
+
+
+def scale_words(*cosines: np.ndarray) -> str:
+    """Says how far the colours of cosines go, and whether any cosine lies beyond."""
+    beyond = any((np.abs(matrix[np.isfinite(matrix)]) > STRONGEST).any() for matrix in cosines)
+    cut = "; cosines beyond have the strongest colour" if beyond else ""
+    return f"Colours of cosines go from \N{MINUS SIGN}{STRONGEST} to {STRONGEST} in every run{cut}."
 
 
 def maps_canvas(num_maps: int, row_names: Sequence[str]) -> Canvas:
@@ -94,12 +115,13 @@ def draw_maps(
     column_names: Sequence[str],
     x_label: str,
 ) -> None:
-    """Draws one map in each panel; cells that are not `used` stay white, those without a value are grey."""
+    """Draws one map in each panel; cells that are not `used` are hatched, those without a value are grey."""
     count = len(row_names)
     images = [heat_map(axes, item.values, (-item.limit, item.limit), CONFLICT) for axes, item in zip(panels, maps, strict=True)]
     for place, (axes, task_map) in enumerate(zip(panels, maps, strict=True)):
         for row, column in np.argwhere(used & ~np.isfinite(task_map.values)):
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=SHADE, lw=0))
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=PALE, lw=0))
+        _hatch(axes, ~used)
         axes.set_title(task_map.title, fontsize=label_points(), loc="left", pad=5)
         width, height = (size / count for size in size_in_points(axes))
         every_row, every_column = (max(1, math.ceil(1.25 * label_points() / length)) for length in (height, width))
@@ -109,6 +131,17 @@ def draw_maps(
         axes.set_xlabel(x_label)
     for axes, task_map, image in zip(panels, maps, images, strict=True):
         cell_numbers(axes, image, task_map.values, _cosine_text)
+
+
+def _hatch(axes: Axes, cells: np.ndarray) -> None:
+    """Hatches cells of a map: neighbours in a row as one rectangle."""
+    edges = np.diff(np.pad(cells.astype(int), ((0, 0), (1, 1))))
+    stretches = zip(np.argwhere(edges > 0), np.argwhere(edges < 0)[:, 1], strict=True)  # both row by row
+    corners = [
+        [(begin - 0.5, row - 0.5), (end - 0.5, row - 0.5), (end - 0.5, row + 0.5), (begin - 0.5, row + 0.5)]
+        for (row, begin), end in stretches
+    ]
+    axes.add_collection(PolyCollection(corners, facecolor="white", edgecolor=PALE, hatch="////", lw=0, zorder=0.5))
 
 
 def _cosine_text(value: float) -> str:

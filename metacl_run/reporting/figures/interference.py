@@ -16,12 +16,14 @@ from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.numbers import score_text
 from metacl_run.reporting.figures.insight_maps import (
     BY_NAME,
+    STRONGEST,
     TaskMap,
     compared_words,
     draw_maps,
     limit,
     maps_canvas,
     ordered_tasks,
+    scale_words,
 )
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import mean_words
@@ -39,8 +41,9 @@ class Interference(NamedTuple):
     used: np.ndarray
     """Whether any seed learned the row's task after the column's."""
     row_names: list[str]
-    row_numbers: list[str]
-    column_numbers: list[str]
+    column_names: list[str]
+    row_marks: list[str]
+    column_marks: list[str]
     is_by_name: bool
 
 
@@ -56,8 +59,9 @@ def alignment_and_change(run: StoredRun) -> Interference | None:
         changes,
         used[rows, columns],
         tasks.names[rows],
-        tasks.numbers[rows],
-        tasks.numbers[columns],
+        tasks.names[columns],
+        tasks.marks[rows],
+        tasks.marks[columns],
         tasks.is_by_name,
     )
 
@@ -102,21 +106,30 @@ def text(run: StoredRun, pairs: Interference) -> FigureText:
     score, least = run.score.score_words, ""
     if np.isfinite(pairs.cosines).any():
         row, column = map(int, np.unravel_index(np.nanargmin(pairs.cosines), pairs.cosines.shape))
-        learned, earlier = pairs.row_numbers[row], pairs.column_numbers[column]
+        learned, earlier = pairs.row_names[row], pairs.column_names[column]
+        if pairs.is_by_name:  # a letter has a meaning in the figure alone
+            learned, earlier = (name.partition(": ")[2] for name in (learned, earlier))
+        else:
+            learned, earlier = f"task {pairs.row_marks[row]}", f"task {pairs.column_marks[column]}"
         gain = pairs.changes[row, column]
         change = score_text(run.score.sign * gain, run.score, signed=True)
-        after = f"; {score} on task {earlier} then changed by {change}" if np.isfinite(gain) else ""
-        least = f"Least aligned: task {learned} with task {earlier}, cosine {pairs.cosines[row, column]:+.2f}{after}."
+        after = f"; {score} on {earlier} then changed by {change}" if np.isfinite(gain) else ""
+        least = f"Least aligned: {learned} with {earlier}, cosine {pairs.cosines[row, column]:+.2f}{after}."
     order = f" {BY_NAME}; a pair's mean is over those that learned it in this order." if pairs.is_by_name else ""
     changed = "changed" if run.score.higher_is_better else "fell"
     return FigureText(
         "Which tasks interfere, and how the score changed",
-        f"{least}{compared_words(run)}{order} {mean_words(run)}".strip(),
+        f"{least}{compared_words(run)}{order} {scale_words(pairs.cosines)} {_empty_words(pairs)} {mean_words(run)}".strip(),
         f"Left: cosine of the gradients of {run.insight.cosines_on} right before the first step on the new task. Below 0 "
         f"(vermillion), that step raises the loss on the earlier task. Right: by how much {score} on the earlier task "
         f"{changed} until the new one was learned. Vermillion left but not right: the method kept the conflict from doing "
         "harm. Vermillion right but not left: the conflict arose later.",
     )
+
+
+def _empty_words(pairs: Interference) -> str:
+    unknown = (pairs.used & ~(np.isfinite(pairs.cosines) & np.isfinite(pairs.changes))).any()
+    return "Hatched: no such pair; grey: not measured." if unknown else "Hatched: no such pair."
 
 
 def canvas(run: StoredRun, pairs: Interference) -> Canvas:
@@ -130,10 +143,10 @@ def _row_names(pairs: Interference) -> list[str]:
 def draw(run: StoredRun, pairs: Interference, panels: Sequence[Axes]) -> None:
     change = f"{run.score.score_words} change" if run.score.higher_is_better else "fall of error"
     maps = [
-        TaskMap("cosine of gradients when it began", pairs.cosines, limit(pairs.cosines)),
-        TaskMap(f"{change} while it was learned", pairs.changes, limit(pairs.changes)),
+        TaskMap("cosine of gradients when it began", pairs.cosines, STRONGEST),
+        TaskMap(f"{change} while it was learned", pairs.changes, limit(pairs.changes, run.score)),
     ]
-    draw_maps(panels, maps, pairs.used, _row_names(pairs), pairs.column_numbers, "earlier task")
+    draw_maps(panels, maps, pairs.used, _row_names(pairs), pairs.column_marks, "earlier task")
 
 
 FIGURE = RunFigure(name="interference", data=alignment_and_change, text=text, canvas=canvas, draw=draw)

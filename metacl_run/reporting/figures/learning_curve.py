@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines, running_means, thinned
 from metacl_run.layout.style import BLUE, GREY
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
+from metacl_run.reporting.figures.run_figure import FEWEST_EVALUATIONS, FigureText, RunFigure
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 
 def data(run: StoredRun) -> Evaluations | None:
-    return run.evaluations if run.learns_task_by_task and run.num_tasks == 1 and len(run.evaluations.units) else None
+    alone = run.learns_task_by_task and run.num_tasks == 1
+    return run.evaluations if alone and len(run.evaluations.units) >= FEWEST_EVALUATIONS else None
 
 
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines
 from metacl_run.layout.style import BLUE, VERMILLION
 from metacl_run.reporting.axes import score_axis, work_axis
-from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, has_several_tasks
+from metacl_run.reporting.figures.run_figure import FEWEST_EVALUATIONS, FigureText, RunFigure, has_several_tasks
 from metacl_run.reporting.phrases import phrases, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
 
 
 def data(run: StoredRun) -> Evaluations | None:
-    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) else None
+    return run.evaluations if has_several_tasks(run) and len(run.evaluations.units) >= FEWEST_EVALUATIONS else None
 
 
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
@@ -30,11 +30,15 @@ def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
             f"The end point is the {run.score.score_words} reported for the run. Future tasks were not evaluated: "
             "protocol.eval_future=all evaluates them too.",
         )
+    meet = (
+        f"The two lines meet when the last task begins; their end point is the {run.score.score_words} reported for the run."
+        if evaluations.tasks_seen[-1] == run.num_tasks
+        else "The two lines would meet when the last task begins, which this run did not reach."
+    )
     return FigureText(
         f"{title}, and over all tasks",
         caption,
-        f"The two lines meet when the last task begins; their end point is the {run.score.score_words} reported for the run. "
-        f"If the {words.seen_line} line has a {words.dip} at a task switch, the new task is not learned yet and "
+        f"{meet} If the {words.seen_line} line has a {words.dip} at a task switch, the new task is not learned yet and "
         "interferes with the earlier ones.",
     )
 

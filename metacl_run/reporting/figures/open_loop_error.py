@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from metacl_run.layout.end_labels import EndLabel, end_labels
 from metacl_run.layout.seed_lines import seeds_line
-from metacl_run.layout.style import GREY, INK, integer_ticks
+from metacl_run.layout.style import BLUE, VERMILLION, integer_ticks
 from metacl_run.reporting.axes import score_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
@@ -37,12 +37,15 @@ def draw(run: StoredRun, errors: np.ndarray, panels: Sequence[Axes]) -> None:
     (axes,) = panels
     (before, after), steps = errors, np.arange(1, errors.shape[2] + 1)
     score_axis(axes, run, np.concatenate([before, after], 1), None)
-    seeds_line(axes, steps, before, GREY, style="--")
-    seeds_line(axes, steps, after, INK)
+    seeds_line(axes, steps, before, VERMILLION, style="--")
+    seeds_line(axes, steps, after, BLUE)
     axes.set_xlim(min(1, steps[-1] - 1), steps[-1])
     integer_ticks(axes.xaxis, 8)
     axes.set_xlabel("steps ahead")
-    ends = [EndLabel(float(after[:, -1].mean()), "adapting", INK), EndLabel(float(before[:, -1].mean()), "not adapting", GREY)]
+    ends = [
+        EndLabel(float(after[:, -1].mean()), "adapting", BLUE),
+        EndLabel(float(before[:, -1].mean()), "not adapting", VERMILLION),
+    ]
     end_labels(axes, steps[-1], ends)
 
 

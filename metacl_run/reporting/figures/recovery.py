@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from metacl_run.layout.end_labels import EndLabel, end_labels
 from metacl_run.layout.seed_lines import seeds_line
-from metacl_run.layout.style import GREY, INK, integer_ticks
+from metacl_run.layout.style import BLUE, VERMILLION, integer_ticks
 from metacl_run.reporting.axes import score_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
@@ -41,12 +41,12 @@ def draw(run: StoredRun, curve: np.ndarray, panels: Sequence[Axes]) -> None:
     moments = np.arange(curve.shape[1])
     before = np.array(run.summary["metrics"][f"{BEFORE}{run.score.score_name}"]["values"], dtype=float)
     score_axis(axes, run, np.concatenate([curve, before[:, None]], 1), None)
-    axes.axhline(before.mean(), color=GREY, lw=1.0, ls="--", zorder=1.5)
-    seeds_line(axes, moments, curve, INK)
+    axes.axhline(before.mean(), color=VERMILLION, lw=1.0, ls="--", zorder=1.5)
+    seeds_line(axes, moments, curve, BLUE)
     axes.set_xlim(0, moments[-1])
     integer_ticks(axes.xaxis, 8)
     axes.set_xlabel("transitions since the switch")
-    ends = [EndLabel(float(curve[:, -1].mean()), "adapting", INK), EndLabel(float(before.mean()), "not adapting", GREY)]
+    ends = [EndLabel(float(curve[:, -1].mean()), "adapting", BLUE), EndLabel(float(before.mean()), "not adapting", VERMILLION)]
     end_labels(axes, moments[-1], ends)
 
 

@@ -22,6 +22,8 @@ FEWEST_COLUMNS = 4
 """Below that the title would be cut off: with fewer tasks the other places stay empty."""
 MARGIN = 0.06
 """Around all paths, as a share of their extent."""
+PALENESS = 0.25
+"""Opacity of what came after a success."""
 STILL = 1e-6
 """A thing that never moves further than this marks a goal."""
 
@@ -43,8 +45,12 @@ def text(run: StoredRun, tasks: list[TaskRollouts]) -> FigureText:
         for thing, stays in list(zip(task.things, _never_moves(task), strict=True))[1:]:
             (still if stays else moving).append(thing)
     others = [
-        f"Grey: {_listed(moving)}, with a square where it ends." if moving else "",
+        f"Black dot: where the {acts} starts.",
+        f"Grey: {_listed(moving)}, with a square where the {acts}'s path ends." if moving else "",
         f"Ring: {_listed(still)}." if still else "",
+        "Pale: what came after the goal was reached."
+        if any(_goes_on(episodes) for task in tasks for episodes in _moments(task))
+        else "",
     ]
     left_out = "" if len(tasks) == run.num_tasks else f"{len(tasks)} of {run.num_tasks} tasks, spread evenly."
     seed = f"Seed {_rollouts(run).seed}." if len(run.seeds) > 1 else ""
@@ -99,16 +105,26 @@ def draw(run: StoredRun, tasks: list[TaskRollouts], panels: Sequence[Axes]) -> N
 
 def _draw_episodes(axes: Axes, episodes: Episodes, still: np.ndarray) -> None:
     """The paths of everything that moves; the one that acts on top of the others."""
-    for points, reaches in zip(episodes.points, episodes.successes, strict=True):
+    for points, reaches, end in zip(episodes.points, episodes.successes, episodes.ends.tolist(), strict=True):
         colour = BLUE if reaches else VERMILLION
+        until, after = points[: end + 1], points[end:]
         for thing in range(1, points.shape[1]):
             if still[thing]:
                 axes.plot(*points[0, thing], "o", ms=5, mfc="none", mec=GREY, mew=0.9, zorder=2)
             else:
-                axes.plot(*points[:, thing].T, color=GREY, lw=2.2, alpha=0.55, zorder=1.5)
-                axes.plot(*points[-1, thing], "s", ms=3.5, color=GREY, zorder=2)
-        axes.plot(*points[:, 0].T, color=colour, lw=1.1, zorder=3)
+                axes.plot(*until[:, thing].T, color=GREY, lw=2.2, alpha=0.55, zorder=1.5)
+                if len(after) > 1:
+                    axes.plot(*after[:, thing].T, color=GREY, lw=2.2, alpha=0.55 * PALENESS, zorder=1.4)
+                axes.plot(*until[-1, thing], "s", ms=3.5, color=GREY, zorder=2)
+        axes.plot(*until[:, 0].T, color=colour, lw=1.1, zorder=3)
+        if len(after) > 1:
+            axes.plot(*after[:, 0].T, color=colour, lw=1.1, alpha=PALENESS, zorder=2.9)
         axes.plot(*points[0, 0], "o", ms=2.5, color=INK, zorder=3.5)
+
+
+def _goes_on(episodes: Episodes) -> bool:
+    """Whether anything is drawn that came after a success."""
+    return bool((episodes.ends < episodes.points.shape[1] - 1).any())
 
 
 def _mosaic(count: int) -> Mosaic:

@@ -17,6 +17,8 @@ from metacl_run.storage.sequence_records import MetaTestScores
 from metacl_run.storage.stored_run import StoredRun
 
 D = TypeVar("D")
+FEWEST_EVALUATIONS = 2
+"""Of which a line can be drawn."""
 
 
 class FigureText(NamedTuple):

@@ -14,6 +14,7 @@ from metacl_run.reporting.axes import values_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure, mark_sentence
 from metacl_run.reporting.phrases import phrases
 from metacl_run.scoring.intervals import FEWEST
+from metacl_run.scoring.scores import chance_text
 from metacl_run.storage.sequence_records import MetaTestScores, independent, interval_is_over
 from metacl_run.storage.stored_run import StoredRun
 
@@ -72,7 +73,7 @@ def draw(run: StoredRun, test: MetaTestScores, panels: Sequence[Axes]) -> None:
     edges = np.concatenate([extent(line.values, run.possible) for line in lines])
     if run.score.higher_is_better:
         lengths = np.arange(test.lengths[0], test.longest + 1)
-        chance = [EndLabel(1 / test.longest, f"chance {1 / test.longest:.2g}", GREY)]
+        chance = [EndLabel(1 / test.longest, f"chance\u00a0·\u00a0{chance_text(1 / test.longest)}", GREY)]
         values_axis(axes, run, np.concatenate([edges, 1 / test.lengths]))
         axes.plot(lengths, 1 / lengths, color=GREY, lw=0.8, marker="" if len(lengths) > 1 else "_", zorder=1.5)
     else:

@@ -28,7 +28,7 @@ def text(run: StoredRun, steps: StreamSteps) -> FigureText:
     length = min(SHOWN, steps.score.shape[1])
     detects = bool(steps.detected.any())
     marks = (
-        "Triangles: switches that the learner detected, black where they are true, else red."
+        "Triangles: switches that the learner detected, black where they are true, else vermillion."
         if detects
         else "It detects no switches."
     )

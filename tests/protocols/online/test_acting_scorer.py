@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.acting import Acting, Paths, Policy, first_step
 from metacl_run.inner.engine import Engine, Kind
 from metacl_run.models.network import Network
 from metacl_run.protocols.online.acting_scorer import ActingScorer, first_policy
@@ -52,7 +52,7 @@ class Pushing(Acting):
         return Paths(
             things=["hand"],
             points=torch.stack([along, torch.zeros_like(along)], -1),
-            successes=along[:, -1, 0].abs() < TOLERANCE,
+            reached_at=first_step(along[..., 0].abs() < TOLERANCE),
         )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.core.errors import StorageError
-from metacl_run.data.streams.acting import Acting, Paths, Policy
+from metacl_run.data.streams.acting import Acting, Paths, Policy, first_step
 from metacl_run.inner.engine import Engine
 from metacl_run.protocols.online import rollout_recorder
 from metacl_run.protocols.online.rollout_recorder import RolloutRecorder
@@ -43,7 +43,7 @@ class Walking(Acting):
         along = starts[0] + step * torch.arange(STEPS + 1) / STEPS
         hand = torch.stack([along, torch.full_like(along, task)], -1)
         points = torch.stack([hand, torch.ones_like(hand)], 2)
-        return Paths(things=["hand", "goal"], points=points, successes=along[:, -1] > 1)
+        return Paths(things=["hand", "goal"], points=points, reached_at=first_step(along > 1))
 
 
 def written(num_tasks: int, speeds: list[float]) -> dict[str, Any]:
@@ -81,6 +81,9 @@ def test_paths_are_those_right_after_the_task_and_at_the_end(tmp_path: Any) -> N
     np.testing.assert_allclose(last.at_the_end.points, last.right_after_learning.points)
     assert first.right_after_learning.successes.tolist() == [False, True, True, True, True]
     assert first.at_the_end.successes.all()
+    moment = first.at_the_end  # from 0 to 4 on, 2 in all: only the first episode begins left of its goal
+    assert moment.ends[0] == next(place for place, (x, _) in enumerate(moment.points[0, :, 0]) if x > 1)
+    assert first.right_after_learning.ends[0] == rollout_recorder.MOST_POINTS - 1  # never
 
 
 def test_of_many_tasks_some_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
