@@ -8,7 +8,10 @@ task:
     omega <- omega + mean over samples x of the task of |d |f(x; theta)|^2 / d theta|,     theta~ <- theta
     loss = L + strength * sum of omega * (theta - theta~)^2
 
-omega does not depend on targets.
+omega does not depend on targets. The released code of A-GEM (arXiv 1812.00420, `algo.accumulate=false
+algo.importance_batch=10`) keeps the importance of the last task alone, and takes absolute values of sums over batches:
+
+    omega <- 1 / N sum over batches of N samples of |d sum of |f(x; theta)|^2 over the batch / d theta|
 
 Differences from the paper and its code:
  1. If tasks have their own outputs, f are the outputs of the sample's task.
@@ -29,6 +32,7 @@ from torch.utils._pytree import tree_map
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Examples, Hint, Positive
+from metacl_run.core.errors import require
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.inner.single_samples import mean_over_samples
 from metacl_run.models.network import Network
@@ -49,10 +53,20 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
     Attributes:
         strength: factor of the penalty (lambda).
         importance_samples: samples of a task on which omega is estimated.
+        importance_batch: samples whose gradients are summed before the absolute value is taken.
+        accumulate: whether omega is the sum over all tasks; else it is that of the last task.
     """
 
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
     importance_samples: Examples
+    importance_batch: Examples
+    accumulate: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        samples, batch = self.importance_samples, self.importance_batch
+        whole = f"must divide importance_samples={samples} into batches"
+        require(samples % batch == 0, "importance_batch", batch, whole)
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
@@ -77,13 +91,17 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
     def end_task(self, network: Network, state: MasState, samples: Samples) -> MasState:
         params = state["params"]
 
-        def squared_length(params: Params, sample: Samples) -> Tensor:
-            outputs = network(params, sample.x)
-            own = outputs if network.masks is None else outputs * network.masks[sample.task]
+        def squared_length(params: Params, batch: Samples) -> Tensor:
+            outputs = network(params, batch.x)
+            own = outputs if network.masks is None else outputs * network.masks[batch.task]
             return own.square().sum()
 
-        def sensitivity(sample: Samples) -> Params:
-            return {name: leaf.abs() for name, leaf in grad(squared_length)(params, sample).items()}
+        def sensitivity(batch: Samples) -> Params:
+            gradient = grad(squared_length)(params, batch.at(0))  # `mean_over_samples` gives an axis of size 1
+            return {name: leaf.abs() / self.importance_batch for name, leaf in gradient.items()}
 
-        omega = tree_map(torch.add, state["omega"], mean_over_samples(sensitivity, samples))
+        batches = samples.map(lambda part: part.unflatten(0, (-1, self.importance_batch)))
+        omega = mean_over_samples(sensitivity, batches)
+        if self.accumulate:
+            omega = tree_map(torch.add, state["omega"], omega)
         return {**state, "reference": params, "omega": omega}

@@ -223,8 +223,10 @@ class SlowMas(Slow):
 
     def end_task(self, task: int, samples: Samples) -> None:
         own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
-        for x in samples.x:
-            length = (self.raw(self.params, x)[own] ** 2).sum()
+        if not self.algorithm.accumulate:
+            self.omega = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        for batch in samples.x.split(self.algorithm.importance_batch):
+            length = sum((self.raw(self.params, x)[own] ** 2).sum() for x in batch)
             gradients = torch.autograd.grad(length, list(self.params.values()))
             for name, gradient in zip(self.params, gradients, strict=True):
                 self.omega[name] += gradient.abs() / len(samples.x)

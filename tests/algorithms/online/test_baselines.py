@@ -58,7 +58,10 @@ from tests.support.settings import PLAIN_SGD
 
 EWC = Ewc(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=3.0, fisher_samples=7, decay=None, fisher="mean_of_squares")
 SI = SynapticIntelligence(batch_size=BATCH, lr=0.2, **PLAIN_SGD, strength=0.7, damping=0.01)
-MAS = MemoryAwareSynapses(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=0.2, importance_samples=7)
+MAS = MemoryAwareSynapses(
+    batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=0.2, importance_samples=7, importance_batch=1, accumulate=True
+)
+LAST_MAS = dataclasses.replace(MAS, importance_samples=6, importance_batch=3, accumulate=False)
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, **PLAIN_SGD, strength=1.5, temperature=2.0)
 A_GEM = AGem(batch_size=BATCH, lr=0.4, **PLAIN_SGD, updates=1, memories_per_task=4, buffer="last", replay=6)
 GEM = Gem(batch_size=BATCH, lr=0.4, **PLAIN_SGD, updates=1, memories_per_task=4, margin=0.0, damping=0.0)
@@ -74,6 +77,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "online_ewc": dataclasses.replace(EWC, decay=0.6),
     "si": SI,
     "mas": MAS,
+    "mas_of_the_last_task": LAST_MAS,
     "lwf": LWF,
     "a_gem": A_GEM,
     "a_gem_ring": dataclasses.replace(A_GEM, memories_per_task=6, buffer="ring"),
@@ -280,6 +284,7 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (SI, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (SI, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
     (EWC, {"decay": 1.5}, "decay=1.5: must be at most 1, or null"),
+    (MAS, {"importance_batch": 2}, "importance_batch=2: must divide importance_samples=7 into batches"),
     (MAS, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (LWF, {"strength": 0.0}, "strength=0.0: must be greater than 0; without distillation, algo=sgd"),
