@@ -19,7 +19,7 @@ from metacl_run.inner.several_updates import SeveralUpdates
 from metacl_run.protocols.meta_continual.prepared_sequences import PreparedSequences
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 
-OUTPUTS_AT_ONCE = 2**26
+OUTPUTS_AT_ONCE = 2**24
 """Numbers that the outputs of one part of a test may hold."""
 COPIES = 3
 """Copies of a sequence's state in memory while it learns: before, after and a gradient."""
