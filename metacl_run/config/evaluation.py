@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,7 @@ def compose_evaluation(
     run = load(_changed({**resolved, "gpu": nodes.get("gpu", resolved.get("gpu"))}, computed_here), choices)
     _refuse_what_was_learned(run, list(settings), has_other_data="data" in options)
     if "data" in nodes:
-        nodes["data"] = with_stream(nodes["data"], run.protocol.kind)
+        nodes["data"] = with_stream(_in_folder_of(run, nodes["data"]), run.protocol.kind)
     config = _changed({**resolved, **nodes}, settings)
     evaluation = load(config, {**choices, **options}, overrides, user_folder)
     if "data" in options:
@@ -133,6 +134,12 @@ def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
             f"data={evaluation.choices['data']}: its examples have the shape {list(evaluation.data.input_shape)}, but the run "
             f"has learned from {list(run.data.input_shape)}"
         )
+
+
+def _in_folder_of(run: Experiment, node: Any) -> Any:
+    """The node of other data, in the folder that holds the run's where nothing says another."""
+    is_usual = isinstance(node, Mapping) and node.get("root") == os.environ.get("METACL_DATA", "./data")
+    return {**node, "root": run.data.source.root} if is_usual and "data.root" in run.ignored_by_run_id else node
 
 
 def _composed(group: str, option: str, algo: str, user_folder: str | None) -> Any:

@@ -35,7 +35,7 @@ def _main_sentence(run: StoredRun) -> str:
     if results is None:
         if run.rows_reached == 1 and len(run.probe_units):
             return _last_probe(run)
-        return describe_matrix(run.matrix, run.chance, run.score)
+        return " ".join(filter(None, (describe_matrix(run.matrix, run.chance, run.score), _seeds_at_chance(run))))
     test = results.meta_test
     if test is not None:
         held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
@@ -53,6 +53,18 @@ def _main_sentence(run: StoredRun) -> str:
             f"{run.score.score_name} {held_out:.2f}, memory {memory:.2f}."
         )
     return text
+
+
+def _seeds_at_chance(run: StoredRun) -> str | None:
+    """Names the seeds whose score at the end is that of a guess, where others' is not: a mean does not say that one failed."""
+    if run.chance is None or not np.isfinite(run.matrix[:, -1]).all():
+        return None
+    failed = [learned_nothing(float(own.mean()), math.nan, run.chance, run.score) for own in run.matrix[:, -1]]
+    if not any(failed) or all(failed):
+        return None
+    seeds = [str(seed) for seed, is_failed in zip(run.seeds, failed, strict=True) if is_failed]
+    which = f"Seed {seeds[0]}" if len(seeds) == 1 else f"Seeds {', '.join(seeds[:-1])} and {seeds[-1]}"
+    return f"{which} ended at chance, while the others did not: look at single seeds, not at the mean."
 
 
 def _of_stream(run: StoredRun) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metacl_run.config.evaluation import _refuse_data_learned_from
+from metacl_run.config.evaluation import _in_folder_of, _refuse_data_learned_from
 from metacl_run.config.load import Experiment
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.core.errors import ConfigError, SettingError
@@ -45,6 +45,18 @@ def test_data_that_share_an_origin_are_not_evaluated(
 def test_others_are(learned: list[str], evaluated: list[str], experiment: Callable[..., Experiment], real_data: Path) -> None:
     run, evaluation = (_composed(experiment, words, real_data) for words in (learned, evaluated))
     _refuse_data_learned_from(run, evaluation)
+
+
+def test_other_data_are_looked_for_where_the_runs_are(
+    experiment: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("METACL_DATA", raising=False)
+    run = experiment("algo=er", "data=rotated_digits", tiny=[])
+    split = experiment("algo=er", "data=permuted_mnist", "data.root=/somewhere", tiny=[])
+    usual = {"_target_": "any.Source", "root": "./data"}
+    assert _in_folder_of(split, usual)["root"] == "/somewhere"
+    assert _in_folder_of(split, {**usual, "root": "/own"})["root"] == "/own"
+    assert _in_folder_of(run, usual) == usual  # it reads no files
 
 
 def test_rates_that_were_learned_by_step_are_not_set_at_evaluation(experiment: Callable[..., Experiment]) -> None:

@@ -18,6 +18,7 @@ from metacl_run.core.errors import StorageError
 from metacl_run.reporting import figures, report, terminal
 from metacl_run.reporting.phrases import task_label
 from metacl_run.reporting.run_grids import environment_grid, names_grid
+from metacl_run.reporting.sentences import sentence
 from metacl_run.storage.stored_run import StoredRun
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -119,6 +120,18 @@ def test_the_table_of_the_machine_has_short_commits_and_a_dash_for_what_is_not_k
         assert values["environment.git_commit"].text == shown
         assert values["timing.units_per_s"].text == "-"
         assert all(value.is_words for value in values.values())
+
+
+def test_a_seed_that_ended_at_chance_is_named(make_run: Callable[..., Path]) -> None:
+    run_dir = make_run(tasks=2, replicates=3)
+    matrix = np.load(run_dir / "accuracy_matrix.npy")
+    assert "ended at chance" not in sentence(StoredRun(run_dir))
+    for seeds, words in (([2], "Seed 2 ended at chance"), ([0, 2], "Seeds 0 and 2 ended at chance"), ([0, 1, 2], None)):
+        changed = matrix.copy()
+        changed[seeds, -1] = 0.2
+        np.save(run_dir / "accuracy_matrix.npy", changed)
+        text = sentence(StoredRun(run_dir))
+        assert words in text if words else "ended at chance" not in text
 
 
 def test_damaged_files_are_named(make_run: Callable[..., Path]) -> None:
