@@ -39,8 +39,10 @@ FAILED, INTERRUPTED = 1, 130
 def main() -> None:
     """Runs the command line and exits: 0 completed, 1 a mistake or a failure, 3 diverged, 130 interrupted."""
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="wandb")
-    # Torch's idle threads sleep. Spinning ones take the cores from whatever else runs there, and then wait for it themselves.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Torch's idle threads spin for microseconds, then sleep. As they are, they spin for so long that beside another program
+        # they take the core that the work waits for.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     sys.exit(exit_status(sys.argv[1:]))
 
 

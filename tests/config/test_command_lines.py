@@ -275,12 +275,17 @@ def test_many_command_lines_are_answered(answer: Answer) -> None:
     assert not [mistake for _ in range(5000) for mistake in mistakes(drawn(rng), answer)]
 
 
-def test_idle_threads_of_the_command_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, expected in ((None, "passive"), ("active", "active")):
-        monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
-        if given is None:
-            monkeypatch.delenv("OMP_WAIT_POLICY")
-        monkeypatch.setattr("sys.argv", ["metacl-run", "--version"])
-        with pytest.raises(SystemExit, match="0"):
-            main()
-        assert os.environ["OMP_WAIT_POLICY"] == expected
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "1000"), ({"OMP_WAIT_POLICY": "active"}, None), ({"GOMP_SPINCOUNT": "7"}, "7")]
+)
+def test_idle_threads_of_the_command_soon_sleep(
+    given: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, given.get(name, ""))  # so that what the command sets is taken back
+        if name not in given:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("sys.argv", ["metacl-run", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected
