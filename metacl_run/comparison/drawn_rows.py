@@ -50,9 +50,9 @@ def drawn_words(drawn: int, there_are: int) -> str:
 
 def algorithm_colours(every: Sequence[SectionScores]) -> dict[str, str]:
     """Returns a colour for each algorithm of a page, in the order in which its sections draw them."""
-    drawn = dict.fromkeys(_algorithm(scores, label) for scores in every for label in drawn_rows(scores))
+    in_figures = dict.fromkeys(_algorithm(scores, label) for scores in every for label in drawn_rows(scores))
     rest = dict.fromkeys(_algorithm(scores, label) for scores in every for label in scores.labels)
-    return {algorithm: COLOURS[place % len(COLOURS)] for place, algorithm in enumerate({**drawn, **rest})}
+    return {algorithm: COLOURS[place % len(COLOURS)] for place, algorithm in enumerate({**in_figures, **rest})}
 
 
 def looks(scores: SectionScores, rows: Sequence[str], colours: Mapping[str, str]) -> dict[str, Look]:

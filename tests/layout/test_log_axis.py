@@ -66,13 +66,13 @@ def test_no_label_is_math_text_and_none_touches_another(costs: tuple[float, floa
             assert axis.get_scale() == "log"
             labels = [label for label in axis.get_ticklabels(which="both") if label.get_text()]
             low, high = axis.get_view_interval()
-            shown = [
+            in_view = [
                 label
                 for tick, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
                 if low <= tick <= high
             ]
             assert len(labels) == len(axis.get_majorticklocs())
-            assert len(shown) >= 2
-            assert not any("$" in label.get_text() or math.isnan(label.get_position()[0]) for label in shown)
-            boxes = [label.get_window_extent() for label in shown]
+            assert len(in_view) >= 2
+            assert not any("$" in label.get_text() or math.isnan(label.get_position()[0]) for label in in_view)
+            boxes = [label.get_window_extent() for label in in_view]
             assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place]), step

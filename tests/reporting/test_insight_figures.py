@@ -274,7 +274,7 @@ def test_cells_without_a_pair_are_hatched(make_run: Callable[..., Path]) -> None
         ("gradient_alignment", {(0, 0), (1, 1), (2, 2), (3, 3)}),
     ):
         axes = axes_of(run, name)[0]
-        (hatched,) = (each for each in axes.collections if each.get_hatch())
+        (hatched,) = (cells for cells in axes.collections if cells.get_hatch())
         cells = set()
         for path in hatched.get_paths():
             (left, low), (right, high) = path.vertices.min(axis=0), path.vertices.max(axis=0)

@@ -53,8 +53,8 @@ def test_what_came_after_a_success_is_pale(make_run: Callable[..., Path]) -> Non
     by_opacity = {pale: [line.get_xdata() for line in paths if (line.get_alpha() == 0.25) == pale] for pale in (False, True)}
     along = np.linspace(0, 1, 4)  # as `stored_acting.moment` has it
     for pale, expected in ((False, [along[:3], along]), (True, [along[2:]])):
-        for drawn, points in zip(by_opacity[pale], expected, strict=True):
-            np.testing.assert_allclose(drawn, points)
+        for line, points in zip(by_opacity[pale], expected, strict=True):
+            np.testing.assert_allclose(line, points)
     squares = [line.get_ydata()[0] for line in axes_of(run, "rollouts")[0].lines if line.get_marker() == "s"]
     np.testing.assert_allclose(squares, [along[2], 1.0])
     assert "Pale: what came after the goal was reached." in text_of(run, "rollouts").caption

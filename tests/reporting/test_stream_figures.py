@@ -71,8 +71,8 @@ def test_the_loss_is_broken_where_pretraining_ends(run: StoredRun) -> None:
     curves = {"loss": np.array([[2.0, 1.9, 1.0, 0.9, 0.8]] * 2)}
     vars(run)["training"] = Training(units, curves)
     (axes,) = axes_of(run, "training_loss")
-    drawn = [line.get_xdata().tolist() for line in axes.lines if line.get_linewidth() == 1.7]
-    assert drawn == [[-5, 0], [5, 10, 60]]
+    steps = [line.get_xdata().tolist() for line in axes.lines if line.get_linewidth() == 1.7]
+    assert steps == [[-5, 0], [5, 10, 60]]
     assert axes.get_xlim() == (-PRETRAINING, STEPS)
     assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [0]
     assert "pre-training | stream" in {text.get_text() for text in axes.texts}

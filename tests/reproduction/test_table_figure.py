@@ -28,8 +28,8 @@ def result(row: str, column: str, *ours: float, half: float = 1.0, verdict: Any 
     """A cell with one of ours for every value, and an interval around their mean; without values there is none."""
     mean = math.fsum(ours) / len(ours) if ours else 0.0
     ends = (None, None) if len(ours) == 2 else (mean - half, mean + half)
-    found = Ours(mean, *ends, ours) if ours else None
-    return Result(row, PaperCell(column=column, **{"metric": "accuracy", **cell}), verdict, found, None, None)
+    measured = Ours(mean, *ends, ours) if ours else None
+    return Result(row, PaperCell(column=column, **{"metric": "accuracy", **cell}), verdict, measured, None, None)
 
 
 def drawn(read: PaperTable, results: list[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
@@ -61,8 +61,8 @@ def written(axes: Axes) -> list[str]:
     ],
 )
 def test_the_papers_bar_is_an_interval_where_one_follows(changes: Any, cell: Any, expected: Any) -> None:
-    given = PaperCell(**{"column": "RA", "metric": "accuracy", "published": 77.4, "spread": 0.7, **cell})
-    bar = papers_bar(table(**changes), given)
+    of_paper = PaperCell(**{"column": "RA", "metric": "accuracy", "published": 77.4, "spread": 0.7, **cell})
+    bar = papers_bar(table(**changes), of_paper)
     assert bar == (None if expected is None else pytest.approx(expected))
 
 
@@ -122,28 +122,31 @@ def test_a_word_for_what_is_missing_stands_once_beside_the_row(tmp_path: Path, m
         result("GSS", "3 a class", 66, 67, 68, published=68.0),
     ]
     figure = drawn(table(), results, tmp_path, monkeypatch)
-    found = panels(figure)
-    assert {column: written(axes) for column, axes in found.items()} == {
+    by_column = panels(figure)
+    assert {column: written(axes) for column, axes in by_column.items()} == {
         "1 a class": ["diverged"],
         "3 a class": [],
         "5 a class": ["not offered"],
     }
-    for axes in found.values():
+    for axes in by_column.values():
         for text in axes.texts:
             box = text.get_window_extent()
             assert box.x0 > axes.get_window_extent().x1
             assert box.x1 < figure.bbox.x1
-            assert not any(box.overlaps(other.get_window_extent()) for other in found.values())
+            assert not any(box.overlaps(other.get_window_extent()) for other in by_column.values())
 
 
 def test_four_columns_stand_two_by_two_with_their_metric_and_unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"seen, before": "before_mse", "seen, after": "mse", "unseen, before": "before_mse", "unseen, after": "mse"}
     results = [result("MAML", column, 0.3, 0.4, 0.5, half=0.1, metric=metric) for column, metric in columns.items()]
-    found = panels(drawn(table(OURS, unit="mse"), results, tmp_path, monkeypatch))
-    places = [axes.get_position().bounds[:2] for axes in found.values()]
+    by_column = panels(drawn(table(OURS, unit="mse"), results, tmp_path, monkeypatch))
+    places = [axes.get_position().bounds[:2] for axes in by_column.values()]
     assert len({x for x, _ in places}) == len({round(y, 6) for _, y in places}) == 2
-    assert [axes.get_xlabel() for axes in found.values()] == ["mean squared error before adapting", "mean squared error"] * 2
-    assert len({axes.get_xlim() for axes in found.values()}) == 1
+    assert [axes.get_xlabel() for axes in by_column.values()] == [
+        "mean squared error before adapting",
+        "mean squared error",
+    ] * 2
+    assert len({axes.get_xlim() for axes in by_column.values()}) == 1
     percent = panels(drawn(table(OURS), [result("A", "RA", 70, 71, 72, metric="bti")], tmp_path, monkeypatch))
     assert percent["RA"].get_xlabel() == "BTI, percent"
 
