@@ -104,7 +104,9 @@ class Experiment:
     @property
     def warnings(self) -> list[str]:
         """What a reader of the results must know, and what can be known before the run."""
-        warning = self.starting_run and self.starting_run.warning(self.resolved, self.protocol.kind, self.data.source.origins)
+        warning = self.starting_run and self.starting_run.warning(
+            self.resolved["data"], self.protocol, self.data.source.origins
+        )
         return [warning] if warning else []
 
     @property

@@ -18,7 +18,7 @@ class StartingRun:
 
     Attributes:
         directory, run_id, algo, data: of the run.
-        protocol_kind: of its protocol.
+        protocol: its protocol, a Protocol.
         origins: the data sets that it learned from; none where they are not known.
         config: its resolved config.
         learned: by seed, the parameters of its network at the end.
@@ -28,7 +28,7 @@ class StartingRun:
     run_id: str
     algo: str
     data: str
-    protocol_kind: str
+    protocol: Any
     origins: frozenset[str]
     config: Mapping[str, Any]
     learned: Mapping[int, Mapping[str, Any]]
@@ -59,15 +59,15 @@ class StartingRun:
         if content is None:
             reason = warnings[0] if warnings else f"{directory} has no checkpoint"
             raise ConfigError(f"{key}: {reason}. rerun=true computes that run again")
-        learner = content["learner"]
-        params = build(run.config["algo"], "algo").learned_params(learner.get("now", learner))  # `now` of protocol osaka
+        protocol = build(run.config["protocol"], "protocol")
+        params = build(run.config["algo"], "algo").learned_params(protocol.learned(content["learner"]))
         of_seed = {seed: {name: leaf[place] for name, leaf in params.items()} for place, seed in enumerate(run.seeds)}
         return cls(
             directory=directory,
             run_id=str(run.summary["run_id"]),
             algo=str(run.summary["algo"]),
             data=str(run.summary["data"]),
-            protocol_kind=run.kind,
+            protocol=protocol,
             origins=_origins(run.config, run.kind),
             config=run.config,
             learned={seed: of_seed[seed] for seed in seeds},
@@ -79,32 +79,32 @@ class StartingRun:
 
         return LearnedModel(inner=inner, learned=self.learned, origin=str(self.directory))  # type: ignore[arg-type]
 
-    def warning(self, resolved: Mapping[str, Any], protocol_kind: str, origins: frozenset[str]) -> str | None:
-        """What a reader must know where this run may have learned from what another, with this config, is tested on; else None.
+    def warning(self, data: Mapping[str, Any], protocol: Any, origins: frozenset[str]) -> str | None:
+        """What a reader must know where this run may have learned from what another is tested on; else None.
 
         Equal data, seeds and protocol divide the classes alike. Else the same data may have been divided otherwise.
 
         Args:
-            resolved, protocol_kind, origins: of the other.
+            data: the config of the other's data.
+            protocol, origins: of the other.
         """
         shared = sorted(origins & self.origins)
-        divided = [(config.get("data"), _division(config.get("protocol"))) for config in (resolved, self.config)]
-        if not shared or (protocol_kind == self.protocol_kind and divided[0] == divided[1]):
+        alike = (
+            protocol.kind == self.protocol.kind and data == self.config["data"] and protocol.division == self.protocol.division
+        )
+        if not shared or (alike and protocol.division is not None):
             return None
+        if alike:
+            return (
+                f"start_from: run {self.run_id} ({self.algo}, {self.data}) learned from {', '.join(shared)} too, and under "
+                f"protocol={protocol.kind} a run learns from all that its stream shows: what is predicted here may have been "
+                "learned there"
+            )
         return (
             f"start_from: run {self.run_id} ({self.algo}, {self.data}) learned from {', '.join(shared)} too, under other "
             "settings of data or protocol, which may divide the classes otherwise: what is tested here may have been learned "
             "there"
         )
-
-
-def _division(protocol: Any) -> dict[str, Any]:
-    """The settings of a protocol that decide which classes are held out."""
-    settings = protocol if isinstance(protocol, Mapping) else {}
-    division = {name: settings.get(name) for name in ("eval_split", "keep")}
-    if division["eval_split"] == "validation" and settings.get("schedule"):
-        division["validation_concepts"] = settings["schedule"][-1]
-    return division
 
 
 def _origins(config: Mapping[str, Any], kind: str) -> frozenset[str]:

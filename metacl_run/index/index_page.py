@@ -26,7 +26,7 @@ from metacl_run.layout.page import stylesheet, template, text_of
 from metacl_run.storage.paper_table_sizes import sizes_under
 
 INDEX = "index.html"
-FORM = f"{__version__}-4"
+FORM = f"{__version__}-5"
 """The form of a row. A page of another form is written anew; raise the last number where `run_row` changes what it writes."""
 MARK = '<meta name="metacl-run-index" content="'
 MARK_WITHIN = 4096

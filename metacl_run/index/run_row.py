@@ -25,13 +25,16 @@ HEADINGS = (
     *("run", "data", "algorithm", "status", "seeds", "score", "mean", "spread over seeds"),
     *("ended (UTC)", "marks", "settings"),
 )
-CELLS = {"status": Markup('<td class="{0}">{0}</td>'), "settings": Markup("<td><code>{0}</code>{1}</td>")}
+"""The last heading, settings, has the run's own and then its evaluations."""
+CELLS = {"status": Markup('<td class="{0}">{0}</td>')}
 UNREADABLE = "unreadable"
-LINE = re.compile(r'<tr data-run="([^"]*)" data-stamp="([^"]*)" data-ended="([^"]*)">.*</tr>')
+ROW = Markup('<tr data-run="{}" data-stamp="{}" data-ended="{}">{}<td><code>{}</code>{}</td></tr>')
+SETTING = Markup("<span>{}</span>")
+LINE = re.compile(r'<tr data-run="([^"]*)" data-stamp="([^"]*)" data-ended="([^"]*)">(.*)<td><code>(.*?)</code>(.*?)</td></tr>')
 
 
 class RunRow(NamedTuple):
-    """A row, and what its line begins with."""
+    """A row of the table of runs."""
 
     run: str
     """data/algo/run id."""
@@ -39,7 +42,18 @@ class RunRow(NamedTuple):
     """Of the files that the row was made from; empty: the row is made anew every time."""
     ended: str
     """ "2026-11-26 20:15:03"; empty while the run is under way."""
-    line: str
+    cells: Markup
+    """HTML of the cells before the settings."""
+    settings: tuple[str, ...] = ()
+    """The overrides of the command that distinguish the run."""
+    evaluations: Markup = Markup("")
+    """HTML of the list of its evaluations."""
+
+    @property
+    def line(self) -> str:
+        """One line of HTML."""
+        settings = Markup(" ").join(SETTING.format(setting) for setting in self.settings)
+        return str(ROW.format(self.run, self.stamp, self.ended, self.cells, settings, self.evaluations))
 
 
 def read_row(line: str) -> RunRow | None:
@@ -47,8 +61,9 @@ def read_row(line: str) -> RunRow | None:
     match = LINE.fullmatch(line)
     if match is None:
         return None
-    run, stamp, ended = (str(Markup(text).unescape()) for text in match.groups())
-    return RunRow(run, stamp, ended, line)
+    run, stamp, ended = (str(Markup(text).unescape()) for text in match.groups()[:3])
+    settings = [str(Markup(text).unescape()) for text in re.findall(r"<span>(.*?)</span>", match[5])]
+    return RunRow(run, stamp, ended, Markup(match[4]), tuple(settings), Markup(match[6]))
 
 
 def make_row(output_dir: Path, run: str, stamp: str, size: str) -> RunRow:
@@ -62,20 +77,24 @@ def make_row(output_dir: Path, run: str, stamp: str, size: str) -> RunRow:
     """
     directory = output_dir / run
     data, algo, _ = run.split("/")
-    cells = {"data": data, "algorithm": algo}
+
+    def row(cells: Mapping[str, str], lasting_stamp: str = "", ended: str = "", settings: tuple[str, ...] = ()) -> RunRow:
+        cells = {"data": data, "algorithm": algo, **cells}
+        return RunRow(run, lasting_stamp, ended, _cells(directory, run, cells), settings, _evaluations(directory, run))
+
     if stamp.startswith("begun"):
-        return _row(directory, run, cells | {"status": state(directory)})
+        return row({"status": state(directory)})
     try:
         stored = StoredRun(directory)
         status = stored.status if stored.status in ENDED else state(directory)
         ended = "" if status == "running" else _ended(directory, stored.summary)
-        cells |= {"status": status, "ended (UTC)": ended, **_results(stored.summary, size)}
+        cells = {"status": status, "ended (UTC)": ended, **_results(stored.summary, size)}
+        return row(cells, stamp if status in ENDED else "", ended, _settings(stored.summary))
     except StorageError as error:
         reason = str(error).removeprefix(f"{directory / SUMMARY}: ").removeprefix(f"{directory}: ")
-        return _row(directory, run, cells | {"status": UNREADABLE, "marks": reason})
+        return row({"status": UNREADABLE, "marks": reason})
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
-        return _row(directory, run, cells | {"status": UNREADABLE, "marks": f"its {SUMMARY} is damaged"})
-    return _row(directory, run, cells, stamp if status in ENDED else "", ended)
+        return row({"status": UNREADABLE, "marks": f"its {SUMMARY} is damaged"})
 
 
 def _results(summary: Mapping[str, Any], size: str) -> dict[str, str]:
@@ -85,7 +104,6 @@ def _results(summary: Mapping[str, Any], size: str) -> dict[str, str]:
         "score": score,
         "seeds": ", ".join(map(str, seeds)),
         "marks": _marks(summary, size),
-        "settings": _settings(summary),
     }
     if score in summary["metrics"]:
         metric = summary["metrics"][score]
@@ -108,12 +126,13 @@ def _marks(summary: Mapping[str, Any], size: str) -> str:
     return ", ".join([*kinds, *marks(summary), *map(str, summary.get("tags") or [])])
 
 
-def _settings(summary: Mapping[str, Any]) -> str:
+def _settings(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
     columns, without_effect = {"algo", "data", "seeds", "evaluate"}, set(summary["without_effect"])
     words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
     others = {key: word for key, word in words.items() if key not in columns}
-    return " ".join(word for key, word in others.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
+    effective = (word for key, word in others.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
+    return tuple(" ".join(word.split()) for word in effective)
 
 
 def _evaluations(directory: Path, run: str) -> Markup:
@@ -127,19 +146,16 @@ def _evaluations(directory: Path, run: str) -> Markup:
         link: str | Markup = name
         if os.path.exists(directory / EVALUATIONS / name / REPORT):
             link = Markup('<a href="{}/{}/{}/{}">{}</a>').format(quote(run), EVALUATIONS, quote(name), REPORT, name)
-        lines += Markup('<small class="evaluation">evaluation {} {}</small>').format(link, " ".join(settings.split()))
+        lines += Markup('<small class="evaluation">evaluation {} {}</small>').format(link, " ".join(settings))
     return lines
 
 
-def _row(directory: Path, run: str, cells: Mapping[str, str], stamp: str = "", ended: str = "") -> RunRow:
-    """Writes the line; `cells` by heading, without the first."""
+def _cells(directory: Path, run: str, cells: Mapping[str, str]) -> Markup:
+    """Returns the HTML of all cells but the last; `cells` by heading, without the first."""
     name: str | Markup = run.rpartition("/")[2]
     if os.path.exists(directory / REPORT):
         name = Markup('<a href="{}/{}">{}</a>').format(quote(run), REPORT, name)
     content = Markup('<th scope="row">{}</th>').format(name)
-    for heading in HEADINGS[1:]:
-        text = " ".join(cells.get(heading, "").split())
-        more = _evaluations(directory, run) if heading == "settings" else ""
-        content += CELLS.get(heading, Markup("<td>{0}</td>")).format(text, more)
-    head = Markup('<tr data-run="{}" data-stamp="{}" data-ended="{}">').format(run, stamp, ended)
-    return RunRow(run, stamp, ended, f"{head}{content}</tr>")
+    for heading in HEADINGS[1:-1]:
+        content += CELLS.get(heading, Markup("<td>{0}</td>")).format(" ".join(cells.get(heading, "").split()))
+    return content

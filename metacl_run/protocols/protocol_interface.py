@@ -38,6 +38,14 @@ class Protocol(abc.ABC, Generic[L, D, S]):
     looks_inside: ClassVar[bool] = True
     """Whether the setting `insight` has an effect."""
 
+    @property
+    def division(self) -> tuple[object, ...] | None:
+        """The settings that decide, for given data, which examples are held out; None: a run learns from what it is tested on.
+
+        Runs of one protocol and of equal data with equal divisions hold out the same examples.
+        """
+        return (self.eval_split,)
+
     @abc.abstractmethod
     def check(self, algo: L, model: Model, data: D) -> None:
         """Refuses what does not fit together, before anything is loaded. Raises ConfigError or DataError."""
@@ -65,6 +73,10 @@ class Protocol(abc.ABC, Generic[L, D, S]):
         Raises:
             SettingError: naming the setting that would change which examples are held out.
         """
+
+    def learned(self, learner: Pytree) -> Pytree:
+        """The state of the algorithm in that of the learner, leaves [R, ...]."""
+        return learner
 
     @abc.abstractmethod
     def evaluate(self, context: RunContext[L, D, S], learner: Pytree) -> ProtocolResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -71,33 +70,54 @@ def test_rates_that_were_learned_by_step_are_not_set_at_evaluation(experiment: C
 
 
 @pytest.mark.parametrize(
-    ("own", "other", "origins", "warned"),
+    ("algo", "own", "other", "origins", "words"),
     [
-        ({"eval_split": "validation", "schedule": [3, 6]}, {"eval_split": "validation", "schedule": [3, 6]}, "glyphs", False),
-        ({"eval_split": "validation", "schedule": [3, 12]}, {"eval_split": "validation", "schedule": [3, 6]}, "glyphs", True),
-        ({"eval_split": "test", "schedule": [3, 12]}, {"eval_split": "test", "schedule": [3, 6]}, "glyphs", False),
-        ({"eval_split": "test", "keep": "best"}, {"eval_split": "test", "keep": "last"}, "glyphs", True),
-        ({"eval_split": "test", "keep": "best"}, {"eval_split": "test", "keep": "last"}, "omniglot", False),
+        ("oml", ["eval_split=validation"], ["eval_split=validation"], "glyphs", ""),
+        (
+            "oml",
+            ["eval_split=validation", "schedule=[3,12]"],
+            ["eval_split=validation"],
+            "glyphs",
+            "divide the classes otherwise",
+        ),
+        ("oml", ["schedule=[3,12]"], [], "glyphs", ""),
+        ("oml", ["keep=best"], [], "glyphs", "divide the classes otherwise"),
+        ("oml", ["keep=best"], [], "omniglot", ""),
+        ("maml", ["eval_episodes=7"], [], "glyphs", ""),
+        ("maml", ["keep=best", "eval_every=1"], [], "glyphs", "divide the classes otherwise"),
+        ("sgd", ["eval_split=validation"], [], "glyphs", "divide the classes otherwise"),
+        ("sgd", ["eval_every=0"], [], "glyphs", ""),
+        ("sgd_osaka", [], [], "glyphs", "all that its stream shows"),
     ],
 )
 def test_a_start_from_classes_that_may_be_tested_is_said(
-    own: dict[str, Any], other: dict[str, Any], origins: str, warned: bool
+    experiment: Callable[..., Experiment], algo: str, own: list[str], other: list[str], origins: str, words: str
 ) -> None:
+    shared = {
+        "oml": ["protocol.schedule=[3,6]", "protocol.eval_every=1", "data=split_glyphs"],
+        "maml": ["data.validation_classes=0.2"],
+    }.get(algo, [])
+    protocols = [
+        experiment(f"algo={algo}", *shared, *(f"protocol.{word}" for word in of_run), tiny=[]).protocol
+        for of_run in (own, other)
+    ]
     data = {"_target_": "some.Source"}
     start = StartingRun(
         directory=Path("run"),
         run_id="0",
-        algo="oml",
-        data="split_glyphs",
-        protocol_kind="meta_continual",
+        algo=algo,
+        data="glyphs",
+        protocol=protocols[1],
         origins=frozenset({"glyphs", "mnist"}),
-        config={"data": data, "protocol": other},
+        config={"data": data},
         learned={},
     )
-    warning = start.warning({"data": data, "protocol": own}, "meta_continual", frozenset({origins}))
-    assert (warning is not None) == warned
-    if warned:
+    warning = start.warning(data, protocols[0], frozenset({origins}))
+    assert (warning is not None) == bool(words)
+    if words:
         assert "learned from glyphs too" in str(warning)
+        assert words in str(warning)
+    assert start.warning({**data, "seed": 1}, protocols[0], frozenset({origins})) is None or origins == "glyphs"
 
 
 def _composed(experiment: Callable[..., Experiment], words: Sequence[str], root: Path) -> Experiment:

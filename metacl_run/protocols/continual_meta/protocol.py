@@ -209,6 +209,11 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         state, tasks = progress.state, progress.num_tasks
         return adaptation_report(setup, engine, state.learner, tasks, self.eval_episodes, by_step=self.by_step)
 
+    @property
+    def division(self) -> tuple[object, ...]:
+        """With keep=best, the state is chosen by episodes of the part that is tested, or of the validation part."""
+        return self.eval_split, self.keep
+
     def check_evaluation(self, trained: ContinualMeta) -> None:
         """Validation and test classes are apart from those to learn from, whatever is evaluated."""
 

@@ -186,6 +186,11 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             cost = training.cost(status)
         return replace(self._result(progress, status, data.objective), cost=cost)
 
+    @property
+    def division(self) -> tuple[object, ...]:
+        """With keep=best, the state is chosen by concepts that another run may have learned."""
+        return self.eval_split, self.keep, self.schedule[-1] if self.eval_split == "validation" else None
+
     def check_evaluation(self, trained: MetaContinual) -> None:
         learned = (
             "the run has learned from all meta-train concepts, with protocol.eval_split=test: none are left for validation"

@@ -99,6 +99,15 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
         state = start_or_resume(context, setup.initial_learners(), domains, self._notes(context, setup))
         return self._run(context, setup, state, context.algo.count_pretraining())
 
+    @property
+    def division(self) -> None:
+        """None: a run learns from its whole stream, after every prediction."""
+        return None
+
+    def learned(self, learner: Pytree) -> Pytree:
+        """The state after the stream, not the one before it."""
+        return learner["now"]
+
     def check_evaluation(self, trained: Osaka) -> None:
         """Another stream is another draw of the same examples, and predictions come before learning in any."""
 
