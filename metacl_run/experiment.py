@@ -33,7 +33,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext, Started
 from metacl_run.protocols.score_history import Evaluations
 from metacl_run.runtime.environment import describe
-from metacl_run.runtime.own_code import changed_modules, own_code
+from metacl_run.runtime.own_code import own_code
 from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
 from metacl_run.runtime.ranks import ALONE, Ranks
 from metacl_run.runtime.stopping import stop_on_signal
@@ -44,7 +44,7 @@ from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_files import OWN_CODE, SCHEMA
 from metacl_run.storage.run_log import to_file, to_terminal
-from metacl_run.storage.run_state import earlier_run, read_own_code
+from metacl_run.storage.run_state import changed_modules, earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
@@ -177,8 +177,7 @@ def _own_code(experiment: Experiment) -> dict[str, str]:
 
 def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str]) -> bool:
     """Whether an unfinished run has to begin anew, since its code is another now. Raises UserError without `rerun`."""
-    then = read_own_code(store.directory)
-    if then is None or not store.has_checkpoint or not (changed := changed_modules(then, code)):
+    if not store.has_checkpoint or not (changed := changed_modules(store.directory, code)):
         return False
     if not experiment.rerun:
         raise UserError(

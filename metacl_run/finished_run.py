@@ -16,10 +16,9 @@ from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.runtime.environment import describe
-from metacl_run.runtime.own_code import changed_modules
 from metacl_run.runtime.stopping import stop_on_signal
 from metacl_run.storage.run_files import FIGURES, PAPER, REPORT
-from metacl_run.storage.run_state import read_own_code
+from metacl_run.storage.run_state import changed_modules
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 
@@ -49,8 +48,7 @@ def show(
     """
     run = StoredRun(directory)
     warn_of_another_environment(run, device, "rerun=true computes it here")
-    then = read_own_code(directory)
-    if then is not None and (changed := changed_modules(then, own_code)):
+    if changed := changed_modules(directory, own_code):
         log.warning(
             "computed before %s was changed; rerun=true computes it with the code that there is now", ", ".join(changed)
         )

@@ -12,21 +12,10 @@ import numpy as np
 from metacl_run.comparison.sections import Section
 from metacl_run.core.errors import UserError, nearest
 from metacl_run.scoring.intervals import FEWEST, Bounds, interval95
-from metacl_run.scoring.metric_table import BEFORE, higher_is_better, needs_equal_probes, possible_values
-from metacl_run.scoring.scores import RETURN, SCORES, SUCCESS
+from metacl_run.scoring.metric_table import headline_metrics, higher_is_better, needs_equal_probes, possible_values
+from metacl_run.scoring.scores import SCORES
 from metacl_run.scoring.statistics import LEVEL, fewest_for, holm, interquartile_mean, sign_flip_p
 
-DEFAULT_METRICS = (
-    "{score}",
-    f"{BEFORE}{{score}}",
-    SUCCESS.score_name,
-    RETURN.score_name,
-    f"{BEFORE}{RETURN.score_name}",
-    "learning_{score}",
-    "forgetting",
-    "bwt",
-)
-"""With the name of the score to be filled in."""
 ALL_PAIRS_UP_TO = 12
 """Most configurations of which every pair is compared; of more, the best with every other."""
 
@@ -76,13 +65,13 @@ def score_section(section: Section, metrics: Sequence[str]) -> SectionScores:
 
     Args:
         section: the configurations.
-        metrics: names, empty for `DEFAULT_METRICS`. Metrics that no run has, or that rows do not have in common, are left out.
+        metrics: names, empty for `headline_metrics`. Metrics that no run has, or that rows do not have in common, are left out.
     """
-    names = metrics or [name.format(score=section.score) for name in DEFAULT_METRICS]
+    score = SCORES[section.score]
+    names = metrics or headline_metrics(score, section.kind)
     known = [name for name in dict.fromkeys(names) if name in section.metrics]
     omitted = {name: reason for name in known if (reason := _incomparable(name, section)) is not None}
     metrics = [name for name in known if name not in omitted]
-    score = SCORES[section.score]
     values = {name: {label: row.values(name) for label, row in section.configurations.items()} for name in metrics}
     statistics = {
         name: {label: _statistics(seeds, possible_values(name, score)) for label, seeds in by_label.items()}

@@ -25,8 +25,7 @@ from metacl_run.reporting.run_grids import (
     steps_grid,
 )
 from metacl_run.reporting.sentences import not_evaluated, sentence, time_words
-from metacl_run.scoring.metric_table import BEFORE, OOS_AUROC, PRECISION, RECALL, metrics_of
-from metacl_run.scoring.scores import RETURN, SUCCESS
+from metacl_run.scoring.metric_table import headline_metrics, metrics_of
 from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import FIGURES, MATRIX, REFERENCES, REPORT
 from metacl_run.storage.stored_run import StoredRun
@@ -37,22 +36,6 @@ STATUS_WORDS = {
     "diverged": "The run diverged: its loss or parameters are no longer finite. Its results so far are saved.",
     "failed": "The run failed. Its results so far are saved; the same command tries again.",
 }
-TILES = (
-    "{score}",
-    f"{BEFORE}{{score}}",
-    SUCCESS.score_name,
-    f"{BEFORE}{SUCCESS.score_name}",
-    RETURN.score_name,
-    f"{BEFORE}{RETURN.score_name}",
-    "learning_{score}",
-    "forgetting",
-    "bwt",
-    "fwt",
-    OOS_AUROC,
-)
-"""The metrics with large numbers at the top, with the name of the score to be filled in."""
-SEQUENCE_TILES = ("{score}", "memory", "joint_{score}", "untrained_{score}", "learning_{score}", "forgetting")
-STREAM_TILES = ("{score}", PRECISION, RECALL)
 
 
 def write(run: StoredRun) -> Path:
@@ -71,7 +54,6 @@ def write(run: StoredRun) -> Path:
         (figure.text, inline_svg(run.directory / FIGURES / f"{figure.name}.svg", figure.text.title))
         for figure in figures_of(run)
     ]
-    tiles = [tile.format(score=run.score.score_name) for tile in _tiles(run)]
     html = template("metacl_run.reporting", "report.html.j2", number, spread_text).render(
         stamp=stamp(run.directory),
         stylesheet=stylesheet(),
@@ -82,7 +64,7 @@ def write(run: StoredRun) -> Path:
         status_words=STATUS_WORDS.get(run.status, run.status),
         meta_test=run.meta_test,
         sentence=sentence(run) if run.num_tasks else None,
-        tiles={name: plain[name] for name in tiles if name in plain},
+        tiles={name: plain[name] for name in headline_metrics(run.score, run.kind) if name in plain},
         together=together,
         meanings=metrics_of(run.score, run.kind),
         spread_heading=spread_heading(len(run.seeds)),
@@ -99,7 +81,3 @@ def write(run: StoredRun) -> Path:
     path = run.directory / REPORT
     write_atomically(path, html.encode())
     return path
-
-
-def _tiles(run: StoredRun) -> tuple[str, ...]:
-    return {"meta_continual": SEQUENCE_TILES, "osaka": STREAM_TILES}.get(run.kind, TILES)

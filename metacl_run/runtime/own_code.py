@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 PACKAGES = frozenset({"metacl_run", "torch", "torchvision"})
 """Whose code `environment.describe` knows by its version or commit."""
@@ -25,8 +25,3 @@ def own_code(components: Iterable[object]) -> dict[str, str]:
         except (OSError, TypeError, KeyError):
             continue
     return dict(sorted(sources.items()))
-
-
-def changed_modules(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Returns the names of modules whose source is not what it was."""
-    return sorted(module for module in then.keys() | now.keys() if then.get(module) != now.get(module))

@@ -55,6 +55,22 @@ def metrics_of(score: Score, kind: str) -> dict[str, Metric]:
     return {name: _metric(name, meaning, score) for name, meaning in meanings.items()}
 
 
+def headline_metrics(score: Score, kind: str) -> list[str]:
+    """Returns the names of the metrics that a reader wants first, in their order; a run may lack some.
+
+    Args:
+        score: the kind of score.
+        kind: of the protocol.
+    """
+    name = score.score_name
+    if kind == "meta_continual":
+        return [name, "memory", f"joint_{name}", f"untrained_{name}", f"learning_{name}", "forgetting"]
+    if kind == "osaka":
+        return [name, PRECISION, RECALL]
+    acting = [SUCCESS.score_name, f"{BEFORE}{SUCCESS.score_name}", RETURN.score_name, f"{BEFORE}{RETURN.score_name}"]
+    return [name, f"{BEFORE}{name}", *acting, f"learning_{name}", "forgetting", "bwt", "fwt", OOS_AUROC]
+
+
 def _task_by_task(score: Score) -> dict[str, str]:
     meanings = dict(_of_tasks(score))
     together = "the same with all queries of an episode together, each of which helps to normalise the others"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -27,13 +28,18 @@ def state(directory: Path) -> State:
         return "interrupted" if os.path.exists(directory / CONFIG) else "missing"
 
 
-def read_own_code(directory: Path) -> dict[str, str] | None:
-    """The source of the user's own components when a run began, by module; None of a run without such, and of an older version.
+def changed_modules(directory: Path, now: Mapping[str, str]) -> list[str]:
+    """The modules of the user's own components that are not what they were when a run began; none of an older version's run.
+
+    Args:
+        directory: of the run.
+        now: the source of such modules, by name.
 
     Raises:
-        StorageError: the file is damaged.
+        StorageError: the file with the source is damaged.
     """
-    return read_optional(directory / OWN_CODE, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    then = read_optional(directory / OWN_CODE, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    return [] if then is None else sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
 
 
 def earlier_run(directory: Path) -> StoredRun | None:

@@ -124,7 +124,7 @@ def test_too_few_seeds_for_so_many_pairs_are_told(run: Callable[..., Path], rows
 def test_the_best_is_the_lowest_error_and_the_least_forgetting(run: Callable[..., Path]) -> None:
     run("a", 2.0, score="mse", seeds=[0, 1, 2])
     (scores,) = compare([run("b", 1.0, algo="er", score="mse", seeds=[0, 1, 2]).parent]).sections
-    assert scores.metrics == ["mse", "learning_mse", "forgetting", "bwt"]
+    assert scores.metrics == ["mse", "learning_mse", "forgetting", "bwt", "fwt"]
     assert scores.labels == ["er", "maml"]
     grid = metrics_grid(scores)
     assert [cell.tone for cell in grid.rows[0][2:4]] == ["good", "good"]
