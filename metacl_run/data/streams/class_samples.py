@@ -16,6 +16,7 @@ Differences from the published streams:
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from annotated_types import Ge, Lt
 from metacl_run.core.bounds import Count, Examples
 from metacl_run.core.errors import Check, require, require_all
 from metacl_run.core.task_lengths import TaskLengths
-from metacl_run.data.sources.source import Catalogue, SplitSource, inputs_of
+from metacl_run.data.sources.source import Catalogue, Raw, SplitSource, inputs_of
 from metacl_run.data.streams import notes
 from metacl_run.data.streams.blurred_borders import blurred, count_moved
 from metacl_run.data.streams.class_tasks import ClassTasks, check_shift
@@ -43,14 +44,9 @@ Blur = Annotated[float, Ge(0), Lt(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutClassSamples(ClassTasks, SampleStream):
-    """All classes of every task; all examples are for training, except those kept for test.
+class ClassSamples(ClassTasks, SampleStream):
+    """Tasks of labelled examples, one after another."""
 
-    Every task has as many training examples, evenly from its classes, as the smallest task of any seed.
-    """
-
-    test_examples: Examples
-    """Examples of each class kept for test, drawn by the seed."""
     scenario: Scenario
     """Which outputs the classes have, see `sample_tables.Outputs`."""
     shift: str
@@ -77,10 +73,36 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
         return self.blur > 0
 
     def count_outputs(self) -> int:
-        return self._outputs(self.source.catalogue()).count()
+        return self._outputs(self._divided_catalogue()).count()
 
     def count_samples(self) -> int:
         return self.sample_lengths().shortest
+
+    @abc.abstractmethod
+    def _divided_catalogue(self) -> Catalogue:
+        """The classes that are assigned to tasks, with the examples to learn from."""
+
+    def _outputs(self, catalogue: Catalogue) -> Outputs:
+        assignment = self.assignment(catalogue)
+        _, most = assignment.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
+        return Outputs(scenario=self.scenario, most=most, total=assignment.count_classes(catalogue))
+
+    def _moved(self, pool: TableSamplePool, raw: Raw | None, seeds: Sequence[int]) -> TableSamplePool:
+        """The pool with the shift of each task, and with samples that come with another task."""
+        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(pool.task_names[0]))
+        pool = shifted_pool(pool, shift, raw)
+        return dataclasses.replace(pool, train=blurred(pool.train, self.blur, seeds)) if self.blur else pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutClassSamples(ClassSamples):
+    """All classes of every task; all examples are for training, except those kept for test.
+
+    Every task has as many training examples, evenly from its classes, as the smallest task of any seed.
+    """
+
+    test_examples: Examples
+    """Examples of each class kept for test, drawn by the seed."""
 
     def sample_lengths(self) -> TaskLengths:
         catalogue = self.source.catalogue()
@@ -104,11 +126,11 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
             rows = rng.permutation(np.arange(ends[index] - catalogue.counts[index], ends[index]))
             return ClassRows(train=rows[self.test_examples :], test=rows[: self.test_examples])
 
-        tasks = [self.assign(catalogue, seed) for seed in seeds]
+        tasks, outputs = [self.assign(catalogue, seed) for seed in seeds], self._outputs(catalogue)
         train, test = sample_tables(
             tasks,
             seeds=seeds,
-            outputs=self._outputs(catalogue),
+            outputs=outputs,
             rows_of=rows_of,
             train_lengths=self.sample_lengths(),
             test_per_task=None,
@@ -117,11 +139,11 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
         used = self.assignment(catalogue).count_classes(catalogue)
         pool = TableSamplePool(
             task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
-            masks=self._outputs(catalogue).masks(),
+            masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
             test_=test,
-            classes=self._outputs(catalogue).classes(catalogue.names, tasks),
+            classes=outputs.classes(catalogue.names, tasks),
             texts=examples.texts,
             notes=[
                 *examples.notes,
@@ -129,15 +151,14 @@ class HeldOutClassSamples(ClassTasks, SampleStream):
                 *_notes_on_sizes(np.array(available), self.sample_lengths()),
             ],
         )
-        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
-        return _blurred_pool(shifted_pool(pool, shift, examples.raw), self.blur, seeds)
+        return self._moved(pool, examples.raw, seeds)
 
-    def _outputs(self, catalogue: Catalogue) -> Outputs:
-        return _outputs(self, self.scenario, catalogue)
+    def _divided_catalogue(self) -> Catalogue:
+        return self.source.catalogue()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitClassSamples(ClassTasks, SampleStream):
+class SplitClassSamples(ClassSamples):
     """A source with a training part and a test part, whose classes are assigned to tasks."""
 
     keeps_test_part = True
@@ -148,47 +169,16 @@ class SplitClassSamples(ClassTasks, SampleStream):
     has."""
     test_per_task: Count | None
     """Test samples of each task, taken evenly from its classes; null: all."""
-    scenario: Scenario
-    """Which outputs the classes have, see `sample_tables.Outputs`."""
-    shift: str
-    """A transformation of its own for each task but the first, one of the source's."""
-    balance: Balance
-    """"tasks": all tasks have as many training samples as the smallest; "none": each has all of its own."""
-    blur: Blur
-    """Share of each task's training samples that comes from other tasks (`blurred_borders.py`)."""
-
-    def __post_init__(self) -> None:
-        check_shift(self.shift, self.source)
-        require_all(*_blur_fits(self))
-
-    @property
-    def new_outputs(self) -> bool:
-        return self.scenario == "class"
-
-    @property
-    def task_is_known(self) -> bool:
-        return self.scenario == "task"
-
-    @property
-    def has_blurred_borders(self) -> bool:
-        return self.blur > 0
-
-    def count_outputs(self) -> int:
-        return self._outputs().count()
-
-    def count_samples(self) -> int:
-        return self.sample_lengths().shortest
 
     def sample_lengths(self) -> TaskLengths:
         lengths = _lengths(self._fewest()[0], self.balance)
         return lengths if self.train_per_task is None else lengths.at_most(self.train_per_task)
 
     def check(self) -> None:
-        outputs = self._outputs()
         train, _ = self.source.parts()
         check_sizes(self.scenario, self.assignment(train).smallest_task(train))
         for name, lengths in zip(("train_per_task", "test_per_task"), self._fewest(), strict=True):
-            value, least = getattr(self, name), max(outputs.most)
+            value, least = getattr(self, name), max(self._outputs(train).most)
             most = max(lengths) if name == "train_per_task" and self.balance == "none" else min(lengths)
             allowed = f"must be null, or {least} (the classes of a task) to {most} (examples of the smallest task of any seed)"
             require(value is None or least <= value <= most, name, value, allowed)
@@ -199,13 +189,13 @@ class SplitClassSamples(ClassTasks, SampleStream):
         train_part, test_part = self.source.parts()
         train_rows = _rows_by_class(examples.y[: examples.num_train], train_part, first=0)
         test_rows = _rows_by_class(examples.y[examples.num_train :], test_part, first=examples.num_train)
-        tasks = [self.assign(train_part, seed) for seed in seeds]
+        tasks, outputs = [self.assign(train_part, seed) for seed in seeds], self._outputs(train_part)
         if not self.shuffled:
             tasks = [[np.sort(classes) for classes in of_seed] for of_seed in tasks]
         train, test = sample_tables(
             tasks,
             seeds=seeds,
-            outputs=self._outputs(),
+            outputs=outputs,
             rows_of=lambda index, _: ClassRows(train=train_rows[index], test=test_rows[index]),
             train_lengths=self.sample_lengths(),
             test_per_task=self.test_per_task,
@@ -219,20 +209,19 @@ class SplitClassSamples(ClassTasks, SampleStream):
             messages += _notes_on_sizes(np.array(available), self.sample_lengths())
         pool = TableSamplePool(
             task_names=[_task_names(train_part, of_seed) for of_seed in tasks],
-            masks=self._outputs().masks(),
+            masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
             test_=test,
-            classes=self._outputs().classes(train_part.names, tasks),
+            classes=outputs.classes(train_part.names, tasks),
             texts=examples.texts,
             out_of_scope=None if examples.out_of_scope is None else inputs_of(torch.from_numpy(examples.out_of_scope)),
             notes=messages,
         )
-        shift = self.source.task_shift(self.shift, seeds=seeds, num_tasks=len(tasks[0]))
-        return _blurred_pool(shifted_pool(pool, shift, examples.raw), self.blur, seeds)
+        return self._moved(pool, examples.raw, seeds)
 
-    def _outputs(self) -> Outputs:
-        return _outputs(self, self.scenario, self.source.parts()[0])
+    def _divided_catalogue(self) -> Catalogue:
+        return self.source.parts()[0]
 
     def _fewest(self) -> tuple[list[int], list[int]]:
         """[T] the fewest training and test examples that each task can get, whatever the seed."""
@@ -240,11 +229,7 @@ class SplitClassSamples(ClassTasks, SampleStream):
         return train, test
 
 
-def _blurred_pool(pool: TableSamplePool, share: float, seeds: Sequence[int]) -> TableSamplePool:
-    return dataclasses.replace(pool, train=blurred(pool.train, share, seeds)) if share else pool
-
-
-def _blur_fits(stream: HeldOutClassSamples | SplitClassSamples) -> list[Check]:
+def _blur_fits(stream: ClassSamples) -> list[Check]:
     """The checks of blurred borders, for `require_all`."""
     sharp, blur = stream.blur == 0, stream.blur
     return [
@@ -279,12 +264,6 @@ def check_test_examples(test_examples: int, catalogue: Catalogue) -> None:
     fewest = int(np.argmin(catalogue.counts))
     least = f"must be less than the {catalogue.counts[fewest]} examples of class {catalogue.names[fewest]}"
     require(test_examples < catalogue.counts[fewest], "test_examples", test_examples, least)
-
-
-def _outputs(stream: ClassTasks, scenario: Scenario, catalogue: Catalogue) -> Outputs:
-    assignment = stream.assignment(catalogue)
-    _, most = assignment.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
-    return Outputs(scenario=scenario, most=most, total=assignment.count_classes(catalogue))
 
 
 def _rows_by_class(labels: np.ndarray, part: Catalogue, *, first: int) -> list[np.ndarray]:
