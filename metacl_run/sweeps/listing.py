@@ -4,24 +4,54 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+from metacl_run.core.errors import StorageError
+from metacl_run.layout.numbers import number, spread_text
+from metacl_run.storage.stored_run import StoredRun
 from metacl_run.sweeps.job import COMPLETED, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
 
 WIDTH = max(map(len, STATUS_WORDS.values()))
+WIDEST_COLUMN = 60
+"""Letters to which settings and scores are padded; longer ones push the rest of their line to the right."""
 
 
 def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "sweep") -> str:
-    """Lists how many jobs ended in which way, then every job by its own overrides, with its run directory and its error."""
+    """Lists how many jobs ended in which way, then every job.
+
+    A line has the job's own overrides, the score of a completed run, its directory and its error.
+    """
     counts = Counter(STATUS_WORDS[result.status] for result in results)
     lines = [f"{name} of {len(jobs)}: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())]
     common = common_overrides(jobs)
     if common:
         lines.append(f"  all with {' '.join(common)}")
-    for job, result in zip(jobs, results, strict=True):
-        columns = f"  {STATUS_WORDS[result.status]:<{WIDTH}}", own_overrides(job, common), str(job.directory)
+    overrides = _padded([own_overrides(job, common) for job in jobs])
+    scores = _padded(
+        [_score(job.directory) if result.status == COMPLETED else "" for job, result in zip(jobs, results, strict=True)]
+    )
+    for job, result, own, score in zip(jobs, results, overrides, scores, strict=True):
+        columns = f"  {STATUS_WORDS[result.status]:<{WIDTH}}", own, score, str(job.directory)
         lines.append("  ".join(filter(None, columns)))
         if result.error and result.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in result.error.splitlines()]
     if any(result.status != COMPLETED for result in results):
         lines.append("the same command again runs what is not completed (a diverged run is computed again with rerun=true)")
     return "\n".join(lines)
+
+
+def _score(directory: Path) -> str:
+    """ "accuracy 0.642 (0.601 to 0.683)": the mean over seeds and its spread; empty where there is none to be read."""
+    try:
+        summary = StoredRun(directory).summary
+        name = str(summary["score"])
+        metric = summary["metrics"][name]
+        spread = f" ({spread_text(metric)})" if len(summary["seeds"]) > 1 else ""
+        return f"{name} {number(metric['mean'])}{spread}"
+    except (StorageError, OSError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def _padded(column: Sequence[str]) -> list[str]:
+    width = min(max(map(len, column), default=0), WIDEST_COLUMN)
+    return [text.ljust(width) for text in column]

@@ -34,10 +34,12 @@ def jobs(root: Path, count: int) -> list[Job]:
     return [Job((f"seeds=[{i}]", "algo=maml"), root / str(i)) for i in range(count)]
 
 
-def leave(directory: Path, status: str, error: str | None = None) -> None:
+def leave(directory: Path, status: str, error: str | None = None, values: Sequence[float] = ()) -> None:
     """What a run that has ended leaves behind, as far as a sweep looks at it."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / SUMMARY).write_text(json.dumps({"schema": SCHEMA, "status": status, "error": error}))
+    head = {"schema": SCHEMA, "status": status, "error": error, "config": {}, "score": "accuracy"}
+    metrics = {"accuracy": {"mean": sum(values) / len(values), "values": values}} if values else {}
+    (directory / SUMMARY).write_text(json.dumps({**head, "seeds": list(range(len(values))), "metrics": metrics}))
     drawn = stamp(directory)
     (directory / "report.html").write_text(f'<meta name="metacl-run-drawn" content="{drawn}">')
 
@@ -170,6 +172,17 @@ def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:
     assert listing(jobs(tmp_path, 1), [JobResult(COMPLETED)]) == (
         f"sweep of 1: 1 completed\n  completed    seeds=[0] algo=maml  {tmp_path / '0'}"
     )
+
+
+def test_scores_of_completed_runs_stand_in_one_column(tmp_path: Path) -> None:
+    planned = jobs(tmp_path, 3)
+    for job, values in zip(planned, ([0.5, 0.7], [0.25], list[float]()), strict=True):
+        leave(job.directory, "completed" if values else "failed", values=values)
+    assert listing(planned, sweep.stored_results(planned)).splitlines()[2:5] == [
+        f"  completed    seeds=[0]  accuracy 0.600 (0.500, 0.700)  {planned[0].directory}",
+        f"  completed    seeds=[1]  accuracy 0.250                 {planned[1].directory}",
+        f"  failed       seeds=[2]                                 {planned[2].directory}",
+    ]
 
 
 def test_waiting_ends_when_the_other_process_lets_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
