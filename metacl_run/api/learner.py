@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from metacl_run.api.inputs import Examples, as_inputs
 from metacl_run.core.errors import ConfigError, DataError
 from metacl_run.protocols.predictor import Predictor
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
+
+Labels: TypeAlias = Sequence[Any] | Tensor | np.ndarray
+"""Labels of any kind, or targets of a regression."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -44,7 +47,7 @@ class Learner:
     _dtype: torch.dtype
     _device: torch.device
 
-    def adapt(self, support_x: Examples, support_y: Sequence[Any] | Tensor | np.ndarray, rate: float | None = None) -> Learner:
+    def adapt(self, support_x: Examples, support_y: Labels, rate: float | None = None) -> Learner:
         """Learns from labelled examples.
 
         A few-shot learner (MAML, Reptile ...) starts again from the meta-learned state and learns the support set. A learner of
@@ -63,7 +66,7 @@ class Learner:
         if self._objective is CLASSIFICATION:
             y, labels = self._classes(support_y, len(x))
         else:
-            y, labels = self._targets(support_y, len(x)), None
+            y, labels = self._targets(support_y, len(x), "support_y"), None
         return replace(self, labels=labels, _predictor=self._predictor.learn(x, y, rate))
 
     def outputs(self, x: Examples, *, task: int | None = None, together: bool = False) -> Tensor:
@@ -97,6 +100,26 @@ class Learner:
         places = outputs.argmax(-1)
         return places if self.labels is None else [self.labels[place] for place in places.tolist()]
 
+    def score(self, x: Examples, y: Labels, *, task: int | None = None, together: bool = False) -> float:
+        """Computes the mean score of predictions: the accuracy, or the mean squared error of a regression.
+
+        Args:
+            x: N examples, as in `outputs`.
+            y: N labels as `adapt` was given (without any, numbers of outputs), or targets [N, dimensions]. A label that the
+                learner does not know counts as a wrong prediction.
+            task, together: as in `outputs`.
+
+        Raises:
+            UserError: as `outputs` does, and where `y` has another length or shape.
+        """
+        if self._objective is not CLASSIFICATION:
+            outputs = self.outputs(x, task=task, together=together)
+            return float(self._objective.score(outputs, self._targets(y, len(outputs), "y").cpu()).mean())
+        predictions = self.predict(x, task=task, together=together)
+        predictions = predictions.tolist() if isinstance(predictions, Tensor) else predictions
+        labels = _plain(y, len(predictions), "y")
+        return sum(bool(prediction == label) for prediction, label in zip(predictions, labels, strict=True)) / len(labels)
+
     def module(self) -> nn.Module:
         """Returns the network as an ordinary module with the parameters of this learner, including adapted ones; a copy.
 
@@ -116,11 +139,9 @@ class Learner:
         inputs = as_inputs(x, name=name, source=self._source, input_shape=self.input_shape, dtype=self._dtype)
         return inputs.to(self._device)
 
-    def _classes(self, labels: Sequence[Any] | Tensor | np.ndarray, count: int) -> tuple[Tensor, tuple[Hashable, ...]]:
+    def _classes(self, labels: Labels, count: int) -> tuple[Tensor, tuple[Hashable, ...]]:
         """[S] outputs, and the labels by output: those met before, then new ones (sorted where they can be)."""
-        plain: list[Any] = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
-        if len(plain) != count:
-            raise DataError(f"support_y: has {len(plain)} labels for {count} examples")
+        plain = _plain(labels, count, "support_y")
         known = list(self.labels or ()) if self._predictor.learns_in_sequence else []
         new = list(dict.fromkeys(label for label in plain if label not in known))
         if not self._predictor.learns_in_sequence and len({type(label) for label in new}) == 1:
@@ -132,9 +153,17 @@ class Learner:
         places = {label: place for place, label in enumerate(every)}
         return torch.tensor([places[label] for label in plain], device=self._device), every
 
-    def _targets(self, values: Sequence[Any] | Tensor | np.ndarray, count: int) -> Tensor:
+    def _targets(self, values: Labels, count: int, name: str) -> Tensor:
         targets = torch.as_tensor(values, dtype=self._dtype, device=self._device)
         dimensions = self._predictor.num_outputs
         if tuple(targets.shape) != (count, dimensions):
-            raise DataError(f"support_y: has the shape {list(targets.shape)}; {count} targets are [{count}, {dimensions}]")
+            raise DataError(f"{name}: has the shape {list(targets.shape)}; {count} targets are [{count}, {dimensions}]")
         return targets
+
+
+def _plain(labels: Labels, count: int, name: str) -> list[Any]:
+    """Labels as a list. Raises DataError where there are not `count`."""
+    plain: list[Any] = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
+    if len(plain) != count:
+        raise DataError(f"{name}: has {len(plain)} labels for {count} examples")
+    return plain

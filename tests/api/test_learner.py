@@ -112,6 +112,35 @@ def test_a_sequence_is_learned_at_the_rate_that_the_run_chose(finished_runs: dic
         assert torch.equal(learner.adapt(x, y).outputs(x), learner.adapt(x, y, rate=chosen).outputs(x))
 
 
+def test_the_score_is_the_share_of_right_labels(finished_runs: dict[str, mr.RunResult]) -> None:
+    learner = finished_runs["continual_meta"].learner()
+    x = torch.rand(6, 1, 28, 28)
+    adapted = learner.adapt(x, list("aabbcc"))
+    labels = list("abcabz")  # nothing was learned of a z
+    predictions = adapted.predict(x)
+    assert isinstance(predictions, list)
+    assert adapted.score(x, labels) == sum(predictions[place] == labels[place] for place in range(6)) / 6
+    assert adapted.score(x, predictions) == 1
+    online = finished_runs["online"].learner()
+    samples = torch.rand(5, *online.input_shape)
+    places = online.predict(samples)
+    assert isinstance(places, torch.Tensor)
+    assert online.score(samples, places) == 1
+    assert online.score(samples, (places + 1).numpy()) == 0
+
+
+def test_the_score_of_a_regression_is_its_mean_squared_error(tmp_path: Path) -> None:
+    small = ["protocol.updates_per_task=2", "protocol.eval_episodes=4", "seeds=[0]", "gpu.threads=1"]
+    run = mr.run(["algo=maml", "data=sinusoid", *small, f"output_dir={tmp_path}", "progress=none", "figures.style=none"])
+    x, y = np.random.default_rng(0).uniform(-5, 5, (2, 7, 1))
+    adapted = run.learner().adapt(x[:4], y[:4])
+    outputs = adapted.predict(x)
+    assert isinstance(outputs, torch.Tensor)
+    assert adapted.score(x, y) == pytest.approx(np.mean((outputs.numpy() - y) ** 2), rel=1e-5)
+    with pytest.raises(mr.UserError, match=r"^y: has the shape \[6, 1\]; 7 targets are \[7, 1\]$"):
+        adapted.score(x, y[:6])
+
+
 def test_prototypes_tell_any_number_of_classes_apart(tmp_path: Path) -> None:
     run = mr.run([*settings("continual_meta", tmp_path), "algo=protonet", "protocol.updates_per_task=1"])
     x = torch.eye(28).reshape(28, 1, 1, 28).repeat(1, 1, 28, 1)[:5]
@@ -166,6 +195,7 @@ def test_a_drawing_on_paper_is_inverted_and_one_on_black_is_not() -> None:
             "from 255 to 255",
         ),
         ("online", lambda learner: learner.adapt(torch.rand(1, 1, 8, 8), [0]), "does not adapt"),
+        ("online", lambda learner: learner.score(torch.rand(3, 1, 8, 8), [0, 1]), "y: has 2 labels for 3 examples"),
         ("online", lambda learner: learner.predict(torch.rand(1, 1, 8, 8), task=0), "share all outputs"),
         ("meta_continual", lambda learner: learner.predict(torch.rand(1, 1, 28, 28)), "adapt(x, y) first"),
     ],
