@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, ClassVar
 
 from metacl_run.core.types import Params, Pytree
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 class BaseLearner(abc.ABC):
     """A learner. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
+
+    unused_settings: ClassVar[Collection[str]] = ()
+    """Settings of a base that change nothing in this method: a run that is given one of them warns."""
 
     @abc.abstractmethod
     def learned_params(self, state: Pytree) -> Params:

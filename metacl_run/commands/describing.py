@@ -13,6 +13,7 @@ from pathlib import Path
 from metacl_run.commands.text_pages import docstring, entry, hanging, page_width, paragraph
 from metacl_run.config.descriptions import Description, Setting, describe
 from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFiles
+from metacl_run.config.unused_settings import no_effect_words
 from metacl_run.core.errors import ConfigError, nearest, shown
 
 COLUMN = 12
@@ -108,7 +109,8 @@ def _names(group: str, names: Sequence[str]) -> str:
 def _settings(settings: Sequence[Setting], option: str, width: int) -> Iterator[str]:
     for setting in settings:
         yield hanging(f"{setting.key}={setting.default}", width, 2, 6)
-        words = "; ".join(part for part in (setting.words.type, setting.words.bounds) if part)
+        no_effect = no_effect_words(setting.hint, setting.key.removesuffix(setting.key.rpartition(".")[2]))
+        words = "; ".join(part for part in (setting.words.type, setting.words.bounds, no_effect) if part)
         origin = f"(from {setting.option})" if setting.option != option else ""
         for text in (setting.comment, " ".join(part for part in (words, origin) if part)):
             if text:

@@ -24,6 +24,7 @@ from metacl_run.config.loggers import build_loggers
 from metacl_run.config.options import data_for, options, options_that_are
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
+from metacl_run.config.unused_settings import unused_settings
 from metacl_run.core.bounds import FigureStyle, Seeds, Tags
 from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
 from metacl_run.core.version import __version__
@@ -104,10 +105,11 @@ class Experiment:
     @property
     def warnings(self) -> list[str]:
         """What a reader of the results must know, and what can be known before the run."""
+        parts = {"algo": self.algo, "model": self.model, "data": self.data, "protocol": self.protocol}
         warning = self.starting_run and self.starting_run.warning(
             self.resolved["data"], self.protocol, self.data.source.origins
         )
-        return [warning] if warning else []
+        return [*([warning] if warning else []), *unused_settings(parts, self.overrides, self.choices["algo"])]
 
     @property
     def directory(self) -> Path:

@@ -35,6 +35,15 @@ class AtEvaluation:
     examples are held out."""
 
 
+@dataclass(frozen=True)
+class NoEffectWith:
+    """The mark of a setting that changes nothing where another setting of its component has one of some values."""
+
+    name: str
+    """Of the other setting."""
+    values: tuple[Any, ...]
+
+
 AT_EVALUATION = AtEvaluation()
 
 Count = Annotated[int, Ge(1), Le(10**9)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal
 
 from metacl_run.core.protocol_kind import ProtocolKind
@@ -45,6 +45,10 @@ class Protocol(abc.ABC, Generic[L, D, S]):
         Runs of one protocol and of equal data with equal divisions hold out the same examples.
         """
         return (self.eval_split,)
+
+    def unused_settings(self, algo: L) -> Collection[str]:
+        """Settings of the protocol that change nothing for an algorithm: a run that is given one of them warns."""
+        return ()
 
     @abc.abstractmethod
     def check(self, algo: L, model: Model, data: D) -> None:

@@ -16,7 +16,7 @@ from annotated_types import Lt
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import Meta, MetaLearner, MetaState, Update
-from metacl_run.core.bounds import Examples, ExamplesFromZero, Positive
+from metacl_run.core.bounds import Examples, ExamplesFromZero, NoEffectWith, Positive
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
 
@@ -35,7 +35,7 @@ class EpisodeLearner(MetaLearner):
     """
 
     replay: ExamplesFromZero | None
-    replay_share: Annotated[Positive, Lt(1)] | None
+    replay_share: Annotated[Annotated[Positive, Lt(1)] | None, NoEffectWith("replay", (0,))]
     train_shots: Examples | None
     train_queries: ExamplesFromZero | None
 

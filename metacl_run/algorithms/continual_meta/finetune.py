@@ -51,6 +51,11 @@ class FineTune(EpisodeLearner):
         plastic: the parameters that move, "all" or "head".
     """
 
+    unused_settings = (
+        *("meta_batch_size", "outer_lr", "outer_optimizer", "outer_momentum", "outer_schedule", "clip_norm", "clip_value"),
+        *("replay", "replay_share"),
+    )
+
     train_queries: Annotated[Examples, Hint("the training metrics are of the query set")] | None
     inner_optimizer: Annotated[Literal["adam", "sgd"], AT_EVALUATION]
     inner_lr: Annotated[Positive, AT_EVALUATION]

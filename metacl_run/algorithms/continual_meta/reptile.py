@@ -27,7 +27,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, Examples, Positive, Steps, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, Examples, NoEffectWith, Positive, Steps, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapted_by_step
 from metacl_run.inner.optimizers import Adam, Optimizer, Sgd
@@ -52,7 +52,7 @@ class Reptile(EpisodeLearner):
     inner_batch: Examples
     eval_inner_steps: Annotated[StepsFromZero, AT_EVALUATION]
     eval_inner_batch: Annotated[Examples, AT_EVALUATION]
-    carry_moments: bool
+    carry_moments: Annotated[bool, NoEffectWith("inner_optimizer", ("sgd",))]
 
     def num_outputs(self, ways: int) -> int | None:
         return ways

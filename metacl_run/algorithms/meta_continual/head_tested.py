@@ -32,7 +32,7 @@ from metacl_run.algorithms.meta_continual.sequence_adam import SequenceAdam
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
 from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
-from metacl_run.core.bounds import AT_EVALUATION, Positive
+from metacl_run.core.bounds import AT_EVALUATION, NoEffectWith, Positive
 from metacl_run.core.types import Params, Pytree
 from metacl_run.models.network import Network
 
@@ -54,7 +54,7 @@ class HeadTested(TrajectoryLearner):
 
     inner_lr: Positive
     test_head: Annotated[Literal["sgd", "adam", "ncm", "gemcl", "ridge"], AT_EVALUATION]
-    test_ridge: Annotated[Positive, AT_EVALUATION]
+    test_ridge: Annotated[Positive, AT_EVALUATION, NoEffectWith("test_head", ("sgd", "adam", "ncm", "gemcl"))]
     test_plastic: Annotated[list[str], AT_EVALUATION]
     redraw: bool
 

@@ -25,6 +25,10 @@ class Scratch(HeadTested):
     """A network with its initial parameters. Updates are 0, and the protocol does none."""
 
     trains: ClassVar[bool] = False
+    unused_settings = (
+        *("meta_batch_size", "outer_lr", "outer_optimizer", "outer_momentum", "outer_schedule", "clip_norm", "clip_value"),
+        *("classes", "query_examples", "remember", "halves"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -29,7 +29,7 @@ from torch.func import grad
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
-from metacl_run.core.bounds import Positive, StepsFromZero
+from metacl_run.core.bounds import NoEffectWith, Positive, StepsFromZero
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.flat import SideBySide
@@ -54,9 +54,9 @@ class BayesianGradientDescent(TaskFreeLearner):
     eta: Positive
     initial_deviation: Positive
     draws: Annotated[int, Ge(1), Le(1000)]
-    inner_lr: Positive
+    inner_lr: Annotated[Positive, NoEffectWith("stream_inner_steps", (0,))]
     stream_inner_steps: StepsFromZero
-    first_order: bool
+    first_order: Annotated[bool, NoEffectWith("stream_inner_steps", (0,))]
 
     detects_switches: ClassVar[bool] = False
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
 from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.algorithms.continual_meta.maml import Maml
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.core.bounds import CountFromZero, Examples, Momentum, Positive, StepsFromZero
+from metacl_run.core.bounds import CountFromZero, Examples, Momentum, NoEffectWith, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Network
@@ -125,13 +125,13 @@ class MamlStart(TaskFreeLearner):
     """
 
     pretrain_updates: CountFromZero
-    meta_batch_size: Examples
+    meta_batch_size: Annotated[Examples, NoEffectWith("pretrain_updates", (0,))]
     outer_lr: Positive
     outer_optimizer: Literal["adam", "sgd"]
     outer_momentum: Momentum
     clip_norm: Positive | None
     inner_lr: Positive | None
-    inner_steps: StepsFromZero
+    inner_steps: Annotated[StepsFromZero, NoEffectWith("pretrain_updates", (0,))]
     stream_inner_steps: StepsFromZero
     first_order: bool
     plastic: Literal["all", "head"]

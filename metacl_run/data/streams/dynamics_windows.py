@@ -23,7 +23,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from metacl_run.core.bounds import AT_EVALUATION, MOST_NUMBERS, Count, CountFromZero, Examples
+from metacl_run.core.bounds import AT_EVALUATION, MOST_NUMBERS, Count, CountFromZero, Examples, NoEffectWith
 from metacl_run.core.errors import SettingError, require_all
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.transfer import upload
@@ -40,6 +40,7 @@ Tables = Mapping[Split, list[list[np.ndarray]]]
 """[R][T] the rollouts of every task in each split, by number."""
 CONSTANT = 1e-6
 """Standard deviation up to which a number counts as constant and is not scaled."""
+UNUSED = NoEffectWith("mpc", (False,))
 WITH_MPC = {"identity": "mpc"}
 """Metadata of settings that have a part in a run's id where mpc is true."""
 
@@ -62,13 +63,13 @@ class DynamicsWindows(EpisodeStream):
     """Rollouts under each of the learned dynamics kept for validation, and as many for test."""
     mpc: Annotated[bool, AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
     """Whether a controller plans with the learner as its model at the end of a run."""
-    mpc_episodes: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    mpc_episodes: Annotated[int, Ge(1), Le(1000), AT_EVALUATION, UNUSED] = dataclasses.field(metadata=WITH_MPC)
     """Episodes of each task in which the controller acts."""
-    mpc_steps: Annotated[int, Ge(1), Le(10**4), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    mpc_steps: Annotated[int, Ge(1), Le(10**4), AT_EVALUATION, UNUSED] = dataclasses.field(metadata=WITH_MPC)
     """Steps of an episode, after those by random actions that fill the first window."""
-    mpc_horizon: Annotated[int, Ge(1), Le(1000), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    mpc_horizon: Annotated[int, Ge(1), Le(1000), AT_EVALUATION, UNUSED] = dataclasses.field(metadata=WITH_MPC)
     """Steps that the controller plans ahead."""
-    mpc_candidates: Annotated[int, Ge(1), Le(10**6), AT_EVALUATION] = dataclasses.field(metadata=WITH_MPC)
+    mpc_candidates: Annotated[int, Ge(1), Le(10**6), AT_EVALUATION, UNUSED] = dataclasses.field(metadata=WITH_MPC)
     """Random plans of which the controller takes the best."""
 
     def __post_init__(self) -> None:

@@ -28,7 +28,17 @@ import torch
 from annotated_types import MaxLen, MinLen
 
 from metacl_run.algorithms.meta_continual.trajectory_learner import TrajectoryLearner
-from metacl_run.core.bounds import AT_EVALUATION, Classes, Count, CountFromZero, Examples, NonNegative, Positive, StepsFromZero
+from metacl_run.core.bounds import (
+    AT_EVALUATION,
+    Classes,
+    Count,
+    CountFromZero,
+    Examples,
+    NoEffectWith,
+    NonNegative,
+    Positive,
+    StepsFromZero,
+)
 from metacl_run.core.errors import prefix_field_errors, require_all
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
@@ -97,7 +107,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     rates: Annotated[list[Positive], MinLen(1), MaxLen(1000), AT_EVALUATION]
     lr_selection: Annotated[Literal["train", "test"], AT_EVALUATION]
-    selection_orders: Annotated[Examples, AT_EVALUATION]
+    selection_orders: Annotated[Examples, AT_EVALUATION, NoEffectWith("lr_selection", ("test",))]
     joint_epochs: Annotated[StepsFromZero, AT_EVALUATION]
     eval_every: CountFromZero
     keep: Keep
@@ -185,6 +195,10 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
             cost = training.cost(status)
         return replace(self._result(progress, status, data.objective), cost=cost)
+
+    def unused_settings(self, algo: TrajectoryLearner) -> list[str]:
+        without_rate = ["rates", "lr_selection", "selection_orders"] if algo.sequence_learner.own_rate is None else []
+        return without_rate if algo.trains else ["updates", *without_rate]
 
     @property
     def division(self) -> tuple[object, ...]:

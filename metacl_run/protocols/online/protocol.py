@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NonNegative, Steps
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NoEffectWith, NonNegative, Steps
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.task_lengths import TaskLengths
@@ -73,7 +73,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     epochs: Steps
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     eval_every: CountFromZero
-    probe_samples: Count | None
+    probe_samples: Annotated[Count | None, NoEffectWith("eval_every", (0,))]
     rows_every: CountFromZero
     eval_future: Future
     log_every: Count
