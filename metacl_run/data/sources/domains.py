@@ -14,11 +14,16 @@ from metacl_run.core.errors import name_checks, require_all
 from metacl_run.data.images.glyph_drawing import draw_glyphs
 from metacl_run.data.images.image_notes import on_pixels
 from metacl_run.data.images.image_source import ImageSource
-from metacl_run.data.images.mnist_files import mnist_catalogue, read_mnist
+from metacl_run.data.images.mnist_files import (
+    fashion_mnist_catalogue,
+    mnist_catalogue,
+    read_fashion_mnist,
+    read_mnist,
+)
 from metacl_run.data.images.omniglot_files import DRAWINGS, omniglot_catalogue, read_omniglot
 from metacl_run.data.sources.source import Catalogue, LabelledExamples
 
-KNOWN = ("glyphs", "omniglot", "mnist")
+KNOWN = ("glyphs", "omniglot", "mnist", "fashion_mnist")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class Domains(ImageSource):
     """The classes of all domains; every domain is a group."""
 
     domains: list[str]
-    """Some of glyphs (generated characters), omniglot and mnist, in the order of the tasks."""
+    """Some of glyphs (generated characters), omniglot, mnist and fashion_mnist, in the order of the tasks."""
     glyph_classes: Classes
     """Number of generated characters."""
     glyph_scripts: Classes
@@ -34,9 +39,9 @@ class Domains(ImageSource):
     generator_seed: Seed
     """Decides what the scripts look like."""
     mnist_images: Annotated[Examples, Ge(2)]
-    """Images of each digit that are used; MNIST has thousands."""
+    """Images of each digit that are used, and of each class of Fashion-MNIST; both have thousands."""
     root: str = dataclasses.field(metadata={"identity": False})
-    """Folder that holds Omniglot and MNIST."""
+    """Folder that holds Omniglot, MNIST and Fashion-MNIST."""
     download: bool = dataclasses.field(metadata={"identity": False})
     """Whether to download files that are missing."""
 
@@ -73,6 +78,8 @@ class Domains(ImageSource):
             return omniglot_catalogue()
         if domain == "mnist":
             return mnist_catalogue(self.mnist_images)
+        if domain == "fashion_mnist":
+            return fashion_mnist_catalogue(self.mnist_images)
         names = [f"glyph {number + 1}" for number in range(self.glyph_classes)]
         return Catalogue(names=names, counts=np.full(self.glyph_classes, DRAWINGS), groups=names)
 
@@ -81,6 +88,8 @@ class Domains(ImageSource):
             return read_omniglot(self.root, image_size=self.image_size, download=self.download)
         if domain == "mnist":
             return read_mnist(self.root, most=self.mnist_images, image_size=self.image_size, download=self.download)
+        if domain == "fashion_mnist":
+            return read_fashion_mnist(self.root, most=self.mnist_images, image_size=self.image_size, download=self.download)
         pixels = draw_glyphs(
             num_classes=self.glyph_classes,
             num_scripts=self.glyph_scripts,

@@ -1,4 +1,4 @@
-"""MNIST's IDX files, and what is refused of them."""
+"""The IDX files of MNIST and Fashion-MNIST, and what is refused of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from metacl_run.core.errors import DataError
 from metacl_run.data.images import mnist_files
-from metacl_run.data.images.mnist_files import SHAPES, read_mnist
+from metacl_run.data.images.mnist_files import CLOTHES, SHAPES, read_fashion_mnist, read_mnist
 
 
 @pytest.fixture
@@ -21,6 +21,8 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(mnist_files, "SHAPES", shapes)
     monkeypatch.setattr(mnist_files, "DIGITS", np.full(10, 4))
     monkeypatch.setattr(mnist_files, "TRAIN_DIGITS", np.full(10, 3))
+    monkeypatch.setattr(mnist_files, "CLOTHES_IMAGES", np.full(10, 4))
+    monkeypatch.setattr(mnist_files, "CLOTHES_TRAIN_IMAGES", np.full(10, 3))
     folder = tmp_path / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for name, shape in shapes.items():
@@ -44,6 +46,24 @@ def test_unpacked_files_are_read_too(small_mnist: Path) -> None:
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()
     assert read_mnist(str(small_mnist), most=4, image_size=28, download=False).x.shape == (40, 1, 28, 28)
+
+
+def test_fashion_mnist_has_the_same_form_and_a_folder_of_its_own(small_mnist: Path) -> None:
+    size = {"image_size": 28, "download": False}
+    with pytest.raises(DataError, match=r"(?s)Fashion-MNIST was not found.*FashionMNIST/raw/train-images"):
+        read_fashion_mnist(str(small_mnist), most=4, **size)  # MNIST's files are not taken for it
+    (small_mnist / "MNIST").rename(small_mnist / "FashionMNIST")
+    examples = read_fashion_mnist(str(small_mnist), most=4, **size)
+    assert examples.x[:, 0, 0, 0].tolist() == [label + 10 * i for label in range(10) for i in range(4)]
+    assert (examples.catalogue.names, examples.catalogue.counts.tolist()) == (CLOTHES, [4] * 10)
+    with pytest.raises(DataError, match=r"(?s)MNIST was not found.*MNIST/raw/train-images"):
+        read_mnist(str(small_mnist), most=4, **size)
+
+
+def test_counts_of_the_classes_tell_a_wrong_data_set(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist_files, "TRAIN_DIGITS", np.array([4, 2, *[3] * 8]))
+    with pytest.raises(DataError, match=r"expected \[4, 2, 3, .*\] images of the ten classes of MNIST, found \[3, 3, 3, "):
+        read_mnist(str(small_mnist), most=4, image_size=28, download=False)
 
 
 @pytest.mark.parametrize("keep", [0, 20, -10])

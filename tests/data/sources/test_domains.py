@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from metacl_run.core.errors import ConfigError
+from metacl_run.data.images import mnist_files
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,31 @@ def test_generated_characters_are_no_more_than_can_be_held(make: Callable[..., A
     ):
         make("domains", **changes)
     make("domains", **changes, domains=["omniglot"])
+
+
+def test_fashion_mnist_is_a_domain_like_the_others(
+    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder holds images whose grey level is ten times their label."""
+    shapes = {name: (60 if name.startswith("train") else 20, *shape[1:]) for name, shape in mnist_files.SHAPES.items()}
+    for name, value in {"SHAPES": shapes, "CLOTHES_IMAGES": np.full(10, 8), "CLOTHES_TRAIN_IMAGES": np.full(10, 6)}.items():
+        monkeypatch.setattr(mnist_files, name, value)
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, shape in shapes.items():
+        labels = np.arange(shape[0]) % 10
+        values = np.broadcast_to(10 * labels[:, None, None], shape) if len(shape) == 3 else labels
+        content = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">i4").tobytes() + values.astype(np.uint8).tobytes()
+        (folder / name).write_bytes(content)
+    stream = make("domains", root=str(tmp_path), domains=["fashion_mnist", "glyphs"], glyph_classes=60, mnist_images=4)
+    stream.check(examples_per_class=2, replay_classes=None, split="test")
+    pool = stream.load([0])
+    assert pool.task_names == [["fashion mnist", "glyphs"]]
+    episode = pool.sample(np.array([[0]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
+    levels = (episode.support_x * 255).round().flatten(3)
+    assert (levels == levels[..., :1]).all()
+    assert set(levels[..., 0].flatten().tolist()) <= {10.0 * label for label in range(10)}
+    assert torch.equal(levels, (episode.query_x * 255).round().flatten(3))  # of the same classes
 
 
 def test_real_domains(make: Callable[..., Any], real_data: str, monkeypatch: pytest.MonkeyPatch) -> None:
