@@ -1,8 +1,11 @@
-"""iMAML on a quadratic, where its solution and its meta-gradient are in closed form; conjugate gradients against a solver."""
+"""iMAML on a quadratic, where its solution and its meta-gradient are in closed form, and on a network, by Newton's method and
+finite differences; conjugate gradients against a solver."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -76,6 +79,41 @@ def test_a_quadratic_has_the_solution_and_the_meta_gradient_of_the_closed_form()
 
     for place, step in enumerate(1e-5 * torch.eye(INPUTS + 1, dtype=phi.dtype)):
         assert found[place].item() == pytest.approx((loss(theta + step) - loss(theta - step)) / 2e-5, rel=1e-6, abs=1e-9)
+
+
+def test_on_a_network_the_meta_gradient_is_that_of_the_exact_solution() -> None:
+    """The inner problem is solved by Newton's method on the written-out network; its derivative is a finite difference."""
+    torch.manual_seed(3)
+    shapes, ways, strength = {"body.weight": (3, INPUTS), "body.bias": (3,), "head.weight": (3, 3), "head.bias": (3,)}, 3, 1.5
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    module = nn.Sequential(OrderedDict(body=nn.Linear(INPUTS, 3), tanh=nn.Tanh(), head=nn.Linear(3, ways))).double()
+    x, query_x = torch.randn(2, 9, INPUTS, dtype=torch.float64)
+    y, query_y = torch.arange(9) % ways, (torch.arange(9) + 1) % ways
+
+    def loss(flat: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        weight, bias, head, offset = (part.view(shape) for part, shape in zip(flat.split(sizes), shapes.values(), strict=True))
+        outputs = torch.tanh(x @ weight.T + bias) @ head.T + offset
+        return -outputs.log_softmax(1)[torch.arange(len(y)), y].mean()
+
+    def solved(theta: Tensor) -> Tensor:
+        def pulled(phi: Tensor) -> Tensor:
+            return loss(phi, x, y) + strength / 2 * ((phi - theta) ** 2).sum()
+
+        slope, phi = torch.func.grad(pulled), theta
+        for _ in range(12):
+            phi = phi - torch.linalg.solve(torch.func.jacrev(slope)(phi), slope(phi))
+        assert slope(phi).norm() < 1e-13
+        return phi
+
+    params = {name: value.detach().clone() for name, value in module.named_parameters()}
+    learner = dataclasses.replace(IMAML, strength=strength, inner_lr=0.3, inner_steps=300, cg_steps=sum(sizes))
+    episode = Episode(x, y, query_x, query_y, torch.zeros(0, 0, dtype=torch.int64))
+    direction = learner.episode_update(Network(module, ways), {"params": params}, {}, episode).direction["params"]
+    found = torch.cat([direction[name].flatten() for name in shapes])
+    theta = torch.cat([params[name].flatten() for name in shapes])
+    for place, step in enumerate(1e-4 * torch.eye(len(theta), dtype=theta.dtype)):
+        sides = [loss(solved(theta + sign * step), query_x, query_y) for sign in (1, -1)]
+        assert found[place].item() == pytest.approx((sides[0] - sides[1]).item() / 2e-4, rel=1e-5, abs=1e-8)
 
 
 def test_inner_steps_are_those_of_torch_optim() -> None:
