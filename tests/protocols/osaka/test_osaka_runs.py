@@ -12,8 +12,9 @@ import torch
 
 import metacl_run
 from metacl_run.algorithms.osaka.bayesian_gradient_descent import BayesianGradientDescent
-from metacl_run.algorithms.osaka.task_free_learner import Observed
+from metacl_run.algorithms.osaka.task_free_learner import Observed, TaskFreeLearner
 from metacl_run.config.load import Experiment
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
 from metacl_run.models.network import Network
@@ -23,15 +24,23 @@ from metacl_run.storage.stored_run import StoredRun
 from metacl_run.storage.stream_file import StreamSteps
 from tests.support.runs import assert_same_run, context_of, stop_after
 from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
+from tests.support.variants import variants_are_slow
 
 PROLONGED = [*RECURRING[1:], "algo.buffer=3"]
-BAYES = [setting for setting in RECURRING[1:] if not setting.startswith("algo.")]
+PLAIN = [setting for setting in RECURRING[1:] if not setting.startswith("algo.")]
+BASELINE = [*PLAIN, "algo.pretrain_updates=3", "algo.meta_batch_size=2"]
 ALGORITHMS: dict[str, list[str]] = {
     "continual_maml": RECURRING[1:],
     "prolonged_maml": PROLONGED,
-    "metabgd": [*BAYES, "algo.draws=2"],
+    "metabgd": [*PLAIN, "algo.draws=2"],
     "mole": RECURRING_DYNAMICS,
 }
+BASELINES: dict[str, list[str]] = {
+    "sgd_osaka": PLAIN,
+    "bgd": [*PLAIN, "algo.draws=2"],
+    **dict.fromkeys(("finetune_osaka", "maml_osaka", "anil_osaka"), BASELINE),
+}
+"""Learners that run the code of those above with parts of it switched off."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +53,7 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def osaka(experiment: Callable[..., Experiment]) -> Callable[..., Experiment]:
     def build(algo: str, *overrides: str) -> Experiment:
-        return experiment(f"algo={algo}", *ALGORITHMS[algo], *overrides, tiny=[])
+        return experiment(f"algo={algo}", *{**ALGORITHMS, **BASELINES}[algo], *overrides, tiny=[])
 
     return build
 
@@ -55,7 +64,11 @@ def steps_of(built: Experiment) -> StreamSteps:
     return steps
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_learner_of_the_protocol_is_stopped_below() -> None:
+    assert {*ALGORITHMS, *BASELINES} == set(options_that_are("algo", TaskFreeLearner))
+
+
+@pytest.mark.parametrize("algo", [*ALGORITHMS, *variants_are_slow(BASELINES)])
 def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, osaka: Callable[..., Experiment]) -> None:
     base = osaka(algo).output_dir
     unbroken, broken = (osaka(algo, "seeds=[0,1]", f"output_dir={base / name}") for name in ("unbroken", "broken"))
