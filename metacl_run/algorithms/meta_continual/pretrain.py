@@ -2,8 +2,16 @@
 
     metacl-run algo=pretrain data=omniglot
 
-Minimises cross-entropy on random examples of the meta-train classes, shuffled; at meta-test the head learns on this
-representation ("Pretraining" in OML's figures, Javed and White 2019, arXiv 1905.12588).
+"Pretraining" in OML's figures (Javed and White 2019, arXiv 1905.12588). (x, y) are `remember` examples, drawn at random from
+all meta-train classes:
+
+    (theta, W) <- outer optimiser on grad loss(x, y; theta, W)
+
+At meta-test the head learns a sequence on the representation theta.
+
+Differences from the paper:
+ 1. There are `protocol.updates` steps, each on `remember` examples drawn anew; there are no epochs.
+ 2. At meta-test plain SGD learns the head, as for OML here (oml.py, difference 4).
 """
 
 from __future__ import annotations

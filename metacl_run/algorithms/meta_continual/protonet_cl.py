@@ -2,12 +2,21 @@
 
     metacl-run algo=protonet_cl data=omniglot
 
-Snell et al. 2017 (arXiv 1703.05175). The means are kept as sums over the examples, so that nothing is forgotten and the order
-does not matter. Meta-training minimises the cross-entropy of minus the squared distances on the queries of a trajectory, by an
-ordinary gradient.
+Snell et al. 2017 (arXiv 1703.05175, equations 1 and 2), where f are features and S_c the examples of class c so far:
+
+    m_c = (sum of f(x) over x in S_c) / |S_c|,   the score of class c is -|f(x) - m_c|^2
+
+Only the sums and the numbers |S_c| are kept, so that nothing is forgotten and the order does not matter. Meta-training
+minimises the cross-entropy of these scores on the queries of a trajectory, by an ordinary gradient.
 
   ncm_cl   frozen: the network stays as it starts. On texts, with model=text_head, that is the nearest class mean of the
            encoder's features, the baseline of every method there
+
+Differences from the paper:
+ 1. Meta-training uses trajectories in place of few-shot episodes: `classes` ways, `class_steps` * `step_examples` shots. At
+    meta-test the classes come one after another, and there are as many as the sequence has.
+ 2. A class without examples cannot be predicted.
+ 3. The default network normalises every image by itself; the paper's network has batch norm.
 """
 
 from __future__ import annotations

@@ -2,7 +2,13 @@
 
     metacl-run algo=scratch data=omniglot
 
-("Scratch" in OML's figures, Javed and White 2019, arXiv 1905.12588.)
+"Scratch" in OML's figures (Javed and White 2019, arXiv 1905.12588). theta are random weights, and (x_k, y_k) the examples of a
+sequence:
+
+    theta <- theta - rate * grad loss(x_k, y_k; theta)          every group of `test_plastic` moves
+
+Differences from the paper:
+ 1. At meta-test plain SGD learns, as for OML here (oml.py, difference 4).
 """
 
 from __future__ import annotations

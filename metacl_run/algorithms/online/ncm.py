@@ -12,6 +12,11 @@ means m:
 
 A class without samples is never predicted. With model=linear the features are the inputs, and also with model=text_head, since
 its blocks start as the identity. With any other model they are the features of a random network.
+
+Differences from the papers:
+ 1. Mensink et al. learn a metric for the distances. Here the distance is Euclidean, or the angle.
+ 2. In iCaRL the mean is of a class's exemplars, and the network learns. Here the mean is of all samples, and the network does
+    not learn.
 """
 
 from __future__ import annotations
