@@ -30,7 +30,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -72,6 +72,8 @@ class Ewc(GradientLearner[EwcState]):
     decay: Annotated[float, Ge(0), Le(1)] | None
     fisher: Literal["mean_of_squares", "square_of_mean", "expected"]
 
+    consolidation_setting: ClassVar[str | None] = "fisher_samples"
+
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
 
@@ -88,10 +90,6 @@ class Ewc(GradientLearner[EwcState]):
 
         gradient = tree_map(penalised, gradient, params, state["fisher"], state["anchor"])
         return self.step(gradient, state), {"loss": loss}
-
-    @property
-    def num_consolidation_samples(self) -> int:
-        return self.fisher_samples
 
     def end_task(self, network: Network, state: EwcState, samples: Samples) -> EwcState:
         params = state["params"]

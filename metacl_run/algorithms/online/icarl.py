@@ -32,6 +32,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -82,15 +83,13 @@ class Icarl(ExemplarLearner[IcarlState]):
     updates: Steps
     herding_samples: Examples
 
+    consolidation_setting: ClassVar[str | None] = "herding_samples"
+
     def __post_init__(self) -> None:
         require_all(self.momentum_fits(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.exemplar_spec(self.updates)
-
-    @property
-    def num_consolidation_samples(self) -> int:
-        return self.herding_samples
 
     def init(self, network: Network, params: Params, num_tasks: int) -> IcarlState:
         network.refuse_real_targets(self, "algo=er or another")

@@ -22,7 +22,7 @@ Differences from the paper and its code:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,6 +62,8 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
     importance_batch: Examples
     accumulate: bool
 
+    consolidation_setting: ClassVar[str | None] = "importance_samples"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         samples, batch = self.importance_samples, self.importance_batch
@@ -83,10 +85,6 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
 
         gradient = tree_map(penalised, gradient, params, state["omega"], state["reference"])
         return self.step(gradient, state), {"loss": loss}
-
-    @property
-    def num_consolidation_samples(self) -> int:
-        return self.importance_samples
 
     def end_task(self, network: Network, state: MasState, samples: Samples) -> MasState:
         params = state["params"]

@@ -66,6 +66,7 @@ class PackNet(GradientLearner[PackNetState]):
     retrain_passes: Steps
 
     needs_task: ClassVar[bool] = True
+    consolidation_setting: ClassVar[str | None] = "retrain_samples"
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
@@ -80,10 +81,6 @@ class PackNet(GradientLearner[PackNetState]):
     def observe(self, network: Network, state: PackNetState, observed: Observation) -> tuple[PackNetState, Metrics]:
         gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
         return self._moved(network, state, gradient, FREE), {"loss": loss}
-
-    @property
-    def num_consolidation_samples(self) -> int:
-        return self.retrain_samples
 
     def end_task(self, network: Network, state: PackNetState, samples: Samples) -> PackNetState:
         params, owner = dict(state["params"]), dict(state["owner"])

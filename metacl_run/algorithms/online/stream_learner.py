@@ -88,6 +88,8 @@ class StreamLearner(BaseLearner, Generic[State]):
 
     needs_task: ClassVar[bool] = False
     """Whether it can only predict if the task is known."""
+    consolidation_setting: ClassVar[str | None] = None
+    """The setting that says how many samples `end_task` needs; None: it needs none."""
 
     batch_size: Examples
 
@@ -123,8 +125,9 @@ class StreamLearner(BaseLearner, Generic[State]):
 
     @property
     def num_consolidation_samples(self) -> int:
-        """Returns how many samples `end_task` needs; they are drawn at random from the task."""
-        return 0
+        """Returns how many samples `end_task` needs; they are drawn at random from the task. Default: as many as the setting
+        `consolidation_setting` says."""
+        return 0 if self.consolidation_setting is None else int(getattr(self, self.consolidation_setting))
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
         """Consolidates a past task, from `samples` [num_consolidation_samples] of it. Default: does nothing."""

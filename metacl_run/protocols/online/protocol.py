@@ -127,9 +127,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 "to keep. Keep fewer (algo.memories_per_task), or take more training samples."
             )
         if algo.num_consolidation_samples > usable:
+            setting = algo.consolidation_setting
+            key = "algo" if setting is None else f"algo.{setting}={algo.num_consolidation_samples}"
             raise ConfigError(
-                f"algo: {name} reads {algo.num_consolidation_samples} samples of a task again when it ends, but data "
-                f"gives {samples} to learn from. Ask for fewer, or for more training samples of a task."
+                f"{key}: {name} reads {algo.num_consolidation_samples} samples of a task again when it ends; data gives "
+                f"{usable} to learn from. Ask for fewer, or for more training samples of a task."
             )
 
     def count_units(self, algo: StreamLearner[Any], data: SampleStream) -> int:

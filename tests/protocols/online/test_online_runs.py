@@ -268,6 +268,10 @@ def test_samples_that_fill_no_batch_are_left_out(online: Callable[..., Experimen
 
 
 MISTAKES = [
+    *(
+        (algo, f"algo.{setting}=48", rf"^algo\.{setting}=48: \w+ reads 48 samples of a task again when it ends; data gives 40")
+        for algo, setting in {"ewc": "fisher_samples", "mas": "importance_samples", "icarl": "herding_samples"}.items()
+    ),
     ("er", "algo.memory=5", r"algo\.replay=10: must be at most memory=5, which it is drawn from"),
     ("er", "algo.memory=0", r"algo\.replay=10: must be at most memory=0"),
     ("er", "algo.source=seen algo.replay=0", r"algo\.memory=200: must be 0 with source=seen, which needs none"),
