@@ -48,6 +48,8 @@ DATA = {
 }
 SIMPLE = {"online": "sgd", "continual_meta": "fomaml", "meta_continual": "pretrain", "osaka": "sgd_osaka"}
 """With which the others are compared, by protocol."""
+UNTRAINED = "scratch"
+"""The method that has no units of work."""
 WARM_UP = 5
 """First units, which are not counted."""
 
@@ -70,17 +72,19 @@ def main() -> None:
 
 
 def methods(protocol: str) -> list[str]:
-    """The methods that learn under a protocol, on the data that most of them have by default."""
+    """The methods that train under a protocol, on the data that most of them have by default."""
     files = OptionFiles()
     return [
         algo.name
         for algo in files.all("algo")
-        if files.algo_kind(algo) == protocol and algo.chooses.get("data", files.defaults["data"]) == DATA[protocol]
+        if algo.name != UNTRAINED
+        and files.algo_kind(algo) == protocol
+        and algo.chooses.get("data", files.defaults["data"]) == DATA[protocol]
     ]
 
 
 def cost(algo: str, protocol: str) -> tuple[float, float]:
-    """CPU milliseconds of a unit, and of the end of a task."""
+    """CPU milliseconds of a unit, pre-training not included, and of the end of a task."""
     units: list[float] = []
     ends: list[float] = []
     step, end_task = TrainingPhase.step, StreamTrainer.end_task
@@ -88,7 +92,8 @@ def cost(algo: str, protocol: str) -> tuple[float, float]:
     def timed_step(self: TrainingPhase, unit: int) -> int:
         began = time.process_time()
         count = step(self, unit)
-        units.extend([(time.process_time() - began) / count] * count)
+        if unit in self.trainer.alike(self.length)[-1]:
+            units.extend([(time.process_time() - began) / count] * count)
         return count
 
     def timed_end(self: StreamTrainer, learner: Any, task: int) -> Any:

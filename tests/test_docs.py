@@ -64,6 +64,19 @@ def test_a_page_has_equations_differences_and_published_numbers(generated: dict[
     assert re.search(r"\| La-MAML, table 1: MNIST, La-MAML, rotations, RA \| 77\.42 ± 0\.65 \| .*memory \| 76\.3 \(", page)
 
 
+METHODS = sorted(path.stem for path in (REPOSITORY / "configs" / "algo").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_numbered_differences_from_its_paper(name: str, generated: dict[str, str]) -> None:
+    assert re.search(r"### Differences from .*\n\n1\. ", generated[f"options/algo/{name}.md"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_named_in_a_page_that_is_written_by_hand(name: str) -> None:
+    assert any(re.search(rf"`{name}`|algo=(\w+,)*{name}\b", text) for text in PAGES.values())
+
+
 def test_commands_compose_and_pass_every_check(generated: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.syspath_prepend(str(DOCS / "examples"))
