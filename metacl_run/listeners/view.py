@@ -84,7 +84,7 @@ class View:
         if self.in_sequence:
             return "meta-training" if self.meta_test is None else self.meta_test[2]
         if self.is_stream:
-            return "stream" if np.isfinite(self.now).any() or not self._pretrains else "pre-training"
+            return "stream" if self.unit > self._pretraining or not self._pretraining else "pre-training"
         return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
 
     def score(self) -> float:
@@ -92,9 +92,12 @@ class View:
         return self._so_far if self.is_stream else float(self.now[: self.seen or None].mean())
 
     @property
-    def _pretrains(self) -> bool:
+    def _pretraining(self) -> int:
+        """Units before the stream."""
         algo = self.info.config.get("algo")
-        return isinstance(algo, dict) and bool(algo.get("pretrain_updates"))
+        if self.info.evaluation_of is not None or not isinstance(algo, dict):
+            return 0
+        return int(algo.get("pretrain_updates") or 0)
 
     def time_left(self) -> str:
         """Estimates the time left from the mean pace of this process, evaluations included; '-' before there is a pace."""

@@ -146,6 +146,21 @@ def test_in_a_narrow_terminal_the_bars_yield_and_not_the_numbers(tmp_path: Path,
     assert ("━" in text.split("learned")[1]) == bars
 
 
+@pytest.mark.parametrize("updates", [0, 3])
+def test_a_stream_that_recurs_begins_after_its_pre_training(updates: int, tmp_path: Path) -> None:
+    kind = {"protocol": "osaka", "protocol_kind": "osaka", "config": {"algo": {"pretrain_updates": updates}}}
+    view = View(info_of(tmp_path, task_names=[["a"]], units_per_task=9, **kind))
+    evaluation = View(info_of(tmp_path, task_names=[["a"]], units_per_task=9, evaluation_of="0123abcd", **kind))
+    positions = {}
+    for unit in (1, 3, 4, 9):
+        record = {"kind": "train", "unit": unit, "task": 0, "wall_s": 0.1 * unit, "metrics": {"loss": [1.0]}}
+        view.update(record)
+        evaluation.update(record)
+        positions[unit] = view.position()
+        assert evaluation.position() == "stream"
+    assert positions == {unit: "pre-training" if unit <= updates else "stream" for unit in positions}
+
+
 def test_the_panel_says_that_the_signal_was_heard_and_the_end_where_it_goes_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
