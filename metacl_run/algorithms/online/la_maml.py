@@ -42,7 +42,7 @@ Differences from the paper and its code:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import torch
@@ -57,7 +57,7 @@ from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.flat import flatly, update_with_few_launches
-from metacl_run.inner.optimizers import Adam, Sgd, clip, descend
+from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clip, descend
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
 
@@ -79,7 +79,7 @@ class LaMamlState(StreamState, total=False):
     rates: Params
     """alpha, before it is cut off at 0; absent with rate_lr=null."""
     optimizer: Pytree
-    """Adam's moments of the weights; absent with outer_optimizer=sgd."""
+    """Velocities or Adam's moments of the weights; absent with plain SGD."""
     reduction: Reduction
     """The state of the corrected momentum; absent with variance_reduction=null."""
 
@@ -99,7 +99,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         inner_rates: what an inner step uses if a learned rate is below 0: "positive": 0; "signed": the rate itself.
         rate_lr: rate at which the rates are learned; null: they stay at inner_lr.
         outer_lr: the single rate of the step of the weights; null: the weights move by the learned rates.
-        outer_optimizer: optimiser of the step of the weights by outer_lr: "sgd", or "adam", which regression of policies needs.
+        outer_optimizer: optimiser of the step of the weights: "sgd", or, by outer_lr, "adam", which cloned policies need.
+        outer_momentum: momentum of that step by SGD, as in torch.optim.SGD; 0: none.
         glances: passes over each batch (glances in the paper).
         first_order: treat the inner gradients as constants.
         meta: false: the weights follow the gradient of the joint loss at their current values (La-ER).
@@ -115,6 +116,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     rate_lr: Positive | None
     outer_lr: Positive | None
     outer_optimizer: Literal["sgd", "adam"]
+    outer_momentum: Momentum = field(metadata={"identity": "outer_momentum"})
     glances: Steps
     first_order: bool
     meta: bool
@@ -142,8 +144,22 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
                 self.outer_lr,
                 "must be a number with adam",
             ),
+            (
+                self.outer_momentum == 0 or (self.outer_optimizer == "sgd" and not reduces),
+                "outer_momentum",
+                self.outer_momentum,
+                "must be 0 with outer_optimizer=adam and with variance_reduction, which have moments of their own",
+            ),
             self.replay_fits(),
         )
+
+    @property
+    def _outer(self) -> Optimizer:
+        return Adam() if self.outer_optimizer == "adam" else Sgd(momentum=self.outer_momentum)
+
+    @property
+    def _keeps_moments(self) -> bool:
+        return self.outer_optimizer == "adam" or self.outer_momentum > 0
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.buffer_spec(self.glances)
@@ -153,8 +169,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         state: LaMamlState = {"params": params}
         if self.rate_lr is not None:
             state["rates"] = self._fixed_rates(params)
-        if self.outer_optimizer == "adam":
-            state["optimizer"] = Adam().init(params)
+        if self._keeps_moments:
+            state["optimizer"] = self._outer.init(params)
         if self.variance_reduction is not None:
             zeros = tree_map(torch.zeros_like, params)
             state["reduction"] = {"momentum": zeros, "before": params, "weight": next(iter(params.values())).new_zeros(())}
@@ -182,7 +198,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         if not self.meta:
             by_params = grad(network.weighted_loss)(params, *joint)
         learned: dict[str, Any] = {} if self.rate_lr is None else {"rates": rates, "by_rates": by_rates}
-        if self.outer_optimizer == "adam":
+        if self._keeps_moments:
             learned["optimizer"] = state["optimizer"]
         if self.variance_reduction is not None:
             reduction = state["reduction"]
@@ -195,7 +211,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
         after: Any = {"params": params}
         if self.rate_lr is not None:
             after["rates"] = learned.pop("rates")
-        if self.outer_optimizer == "adam":
+        if self._keeps_moments:
             after["optimizer"] = learned.pop("optimizer")
         if self.variance_reduction is not None:
             after["reduction"] = learned
@@ -216,10 +232,8 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
             by_rates = clip(learned["by_rates"], norm=self.clip_norm, value=None)
             after["rates"] = descend(by_rates, learned["rates"], self.rate_lr)
             rate = _positive(after["rates"]) if self.outer_lr is None else self.outer_lr
-        if self.outer_optimizer == "adam":
-            moved, after["optimizer"] = Adam().update(direction, learned["optimizer"], params, rate)
-            return moved, after
-        return descend(direction, params, rate), after
+        moved, moments = self._outer.update(direction, learned.get("optimizer", {}), params, rate)
+        return moved, {**after, "optimizer": moments} if self._keeps_moments else after
 
     def _compiled(self, network: Network, params: Params, rates: Params, batch: Samples, joint: WeightedSamples) -> Derivatives:
         """The same as `_differentiated`, in first order and where the kernel can compute it."""

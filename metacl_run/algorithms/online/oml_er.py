@@ -30,7 +30,7 @@ Differences from the paper and its code:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -40,7 +40,7 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Count, Examples, Positive
+from metacl_run.core.bounds import Count, Examples, Momentum, Positive
 from metacl_run.core.errors import ConfigError, require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import Loss, adapt
@@ -70,7 +70,8 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
         inner_batch: samples of an inner step; an observation is several support batches of this size and one query batch.
         inner_lr: rate of the inner SGD.
         outer_lr: rate of the outer optimiser.
-        outer_optimizer: "adam" or plain "sgd".
+        outer_optimizer: "adam" or "sgd".
+        outer_momentum: momentum of "sgd", as in torch.optim.SGD; 0: none.
         plastic: groups of parameters, attributes of the network, that learn in the inner steps.
         replay: samples of a query set drawn from memory.
         replay_every: in every `replay_every`-th episode, the query set is drawn from memory. The paper replays a share r of the
@@ -81,6 +82,7 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
     inner_lr: Positive
     outer_lr: Positive
     outer_optimizer: Literal["adam", "sgd"]
+    outer_momentum: Momentum = field(metadata={"identity": "outer_momentum"})
     plastic: Annotated[list[str], MinLen(1)]
     replay_every: Count
 
@@ -94,12 +96,18 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
         require_all(
             (whole, "inner_batch", inner, parts),
             (self.memory >= batch - inner, "memory", self.memory, support),
+            (
+                self.outer_momentum == 0 or self.outer_optimizer == "sgd",
+                "outer_momentum",
+                self.outer_momentum,
+                "must be 0 with outer_optimizer=adam, which has moments of its own",
+            ),
             self.replay_fits(),
         )
 
     @property
     def _outer(self) -> Optimizer:
-        return Adam() if self.outer_optimizer == "adam" else Sgd()
+        return Adam() if self.outer_optimizer == "adam" else Sgd(momentum=self.outer_momentum)
 
     @property
     def _support(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ OML_ER = EpisodicReplay(
     inner_lr=0.3,
     outer_lr=0.02,
     outer_optimizer="adam",
+    outer_momentum=0.0,
     plastic=["head"],
     memory=9,
     buffer="reservoir",
@@ -48,7 +50,9 @@ class SlowEpisodes:
     def __init__(self, algorithm: EpisodicReplay, data: Toy) -> None:
         self.algorithm, self.module = algorithm, TwoLayers().double()
         self.module.load_state_dict(data.params)
-        self.outer = torch.optim.Adam(self.module.parameters(), lr=algorithm.outer_lr)
+        weights, rate = self.module.parameters(), algorithm.outer_lr
+        momentum = algorithm.outer_momentum
+        self.outer = torch.optim.SGD(weights, rate, momentum) if momentum else torch.optim.Adam(weights, rate)
 
     def episode(self, observed: Observation, number: int) -> tuple[float, nn.Module]:
         """Learns from an episode, the first being number 1; returns the loss on its query set and the module that predicts."""
@@ -81,8 +85,9 @@ class SlowEpisodes:
 
 @pytest.mark.parametrize("plastic", [["head"], ["body", "head"]])
 @pytest.mark.parametrize("replay_every", [1, 3])
-def test_every_episode_equals_the_slow_loop(plastic: list[str], replay_every: int) -> None:
-    algorithm = EpisodicReplay(**{**vars(OML_ER), "plastic": plastic, "replay_every": replay_every})
+@pytest.mark.parametrize("outer", [{}, {"outer_optimizer": "sgd", "outer_momentum": 0.9}])
+def test_every_episode_equals_the_slow_loop(plastic: list[str], replay_every: int, outer: dict[str, Any]) -> None:
+    algorithm = EpisodicReplay(**{**vars(OML_ER), "plastic": plastic, "replay_every": replay_every, **outer})
     data = toy()
     network, state, slow = data.network, algorithm.init(data.network, data.params, TASKS), SlowEpisodes(algorithm, data)
     for number, observed in enumerate(observations(algorithm, data), 1):

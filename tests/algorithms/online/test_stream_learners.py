@@ -32,6 +32,7 @@ LA_MAML = LaMaml(
     rate_lr=0.2,
     outer_lr=None,
     outer_optimizer="sgd",
+    outer_momentum=0.0,
     glances=2,
     first_order=True,
     meta=True,
@@ -53,6 +54,8 @@ VARIANTS = {
     ),
     "sync": dataclasses.replace(LA_MAML, outer_lr=0.05),
     "sync_adam": dataclasses.replace(LA_MAML, outer_lr=0.05, outer_optimizer="adam"),
+    "sync_momentum": dataclasses.replace(LA_MAML, outer_lr=0.05, outer_momentum=0.8),
+    "momentum": dataclasses.replace(LA_MAML, outer_momentum=0.5),
     "c_maml": dataclasses.replace(LA_MAML, rate_lr=None, outer_lr=0.05, clip_norm=None),
     "vr_mcl": dataclasses.replace(LA_MAML, outer_lr=0.05, variance_reduction=0.6),
     "vr_mcl, second order, fixed rates": dataclasses.replace(
@@ -170,9 +173,13 @@ def la_maml_by_hand(network: Network, algo: LaMaml, state: Any, observed: Observ
             state = adam_by_torch(state, theta, along, algo.outer_lr)
             theta = state["theta"]
         else:
+            if algo.outer_momentum:
+                last = state.get("velocity", {n: torch.zeros_like(p) for n, p in theta.items()})
+                along = {n: algo.outer_momentum * last[n] + along[n] for n in names}
+                state = {**state, "velocity": along}
             theta = {n: p.detach() - rate[n] * along[n] for n, p in theta.items()}
     after = {"params": theta} if algo.rate_lr is None else {"params": theta, "rates": alpha}
-    after |= {"adam": state["adam"]} if algo.outer_optimizer == "adam" else {}
+    after |= {kind: state[kind] for kind in ("adam", "velocity") if kind in state}
     return after if past is None else {**after, "past": past}
 
 
@@ -211,6 +218,8 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
     if algo.outer_optimizer == "adam":
         assert found.pop("optimizer")["steps"] == 3 * algo.glances
         del expected["adam"]
+    if algo.outer_momentum:
+        assert_states_agree(found.pop("optimizer"), {"velocity": expected.pop("velocity")})
     if algo.variance_reduction is not None:
         before, momentum = expected.pop("past")
         assert_states_agree(
@@ -220,7 +229,7 @@ def test_la_maml_follows_algorithm_1(name: str, smooth: bool) -> None:
 
 
 @pytest.mark.skipif(build.load() is None, reason="no compiled kernels here")
-@pytest.mark.parametrize("name", ["la_maml", "sync", "sync_adam", "c_maml", "la_er", "vr_mcl"])
+@pytest.mark.parametrize("name", ["la_maml", "sync", "sync_adam", "momentum", "c_maml", "la_er", "vr_mcl"])
 def test_compiled_and_differentiated_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     algo, network = VARIANTS[name], perceptron()
     state = algo.init(network, params_of(network), 2)
