@@ -8,16 +8,12 @@ from typing import NamedTuple
 from matplotlib.colors import to_hex, to_rgb
 
 from metacl_run.comparison.section_scores import SectionScores
-from metacl_run.layout.style import GREY, INK, series_colours
+from metacl_run.layout.style import LINE_COLOURS, MARKERS
 
 MOST_ROWS = 8
 """Of a figure."""
-COLOURS = (*series_colours(6), INK, GREY, "#882255", "#332288", "#999933", "#8c564b")
-"""Of algorithms. Those after Okabe and Ito's are from Tol's muted scheme, and brown."""
 STYLES = ("-", "--", ":", "-.")
 """Of the lines of one algorithm."""
-MARKERS = ("o", "s", "^", "v")
-"""Of its points, where there are no lines."""
 
 
 class Look(NamedTuple):
@@ -52,7 +48,7 @@ def algorithm_colours(every: Sequence[SectionScores]) -> dict[str, str]:
     """Returns a colour for each algorithm of a page, in the order in which its sections draw them."""
     in_figures = dict.fromkeys(_algorithm(scores, label) for scores in every for label in drawn_rows(scores))
     rest = dict.fromkeys(_algorithm(scores, label) for scores in every for label in scores.labels)
-    return {algorithm: COLOURS[place % len(COLOURS)] for place, algorithm in enumerate({**in_figures, **rest})}
+    return {algorithm: LINE_COLOURS[place % len(LINE_COLOURS)] for place, algorithm in enumerate({**in_figures, **rest})}
 
 
 def looks(scores: SectionScores, rows: Sequence[str], colours: Mapping[str, str]) -> dict[str, Look]:
@@ -62,7 +58,7 @@ def looks(scores: SectionScores, rows: Sequence[str], colours: Mapping[str, str]
     every row has one.
     """
     if len({_algorithm(scores, label) for label in rows}) == 1:
-        return {label: Look(COLOURS[place % len(COLOURS)]) for place, label in enumerate(rows)}
+        return {label: Look(LINE_COLOURS[place % len(LINE_COLOURS)]) for place, label in enumerate(rows)}
     made: dict[str, Look] = {}
     for label in rows:
         colour = colours[_algorithm(scores, label)]

@@ -14,7 +14,7 @@ from metacl_run.comparison.configurations import Configuration
 from metacl_run.comparison.drawn_rows import Look, algorithm_colours, drawn_rows, drawn_words, looks, short_label
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.layout.canvas import Canvas, paper_panels, sheet_panels
-from metacl_run.layout.cost_words import ABOUT_COST, MEASURES, cost_text
+from metacl_run.layout.cost_words import ABOUT_COST, BESIDE_SCORES, MEASURES, cost_text
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.log_axis import log_axis
 from metacl_run.layout.style import PAPER_RC, RC, accuracy_axis, error_axis, label_points
@@ -135,7 +135,7 @@ def cost_figure(scores: SectionScores, colours: Mapping[str, str] | None = None)
     rows = scores.section.configurations
     measures = [
         name
-        for name in ("examples", "flops", "seconds")
+        for name in BESIDE_SCORES
         if all((cost := cost_of_row(rows[label], name)) is not None and cost > 0 for label in labels)
     ]
     if len(labels) < 2 or not measures:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MEASURES = {"units": "units of work", "examples": "examples read", "flops": "operations", "seconds": "seconds of training"}
 """The fields of `storage.run_cost.RunCost`, in words."""
+BESIDE_SCORES = ("examples", "flops", "seconds")
+"""Those beside which figures show a score: units of work differ from method to method."""
 ABOUT_COST = (
     "Of one seed. Examples read: those of all units of work, replayed ones included. Operations: floating-point operations of "
     "training, counted by torch. Seconds: of training, over the seeds that were computed together, on whatever computed them."

@@ -169,6 +169,12 @@ def series_colours(count: int) -> list[str]:
     return [BLUE, ORANGE, GREEN, PINK, SKY, VERMILLION][:count] if count <= 6 else shades(count)
 
 
+LINE_COLOURS = (*series_colours(6), INK, GREY, "#882255", "#332288", "#999933", "#8c564b")
+"""Of algorithms and of rows of a table. Those after Okabe and Ito's are from Tol's muted scheme, and brown."""
+MARKERS = ("o", "s", "^", "v")
+"""Of points that are not told apart by colour."""
+
+
 def layer_colours(count: int) -> list[str]:
     """Returns a colour for every layer, from dark to light."""
     return [matplotlib.colors.to_hex(step) for step in LAYERS(np.linspace(0.0, 1.0, count))]

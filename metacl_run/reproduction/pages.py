@@ -11,15 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from metacl_run.core.files import storage_errors, write_atomically
-from metacl_run.layout.cost_words import ABOUT_COST, MEASURES, cost_text
 from metacl_run.layout.grid import Cell, Grid, Tone, to_csv, to_html, to_latex, to_markdown
 from metacl_run.layout.page import inline_svg, stylesheet, template
 from metacl_run.reproduction.links import linked_cells, linked_overview
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, Size
 from metacl_run.reproduction.results import Result, Verdict
+from metacl_run.reproduction.table_costs import COST_FIGURE, costs_grid, draw_costs
 from metacl_run.reproduction.table_figure import draw
 from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, notes_of_cells, source, verdict_words
-from metacl_run.storage.run_cost import RunCost
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",
@@ -39,11 +38,11 @@ PRINTED: tuple[JustifyMethod, ...] = ("left", "left", "right", "right", "right",
 def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result], size: Size) -> list[Path]:
     """Writes table.md, .tex, .csv, .html and the figure; returns their paths, the page first."""
     overview, details = overview_grid(table, results, size), detailed_grid(table, results, size)
-    costs = costs_grid(results, size)
+    costs = costs_grid(results, _size(size))
     more = "" if costs is None else "\n" + to_markdown(costs)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    figure = draw(folder, table, results, _size(size))
+    figures = [*draw(folder, table, results, _size(size)), *draw_costs(folder, table, results, _size(size))]
     files = {
         "table.html": page(name, table, results, size, (overview, details), folder / "figure.svg").encode(),
         "table.md": (to_markdown(overview, level=2) + "\n" + to_markdown(details) + more).encode(),
@@ -52,7 +51,7 @@ def write(folder: Path, name: str, table: PaperTable, results: Sequence[Result],
     }
     for file, content in files.items():
         write_atomically(folder / file, content)
-    return [*(folder / file for file in files), *figure]
+    return [*(folder / file for file in files), *figures]
 
 
 def _title(table: PaperTable, size: Size) -> str:
@@ -85,26 +84,6 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
     return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, notes_of_cells(results))
 
 
-def costs_grid(results: Sequence[Result], size: Size) -> Grid | None:
-    """Returns a line for every run that was completed: what its training cost; None where none was."""
-    columns: dict[tuple[str, RunCost, str], list[str]] = {}
-    for row, cell, *_, run, cost in results:
-        if cost is not None:
-            columns.setdefault((row, cost, run or ""), []).append(cell.column)
-    if not columns:
-        return None
-    # Where a row took several runs, their columns tell them apart.
-    apart = len(columns) > len({row for row, *_ in columns})
-    rows = []
-    for (row, cost, run), of_run in columns.items():
-        of_which = [_words("; ".join(of_run))] if apart else []
-        rows.append(
-            [Cell(row), *of_which, *(Cell(cost_text(name, value)) for name, value in cost._asdict().items()), _words(run)]
-        )
-    headings = ["row", *(["columns"] if apart else []), *MEASURES.values(), "run"]
-    return Grid(f"Costs of training ({_size(size)})", headings, rows, [ABOUT_COST])
-
-
 def _beside_the_papers(table: PaperTable, result: Result, ours: Cell) -> list[Cell]:
     cell = result.cell
     difference = None if result.ours is None or cell.published is None else result.ours.mean - cell.published
@@ -125,7 +104,7 @@ def _state(result: Result, ours: Cell) -> Cell:
 def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, grids: tuple[Grid, Grid], figure: Path) -> str:
     """Returns one self-contained HTML page; `grids` are the overview and the details."""
     overview, details = grids
-    costs = costs_grid(results, size)
+    costs = costs_grid(results, _size(size))
     return template("metacl_run.reproduction", "table_page.html.j2").render(
         stylesheet=stylesheet(),
         name=name,
@@ -138,6 +117,7 @@ def page(name: str, table: PaperTable, results: Sequence[Result], size: Size, gr
         cells=to_html(linked_cells(details, results, figure.parent)),
         costs=None if costs is None else to_html(costs),
         figure=inline_svg(figure, f"{table.title}: {NO_TWIN if table.paper is None else OURS_BESIDE}"),
+        cost_figure=inline_svg(figure.with_name(f"{COST_FIGURE}.svg"), f"{table.title}: what ours cost"),
     )
 
 

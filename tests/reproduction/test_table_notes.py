@@ -7,6 +7,7 @@ from typing import Any
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperCell, PaperTable, parse
 from metacl_run.reproduction.results import Result
+from metacl_run.reproduction.table_costs import costs_grid
 from metacl_run.storage.run_cost import RunCost
 
 
@@ -55,8 +56,8 @@ def test_costs_of_a_row_of_several_runs_name_their_columns() -> None:
         cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
         return Result(row, PaperCell(column=column, metric="accuracy"), "smoke", None, None, run, cost)
 
-    one_each = pages.costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("B", "x", "2")], "smoke")
-    several = pages.costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("A", "z", "2")], "smoke")
+    one_each = costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("B", "x", "2")], "smoke")
+    several = costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("A", "z", "2")], "smoke")
     assert one_each is not None
     assert several is not None
     assert one_each.headings[:2] == ["row", "units of work"]
@@ -90,7 +91,7 @@ def test_columns_of_words_are_marked_as_such() -> None:
     cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
     cells = [PaperCell(column=column, metric="accuracy", published=77.4, confidence="memory") for column in "xy"]
     results = [Result("A", cell, "not run", None, None, f"a/b/{cell.column}", cost) for cell in cells]
-    costs = pages.costs_grid(results, "paper")
+    costs = costs_grid(results, "paper")
     assert costs is not None
     for grid in (pages.detailed_grid(of_runs(run_of("A", "x")), results, "paper"), costs):
         are_words = {heading: row[place].is_words for row in grid.rows for place, heading in enumerate(grid.headings)}
