@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from metacl_run.api.inputs import Examples, as_inputs
-from metacl_run.core.errors import ConfigError, DataError
+from metacl_run.core.errors import ConfigError, DataError, shown
 from metacl_run.protocols.predictor import Predictor
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
+FEW = 5
+"""Labels in a message."""
 Labels: TypeAlias = Sequence[Any] | Tensor | np.ndarray
 """Labels of any kind, or targets of a regression."""
 
@@ -36,11 +38,14 @@ class Learner:
         seed: of the run.
         input_shape: of one example, without the axis N.
         labels: the labels that `adapt` was given so far, by output; None if outputs have no labels from the user.
+        classes: of a run under `online`, the name of the class of every output, None for an output without one: the seed may
+            decide which output a class has. None where outputs stand for no classes, or for others in every task.
     """
 
     seed: int
     input_shape: tuple[int, ...]
     labels: tuple[Hashable, ...] | None = None
+    classes: tuple[str | None, ...] | None = None
     _predictor: Predictor
     _source: Any
     _objective: Objective
@@ -92,7 +97,8 @@ class Learner:
     def predict(self, x: Examples, *, task: int | None = None, together: bool = False) -> list[Any] | Tensor:
         """Predicts the label of each example, or values [N, dimensions] of a regression.
 
-        Labels are those that `adapt` was given; without any, numbers of outputs, [N] int64. Arguments and errors as `outputs`.
+        Labels are those that `adapt` was given; without any, numbers of outputs, [N] int64, with names in `classes`.
+        Arguments and errors as `outputs`.
         """
         outputs = self.outputs(x, task=task, together=together)
         if self._objective is not CLASSIFICATION:
@@ -105,12 +111,12 @@ class Learner:
 
         Args:
             x: N examples, as in `outputs`.
-            y: N labels as `adapt` was given (without any, numbers of outputs), or targets [N, dimensions]. A label that the
-                learner does not know counts as a wrong prediction.
+            y: N labels as `adapt` was given; without any, names from `classes` or numbers of outputs. Of a regression, targets
+                [N, dimensions]. A label that the learner does not know counts as a wrong prediction.
             task, together: as in `outputs`.
 
         Raises:
-            UserError: as `outputs` does, and where `y` has another length or shape.
+            UserError: as `outputs` does, where `y` has another length or shape, and where the learner knows none of its labels.
         """
         if self._objective is not CLASSIFICATION:
             outputs = self.outputs(x, task=task, together=together)
@@ -118,6 +124,13 @@ class Learner:
         predictions = self.predict(x, task=task, together=together)
         predictions = predictions.tolist() if isinstance(predictions, Tensor) else predictions
         labels = _plain(y, len(predictions), "y")
+        known: Sequence[Any] = range(self._predictor.num_outputs or 0) if self.labels is None else self.labels
+        if self.labels is None and self.classes is not None and any(isinstance(label, str) for label in labels):
+            known = [name for name in self.classes if name is not None]
+            predictions = [self.classes[place] for place in predictions]
+        if not set(labels) & set(known):
+            listed = ", ".join(map(str, known[:FEW])) + (" ..." if len(known) > FEW else "")
+            raise DataError(f"y: the learner knows none of its labels, such as {shown(labels[0])}; it knows {listed}")
         return sum(bool(prediction == label) for prediction, label in zip(predictions, labels, strict=True)) / len(labels)
 
     def module(self) -> nn.Module:

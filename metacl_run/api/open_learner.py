@@ -36,6 +36,7 @@ def open_learner(run: StoredRun, seed: int | None, overrides: Sequence[str], dev
         predictor = replace(predictor, rate=_chosen_rate(run, replicate))
     return Learner(
         seed=seed,
+        classes=_classes(run, replicate),
         input_shape=tuple(data.input_shape),
         _predictor=predictor,
         _source=data.source,
@@ -43,6 +44,14 @@ def open_learner(run: StoredRun, seed: int | None, overrides: Sequence[str], dev
         _dtype=gpu.dtype,
         _device=gpu.torch_device,
     )
+
+
+def _classes(run: StoredRun, replicate: int) -> tuple[str | None, ...] | None:
+    """The name of the class of every output; None where the run does not say."""
+    predictions = run.predictions
+    if predictions is None or predictions.outputs is None:
+        return None
+    return tuple(None if place == -1 else predictions.classes[place] for place in predictions.outputs[replicate])
 
 
 def _chosen_rate(run: StoredRun, replicate: int) -> float | None:

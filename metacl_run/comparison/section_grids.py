@@ -116,9 +116,9 @@ def _seeds_notes(least: int, most: int) -> list[str]:
     notes = []
     if most >= FEWEST:
         notes.append(
-            "Mean over seeds, in brackets its 95% interval (Student t). Coloured: the best of the rows that have one, and "
-            "every row that nothing separates from it: the 95% interval of their difference over common seeds includes 0 "
-            f"(with fewer than {FEWEST} common seeds: their own intervals overlap)."
+            "Mean over seeds, in brackets its 95% interval (Student t). Coloured on the page: the best of the rows that have "
+            "one, and every row that nothing separates from it: the 95% interval of their difference over common seeds "
+            f"includes 0 (with fewer than {FEWEST} common seeds: their own intervals overlap)."
         )
     if least < FEWEST:
         notes.append(f"With fewer than {FEWEST} seeds there is no interval; with two, brackets hold both values.")

@@ -21,6 +21,7 @@ class StartingRun:
         protocol: its protocol, a Protocol.
         origins: the data sets that it learned from; none where they are not known.
         config: its resolved config.
+        keeps_test_part: whether its data have a test part of their own, from which nothing is learned.
         learned: by seed, the parameters of its network at the end.
     """
 
@@ -32,6 +33,7 @@ class StartingRun:
     origins: frozenset[str]
     config: Mapping[str, Any]
     learned: Mapping[int, Mapping[str, Any]]
+    keeps_test_part: bool = False
 
     @classmethod
     def read(cls, directory: Path, seeds: Sequence[int]) -> StartingRun:
@@ -62,13 +64,15 @@ class StartingRun:
         protocol = build(run.config["protocol"], "protocol")
         params = build(run.config["algo"], "algo").learned_params(protocol.learned(content["learner"]))
         of_seed = {seed: {name: leaf[place] for name, leaf in params.items()} for place, seed in enumerate(run.seeds)}
+        stream = _stream(run.config, run.kind)
         return cls(
             directory=directory,
             run_id=str(run.summary["run_id"]),
             algo=str(run.summary["algo"]),
             data=str(run.summary["data"]),
             protocol=protocol,
-            origins=_origins(run.config, run.kind),
+            origins=frozenset() if stream is None else frozenset(stream.source.origins),
+            keeps_test_part=stream is not None and stream.keeps_test_part,
             config=run.config,
             learned={seed: of_seed[seed] for seed in seeds},
         )
@@ -79,16 +83,20 @@ class StartingRun:
 
         return LearnedModel(inner=inner, learned=self.learned, origin=str(self.directory))  # type: ignore[arg-type]
 
-    def warning(self, data: Mapping[str, Any], protocol: Any, origins: frozenset[str]) -> str | None:
+    def warning(
+        self, data: Mapping[str, Any], protocol: Any, origins: frozenset[str], *, keeps_test_part: bool = False
+    ) -> str | None:
         """What a reader must know where this run may have learned from what another is tested on; else None.
 
         Equal data, seeds and protocol divide the classes alike. Else the same data may have been divided otherwise.
 
         Args:
             data: the config of the other's data.
-            protocol, origins: of the other.
+            protocol, origins, keeps_test_part: of the other.
         """
         shared = sorted(origins & self.origins)
+        if keeps_test_part and self.keeps_test_part and protocol.eval_split == "test":
+            return None  # no run of such data learns from the test part
         alike = (
             protocol.kind == self.protocol.kind and data == self.config["data"] and protocol.division == self.protocol.division
         )
@@ -107,9 +115,9 @@ class StartingRun:
         )
 
 
-def _origins(config: Mapping[str, Any], kind: str) -> frozenset[str]:
-    """The data sets of a run; none where its source can no longer be built."""
+def _stream(config: Mapping[str, Any], kind: str) -> Any:
+    """The stream of a run's data; None where it can no longer be built."""
     try:
-        return frozenset(build_stream(config["data"], kind, elsewhere={}).source.origins)
+        return build_stream(config["data"], kind, elsewhere={})
     except UserError:
-        return frozenset()
+        return None

@@ -104,9 +104,11 @@ class TrainingPhase(Phase):
         if not diverged:
             return None
         which = "" if len(seeds) == 1 else f" for {_listed(diverged)}"
+        others = [str(seed) for seed in seeds if seed not in diverged]
+        alone = f" The other seeds were finite: seeds=[{','.join(others)}] is a run of its own." if others else ""
         return (
             f"the training loss or the state is not finite at {self.unit_name} {self.progress.state.unit}{which}. "
-            f"{self.trainer.remedy} usually helps."
+            f"{self.trainer.remedy} usually helps.{alone}"
         )
 
 

@@ -52,6 +52,8 @@ class Predictions(NamedTuple):
     """[C] (class, cosine of the means of the features), the nearest first; empty where they were not computed."""
     tasks: list[TaskMemory]
     """[T]."""
+    outputs: list[list[int]] | None
+    """[R][outputs] the class of every output, -1 for none; None where it differs from task to task, and in older files."""
 
 
 def read(path: Path) -> Predictions | None:
@@ -77,6 +79,8 @@ def _read(path: Path) -> Predictions:
     used = [place for pair in confused for place in (pair.true, pair.predicted)]
     used += [place for task in tasks for quote in task.quotes for place in (quote.true, quote.predicted)]
     used += [other for row in nearest for other, _ in row]
+    outputs = content.get("outputs")
+    used += [place for row in outputs or () for place in row if place != -1]
     if not all(place is None or 0 <= place < len(classes) for place in used):
         raise ValueError("a class has no name")
-    return Predictions(classes, content["samples_per_task"], confused, nearest, tasks)
+    return Predictions(classes, content["samples_per_task"], confused, nearest, tasks, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     index = output_dir(jobs) / INDEX
     if index.exists():
         print(f"all runs  {index}")
+    if sum(result.status == COMPLETED for result in results) > 1:
+        print(f"compare   metacl-report {shlex.quote(str(output_dir(jobs)))}")
     return exit_status(results)
 
 

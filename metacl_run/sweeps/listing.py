@@ -9,7 +9,7 @@ from pathlib import Path
 from metacl_run.core.errors import StorageError
 from metacl_run.layout.numbers import number, spread_text
 from metacl_run.storage.stored_run import StoredRun
-from metacl_run.sweeps.job import COMPLETED, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
+from metacl_run.sweeps.job import COMPLETED, DIVERGED, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
 
 WIDTH = max(map(len, STATUS_WORDS.values()))
 WIDEST_COLUMN = 60
@@ -36,7 +36,9 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
         if result.error and result.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in result.error.splitlines()]
     if any(result.status != COMPLETED for result in results):
-        lines.append("the same command again runs what is not completed (a diverged run is computed again with rerun=true)")
+        lines.append("the same command again runs what has not ended")
+    if any(result.status == DIVERGED for result in results):
+        lines.append("rerun=true with the command of one run computes a diverged one again")
     return "\n".join(lines)
 
 

@@ -249,7 +249,7 @@ def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], 
     terminal = Console()
     terminal.print(table)
     if best is not None:
-        print(f"to measure the best on test data, with seeds=[0,1,2] for an interval: {best['command']}")
+        print(f"to measure the best on test data (an interval needs three seeds or more): {best['command']}")
     print(f"results   {search.folder / RESULTS}")
 
 

@@ -129,6 +129,27 @@ def test_the_score_is_the_share_of_right_labels(finished_runs: dict[str, mr.RunR
     assert online.score(samples, (places + 1).numpy()) == 0
 
 
+def test_outputs_of_a_stream_have_the_names_of_classes_that_the_seed_gave_them(tmp_path: Path) -> None:
+    small = ["data.num_tasks=2", "data.num_classes=12", "data.num_scripts=3", "data.images_per_class=10", "data.scenario=class"]
+    quiet = ["seeds=[0,1]", f"output_dir={tmp_path}", "progress=none", "figures.style=none", "gpu.threads=1"]
+    run = mr.run(["algo=er", "data=split_glyphs", "data.tasks_from=characters", *small, *quiet])
+    context = context_of(evaluation_of(run.directory))
+    names = context.pool.classes.names
+    assert run.learner(0).classes != run.learner(1).classes
+    for replicate, seed in enumerate(run.seeds):
+        learner, right, count = run.learner(seed), 0.0, 0
+        assert learner.classes is not None
+        for task in range(2):
+            samples = context.pool.test(task, None)[replicate]
+            own = [names[context.pool.classes.of_output[replicate, task, place]] for place in samples.y.tolist()]
+            score = learner.score(samples.x, own)
+            assert score == learner.score(samples.x, samples.y)  # by name and by output
+            right, count = right + score * len(own), count + len(own)
+        assert right / count == pytest.approx(run.metrics["accuracy"].values[replicate])
+    with pytest.raises(mr.UserError, match=r"^y: the learner knows none of its labels, such as cat; it knows "):
+        learner.score(samples.x[:2], ["cat", "dog"])
+
+
 def test_the_score_of_a_regression_is_its_mean_squared_error(tmp_path: Path) -> None:
     small = ["protocol.updates_per_task=2", "protocol.eval_episodes=4", "seeds=[0]", "gpu.threads=1"]
     run = mr.run(["algo=maml", "data=sinusoid", *small, f"output_dir={tmp_path}", "progress=none", "figures.style=none"])

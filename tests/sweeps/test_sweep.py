@@ -165,7 +165,7 @@ def test_status_is_read_from_the_runs(tmp_path: Path) -> None:
         f"  completed    seeds=[0]  {planned[0].directory}",
     ]
     assert f"  failed       seeds=[1]  {planned[1].directory}\n                 data are missing\n" in text
-    assert text.endswith("(a diverged run is computed again with rerun=true)")
+    assert text.endswith("rerun=true with the command of one run computes a diverged one again")
 
 
 def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ class ClassEpisodeStream(EpisodeStream):
         """[T] the classes of each task for one seed."""
 
     @property
+    def is_assigned_by_seed(self) -> bool:
+        """Whether the seed decides which classes a task has."""
+        return False
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return self.source.example_shape
 
@@ -89,7 +94,10 @@ class ClassEpisodeStream(EpisodeStream):
             shift = NO_SHIFT
         return ClassEpisodePool(
             notes=[*examples.notes, *notes.on_unused_classes(catalogue, used)],
-            task_names=[task_names(catalogue, [_all_of(task) for task in of_seed]) for of_seed in tasks],
+            task_names=[
+                task_names(catalogue, [_all_of(task) for task in of_seed], shuffled=self.is_assigned_by_seed)
+                for of_seed in tasks
+            ],
             ways=self.ways,
             examples=x,
             counts=counts,
@@ -143,6 +151,10 @@ class DividedClassStream(ClassTasks, ClassEpisodeStream):
     """Classes of each task kept for validation: a number, or a fraction when below 1."""
     test_classes: NonNegative
     """Classes of each task kept for test: a number, or a fraction when below 1."""
+
+    @property
+    def is_assigned_by_seed(self) -> bool:
+        return self.shuffled
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -138,7 +138,7 @@ class HeldOutClassSamples(ClassSamples):
         available = [[(catalogue.counts[classes] - self.test_examples).sum() for classes in of_seed] for of_seed in tasks]
         used = self.assignment(catalogue).count_classes(catalogue)
         pool = TableSamplePool(
-            task_names=[task_names(catalogue, of_seed) for of_seed in tasks],
+            task_names=[task_names(catalogue, of_seed, shuffled=self.shuffled) for of_seed in tasks],
             masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
@@ -208,7 +208,7 @@ class SplitClassSamples(ClassSamples):
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
             messages += _notes_on_sizes(np.array(available), self.sample_lengths())
         pool = TableSamplePool(
-            task_names=[_task_names(train_part, of_seed) for of_seed in tasks],
+            task_names=[_task_names(train_part, of_seed, shuffled=self.shuffled) for of_seed in tasks],
             masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
@@ -272,9 +272,9 @@ def _rows_by_class(labels: np.ndarray, part: Catalogue, *, first: int) -> list[n
     return np.split(first + np.argsort(labels, kind="stable"), np.cumsum(part.counts)[:-1])
 
 
-def _task_names(catalogue: Catalogue, tasks: Sequence[np.ndarray]) -> list[str]:
+def _task_names(catalogue: Catalogue, tasks: Sequence[np.ndarray], *, shuffled: bool) -> list[str]:
     """[T] the classes of a task where they are few, else its groups or its number."""
     return [
         " + ".join(catalogue.names[index] for index in classes) if len(classes) <= 2 else name
-        for classes, name in zip(tasks, task_names(catalogue, list(tasks)), strict=True)
+        for classes, name in zip(tasks, task_names(catalogue, list(tasks), shuffled=shuffled), strict=True)
     ]

@@ -108,15 +108,21 @@ def split_sizes(num_classes: int, *, validation: float, test: float) -> dict[Spl
     return {"train": num_classes - sum(sizes.values()), "validation": sizes["validation"], "test": sizes["test"]}
 
 
-def task_names(catalogue: Catalogue, tasks: list[np.ndarray]) -> list[str]:
-    """[T] names: the task's groups if no other task has classes of them, else its number."""
-    return [_task_name(catalogue, classes, number) for number, classes in enumerate(tasks)]
+def task_names(catalogue: Catalogue, tasks: list[np.ndarray], *, shuffled: bool) -> list[str]:
+    """[T] names: the task's groups if no other task has classes of them, else its number.
+
+    Where the seed assigns them (`shuffled`), so many groups that the name would leave some out are a number too: tasks with the
+    same name are taken for the same task, whatever the seed.
+    """
+    return [_task_name(catalogue, classes, number, shuffled=shuffled) for number, classes in enumerate(tasks)]
 
 
-def _task_name(catalogue: Catalogue, classes: np.ndarray, number: int) -> str:
+def _task_name(catalogue: Catalogue, classes: np.ndarray, number: int, *, shuffled: bool) -> str:
     groups = list(dict.fromkeys(catalogue.groups[index] for index in np.sort(classes)))
     shared = len(classes) < sum(group in groups for group in catalogue.groups)
     if shared or len(groups) == len(set(catalogue.groups)) > 1 or len(groups) == len(classes):
         return f"task {number + 1}"
     names = [group.replace("_", " ") for group in groups]
+    if shuffled and len(names) > 2:
+        return f"task {number + 1}"
     return " + ".join(names) if len(names) <= 2 else f"{names[0]} + {len(names) - 1} more"

@@ -102,7 +102,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         most = max(shots + queries, data.shots + data.queries)
         with prefix_field_errors("data"):
             data.check(examples_per_class=most, replay_classes=buffered, split=self.eval_split)
-            if self.keep == "best":
+        if self.keep == "best":
+            with prefix_field_errors("protocol.keep=best: data"):
                 data.check(examples_per_class=most, replay_classes=buffered, split="validation")
         self._check_training_ways(algo, data, most, buffered)
         self._check_memory(algo, data, shots + queries)

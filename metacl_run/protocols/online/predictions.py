@@ -85,6 +85,7 @@ class PredictionRecorder(EndRecorder):
         content = {
             "samples_per_task": self._limit if is_cut else None,
             "classes": list(names),
+            "outputs": self._outputs(),
             "tested": tested.tolist(),
             "confused": _most_confused(confused, tested, cosines),
             "nearest": None if cosines is None else _nearest(cosines),
@@ -92,6 +93,11 @@ class PredictionRecorder(EndRecorder):
         }
         self._progress.context.store.write_predictions(content)
         state.evaluate_s += time.monotonic() - begun
+
+    def _outputs(self) -> list[list[int]] | None:
+        """[R][outputs] the class of every output, -1 for none; None where it differs from task to task."""
+        of_output = self._classes.of_output
+        return of_output[:, 0].tolist() if (of_output == of_output[:, :1]).all() else None
 
     def _samples(self, task: int) -> list[Samples]:
         return self._setup.pool.test(task, self._limit)

@@ -112,6 +112,13 @@ def test_held_out_classes_are_a_number_or_a_fraction() -> None:
 def test_a_task_is_named_after_groups_that_are_its_own() -> None:
     catalogue = Catalogue(names=list("123456"), counts=np.full(6, 20), groups=["Old_Runes"] * 2 + ["b"] * 2 + ["c"] * 2)
     whole, shared = ([np.array([1, 0]), np.array([4, 2, 3, 5])], [np.array([0, 2, 3]), np.array([1, 4, 5])])
-    assert task_names(catalogue, whole) == ["Old Runes", "b + c"]
-    assert task_names(catalogue, shared) == ["task 1", "task 2"]
-    assert task_names(catalogue, [np.arange(6)]) == ["task 1"]  # all groups
+    assert task_names(catalogue, whole, shuffled=True) == ["Old Runes", "b + c"]
+    assert task_names(catalogue, shared, shuffled=True) == ["task 1", "task 2"]
+    assert task_names(catalogue, [np.arange(6)], shuffled=True) == ["task 1"]  # all groups
+
+
+def test_a_name_that_leaves_groups_out_is_no_name_of_what_a_seed_assigns() -> None:
+    catalogue = Catalogue(names=list("12345678"), counts=np.full(8, 20), groups=list("aabbccdd"))
+    tasks = [np.arange(6), np.array([6, 7])]
+    assert task_names(catalogue, tasks, shuffled=True) == ["task 1", "d"]  # of another seed: a, b and d
+    assert task_names(catalogue, tasks, shuffled=False) == ["a + 2 more", "d"]
