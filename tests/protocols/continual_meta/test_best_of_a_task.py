@@ -111,7 +111,7 @@ def test_validation_is_apart_from_what_is_learned_and_reported(experiment: Calla
     [
         (["protocol.eval_every=0"], r"^protocol\.keep='?best'?: must be last unless there are evaluations within a task"),
         (["protocol.eval_every=4"], r"^protocol\.keep='?best'?: must be last unless there are evaluations within a task"),
-        (["data.validation_classes=0"], r"^data\.validation_classes=0: leaves no class to evaluate on"),
+        (["data.validation_classes=0"], r"^protocol\.keep=best: data\.validation_classes=0: leaves no class to evaluate on"),
     ],
 )
 def test_one_message_before_any_work(changes: list[str], message: str, experiment: Callable[..., Experiment]) -> None:

@@ -14,10 +14,10 @@ from tests.support.runs import assert_same_run, stop_after
 
 OF_LEARNER = {"maml_pp": ["algo.multi_step_updates=4", "algo.first_order_updates=6", "algo.inner_steps=2"]}
 """With these settings the schedules of a learner change in the middle of a run of eight meta-updates."""
-STOPPED_NOWHERE_ELSE = ("cavia", "finetune", "imaml", "maml_pp")
-"""The others share their class with one of these, or are stopped in another test."""
+IN_EVERY_SUITE = ("cavia", "imaml")
+"""Learners whose classes no other test stops; the others take part with -m slow."""
 LEARNERS = [
-    pytest.param(name, marks=[] if name in STOPPED_NOWHERE_ELSE else [pytest.mark.slow])
+    pytest.param(name, marks=[] if name in IN_EVERY_SUITE else [pytest.mark.slow])
     for name in options_that_are("algo", EpisodeLearner)
 ]
 
