@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+from tests.support.script_modules import script_module
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.delitem(sys.modules, "tune_defaults", raising=False)
-    import tune_defaults  # type: ignore[import-not-found]
-
-    return tune_defaults  # type: ignore[no-any-return]
+    return script_module("tune_defaults", monkeypatch)
 
 
 def line(mean: float | None, score: str = "accuracy") -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,17 +10,12 @@ import pytest
 
 from metacl_run.protocols.online.trainer import StreamTrainer
 from metacl_run.protocols.training import TrainingPhase
-
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+from tests.support.script_modules import script_module
 
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.delitem(sys.modules, "unit_costs", raising=False)
-    import unit_costs  # type: ignore[import-not-found]
-
-    return unit_costs  # type: ignore[no-any-return]
+    return script_module("unit_costs", monkeypatch)
 
 
 def test_it_measures_the_methods_of_the_usual_data(script: ModuleType) -> None:
@@ -31,7 +24,7 @@ def test_it_measures_the_methods_of_the_usual_data(script: ModuleType) -> None:
         assert simple in names[protocol]
     assert {"gss", "icarl", "vr_mcl"} < set(names["online"])
     assert {"imaml", "maml_pp"} < set(names["continual_meta"])
-    assert not {"packnet", "sb_mcl", "mole", "scratch"} & {name for each in names.values() for name in each}
+    assert not {"packnet", "sb_mcl", "mole", "scratch"} & {name for of_protocol in names.values() for name in of_protocol}
 
 
 @pytest.mark.parametrize(("algo", "units_for_ten_samples"), [("sgd", 1), ("mer", 10)])

@@ -49,6 +49,10 @@ class Update(NamedTuple):
     """On the query set (or as the algorithm says): "loss" and the objective's score under its name."""
 
 
+OUTER_LOOP = ("meta_batch_size", "outer_lr", "outer_optimizer", "outer_momentum", "outer_schedule", "clip_norm", "clip_value")
+"""The settings of `MetaLearner`: a method without meta-updates does not use them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetaLearner(BaseLearner):
     """A learner whose unit of work is a meta-update on a batch of episodes, which are few-shot episodes or trajectories.

@@ -87,6 +87,11 @@ class Adam:
 Optimizer: TypeAlias = Sgd | Adam
 
 
+def optimizer_of(name: Literal["sgd", "adam"], momentum: float) -> Optimizer:
+    """Returns Adam with its usual moments, or SGD with a momentum."""
+    return Adam() if name == "adam" else Sgd(momentum=momentum)
+
+
 def clipped_update(
     optimizer: Optimizer,
     gradient: Pytree,

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
+from metacl_run.algorithms.meta_learner import OUTER_LOOP, Meta, Update, metrics_of
 from metacl_run.core.bounds import AT_EVALUATION, Examples, Hint, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapted_by_step
@@ -51,10 +51,7 @@ class FineTune(EpisodeLearner):
         plastic: the parameters that move, "all" or "head".
     """
 
-    unused_settings = (
-        *("meta_batch_size", "outer_lr", "outer_optimizer", "outer_momentum", "outer_schedule", "clip_norm", "clip_value"),
-        *("replay", "replay_share"),
-    )
+    unused_settings = (*OUTER_LOOP, "replay", "replay_share")
 
     train_queries: Annotated[Examples, Hint("the training metrics are of the query set")] | None
     inner_optimizer: Annotated[Literal["adam", "sgd"], AT_EVALUATION]

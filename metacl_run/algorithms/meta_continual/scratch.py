@@ -20,7 +20,7 @@ import torch
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_continual.head_tested import HeadTested
-from metacl_run.algorithms.meta_learner import Meta, Update, metrics_of
+from metacl_run.algorithms.meta_learner import OUTER_LOOP, Meta, Update, metrics_of
 from metacl_run.core.errors import require
 from metacl_run.core.types import Params, Pytree, Trajectory
 from metacl_run.models.network import Network
@@ -31,10 +31,7 @@ class Scratch(HeadTested):
     """A network with its initial parameters. Updates are 0, and the protocol does none."""
 
     trains: ClassVar[bool] = False
-    unused_settings = (
-        *("meta_batch_size", "outer_lr", "outer_optimizer", "outer_momentum", "outer_schedule", "clip_norm", "clip_value"),
-        *("classes", "query_examples", "remember", "halves"),
-    )
+    unused_settings = (*OUTER_LOOP, "classes", "query_examples", "remember", "halves")
 
     def __post_init__(self) -> None:
         super().__post_init__()

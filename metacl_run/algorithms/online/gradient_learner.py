@@ -13,7 +13,7 @@ from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamSta
 from metacl_run.core.bounds import Momentum, Positive
 from metacl_run.core.errors import Check, require_all
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update, descend
+from metacl_run.inner.optimizers import Optimizer, clipped_update, descend, optimizer_of
 
 
 class GradientState(StreamState, total=False):
@@ -61,7 +61,7 @@ class GradientLearner(StreamLearner[State]):
 
     @property
     def _optimizer(self) -> Optimizer:
-        return Adam() if self.optimizer == "adam" else Sgd(momentum=self.momentum)
+        return optimizer_of(self.optimizer, self.momentum)
 
     def start(self, params: Params) -> GradientState:
         """The part of a state that the optimiser needs, before the first step."""

@@ -57,7 +57,7 @@ from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
 from metacl_run.inner.flat import flatly, update_with_few_launches
-from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clip, descend
+from metacl_run.inner.optimizers import Optimizer, Sgd, clip, descend, optimizer_of
 from metacl_run.inner.perceptron_sgd import compiled, look_ahead
 from metacl_run.models.network import Network
 
@@ -155,7 +155,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
 
     @property
     def _outer(self) -> Optimizer:
-        return Adam() if self.outer_optimizer == "adam" else Sgd(momentum=self.outer_momentum)
+        return optimizer_of(self.outer_optimizer, self.outer_momentum)
 
     @property
     def _keeps_moments(self) -> bool:

@@ -44,7 +44,7 @@ from metacl_run.core.bounds import Count, Examples, Momentum, Positive
 from metacl_run.core.errors import ConfigError, require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import Loss, adapt
-from metacl_run.inner.optimizers import Adam, Optimizer, Sgd, clipped_update
+from metacl_run.inner.optimizers import Optimizer, Sgd, clipped_update, optimizer_of
 from metacl_run.models.network import Network
 
 QUERY, PREDICTION = 0, 1
@@ -107,7 +107,7 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
 
     @property
     def _outer(self) -> Optimizer:
-        return Adam() if self.outer_optimizer == "adam" else Sgd(momentum=self.outer_momentum)
+        return optimizer_of(self.outer_optimizer, self.outer_momentum)
 
     @property
     def _support(self) -> int:

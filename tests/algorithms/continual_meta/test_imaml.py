@@ -109,11 +109,11 @@ def test_on_a_network_the_meta_gradient_is_that_of_the_exact_solution() -> None:
     learner = dataclasses.replace(IMAML, strength=strength, inner_lr=0.3, inner_steps=300, cg_steps=sum(sizes))
     episode = Episode(x, y, query_x, query_y, torch.zeros(0, 0, dtype=torch.int64))
     direction = learner.episode_update(Network(module, ways), {"params": params}, {}, episode).direction["params"]
-    found = torch.cat([direction[name].flatten() for name in shapes])
+    meta_gradient = torch.cat([direction[name].flatten() for name in shapes])
     theta = torch.cat([params[name].flatten() for name in shapes])
     for place, step in enumerate(1e-4 * torch.eye(len(theta), dtype=theta.dtype)):
         sides = [loss(solved(theta + sign * step), query_x, query_y) for sign in (1, -1)]
-        assert found[place].item() == pytest.approx((sides[0] - sides[1]).item() / 2e-4, rel=1e-5, abs=1e-8)
+        assert meta_gradient[place].item() == pytest.approx((sides[0] - sides[1]).item() / 2e-4, rel=1e-5, abs=1e-8)
 
 
 def test_inner_steps_are_those_of_torch_optim() -> None:
