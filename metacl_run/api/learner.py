@@ -113,7 +113,8 @@ class Learner:
             x: N examples, as in `outputs`.
             y: N labels as `adapt` was given; without any, names from `classes` or numbers of outputs. Of a regression, targets
                 [N, dimensions]. A label that the learner does not know counts as a wrong prediction.
-            task, together: as in `outputs`.
+            task: as in `outputs`.
+            together: as in `outputs`.
 
         Raises:
             UserError: as `outputs` does, where `y` has another length or shape, and where the learner knows none of its labels.
