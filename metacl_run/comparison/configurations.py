@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +53,12 @@ class Configuration:
         """Whether any seed has a value of any metric."""
         return any(np.isfinite(values).any() for entry in self.entries for values in entry.metrics.values())
 
+    @property
+    def divergence(self) -> str:
+        """When a configuration without scores diverged, in words."""
+        when = next((match for entry in self.entries if (match := re.search(r" at ([\w-]+ \d+)", entry.error or ""))), None)
+        return f"diverged at {when[1]}" if when else "diverged before it had a score"
+
     def values(self, metric: str) -> np.ndarray:
         """Returns [seeds], NaN where a seed did not reach the metric."""
         missing = (np.nan,)
@@ -66,19 +71,6 @@ def configurations(entries: Iterable[Entry]) -> list[Configuration]:
     for entry in entries:
         by_identity[entry.identity].append(entry)
     return [_joined(same) for same in by_identity.values()]
-
-
-def without_scores(every: Sequence[Configuration]) -> dict[Path, str]:
-    """Returns a message for each run of the configurations that diverged before any of their seeds had a score."""
-    lost = [configuration for configuration in every if configuration.diverged and not configuration.has_scores]
-    return {
-        entry.directory: f"{entry.directory}: {_diverged(entry)}" for configuration in lost for entry in configuration.entries
-    }
-
-
-def _diverged(entry: Entry) -> str:
-    when = re.search(r" at ([\w-]+ \d+)", entry.error or "")
-    return f"diverged at {when[1]}" if when else "diverged before it had a score"
 
 
 def _joined(entries: Sequence[Entry]) -> Configuration:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from metacl_run.comparison.configurations import Configuration
     from metacl_run.comparison.document import Comparison
 
 FORMATS = ("md", "tex", "csv", "html")
@@ -115,7 +116,7 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
     Raises:
         UserError: there are no runs, none that can be compared, no such metric or setting.
     """
-    from metacl_run.comparison.configurations import check_keys, configurations, without_scores
+    from metacl_run.comparison.configurations import check_keys, configurations
     from metacl_run.comparison.document import Comparison
     from metacl_run.comparison.entries import read_entries
     from metacl_run.comparison.section_scores import check_metrics, score_section
@@ -126,18 +127,26 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
     directories, unreadable = find_runs(paths)
     entries, refused = read_entries(directories)
     every = configurations(entries)
-    lost = without_scores(every)
-    every = [configuration for configuration in every if not any(entry.directory in lost for entry in configuration.entries)]
-    left_out = [*unreadable, *refused, *lost.values()]
-    if not every:
-        _print_messages("left out", left_out)
+    left_out = [*unreadable, *refused]
+    if not any(configuration.has_scores for configuration in every):
+        _print_messages("left out", [*left_out, *_without_scores(every)])
         none = f"none of the {len(directories)} runs can be compared" if directories else "no runs (searched for summary.json)"
         raise UserError(f"{', '.join(map(str, paths))}: {none}")
     check_keys(every, by)
-    comparable = sections(every, by)
+    tables = sections(every, by)
+    comparable = [section for section in tables if any(row.has_scores for row in section.configurations.values())]
     check_metrics(comparable, metrics)
-    notes = [note for configuration in every for note in configuration.notes]
-    return Comparison([score_section(section, metrics) for section in comparable], len(entries) - len(lost), left_out, notes)
+    rows = [row for section in comparable for row in section.configurations.values()]
+    left_out += _without_scores(
+        [row for section in tables if section not in comparable for row in section.configurations.values()]
+    )
+    notes = [note for row in rows for note in row.notes]
+    runs = sum(len(row.entries) for row in rows)
+    return Comparison([score_section(section, metrics) for section in comparable], runs, left_out, notes)
+
+
+def _without_scores(rows: Iterable[Configuration]) -> list[str]:
+    return [f"{entry.directory}: {row.divergence}" for row in rows for entry in row.entries]
 
 
 def _print_messages(prefix: str, messages: Sequence[str], where: str = "") -> None:

@@ -128,6 +128,8 @@ def _seeds_notes(least: int, most: int) -> list[str]:
 def _why_undefined(configuration: Configuration) -> str:
     if not configuration.diverged:
         return "not every seed has a value, and a mean over the others would mislead."
+    if not configuration.has_scores:
+        return f"{configuration.divergence}, before any score."
     seeds = ", ".join(map(str, configuration.diverged))
     return f"diverged (in runs with seed {seeds}); a mean over the other seeds would mislead."
 

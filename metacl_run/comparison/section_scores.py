@@ -127,6 +127,7 @@ def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
 
 
 def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
+    labels = [label for label in labels if not np.isnan(values[label]).all()]  # a row of a run that diverged before any score
     every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
     pairs = []
     for first, second in every:

@@ -122,7 +122,7 @@ def test_runs_that_cannot_be_compared_are_left_out_with_a_message_each(
         assert all(str(path) in text for path in said)
 
 
-def test_a_run_that_diverged_before_it_had_a_score_is_left_out_and_says_when(run: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_table_in_which_every_run_diverged_is_left_out_and_says_when(run: Callable[..., Path], tmp_path: Path) -> None:
     run("good", 0.7, seeds=[0, 1])
     error = "the training loss or the state is not finite at observation 20 for seeds [0, 1]. A smaller learning rate helps."
     for name, said in (("lost", error), ("odd", None)):
@@ -135,6 +135,28 @@ def test_a_run_that_diverged_before_it_had_a_score_is_left_out_and_says_when(run
         f"{tmp_path / 'runs' / 'lost'}: diverged at observation 20",
         f"{tmp_path / 'runs' / 'odd'}: diverged before it had a score",
     ]
+
+
+def test_a_run_that_diverged_before_it_had_a_score_is_a_row_without_values(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("small", 0.7, algo__lr=0.1, seeds=[0, 1, 2])
+    run("smaller", 0.6, algo__lr=0.01, seeds=[0, 1, 2])
+    lost = run("large", 0.7, algo__lr=10.0, seeds=[0, 1, 2])
+    summary = json.loads((lost / "summary.json").read_text())
+    error = "the training loss or the state is not finite at observation 20 for seeds 0, 1 and 2. A smaller rate helps."
+    (lost / "summary.json").write_text(json.dumps({**summary, "status": "diverged", "error": error, "metrics": {}}))
+    for name in ("accuracy_matrix.npy", "metrics.jsonl"):
+        (lost / name).unlink(missing_ok=True)
+    out, _ = call(capsys, tmp_path / "runs", "--output", tmp_path / "out", "--format", "md", "--format", "html")
+    assert "3 runs, 3 configurations, 1 section" in out
+    assert "could not be drawn" not in out
+    rows = [line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("| maml")]
+    assert [row.split("|")[1].strip() for row in rows[:3]] == ["maml algo.lr=0.1", "maml algo.lr=0.01", "maml algo.lr=10.0"]
+    assert "nan" not in rows[2].replace("†", "")
+    assert "† maml algo.lr=10.0: diverged at observation 20, before any score." in (tmp_path / "out" / "report.md").read_text()
+    (scores,) = compare([tmp_path / "runs"]).sections
+    assert {(pair.first, pair.second) for pair in scores.pairs} == {("maml algo.lr=0.1", "maml algo.lr=0.01")}
 
 
 def test_files_that_figures_need_may_be_broken(
