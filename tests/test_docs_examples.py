@@ -57,6 +57,12 @@ def test_the_model_learns() -> None:
     assert rows[-1].mean() > rows[0].mean() + 0.1
 
 
+def test_the_source_of_two_datasets_is_learned_task_by_task() -> None:
+    rows = matrix(finished("data=two_datasets", "algo=er", "gpu.threads=1"))
+    assert rows.shape == (5, 4)
+    assert rows[-1].mean() > 0.8
+
+
 def test_the_protocol_puts_the_parameters_back_after_relearning() -> None:
     """The same learning as `online`, so the same losses; a higher score on what was forgotten."""
     plain = finished(*SHORT, "algo=sgd", "seeds=[0,1]")

@@ -129,6 +129,11 @@ class ComparedRuns:
         files, _ = write(self._comparison, Path(folder), formats)
         return list(files)
 
+    def __repr__(self) -> str:
+        tables = "; ".join(f"{scores.section.title} ({len(scores.labels)})" for scores in self._comparison.sections)
+        left_out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"ComparedRuns(configurations by table: {tables}{left_out})"
+
     def _repr_html_(self) -> str:
         """The tables, for notebooks."""
         return "".join(

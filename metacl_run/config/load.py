@@ -26,7 +26,7 @@ from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.config.unused_settings import unused_settings
 from metacl_run.core.bounds import FigureStyle, Seeds, Tags
-from metacl_run.core.errors import ConfigError, described, faults, nearest, shown
+from metacl_run.core.errors import ConfigError, described, faults, nearest, nearest_name, shown
 from metacl_run.core.version import __version__
 from metacl_run.storage.run_files import EVALUATIONS
 
@@ -151,7 +151,8 @@ def load(
     if kind is not None:
         resolved["data"] = with_stream(resolved.get("data"), kind)
         if kind not in sections and sections:
-            raise ConfigError(_data_misfit(kind, sections, choices))
+            data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
+            raise ConfigError((None if data_chosen else _algo_misfit(choices)) or _data_misfit(kind, sections, choices))
     parts, mistakes = _parts(resolved, kind, sections)
     mistakes += _top_level(resolved)
     mistakes += [message for key in ("output_dir", "start_from") for message in _bad_path(key, resolved.get(key))]
@@ -302,9 +303,14 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
 
 
 def _meant(key: str, resolved: Mapping[str, Any], known: Sequence[str]) -> str:
-    """Proposes the settings of this name that components have; else the nearest of those at the top."""
-    own = [f"{group}.{key}" for group in GROUPS if isinstance(node := resolved.get(group), Mapping) and key in node]
-    return f" Did you mean {' or '.join(own)}?" if own else nearest(key, known)
+    """Proposes the settings of this name that components have, or those with this word in their name; else the nearest one."""
+    own = {f"{group}.{name}": name for group in GROUPS if isinstance(node := resolved.get(group), Mapping) for name in node}
+    exact = [full for full, name in own.items() if name == key]
+    of_words = [full for full, name in own.items() if key in name.split("_")]  # lr: algo.inner_lr
+    by_name = {name: full for full, name in own.items()} | {name: name for name in known}
+    near = nearest_name(key, by_name)
+    meant = exact or of_words or ([] if near is None else [by_name[near]])
+    return f" Did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def _figures(node: Any) -> list[str]:
@@ -344,11 +350,7 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     """Refuses an algorithm that the protocol cannot run, then lets the protocol check the numbers."""
     protocol, algo, data = parts["protocol"], parts["algo"], parts["data"]
     if not isinstance(algo, protocol.learner):
-        fitting = ", ".join(options_that_are("algo", protocol.learner)) or "none that ships"
-        raise ConfigError(
-            f"algo={choices.get('algo', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}, which needs "
-            f"{_article(protocol.learner.__name__)}; {type(algo).__name__} is not. Works with: {fitting}"
-        )
+        raise ConfigError(_misfit(type(algo), protocol.learner, choices))
     if not isinstance(data, protocol.data):
         raise ConfigError(
             f"data.streams.{protocol.kind}._target_: {type(data).__name__} is not {_article(protocol.data.__name__)}, which "
@@ -378,6 +380,23 @@ def _starting_run(resolved: Mapping[str, Any], parts: Mapping[str, Any], choices
     start = StartingRun.read(Path(resolved["start_from"]).expanduser().absolute(), resolved["seeds"])
     _check_fit({**parts, "model": start.model(parts["model"])}, choices)
     return start
+
+
+def _misfit(algo: type, learner: type, choices: Mapping[str, str]) -> str:
+    """The message for an algorithm that is not the `learner` that the protocol needs."""
+    return (
+        f"algo={choices.get('algo', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}, which needs "
+        f"{_article(learner.__name__)}; {algo.__name__} is not. Works with: "
+        f"{', '.join(options_that_are('algo', learner)) or 'none that ships'}"
+    )
+
+
+def _algo_misfit(choices: Mapping[str, str]) -> str | None:
+    """The message for options of `algo` and `protocol` that do not fit; None where they fit or are the user's own."""
+    algo, protocol = (options(group).get(choices.get(group, "")) for group in ("algo", "protocol"))
+    if algo is None or protocol is None or issubclass(algo, protocol.learner):  # type: ignore[attr-defined]
+        return None
+    return _misfit(algo, protocol.learner, choices)  # type: ignore[attr-defined]
 
 
 def _data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:

@@ -153,5 +153,10 @@ def shown(value: object) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ' Did you mean X?' with the known name most like `word`; "" when none is near."""
-    close = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
+    name = nearest_name(word, known)
+    return f" Did you mean {name}?" if name is not None else ""
+
+
+def nearest_name(word: str, known: Iterable[str]) -> str | None:
+    """Returns the known name most like `word`; None when none is near."""
+    return next(iter(difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)), None)

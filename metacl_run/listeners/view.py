@@ -85,7 +85,8 @@ class View:
             return "meta-training" if self.meta_test is None else self.meta_test[2]
         if self.is_stream:
             return "stream" if self.unit > self._pretraining or not self._pretraining else "pre-training"
-        return f"task {self.task + 1}/{self.num_tasks} {self.task_name(self.task)}".rstrip()
+        number, name = f"task {self.task + 1}", self.task_name(self.task)
+        return f"{number}/{self.num_tasks}{f' {name}' if name not in ('', number) else ''}"
 
     def score(self) -> float:
         """Returns the mean over the tasks seen so far; over all tasks before any learning."""

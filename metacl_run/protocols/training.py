@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
+from metacl_run.core.errors import ConfigError
 from metacl_run.protocols.cost import Cost, Work, cost_of
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import Phase
@@ -80,6 +81,9 @@ class TrainingPhase(Phase):
         state.train_s += time.monotonic() - begun
         if averages is not None:
             self.progress.record("train", metrics=averages)
+            if "loss" not in averages:
+                name = type(self.progress.context.algo).__name__
+                raise ConfigError(f'algo: the metrics of {name} have no "loss"; they have {", ".join(averages) or "nothing"}')
             state.error = self._divergence(averages["loss"])
         if due and state.error is None:
             self.evaluator.evaluate()

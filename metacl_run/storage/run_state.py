@@ -11,9 +11,11 @@ from typing import Literal, cast
 from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.optional_file import read_optional
-from metacl_run.storage.run_files import CONFIG, OWN_CODE
+from metacl_run.storage.run_files import CONFIG, METRICS, OWN_CODE
 from metacl_run.storage.stored_run import StoredRun
 
+LONGEST_RECORD = 2**20
+"""Bytes at the end of the records in which the last one begins."""
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command continues it."""
 
@@ -26,6 +28,18 @@ def state(directory: Path) -> State:
         return cast(State, StoredRun(directory).status)
     except StorageError:
         return "interrupted" if os.path.exists(directory / CONFIG) else "missing"
+
+
+def units_done(directory: Path) -> int | None:
+    """Units of work that a run that has not ended has recorded; None where it has recorded nothing that can be read."""
+    try:
+        with (directory / METRICS).open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LONGEST_RECORD))
+            *_, last = file.read().rstrip(b"\n").splitlines()
+        return int(json.loads(last)["unit"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def changed_modules(directory: Path, now: Mapping[str, str]) -> list[str]:

@@ -8,8 +8,19 @@ from pathlib import Path
 
 from metacl_run.core.errors import StorageError
 from metacl_run.layout.numbers import number, spread_text
+from metacl_run.storage.run_state import units_done
 from metacl_run.storage.stored_run import StoredRun
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
+from metacl_run.sweeps.job import (
+    BUSY,
+    COMPLETED,
+    DIVERGED,
+    INTERRUPTED,
+    STATUS_WORDS,
+    Job,
+    JobResult,
+    common_overrides,
+    own_overrides,
+)
 
 WIDTH = max(map(len, STATUS_WORDS.values()))
 WIDEST_COLUMN = 60
@@ -19,7 +30,8 @@ WIDEST_COLUMN = 60
 def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "sweep") -> str:
     """Lists how many jobs ended in which way, then every job.
 
-    A line has the job's own overrides, the score of a completed run, its directory and its error.
+    A line has the job's own overrides, the score of a completed run or how far one is that has not ended, its directory and its
+    error.
     """
     counts = Counter(STATUS_WORDS[result.status] for result in results)
     lines = [f"{name} of {len(jobs)}: " + ", ".join(f"{count} {word}" for word, count in counts.most_common())]
@@ -27,11 +39,9 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
     if common:
         lines.append(f"  all with {' '.join(common)}")
     overrides = _padded([own_overrides(job, common) for job in jobs])
-    scores = _padded(
-        [_score(job.directory) if result.status == COMPLETED else "" for job, result in zip(jobs, results, strict=True)]
-    )
-    for job, result, own, score in zip(jobs, results, overrides, scores, strict=True):
-        columns = f"  {STATUS_WORDS[result.status]:<{WIDTH}}", own, score, str(job.directory)
+    outcomes = _padded([_outcome(job.directory, result.status) for job, result in zip(jobs, results, strict=True)])
+    for job, result, own, outcome in zip(jobs, results, overrides, outcomes, strict=True):
+        columns = f"  {STATUS_WORDS[result.status]:<{WIDTH}}", own, outcome, str(job.directory)
         lines.append("  ".join(filter(None, columns)))
         if result.error and result.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in result.error.splitlines()]
@@ -40,6 +50,24 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
     if any(result.status == DIVERGED for result in results):
         lines.append("rerun=true with the command of one run computes a diverged one again")
     return "\n".join(lines)
+
+
+def _outcome(directory: Path, status: int) -> str:
+    if status == COMPLETED:
+        return _score(directory)
+    return _position(directory) if status in (INTERRUPTED, BUSY) else ""
+
+
+def _position(directory: Path) -> str:
+    """ "after 27,533 of 93,500 observations"; without the rest where the run was killed and has told no more."""
+    done = units_done(directory)
+    if done is None:
+        return ""
+    try:
+        run = StoredRun(directory)
+        return f"after {done:,} of {run.units.total:,} {run.unit_name}s"
+    except (StorageError, KeyError, TypeError, ValueError):
+        return f"after {done:,} units of work"
 
 
 def _score(directory: Path) -> str:

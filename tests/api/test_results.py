@@ -144,6 +144,7 @@ def test_what_a_notebook_shows_is_escaped(tmp_path: Path) -> None:
     for name, shift in (("a", "none"), ("b", "<b>x</b>")):
         write_run(tmp_path / name, matrices(0.7, [0]), data__shift=shift)
     html = mr.compare(tmp_path)._repr_html_()
+    assert repr(mr.compare(tmp_path)).startswith("ComparedRuns(configurations by table: ")
     assert "<h4>split_glyphs, continual_meta, data.shift=&lt;b&gt;x&lt;/b&gt;</h4>" in html
     assert "<b>" not in html
     path = build_run(tmp_path / "run", names=[["one", "<b>two</b>", "three"]]) / "summary.json"

@@ -57,6 +57,19 @@ def test_a_run_keeps_the_code_that_is_not_of_the_package(folder: Path) -> None:
     assert own_code([mr.UserError("none")]) == {}
 
 
+WITHOUT_A_LOSS = """
+    def observe(self, *parts):
+        state, metrics = super().observe(*parts)
+        return state, {'cost': metrics['loss']}
+"""
+
+
+def test_a_method_without_a_loss_is_refused_by_its_name(folder: Path) -> None:
+    (folder / "mine_of_the_test.py").write_text(CODE.format(factor=1) + WITHOUT_A_LOSS)
+    with pytest.raises(UserError, match=r'algo: the metrics of Mine have no "loss"; they have cost'):
+        run(composed(folder))
+
+
 def test_a_finished_run_is_shown_with_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(composed(folder)) == 0
     assert run(composed(folder)) == 0

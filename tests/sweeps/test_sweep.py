@@ -13,7 +13,7 @@ from metacl_run.cli import command
 from metacl_run.core.errors import ConfigError, StorageError
 from metacl_run.core.variables import PLACE_ON_GPU
 from metacl_run.reporting.report_stamp import stamp
-from metacl_run.storage.run_files import CONFIG, LOCK, SCHEMA, SUMMARY
+from metacl_run.storage.run_files import CONFIG, LOCK, METRICS, SCHEMA, SUMMARY
 from metacl_run.sweeps import gpus, sweep
 from metacl_run.sweeps.job import (
     BUSY,
@@ -182,6 +182,25 @@ def test_scores_of_completed_runs_stand_in_one_column(tmp_path: Path) -> None:
         f"  completed    seeds=[0]  accuracy 0.600 (0.500, 0.700)  {planned[0].directory}",
         f"  completed    seeds=[1]  accuracy 0.250                 {planned[1].directory}",
         f"  failed       seeds=[2]                                 {planned[2].directory}",
+    ]
+
+
+def test_an_interrupted_run_says_how_far_it_is(tmp_path: Path) -> None:
+    planned = jobs(tmp_path, 3)
+    leave(planned[0].directory, "interrupted")
+    summary = json.loads((planned[0].directory / SUMMARY).read_text())
+    stopped = {"protocol_kind": "online", "units_per_task": 900, "task_names": [["a", "b"]], "unit_name": "observation"}
+    (planned[0].directory / SUMMARY).write_text(json.dumps(summary | stopped))
+    planned[1].directory.mkdir()  # killed
+    (planned[1].directory / CONFIG).write_text("")
+    for job in planned[:2]:
+        (job.directory / METRICS).write_text('{"kind": "eval", "unit": 0}\n{"kind": "train", "unit": 1234}\n')
+    planned[2].directory.mkdir()  # killed before its first record
+    (planned[2].directory / CONFIG).write_text("")
+    assert listing(planned, sweep.stored_results(planned)).splitlines()[2:5] == [
+        f"  interrupted  seeds=[0]  after 1,234 of 1,800 observations  {planned[0].directory}",
+        f"  interrupted  seeds=[1]  after 1,234 units of work          {planned[1].directory}",
+        f"  interrupted  seeds=[2]                                     {planned[2].directory}",
     ]
 
 

@@ -80,10 +80,7 @@ def _fetch(
     verify: Callable[[Place], object],
     place: str,
 ) -> Place:
-    base.mkdir(exist_ok=True)  # not its parents: a mistyped folder would be made
-    if not os.access(base, os.W_OK):
-        raise DataError(f"{base} cannot be written to")
-    with FileLock(base / f".{name.lower()}.lock"):
+    with _folder(base), FileLock(base / f".{name.lower()}.lock"):
         data = find(base)
         if data is not None:  # another process was first
             return data
@@ -104,6 +101,21 @@ def _fetch(
     data = find(base)
     assert data is not None
     return data
+
+
+@contextmanager
+def _folder(base: Path) -> Iterator[None]:
+    """Makes the data root where it is missing, but not its parents; a folder made for nothing does not stay."""
+    made = not base.exists()
+    base.mkdir(exist_ok=True)
+    if not os.access(base, os.W_OK):
+        raise DataError(f"{base} cannot be written to")
+    try:
+        yield
+    except BaseException:
+        if made and all(path.suffix == ".lock" for path in base.iterdir()):
+            shutil.rmtree(base, ignore_errors=True)
+        raise
 
 
 @contextmanager

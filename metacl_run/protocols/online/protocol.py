@@ -268,7 +268,7 @@ def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | Non
     if objective is not CLASSIFICATION:
         return None
     counts = torch.tensor([outputs]) if pool.masks is None else pool.masks.sum(1)
-    return float((1 / counts).mean())
+    return float((1 / counts.double()).mean())
 
 
 def _incomplete_batch(samples: TaskLengths, batch: int) -> list[str]:
