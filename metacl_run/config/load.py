@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
 from metacl_run.config.loggers import build_loggers
-from metacl_run.config.options import data_for, options, options_that_are
+from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, with_article
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.config.unused_settings import unused_settings
@@ -152,7 +152,7 @@ def load(
         resolved["data"] = with_stream(resolved.get("data"), kind)
         if kind not in sections and sections:
             data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
-            raise ConfigError((None if data_chosen else _algo_misfit(choices)) or _data_misfit(kind, sections, choices))
+            raise ConfigError((None if data_chosen else algo_misfit(choices)) or data_misfit(kind, sections, choices))
     parts, mistakes = _parts(resolved, kind, sections)
     mistakes += _top_level(resolved)
     mistakes += [message for key in ("output_dir", "start_from") for message in _bad_path(key, resolved.get(key))]
@@ -350,10 +350,10 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
     """Refuses an algorithm that the protocol cannot run, then lets the protocol check the numbers."""
     protocol, algo, data = parts["protocol"], parts["algo"], parts["data"]
     if not isinstance(algo, protocol.learner):
-        raise ConfigError(_misfit(type(algo), protocol.learner, choices))
+        raise ConfigError(learner_misfit(type(algo), protocol.learner, choices))
     if not isinstance(data, protocol.data):
         raise ConfigError(
-            f"data.streams.{protocol.kind}._target_: {type(data).__name__} is not {_article(protocol.data.__name__)}, which "
+            f"data.streams.{protocol.kind}._target_: {type(data).__name__} is not {with_article(protocol.data.__name__)}, which "
             f"protocol={choices.get('protocol', 'custom')} needs"
         )
     words = " ".join(f"{group}={choices.get(group, 'custom')}" for group in ("protocol", "algo", "model", "data"))
@@ -380,35 +380,3 @@ def _starting_run(resolved: Mapping[str, Any], parts: Mapping[str, Any], choices
     start = StartingRun.read(Path(resolved["start_from"]).expanduser().absolute(), resolved["seeds"])
     _check_fit({**parts, "model": start.model(parts["model"])}, choices)
     return start
-
-
-def _misfit(algo: type, learner: type, choices: Mapping[str, str]) -> str:
-    """The message for an algorithm that is not the `learner` that the protocol needs."""
-    return (
-        f"algo={choices.get('algo', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}, which needs "
-        f"{_article(learner.__name__)}; {algo.__name__} is not. Works with: "
-        f"{', '.join(options_that_are('algo', learner)) or 'none that ships'}"
-    )
-
-
-def _algo_misfit(choices: Mapping[str, str]) -> str | None:
-    """The message for options of `algo` and `protocol` that do not fit; None where they fit or are the user's own."""
-    algo, protocol = (options(group).get(choices.get(group, "")) for group in ("algo", "protocol"))
-    if algo is None or protocol is None or issubclass(algo, protocol.learner):  # type: ignore[attr-defined]
-        return None
-    return _misfit(algo, protocol.learner, choices)  # type: ignore[attr-defined]
-
-
-def _data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """The message for data that have no stream for the protocol: which data have one, which algorithms fit these data."""
-    learners = [cls.learner for cls in options("protocol").values() if cls.kind in sections]  # type: ignore[attr-defined]
-    algos = [name for learner in learners for name in options_that_are("algo", learner)]
-    message = (
-        f"data={choices.get('data', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}; it has streams for "
-        f"{', '.join(map(str, sections))}. Works with: {', '.join(data_for(kind)) or 'none that ships'}"
-    )
-    return f"{message}. Algorithms for these data: {', '.join(algos)}" if algos else message
-
-
-def _article(word: str) -> str:
-    return f"an {word}" if word[0] in "AEIOU" else f"a {word}"

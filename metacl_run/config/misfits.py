@@ -1,0 +1,40 @@
+"""Messages for an algorithm, a protocol and data that do not go together: which of them do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from metacl_run.config.options import data_for, options, options_that_are
+
+
+def learner_misfit(algo: type, learner: type, choices: Mapping[str, str]) -> str:
+    """The message for an algorithm that is not the `learner` that the protocol needs."""
+    return (
+        f"algo={choices.get('algo', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}, which needs "
+        f"{with_article(learner.__name__)}; {algo.__name__} is not. Works with: "
+        f"{', '.join(options_that_are('algo', learner)) or 'none that ships'}"
+    )
+
+
+def algo_misfit(choices: Mapping[str, str]) -> str | None:
+    """The message for options of `algo` and `protocol` that do not fit; None where they fit or are the user's own."""
+    algo, protocol = (options(group).get(choices.get(group, "")) for group in ("algo", "protocol"))
+    if algo is None or protocol is None or issubclass(algo, protocol.learner):  # type: ignore[attr-defined]
+        return None
+    return learner_misfit(algo, protocol.learner, choices)  # type: ignore[attr-defined]
+
+
+def data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """The message for data that have no stream for the protocol: which data have one, which algorithms fit these data."""
+    learners = [cls.learner for cls in options("protocol").values() if cls.kind in sections]  # type: ignore[attr-defined]
+    algos = [name for learner in learners for name in options_that_are("algo", learner)]
+    message = (
+        f"data={choices.get('data', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}; it has streams for "
+        f"{', '.join(map(str, sections))}. Works with: {', '.join(data_for(kind)) or 'none that ships'}"
+    )
+    return f"{message}. Algorithms for these data: {', '.join(algos)}" if algos else message
+
+
+def with_article(word: str) -> str:
+    return f"an {word}" if word[0] in "AEIOU" else f"a {word}"
