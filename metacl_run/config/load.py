@@ -353,8 +353,8 @@ def _check_fit(parts: Mapping[str, Any], choices: Mapping[str, str]) -> None:
         raise ConfigError(learner_misfit(type(algo), protocol.learner, choices))
     if not isinstance(data, protocol.data):
         raise ConfigError(
-            f"data.streams.{protocol.kind}._target_: {type(data).__name__} is not {with_article(protocol.data.__name__)}, which "
-            f"protocol={choices.get('protocol', 'custom')} needs"
+            f"data.streams.{protocol.kind}._target_: {type(data).__name__} is not {with_article(protocol.data.__name__)}, "
+            f"which protocol={choices.get('protocol', 'custom')} needs"
         )
     words = " ".join(f"{group}={choices.get(group, 'custom')}" for group in ("protocol", "algo", "model", "data"))
     with faults(f"{words}: checking them failed"):
