@@ -209,6 +209,54 @@ class SlowSi(Slow):
         self.reference = self.now()
 
 
+class SlowEwcPlusPlus(Slow):
+    """Also RWalk: its scores are computed for both, and count where the algorithm has them."""
+
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        zeros = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        self.reference, self.importance, self.fisher = self.now(), zeros, dict(zeros)
+        self.own: list[dict[str, Tensor]] = []
+        self.steps: list[dict[str, Tensor]] = []
+        self.new, self.scores = dict(zeros), dict(zeros)
+        self.tasks = 0
+
+    def observe(self, observed: Observation) -> None:
+        own, before = self.gradient(observed.batch), self.now()
+        loss = self.loss(observed.batch)
+        for name, value in self.params.items():
+            loss = loss + self.algorithm.strength * (self.importance[name] * (value - self.reference[name]) ** 2).sum()
+        self.step(loss)
+        self.own.append(own)
+        self.steps.append({name: value - before[name] for name, value in self.now().items()})
+        if len(self.own) < self.algorithm.interval:
+            return
+        share, damping = self.algorithm.fisher_decay, getattr(self.algorithm, "damping", 1.0)
+        for name in self.params:
+            gained = -sum(g[name] * d[name] for g, d in zip(self.own, self.steps, strict=True))
+            went = sum(d[name] for d in self.steps)
+            self.new[name] = self.new[name] + (gained / (0.5 * self.fisher[name] * went**2 + damping)).relu()
+            mean = sum(g[name] ** 2 for g in self.own) / len(self.own)
+            self.fisher[name] = share * mean + (1 - share) * self.fisher[name]
+        self.own, self.steps = [], []
+
+    def end_task(self, task: int, samples: Samples) -> None:
+        earlier = getattr(self.algorithm, "earlier_scores", None)
+        self.importance = self.unit(self.fisher)
+        if earlier is not None:
+            for name, new in self.new.items():
+                self.scores[name] = earlier * self.scores[name] + new / 2 if self.tasks else new
+            scores = self.unit(self.scores)
+            self.importance = {name: value + scores[name] for name, value in self.importance.items()}
+        self.reference, self.tasks = self.now(), self.tasks + 1
+        self.own, self.steps = [], []
+        self.new = {name: torch.zeros_like(value) for name, value in self.new.items()}
+
+    def unit(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        flat = self.flat(values)
+        return {name: (value - flat.min()) / (flat.max() - flat.min()) for name, value in values.items()}
+
+
 class SlowMas(Slow):
     def __init__(self, algorithm: Any, data: Toy) -> None:
         super().__init__(algorithm, data)

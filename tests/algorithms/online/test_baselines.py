@@ -21,12 +21,14 @@ from metacl_run.algorithms.online.der_pp import DerPlusPlus
 from metacl_run.algorithms.online.er import Replay
 from metacl_run.algorithms.online.er_ace import AsymmetricReplay
 from metacl_run.algorithms.online.ewc import Ewc
+from metacl_run.algorithms.online.ewc_pp import EwcPlusPlus
 from metacl_run.algorithms.online.gem import Gem
 from metacl_run.algorithms.online.gradient_learner import GradientLearner
 from metacl_run.algorithms.online.lwf import LearningWithoutForgetting
 from metacl_run.algorithms.online.mas import MemoryAwareSynapses
 from metacl_run.algorithms.online.mir import MaximallyInterfered
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
+from metacl_run.algorithms.online.rwalk import RiemannianWalk
 from metacl_run.algorithms.online.si import SynapticIntelligence
 from metacl_run.algorithms.online.stream_learner import StreamLearner
 from metacl_run.config.components import fill
@@ -45,6 +47,7 @@ from tests.algorithms.online.slow_loops import (
     SlowDerPp,
     SlowErAce,
     SlowEwc,
+    SlowEwcPlusPlus,
     SlowGem,
     SlowLwf,
     SlowMas,
@@ -62,6 +65,10 @@ MAS = MemoryAwareSynapses(
     batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=0.2, importance_samples=7, importance_batch=1, accumulate=True
 )
 LAST_MAS = dataclasses.replace(MAS, importance_samples=6, importance_batch=3, accumulate=False)
+EWC_PP = EwcPlusPlus(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_decay=0.7)
+RWALK = RiemannianWalk(
+    batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_decay=0.7, damping=0.001, earlier_scores=0.5
+)
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, **PLAIN_SGD, strength=1.5, temperature=2.0)
 A_GEM = AGem(batch_size=BATCH, lr=0.4, **PLAIN_SGD, updates=1, memories_per_task=4, buffer="last", replay=6)
 GEM = Gem(batch_size=BATCH, lr=0.4, **PLAIN_SGD, updates=1, memories_per_task=4, margin=0.0, damping=0.0)
@@ -78,6 +85,10 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "si": SI,
     "mas": MAS,
     "mas_of_the_last_task": LAST_MAS,
+    "ewc_pp": EWC_PP,
+    "ewc_pp_whose_interval_ends_no_task": dataclasses.replace(EWC_PP, interval=3),
+    "rwalk": RWALK,
+    "rwalk_as_released": dataclasses.replace(RWALK, interval=1, earlier_scores=1.5),
     "lwf": LWF,
     "a_gem": A_GEM,
     "a_gem_ring": dataclasses.replace(A_GEM, memories_per_task=6, buffer="ring"),
@@ -96,7 +107,7 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "gem_glances": dataclasses.replace(GEM, updates=2, lr=0.2, margin=0.3),
     "si_clipped_momentum": dataclasses.replace(SI, momentum=0.7, clip_norm=0.3),
 }
-WITH_ADAM = ("ewc", "si", "lwf", "a_gem", "gem", "der_pp", "er_ace", "mir")
+WITH_ADAM = ("ewc", "si", "rwalk", "lwf", "a_gem", "gem", "der_pp", "er_ace", "mir")
 ALGORITHMS |= {f"{name}_momentum": dataclasses.replace(ALGORITHMS[name], momentum=0.7) for name in ("er", "si", "gem")}
 CLIPPED = ("ewc", "si", "a_gem", "gem", "er", "er_ace")
 ALGORITHMS |= {f"{name}_clipped": dataclasses.replace(ALGORITHMS[name], clip_norm=0.5) for name in CLIPPED}
@@ -105,6 +116,8 @@ SLOW: dict[type, type[Slow]] = {
     Ewc: SlowEwc,
     SynapticIntelligence: SlowSi,
     MemoryAwareSynapses: SlowMas,
+    EwcPlusPlus: SlowEwcPlusPlus,
+    RiemannianWalk: SlowEwcPlusPlus,
     LearningWithoutForgetting: SlowLwf,
     AGem: SlowAGem,
     Gem: SlowGem,
@@ -208,7 +221,7 @@ def test_fisher_is_the_same_however_many_gradients_are_held_at_once(monkeypatch:
     tree_map(lambda a, b: torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15), in_parts, at_once)
 
 
-@pytest.mark.parametrize("algorithm", [EWC, SI, MAS, LWF], ids=["ewc", "si", "mas", "lwf"])
+@pytest.mark.parametrize("algorithm", [EWC, SI, MAS, EWC_PP, RWALK, LWF], ids=["ewc", "si", "mas", "ewc_pp", "rwalk", "lwf"])
 def test_the_first_task_is_plain_sgd(algorithm: Any) -> None:
     data = toy()
     slow, observations = Slow(algorithm, data), data.observations(algorithm)
@@ -286,6 +299,11 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (EWC, {"decay": 1.5}, "decay=1.5: must be at most 1, or null"),
     (MAS, {"importance_batch": 2}, "importance_batch=2: must divide importance_samples=7 into batches"),
     (MAS, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
+    (EWC_PP, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
+    (EWC_PP, {"interval": 0}, "interval=0: must be at least 1"),
+    (EWC_PP, {"fisher_decay": 0.0}, "fisher_decay=0.0: must be greater than 0"),
+    (RWALK, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
+    (RWALK, {"earlier_scores": -1.0}, "earlier_scores=-1.0: must be at least 0"),
     (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (LWF, {"strength": 0.0}, "strength=0.0: must be greater than 0; without distillation, algo=sgd"),
     (LWF, {"temperature": 0.0}, "temperature=0.0: must be greater than 0"),

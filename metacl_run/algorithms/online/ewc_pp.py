@@ -1,0 +1,119 @@
+"""EWC++: elastic weight consolidation with one penalty, whose Fisher information runs with training.
+
+    metacl-run algo=ewc_pp data=rotated_mnist
+
+Chaudhry, Dokania, Ajanthan, Torr 2018 (arXiv 1801.10112, section 4.1, equation 8). g is the gradient of the loss L of a batch
+alone, F the Fisher information. After every `interval` updates of a task
+
+    F <- fisher_decay * mean of g^2 over these updates + (1 - fisher_decay) * F
+
+and with theta~ the parameters at the end of the last task
+
+    loss = L + strength * sum of unit(F at that end) * (theta - theta~)^2
+
+where unit(v) = (v - min v) / (max v - min v) over the whole network. The code of A-GEM (arXiv 1812.00420) calls this EWC.
+
+Differences from the paper:
+ 1. F is of the squared gradient of the mean loss of a batch, with the true targets, as in the code of A-GEM. The paper defines
+    it by single samples. `unit` takes the difference in size away.
+ 2. Updates of a task after its last whole interval do not enter F, as in that code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, cast
+
+import torch
+from annotated_types import Gt, Le
+from torch import Tensor
+from torch.func import grad_and_value
+from torch.utils._pytree import tree_map
+
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
+from metacl_run.core.bounds import Hint, Positive, Steps
+from metacl_run.core.types import Metrics, Observation, Params, Samples
+from metacl_run.models.network import Network
+
+
+class EwcPlusPlusState(GradientState):
+    """The parameters, the penalty, and what the next penalty is made of; shaped like the parameters unless said otherwise."""
+
+    reference: Params
+    """theta~; at first the initial parameters, which have no effect, since the importance is 0."""
+    importance: Params
+    fisher: Params
+    squares: Params
+    """Sum of g^2 since F was last updated."""
+    updates: Tensor
+    """[] int64, updates of this task."""
+
+
+State = TypeVar("State", bound=EwcPlusPlusState)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningFisher(GradientLearner[State]):
+    """SGD with a quadratic penalty whose weights run with training. Settings:
+
+    Attributes:
+        strength: factor of the penalty (lambda).
+        interval: updates between two updates of the Fisher information.
+        fisher_decay: weight of the newest squared gradients in the Fisher information (alpha).
+    """
+
+    strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
+    interval: Steps
+    fisher_decay: Annotated[float, Gt(0), Le(1)]
+
+    def replay_spec(self, num_tasks: int) -> ReplaySpec:
+        return NO_REPLAY
+
+    def init(self, network: Network, params: Params, num_tasks: int) -> State:
+        zeros, none = tree_map(torch.zeros_like, params), torch.zeros_like(next(iter(params.values())).sum(), dtype=torch.int64)
+        penalty = {"reference": params, "importance": zeros}
+        return cast(State, {**self.start(params), **penalty, "fisher": zeros, "squares": zeros, "updates": none})
+
+    def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, Metrics]:
+        params = state["params"]
+        gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
+
+        def penalised(g: Tensor, p: Tensor, importance: Tensor, reference: Tensor) -> Tensor:
+            return torch.addcmul(g, importance, p - reference, value=2 * self.strength)
+
+        direction = tree_map(penalised, gradient, params, state["importance"], state["reference"])
+        moved = self.step(direction, state)
+        summed = cast(State, {**moved, **self.sums(gradient, params, moved), "updates": state["updates"] + 1})
+        ends = summed["updates"] % self.interval == 0
+        after = self.at_interval(summed)
+        before = {name: summed[name] for name in after}  # type: ignore[literal-required]
+        return cast(State, {**summed, **tree_map(lambda new, old: torch.where(ends, new, old), after, before)}), {"loss": loss}
+
+    def sums(self, gradient: Params, before: Params, moved: State) -> dict[str, Any]:
+        """The sums over the updates of an interval after one more: from `before` to the parameters of `moved`."""
+        return {"squares": tree_map(lambda total, g: torch.addcmul(total, g, g), moved["squares"], gradient)}
+
+    def at_interval(self, state: State) -> dict[str, Any]:
+        """The entries of the state that the end of an interval changes, as they are after it."""
+        weight = self.fisher_decay / self.interval
+        fisher = tree_map(lambda f, total: (1 - self.fisher_decay) * f + weight * total, state["fisher"], state["squares"])
+        return {"fisher": fisher, "squares": tree_map(torch.zeros_like, fisher)}
+
+    def end_task(self, network: Network, state: State, samples: Samples) -> State:
+        penalty = {"reference": state["params"], "importance": to_unit(state["fisher"])}
+        begun = {"squares": tree_map(torch.zeros_like, state["squares"]), "updates": torch.zeros_like(state["updates"])}
+        return cast(State, {**state, **penalty, **begun})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EwcPlusPlus(RunningFisher[EwcPlusPlusState]):
+    """SGD with a quadratic penalty, weighted by a running Fisher information."""
+
+
+def to_unit(values: Params) -> Params:
+    """Returns the values moved and scaled so that over all leaves the smallest is 0 and the largest 1; equal ones become 0."""
+    least = torch.stack([leaf.amin() for leaf in values.values()]).amin()
+    extent = torch.stack([leaf.amax() for leaf in values.values()]).amax() - least
+    extent = torch.where(extent > 0, extent, 1.0)
+    return {name: (leaf - least) / extent for name, leaf in values.items()}
