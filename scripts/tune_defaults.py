@@ -47,6 +47,8 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "gem": {"lr": [0.01, 0.03], "margin": [0.0, 0.5]},
     "ewc": {"lr": LOW, "strength": [1, 10, 30]},
     "online_ewc": {"strength": [10, 30]},
+    "ewc_pp": {"lr": LOW, "strength": [10, 50, 100]},
+    "rwalk": {"lr": LOW, "strength": [1, 10, 30]},
     "mas": {"strength": [0.1, 0.3, 1, 3]},
     "si": {"lr": LOW, "strength": [0.1, 1, 3]},
     "lwf": {"lr": [0.01, 0.03], "strength": [1, 3, 10]},

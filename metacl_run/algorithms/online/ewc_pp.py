@@ -45,7 +45,7 @@ class EwcPlusPlusState(GradientState):
     importance: Params
     fisher: Params
     squares: Params
-    """Sum of g^2 since F was last updated."""
+    """Sum of g^2 since F was last updated, divided by the length of an interval."""
     updates: Tensor
     """[] int64, updates of this task."""
 
@@ -84,21 +84,23 @@ class RunningFisher(GradientLearner[State]):
 
         direction = tree_map(penalised, gradient, params, state["importance"], state["reference"])
         moved = self.step(direction, state)
-        summed = cast(State, {**moved, **self.sums(gradient, params, moved), "updates": state["updates"] + 1})
-        ends = summed["updates"] % self.interval == 0
-        after = self.at_interval(summed)
-        before = {name: summed[name] for name in after}  # type: ignore[literal-required]
-        return cast(State, {**summed, **tree_map(lambda new, old: torch.where(ends, new, old), after, before)}), {"loss": loss}
+        updates = state["updates"] + 1
+        ends = (updates % self.interval == 0).to(loss.dtype)
+        return cast(State, {**moved, "updates": updates, **self.run_on(gradient, state, moved, ends)}), {"loss": loss}
 
-    def sums(self, gradient: Params, before: Params, moved: State) -> dict[str, Any]:
-        """The sums over the updates of an interval after one more: from `before` to the parameters of `moved`."""
-        return {"squares": tree_map(lambda total, g: torch.addcmul(total, g, g), moved["squares"], gradient)}
+    def run_on(self, gradient: Params, before: State, moved: State, ends: Tensor) -> dict[str, Any]:
+        """What runs with training, after an update.
 
-    def at_interval(self, state: State) -> dict[str, Any]:
-        """The entries of the state that the end of an interval changes, as they are after it."""
-        weight = self.fisher_decay / self.interval
-        fisher = tree_map(lambda f, total: (1 - self.fisher_decay) * f + weight * total, state["fisher"], state["squares"])
-        return {"fisher": fisher, "squares": tree_map(torch.zeros_like, fisher)}
+        Numbers in place of branches: a tensor that may change is mixed with what it changes to.
+
+        Args:
+            gradient: of the loss alone.
+            before, moved: the state before the update, and with the parameters after it.
+            ends: [] 1 where the update ends an interval, else 0.
+        """
+        mean = tree_map(lambda m, g: torch.addcmul(m, g, g, value=1 / self.interval), before["squares"], gradient)
+        fisher = tree_map(lambda f, m: torch.lerp(f, m, ends * self.fisher_decay), before["fisher"], mean)
+        return {"fisher": fisher, "squares": tree_map(lambda m: m * (1 - ends), mean)}
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:
         penalty = {"reference": state["params"], "importance": to_unit(state["fisher"])}

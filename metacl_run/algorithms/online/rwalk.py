@@ -13,8 +13,8 @@ and D how far the parameter went in an interval:
 Differences from the paper, beside those of `ewc_pp`:
  1. The first interval of all has F = 0, as in the code of A-GEM.
  2. The paper averages the scores of the earlier tasks and of the last one (`earlier_scores` 0.5). That code adds this average
-    to the earlier scores (1.5), so that the first tasks weigh most. It leaves out the factor 1/2 before F, which makes its damping
-    of 0.001 that of 0.0005 here.
+    to the earlier scores (1.5), so that the first tasks weigh most. It leaves out the factor 1/2 before F, which makes its
+    damping of 0.001 that of 0.0005 here.
 """
 
 from __future__ import annotations
@@ -60,17 +60,22 @@ class RiemannianWalk(RunningFisher[RiemannianWalkState]):
         state, zeros = super().init(network, params, num_tasks), tree_map(torch.zeros_like, params)
         return {**state, "path": zeros, "since": params, "new": zeros, "scores": zeros, "tasks": state["updates"]}
 
-    def sums(self, gradient: Params, before: Params, moved: RiemannianWalkState) -> dict[str, Any]:
-        path = tree_map(lambda total, g, now, then: total - g * (now - then), moved["path"], gradient, moved["params"], before)
-        return {**super().sums(gradient, before, moved), "path": path}
+    def run_on(self, gradient: Params, before: RiemannianWalkState, moved: RiemannianWalkState, ends: Tensor) -> dict[str, Any]:
+        def walked(path: Tensor, g: Tensor, now: Tensor, then: Tensor) -> Tensor:
+            return torch.addcmul(path, g, now - then, value=-1)
 
-    def at_interval(self, state: RiemannianWalkState) -> dict[str, Any]:
-        def score(new: Tensor, path: Tensor, fisher: Tensor, now: Tensor, since: Tensor) -> Tensor:
-            return new + (path / (fisher * (now - since).square() / 2 + self.damping)).clamp(min=0)
+        def scored(new: Tensor, path: Tensor, fisher: Tensor, now: Tensor, since: Tensor) -> Tensor:
+            distance = torch.addcmul(damping, fisher, (now - since).square(), value=0.5)
+            return torch.addcdiv(new, path.clamp(min=0) * ends, distance)
 
-        new = tree_map(score, state["new"], state["path"], state["fisher"], state["params"], state["since"])
-        path = tree_map(torch.zeros_like, state["path"])
-        return {**super().at_interval(state), "new": new, "path": path, "since": state["params"]}
+        damping, params = torch.full_like(ends, self.damping), moved["params"]
+        path = tree_map(walked, before["path"], gradient, params, before["params"])
+        return {
+            **super().run_on(gradient, before, moved, ends),
+            "new": tree_map(scored, before["new"], path, before["fisher"], params, before["since"]),
+            "path": tree_map(lambda total: total * (1 - ends), path),
+            "since": tree_map(lambda since, now: torch.lerp(since, now, ends), before["since"], params),
+        }
 
     def end_task(self, network: Network, state: RiemannianWalkState, samples: Samples) -> RiemannianWalkState:
         state = super().end_task(network, state, samples)
