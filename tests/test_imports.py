@@ -103,6 +103,7 @@ INTERFACES = {
     *("algorithms.osaka.task_free_learner", "algorithms.osaka.updating_maml", "algorithms.continual_meta.maml"),
     *("algorithms.meta_learner", "algorithms.continual_meta.episode_learner", "algorithms.online.stream_learner"),
     *("algorithms.continual_meta.closed_form_learner", "algorithms.online.gradient_learner", "algorithms.online.replay_buffer"),
+    "algorithms.online.running_fisher",
     *("algorithms.meta_continual.trajectory_learner", "algorithms.meta_continual.sequence_learner"),
     *("algorithms.online.exemplar_learner", "algorithms.meta_continual.sequence_sgd", "algorithms.meta_continual.class_sums"),
     *("algorithms.meta_continual.sequence_adam", "algorithms.meta_continual.trajectory_update"),

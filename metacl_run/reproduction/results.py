@@ -10,6 +10,7 @@ import numpy as np
 
 from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
+from metacl_run.reproduction.rows_in_parts import RowParts, joined
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.run_cost import RunCost, of_summary
@@ -32,6 +33,8 @@ class RunOfTable(NamedTuple):
     """None: it cannot be run."""
     missing_data: str | None = None
     """Why its data are missing."""
+    parts: RowParts = RowParts()
+    """Other runs that have its seeds, where it is not complete itself."""
 
 
 class Ours(NamedTuple):
@@ -53,9 +56,9 @@ class Result(NamedTuple):
     verdict: Verdict
     ours: Ours | None
     problem: str | None
-    """What went wrong with the run, where something did."""
+    """What went wrong with the run, or that it is put together."""
     run: str | None
-    """data/algo/run id."""
+    """data/algo/run id; of a row in parts, of the first of them."""
     cost: RunCost | None = None
     """Of the run's training; None where it was not completed."""
 
@@ -66,7 +69,7 @@ def results_of_table(table: PaperTable, runs: list[RunOfTable], size: Size) -> l
 
 
 def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Result]:
-    paper_run, directory, missing_data = run
+    paper_run, directory, missing_data, parts = run
 
     def unfilled(verdict: Verdict, problem: str | None = None) -> list[Result]:
         return [Result(paper_run.row, cell, verdict, None, problem, name) for cell in paper_run.cells]
@@ -77,6 +80,8 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
     run_state = state(directory)
     if missing_data is not None and run_state != "completed":
         return unfilled("data missing", missing_data)
+    if parts.runs and run_state != "completed":
+        return _results_in_parts(table, paper_run, parts, size)
     if run_state == "missing":
         return unfilled("not run")
     if run_state in ("running", "interrupted"):
@@ -90,6 +95,15 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
         return [of_cell(table, paper_run, cell, summary, size, str(name)) for cell in paper_run.cells]
     except StorageError as error:
         return unfilled("unreadable", str(error))
+
+
+def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: Size) -> list[Result]:
+    names = ["/".join(part.directory.parts[-3:]) for part in parts.runs]
+    summary = joined(parts.runs)
+    missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
+    note = f"put together from runs with seeds {', '.join(map(str, summary['seeds']))}{missing}: {', '.join(names)}"
+    results = [of_cell(table, run, cell, summary, size, names[0]) for cell in run.cells]
+    return [result if result.problem else result._replace(problem=note) for result in results]
 
 
 def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:

@@ -17,8 +17,9 @@ from metacl_run.index.index_page import refresh_index
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
 from metacl_run.reproduction.results import RunOfTable, results_of_table
+from metacl_run.reproduction.rows_in_parts import parts_of
 from metacl_run.sweeps.grid_command import check_launcher, output_dir, wants_status
-from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_tolerantly
+from metacl_run.sweeps.job import COMPLETED, FAILED, Job, JobResult, distinct_runs, plan_tolerantly
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
@@ -52,17 +53,24 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     table = parse(node)
     plan = _plan(table, size, overrides, user_folder)
     jobs = distinct_runs([job for _, job in plan if isinstance(job, Job)])
+    in_parts = {job.directory: parts_of(job, user_folder) for job in jobs}
+    open_jobs = [job for job in jobs if not in_parts[job.directory].is_whole]
     if wants_status(nodes):
-        job_results = stored_results(jobs)
+        open_results = stored_results(open_jobs)
     else:
         but = "".join(f", but {line}" for line in overrides if line.startswith("seeds="))
         print(f"{table.title}, {pages.SIZE_WORDS[size]}{but}: {len(jobs)} runs", flush=True)
         group = name if size == "paper" else f"{name}-{size}"
-        job_results = run_jobs(jobs, hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group)) if jobs else []
+        launcher = hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group) if jobs else None
+        open_results = run_jobs(open_jobs, launcher) if launcher is not None else []
+    by_job = dict(zip(open_jobs, open_results, strict=True))
+    job_results = [by_job.get(job, JobResult(COMPLETED)) for job in jobs]
     print(f"\n{listing(jobs, job_results, 'table')}" if jobs else "\nno run of this table can be started here")
     missing_data = {job.directory: result.error for job, result in zip(jobs, job_results, strict=True) if result.data_missing}
     runs = [
-        RunOfTable(run, job.directory, missing_data.get(job.directory)) if isinstance(job, Job) else RunOfTable(run, None, job)
+        RunOfTable(run, job.directory, missing_data.get(job.directory), in_parts[job.directory])
+        if isinstance(job, Job)
+        else RunOfTable(run, None, job)
         for run, job in plan
     ]
     results = results_of_table(table, runs, size)

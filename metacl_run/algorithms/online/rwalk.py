@@ -26,13 +26,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.ewc_pp import EwcPlusPlusState, RunningFisher, to_unit
+from metacl_run.algorithms.online.running_fisher import RunningFisher, RunningFisherState, to_unit
 from metacl_run.core.bounds import NonNegative, Positive
 from metacl_run.core.types import Params, Samples
 from metacl_run.models.network import Network
 
 
-class RiemannianWalkState(EwcPlusPlusState):
+class RiemannianWalkState(RunningFisherState):
     """That of EWC++, and the scores."""
 
     path: Params

@@ -46,17 +46,14 @@ from tests.algorithms.online.slow_loops import (
     SlowAGem,
     SlowDerPp,
     SlowErAce,
-    SlowEwc,
-    SlowEwcPlusPlus,
     SlowGem,
     SlowLwf,
-    SlowMas,
     SlowMir,
     SlowReplay,
-    SlowSi,
     Toy,
     toy,
 )
+from tests.algorithms.online.slow_penalties import SlowEwc, SlowEwcPlusPlus, SlowMas, SlowSi
 from tests.support.settings import PLAIN_SGD
 
 EWC = Ewc(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=3.0, fisher_samples=7, decay=None, fisher="mean_of_squares")

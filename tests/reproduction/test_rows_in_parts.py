@@ -1,0 +1,100 @@
+"""A row of a table whose seeds were computed in several runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metacl_run.cli import command
+from metacl_run.config.compose import single_experiment
+from metacl_run.experiment import run
+from metacl_run.reproduction.rows_in_parts import joined
+from metacl_run.storage.run_files import SUMMARY
+from metacl_run.storage.stored_run import StoredRun
+from tests.reproduction.test_paper_tables import CELL, NODE
+from tests.support.settings import TINY
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    """A folder of one's own with a table of one run of three seeds."""
+    folder = tmp_path / "configs"
+    for group in ("table", "experiment"):
+        (folder / group).mkdir(parents=True)
+    preset = "# @package _global_\ndefaults:\n  - override /algo: maml\n  - override /data: split_glyphs\n"
+    (folder / "experiment" / "mine.yaml").write_text(preset)
+    runs = [{"row": "MAML", "experiment": "mine", "overrides": TINY, "cells": [CELL]}]
+    (folder / "table" / "small.yaml").write_text(yaml.safe_dump({**NODE, "runs": runs}))
+    return folder
+
+
+def computed(configs: Path, seeds: str, *words: str) -> StoredRun:
+    """A completed run of the row's experiment with some of its seeds."""
+    given = ["experiment=mine", *TINY, f"seeds={seeds}", f"output_dir={configs.parent / 'runs'}", "progress=none", *words]
+    built = single_experiment(given, str(configs))
+    assert run(built) == 0
+    return StoredRun(built.directory)
+
+
+def row(configs: Path, *words: str) -> dict[str, str]:
+    """The row of the table after a command."""
+    given = ["table=small", f"output_dir={configs.parent / 'runs'}", "progress=none", "gpu.threads=1", *words]
+    assert command(given, str(configs), multirun=False) == 0
+    path = configs.parent / "runs" / "tables" / "small" / "paper" / "table.csv"
+    (only,) = csv.DictReader(path.read_text().splitlines())
+    return only
+
+
+def values(run: StoredRun) -> list[float]:
+    return [100 * value for value in run.summary["metrics"]["accuracy"]["values"]]
+
+
+def test_runs_with_the_seeds_of_a_row_fill_it_and_nothing_is_computed(configs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    later, first = computed(configs, "[2,1]"), computed(configs, "[0]")
+    computed(configs, "[0]", "algo.inner_lr=0.3")  # another setting
+    computed(configs, "[1]")  # a seed that comes twice
+    filled = row(configs)
+    printed = capfd.readouterr().out
+    assert "table of 1: 1 completed" in printed
+    assert "put together from runs with seeds 0, 2, 1: " in " ".join(printed.split())
+    expected = [*values(first), *values(later)]
+    assert float(filled["ours mean"]) == pytest.approx(sum(expected) / 3)
+    assert filled["verdict"].split(" ")[0] in ("agrees", "inconclusive", "differs")
+    assert len(list(first.directory.parent.iterdir())) == 4  # no fifth run was made
+
+
+def test_seeds_that_no_run_has_are_named_and_then_computed(configs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = computed(configs, "[0]")
+    partly = row(configs, "sweep.status=true")
+    assert (partly["verdict"], float(partly["ours mean"])) == ("too few seeds", pytest.approx(values(first)[0]))
+    assert "with seeds 0; missing: 1, 2" in " ".join(capfd.readouterr().out.split())
+    whole = row(configs)
+    assert whole["verdict"] != "too few seeds"
+    assert "put together" not in capfd.readouterr().out
+    assert whole["run"] != partly["run"]
+
+
+def test_what_is_by_seed_is_joined_and_what_is_not_stays(tmp_path: Path) -> None:
+    parts = []
+    for name, seeds in (("a", [0]), ("b", [1, 2])):
+        by_seed = [[seed / 10, seed / 5] for seed in seeds]
+        summary = {
+            **{"schema": 1, "status": "completed", "config": {}, "score": "accuracy", "seeds": seeds},
+            "metrics": {"accuracy": {"values": seeds}, **({"bwt": {"values": seeds}} if name == "a" else {})},
+            "meta_test": {"score": "accuracy", "lengths": [10, 50], "accuracy": by_seed, "joint": None},
+            "by_step": {"score": "accuracy", "curve": by_seed},
+            "timing": {"train_s": 30.0 * len(seeds)},
+        }
+        (tmp_path / name).mkdir()
+        (tmp_path / name / SUMMARY).write_text(json.dumps(summary))
+        parts.append(StoredRun(tmp_path / name))
+    whole = joined(parts)
+    assert whole["seeds"] == [0, 1, 2]
+    assert whole["metrics"] == {"accuracy": {"values": [0, 1, 2]}}
+    assert whole["meta_test"]["lengths"] == [10, 50]
+    assert whole["meta_test"]["accuracy"] == whole["by_step"]["curve"] == [[0.0, 0.0], [0.1, 0.2], [0.2, 0.4]]
+    assert whole["timing"] == {"train_s": 90.0}
