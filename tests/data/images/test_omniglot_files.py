@@ -199,6 +199,10 @@ def test_missing_data_say_where_why_and_what_works(tmp_path: Path, monkeypatch: 
         "split_glyphs",
     ):
         assert part in message
+    assert not (tmp_path / "root").exists()  # a mistyped folder does not stay
+    (tmp_path / "root").mkdir()
+    with pytest.raises(DataError, match=r"no route to host"):
+        read(tmp_path / "root", download=True)
     assert not [path for path in (tmp_path / "root").iterdir() if path.is_dir()]
     with pytest.raises(DataError, match=r"data.download is false"):
         read(tmp_path / "root", download=False)
