@@ -28,6 +28,10 @@ RETIRED = {
     **dict.fromkeys(("logger.tags", "logger.wandb.tags"), "is now the setting tags, which every logger receives"),
 }
 """Full keys of settings that earlier versions had, and what there is in their place."""
+OF_FILES = {
+    "data.root": " It reads no files. For a sweep over several data, METACL_DATA=FOLDER before the command does the same."
+}
+"""Full keys that only some data have, and what to give in a command for several."""
 
 
 def config_dir() -> Path:
@@ -113,6 +117,7 @@ def unknown_setting(name: Any, value: Any, owner: str, known: list[str], group: 
     if f"{group}.{name}" in RETIRED:
         return f"{group}.{name}={shown(value)}: {RETIRED[f'{group}.{name}']}"
     hint = nearest(str(name), known).replace("Did you mean ", f"Did you mean {group}.")
+    hint += OF_FILES.get(f"{group}.{name}", "")
     return f"{group}.{shown(name)}={shown(value)}: {owner} has no such setting.{hint} It has: {', '.join(known)}"
 
 

@@ -7,8 +7,9 @@ MEASURES = {"units": "units of work", "examples": "examples read", "flops": "ope
 BESIDE_SCORES = ("examples", "flops", "seconds")
 """Those beside which figures show a score: units of work differ from method to method."""
 ABOUT_COST = (
-    "Of one seed. Examples read: those of all units of work, replayed ones included. Operations: floating-point operations of "
-    "training, counted by torch. Seconds: of training, over the seeds that were computed together, on whatever computed them."
+    "Of one seed. Examples read: those of all units of work, replayed ones included; a batch counts once, however many updates "
+    "read it. Operations: floating-point operations of training, counted by torch. Seconds: of training, over the seeds that "
+    "were computed together, on whatever computed them."
 )
 
 

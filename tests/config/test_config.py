@@ -51,6 +51,7 @@ MISTAKES = [
     ),
     (["data=sinusoid", "model=resnet12"], "model: ResNet12 takes images"),
     (["data=sinusoid", "data.ways=5"], "data.ways=5: SineWaves has no such setting."),
+    (["data=sinusoid", "+data.root=/x"], "data.root=/x: SineWaves has no such setting. It reads no files. For a sweep over"),
     (["data=sinusoid", "algo=la_maml"], "data=sinusoid: does not fit protocol=online"),
     ("algo.train_queries=0", "algo.train_queries=0: must be at least 1"),
     ("gpu.engine=cuda_graph", "gpu.engine=cuda_graph: needs CUDA"),
