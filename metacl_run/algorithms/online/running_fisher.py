@@ -1,4 +1,4 @@
-"""Learners under `online` with a quadratic penalty by a Fisher information that runs with training: what they share. The
+"""Learners under `online` with a quadratic penalty by a moving average of the Fisher information: what they share. The
 equations are in `ewc_pp.py`.
 """
 
@@ -28,7 +28,7 @@ class RunningFisherState(GradientState):
     importance: Params
     fisher: Params
     squares: Params
-    """Sum of g^2 since F was last updated, divided by the length of an interval."""
+    """Sum of g^2 since F was last updated or the task began, divided by the length of an interval."""
     updates: Tensor
     """[] int64, updates of this task."""
 
@@ -38,17 +38,17 @@ State = TypeVar("State", bound=RunningFisherState)
 
 @dataclass(frozen=True, kw_only=True)
 class RunningFisher(GradientLearner[State]):
-    """SGD with a quadratic penalty whose weights run with training. Settings:
+    """SGD with a quadratic penalty by a moving average of the Fisher information. Settings:
 
     Attributes:
         strength: factor of the penalty (lambda).
         interval: updates between two updates of the Fisher information.
-        fisher_decay: weight of the newest squared gradients in the Fisher information (alpha).
+        fisher_rate: weight of the newest squared gradients in the moving average (alpha).
     """
 
     strength: Annotated[Positive, Hint("without a penalty, algo=sgd")]
     interval: Steps
-    fisher_decay: Annotated[float, Gt(0), Le(1)]
+    fisher_rate: Annotated[float, Gt(0), Le(1)]
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
@@ -69,10 +69,10 @@ class RunningFisher(GradientLearner[State]):
         moved = self.step(direction, state)
         updates = state["updates"] + 1
         ends = (updates % self.interval == 0).to(loss.dtype)
-        return cast(State, {**moved, "updates": updates, **self.run_on(gradient, state, moved, ends)}), {"loss": loss}
+        return cast(State, {**moved, "updates": updates, **self.updated_averages(gradient, state, moved, ends)}), {"loss": loss}
 
-    def run_on(self, gradient: Params, before: State, moved: State, ends: Tensor) -> dict[str, Any]:
-        """What runs with training, after an update.
+    def updated_averages(self, gradient: Params, before: State, moved: State, ends: Tensor) -> dict[str, Any]:
+        """The averages and sums over training, after an update.
 
         Numbers in place of branches: a tensor that may change is mixed with what it changes to.
 
@@ -82,7 +82,7 @@ class RunningFisher(GradientLearner[State]):
             ends: [] 1 where the update ends an interval, else 0.
         """
         mean = tree_map(lambda m, g: torch.addcmul(m, g, g, value=1 / self.interval), before["squares"], gradient)
-        fisher = tree_map(lambda f, m: torch.lerp(f, m, ends * self.fisher_decay), before["fisher"], mean)
+        fisher = tree_map(lambda f, m: torch.lerp(f, m, ends * self.fisher_rate), before["fisher"], mean)
         return {"fisher": fisher, "squares": tree_map(lambda m: m * (1 - ends), mean)}
 
     def end_task(self, network: Network, state: State, samples: Samples) -> State:

@@ -2,7 +2,7 @@
 
     metacl-run algo=rwalk data=rotated_mnist
 
-Chaudhry, Dokania, Ajanthan, Torr 2018 (arXiv 1801.10112, equations 9 and 10). Beside what `ewc_pp` does, d being the step taken
+Chaudhry, Dokania, Ajanthan, Torr 2018 (arXiv 1801.10112, section 4). Beside what `ewc_pp` does, d being the step taken
 and D how far the parameter went in an interval:
 
     path   <- path - g * d                                       at every update
@@ -37,7 +37,7 @@ class RiemannianWalkState(RunningFisherState):
 
     path: Params
     since: Params
-    """The parameters at the beginning of the interval."""
+    """The parameters at the beginning of the interval, and at the end of the last task."""
     new: Params
     scores: Params
     tasks: Tensor
@@ -46,7 +46,7 @@ class RiemannianWalkState(RunningFisherState):
 
 @dataclass(frozen=True, kw_only=True)
 class RiemannianWalk(RunningFisher[RiemannianWalkState]):
-    """SGD with a quadratic penalty, weighted by a running Fisher information and by scores of the path.
+    """SGD with a quadratic penalty, weighted by a moving average of the Fisher information and by scores of the path.
 
     Attributes:
         damping: keeps scores finite where a parameter hardly moved (epsilon).
@@ -60,7 +60,9 @@ class RiemannianWalk(RunningFisher[RiemannianWalkState]):
         state, zeros = super().init(network, params, num_tasks), tree_map(torch.zeros_like, params)
         return {**state, "path": zeros, "since": params, "new": zeros, "scores": zeros, "tasks": state["updates"]}
 
-    def run_on(self, gradient: Params, before: RiemannianWalkState, moved: RiemannianWalkState, ends: Tensor) -> dict[str, Any]:
+    def updated_averages(
+        self, gradient: Params, before: RiemannianWalkState, moved: RiemannianWalkState, ends: Tensor
+    ) -> dict[str, Any]:
         def walked(path: Tensor, g: Tensor, now: Tensor, then: Tensor) -> Tensor:
             return torch.addcmul(path, g, now - then, value=-1)
 
@@ -71,7 +73,7 @@ class RiemannianWalk(RunningFisher[RiemannianWalkState]):
         damping, params = torch.full_like(ends, self.damping), moved["params"]
         path = tree_map(walked, before["path"], gradient, params, before["params"])
         return {
-            **super().run_on(gradient, before, moved, ends),
+            **super().updated_averages(gradient, before, moved, ends),
             "new": tree_map(scored, before["new"], path, before["fisher"], params, before["since"]),
             "path": tree_map(lambda total: total * (1 - ends), path),
             "since": tree_map(lambda since, now: torch.lerp(since, now, ends), before["since"], params),

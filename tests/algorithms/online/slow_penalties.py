@@ -105,7 +105,7 @@ class SlowEwcPlusPlus(Slow):
         self.steps.append({name: value - before[name] for name, value in self.now().items()})
         if len(self.own) < self.algorithm.interval:
             return
-        share, damping = self.algorithm.fisher_decay, getattr(self.algorithm, "damping", 1.0)
+        share, damping = self.algorithm.fisher_rate, getattr(self.algorithm, "damping", 1.0)
         for name in self.params:
             gained = -sum(g[name] * d[name] for g, d in zip(self.own, self.steps, strict=True))
             went = sum(d[name] for d in self.steps)

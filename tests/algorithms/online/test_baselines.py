@@ -62,9 +62,9 @@ MAS = MemoryAwareSynapses(
     batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=0.2, importance_samples=7, importance_batch=1, accumulate=True
 )
 LAST_MAS = dataclasses.replace(MAS, importance_samples=6, importance_batch=3, accumulate=False)
-EWC_PP = EwcPlusPlus(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_decay=0.7)
+EWC_PP = EwcPlusPlus(batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_rate=0.7)
 RWALK = RiemannianWalk(
-    batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_decay=0.7, damping=0.001, earlier_scores=0.5
+    batch_size=BATCH, lr=0.1, **PLAIN_SGD, strength=2.0, interval=2, fisher_rate=0.7, damping=0.001, earlier_scores=0.5
 )
 LWF = LearningWithoutForgetting(batch_size=BATCH, lr=0.3, **PLAIN_SGD, strength=1.5, temperature=2.0)
 A_GEM = AGem(batch_size=BATCH, lr=0.4, **PLAIN_SGD, updates=1, memories_per_task=4, buffer="last", replay=6)
@@ -85,7 +85,8 @@ ALGORITHMS: dict[str, StreamLearner] = {
     "ewc_pp": EWC_PP,
     "ewc_pp_whose_interval_ends_no_task": dataclasses.replace(EWC_PP, interval=3),
     "rwalk": RWALK,
-    "rwalk_as_released": dataclasses.replace(RWALK, interval=1, earlier_scores=1.5),
+    "rwalk_whose_interval_ends_no_task": dataclasses.replace(RWALK, interval=3),
+    "rwalk_of_single_updates": dataclasses.replace(RWALK, interval=1, earlier_scores=1.5),
     "lwf": LWF,
     "a_gem": A_GEM,
     "a_gem_ring": dataclasses.replace(A_GEM, memories_per_task=6, buffer="ring"),
@@ -298,7 +299,7 @@ MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (MAS, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (EWC_PP, {"strength": 0.0}, "strength=0.0: must be greater than 0; without a penalty, algo=sgd"),
     (EWC_PP, {"interval": 0}, "interval=0: must be at least 1"),
-    (EWC_PP, {"fisher_decay": 0.0}, "fisher_decay=0.0: must be greater than 0"),
+    (EWC_PP, {"fisher_rate": 0.0}, "fisher_rate=0.0: must be greater than 0"),
     (RWALK, {"damping": 0.0}, "damping=0.0: must be greater than 0"),
     (RWALK, {"earlier_scores": -1.0}, "earlier_scores=-1.0: must be at least 0"),
     (LWF, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
