@@ -10,7 +10,7 @@ import numpy as np
 
 from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
-from metacl_run.reproduction.rows_in_parts import RowParts, joined
+from metacl_run.reproduction.rows_in_parts import RowParts, joined, names_of
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.run_cost import RunCost, of_summary
@@ -56,11 +56,13 @@ class Result(NamedTuple):
     verdict: Verdict
     ours: Ours | None
     problem: str | None
-    """What went wrong with the run, or that it is put together."""
+    """What went wrong with the run, where something did."""
     run: str | None
     """data/algo/run id; of a row in parts, of the first of them."""
     cost: RunCost | None = None
     """Of the run's training; None where it was not completed."""
+    in_parts: str | None = None
+    """Of which runs and seeds the row is put together, where it is."""
 
 
 def results_of_table(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
@@ -80,7 +82,7 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
     run_state = state(directory)
     if missing_data is not None and run_state != "completed":
         return unfilled("data missing", missing_data)
-    if parts.runs and run_state != "completed":
+    if parts.where and run_state in ("missing", "interrupted", "running"):
         return _results_in_parts(table, paper_run, parts, size)
     if run_state == "missing":
         return unfilled("not run")
@@ -98,12 +100,14 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
 
 
 def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: Size) -> list[Result]:
-    names = ["/".join(part.directory.parts[-3:]) for part in parts.runs]
-    summary = joined(parts.runs)
+    name, *_ = names = names_of(parts)
+    if parts.diverged:
+        problem = f"diverged for seeds {', '.join(map(str, parts.diverged))}, of the runs {', '.join(names)}"
+        return [Result(run.row, cell, "diverged", None, problem, name) for cell in run.cells]
     missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
-    note = f"put together from runs with seeds {', '.join(map(str, summary['seeds']))}{missing}: {', '.join(names)}"
-    results = [of_cell(table, run, cell, summary, size, names[0]) for cell in run.cells]
-    return [result if result.problem else result._replace(problem=note) for result in results]
+    note = f"put together from runs with seeds {', '.join(map(str, parts.where))}{missing}: {', '.join(names)}"
+    results = [of_cell(table, run, cell, joined(parts), size, name) for cell in run.cells]
+    return [result._replace(in_parts=note) for result in results]
 
 
 def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:

@@ -1,78 +1,103 @@
 """Rows of a table whose seeds were computed in several runs, each with some of them, as on several machines.
 
-Such runs lie beside the row's own: of the same version and with equal settings but for the seeds. They fill the row where its
-own run is not complete.
+Such runs lie beside the row's own: of the same version, on the same data and with equal settings but for the seeds. They fill
+the row where its own run is not complete.
 
 Shapes: R seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from metacl_run.config.compose import Composer
-from metacl_run.config.load import run_id
-from metacl_run.core.errors import StorageError, UserError
+from metacl_run.config.load import Experiment, run_id
+from metacl_run.core.errors import DataError, StorageError
+from metacl_run.storage.run_cost import of_summary
 from metacl_run.storage.run_state import state
-from metacl_run.storage.stored_run import StoredRun
+from metacl_run.storage.stored_run import ENDED, StoredRun
 from metacl_run.sweeps.job import Job
 
 
 class RowParts(NamedTuple):
-    """The runs that a row is put together from, by their seeds."""
+    """The runs that a row is put together from."""
 
-    runs: Sequence[StoredRun] = ()
+    where: Mapping[int, tuple[StoredRun, int]] = {}
+    """By seed, in the order of the row, the run that has it and its place among that run's seeds."""
     missing: Sequence[int] = ()
-    """Seeds of the row that none of them has."""
+    """Seeds of the row that no run has."""
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        return list({run.directory: run for run, _ in self.where.values()}.values())
+
+    @property
+    def diverged(self) -> list[int]:
+        """Seeds of runs that diverged."""
+        return [seed for seed, (run, _) in self.where.items() if run.status == "diverged"]
 
     @property
     def is_whole(self) -> bool:
-        return bool(self.runs) and not self.missing
+        return bool(self.where) and not self.missing
 
 
-def parts_of(job: Job, user_folder: str | None) -> RowParts:
-    """Finds the completed runs that have some of the seeds of a job, none of them twice; none where its own run is complete."""
-    if state(job.directory) == "completed":
+def parts_of(job: Job, composer: Composer) -> RowParts:
+    """Finds the runs that have some of the seeds of a job. None where it has ended itself, or is to be computed anew."""
+    if job.rerun or state(job.directory) in (*ENDED, "failed"):
         return RowParts()
-    beside = [path for path in sorted(job.directory.parent.glob("*")) if path != job.directory and state(path) == "completed"]
-    if not beside:
+    ended = [path for path in sorted(job.directory.parent.glob("*")) if path != job.directory and state(path) in ENDED]
+    if not ended:
         return RowParts()
     try:
-        experiment = Composer(user_folder).experiment_of(job.overrides)
-    except UserError:  # its data are missing, as the job itself will say
+        experiment = composer.experiment_of(job.overrides)
+    except DataError:  # as the job itself will say
         return RowParts()
-    parts, missing = [], set(experiment.seeds)
-    for run in map(StoredRun, beside):
-        try:
-            whole, ignored = {**run.summary["config"], "seeds": experiment.seeds}, run.summary["without_effect"]
-            fits = run_id(whole, ignored, experiment.data.source.fingerprint) == job.directory.name
-        except (StorageError, KeyError, TypeError):
-            continue
-        if fits and missing.issuperset(run.seeds):
-            parts.append(run)
-            missing -= set(run.seeds)
-    return RowParts(sorted(parts, key=lambda run: run.seeds), sorted(missing))
+    where: dict[int, tuple[StoredRun, int]] = {}
+    for run in (run for path in ended if _has_equal_settings(run := StoredRun(path), experiment)):
+        for place, seed in enumerate(run.seeds):
+            where.setdefault(seed, (run, place))
+    known = {seed: where[seed] for seed in experiment.seeds if seed in where}
+    return RowParts(known, [seed for seed in experiment.seeds if seed not in known])
 
 
-def joined(parts: Sequence[StoredRun]) -> dict[str, Any]:
-    """Returns what a table reads of a summary, of all seeds of the runs; its cost is that of one seed of the first."""
-    summaries = [run.summary for run in parts]
-    first = summaries[0]
-    whole: dict[str, Any] = {**first, "seeds": _chain([summary["seeds"] for summary in summaries])}
+def _has_equal_settings(run: StoredRun, experiment: Experiment) -> bool:
+    """Whether a stored run is one of the experiment, but for its seeds: by the run ids with either seeds."""
+    try:
+        config, ignored = run.summary["config"], run.summary["without_effect"]
+        fingerprint = experiment.data.source.fingerprint
+        own, whole = (run_id({**config, "seeds": seeds}, ignored, fingerprint) for seeds in (run.seeds, experiment.seeds))
+    except (StorageError, KeyError, TypeError):
+        return False
+    return own == run.directory.name and whole == experiment.run_id
+
+
+def joined(parts: RowParts) -> dict[str, Any]:
+    """Returns what a table reads of a summary, of all seeds that there are. Units, examples and operations are those of a seed
+    of the first run, seconds the mean over seeds."""
+    places = [(run.summary, place) for run, place in parts.where.values()]
+    first, _ = places[0]
+
+    def of_seeds(value_of: Callable[[dict[str, Any]], Any]) -> list[Any]:
+        return [value_of(summary)[place] for summary, place in places]
+
+    whole: dict[str, Any] = {**first, "seeds": list(parts.where)}
     whole["metrics"] = {
-        name: {"values": _chain([summary["metrics"][name]["values"] for summary in summaries])}
+        name: {"values": of_seeds(lambda summary: summary["metrics"][name]["values"])}  # noqa: B023
         for name in first["metrics"]
-        if all(name in summary["metrics"] for summary in summaries)
+        if all(name in summary["metrics"] for summary, _ in places)
     }
     for key in ("meta_test", "by_step"):
         if first.get(key) is not None:
             whole[key] = {
-                name: _chain([summary[key][name] for summary in summaries]) if _is_by_seed(value, first) else value
+                name: of_seeds(lambda summary: summary[key][name]) if _is_by_seed(value, first) else value  # noqa: B023
                 for name, value in first[key].items()
             }
-    seconds = [summary.get("timing", {}).get("train_s") for summary in summaries]
-    whole["timing"] = {"train_s": None if None in seconds else sum(seconds)}
+    for key in (name for name, value in first.items() if name.endswith("half_width") and value is not None):
+        whole[key] = of_seeds(lambda summary: summary[key]) if all(summary.get(key) for summary, _ in places) else None  # noqa: B023
+    seconds = [of_summary(summary).seconds for summary, _ in places]
+    whole["timing"] = {"train_s": None if None in seconds else sum(filter(None, seconds))}
     return whole
 
 
@@ -81,5 +106,6 @@ def _is_by_seed(value: Any, summary: dict[str, Any]) -> bool:
     return isinstance(value, list) and len(value) == len(summary["seeds"]) and all(isinstance(part, list) for part in value)
 
 
-def _chain(lists: Sequence[Sequence[Any]]) -> list[Any]:
-    return [value for values in lists for value in values]
+def names_of(parts: RowParts) -> list[str]:
+    """data/algo/run id of each run."""
+    return ["/".join(Path(run.directory).parts[-3:]) for run in parts.runs]

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from metacl_run.config.components import fill
-from metacl_run.config.compose import compose_job
+from metacl_run.config.compose import Composer, compose_job
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, DataError, UserError, nearest
 from metacl_run.index.index_page import refresh_index
@@ -19,7 +19,7 @@ from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, pars
 from metacl_run.reproduction.results import RunOfTable, results_of_table
 from metacl_run.reproduction.rows_in_parts import parts_of
 from metacl_run.sweeps.grid_command import check_launcher, output_dir, wants_status
-from metacl_run.sweeps.job import COMPLETED, FAILED, Job, JobResult, distinct_runs, plan_tolerantly
+from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_tolerantly
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 
@@ -53,20 +53,24 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     table = parse(node)
     plan = _plan(table, size, overrides, user_folder)
     jobs = distinct_runs([job for _, job in plan if isinstance(job, Job)])
-    in_parts = {job.directory: parts_of(job, user_folder) for job in jobs}
+    composer = Composer(user_folder)
+    in_parts = {job.directory: parts_of(job, composer) for job in jobs}
     open_jobs = [job for job in jobs if not in_parts[job.directory].is_whole]
     if wants_status(nodes):
         open_results = stored_results(open_jobs)
     else:
         but = "".join(f", but {line}" for line in overrides if line.startswith("seeds="))
-        print(f"{table.title}, {pages.SIZE_WORDS[size]}{but}: {len(jobs)} runs", flush=True)
+        print(f"{table.title}, {pages.SIZE_WORDS[size]}{but}: {len(open_jobs)} runs", flush=True)
         group = name if size == "paper" else f"{name}-{size}"
         launcher = hydra_launcher(parts.hydra, output_dir(jobs), user_folder, group) if jobs else None
         open_results = run_jobs(open_jobs, launcher) if launcher is not None else []
-    by_job = dict(zip(open_jobs, open_results, strict=True))
-    job_results = [by_job.get(job, JobResult(COMPLETED)) for job in jobs]
-    print(f"\n{listing(jobs, job_results, 'table')}" if jobs else "\nno run of this table can be started here")
-    missing_data = {job.directory: result.error for job, result in zip(jobs, job_results, strict=True) if result.data_missing}
+    if open_jobs:
+        print(f"\n{listing(open_jobs, open_results, 'table')}")
+    else:
+        print(f"\n{'every row is put together from other runs' if jobs else 'no run of this table can be started here'}")
+    missing_data = {
+        job.directory: result.error for job, result in zip(open_jobs, open_results, strict=True) if result.data_missing
+    }
     runs = [
         RunOfTable(run, job.directory, missing_data.get(job.directory), in_parts[job.directory])
         if isinstance(job, Job)
@@ -81,7 +85,7 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     print("\nwritten  " + "\n         ".join(map(str, paths)))
     if wants_status(nodes):
         return COMPLETED
-    return exit_status(job_results) or (FAILED if any(isinstance(job, str) for _, job in plan) else COMPLETED)
+    return exit_status(open_results) or (FAILED if any(isinstance(job, str) for _, job in plan) else COMPLETED)
 
 
 def _refuse_other_commands(name: str, command: Sequence[str]) -> None:

@@ -38,9 +38,9 @@ class Point(NamedTuple):
 def costs_grid(results: Sequence[Result], size_words: str) -> Grid | None:
     """Returns a line for every run that was completed: what its training cost; None where none was."""
     columns: dict[tuple[str, RunCost, str], list[str]] = {}
-    for row, cell, *_, run, cost in results:
-        if cost is not None:
-            columns.setdefault((row, cost, run or ""), []).append(cell.column)
+    for result in results:
+        if result.cost is not None:
+            columns.setdefault((result.row, result.cost, result.run or ""), []).append(result.cell.column)
     if not columns:
         return None
     # Where a row took several runs, their columns tell them apart.

@@ -44,6 +44,7 @@ def notes_of(table: PaperTable, results: Sequence[Result], size: Size) -> list[s
         which = "Transductive, all queries of an episode together, as the paper has them: "
         notes.append(f"{which}{'all rows' if len(together) == len(_rows(table)) else ', '.join(together)}.")
     notes.append(f"Cells: {counts(results)}.")
+    notes += dict.fromkeys(f"{result.row} is {result.in_parts}." for result in results if result.in_parts)
     notes += [f"{_word(table)}: {departure}" for departure in table.departures]
     return list(dict.fromkeys(notes + _departures_of_runs(table)))
 

@@ -12,7 +12,7 @@ import yaml
 from metacl_run.cli import command
 from metacl_run.config.compose import single_experiment
 from metacl_run.experiment import run
-from metacl_run.reproduction.rows_in_parts import joined
+from metacl_run.reproduction.rows_in_parts import RowParts, joined
 from metacl_run.storage.run_files import SUMMARY
 from metacl_run.storage.stored_run import StoredRun
 from tests.reproduction.test_paper_tables import CELL, NODE
@@ -20,8 +20,10 @@ from tests.support.settings import TINY
 
 
 @pytest.fixture
-def configs(tmp_path: Path) -> Path:
-    """A folder of one's own with a table of one run of three seeds."""
+def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own with a table of one run of three seeds, which is not drawn."""
+    monkeypatch.setattr("metacl_run.reproduction.pages.draw", lambda *_: [])
+    monkeypatch.setattr("metacl_run.reproduction.pages.draw_costs", lambda *_: [])
     folder = tmp_path / "configs"
     for group in ("table", "experiment"):
         (folder / group).mkdir(parents=True)
@@ -54,28 +56,44 @@ def values(run: StoredRun) -> list[float]:
 
 
 def test_runs_with_the_seeds_of_a_row_fill_it_and_nothing_is_computed(configs: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    later, first = computed(configs, "[2,1]"), computed(configs, "[0]")
+    later, first = computed(configs, "[2,1]"), computed(configs, "[0,5]")  # 5 is no seed of the row
     computed(configs, "[0]", "algo.inner_lr=0.3")  # another setting
-    computed(configs, "[1]")  # a seed that comes twice
     filled = row(configs)
-    printed = capfd.readouterr().out
-    assert "table of 1: 1 completed" in printed
-    assert "put together from runs with seeds 0, 2, 1: " in " ".join(printed.split())
-    expected = [*values(first), *values(later)]
+    assert "every row is put together from other runs" in " ".join(capfd.readouterr().out.split())
+    page = (configs.parent / "runs" / "tables" / "small" / "paper" / "table.md").read_text()
+    assert "- MAML is put together from runs with seeds 0, 1, 2: split_glyphs/maml/" in page
+    expected = [values(first)[0], *values(later)]
     assert float(filled["ours mean"]) == pytest.approx(sum(expected) / 3)
     assert filled["verdict"].split(" ")[0] in ("agrees", "inconclusive", "differs")
-    assert len(list(first.directory.parent.iterdir())) == 4  # no fifth run was made
+    assert len(list(first.directory.parent.iterdir())) == 3  # no fourth run was made
+
+    first.directory.rename(first.directory.with_name("0" * 12))  # as if of another version
+    assert row(configs, "sweep.status=true")["verdict"] == "too few seeds"
 
 
-def test_seeds_that_no_run_has_are_named_and_then_computed(configs: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    first = computed(configs, "[0]")
+def test_seeds_that_no_run_has_are_named_and_then_computed(configs: Path) -> None:
+    first, page = computed(configs, "[0]"), configs.parent / "runs" / "tables" / "small" / "paper" / "table.md"
     partly = row(configs, "sweep.status=true")
     assert (partly["verdict"], float(partly["ours mean"])) == ("too few seeds", pytest.approx(values(first)[0]))
-    assert "with seeds 0; missing: 1, 2" in " ".join(capfd.readouterr().out.split())
+    assert "- MAML is put together from runs with seeds 0; missing: 1, 2: " in page.read_text()
     whole = row(configs)
     assert whole["verdict"] != "too few seeds"
-    assert "put together" not in capfd.readouterr().out
+    assert "put together" not in page.read_text()
     assert whole["run"] != partly["run"]
+
+
+def test_a_row_with_a_run_that_diverged_has_no_number(configs: Path) -> None:
+    computed(configs, "[0,1]")
+    path = computed(configs, "[2]").directory / SUMMARY
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": "diverged", "metrics": {}}))
+    diverged = row(configs)
+    assert (diverged["verdict"], diverged["ours mean"]) == ("diverged", "")
+
+
+def test_to_run_a_row_again_is_to_run_it_as_a_whole(configs: Path) -> None:
+    parts = computed(configs, "[0,1,2]", "tags=[apart]"), computed(configs, "[0]")
+    row(configs, "rerun=true")
+    assert len(list(parts[0].directory.parent.iterdir())) == 2  # tags do not make it another run
 
 
 def test_what_is_by_seed_is_joined_and_what_is_not_stays(tmp_path: Path) -> None:
@@ -88,12 +106,14 @@ def test_what_is_by_seed_is_joined_and_what_is_not_stays(tmp_path: Path) -> None
             "meta_test": {"score": "accuracy", "lengths": [10, 50], "accuracy": by_seed, "joint": None},
             "by_step": {"score": "accuracy", "curve": by_seed},
             "timing": {"train_s": 30.0 * len(seeds)},
+            "evaluation_half_width": by_seed,
         }
         (tmp_path / name).mkdir()
         (tmp_path / name / SUMMARY).write_text(json.dumps(summary))
         parts.append(StoredRun(tmp_path / name))
-    whole = joined(parts)
+    whole = joined(RowParts({0: (parts[0], 0), 1: (parts[1], 0), 2: (parts[1], 1)}))
     assert whole["seeds"] == [0, 1, 2]
+    assert whole["evaluation_half_width"] == [[0.0, 0.0], [0.1, 0.2], [0.2, 0.4]]
     assert whole["metrics"] == {"accuracy": {"values": [0, 1, 2]}}
     assert whole["meta_test"]["lengths"] == [10, 50]
     assert whole["meta_test"]["accuracy"] == whole["by_step"]["curve"] == [[0.0, 0.0], [0.1, 0.2], [0.2, 0.4]]
