@@ -53,12 +53,6 @@ class Configuration:
         """Whether any seed has a value of any metric."""
         return any(np.isfinite(values).any() for entry in self.entries for values in entry.metrics.values())
 
-    @property
-    def divergence(self) -> str:
-        """When a configuration without scores diverged, in words."""
-        when = next((match for entry in self.entries if (match := re.search(r" at ([\w-]+ \d+)", entry.error or ""))), None)
-        return f"diverged at {when[1]}" if when else "diverged before it had a score"
-
     def values(self, metric: str) -> np.ndarray:
         """Returns [seeds], NaN where a seed did not reach the metric."""
         missing = (np.nan,)
@@ -71,6 +65,14 @@ def configurations(entries: Iterable[Entry]) -> list[Configuration]:
     for entry in entries:
         by_identity[entry.identity].append(entry)
     return [_joined(same) for same in by_identity.values()]
+
+
+def without_score(entry: Entry) -> str:
+    """Says why a run has no score."""
+    if entry.status != "diverged":
+        return "has no score"
+    when = re.search(r" at ([\w-]+ \d+)", entry.error or "")
+    return f"diverged {f'at {when[1]}, ' if when else ''}before it had a score"
 
 
 def _joined(entries: Sequence[Entry]) -> Configuration:

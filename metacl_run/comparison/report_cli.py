@@ -146,7 +146,9 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
 
 
 def _without_scores(rows: Iterable[Configuration]) -> list[str]:
-    return [f"{entry.directory}: {row.divergence}" for row in rows for entry in row.entries]
+    from metacl_run.comparison.configurations import without_score
+
+    return [f"{entry.directory}: {without_score(entry)}" for row in rows for entry in row.entries]
 
 
 def _print_messages(prefix: str, messages: Sequence[str], where: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.configurations import Configuration
+from metacl_run.comparison.configurations import Configuration, without_score
 from metacl_run.comparison.entries import TRANSDUCTIVE_KEY
 from metacl_run.comparison.section_scores import (
     ALL_PAIRS_UP_TO,
@@ -126,10 +126,10 @@ def _seeds_notes(least: int, most: int) -> list[str]:
 
 
 def _why_undefined(configuration: Configuration) -> str:
+    if not configuration.has_scores:
+        return f"{'; '.join(dict.fromkeys(map(without_score, configuration.entries)))}."
     if not configuration.diverged:
         return "not every seed has a value, and a mean over the others would mislead."
-    if not configuration.has_scores:
-        return f"{configuration.divergence}, before any score."
     seeds = ", ".join(map(str, configuration.diverged))
     return f"diverged (in runs with seed {seeds}); a mean over the other seeds would mislead."
 
@@ -201,7 +201,7 @@ def _pair_notes(scores: SectionScores, tested: bool) -> list[str]:
         notes.append(
             f"Some pairs have too few seeds for so many pairs: their p after Holm's correction cannot be below {LEVEL:g}."
         )
-    if len(scores.labels) > ALL_PAIRS_UP_TO:
+    if len(scores.section.with_scores) > ALL_PAIRS_UP_TO:
         notes.append(
             f"More than {ALL_PAIRS_UP_TO} rows: {scores.labels[0]}, the best of them, is compared with every other. It was "
             "chosen by these numbers, which favours it."

@@ -99,7 +99,7 @@ def check_metrics(sections: Iterable[Section], metrics: Sequence[str]) -> None:
 
 def _incomparable(metric: str, section: Section) -> str | None:
     """The reason why a metric cannot be compared between the rows of a section; None where it can."""
-    settings = [row.settings for row in section.configurations.values()]
+    settings = [row.settings for row in section.with_scores.values()]
     if metric == "fwt" and section.kind == "online" and any(row.get("data.scenario") == "class" for row in settings):
         return "every task has outputs of its own, which are untrained before it (class-incremental)"
     if metric == "forgetting" and len({row.get("protocol.eval_future", "all") == "all" for row in settings}) > 1:
@@ -127,7 +127,7 @@ def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
 
 
 def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
-    labels = [label for label in labels if not np.isnan(values[label]).all()]  # a row of a run that diverged before any score
+    labels = [label for label in labels if label in section.with_scores]
     every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
     pairs = []
     for first, second in every:

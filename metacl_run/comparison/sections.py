@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -56,6 +57,11 @@ class Section:
     configurations: dict[str, Configuration]
     others: dict[str, Settings]
     metrics: tuple[str, ...]
+
+    @functools.cached_property
+    def with_scores(self) -> dict[str, Configuration]:
+        """The configurations that have any score, by label: the others cannot be compared, and stand in no one's way."""
+        return {label: row for label, row in self.configurations.items() if row.has_scores}
 
 
 def sections(every: Sequence[Configuration], by: Sequence[str] = ()) -> list[Section]:

@@ -29,7 +29,7 @@ RETIRED = {
 }
 """Full keys of settings that earlier versions had, and what there is in their place."""
 OF_FILES = {
-    "data.root": " It reads no files. For a sweep over several data, METACL_DATA=FOLDER before the command does the same."
+    "data.root": " It looks for no files there. In a sweep over several data, give METACL_DATA=FOLDER before the command."
 }
 """Full keys that only some data have, and what to give in a command for several."""
 

@@ -303,13 +303,17 @@ def _top_level(resolved: Mapping[str, Any]) -> list[str]:
 
 
 def _meant(key: str, resolved: Mapping[str, Any], known: Sequence[str]) -> str:
-    """Proposes the settings of this name that components have, or those with this word in their name; else the nearest one."""
-    own = {f"{group}.{name}": name for group in GROUPS if isinstance(node := resolved.get(group), Mapping) for name in node}
+    """Proposes what was meant by a setting at the top that is none: settings of that name in components, one at the top that is
+    nearly it, settings with that word in their name, the nearest of all."""
+    groups = [*GROUPS, "figures"]
+    names = [(group, str(name)) for group in groups if isinstance(node := resolved.get(group), Mapping) for name in node]
+    own = {f"{group}.{name}": name for group, name in names if name not in ("_target_", "streams")}
     exact = [full for full, name in own.items() if name == key]
+    typo = nearest_name(key, known, cutoff=0.7)
     of_words = [full for full, name in own.items() if key in name.split("_")]  # lr: algo.inner_lr
     by_name = {name: full for full, name in own.items()} | {name: name for name in known}
     near = nearest_name(key, by_name)
-    meant = exact or of_words or ([] if near is None else [by_name[near]])
+    meant = exact or [name for name in (typo,) if name] or of_words or ([] if near is None else [by_name[near]])
     return f" Did you mean {' or '.join(meant)}?" if meant else ""
 
 

@@ -157,6 +157,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {name}?" if name is not None else ""
 
 
-def nearest_name(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known name most like `word`; None when none is near."""
-    return next(iter(difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.5)), None)
+def nearest_name(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Returns the known name most like `word`; None when none has the likeness `cutoff` (1: equal)."""
+    return next(iter(difflib.get_close_matches(word[:100], list(known), n=1, cutoff=cutoff)), None)

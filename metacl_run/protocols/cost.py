@@ -24,7 +24,7 @@ class Cost(TypedDict):
     units: int
     """Units of work: observations, meta-updates, steps."""
     examples: int
-    """Examples that all units read, replayed ones included; one that is read twice counts twice."""
+    """Examples that all units read, replayed ones included: once in every unit, however many of its updates read it."""
     flops: float | None
     """Floating-point operations of all units; None where they were not counted."""
 

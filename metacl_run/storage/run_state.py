@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal, cast
 
 from metacl_run.core.errors import OtherVersionError, StorageError
+from metacl_run.core.files import regular_file
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import CONFIG, METRICS, OWN_CODE
 from metacl_run.storage.stored_run import StoredRun
 
-LONGEST_RECORD = 2**20
-"""Bytes at the end of the records in which the last one begins."""
+READ_FROM_END = 2**20
+"""Bytes that are read to find the last record; no record is so long."""
 State = Literal["completed", "diverged", "failed", "interrupted", "running", "missing"]
 """How far a run is. "running": some process holds its lock; "interrupted": begun, and the same command continues it."""
 
@@ -32,12 +33,14 @@ def state(directory: Path) -> State:
 
 def units_done(directory: Path) -> int | None:
     """Units of work that a run that has not ended has recorded; None where it has recorded nothing that can be read."""
+    path = directory / METRICS
     try:
-        with (directory / METRICS).open("rb") as file:
+        regular_file(path)
+        with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LONGEST_RECORD))
-            *_, last = file.read().rstrip(b"\n").splitlines()
-        return int(json.loads(last)["unit"])
+            file.seek(max(0, file.tell() - READ_FROM_END))
+            whole, _, _ = file.read().rpartition(b"\n")  # a killed run may have written half a record
+        return int(json.loads(whole.rpartition(b"\n")[2])["unit"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

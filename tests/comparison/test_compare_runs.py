@@ -132,7 +132,7 @@ def test_a_table_in_which_every_run_diverged_is_left_out_and_says_when(run: Call
     assert [list(scores.section.configurations) for scores in comparison.sections] == [["maml"]]
     assert comparison.runs == 1
     assert comparison.left_out == [
-        f"{tmp_path / 'runs' / 'lost'}: diverged at observation 20",
+        f"{tmp_path / 'runs' / 'lost'}: diverged at observation 20, before it had a score",
         f"{tmp_path / 'runs' / 'odd'}: diverged before it had a score",
     ]
 
@@ -154,7 +154,10 @@ def test_a_run_that_diverged_before_it_had_a_score_is_a_row_without_values(
     rows = [line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("| maml")]
     assert [row.split("|")[1].strip() for row in rows[:3]] == ["maml algo.lr=0.1", "maml algo.lr=0.01", "maml algo.lr=10.0"]
     assert "nan" not in rows[2].replace("†", "")
-    assert "† maml algo.lr=10.0: diverged at observation 20, before any score." in (tmp_path / "out" / "report.md").read_text()
+    assert (
+        "† maml algo.lr=10.0: diverged at observation 20, before it had a score."
+        in (tmp_path / "out" / "report.md").read_text()
+    )
     (scores,) = compare([tmp_path / "runs"]).sections
     assert {(pair.first, pair.second) for pair in scores.pairs} == {("maml algo.lr=0.1", "maml algo.lr=0.01")}
 

@@ -194,7 +194,8 @@ def test_an_interrupted_run_says_how_far_it_is(tmp_path: Path) -> None:
     planned[1].directory.mkdir()  # killed
     (planned[1].directory / CONFIG).write_text("")
     for job in planned[:2]:
-        (job.directory / METRICS).write_text('{"kind": "eval", "unit": 0}\n{"kind": "train", "unit": 1234}\n')
+        records = '{"kind": "eval", "unit": 0}\n{"kind": "train", "unit": 1234}\n{"kind": "tra'  # killed while it wrote
+        (job.directory / METRICS).write_text(records)
     planned[2].directory.mkdir()  # killed before its first record
     (planned[2].directory / CONFIG).write_text("")
     assert listing(planned, sweep.stored_results(planned)).splitlines()[2:5] == [

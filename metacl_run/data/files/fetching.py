@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,7 +80,7 @@ def _fetch(
     verify: Callable[[Place], object],
     place: str,
 ) -> Place:
-    with _folder(base), FileLock(base / f".{name.lower()}.lock"):
+    with _alone_in(base, name):
         data = find(base)
         if data is not None:  # another process was first
             return data
@@ -104,17 +104,22 @@ def _fetch(
 
 
 @contextmanager
-def _folder(base: Path) -> Iterator[None]:
-    """Makes the data root where it is missing, but not its parents; a folder made for nothing does not stay."""
-    made = not base.exists()
+def _alone_in(base: Path, name: str) -> Iterator[None]:
+    """Locks a data set in the data root. Makes the root where it is missing, but not its parents, since a mistyped folder would
+    be made; where nothing came into it, it does not stay."""
+    made, lock = not base.exists(), base / f".{name.lower()}.lock"
     base.mkdir(exist_ok=True)
     if not os.access(base, os.W_OK):
         raise DataError(f"{base} cannot be written to")
     try:
-        yield
+        with FileLock(lock):
+            base.mkdir(exist_ok=True)  # the process that held the lock may have removed it
+            yield
     except BaseException:
-        if made and all(path.suffix == ".lock" for path in base.iterdir()):
-            shutil.rmtree(base, ignore_errors=True)
+        if made:
+            with suppress(OSError):
+                lock.unlink()
+                base.rmdir()
         raise
 
 
