@@ -18,7 +18,16 @@ from metacl_run.reproduction.paper_table import PaperCell, PaperTable, Size
 from metacl_run.reproduction.results import Result, Verdict
 from metacl_run.reproduction.table_costs import COST_FIGURE, costs_grid, draw_costs
 from metacl_run.reproduction.table_figure import draw
-from metacl_run.reproduction.table_notes import MARKS, NO_TWIN, counts, notes_of, notes_of_cells, source, verdict_words
+from metacl_run.reproduction.table_notes import (
+    MARKS,
+    NO_TWIN,
+    counts,
+    notes_of,
+    notes_of_cells,
+    notes_of_parts,
+    source,
+    verdict_words,
+)
 
 SIZE_WORDS: dict[Size, str] = {
     "paper": "full size",
@@ -143,7 +152,7 @@ def show(terminal: Console, table: PaperTable, results: Sequence[Result], size: 
         lines.add_row(*(escape(cell.text) for cell in row[: len(justify)]))
     terminal.print(escape(_title(table, size)), style="italic", highlight=False, soft_wrap=True)
     terminal.print(lines)
-    for note in details.notes:
+    for note in [*details.notes, *notes_of_parts(results)]:
         terminal.print(escape(note), highlight=False)
     terminal.print(f"cells: {counts(results)}", highlight=False)
 

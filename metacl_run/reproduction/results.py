@@ -105,7 +105,8 @@ def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: S
         problem = f"diverged for seeds {', '.join(map(str, parts.diverged))}, of the runs {', '.join(names)}"
         return [Result(run.row, cell, "diverged", None, problem, name) for cell in run.cells]
     missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
-    note = f"put together from runs with seeds {', '.join(map(str, parts.where))}{missing}: {', '.join(names)}"
+    seeds = f"seed{'s' if len(parts.where) > 1 else ''} {', '.join(map(str, parts.where))}"
+    note = f"put together from runs with {seeds}{missing}: {', '.join(names)}"
     results = [of_cell(table, run, cell, joined(parts), size, name) for cell in run.cells]
     return [result._replace(in_parts=note) for result in results]
 

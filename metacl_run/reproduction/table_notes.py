@@ -44,9 +44,14 @@ def notes_of(table: PaperTable, results: Sequence[Result], size: Size) -> list[s
         which = "Transductive, all queries of an episode together, as the paper has them: "
         notes.append(f"{which}{'all rows' if len(together) == len(_rows(table)) else ', '.join(together)}.")
     notes.append(f"Cells: {counts(results)}.")
-    notes += dict.fromkeys(f"{result.row} is {result.in_parts}." for result in results if result.in_parts)
+    notes += notes_of_parts(results)
     notes += [f"{_word(table)}: {departure}" for departure in table.departures]
     return list(dict.fromkeys(notes + _departures_of_runs(table)))
+
+
+def notes_of_parts(results: Sequence[Result]) -> list[str]:
+    """Returns for every row that is put together from several runs which they are."""
+    return list(dict.fromkeys(f"{result.row} is {result.in_parts}." for result in results if result.in_parts))
 
 
 def notes_of_cells(results: Sequence[Result]) -> list[str]:

@@ -75,7 +75,7 @@ def test_seeds_that_no_run_has_are_named_and_then_computed(configs: Path) -> Non
     first, page = computed(configs, "[0]"), configs.parent / "runs" / "tables" / "small" / "paper" / "table.md"
     partly = row(configs, "sweep.status=true")
     assert (partly["verdict"], float(partly["ours mean"])) == ("too few seeds", pytest.approx(values(first)[0]))
-    assert "- MAML is put together from runs with seeds 0; missing: 1, 2: " in page.read_text()
+    assert "- MAML is put together from runs with seed 0; missing: 1, 2: " in page.read_text()
     whole = row(configs)
     assert whole["verdict"] != "too few seeds"
     assert "put together" not in page.read_text()
