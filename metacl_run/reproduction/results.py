@@ -10,7 +10,7 @@ import numpy as np
 
 from metacl_run.core.errors import StorageError
 from metacl_run.reproduction.paper_table import PaperCell, PaperRun, PaperTable, Size
-from metacl_run.reproduction.rows_in_parts import RowParts, joined, names_of
+from metacl_run.reproduction.rows_in_parts import RowParts, joined
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.run_cost import RunCost, of_summary
@@ -100,14 +100,15 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
 
 
 def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: Size) -> list[Result]:
-    name, *_ = names = names_of(parts)
+    name, *_ = names = parts.names
     if parts.diverged:
         problem = f"diverged for seeds {', '.join(map(str, parts.diverged))}, of the runs {', '.join(names)}"
         return [Result(run.row, cell, "diverged", None, problem, name) for cell in run.cells]
     missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
     seeds = f"seed{'s' if len(parts.where) > 1 else ''} {', '.join(map(str, parts.where))}"
     note = f"put together from runs with {seeds}{missing}: {', '.join(names)}"
-    results = [of_cell(table, run, cell, joined(parts), size, name) for cell in run.cells]
+    summary = joined(parts)
+    results = [of_cell(table, run, cell, summary, size, name) for cell in run.cells]
     return [result._replace(in_parts=note) for result in results]
 
 

@@ -9,7 +9,6 @@ Shapes: R seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from metacl_run.config.compose import Composer
@@ -32,6 +31,11 @@ class RowParts(NamedTuple):
     @property
     def runs(self) -> list[StoredRun]:
         return list({run.directory: run for run, _ in self.where.values()}.values())
+
+    @property
+    def names(self) -> list[str]:
+        """data/algo/run id of each run."""
+        return ["/".join(run.directory.parts[-3:]) for run in self.runs]
 
     @property
     def diverged(self) -> list[int]:
@@ -104,8 +108,3 @@ def joined(parts: RowParts) -> dict[str, Any]:
 def _is_by_seed(value: Any, summary: dict[str, Any]) -> bool:
     """Whether a value of a summary is [R, ...], by its form: a list of as many lists as there are seeds."""
     return isinstance(value, list) and len(value) == len(summary["seeds"]) and all(isinstance(part, list) for part in value)
-
-
-def names_of(parts: RowParts) -> list[str]:
-    """data/algo/run id of each run."""
-    return ["/".join(Path(run.directory).parts[-3:]) for run in parts.runs]

@@ -36,16 +36,16 @@ def configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def computed(configs: Path, seeds: str, *words: str) -> StoredRun:
     """A completed run of the row's experiment with some of its seeds."""
-    given = ["experiment=mine", *TINY, f"seeds={seeds}", f"output_dir={configs.parent / 'runs'}", "progress=none", *words]
-    built = single_experiment(given, str(configs))
+    overrides = ["experiment=mine", *TINY, f"seeds={seeds}", f"output_dir={configs.parent / 'runs'}", "progress=none", *words]
+    built = single_experiment(overrides, str(configs))
     assert run(built) == 0
     return StoredRun(built.directory)
 
 
 def row(configs: Path, *words: str) -> dict[str, str]:
     """The row of the table after a command."""
-    given = ["table=small", f"output_dir={configs.parent / 'runs'}", "progress=none", "gpu.threads=1", *words]
-    assert command(given, str(configs), multirun=False) == 0
+    overrides = ["table=small", f"output_dir={configs.parent / 'runs'}", "progress=none", "gpu.threads=1", *words]
+    assert command(overrides, str(configs), multirun=False) == 0
     path = configs.parent / "runs" / "tables" / "small" / "paper" / "table.csv"
     (only,) = csv.DictReader(path.read_text().splitlines())
     return only

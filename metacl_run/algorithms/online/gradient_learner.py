@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
 
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
 from metacl_run.core.bounds import Momentum, Positive
 from metacl_run.core.errors import Check, require_all
@@ -76,3 +80,12 @@ class GradientLearner(StreamLearner[State]):
             params, moments = clipped_update(self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None)
             moved = {"params": params} if self._keeps_nothing else {"params": params, "optimizer": moments}
         return cast(State, {**state, **moved})
+
+
+def with_penalty(gradient: Params, params: Params, reference: Params, importance: Params, strength: float) -> Params:
+    """Returns the gradient of loss + strength * sum of importance * (theta - reference)^2, given that of the loss."""
+
+    def pulled(g: Tensor, p: Tensor, importance: Tensor, reference: Tensor) -> Tensor:
+        return torch.addcmul(g, importance, p - reference, value=2 * strength)
+
+    return tree_map(pulled, gradient, params, importance, reference)  # type: ignore[no-any-return]

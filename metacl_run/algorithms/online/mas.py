@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.func import grad, grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState, with_penalty
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Examples, Hint, Positive
 from metacl_run.core.errors import require
@@ -79,11 +79,7 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
     def observe(self, network: Network, state: MasState, observed: Observation) -> tuple[MasState, Metrics]:
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
-
-        def penalised(g: Tensor, p: Tensor, omega: Tensor, reference: Tensor) -> Tensor:
-            return torch.addcmul(g, omega, p - reference, value=2 * self.strength)
-
-        gradient = tree_map(penalised, gradient, params, state["omega"], state["reference"])
+        gradient = with_penalty(gradient, params, state["reference"], state["omega"], self.strength)
         return self.step(gradient, state), {"loss": loss}
 
     def end_task(self, network: Network, state: MasState, samples: Samples) -> MasState:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState, with_penalty
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Hint, Positive, Steps
 from metacl_run.core.types import Metrics, Observation, Params, Samples
@@ -54,18 +54,14 @@ class RunningFisher(GradientLearner[State]):
         return NO_REPLAY
 
     def init(self, network: Network, params: Params, num_tasks: int) -> State:
-        zeros, none = tree_map(torch.zeros_like, params), torch.zeros_like(next(iter(params.values())).sum(), dtype=torch.int64)
+        zeros, zero = tree_map(torch.zeros_like, params), next(iter(params.values())).new_zeros((), dtype=torch.int64)
         penalty = {"reference": params, "importance": zeros}
-        return cast(State, {**self.start(params), **penalty, "fisher": zeros, "squares": zeros, "updates": none})
+        return cast(State, {**self.start(params), **penalty, "fisher": zeros, "squares": zeros, "updates": zero})
 
     def observe(self, network: Network, state: State, observed: Observation) -> tuple[State, Metrics]:
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
-
-        def penalised(g: Tensor, p: Tensor, importance: Tensor, reference: Tensor) -> Tensor:
-            return torch.addcmul(g, importance, p - reference, value=2 * self.strength)
-
-        direction = tree_map(penalised, gradient, params, state["importance"], state["reference"])
+        direction = with_penalty(gradient, params, state["reference"], state["importance"], self.strength)
         moved = self.step(direction, state)
         updates = state["updates"] + 1
         ends = (updates % self.interval == 0).to(loss.dtype)

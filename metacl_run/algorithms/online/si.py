@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 from torch.utils._pytree import tree_map
 
-from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
+from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState, with_penalty
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Hint, Positive
 from metacl_run.core.types import Metrics, Observation, Params, Samples
@@ -62,11 +62,7 @@ class SynapticIntelligence(GradientLearner[SiState]):
     def observe(self, network: Network, state: SiState, observed: Observation) -> tuple[SiState, Metrics]:
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
-
-        def penalised(g: Tensor, p: Tensor, omega: Tensor, reference: Tensor) -> Tensor:
-            return torch.addcmul(g, omega, p - reference, value=2 * self.strength)
-
-        direction = tree_map(penalised, gradient, params, state["omega"], state["reference"])
+        direction = with_penalty(gradient, params, state["reference"], state["omega"], self.strength)
         moved = self.step(direction, state)
         if self.plain_sgd:  # the step is known without a subtraction, which would round
             path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)

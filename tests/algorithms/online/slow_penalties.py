@@ -11,6 +11,11 @@ from metacl_run.core.types import Observation, Samples
 from tests.algorithms.online.slow_loops import OUTPUTS, Slow, Toy
 
 
+def penalty(slow: Slow, importance: dict[str, Tensor], reference: dict[str, Tensor]) -> Tensor:
+    terms = [(importance[name] * (value - reference[name]) ** 2).sum() for name, value in slow.params.items()]
+    return slow.algorithm.strength * torch.stack(terms).sum()
+
+
 class SlowEwc(Slow):
     def __init__(self, algorithm: Any, data: Toy) -> None:
         super().__init__(algorithm, data)
@@ -28,7 +33,7 @@ class SlowEwc(Slow):
             self.remember(self.expected(samples))
             return
         single = [self.gradient(Samples(*(part[i : i + 1] for part in samples))) for i in range(len(samples.y))]
-        stacked = {name: torch.stack([each[name] for each in single]) for name in self.params}
+        stacked = {name: torch.stack([gradient[name] for gradient in single]) for name in self.params}
         if self.algorithm.fisher == "square_of_mean":
             fisher = {name: each.mean(0) ** 2 for name, each in stacked.items()}
         else:
@@ -68,10 +73,7 @@ class SlowSi(Slow):
 
     def observe(self, observed: Observation) -> None:
         own, before = self.gradient(observed.batch), self.now()
-        loss = self.loss(observed.batch)
-        for name, value in self.params.items():
-            loss = loss + self.algorithm.strength * (self.omega[name] * (value - self.reference[name]) ** 2).sum()
-        self.step(loss)
+        self.step(self.loss(observed.batch) + penalty(self, self.omega, self.reference))
         for name, value in self.now().items():
             self.path[name] -= own[name] * (value - before[name])
 
@@ -97,10 +99,7 @@ class SlowEwcPlusPlus(Slow):
 
     def observe(self, observed: Observation) -> None:
         own, before = self.gradient(observed.batch), self.now()
-        loss = self.loss(observed.batch)
-        for name, value in self.params.items():
-            loss = loss + self.algorithm.strength * (self.importance[name] * (value - self.reference[name]) ** 2).sum()
-        self.step(loss)
+        self.step(self.loss(observed.batch) + penalty(self, self.importance, self.reference))
         self.own.append(own)
         self.steps.append({name: value - before[name] for name, value in self.now().items()})
         if len(self.own) < self.algorithm.interval:
@@ -138,10 +137,7 @@ class SlowMas(Slow):
         self.omega = {name: torch.zeros_like(value) for name, value in self.params.items()}
 
     def observe(self, observed: Observation) -> None:
-        loss = self.loss(observed.batch)
-        for name, value in self.params.items():
-            loss = loss + self.algorithm.strength * (self.omega[name] * (value - self.reference[name]) ** 2).sum()
-        self.step(loss)
+        self.step(self.loss(observed.batch) + penalty(self, self.omega, self.reference))
 
     def end_task(self, task: int, samples: Samples) -> None:
         own = slice(None) if self.data.masks is None else slice(2 * task, 2 * task + 2)
