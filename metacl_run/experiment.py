@@ -320,6 +320,7 @@ def _context(
         ranks=ranks,
         stop_requested=lambda: ranks.any(stopped()),
         started=start,
+        checks_code=bool(_own_code(experiment)),
     )
 
 

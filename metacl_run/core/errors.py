@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from metacl_run.core.vmap_errors import meaning
+
 
 class UserError(Exception):
     """Raised for a mistake that the user can mend. The command line prints the message alone and exits with status 1."""
@@ -123,9 +125,9 @@ def faults(where: str, but: tuple[type[Exception], ...] | type[Exception] = ()) 
 
 
 def described(error: BaseException) -> str:
-    """Describes an exception in a line: its name, its message, and the file and line that it comes from."""
+    """Describes an exception in a line: what it means, or else its name and message, and the file and line it comes from."""
     lines = str(error).strip().splitlines() or ["it says nothing"]
-    return f"{type(error).__name__}: {shown(lines[0])}{_place(error)}"
+    return f"{meaning(str(error)) or f'{type(error).__name__}: {shown(lines[0])}'}{_place(error)}"
 
 
 def _place(error: BaseException) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
+from torch import Tensor
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
-from metacl_run.core.errors import ConfigError
+from metacl_run.core.errors import ConfigError, shown
 from metacl_run.core.types import Pytree
 from metacl_run.kernels import build
 from metacl_run.protocols.run_context import RunContext
@@ -35,8 +36,9 @@ def start_or_resume(
         StorageError: the records are not those of the checkpoint.
     """
     store = context.store
-    stacked = tree_map(lambda *leaves: torch.stack(leaves), *learners)
-    fresh = TrainState(learner=stacked, scores=ScoreHistory.empty(len(learners), num_tasks))
+    fresh = TrainState(
+        learner=_stacked(learners, type(context.algo).__name__), scores=ScoreHistory.empty(len(learners), num_tasks)
+    )
     content, warnings = store.load_checkpoint(fresh.check)
     state = fresh if content is None else TrainState.from_content(content)
     news = [*warnings, *(note for note in notes if note not in state.warnings)]
@@ -70,11 +72,27 @@ def start_evaluation(
         ConfigError: the learner is not one of these settings.
     """
     try:
-        check_same_tensors({"learner": tree_map(lambda *leaves: torch.stack(leaves), *initial_learners)}, {"learner": learner})
+        initial = _stacked(initial_learners, type(context.algo).__name__)
+        check_same_tensors({"learner": initial}, {"learner": learner})
     except ValueError as error:
         raise ConfigError(f"the learner of the run does not fit these settings: {error}") from None
     learners = [tree_map(lambda leaf: leaf[replicate], learner) for replicate in range(len(initial_learners))]  # noqa: B023
     return start_or_resume(context, learners, num_tasks, notes)
+
+
+def _stacked(learners: Sequence[Pytree], name: str) -> Pytree:
+    """The states of all replicates as one, leaves [R, ...].
+
+    Raises:
+        ConfigError: the method `name` starts from a state that has something else than tensors.
+    """
+    for path, leaf in tree_flatten_with_path(learners[0])[0]:
+        if not isinstance(leaf, Tensor):
+            raise ConfigError(
+                f"algo: the first state of {name} (init) has {shown(leaf)} where a tensor has to be: state{keystr(path)}. A "
+                "state is nested dicts of tensors"
+            )
+    return tree_map(lambda *leaves: torch.stack(leaves), *learners)
 
 
 @contextlib.contextmanager

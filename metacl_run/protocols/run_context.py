@@ -56,6 +56,8 @@ class RunContext(Generic[L, D, S]):
         ranks: the processes that compute the run.
         stop_requested: returns whether to stop. It is a collective of all ranks, so every rank must call it at the same points.
         started: is called before the first unit.
+        checks_code: whether to check the code of the method and the model on a unit before the first one: where some of it is
+            the user's own. This package's own code is held to the same rules by its tests.
     """
 
     algo: L
@@ -69,3 +71,4 @@ class RunContext(Generic[L, D, S]):
     ranks: Ranks
     stop_requested: Callable[[], bool]
     started: Started
+    checks_code: bool = False

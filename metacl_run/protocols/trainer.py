@@ -33,6 +33,13 @@ class Trainer(abc.ABC):
             sums = add_up(sums, metrics)
         return learner, sums
 
+    def check(self, learner: Pytree, unit: int) -> None:  # noqa: B027
+        """Checks the method's code on a unit, see `inner.unit_check.check_unit`. Default: nothing.
+
+        Raises:
+            ConfigError: the code does not do what a run needs of it.
+        """
+
     @abc.abstractmethod
     def count_examples(self, units: range) -> int:
         """Examples that some units read, of one replicate."""

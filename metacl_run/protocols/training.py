@@ -56,6 +56,8 @@ class TrainingPhase(Phase):
         return Work(len(units), self.trainer.count_examples(units), middle)
 
     def begin(self) -> None:
+        if self.progress.context.checks_code:
+            self.trainer.check(self.progress.state.learner, self.progress.state.unit)
         self.evaluator.begin()
 
     def step(self, unit: int) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
+from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.trainer import Trainer
@@ -19,11 +20,16 @@ MetaUpdate = Callable[[MetaState, Episode], "tuple[MetaState, dict[str, Tensor]]
 
 def meta_update(setup: FewShotSetup, engine: Engine) -> MetaUpdate:
     """(state, episodes [R, E, ...]) of all replicates -> (state, metrics), computed by `engine`."""
+    return engine.over_replicates(_of_replicate(setup, engine))
+
+
+def _of_replicate(setup: FewShotSetup, engine: Engine) -> MetaUpdate:
+    """The same of one replicate."""
 
     def one(state: MetaState, episodes: Episode) -> Any:
         return setup.algo.meta_update(setup.network, engine, setup.total_units, state, episodes)
 
-    return engine.over_replicates(one)
+    return one
 
 
 class EpisodeTrainer(Trainer):
@@ -33,7 +39,12 @@ class EpisodeTrainer(Trainer):
 
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
         self._episodes, self._units_per_task = setup.episodes, units_per_task
-        self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))
+        self._of_replicate = _of_replicate(setup, engine)
+        self._update: MetaUpdate = engine.prepare_update(engine.over_replicates(self._of_replicate))
+
+    def check(self, learner: MetaState, unit: int) -> None:
+        episodes = self._episodes.training(unit, unit // self._units_per_task)
+        check_unit(self._of_replicate, learner, episodes, name=type(self._episodes.algo).__name__)
 
     def count_examples(self, units: range) -> int:
         algo, data = self._episodes.algo, self._episodes.data

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Trajectory
+from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.meta_continual.trajectories import draw_trajectories
 from metacl_run.protocols.trainer import Trainer
@@ -29,10 +30,16 @@ class TrajectoryTrainer(Trainer):
     def __init__(self, setup: SequenceSetup, updates: int, places: int | None) -> None:
         self._setup, self._places = setup, places
         algo, engine = setup.algo, setup.train_engine
-        update = engine.over_replicates(
-            lambda state, trajectories: algo.meta_update(setup.network, engine, updates, state, trajectories)
-        )
-        self._update: MetaUpdate = engine.prepare_update(update)
+
+        def one(state: MetaState, trajectories: Trajectory) -> tuple[MetaState, dict[str, Tensor]]:
+            return algo.meta_update(setup.network, engine, updates, state, trajectories)
+
+        self._of_replicate: MetaUpdate = one
+        self._update: MetaUpdate = engine.prepare_update(engine.over_replicates(one))
+
+    def check(self, learner: MetaState, unit: int) -> None:
+        trajectories = draw_trajectories(self._setup, unit, self._places)
+        check_unit(self._of_replicate, learner, trajectories, name=type(self._setup.algo).__name__)
 
     def count_examples(self, units: range) -> int:
         algo = self._setup.algo

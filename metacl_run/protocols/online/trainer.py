@@ -14,6 +14,7 @@ from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Observation, Samples, WeightedSamples
 from metacl_run.inner.several_updates import Metrics, SeveralUpdates
+from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
@@ -49,8 +50,13 @@ class StreamTrainer(Trainer):
 
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
-        self._updates = SeveralUpdates(setup.engine, setup.engine.over_replicates(observing(setup)))
+        self._observe = observing(setup)
+        self._updates = SeveralUpdates(setup.engine, setup.engine.over_replicates(self._observe))
         self.at_once = self._updates.at_once
+
+    def check(self, learner: StreamState, unit: int) -> None:
+        observed = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
+        check_unit(self._observe, learner, observed, name=type(self._setup.algo).__name__)
 
     def count_examples(self, units: range) -> int:
         return self._observations.count_examples(units)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import Observed
-from metacl_run.core.types import Metrics, Pytree
+from metacl_run.core.types import Episode, Metrics, Pytree
+from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.osaka.setup import RecurringSetup, RecurringState
 from metacl_run.protocols.osaka.stream_record import LOSS, SCORE, SWITCH, StreamRecord
 from metacl_run.protocols.trainer import Trainer
@@ -31,8 +32,16 @@ class RecurringTrainer(Trainer):
         algo, network, engine = setup.algo, setup.network, setup.engine
         over = engine.over_replicates
         self._begin = over(lambda state: algo.begin(network, state))
-        self._pretrain = engine.prepare_update(over(lambda state, episodes: algo.pretrain(network, engine, state, episodes)))
+        self._pretrain = engine.prepare_update(over(self._pretrain_on))
         self._step = engine.prepare_update(over(self._predict_and_learn))
+
+    def check(self, learner: RecurringState, unit: int) -> None:
+        setup, step, state, name = self._setup, unit - self._pretraining, learner["now"], type(self._setup.algo).__name__
+        if step < 0:
+            check_unit(self._pretrain_on, state, setup.episodes(unit), name=name)
+        if step <= 0:
+            state = self._begin(state)
+        check_unit(self._predict_and_learn, state, setup.observed(max(step, 0)), name=name)
 
     def count_examples(self, units: range) -> int:
         """As the base says; what an update that waits (`TaskFreeLearner.late_update`) reads once more is not counted."""
@@ -66,6 +75,9 @@ class RecurringTrainer(Trainer):
         self._record.write(step, numbers)
         metrics = {"loss": numbers[LOSS], setup.network.objective.score_name: numbers[SCORE]}
         return RecurringState(now=state, at_start=at_start), metrics
+
+    def _pretrain_on(self, state: Pytree, episodes: Episode) -> tuple[Pytree, Metrics]:
+        return self._setup.algo.pretrain(self._setup.network, self._setup.engine, state, episodes)
 
     def _predict_and_learn(self, state: Pytree, batch: Observed) -> tuple[Pytree, Metrics]:
         algo, network = self._setup.algo, self._setup.network

@@ -1,0 +1,161 @@
+"""The check of the first unit: code that breaks the rules is refused, above all where it works with one seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import grad
+
+from metacl_run.core.errors import ConfigError, described
+from metacl_run.inner.unit_check import check_unit
+
+State = dict[str, Any]
+
+
+def check(unit: Callable[[State, Tensor], Any]) -> tuple[State, Tensor]:
+    """Checks a unit on a state of two replicates and three numbers for each; returns both as they are afterwards."""
+    state = {"w": torch.ones(2, 3), "steps": torch.zeros(2, dtype=torch.int64), "unset": torch.full((2,), math.nan)}
+    data = torch.arange(6.0).view(2, 3)
+    check_unit(unit, state, data, name="Mine")
+    return state, data
+
+
+def descend(state: State, x: Tensor) -> tuple[State, dict[str, Tensor]]:
+    """A unit that does what it should: a step on the sum of (w x)^2."""
+    gradient = grad(lambda w: (w * x).square().sum())(state["w"])
+    return {**state, "w": state["w"] - 0.1 * gradient, "steps": state["steps"] + 1}, {"loss": gradient.sum()}
+
+
+def test_a_unit_that_keeps_the_rules_passes_and_nothing_of_it_stays() -> None:
+    state, data = check(descend)
+    assert torch.equal(state["w"], torch.ones(2, 3))
+    assert torch.equal(state["steps"], torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(data, torch.arange(6.0).view(2, 3))
+
+
+def test_a_unit_is_computed_once_and_for_one_replicate() -> None:
+    calls = []
+
+    def unit(state: State, x: Tensor) -> Any:
+        calls.append(torch._C._functorch.get_unwrapped(x))
+        return descend(state, x)
+
+    check(unit)
+    assert [call.tolist() for call in calls] == [[[0.0, 1.0, 2.0]]]
+
+
+def branching(state: State, x: Tensor) -> Any:
+    return descend(state, x if x[0] > 0 else -x)
+
+
+def reading(state: State, x: Tensor) -> Any:
+    return descend(state, x * float(x[0]))
+
+
+def listing(state: State, x: Tensor) -> Any:
+    return descend(state, torch.tensor(x.numpy().max()) * x)
+
+
+def masking(state: State, x: Tensor) -> Any:
+    return descend(state, x + x[x > 1].sum())
+
+
+def filling(state: State, x: Tensor) -> Any:
+    doubled = torch.zeros(3)
+    doubled[0] = 2 * x[0]
+    return descend(state, doubled)
+
+
+def drawing(state: State, x: Tensor) -> Any:
+    return descend(state, x + torch.randn(3))
+
+
+def going_backward(state: State, x: Tensor) -> Any:
+    (state["w"] * x).sum().backward()
+    return descend(state, x)
+
+
+@pytest.mark.parametrize(
+    ("unit", "advice"),
+    [
+        (branching, "branches on the value of a tensor"),
+        (reading, "reads the value of a tensor"),
+        (listing, "takes the numbers out of a tensor"),
+        (masking, "makes a tensor whose size depends on values"),
+        (filling, "changes a tensor in place"),
+        (drawing, "draws random numbers"),
+        (going_backward, "calls backward()"),
+    ],
+)
+def test_torch_refuses_what_cannot_be_mapped_and_the_message_says_what_to_do(unit: Any, advice: str) -> None:
+    with pytest.raises(Exception) as refusal:
+        check(unit)
+    message = described(refusal.value)
+    assert message.startswith(f"the code {advice}")
+    assert f"({__file__}, line " in message
+    assert "vmap:" not in message
+
+
+def in_place(state: State, x: Tensor) -> Any:
+    state["w"].mul_(0.5)
+    return descend(state, x)
+
+
+def in_place_on_data(state: State, x: Tensor) -> Any:
+    x.mul_(2)
+    return descend(state, x)
+
+
+def without_a_part(state: State, x: Tensor) -> Any:
+    after, metrics = descend(state, x)
+    return {name: after[name] for name in ("w", "unset")}, metrics
+
+
+def with_a_part_more(state: State, x: Tensor) -> Any:
+    after, metrics = descend(state, x)
+    return {**after, "extra": x}, metrics
+
+
+def of_another_shape(state: State, x: Tensor) -> Any:
+    after, metrics = descend(state, x)
+    return {**after, "w": after["w"][:2]}, metrics
+
+
+def of_another_type(state: State, x: Tensor) -> Any:
+    after, metrics = descend(state, x)
+    return {**after, "steps": after["steps"] * 0.5}, metrics
+
+
+def with_a_metric(value: Any) -> Callable[[State, Tensor], Any]:
+    return lambda state, x: (descend(state, x)[0], {"loss": value})
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (in_place, "Mine changes state['w'] in place"),
+        (in_place_on_data, "Mine changes the unit's data in place"),
+        (without_a_part, "state['steps'] is int64 [] before a unit and missing after it"),
+        (with_a_part_more, "state['extra'] is missing before a unit and float32 [3] after it"),
+        (of_another_shape, "state['w'] is float32 [3] before a unit and float32 [2] after it"),
+        (of_another_type, "state['steps'] is int64 [] before a unit and float32 [] after it"),
+        (with_a_metric(0.5), "the metric loss of Mine is a float; it must be a tensor of one number"),
+        (with_a_metric(torch.ones(5)), "the metric loss of Mine is float32 [5]; it must be a tensor of one number"),
+        (lambda state, x: descend(state, x)[0], "Mine returns a dict for a unit; it must return (state, metrics)"),
+    ],
+)
+def test_a_unit_that_changes_its_input_or_returns_another_form_is_refused(unit: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check(unit)
+    assert str(refusal.value).startswith("algo: ")
+    assert message in str(refusal.value)
+
+
+def test_any_other_exception_comes_through_as_it_is() -> None:
+    with pytest.raises(KeyError, match="parms"):
+        check(lambda state, x: descend({"w": state["parms"]}, x))

@@ -1,0 +1,49 @@
+"""Every protocol checks code of the user's own on a unit before it begins, also with one seed, which is not mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metacl_run.config.compose import experiment_of
+from metacl_run.core.errors import ConfigError
+from metacl_run.experiment import run
+from tests.support.runs import records
+from tests.support.small_runs import KINDS
+
+LEARNS = [
+    ("online", "observe"),
+    ("continual_meta", "episode_update"),
+    ("meta_continual", "episode_update"),
+    ("osaka", "pretrain"),
+    ("osaka", "observe"),
+]
+
+
+@pytest.mark.parametrize(("kind", "method"), LEARNS)
+def test_a_method_that_draws_random_numbers_is_refused_before_anything_is_recorded(
+    kind: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = experiment_of([*KINDS[kind], "seeds=[0]", "progress=none", "figures.style=none", f"output_dir={tmp_path}"])
+    own = getattr(type(built.algo), method)
+
+    def drawing(*arguments: Any) -> Any:
+        torch.rand(())
+        return own(*arguments)
+
+    monkeypatch.setattr(type(built.algo), method, drawing)
+    monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
+    with pytest.raises(RuntimeError, match="called random operation"):
+        run(built)
+    assert not records(built.directory)
+
+
+def test_an_unfinished_state_of_a_method_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = experiment_of([*KINDS["online"], "progress=none", "figures.style=none", f"output_dir={tmp_path}"])
+    own = type(built.algo).init
+    monkeypatch.setattr(type(built.algo), "init", lambda *arguments: {**own(*arguments), "mean": None})
+    with pytest.raises(ConfigError, match=r"has null where a tensor has to be: state\['mean'\]"):
+        run(built)
