@@ -39,6 +39,7 @@ ONLINE: dict[str, dict[str, Sequence[Any]]] = {
     "er": {"lr": [*LOW, 0.3]},
     "er_ace": {"lr": HIGH},
     "mir": {"lr": HIGH},
+    "er_mof": {"lr": HIGH},
     "gss": {"lr": HIGH, "replay": [10, 30]},
     "icarl": {"lr": HIGH, "replay": [10, 30]},
     "joint": {"lr": [*LOW, 0.3]},

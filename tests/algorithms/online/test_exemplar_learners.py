@@ -1,4 +1,4 @@
-"""GSS and iCaRL against loops of plain autograd that keep lists of their own exemplars; herding against trying every sample."""
+"""GSS, mean of features and iCaRL against loops of plain autograd that keep lists of exemplars; herding against trying all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from metacl_run.algorithms.online.er_mof import MeanOfFeatures
 from metacl_run.algorithms.online.exemplar_learner import NOTHING, ExemplarLearner
 from metacl_run.algorithms.online.gss import GradientSampleSelection
 from metacl_run.algorithms.online.icarl import Icarl
@@ -24,6 +25,7 @@ from tests.support.settings import PLAIN_SGD
 
 SETTINGS: dict[str, Any] = {"batch_size": BATCH, "lr": 0.2, **PLAIN_SGD, "updates": 2, "memory": 7}
 GSS = GradientSampleSelection(**SETTINGS, replay=4, compare=3)
+MOF = MeanOfFeatures(**SETTINGS, replay=4, decay=0.8)
 ICARL = Icarl(**SETTINGS, replay=4, herding_samples=9)
 
 
@@ -99,6 +101,79 @@ def test_gss_keeps_what_a_slow_loop_keeps(seed: int, masked: bool) -> None:
             torch.testing.assert_close(state["params"][name], value, rtol=1e-8, atol=1e-10)
     torch.testing.assert_close(state["scores"].tolist(), [score for _, score in slow.memory])
     assert slow.corrected > 0
+
+
+class SlowMof(Slow):
+    """Keeps lists of [number, features, distance], by class of a task; the last ones are of the current task."""
+
+    def __init__(self, algorithm: Any, data: Toy) -> None:
+        super().__init__(algorithm, data)
+        self.groups: dict[tuple[int, int], list[list[Any]]] = {}
+        self.means: dict[int, Tensor] = {}
+        self.task = 0
+
+    @property
+    def numbers(self) -> list[int]:
+        return sorted(number for kept in self.groups.values() for number, _, _ in kept)
+
+    def observe(self, observed: Observation) -> None:
+        for draw in range(self.algorithm.updates):
+            real = observed.weight[draw] > 0
+            self.step(self.loss(observed.batch.joined(Samples(*(part[draw][real] for part in observed.replay)))))
+        params, decay = self.now(), self.algorithm.decay
+        for number, x, y in zip(observed.number.tolist(), observed.batch.x, observed.batch.y.tolist(), strict=True):
+            phi = (params["body.weight"] @ x + params["body.bias"]).clamp(min=0)
+            mean = self.means[y] = phi if y not in self.means else decay * self.means[y] + (1 - decay) * phi
+            own = self.groups.setdefault((self.task, y), [])
+            for kept in own:
+                kept[2] = float((kept[1] - mean).square().sum())
+            if number not in self.numbers:
+                self.compete(own, [number, phi, float((phi - mean).square().sum())])
+
+    def compete(self, own: list[list[Any]], sample: list[Any]) -> None:
+        most = max(len(kept) for kept in self.groups.values())
+        if len(self.numbers) < self.algorithm.memory:
+            own.append(sample)
+        elif most - len(own) >= 2:
+            largest = [(kept, one) for kept in self.groups.values() if len(kept) == most for one in kept]
+            kept, farthest = max(largest, key=lambda pair: float(pair[1][2]))
+            kept.remove(farthest)
+            own.append(sample)
+            self.gave_way += 1
+        elif own and sample[2] < max(own, key=lambda kept: float(kept[2]))[2]:
+            own.remove(max(own, key=lambda kept: float(kept[2])))
+            own.append(sample)
+            self.corrected += 1
+
+    gave_way = 0
+
+    def end_task(self) -> None:
+        self.task, self.means = self.task + 1, {}
+
+
+@pytest.mark.parametrize(("seed", "memory"), [(0, 7), (2, 7)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_mean_of_features_keeps_what_a_slow_loop_keeps(seed: int, memory: int, masked: bool) -> None:
+    algorithm = dataclasses.replace(MOF, memory=memory)
+    data = toy(seed, masked=masked)
+    slow, stream, network = SlowMof(algorithm, data), Stream(algorithm, data), data.network
+    state = algorithm.init(network, data.params, TASKS)
+    per_task = PER_TASK // BATCH
+    for unit in (0, *range(TASKS * per_task)):  # the first batch comes twice, as in several passes
+        observed = stream.observation(unit, state["exemplars"])
+        state, _ = algorithm.observe(network, state, observed)
+        slow.observe(observed)
+        if (unit + 1) % per_task == 0:
+            state = algorithm.choose(network, state, *stream.end_of_task(unit // per_task, state["exemplars"]))
+            slow.end_task()
+        exemplars, sizes = state["exemplars"].tolist(), state["size"].tolist()
+        assert sorted(number for number in exemplars if number != NOTHING) == slow.numbers
+        size_of = {number: len(kept) for kept in slow.groups.values() for number, _, _ in kept}
+        assert sizes == [size_of.get(number, 0) for number in exemplars]
+        for name, value in slow.now().items():
+            torch.testing.assert_close(state["params"][name], value, rtol=1e-8, atol=1e-10)
+    assert slow.corrected > 0
+    assert slow.gave_way > 0
 
 
 class SlowIcarl(Slow):
