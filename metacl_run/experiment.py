@@ -51,8 +51,9 @@ from metacl_run.storage.stored_run import StoredRun
 from metacl_run.trained_run import learned_state
 
 EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
+INDEX_AGE_IN_SWEEPS = 60.0
+"""Seconds between two index pages that the jobs of a sweep write: with thousands of runs one takes a second."""
 log = logging.getLogger("metacl_run")
-"""Receives the names of the tasks, the first unit, the units of a task, and chance."""
 
 
 class Audience(NamedTuple):
@@ -90,7 +91,8 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     if ranks.from_first(is_shown):
         return EXIT[show(directory, console, device, _own_code(experiment), experiment.figures_style)]
     with contextlib.ExitStack() as stack:
-        stack.callback(refresh_index, experiment.output_dir)  # last, when the run's lock is free
+        # Last, when the run's lock is free.
+        stack.callback(refresh_index, experiment.output_dir, unless_younger=0 if group is None else INDEX_AGE_IN_SWEEPS)
         with ranks.together():
             loggers = listeners_of(experiment.logger)
             pool = _load(experiment, ranks)
@@ -159,7 +161,7 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             raise
         except Exception as error:
             if not store.has_set_aside:
-                message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                message = str(error) if isinstance(error, UserError) else described(error)
                 _failed(store, head, experiment.figures_style, message)
             raise
         if result.status == "completed":
@@ -193,10 +195,11 @@ def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any
     except torch.OutOfMemoryError as error:
         log.info("%s", traceback.format_exc())
         gpu, remedy = experiment.gpu, experiment.protocol.memory_remedy
+        own = f"; this one has gpu.chunk={shown(gpu.chunk)} and gpu.memory_gb={gpu.memory_bytes / 1e9:.3g}"
         raise OutOfMemoryError(
-            f"the card's memory does not suffice ({shown(str(error).splitlines()[0])}). {remedy}, in a run of its own; this "
-            f"one has gpu.chunk={shown(gpu.chunk)} and gpu.memory_gb={gpu.memory_bytes / 1e9:.3g}. If another program took "
-            "the memory, the same command goes on from the last checkpoint"
+            f"the card's memory does not suffice ({shown(str(error).splitlines()[0])}). {remedy}, in a run of its own"
+            f"{own if 'gpu.' in remedy else ''}. If another program took the memory, the same command goes on from the last "
+            "checkpoint"
         ) from error
     except CaptureError as error:
         log.info("%s", traceback.format_exc())

@@ -11,7 +11,7 @@ import torch
 
 from metacl_run import references
 from metacl_run.core.bounds import FigureStyle
-from metacl_run.core.errors import StorageError, UserError
+from metacl_run.core.errors import StorageError, UserError, described
 from metacl_run.core.files import storage_errors
 from metacl_run.listeners.console import Console
 from metacl_run.reporting.report_stamp import is_drawn
@@ -91,7 +91,7 @@ def _draw_again(run: StoredRun, console: Console, style: FigureStyle, store: Run
         with contextlib.nullcontext() if store is not None else RunStore(run.directory), stop_on_signal(console.announce_stop):
             draw(run, style)
     except Exception as error:  # the results stand all the same, for instance in a folder without permission to write
-        log.warning("not drawn again: %s", error if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        log.warning("not drawn again: %s", error if isinstance(error, UserError) else described(error))
 
 
 def warn_of_another_environment(run: StoredRun, device: torch.device, advice: str) -> None:

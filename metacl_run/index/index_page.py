@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 import os
+import time
 from pathlib import Path
 
 from markupsafe import Markup
@@ -38,9 +40,13 @@ MOST_ATTEMPTS = 5
 log = logging.getLogger("metacl_run")
 
 
-def refresh_index(output_dir: Path) -> None:
-    """Writes the index at the end of a run, if the folder can be written to. A failure is logged and costs nothing else."""
-    if not os.access(output_dir, os.W_OK):
+def refresh_index(output_dir: Path, *, unless_younger: float = 0.0) -> None:
+    """Writes the index at the end of a run, if the folder can be written to. A failure is logged and costs nothing else.
+
+    Args:
+        unless_younger: seconds; a page that was written more recently stays. For jobs of a sweep, which writes it at its end.
+    """
+    if not os.access(output_dir, os.W_OK) or _age(output_dir / INDEX) < unless_younger:
         return
     try:
         write_index(output_dir)
@@ -63,6 +69,14 @@ def write_index(output_dir: Path) -> tuple[Path, int]:
         write_atomically(path, _page(output_dir, stamps, _earlier_rows(path)).encode())
         written = stamps
     return path, len(stamps)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written; infinite where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _earlier_rows(path: Path) -> dict[str, RunRow]:

@@ -21,14 +21,16 @@ def herded(features: Tensor, member: Tensor, most: int) -> Tensor:
     count = member.shape[1]
     goal = normalize(member.to(features.dtype) @ features)  # [C, F]
     label = member.to(torch.int8).argmax(0)  # [N]
+    places = torch.arange(count, device=features.device)
     rank = torch.full((count,), most, device=features.device)
-    total = torch.zeros_like(goal)
+    # | goal - (total + x) / k |^2, but for what is the same for all samples x of a class, needs three products alone.
+    with_goal, with_itself = (goal[label] * features).sum(1), features.square().sum(1)
+    with_total = torch.zeros_like(with_itself)
     for turn in range(min(most, count)):
-        distance = (goal[label] - (total[label] + features) / (turn + 1)).square().sum(1)
+        distance = (2 * with_total + with_itself) / (turn + 1) ** 2 - 2 * with_goal / (turn + 1)
         distance = distance.masked_fill(rank < most, torch.inf)
         nearest, place = torch.where(member, distance, torch.inf).min(1)  # [C]
-        is_one = nearest < torch.inf
-        is_next = ((torch.arange(count, device=features.device) == place.unsqueeze(1)) & is_one.unsqueeze(1)).any(0)
-        rank = torch.where(is_next, turn, rank)
-        total = total + features[place] * is_one.unsqueeze(1)
+        own = place[label]  # [N] the sample that the class of each takes in this turn
+        rank = torch.where((own == places) & (nearest < torch.inf)[label], turn, rank)
+        with_total = with_total + (features * features[own]).sum(1)
     return rank

@@ -1,4 +1,4 @@
-"""Keeping the best state while a learner is trained, and returning to it: what `best_state.BestState` is used by.
+"""Keeps the best state (`best_state.BestState`) while a learner is trained, and returns to it.
 
 Shapes: R replicates, K returns.
 """

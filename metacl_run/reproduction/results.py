@@ -102,7 +102,7 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
 def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: Size) -> list[Result]:
     name, *_ = names = parts.names
     if parts.diverged:
-        problem = f"diverged for seeds {', '.join(map(str, parts.diverged))}, of the runs {', '.join(names)}"
+        problem = f"diverged in runs with seeds {', '.join(map(str, parts.diverged))}: {', '.join(names)}"
         return [Result(run.row, cell, "diverged", None, problem, name) for cell in run.cells]
     missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
     seeds = f"seed{'s' if len(parts.where) > 1 else ''} {', '.join(map(str, parts.where))}"

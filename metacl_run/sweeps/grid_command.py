@@ -12,7 +12,7 @@ from typing import Any
 from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts, grid, swept_keys
 from metacl_run.core.errors import ConfigError
-from metacl_run.index.index_page import INDEX
+from metacl_run.index.index_page import INDEX, refresh_index
 from metacl_run.sweeps.job import COMPLETED, Job, plan
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
@@ -48,6 +48,7 @@ def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
         return COMPLETED
     launcher = hydra_launcher(parts.hydra, output_dir(jobs), user_folder, sweep_name(swept_keys(parts.run), jobs))
     results = run_jobs(jobs, launcher)
+    refresh_index(output_dir(jobs))
     print(f"\n{listing(jobs, results)}")
     index = output_dir(jobs) / INDEX
     if index.exists():

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metacl_run.config.compose import experiment_of
-from metacl_run.core.errors import ConfigError, DataError, RunIsLockedError, UserError
+from metacl_run.core.errors import ConfigError, DataError, RunIsLockedError, UserError, described
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, JobResult
 
@@ -197,8 +197,8 @@ def run_here(overrides: Sequence[str], directory: Path, user_folder: str | None,
     except KeyboardInterrupt:
         return JobResult(INTERRUPTED)
     except Exception as error:  # a fault of ours; its traceback is in run.log and has been printed
-        print(f"metacl-run: {type(error).__name__}: {error}", file=sys.stderr)
-        return JobResult(FAILED, f"{type(error).__name__}: {error}")
+        print(f"metacl-run: {described(error)}", file=sys.stderr)
+        return JobResult(FAILED, described(error))
 
 
 def _stop_with_parent() -> None:

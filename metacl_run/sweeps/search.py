@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
-from metacl_run.config.compose import experiment_of
+from metacl_run.config.compose import Composer
 from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts
 from metacl_run.core.bounds import Seed
@@ -120,12 +120,13 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
 def _checked_at_ends(fixed: Sequence[str], dimensions: Sequence[Dimension], user_folder: str | None) -> Experiment:
     """Returns the experiment at the start of every dimension, after a check that all the ends can be run."""
     starts = [dimension.ends[0] for dimension in dimensions]
-    base = experiment_of([*fixed, *starts], user_folder)
+    composer = Composer(user_folder)
+    base = composer.experiment_of([*fixed, *starts])
     mistakes = []
     for place, dimension in enumerate(dimensions):
         for end in dimension.ends[1:]:
             try:
-                experiment_of([*fixed, *starts[:place], end, *starts[place + 1 :]], user_folder)
+                composer.experiment_of([*fixed, *starts[:place], end, *starts[place + 1 :]])
             except UserError as error:
                 mistakes.append(([end], str(error)))
     if mistakes:

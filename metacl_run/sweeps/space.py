@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString, RangeSweep, Sweep
 
 from metacl_run.config.overrides import MOST_JOBS, points
 from metacl_run.core.errors import ConfigError
@@ -101,7 +101,10 @@ def _dimension(override: Override) -> Dimension:
         low, step = min(values), abs(value.step)
         return Dimension(key, low, _steps(low, step, len(values) - 1), step=step)
     _refuse_repeated_choices(override)
-    return Dimension(key, choices=tuple(override.sweep_string_iterator()))
+    choices = list(override.sweep_string_iterator())
+    if isinstance(value, Sweep) and value.shuffle:  # in another order every time, which would be another search
+        choices.sort()
+    return Dimension(key, choices=tuple(choices))
 
 
 def _refuse_repeated_settings(searched: Sequence[Override]) -> None:

@@ -103,6 +103,15 @@ def test_oml_learns_a_sequence_as_sgd_on_the_last_layer(finished_runs: dict[str,
     assert first.labels == ("b", "a")  # nothing is changed in place
 
 
+def test_the_module_after_a_sequence_by_adam_has_the_weights_that_it_learned(tmp_path: Path) -> None:
+    run = mr.run([*settings("meta_continual", tmp_path), "algo.test_head=adam", "protocol.updates=1", "seeds=[0]"])
+    x = torch.rand(3, 1, 28, 28)
+    adapted = run.learner().adapt(x, ["a", "b", "a"], rate=0.01)
+    outputs = adapted.outputs(x)
+    torch.testing.assert_close(adapted.module()(x).detach()[:, :2], outputs, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(run.learner().module()(x).detach()[:, :2], outputs, atol=1e-3)
+
+
 def test_a_sequence_is_learned_at_the_rate_that_the_run_chose(finished_runs: dict[str, mr.RunResult]) -> None:
     run = finished_runs["meta_continual"]
     x, y = torch.rand(2, 1, 28, 28), ["a", "b"]

@@ -33,6 +33,7 @@ SMALL = [*TINY, "data.validation_classes=4", "progress=none"]
         ("algo.inner_lr=tag(log,interval(0.01,1))", Dimension("algo.inner_lr", 0.01, 1.0, log=True), ("=0.01", "=1.0")),
         ("algo.inner_steps=int(interval(1,5))", Dimension("algo.inner_steps", 1, 5), ("=1", "=5")),
         ("algo.inner_steps=range(1,10,4)", Dimension("algo.inner_steps", 1, 9, step=4), ("=1", "=9")),
+        ("algo.inner_steps=shuffle(3,1,2)", Dimension("algo.inner_steps", choices=("1", "2", "3")), ("=1", "=2", "=3")),
         ("algo=maml,anil", Dimension("algo", choices=("maml", "anil")), ("=maml", "=anil")),
         ("model.hidden=[8],[8,8]", Dimension("model.hidden", choices=("[8]", "[8,8]")), ("=[8]", "=[8,8]")),
     ],

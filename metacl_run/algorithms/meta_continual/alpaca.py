@@ -66,13 +66,6 @@ class Posterior(NamedTuple):
 class PosteriorLearner(SequenceLearner):
     """Adds every example to the posterior; predicts its mean."""
 
-    @property
-    def own_rate(self) -> None:
-        return None
-
-    def fresh_width(self, network: Network, params: Params) -> int:
-        return 0
-
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Tensor:
         features = SplitNetwork(network, meta["params"], [HEAD]).frozen(meta["params"], x)
         return torch.cat([features, torch.ones_like(features[:, :1])], 1).double()
@@ -106,9 +99,6 @@ class Alpaca(TrajectoryLearner):
     @property
     def sequence_learner(self) -> PosteriorLearner:
         return PosteriorLearner()
-
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
 
     def init(self, network: Network, params: Params) -> AlpacaMeta:
         """The head's weights are K0; its offset is the row of K0 for a feature that is always 1."""

@@ -76,10 +76,6 @@ class Reader(SequenceLearner):
     attention: SequenceAttention
     label_size: int
 
-    @property
-    def own_rate(self) -> None:
-        return None
-
     def fresh_width(self, network: Network, params: Params) -> int:
         return self.label_size if network.objective is CLASSIFICATION else 0
 
@@ -142,9 +138,6 @@ class ClAsSeq(TrajectoryLearner):
     @property
     def sequence_learner(self) -> Reader:
         return self._reader(self.context)
-
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
 
     def model_of(self, model: Model, objective: Objective) -> Model:
         return SequenceTransformerModel(

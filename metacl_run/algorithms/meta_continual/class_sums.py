@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
-from metacl_run.core.types import Params, Pytree
+from metacl_run.core.types import Pytree
 from metacl_run.models.network import Network
 from metacl_run.models.split_network import representation
 
@@ -64,13 +64,6 @@ class ClassSumsLearner(SequenceLearner):
 
     scores: Scores
     working_numbers: int = 0
-
-    @property
-    def own_rate(self) -> None:
-        return None
-
-    def fresh_width(self, network: Network, params: Params) -> int:
-        return 0
 
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Tensor:
         return representation(network, meta["params"], x).flatten(1)

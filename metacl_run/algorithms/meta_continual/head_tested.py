@@ -75,9 +75,6 @@ class HeadTested(TrajectoryLearner):
             return ClassHead(scores=distance_scores, sgd=self.sgd)
         return ClassHead(scores=pooled_densities, working_numbers=WORKING, sgd=self.sgd)
 
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
-
     def check_test(self, network: Network, params: Params) -> None:
         """Raises ConfigError where meta-test cannot learn with this network or objective."""
         self.sgd.check(network, params)

@@ -46,10 +46,6 @@ class RidgeHead(SequenceLearner):
     sgd: SequenceSgd
     strength: float
 
-    @property
-    def own_rate(self) -> None:
-        return None
-
     def fresh_width(self, network: Network, params: Params) -> int:
         return self.sgd.fresh_width(network, params)
 

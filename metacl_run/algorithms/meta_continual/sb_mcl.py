@@ -90,10 +90,6 @@ class LatentLearner(SequenceLearner):
 
     latent: int
 
-    @property
-    def own_rate(self) -> None:
-        return None
-
     def fresh_width(self, network: Network, params: Params) -> int:
         return self.latent
 
@@ -135,9 +131,6 @@ class SbMcl(TrajectoryLearner):
     @property
     def sequence_learner(self) -> LatentLearner:
         return LatentLearner(self.latent)
-
-    def num_outputs(self, outputs: int) -> int | None:
-        return outputs
 
     def model_of(self, model: Model, objective: Objective) -> Model:
         refuse_classes("SB-MCL", objective)

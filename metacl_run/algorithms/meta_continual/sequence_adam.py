@@ -74,5 +74,8 @@ class SequenceAdam(SequenceLearner):
             )
         return AdamState(weights={name: moved[name] for name in fast["weights"]}, moments=moments)
 
+    def adapted(self, fast: AdamState) -> Params:
+        return fast["weights"]
+
     def predict(self, network: Network, meta: Pytree, fast: AdamState, prepared: Pytree) -> Tensor:
         return self.sgd.predict(network, meta, fast["weights"], prepared)

@@ -24,19 +24,19 @@ class SequenceLearner(abc.ABC):
     """How a meta-learned network learns a long sequence."""
 
     @property
-    @abc.abstractmethod
     def own_rate(self) -> float | None:
-        """The rate in probes; meta-test may choose another. None: learning takes no rate."""
+        """The rate in probes; meta-test may choose another. Default: None, learning takes no rate."""
+        return None
 
     @property
     def working_numbers(self) -> int:
         """Numbers in memory during one prediction, besides inputs, state and outputs. Default: few."""
         return 0
 
-    @abc.abstractmethod
     def fresh_width(self, network: Network, params: Params) -> int:
         """How many random numbers each output has, and each class or function of a training trajectory: new weights, or
-        noise; 0: none."""
+        noise. Default: 0, none."""
+        return 0
 
     @abc.abstractmethod
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Pytree:
@@ -54,6 +54,10 @@ class SequenceLearner(abc.ABC):
     @abc.abstractmethod
     def learn(self, network: Network, meta: Pytree, fast: Pytree, prepared: Pytree, y: Tensor, rate: Tensor) -> Pytree:
         """Learns [N, ...] examples in order, `step_examples` of them a step; returns the state after them."""
+
+    def adapted(self, fast: Pytree) -> Params:
+        """Returns the network's parameters that a sequence has changed. Default: none."""
+        return {}
 
     @abc.abstractmethod
     def predict(self, network: Network, meta: Pytree, fast: Pytree, prepared: Pytree) -> Tensor:

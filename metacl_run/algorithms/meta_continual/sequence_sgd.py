@@ -70,6 +70,9 @@ class SequenceSgd(SequenceLearner):
         prepared, y = tree_map(lambda leaf: leaf.unflatten(0, (-1, self.step_examples)), (prepared, y))
         return implicit_head.learn(split, {**meta["params"], **fast}, prepared, y, rate=rate)
 
+    def adapted(self, fast: Params) -> Params:
+        return fast
+
     def predict(self, network: Network, meta: Pytree, fast: Params, prepared: Pytree) -> Tensor:
         return self.split(network, meta["params"]).rest({**meta["params"], **fast}, prepared)
 

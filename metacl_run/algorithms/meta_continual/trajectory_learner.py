@@ -62,10 +62,10 @@ class TrajectoryLearner(MetaLearner):
     def sequence_learner(self) -> SequenceLearner:
         """The learner of meta-test."""
 
-    @abc.abstractmethod
     def num_outputs(self, outputs: int) -> int | None:
         """Returns how many outputs the network needs for this number of classes or target dimensions; None: features without a
-        head."""
+        head. Default: as many."""
+        return outputs
 
     def model_of(self, model: Model, objective: Objective) -> Model:
         """Returns the model that is learned: the chosen one, or one that the method builds from it. Default: the chosen one.

@@ -171,7 +171,9 @@ class Icarl(ExemplarLearner[IcarlState]):
 
     def predict(self, network: Network, state: IcarlState, x: Tensor, task: Tensor | None) -> Tensor:
         features = normalize(SplitNetwork(network, state["params"], [HEAD]).frozen(state["params"], x))
-        distance = (features.unsqueeze(1) - state["means"]).square().sum(2)  # at most 4
+        means = state["means"]
+        squares = features.square().sum(1, keepdim=True) + means.square().sum(1)
+        distance = squares - 2 * features @ means.T  # squared, at most 4
         nearness = -distance.masked_fill(~state["has_mean"], FAR)
         if task is not None and network.masks is not None:
             nearness = nearness.masked_fill(~network.masks[task], network.MASKED)

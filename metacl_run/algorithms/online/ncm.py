@@ -69,22 +69,27 @@ class NearestClassMean(StreamLearner[ClassMeansState]):
             )
         outputs, features = params[split.last[0]].shape
         number, total = (torch.zeros(shape, dtype=torch.float64) for shape in ((outputs,), (outputs, features)))
-        return {"params": self._params(split, params, number, total), "number": number, "total": total}
+        weight, bias = split.last
+        unseen = {weight: torch.zeros_like(params[weight]), bias: torch.full_like(params[bias], UNSEEN)}
+        return {"params": {**params, **unseen}, "number": number, "total": total}
 
     def observe(self, network: Network, state: ClassMeansState, observed: Observation) -> tuple[ClassMeansState, Metrics]:
         batch, split = observed.batch, SplitNetwork(network, state["params"], [HEAD])
         features = split.frozen(state["params"], batch.x).double()
         member = (batch.y == torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).double()  # [outputs, B]
         number, total = state["number"] + member.sum(1), state["total"] + member @ features
-        params = self._params(split, state["params"], number, total)
+        params = self._params(split, state["params"], number, total, batch.y)
         return {"params": params, "number": number, "total": total}, {"loss": network.loss(params, *batch)}
 
-    def _params(self, split: SplitNetwork, params: Params, number: Tensor, total: Tensor) -> Params:
-        """The parameters with the last layer that follows from the sums."""
+    def _params(self, split: SplitNetwork, params: Params, number: Tensor, total: Tensor, classes: Tensor) -> Params:
+        """The parameters with what follows from the sums in the rows of some classes [B] of the last layer."""
         weight, bias = split.last
-        mean = total / number.clamp(min=1).unsqueeze(1)
+        mean = total[classes] / number[classes].unsqueeze(1)
         squared = mean.square().sum(1)
         if self.distance == "cosine":
             mean, squared = mean / squared.sqrt().clamp(min=1e-12).unsqueeze(1), torch.zeros_like(squared)
-        offset = torch.where(number > 0, -squared / 2, UNSEEN)
-        return {**params, weight: mean.to(params[weight].dtype), bias: offset.to(params[bias].dtype)}
+        rows = {weight: mean, bias: -squared / 2}
+        return {
+            **params,
+            **{name: params[name].index_copy(0, classes, own.to(params[name].dtype)) for name, own in rows.items()},
+        }

@@ -96,14 +96,13 @@ class PackNet(GradientLearner[PackNetState]):
         return {**state, "done": state["done"] + 1}
 
     def predict(self, network: Network, state: PackNetState, x: Tensor, task: Tensor | None) -> Tensor:
+        outputs = network(state["params"], x, task)
         if task is None:
-            return network(state["params"], x)
-
-        def outputs_of(number: Tensor) -> Tensor:
-            return network(self._of_task(network, state, number), x, task)
-
-        every: Tensor = torch.vmap(outputs_of)(state["tasks"])  # [T, N, outputs]
-        return every.take_along_dim(task.view(1, -1, 1), 0).squeeze(0)
+            return outputs
+        for number in state["tasks"]:  # one after another: the outputs of all would take T times the memory
+            own = network(self._of_task(network, state, number), x, task)
+            outputs = torch.where((task == number).unsqueeze(1), own, outputs)
+        return outputs
 
     def _of_task(self, network: Network, state: PackNetState, task: Tensor) -> Params:
         """The parameters that a task is predicted with: without the weights of later ones, and once it is over without what was

@@ -101,6 +101,10 @@ class TableSamplePool(SamplePool):
         x = self._scaled(self.shift.apply(self._inputs(rows), replicate * self._num_tasks + home))
         return Samples(x.view(*index.shape, *x.shape[1:]), y.view(index.shape), task.view(index.shape))
 
+    def labels(self, replicate: int, index: np.ndarray) -> np.ndarray:
+        tasks, places = self.lengths.within(index)
+        return np.asarray(self.train.labels[replicate, tasks, places])
+
     def origins(self, replicate: int) -> np.ndarray:
         examples = self.train.examples(replicate)
         return np.concatenate([own[:size] for own, size in zip(examples, self.lengths.lengths, strict=True)])

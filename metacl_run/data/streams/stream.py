@@ -268,6 +268,10 @@ class SamplePool(Pool):
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         """Gathers training samples of one replicate by number, with the axes of `index`."""
 
+    def labels(self, replicate: int, index: np.ndarray) -> np.ndarray:
+        """[N] the classes of training samples of one replicate, by number [N]. Default: as `gather` has them."""
+        return np.asarray(self.gather(replicate, index).y.cpu().numpy())
+
     def origins(self, replicate: int) -> np.ndarray:
         """[samples] int, the example of the source that each training sample shows: equal where several tasks show one example,
         each under its own shift. Default: all differ."""

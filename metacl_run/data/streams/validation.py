@@ -156,6 +156,9 @@ class ValidationSamplePool(SamplePool):
     def gather(self, replicate: int, index: np.ndarray) -> Samples:
         return self.inner.gather(replicate, self._numbers[replicate][index])
 
+    def labels(self, replicate: int, index: np.ndarray) -> np.ndarray:
+        return self.inner.labels(replicate, self._numbers[replicate][index])
+
     def test(self, task: int, limit: int | None) -> list[Samples]:
         return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
 

@@ -40,9 +40,11 @@ class MetaTestPhase(Phase):
         self._means = setup.with_class_means()
         choices, results = progress.state.fixed_choices, progress.state.results
         if "orders_at_once" not in choices:
-            choices["orders_at_once"] = self._learner.orders_at_once(self._meta(0), len(plan.rates), budget)
-            means = SequenceRunner(self._means)
-            choices["untrained_at_once"] = means.orders_at_once(self._fresh(0), 1, budget) if plan.has_untrained else 1
+            at_once, means = self._learner.orders_at_once(self._meta(0), len(plan.rates), budget), SequenceRunner(self._means)
+            untrained = means.orders_at_once(self._fresh(0), 1, budget) if plan.has_untrained else 1
+            # Ranks share out parts, so that all must have the same, whatever the memory of their cards.
+            at_once, untrained = progress.context.ranks.from_first((at_once, untrained))
+            choices |= {"orders_at_once": at_once, "untrained_at_once": untrained}
             results["meta_test"] = {stage: [[] for _ in setup.seeds] for stage in STAGES}
         self._parts = plan.parts(len(setup.seeds), choices["orders_at_once"], choices["untrained_at_once"])
 

@@ -5,6 +5,7 @@ Shapes: S lengths of the schedule, L candidate rates.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
@@ -21,7 +22,7 @@ TEXTS: dict[Stage, str] = {
 
 
 class MetaTestPart(NamedTuple):
-    """A part of meta-test: some orders of one replicate, or one number of concepts of the upper bound."""
+    """A part of meta-test: some orders of one replicate; in the upper bound, of one length of the schedule (`segment`)."""
 
     stage: Stage
     replicate: int
@@ -59,12 +60,12 @@ class MetaTestPlan:
     def parts(self, replicates: int, orders_at_once: int, untrained_at_once: int) -> list[MetaTestPart]:
         """Every part, in order; a run can stop between two. So many orders are learned at once, and in the baseline."""
 
-        def chunks(stage: Stage, orders: int, at_once: int = orders_at_once) -> list[MetaTestPart]:
+        def chunks(stage: Stage, orders: int, at_once: int = orders_at_once, segments: int = 1) -> list[MetaTestPart]:
             ranges = [range(first, min(first + at_once, orders)) for first in range(0, orders, at_once)]
-            return [MetaTestPart(stage, replicate, chunk, 0) for replicate in range(replicates) for chunk in ranges]
+            places = itertools.product(range(replicates), range(segments), ranges)
+            return [MetaTestPart(stage, replicate, own, segment) for replicate, segment, own in places]
 
-        segments = range(len(self.schedule) if self.joint_epochs else 0)
-        joint = [MetaTestPart("joint", replicate, range(self.orders), s) for replicate in range(replicates) for s in segments]
+        joint = chunks("joint", self.orders if self.joint_epochs else 0, segments=len(self.schedule))
         selection = chunks("select", self.selection_orders if self.chosen_on == "train" else 0)
         untrained = chunks("untrained", self.orders if self.has_untrained else 0, untrained_at_once)
         return selection + chunks("test", self.orders) + joint + untrained

@@ -28,8 +28,8 @@ class MetaTestResults:
 
     Attributes:
         parts: by stage and replicate, the results of the parts in the order in which they were done. "select": [O, L, S] means
-            over the concepts learned by then. "test": pairs (held out, memory), [O, rates run, P, N] each. "joint": [O], by
-            segment. "untrained": pairs (held out, memory), [O, S] each, means over the concepts learned by then.
+            over the concepts learned by then. "test": pairs (held out, memory), [O, rates run, P, N] each. "joint": [O], one
+            segment after another. "untrained": pairs (held out, memory), [O, S] each, means over the concepts learned by then.
         plan: of the meta-test.
         objective: what scores are.
     """
@@ -103,7 +103,7 @@ class MetaTestResults:
         score, (held_out, memory) = self.objective.score_name, self.at_chosen_rates()
         selections = [self.selection(replicate) for replicate in range(self.replicates)]
         chosen = [self.chosen(replicate) for replicate in range(self.replicates)]
-        joint = self.parts["joint"]
+        joint, lengths = self.parts["joint"], len(self.plan.schedule)
         return {
             "score": score,
             "lengths": list(self.plan.schedule),
@@ -114,7 +114,7 @@ class MetaTestResults:
             "selection": [scores.tolist() for scores in selections if scores is not None] or None,
             score: self._by_order(held_out),
             "memory": self._by_order(memory),
-            "joint": [torch.stack(segments).tolist() for segments in joint] if joint[0] else None,
+            "joint": [torch.cat(own).unflatten(0, (lengths, -1)).tolist() for own in joint] if joint[0] else None,
             "untrained": self._untrained(),
             "by_place": {score: held_out[:, :, -1].mean(1).tolist(), "memory": memory[:, :, -1].mean(1).tolist()},
         }

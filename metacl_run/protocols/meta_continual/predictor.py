@@ -38,9 +38,8 @@ class SequencePredictor(Predictor):
 
     @property
     def params(self) -> Params:
-        own = self.state["meta"]["params"]
-        adapts_weights = isinstance(self.fast, dict) and self.fast.keys() <= own.keys()
-        return {**own, **self.fast} if adapts_weights else own
+        own: Params = self.state["meta"]["params"]
+        return own if self.fast is None else {**own, **self.algo.sequence_learner.adapted(self.fast)}
 
     def learn(self, x: Tensor, y: Tensor, rate: float | None = None) -> SequencePredictor:
         learner, network, meta = self.algo.sequence_learner, self.network, self.state["meta"]

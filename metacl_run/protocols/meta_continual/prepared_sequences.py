@@ -38,17 +38,23 @@ class PreparedSequences:
 
     def __init__(self, setup: SequenceSetup, meta: Pytree, half: MetaSplit, seed: int, *, orders: int, length: int) -> None:
         self.meta, self.seed, self.length = meta, seed, length
-        self._setup = setup
-        concepts, fresh = [], []
-        for order in range(orders):
-            rng = generator(Purpose.SEQUENCE, seed, int(half == "meta_test"), order)
-            concepts.append(rng.permutation(setup.counts[half])[:length])
-            fresh.append(torch.from_numpy(rng.standard_normal((setup.network.ways, setup.fresh_width))))
-        self.concepts = np.stack(concepts)
+        self._setup, self._half = setup, half
+        self.concepts = np.stack([self._drawn(order)[0][:length] for order in range(orders)])
         """[O, N]."""
-        self.fresh = torch.stack(fresh).to(setup.device, setup.dtype)
-        """[O, outputs, fresh_width]."""
         self._prepare(half)
+
+    def _drawn(self, order: int) -> tuple[np.ndarray, np.random.Generator]:
+        """An order of all concepts, and the generator that has drawn it."""
+        rng = generator(Purpose.SEQUENCE, self.seed, int(self._half == "meta_test"), order)
+        return rng.permutation(self._setup.counts[self._half]), rng
+
+    def fresh(self, orders: Sequence[int]) -> Tensor:
+        """[orders, outputs, fresh_width] standard normal numbers; drawn when they are needed, since all would take much
+        memory."""
+        setup = self._setup
+        shape = (setup.network.ways, setup.fresh_width)
+        numbers = (torch.from_numpy(self._drawn(order)[1].standard_normal(shape)) for order in orders)
+        return torch.stack([own.to(setup.device, setup.dtype) for own in numbers])
 
     def _prepare(self, half: MetaSplit) -> None:
         setup = self._setup

@@ -119,7 +119,7 @@ class SequenceRunner:
             lambda fresh: learner.begin(network, sequences.meta, fresh, sequences.one_concept)
         )
         with torch.no_grad():
-            return _for_rates(begin(sequences.fresh[torch.from_numpy(np.array(orders))]), rates)
+            return _for_rates(begin(sequences.fresh(orders)), rates)
 
     def _steps(self, meta: Pytree) -> SeveralUpdates:
         """Steps of a state `fast` [B, ...] on inputs (features, targets, rates) [U, B, ...], for one set of sequences."""

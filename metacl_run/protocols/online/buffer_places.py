@@ -8,6 +8,7 @@ Shapes: M places of the buffer, N samples of the whole stream.
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 
 import numpy as np
@@ -35,26 +36,47 @@ def balanced(capacity: int, labels: np.ndarray, seed: int) -> np.ndarray:
     """
     uniforms = generator(Purpose.RESERVOIR, seed).random(len(labels))
     places = np.full(len(labels), capacity)
-    of_class: dict[int, list[int]] = {}
+    numbers: dict[int, int] = {}  # classes, in the order in which they first came
+    kept: list[list[int]] = []
     came: Counter[int] = Counter()
     full: set[int] = set()
+    by_size: dict[int, list[int]] = {}  # once no place is free: the classes with so many, in order
+    most = 0
     for number, label in enumerate(labels.tolist()):
-        own = of_class.setdefault(label, [])
-        came[label] += 1
+        one = numbers.setdefault(label, len(numbers))
+        if one == len(kept):
+            kept.append([])
+        own = kept[one]
+        came[one] += 1
         if number < capacity:
             places[number] = number
             own.append(number)
             continue
-        most = max(map(len, of_class.values()))
-        largest = [place for place in of_class if len(of_class[place]) == most]
-        full.update(largest)
-        if label not in full:
-            which, place = divmod(int(uniforms[number] * most * len(largest)), most)
-            own.append(of_class[largest[which]].pop(place))
-            places[number] = own[-1]
-        elif (place := int(uniforms[number] * came[label])) < len(own):
+        if not by_size:
+            for other, places_of in enumerate(kept):
+                by_size.setdefault(len(places_of), []).append(other)
+            most = max(by_size)
+        if one not in full and len(own) < most:
+            which, place = divmod(int(uniforms[number] * most * len(by_size[most])), most)
+            gives = by_size[most][which]
+            full.add(gives)
+            places[number] = kept[gives].pop(place)
+            own.append(places[number])
+            _move(by_size, gives, most, most - 1)
+            _move(by_size, one, len(own) - 1, len(own))
+            most -= not by_size[most]
+        elif (place := int(uniforms[number] * came[one])) < len(own):
             places[number] = own[place]
     return places
+
+
+def _move(by_size: dict[int, list[int]], one: int, before: int, after: int) -> None:
+    """Moves a class to the classes with another number of samples; they stay in order."""
+    classes = by_size.get(before, [])
+    place = bisect.bisect_left(classes, one)
+    if classes[place : place + 1] == [one]:  # a class that has just come is not there
+        del classes[place]
+    bisect.insort(by_size.setdefault(after, []), one)
 
 
 def ring(capacity: int, groups: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from metacl_run.data.streams.stream import SamplePool
 AT_ONCE = 2000
 """Samples that pass the network together."""
 CACHE_BYTES = 256e6
-"""Samples are gathered once and cached where those of all tasks and replicates take no more than this."""
+"""Samples are gathered once and cached, as long as all that are cached take no more than this."""
 
 ScoresOf = Callable[[int, Samples], Tensor]
 """(replicate, samples [N]) -> the score of every sample [N]."""
@@ -33,6 +33,7 @@ class ScoreSums(NamedTuple):
 
 class HeldOut:
     """All tasks in groups of neighbours; a group passes the network at once, or in parts where one task is larger than that.
+    How many tasks are a group follows from the size of the first.
 
     Args:
         pool: of the samples.
@@ -43,13 +44,10 @@ class HeldOut:
 
     def __init__(self, pool: SamplePool, num_tasks: int, limit: int | None, dtype: torch.dtype) -> None:
         self._pool, self._num_tasks, self._limit, self._dtype = pool, num_tasks, limit, dtype
-        first = pool.test(0, limit)
-        largest = max(1, max(len(samples.y) for samples in first))
-        distinct = {id(samples): samples for samples in first}.values()  # replicates may share theirs
-        task_bytes = sum(samples.x[0].numel() * largest for samples in distinct) * torch.finfo(dtype).bits // 8
+        largest = max(1, max(len(samples.y) for samples in pool.test(0, limit)))
         self._group_size = max(1, AT_ONCE // largest)
-        self._caches = task_bytes * num_tasks <= CACHE_BYTES
         self._cache: dict[int, list[Samples]] = {}
+        self._free_bytes = CACHE_BYTES
 
     def sums(self, tasks: range, scores_of: ScoresOf) -> ScoreSums:
         """Sums the scores of the samples of K tasks, their squares, and counts the samples."""
@@ -62,14 +60,18 @@ class HeldOut:
 
     def _samples(self, group: int, tasks: range) -> list[Samples]:
         """[R] the samples of some tasks of a group."""
-        if not self._caches:
-            return self._gather(tasks)
         begin = group * self._group_size
         whole = range(begin, min(begin + self._group_size, self._num_tasks))
-        if group not in self._cache:
-            self._cache[group] = self._gather(whole)
-        cached = self._cache[group]
-        return cached if tasks == whole else [_of_tasks(samples, tasks) for samples in cached]
+        samples = self._cache.get(group)
+        if samples is None:
+            if self._free_bytes <= 0:
+                return self._gather(tasks)
+            samples = self._gather(whole)
+            size = sum(own.x.nbytes for own in {id(own): own for own in samples}.values())  # replicates may share theirs
+            if size <= self._free_bytes:
+                self._cache[group] = samples
+            self._free_bytes -= size
+        return samples if tasks == whole else [_of_tasks(own, tasks) for own in samples]
 
     def _gather(self, tasks: range) -> list[Samples]:
         by_task = [self._pool.test(task, self._limit) for task in tasks]

@@ -21,6 +21,8 @@ class StreamScorer(Scorer):
         self._setup, self._probe_samples = setup, probe_samples
         limits = {None, probe_samples}
         self._held_out = {limit: HeldOut(setup.pool, setup.num_tasks, limit, setup.dtype) for limit in limits}
+        self._most = 0
+        """Samples of a task, of those that were evaluated as a whole."""
 
     @property
     def score(self) -> Score:
@@ -28,7 +30,7 @@ class StreamScorer(Scorer):
 
     @property
     def probes_are_partial(self) -> bool:
-        return self._probe_samples is not None
+        return self._probe_samples is not None and self._probe_samples < self._most
 
     def scores(self, learner: StreamState, tasks: range, *, whole: bool) -> Evaluation:
         held_out, network = self._held_out[None if whole else self._probe_samples], self._setup.network
@@ -38,6 +40,8 @@ class StreamScorer(Scorer):
 
         with torch.no_grad():
             sums = held_out.sums(tasks, scores_of)
+        if whole:
+            self._most = max(self._most, int(sums.samples.max()))
         mean = sums.scores / sums.samples
         variance = (sums.squares / sums.samples - mean.square()).clamp(min=0)
         return Evaluation(mean, half_width_within_seed(variance, sums.samples))

@@ -22,7 +22,7 @@ from metacl_run.models.network import Network, initial_params
 from metacl_run.protocols.run_context import RunContext
 
 LABELS_AT_ONCE = 1000
-"""Samples that are gathered together to read their labels."""
+"""Samples whose labels are read together, since some pools gather their inputs with them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +118,18 @@ class StreamSetup:
 
     def gather(self, replicate: int, numbers: np.ndarray) -> Samples:
         """Training samples of a replicate, with the axes of `numbers`; not yet of `dtype`."""
+        return self.pool.gather(replicate, self._in_pool(numbers))
+
+    def _in_pool(self, numbers: np.ndarray) -> np.ndarray:
+        """The pool's numbers of samples, which count those that fill no batch as well."""
         tasks, places = self.used.within(numbers)
-        return self.pool.gather(replicate, self.pool.lengths.starts[tasks] + places)
+        return np.asarray(self.pool.lengths.starts[tasks] + places)
 
     def labels(self, replicate: int) -> np.ndarray:
         """[samples] the classes of a replicate's training samples, by number."""
         numbers = np.arange(self.used.total)
         blocks = np.split(numbers, range(LABELS_AT_ONCE, len(numbers), LABELS_AT_ONCE))
-        return np.concatenate([self.gather(replicate, block).y.cpu().numpy() for block in blocks])
+        return np.concatenate([self.pool.labels(replicate, self._in_pool(block)) for block in blocks])
 
     def random_numbers(self, replicate: int, task: int, count: int, purpose: Purpose) -> np.ndarray:
         """[at most count] training samples of a task, by number, drawn at random for one replicate."""

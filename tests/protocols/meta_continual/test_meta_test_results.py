@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -62,12 +63,13 @@ def test_of_an_error_the_lowest_is_chosen() -> None:
 def test_a_plan_has_every_order_of_every_replicate_once() -> None:
     plan = dataclasses.replace(PLAN, chosen_on="train", orders=5, joint_epochs=2, has_untrained=True)
     parts = plan.parts(replicates=2, orders_at_once=2, untrained_at_once=4)
-    assert [part.stage for part in parts] == ["select"] * 4 + ["test"] * 6 + ["joint"] * 4 + ["untrained"] * 4
-    for stage, orders, at_once in (("select", 3, 2), ("test", 5, 2), ("untrained", 5, 4)):
-        for replicate in range(2):
-            own = [part.orders for part in parts if (part.stage, part.replicate) == (stage, replicate)]
+    assert [part.stage for part in parts] == ["select"] * 4 + ["test"] * 6 + ["joint"] * 12 + ["untrained"] * 4
+    for stage, orders, at_once in (("select", 3, 2), ("test", 5, 2), ("joint", 5, 2), ("untrained", 5, 4)):
+        for replicate, segment in itertools.product(range(2), range(2 if stage == "joint" else 1)):
+            where = (stage, replicate, segment)
+            own = [part.orders for part in parts if (part.stage, part.replicate, part.segment) == where]
             assert [order for chunk in own for order in chunk] == list(range(orders))
             assert max(map(len, own)) == at_once
-    joint = [part for part in parts if part.stage == "joint"]
-    assert [(part.replicate, part.segment) for part in joint] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    joint = [(part.replicate, part.segment) for part in parts if part.stage == "joint"]
+    assert joint == [(0, 0)] * 3 + [(0, 1)] * 3 + [(1, 0)] * 3 + [(1, 1)] * 3  # in the order in which results are read
     assert {part.stage for part in PLAN.parts(replicates=1, orders_at_once=9, untrained_at_once=9)} == {"test"}

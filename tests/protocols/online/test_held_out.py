@@ -27,7 +27,7 @@ class Stream:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("cached", [0, 1e6])
+@pytest.mark.parametrize("cached", [0, 200, 1e6])
 @pytest.mark.parametrize("tasks", [range(11), range(4), range(5, 6), range(3, 9)])
 def test_tasks_pass_together_and_are_summed_apart(
     monkeypatch: pytest.MonkeyPatch, shared: bool, cached: float, tasks: range
@@ -50,3 +50,6 @@ def test_tasks_pass_together_and_are_summed_apart(
                 torch.testing.assert_close(sums.scores[replicate, place], scores.double().sum())
                 torch.testing.assert_close(sums.squares[replicate, place], scores.double().square().sum())
     assert max(largest) <= 6
+    kept = {id(samples): samples.x.nbytes for group in tested._cache.values() for samples in group}
+    assert sum(kept.values()) <= cached
+    assert bool(kept) == (cached > 0)

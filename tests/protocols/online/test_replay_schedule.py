@@ -152,6 +152,41 @@ def test_a_balanced_buffer_keeps_what_is_rare_and_a_fair_part_of_the_rest() -> N
     assert abs(early / 300 - 0.5) < 0.03
 
 
+def balanced_by_looking_at_all(capacity: int, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Algorithm 1 as it is written: the largest classes are looked for anew at every sample."""
+    uniforms, places = generator(Purpose.RESERVOIR, seed).random(len(labels)), np.full(len(labels), capacity)
+    of_class: dict[int, list[int]] = {}
+    came: collections.Counter[int] = collections.Counter()
+    full: set[int] = set()
+    for number, label in enumerate(labels.tolist()):
+        own = of_class.setdefault(label, [])
+        came[label] += 1
+        if number < capacity:
+            places[number] = number
+            own.append(number)
+            continue
+        most = max(map(len, of_class.values()))
+        largest = [one for one in of_class if len(of_class[one]) == most]
+        full.update(largest)
+        if label not in full:
+            which, place = divmod(int(uniforms[number] * most * len(largest)), most)
+            own.append(of_class[largest[which]].pop(place))
+            places[number] = own[-1]
+        elif (place := int(uniforms[number] * came[label])) < len(own):
+            places[number] = own[place]
+    return places
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_balanced_buffer_is_the_algorithm_as_it_is_written(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    capacity, classes = int(rng.integers(1, 40)), int(rng.integers(1, 30))
+    labels = rng.choice(classes, 400, p=rng.dirichlet(np.full(classes, 0.5)))
+    labels = np.sort(labels) if seed % 2 else labels  # class after class, and all together
+    expected = balanced_by_looking_at_all(capacity, labels, seed)
+    np.testing.assert_array_equal(buffer_places.balanced(capacity, labels, seed), expected)
+
+
 def test_a_class_that_was_the_largest_never_grows_again() -> None:
     """Ten of class 0 fill the buffer; then the others take its places, and it does not come back, however many come."""
     labels = np.array([0] * 10 + [1] * 5 + [2] * 3 + [0] * 200)
