@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from metacl_run.config.load import Experiment, TrainedRun
 from metacl_run.core.errors import StorageError
 from metacl_run.core.types import Pytree
 from metacl_run.protocols.train_state import TrainState
+from metacl_run.runtime.own_code import own_code
 from metacl_run.storage.completed_run import completed_run
 from metacl_run.storage.run_files import CHECKPOINT
+from metacl_run.storage.run_state import changed_modules
 from metacl_run.storage.store import RunStore
 
+log = logging.getLogger("metacl_run")
 GROUPS = ("algo", "model", "data", "protocol")
 
 
@@ -30,7 +34,12 @@ def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: s
         )
     choices = {group: str(run.summary[group]) for group in GROUPS}
     trained = TrainedRun(directory.absolute(), str(run.summary["run_id"]))
-    return compose_evaluation(trained, run.config, choices, overrides, user_folder)
+    experiment = compose_evaluation(trained, run.config, choices, overrides, user_folder)
+    if changed := changed_modules(directory, own_code([experiment.algo, experiment.model, experiment.protocol])):
+        log.warning(
+            "%s: %s was changed since; what the run learned is used with the code that there is now", directory, changed[0]
+        )
+    return experiment
 
 
 def learned_state(directory: Path) -> Pytree:

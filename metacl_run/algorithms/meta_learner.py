@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.core.bounds import Examples, Momentum, Positive
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.inner.optimizers import Adam, Optimizer, Schedule, Sgd, clipped_update, scheduled
@@ -119,7 +120,12 @@ class MetaLearner(BaseLearner):
         return Sgd(momentum=self.outer_momentum)
 
     def first_state(self, meta: Meta, carry: Pytree) -> MetaState:
-        """Returns the state of one replicate before its first meta-update."""
+        """Returns the state of one replicate before its first meta-update. Raises ConfigError for no `Meta`."""
+        if not (isinstance(meta, dict) and isinstance(meta.get("params"), dict)):
+            raise ConfigError(
+                f'algo: init of {type(self).__name__} must return what is meta-learned as a dict with the key "params", the '
+                "parameters of the network"
+            )
         unit = torch.zeros((), dtype=torch.float64, device=tree_leaves(meta)[0].device)
         return MetaState(meta=meta, carry=carry, optimizer=self.outer.init(meta), unit=unit)
 

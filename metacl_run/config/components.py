@@ -54,7 +54,10 @@ def build(node: Any, group: str) -> Any:
 def target_of(node: Any, group: str) -> Any:
     """The class path of a node. Raises ConfigError where there is none."""
     if not isinstance(node, Mapping) or "_target_" not in node:
-        raise ConfigError(f"{group}: has no _target_, the class to build. Choose one: {group}=<option>; `--help` lists them.")
+        raise ConfigError(
+            f"{group}: has no _target_, the class to build. A YAML file of your own needs the line _target_: module.Class; "
+            f"{group}=<option> chooses one of those that `--help` lists."
+        )
     return node["_target_"]
 
 
@@ -134,10 +137,16 @@ def component_class(target: object, group: str) -> type:
         if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ConfigError(f"{where}: importing {module_name} failed: {described(error)}") from None
         raise ConfigError(
-            f"{where}: there is no module {module_name} to import. The folder of a module of your own must be in PYTHONPATH"
+            f"{where}: there is no module {module_name} to import. A module of your own lies beside the folder of "
+            "--config-dir, or in a folder of PYTHONPATH"
         ) from None
     component = getattr(module, class_name, None)
     if not (inspect.isclass(component) and dataclasses.is_dataclass(component)):
         names = [name for name in dir(module) if name != class_name and dataclasses.is_dataclass(getattr(module, name))]
         raise ConfigError(f"{where}: must name a dataclass in {module_name}.{nearest(class_name, names)}")
+    if "__dataclass_fields__" not in vars(component) and (fields := vars(component).get("__annotations__")):
+        raise ConfigError(
+            f"{where}: has the settings {', '.join(fields)}, but is no dataclass itself. Write @dataclass(frozen=True, "
+            "kw_only=True) above the class"
+        )
     return component

@@ -31,6 +31,7 @@ from metacl_run.config.loggers import chosen_option
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, is_setting, read
 from metacl_run.config.overrides import split as split_overrides
+from metacl_run.config.user_folder import make_importable
 from metacl_run.core.errors import ConfigError, UserError, nearest, shown
 
 CONFIG_NAME = "config"
@@ -233,6 +234,7 @@ def _hydra(user_folder: str | None) -> Iterator[ConfigLoader]:
     version.setbase("1.3")
     search_path = create_config_search_path(str(config_dir()))
     if user_folder is not None:
+        make_importable(user_folder)
         # As Hydra does it for --config-dir. An override of hydra.searchpath could not have every letter.
         path = f"file://{Path(user_folder).resolve()}"
         search_path.prepend(provider="command-line", path=path, anchor=SearchPathQuery(provider="schema"))

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from metacl_run.config.components import GROUPS, build, component_class, target_of
 from metacl_run.config.conversion import convert
 from metacl_run.config.loggers import build_loggers
-from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, with_article
+from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, own_algo_misfit, with_article
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.config.unused_settings import unused_settings
@@ -148,6 +148,8 @@ def load(
         resolved["tags"] = [resolved["tags"]]
     kind = _kind(resolved)
     sections = _sections(resolved)
+    if isinstance(algo := resolved.get("algo"), Mapping) and (own := own_algo_misfit(algo.get("_target_"), choices, overrides)):
+        raise ConfigError(own)
     if kind is not None:
         resolved["data"] = with_stream(resolved.get("data"), kind)
         if kind not in sections and sections:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metacl_run.config.components import component_class
 from metacl_run.config.options import data_for, options, options_that_are
 
 
@@ -23,6 +24,30 @@ def algo_misfit(choices: Mapping[str, str]) -> str | None:
     if algo is None or protocol is None or issubclass(algo, protocol.learner):  # type: ignore[attr-defined]
         return None
     return learner_misfit(algo, protocol.learner, choices)  # type: ignore[attr-defined]
+
+
+def own_algo_misfit(target: object, choices: Mapping[str, str], overrides: Sequence[str]) -> str | None:
+    """The message for an algorithm of the user's own that is none, or whose file does not choose the protocol that it is for;
+    None where nothing is wrong with it, or it ships.
+
+    Args:
+        target: its class path.
+    """
+    name = choices.get("algo", "custom")
+    if name in options("algo") or target is None:
+        return None
+    cls, protocols = component_class(target, "algo"), options("protocol")
+    fitting = [own for own, protocol in protocols.items() if issubclass(cls, protocol.learner)]  # type: ignore[attr-defined]
+    if not fitting:
+        bases = (f"{protocol.learner.__name__} ({own})" for own, protocol in protocols.items())  # type: ignore[attr-defined]
+        return f"algo={name}: {cls.__name__} is no algorithm of any protocol: it must extend one of {', '.join(bases)}"
+    chosen = any(line.lstrip("+").startswith("protocol=") for line in overrides)
+    if chosen or choices.get("protocol") in fitting or choices.get("protocol") not in protocols:
+        return None
+    return (
+        f"algo={name}: {cls.__name__} learns under protocol={fitting[0]}, which its YAML file does not choose. Write under its "
+        f"defaults: - override /protocol@_global_.protocol: {fitting[0]}"
+    )
 
 
 def data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:

@@ -1,12 +1,14 @@
-"""Checks the folder of --config-dir: it exists, and no YAML file in it unfolds to more than a machine can hold."""
+"""The folder of --config-dir: a check of its files, and the import of the modules that lie beside it."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from metacl_run.config.components import config_dir
 from metacl_run.core.errors import ConfigError
 
 LARGEST_FILE = 2**20
@@ -16,7 +18,8 @@ DEEPEST = 50
 
 
 def check_folder(folder: str | None) -> None:
-    """Refuses a folder that is not there, and YAML files in its groups that are too large.
+    """Refuses a folder that is not there or holds no option, an option that has the name of a shipped one, which would be
+    chosen in its place, and YAML files that are too large.
 
     Raises:
         ConfigError: naming the folder or the file.
@@ -26,13 +29,25 @@ def check_folder(folder: str | None) -> None:
     if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir={folder}: there is no such folder")
     try:
-        for path in sorted(Path(folder).glob("*/*.y*ml")):
+        files = sorted(Path(folder).glob("*/*.y*ml"))
+        for path in files:
             _check_file(path)
     except OSError as error:
         raise ConfigError(f"--config-dir={folder}: cannot be read: {error.strerror}") from None
+    if not files:
+        raise ConfigError(f"--config-dir={folder}: holds no option; that of algo=mine is {Path(folder) / 'algo' / 'mine.yaml'}")
+
+
+def make_importable(folder: str) -> None:
+    """Lets Python import the modules that lie beside a folder of options, after all others."""
+    if (beside := str(Path(folder).resolve().parent)) not in sys.path:
+        sys.path.append(beside)
 
 
 def _check_file(path: Path) -> None:
+    if (config_dir() / path.parent.name / f"{path.stem}.yaml").exists():
+        group, name = path.parent.name, path.stem
+        raise ConfigError(f"{path}: {group}={name} is a shipped option. Give yours another name, such as {group}=my_{name}")
     if not path.is_file():  # reading a pipe would wait for ever
         raise ConfigError(f"{path}: is not a file")
     if path.stat().st_size > LARGEST_FILE:

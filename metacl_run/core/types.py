@@ -191,7 +191,7 @@ class Observation(NamedTuple):
     number: Tensor = NONE
     """[B] int64: the numbers of the samples of the batch, for a learner that chooses its exemplars; else [0]."""
     uniform: Tensor = NONE
-    """[B, ReplaySpec.uniforms] float in [0, 1), for such a learner; else [0]."""
+    """[B, ReplaySpec.uniforms] float32 in [0, 1), for a learner that asks for random numbers; else [0]."""
 
     def filled(self) -> Observation:
         """The same with samples of the batch, which still have no weight, in the places of the draws that have no sample: what

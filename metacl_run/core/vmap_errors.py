@@ -26,16 +26,20 @@ MEANINGS = (
     (
         ("called random operation",),
         "the code draws random numbers, so that a run could not be continued or repeated. What a method may draw comes with "
-        "the data of the unit: samples from the replay buffer, and uniform numbers (ReplaySpec.uniforms)",
+        "the data of the unit: an episode, samples from the replay buffer, and under online uniform numbers "
+        "(ReplaySpec.uniforms)",
     ),
     (
-        ("backward() called inside a functorch", "does not require grad and does not have a grad_fn"),
-        "the code calls backward(). Take torch.func.grad of a function of the parameters",
+        (
+            "backward() called inside a functorch",
+            "does not require grad and does not have a grad_fn",
+            "Tensor.requires_grad_()",
+        ),
+        "the code calls backward() or requires_grad_(). Take torch.func.grad of a function of the parameters",
     ),
     (
-        ("inplace arithmetic",),
-        f"the code changes a tensor in place, as add_() and `x[0] = y` do, {AT_ONCE}. Compute a new one, as by "
-        "torch.where or torch.stack",
+        ("inplace arithmetic", "is being used in an in-place operation"),
+        "the code changes a tensor in place, as add_() and `x[0] = y` do. Compute a new one, as by torch.where or torch.stack",
     ),
     (
         ("must only return Tensors",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,18 +17,19 @@ from metacl_run.kernels import build
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.score_history import ScoreHistory
 from metacl_run.protocols.train_state import TrainState, check_same_tensors
+from metacl_run.protocols.unit_check import without_random_numbers
 
 log = logging.getLogger("metacl_run")
 
 
 def start_or_resume(
-    context: RunContext[Any, Any, Any], learners: Sequence[Pytree], num_tasks: int, notes: Sequence[str]
+    context: RunContext[Any, Any, Any], initial_learners: Callable[[], Sequence[Pytree]], num_tasks: int, notes: Sequence[str]
 ) -> TrainState:
     """The state that a run starts or continues from, with its records cut back to it.
 
     Args:
         context: the run.
-        learners: [R] the learner's state of each replicate before any learning.
+        initial_learners: makes [R] the learner's state of each replicate before any learning.
         num_tasks: T, columns of the accuracy matrix.
         notes: on the data; each becomes a warning of the run, once.
 
@@ -36,6 +37,8 @@ def start_or_resume(
         StorageError: the records are not those of the checkpoint.
     """
     store = context.store
+    with without_random_numbers(f"{type(context.algo).__name__}.init"):
+        learners = initial_learners()
     fresh = TrainState(
         learner=_stacked(learners, type(context.algo).__name__), scores=ScoreHistory.empty(len(learners), num_tasks)
     )
@@ -77,7 +80,7 @@ def start_evaluation(
     except ValueError as error:
         raise ConfigError(f"the learner of the run does not fit these settings: {error}") from None
     learners = [tree_map(lambda leaf: leaf[replicate], learner) for replicate in range(len(initial_learners))]  # noqa: B023
-    return start_or_resume(context, learners, num_tasks, notes)
+    return start_or_resume(context, lambda: learners, num_tasks, notes)
 
 
 def _stacked(learners: Sequence[Pytree], name: str) -> Pytree:

@@ -34,7 +34,7 @@ class Trainer(abc.ABC):
         return learner, sums
 
     def check(self, learner: Pytree, unit: int) -> None:  # noqa: B027
-        """Checks the method's code on a unit, see `inner.unit_check.check_unit`. Default: nothing.
+        """Checks the method's code on a unit, see `protocols.unit_check.check_unit`. Default: nothing.
 
         Raises:
             ConfigError: the code does not do what a run needs of it.

@@ -57,6 +57,25 @@ def test_a_run_keeps_the_code_that_is_not_of_the_package(folder: Path) -> None:
     assert own_code([mr.UserError("none")]) == {}
 
 
+def test_what_a_module_imports_from_its_folder_belongs_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = CODE.format(factor=1) + "from helper_of_the_test import half\nimport json\n"
+    (folder / "mine_of_the_test.py").write_text(code)
+    (folder / "helper_of_the_test.py").write_text("def half(x):\n    return x / 2\n")
+    monkeypatch.delitem(sys.modules, "helper_of_the_test", raising=False)
+    assert set(own_code([composed(folder).algo])) == {"mine_of_the_test", "helper_of_the_test"}
+
+
+def test_a_learner_of_changed_code_is_opened_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    built = composed(folder)
+    assert run(built) == 0
+    mr.load(built.directory).learner()
+    assert "was changed since" not in caplog.text
+    change(folder)
+    sys.modules.pop("mine_of_the_test")
+    mr.load(built.directory).learner()
+    assert f"{built.directory}: mine_of_the_test was changed since; what the run learned is used with" in caplog.text
+
+
 WITHOUT_A_LOSS = """
     def observe(self, *parts):
         state, metrics = super().observe(*parts)

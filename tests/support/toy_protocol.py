@@ -87,7 +87,7 @@ def toy_run(
     """Runs the protocol from the start or the last checkpoint, with two replicates."""
     with RunStore(directory) as store:
         context = toy_context(store, lambda: stop_after is not None and state.unit >= stop_after)
-        state = start_or_resume(context, learners or STARTS, len(TARGETS), [])
+        state = start_or_resume(context, lambda: learners or STARTS, len(TARGETS), [])
         progress = Progress(context=context, state=state, num_tasks=len(TARGETS), units_per_task=UNITS)
         if evaluator is None:
             own: Evaluator = MatrixEvaluator(

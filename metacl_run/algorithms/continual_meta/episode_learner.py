@@ -17,6 +17,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import Meta, MetaLearner, MetaState, Update
 from metacl_run.core.bounds import Examples, ExamplesFromZero, NoEffectWith, Positive
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.models.network import Network
 
@@ -91,11 +92,16 @@ class EpisodeLearner(MetaLearner):
 
     def check(self, network: Network, params: Params) -> None:
         """Refuses a network the method cannot learn with, before any data are loaded. Raises ConfigError."""
-        self.init(network, params, torch.zeros(sum(value.numel() for value in params.values())))
+        self.start(network, params, torch.zeros(sum(value.numel() for value in params.values())))
 
     def start(self, network: Network, params: Params, rates: Tensor) -> MetaState:
         """Returns the state of one replicate before its first meta-update."""
-        return self.first_state(*self.init(network, params, rates))
+        initial = self.init(network, params, rates)
+        if not (isinstance(initial, tuple) and len(initial) == 2):
+            raise ConfigError(
+                f"algo: init of {type(self).__name__} must return (meta, carry); carry is {{}} where there is none"
+            )
+        return self.first_state(*initial)
 
 
 class TaskDescriber(abc.ABC):

@@ -52,7 +52,8 @@ class ReplaySpec:
         size: samples in a draw (K), without replacement.
         by_task: draw t is from the samples of task t, instead of from the whole buffer. Draws for tasks that have not come yet
             are empty; the protocol may leave them out.
-        uniforms: uniform random numbers for every sample of a batch, for a learner that chooses at random.
+        uniforms: uniform random numbers for every sample of a batch (`Observation.uniform`), for a learner that does something
+            at random. It draws none itself.
         past: draw only from the samples of past tasks. For "ring", where every task has its own places; "last" keeps no others.
     """
 

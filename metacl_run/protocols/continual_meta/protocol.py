@@ -170,10 +170,12 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         task_names, gpu = [list(names) for names in context.pool.task_names], context.gpu
         num_tasks = len(task_names[0])
         setup = FewShotSetup.of(context, self.eval_split, num_tasks * self.updates_per_task)
-        state = start_or_resume(context, setup.initial_learners(), num_tasks, context.pool.notes)
+        state = start_or_resume(context, setup.initial_learners, num_tasks, context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=num_tasks, units_per_task=self.updates_per_task)
         chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
         with same_kernels(state, gpu.torch_device):
+            if context.checks_code:  # before the memory that it takes is measured
+                EpisodeTrainer(setup, setup.engine, self.updates_per_task).check(state.learner, state.unit)
             engines = chunked_engines(setup, state, gpu, self.eval_episodes)
             if gpu.compute_dtype != gpu.dtype and not state.evaluations:
                 error = precision_error(setup, engines.train, state.learner)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.types import Episode
 from metacl_run.inner.engine import Engine
-from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.trainer import Trainer
+from metacl_run.protocols.unit_check import check_outputs, check_unit, check_update
 
 MetaUpdate = Callable[[MetaState, Episode], "tuple[MetaState, dict[str, Tensor]]"]
 
@@ -38,13 +40,26 @@ class EpisodeTrainer(Trainer):
     remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
 
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
-        self._episodes, self._units_per_task = setup.episodes, units_per_task
+        self._setup, self._episodes, self._units_per_task = setup, setup.episodes, units_per_task
         self._of_replicate = _of_replicate(setup, engine)
         self._update: MetaUpdate = engine.prepare_update(engine.over_replicates(self._of_replicate))
 
     def check(self, learner: MetaState, unit: int) -> None:
-        episodes = self._episodes.training(unit, unit // self._units_per_task)
-        check_unit(self._of_replicate, learner, episodes, name=type(self._episodes.algo).__name__)
+        episodes, name = self._episodes.training(unit, unit // self._units_per_task), type(self._episodes.algo).__name__
+        setup, algo = self._setup, self._episodes.algo
+
+        def update(state: MetaState, episode: Episode) -> Any:
+            return algo.episode_update(setup.network, state["meta"], state["carry"], episode)
+
+        def predict(state: MetaState, x: Tensor, episode: Episode) -> Tensor:
+            fast = algo.learn(setup.network, state["meta"], state["carry"], episode)
+            return algo.predict(setup.network, state["meta"], fast, x)
+
+        check_update(update, learner, episodes, name=name)
+        check_unit(self._of_replicate, learner, episodes, name=name)
+        first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)
+        x = torch.cat([first.query_x, first.query_x], 1)  # more than there are classes, so that both axes can be told apart
+        check_outputs(predict, learner, x, first, outputs=None, name=name)
 
     def count_examples(self, units: range) -> int:
         algo, data = self._episodes.algo, self._episodes.data

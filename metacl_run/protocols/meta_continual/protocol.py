@@ -170,7 +170,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         whole = SequenceSetup.of(context, data, self.count_outputs(data))
         setup, probed = self._divided(whole)
         updates = self.updates if algo.trains else 0
-        state = start_or_resume(context, setup.initial_learners(), len(self.schedule), context.pool.notes)
+        state = start_or_resume(context, setup.initial_learners, len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
         places = None if data.objective is CLASSIFICATION else max(algo.classes, self.schedule[-1])
         with same_kernels(state, setup.device):

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from metacl_run.algorithms.meta_learner import MetaState
+from metacl_run.algorithms.meta_learner import MetaState, Update
 from metacl_run.core.types import Trajectory
-from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.meta_continual.trajectories import draw_trajectories
 from metacl_run.protocols.trainer import Trainer
+from metacl_run.protocols.unit_check import check_unit, check_update
 
 MetaUpdate = Callable[[MetaState, Trajectory], "tuple[MetaState, dict[str, Tensor]]"]
 
@@ -38,8 +38,14 @@ class TrajectoryTrainer(Trainer):
         self._update: MetaUpdate = engine.prepare_update(engine.over_replicates(one))
 
     def check(self, learner: MetaState, unit: int) -> None:
-        trajectories = draw_trajectories(self._setup, unit, self._places)
-        check_unit(self._of_replicate, learner, trajectories, name=type(self._setup.algo).__name__)
+        setup, name = self._setup, type(self._setup.algo).__name__
+        trajectories = draw_trajectories(setup, unit, self._places)
+
+        def update(state: MetaState, trajectory: Trajectory) -> Update:
+            return setup.algo.episode_update(setup.network, state["meta"], state["carry"], trajectory)
+
+        check_update(update, learner, trajectories, name=name)
+        check_unit(self._of_replicate, learner, trajectories, name=name)
 
     def count_examples(self, units: range) -> int:
         algo = self._setup.algo

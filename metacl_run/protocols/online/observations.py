@@ -88,10 +88,8 @@ class Observations:
         for replicate, own in enumerate(exemplars.cpu().numpy()):
             schedule, units = self._schedules[replicate], range(unit, unit + 1)
             observation = self._of_replicate(replicate, units, schedule.draw_from(unit, own), slice(None))
-            rng = generator(Purpose.EXEMPLARS, self._setup.seeds[replicate], unit)
-            uniform = rng.random((1, schedule.batch_size, schedule.spec.uniforms), np.float32)
-            numbers = upload([self._setup.batch_numbers(replicate, units), uniform], self._setup.device)
-            by_replicate.append(observation._replace(number=numbers[0], uniform=numbers[1]))
+            (numbers,) = upload([self._setup.batch_numbers(replicate, units)], self._setup.device)
+            by_replicate.append(observation._replace(number=numbers))
         return self._stacked(by_replicate)
 
     def _stacked(self, by_replicate: Sequence[Observation]) -> Observation:
@@ -111,7 +109,15 @@ class Observations:
             batch = self._altered(batch, alterations[0])
             replayed = self._altered(replayed, alterations[1][:, places])
         none = torch.empty(len(units), 0, device=setup.device)
-        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, none)
+        uniform = self._uniform(replicate, units) if self._spec.uniforms else none
+        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, uniform)
+
+    def _uniform(self, replicate: int, units: range) -> Tensor:
+        """[U, B, ReplaySpec.uniforms] the random numbers that a method asks for."""
+        shape = (self._setup.algo.batch_size, self._spec.uniforms)
+        rngs = (generator(Purpose.EXEMPLARS, self._setup.seeds[replicate], unit) for unit in units)
+        (numbers,) = upload([np.stack([rng.random(shape, np.float32) for rng in rngs])], self._setup.device)
+        return numbers
 
     def _alterations(self, replicate: int, units: range, draws: ReplayDraws) -> tuple[np.ndarray, np.ndarray] | None:
         """Uniform numbers by which batches [U, B] and draws [U, G, K] are altered; None where nothing is."""

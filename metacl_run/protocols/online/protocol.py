@@ -166,7 +166,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             *_probes_that_never_come(self.eval_every, setup.units_per_task),
             *out_of_scope.notes(pool),
         ]
-        state = start_or_resume(context, setup.initial_learners(), setup.num_tasks, notes)
+        state = start_or_resume(context, setup.initial_learners, setup.num_tasks, notes)
         progress = Progress(
             context=context,
             state=state,

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.exemplar_learner import ExemplarLearner
 from metacl_run.algorithms.online.stream_learner import StreamState
 from metacl_run.core.randomness import Purpose
-from metacl_run.core.types import Observation, Samples, WeightedSamples
+from metacl_run.core.types import Observation, Pytree, Samples, WeightedSamples
 from metacl_run.inner.several_updates import Metrics, SeveralUpdates
-from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
+from metacl_run.protocols.unit_check import check_end_of_task, check_outputs, check_unit
 
 
 def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[StreamState, Metrics]]:
@@ -55,8 +56,17 @@ class StreamTrainer(Trainer):
         self.at_once = self._updates.at_once
 
     def check(self, learner: StreamState, unit: int) -> None:
-        observed = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
-        check_unit(self._observe, learner, observed, name=type(self._setup.algo).__name__)
+        setup, name = self._setup, type(self._setup.algo).__name__
+        observed: Observation = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
+        check_unit(self._observe, learner, observed, name=name)
+        end, inputs = self._end_of_task(learner, setup.units.task_at(unit))
+        check_end_of_task(end, learner, *inputs, name=name)
+
+        def predict(state: StreamState, x: Tensor, task: Tensor) -> Tensor:
+            return setup.algo.predict(setup.network, state, x, task)
+
+        batch = observed.batch
+        check_outputs(predict, learner, batch.x, batch.task, outputs=setup.network.ways, name=name)
 
     def count_examples(self, units: range) -> int:
         return self._observations.count_examples(units)
@@ -80,21 +90,23 @@ class StreamTrainer(Trainer):
         return self._observations.block(units)
 
     def end_task(self, learner: Any, task: int) -> StreamState:
+        end, inputs = self._end_of_task(learner, task)
+        state: StreamState = self._setup.engine.over_replicates(end)(learner, *inputs)
+        return state
+
+    def _end_of_task(self, learner: Any, task: int) -> tuple[Callable[..., StreamState], tuple[Pytree, ...]]:
+        """What one replicate does when a task is over, (state, *inputs) -> state, and the inputs of all, [R, ...]."""
         setup, replicates = self._setup, range(len(self._setup.seeds))
         count, algo = setup.algo.num_consolidation_samples, setup.algo
         numbers = [setup.random_numbers(replicate, task, count, Purpose.END_OF_TASK) for replicate in replicates]
         samples = self._gathered(numbers)
-        state: StreamState
-        if isinstance(algo, ExemplarLearner):
-            own = learner["exemplars"]
-            exemplars = self._gathered(list(own.clamp(min=0).cpu().numpy()))
-            weighted = WeightedSamples(exemplars, (own >= 0).to(setup.dtype))
-            choose = setup.engine.over_replicates(lambda state, *parts: algo.choose(setup.network, state, *parts))
-            state = choose(learner, samples, torch.from_numpy(np.stack(numbers)).to(setup.device), weighted)
-            return state
-        end = setup.engine.over_replicates(lambda state, own: algo.end_task(setup.network, state, own))
-        state = end(learner, samples)
-        return state
+        if not isinstance(algo, ExemplarLearner):
+            return lambda state, own: algo.end_task(setup.network, state, own), (samples,)
+        own = learner["exemplars"]
+        exemplars = self._gathered(list(own.clamp(min=0).cpu().numpy()))
+        weighted = WeightedSamples(exemplars, (own >= 0).to(setup.dtype))
+        inputs = samples, torch.from_numpy(np.stack(numbers)).to(setup.device), weighted
+        return lambda state, *parts: algo.choose(setup.network, state, *parts), inputs
 
     def _gathered(self, numbers: Sequence[np.ndarray]) -> Samples:
         """[R, N] training samples of every replicate, by number."""

@@ -96,7 +96,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
     def run(self, context: Context) -> ProtocolResult:
         setup = RecurringSetup.of(context)
         domains = len(context.pool.domain_names)
-        state = start_or_resume(context, setup.initial_learners(), domains, self._notes(context, setup))
+        state = start_or_resume(context, setup.initial_learners, domains, self._notes(context, setup))
         return self._run(context, setup, state, context.algo.count_pretraining())
 
     @property

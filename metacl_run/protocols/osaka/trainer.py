@@ -10,10 +10,10 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.osaka.task_free_learner import Observed
 from metacl_run.core.types import Episode, Metrics, Pytree
-from metacl_run.inner.unit_check import check_unit
 from metacl_run.protocols.osaka.setup import RecurringSetup, RecurringState
 from metacl_run.protocols.osaka.stream_record import LOSS, SCORE, SWITCH, StreamRecord
 from metacl_run.protocols.trainer import Trainer
+from metacl_run.protocols.unit_check import check_unit
 
 
 class RecurringTrainer(Trainer):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.func import grad
 
+from metacl_run.algorithms.meta_learner import Update
 from metacl_run.core.errors import ConfigError, described
-from metacl_run.inner.unit_check import check_unit
+from metacl_run.protocols.unit_check import check_end_of_task, check_outputs, check_unit, check_update, without_random_numbers
 
 State = dict[str, Any]
 
@@ -75,6 +78,10 @@ def drawing(state: State, x: Tensor) -> Any:
     return descend(state, x + torch.randn(3))
 
 
+def requiring(state: State, x: Tensor) -> Any:
+    return descend(state, x * state["w"].detach().requires_grad_())
+
+
 def going_backward(state: State, x: Tensor) -> Any:
     (state["w"] * x).sum().backward()
     return descend(state, x)
@@ -89,7 +96,8 @@ def going_backward(state: State, x: Tensor) -> Any:
         (masking, "makes a tensor whose size depends on values"),
         (filling, "changes a tensor in place"),
         (drawing, "draws random numbers"),
-        (going_backward, "calls backward()"),
+        (requiring, "calls backward() or requires_grad_()"),
+        (going_backward, "calls backward() or requires_grad_()"),
     ],
 )
 def test_torch_refuses_what_cannot_be_mapped_and_the_message_says_what_to_do(unit: Any, advice: str) -> None:
@@ -116,6 +124,11 @@ def without_a_part(state: State, x: Tensor) -> Any:
     return {name: after[name] for name in ("w", "unset")}, metrics
 
 
+def under_another_name(state: State, x: Tensor) -> Any:
+    after, metrics = descend(state, x)
+    return {"step": after["steps"], **{name: after[name] for name in ("w", "unset")}}, metrics
+
+
 def with_a_part_more(state: State, x: Tensor) -> Any:
     after, metrics = descend(state, x)
     return {**after, "extra": x}, metrics
@@ -140,7 +153,8 @@ def with_a_metric(value: Any) -> Callable[[State, Tensor], Any]:
     [
         (in_place, "Mine changes state['w'] in place"),
         (in_place_on_data, "Mine changes the unit's data in place"),
-        (without_a_part, "state['steps'] is int64 [] before a unit and missing after it"),
+        (without_a_part, "the state of Mine has another form: state['steps'] is int64 [] before a unit and missing after it"),
+        (under_another_name, "state['steps'] is int64 [] before a unit and missing after it; state['step'] is new"),
         (with_a_part_more, "state['extra'] is missing before a unit and float32 [3] after it"),
         (of_another_shape, "state['w'] is float32 [3] before a unit and float32 [2] after it"),
         (of_another_type, "state['steps'] is int64 [] before a unit and float32 [] after it"),
@@ -159,3 +173,74 @@ def test_a_unit_that_changes_its_input_or_returns_another_form_is_refused(unit: 
 def test_any_other_exception_comes_through_as_it_is() -> None:
     with pytest.raises(KeyError, match="parms"):
         check(lambda state, x: descend({"w": state["parms"]}, x))
+
+
+def test_the_end_of_a_task_must_return_the_same_form() -> None:
+    state, data = {"w": torch.ones(2, 3)}, torch.ones(2, 3)
+    check_end_of_task(lambda state, x: {"w": state["w"] + x}, state, data, name="Mine")
+    with pytest.raises(
+        ConfigError, match=r"at the end of a task, the state of Mine has another form: state\['old'\] is missing"
+    ):
+        check_end_of_task(lambda state, x: {**state, "old": x}, state, data, name="Mine")
+    with pytest.raises(ConfigError, match=r"Mine changes state\['w'\] in place"):
+        check_end_of_task(lambda state, x: {"w": state["w"].add_(x)}, state, data, name="Mine")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "predicted", "wanted"),
+    [
+        (4, lambda x: x @ torch.ones(3, 4), None),
+        (None, lambda x: x @ torch.ones(3, 4), None),
+        (5, lambda x: x @ torch.ones(3, 4), r"float32 \[6, 4\] for 6 inputs; it must predict \[6, 5\]"),
+        (None, lambda x: (x @ torch.ones(3, 4)).T, r"float32 \[4, 6\] for 6 inputs; it must predict \[6, outputs\]"),
+        (None, lambda x: x.argmax(1), r"int64 \[6\] for 6 inputs; it must predict \[6, outputs\]"),
+    ],
+)
+def test_predictions_are_one_row_for_every_input(outputs: int | None, predicted: Any, wanted: str | None) -> None:
+    def check() -> None:
+        check_outputs(lambda _, x: predicted(x), {"w": torch.ones(2)}, torch.ones(2, 6, 3), outputs=outputs, name="Mine")
+
+    if wanted is None:
+        check()
+    else:
+        with pytest.raises(ConfigError, match=f"^algo: Mine predicts {wanted}$"):
+            check()
+
+
+def updated(direction: Any, carry: Any = None, loss: Any = None) -> Any:
+    loss = torch.zeros(()) if loss is None else loss
+    return lambda state, episode: Update(direction(state["meta"]), {} if carry is None else carry, {"loss": loss})
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        (updated(lambda meta: meta), None),
+        (
+            lambda state, episode: (state["meta"], {}, {}),
+            r"returns a tuple; it must return Update\(direction, carry, metrics\)",
+        ),
+        (
+            updated(lambda meta: meta["params"]),
+            r"meta\['params'\]\['w'\] is float32 \[3\] in meta and missing in the direction",
+        ),
+        (updated(lambda meta: meta, {"n": torch.ones(())}), r"the carry of Mine has another form: carry\['n'\] is missing"),
+        (updated(lambda meta: meta, None, torch.ones(3)), r"the metric loss of Mine is float32 \[3\]"),
+    ],
+)
+def test_an_update_has_the_form_of_what_is_meta_learned(update: Any, message: str | None) -> None:
+    state: Any = {"meta": {"params": {"w": torch.ones(2, 3)}}, "carry": {}}
+    if message is None:
+        check_update(update, state, torch.ones(2, 4, 3), name="Mine")
+    else:
+        with pytest.raises(ConfigError, match=message):
+            check_update(update, state, torch.ones(2, 4, 3), name="Mine")
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(1), lambda: np.random.rand(), lambda: random.random()])
+def test_shared_generators_must_not_be_drawn_from(draw: Callable[[], object]) -> None:
+    with pytest.raises(ConfigError, match=r"^algo: Mine\.init draws random numbers"), without_random_numbers("Mine.init"):
+        draw()
+    with without_random_numbers("Mine.init"):
+        np.random.default_rng(0).random()
+        torch.rand(1, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,170 @@
+"""The check of a user's own code before the first unit of a run: does it do what a run needs of it?
+
+A run computes all seeds at once (`torch.vmap`), hands the state from unit to unit, and saves it. One seed alone is not mapped:
+with it, code that breaks the rules seems to work, be it that it draws random numbers that nobody can repeat, or branches on a
+value. So every part of a method is computed once for one replicate, as it would be for several, and nothing of it is kept.
+
+Shapes: R replicates; the leaves of a state and of what comes with it are [R, ...].
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
+
+from metacl_run.algorithms.meta_learner import MetaState, Update
+from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Pytree
+
+
+def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str) -> None:
+    """Checks a unit of work, (state, *inputs) -> (state, metrics) of one replicate.
+
+    Args:
+        name: of the method, for messages.
+
+    Raises:
+        ConfigError: it draws random numbers, changes what it is given, or returns another form of state, or metrics that are no
+            single numbers.
+        Exception: what the unit raises.
+    """
+
+    def check(result: Pytree, state: Pytree, *inputs: Pytree) -> None:
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+            raise ConfigError(f"algo: {name} returns {_kind(result)} for a unit; it must return (state, metrics)")
+        _check_form(f"the state of {name}", "state", state, result[0])
+        _check_metrics(name, result[1])
+
+    _computed_once(unit, check, state, *inputs, name=name)
+
+
+def check_end_of_task(end: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str) -> None:
+    """Checks what a method does when a task is over, (state, *inputs) -> state, in the same way."""
+
+    def check(result: Pytree, state: Pytree, *inputs: Pytree) -> None:
+        _check_form(f"at the end of a task, the state of {name}", "state", state, result)
+
+    _computed_once(end, check, state, *inputs, name=name)
+
+
+def check_outputs(
+    predict: Callable[..., Tensor], state: Pytree, x: Tensor, *inputs: Pytree, outputs: int | None, name: str
+) -> None:
+    """Checks predictions, (state, x [N, ...], *inputs) -> [N, outputs], in the same way; `outputs` None: any number of them."""
+
+    def check(result: Pytree, state: Pytree, x: Tensor, *inputs: Pytree) -> None:
+        fits = isinstance(result, Tensor) and result.ndim == 2 and len(result) == len(x)
+        if not fits or outputs not in (None, result.shape[1]):
+            wanted = f"[{len(x)}, {'outputs' if outputs is None else outputs}]"
+            raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {wanted}")
+
+    _computed_once(predict, check, state, x, *inputs, name=name)
+
+
+def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytree, *, name: str) -> None:
+    """Checks the contribution of an episode to a meta-update, (state, episode) -> `Update`, in the same way; leaves of
+    `episodes` are [R, E, ...]."""
+
+    def check(result: Any, state: MetaState, episode: Pytree) -> None:
+        if not isinstance(result, Update):
+            raise ConfigError(
+                f"algo: episode_update of {name} returns {_kind(result)}; it must return Update({', '.join(Update._fields)})"
+            )
+        _check_form(f"the direction of {name}", "meta", state["meta"], result.direction, then="in the direction")
+        _check_form(f"the carry of {name}", "carry", state["carry"], result.carry)
+        _check_metrics(name, result.metrics)
+
+    _computed_once(update, check, state, tree_map(lambda leaf: leaf[:, 0], episodes), name=name)
+
+
+@contextmanager
+def without_random_numbers(name: str) -> Iterator[None]:
+    """Raises ConfigError where the code inside has drawn from a generator that it shares with others.
+
+    Args:
+        name: whose code it is, for the message.
+    """
+    before = _generators()
+    yield
+    if _generators() != before:
+        raise ConfigError(
+            f"algo: {name} draws random numbers, so that a run could not be repeated. Take them from a generator of its own "
+            "with a fixed seed, or from what the run passes"
+        )
+
+
+def _generators() -> tuple[object, ...]:
+    numbers: Any = np.random.get_state(legacy=True)
+    return torch.get_rng_state().numpy().tobytes(), numbers[1].tobytes(), numbers[2], random.getstate()
+
+
+def _computed_once(function: Callable[..., Pytree], check: Callable[..., None], *batched: Pytree, name: str) -> None:
+    """Computes a function of the first replicate under `torch.vmap`, with a check of its result there."""
+
+    def checked(*own: Pytree) -> Tensor:
+        result = function(*own)
+        check(result, *own)
+        return torch.zeros(())
+
+    originals = tree_map(lambda leaf: leaf[:1], batched)
+    copies = tree_map(torch.clone, originals)
+    with without_random_numbers(name):
+        torch.vmap(checked)(*copies)
+    after = _leaves(copies)
+    for path, leaf in _leaves(originals).items():
+        if not _is_same(leaf, after[path]):
+            raise ConfigError(
+                f"algo: {name} changes {_named(path)} in place, which the run still needs. Compute a new tensor (x + y, not "
+                "x.add_(y))"
+            )
+
+
+def _check_form(what: str, word: str, before: Pytree, after: Pytree, then: str = "after it") -> None:
+    """Raises ConfigError unless both have tensors of the same places, shapes and types."""
+    old, new = _leaves(before), _leaves(after)
+    for path in [*old, *new]:
+        was, is_now = (_kind(leaves[path]) if path in leaves else "missing" for leaves in (old, new))
+        if was != is_now:
+            others = [other for other in new if other not in old] if path not in new else []
+            added = f"; {word}{others[0]} is new" if others else ""
+            first = "before a unit" if then == "after it" else f"in {word}"
+            raise ConfigError(
+                f"algo: {what} has another form: {word}{path} is {was} {first} and {is_now} {then}{added}. Both must have the "
+                "same tensors"
+            )
+
+
+def _check_metrics(name: str, metrics: dict[str, Any]) -> None:
+    for metric, value in metrics.items():
+        if not (isinstance(value, Tensor) and value.ndim == 0):
+            raise ConfigError(
+                f"algo: the metric {metric} of {name} is {_kind(value)}; it must be a tensor of one number, without dimensions"
+            )
+
+
+def _leaves(tree: Pytree) -> dict[str, Any]:
+    return {keystr(path): leaf for path, leaf in tree_flatten_with_path(tree)[0]}
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    """Whether both have the same numbers, NaN among them."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _kind(value: object) -> str:
+    """A value's type in words, with the shape of one replicate."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _named(path: str) -> str:
+    """A path below (state, *inputs) in words."""
+    return f"state{path.removeprefix('[0]')}" if path.startswith("[0]") else f"the unit's data{path[path.index(']') + 1 :]}"
