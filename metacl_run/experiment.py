@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -42,7 +43,7 @@ from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import OWN_CODE, SCHEMA
+from metacl_run.storage.run_files import LOG, OWN_CODE, SCHEMA
 from metacl_run.storage.run_log import to_file, to_terminal
 from metacl_run.storage.run_state import changed_modules, earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
@@ -150,7 +151,7 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
     head = {**_head(experiment), "environment": environment}
     with stop_on_signal(console.announce_stop) as stopped:
         try:
-            with console, _faults_logged():
+            with console, _faults_logged(store.directory / LOG):
                 start = _start(experiment, audience, store, environment)
                 result = _learn_or_evaluate(experiment, _context(experiment, store, start, pool, ranks, stopped))
         except KeyboardInterrupt:
@@ -166,7 +167,7 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             raise
         if result.status == "completed":
             store.drop_previous_checkpoint()
-        with _faults_logged():
+        with _faults_logged(store.directory / LOG):
             computed = {"environment": {**environment, "kernels": result.kernels}}
             _close(store, {**head, **_results(experiment, result), **computed}, experiment.figures_style)
     return EXIT[result.status]
@@ -253,14 +254,16 @@ def _failed(store: RunStore, head: dict[str, Any], style: FigureStyle, message: 
 
 
 @contextlib.contextmanager
-def _faults_logged() -> Iterator[None]:
-    """Logs the traceback of any exception but a user's mistake."""
+def _faults_logged(file: Path | None = None) -> Iterator[None]:
+    """Logs the traceback of any exception but a user's mistake; if the log has a `file`, the terminal shows its path alone."""
     try:
         yield
     except UserError:
         raise
     except Exception:
-        log.error("%s", traceback.format_exc())
+        log.log(logging.ERROR if file is None else logging.INFO, "%s", traceback.format_exc())
+        if file is not None:
+            log.error("the traceback is in %s", file)
         raise
 
 

@@ -35,9 +35,10 @@ def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: s
     choices = {group: str(run.summary[group]) for group in GROUPS}
     trained = TrainedRun(directory.absolute(), str(run.summary["run_id"]))
     experiment = compose_evaluation(trained, run.config, choices, overrides, user_folder)
-    if changed := changed_modules(directory, own_code([experiment.algo, experiment.model, experiment.protocol])):
+    code = own_code([experiment.algo, experiment.model, experiment.protocol])
+    if changed := ", ".join(name for name in changed_modules(directory, code) if name in code):
         log.warning(
-            "%s: %s was changed since; what the run learned is used with the code that there is now", directory, changed[0]
+            "%s: %s was changed since; what the run learned is used with the code that there is now", directory, changed
         )
     return experiment
 

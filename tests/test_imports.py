@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},
     "commands": {"config", "core", "experiment", "index", "references", "reporting", "storage", "trained_run"},
-    "trained_run": {"config", "core", "protocols.train_state", "storage"},
+    "trained_run": {"config", "core", "protocols.train_state", "runtime.own_code", "storage"},
     "experiment": {
         *("config.load", "core", "finished_run", "index", "trained_run", "listeners.console", "listeners.fault_tolerant"),
         *("runtime", "scoring", "storage"),

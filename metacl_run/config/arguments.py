@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from metacl_run.core.errors import ConfigError, shown
 
@@ -30,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--help", "-h", action="store_true", help="this text; with algo=NAME the settings of that one")
     flags.add_argument("--version", action="store_true", help="the version of metacl-run")
     flags.add_argument("--multirun", "-m", action="store_true", help="a sweep: every combination of several values")
-    flags.add_argument("--config-dir", "-cd", metavar="FOLDER", help="options of your own: FOLDER/algo/mine.yaml is algo=mine")
+    flags.add_argument(
+        "--config-dir", "-cd", metavar="FOLDER", action=_Once, help="options of your own: FOLDER/algo/mine.yaml is algo=mine"
+    )
     flags.add_argument("--cfg", "-c", choices=["job", "hydra", "all"], help="show the config and run nothing")
     flags.add_argument("--resolve", action="store_true", help="with --cfg: replace references by what they refer to")
     flags.add_argument("--package", "-p", help="with --cfg: only this part, as in algo")
@@ -44,6 +46,15 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("-cp", dest="config_path", help=argparse.SUPPRESS)
     flags.add_argument("-cn", dest="config_name", help=argparse.SUPPRESS)
     return flags
+
+
+class _Once(argparse.Action):
+    """A flag that may be there once."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise ConfigError(f"{option_string}: is there twice; one folder can have options of every group")
+        setattr(namespace, self.dest, values)
 
 
 def shown_actions() -> list[argparse.Action]:

@@ -62,8 +62,8 @@ def check_outputs(
     def check(result: Pytree, state: Pytree, x: Tensor, *inputs: Pytree) -> None:
         fits = isinstance(result, Tensor) and result.ndim == 2 and len(result) == len(x)
         if not fits or outputs not in (None, result.shape[1]):
-            wanted = f"[{len(x)}, {'outputs' if outputs is None else outputs}]"
-            raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {wanted}")
+            expected = f"[{len(x)}, {'outputs' if outputs is None else outputs}]"
+            raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {expected}")
 
     _computed_once(predict, check, state, x, *inputs, name=name)
 

@@ -17,6 +17,7 @@ from metacl_run.config.compose import compose_job, expand, single_experiment
 from metacl_run.config.conversion import convert
 from metacl_run.config.load import Experiment, load
 from metacl_run.config.options import options_that_are
+from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError
 from metacl_run.inner.engine import Engine
 from tests.support.composing import experiment_of
@@ -75,7 +76,7 @@ MISTAKES = [
         "algo._target_=metacl_run.algorithms.continual_meta.maml.Mamal",
         "must name a dataclass in metacl_run.algorithms.continual_meta.maml. Did you mean Maml?",
     ),
-    ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import. The folder"),
+    ("algo._target_=nowhere.Maml", "algo._target_=nowhere.Maml: there is no module nowhere to import. A module of your own"),
     ("algo=maml,reptile", "several values are a sweep; start it with metacl-run -m"),
     ("algo.inner_lr=[1", "algo.inner_lr=[1: cannot be read as key=value"),
     ("algo=[maml]", "algo=[maml]: a group takes one option by its name"),
@@ -146,11 +147,30 @@ def test_an_algorithm_that_does_not_fit_the_protocol(tmp_path: Path, monkeypatch
     (tmp_path / "algo" / "alien.yaml").write_text(alien)
     with pytest.raises(ConfigError) as caught:
         single_experiment(["algo=alien"], str(tmp_path))
-    assert "algo=alien: does not fit protocol=continual_meta, which needs an EpisodeLearner; Mlp is not." in str(caught.value)
-    assert (
-        "Works with: anil, cavia, finetune, fomaml, ftml, grbal, imaml, linear_probe, maml, maml_pp, meta_sgd, "
-        "ncm_few_shot, protonet, r2d2, reptile" in str(caught.value)
-    )
+    message = "algo=alien: Mlp is no algorithm of any protocol: it must extend one of EpisodeLearner (continual_meta), "
+    assert str(caught.value).startswith(message)
+
+
+def test_an_algorithm_whose_file_does_not_choose_its_protocol(tmp_path: Path) -> None:
+    (tmp_path / "algo").mkdir()
+    mine = tmp_path / "algo" / "my_er.yaml"
+    mine.write_text("defaults: [er]\n_target_: metacl_run.algorithms.online.er.Replay\n")
+    assert single_experiment(["algo=my_er"], str(tmp_path)).protocol.kind == "online"  # as er.yaml says
+    whole = (config_dir() / "algo" / "er.yaml").read_text().splitlines()
+    mine.write_text("\n".join(line for line in whole if "override" not in line and line != "defaults:"))
+    with pytest.raises(ConfigError, match=r"^algo=my_er: Replay learns under protocol=online, which its YAML file does not"):
+        single_experiment(["algo=my_er"], str(tmp_path))
+
+
+def test_an_option_of_ones_own_must_not_have_the_name_of_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "algo").mkdir()
+    with pytest.raises(ConfigError, match=rf"^--config-dir={tmp_path}: holds no option"):
+        check_folder(str(tmp_path))
+    (tmp_path / "algo" / "er.yaml").write_text("defaults: [sgd]\n")
+    with pytest.raises(
+        ConfigError, match=r"er\.yaml: algo=er is a shipped option\. Give yours another name, such as algo=my_er"
+    ):
+        check_folder(str(tmp_path))
 
 
 # ------------------------------------------------------------------------------------------------------ every shipped file

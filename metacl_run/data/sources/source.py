@@ -98,7 +98,7 @@ class LabelledExamples(MaybeEncoded):
     def __post_init__(self) -> None:
         if len(self.x) != self.catalogue.counts.sum():
             raise DataError(f"{len(self.x)} examples were read, but the catalogue counts {self.catalogue.counts.sum()}.")
-        _check_finite(self.x, "examples")
+        _check_numbers(self.x, "examples")
 
     @classmethod
     def from_labels(cls, catalogue: Catalogue, x: np.ndarray, labels: np.ndarray, raw: Raw | None = None) -> LabelledExamples:
@@ -107,8 +107,10 @@ class LabelledExamples(MaybeEncoded):
         return cls(catalogue=catalogue, x=x[order], raw=None if raw is None else rows_of(raw, order))
 
 
-def _check_finite(x: np.ndarray, what: str) -> None:
-    """Raises DataError where a row has a number that is not finite."""
+def _check_numbers(x: np.ndarray, what: str) -> None:
+    """Raises DataError where these are no array, or a row has a number that is not finite."""
+    if not isinstance(x, np.ndarray):
+        raise DataError(f"The {what} must be a numpy array, not a {type(x).__name__}; a tensor has x.numpy().")
     if x.dtype.kind == "f" and (rows := _rows_not_finite(x)):
         raise DataError(f"{rows} of {len(x)} {what} have numbers that are not finite (NaN or infinite).")
 
@@ -164,9 +166,13 @@ class SplitExamples(MaybeEncoded):
     """[K, ...] test examples that belong to no class, of the type of `x`; None: there are none, or none are asked for."""
 
     def __post_init__(self) -> None:
-        _check_finite(self.x, "examples")
+        _check_numbers(self.x, "examples")
+        y = np.asarray(self.y)
+        if y.dtype.kind not in "iu" or y.shape != (len(self.x),):
+            kind = f"{y.dtype} {list(y.shape)}"
+            raise DataError(f"The classes must be whole numbers, one for each of the {len(self.x)} examples; they are {kind}.")
         if self.out_of_scope is not None:
-            _check_finite(self.out_of_scope, "out-of-scope examples")
+            _check_numbers(self.out_of_scope, "out-of-scope examples")
 
 
 OUT_OF_SCOPE_UNUSED = "out-of-scope examples are not used: only protocol online evaluates on them"

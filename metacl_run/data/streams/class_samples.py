@@ -27,7 +27,7 @@ import torch
 from annotated_types import Ge, Lt
 
 from metacl_run.core.bounds import Count, Examples
-from metacl_run.core.errors import Check, require, require_all
+from metacl_run.core.errors import Check, DataError, require, require_all
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.sources.source import Catalogue, Raw, SplitSource, inputs_of
 from metacl_run.data.streams import notes
@@ -187,8 +187,8 @@ class SplitClassSamples(ClassSamples):
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         examples = self.source.read_parts()
         train_part, test_part = self.source.parts()
-        train_rows = _rows_by_class(examples.y[: examples.num_train], train_part, first=0)
-        test_rows = _rows_by_class(examples.y[examples.num_train :], test_part, first=examples.num_train)
+        train_rows = _rows_by_class(examples.y[: examples.num_train], train_part, "training", first=0)
+        test_rows = _rows_by_class(examples.y[examples.num_train :], test_part, "test", first=examples.num_train)
         tasks, outputs = [self.assign(train_part, seed) for seed in seeds], self._outputs(train_part)
         if not self.shuffled:
             tasks = [[np.sort(classes) for classes in of_seed] for of_seed in tasks]
@@ -266,9 +266,18 @@ def check_test_examples(test_examples: int, catalogue: Catalogue) -> None:
     require(test_examples < catalogue.counts[fewest], "test_examples", test_examples, least)
 
 
-def _rows_by_class(labels: np.ndarray, part: Catalogue, *, first: int) -> list[np.ndarray]:
-    """[C] the rows of each class in the part that begins at row `first`."""
-    assert np.bincount(labels, minlength=len(part.names)).tolist() == part.counts.tolist()
+def _rows_by_class(labels: np.ndarray, part: Catalogue, name: str, *, first: int) -> list[np.ndarray]:
+    """[C] the rows of each class in the part that begins at row `first`. Raises DataError where its catalogue counts others."""
+    classes = len(part.names)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        numbers = f"{labels.min()} to {labels.max()}"
+        raise DataError(f"The {name} part has the classes {numbers}, but its catalogue has {classes}, numbered from 0.")
+    counts = np.bincount(labels, minlength=classes)
+    for index in np.flatnonzero(counts != part.counts)[:1]:
+        raise DataError(
+            f"The {name} part has {counts[index]} examples of class {part.names[index]}, but its catalogue counts "
+            f"{part.counts[index]}."
+        )
     return np.split(first + np.argsort(labels, kind="stable"), np.cumsum(part.counts)[:-1])
 
 

@@ -37,30 +37,30 @@ def balanced(capacity: int, labels: np.ndarray, seed: int) -> np.ndarray:
     uniforms = generator(Purpose.RESERVOIR, seed).random(len(labels))
     places = np.full(len(labels), capacity)
     numbers: dict[int, int] = {}  # classes, in the order in which they first came
-    kept: list[list[int]] = []
+    members: list[list[int]] = []
     came: Counter[int] = Counter()
     full: set[int] = set()
     by_size: dict[int, list[int]] = {}  # once no place is free: the classes with so many, in order
     most = 0
     for number, label in enumerate(labels.tolist()):
         one = numbers.setdefault(label, len(numbers))
-        if one == len(kept):
-            kept.append([])
-        own = kept[one]
+        if one == len(members):
+            members.append([])
+        own = members[one]
         came[one] += 1
         if number < capacity:
             places[number] = number
             own.append(number)
             continue
         if not by_size:
-            for other, places_of in enumerate(kept):
+            for other, places_of in enumerate(members):
                 by_size.setdefault(len(places_of), []).append(other)
             most = max(by_size)
         if one not in full and len(own) < most:
             which, place = divmod(int(uniforms[number] * most * len(by_size[most])), most)
             gives = by_size[most][which]
             full.add(gives)
-            places[number] = kept[gives].pop(place)
+            places[number] = members[gives].pop(place)
             own.append(places[number])
             _move(by_size, gives, most, most - 1)
             _move(by_size, one, len(own) - 1, len(own))
