@@ -33,6 +33,8 @@ WORDS = {
 NO_RESULT = ("protocol.log_every",)
 """Settings that change how often a training loss is recorded, and no result: where rows differ in other settings too, they are
 not named."""
+DIGITS = 4
+"""Significant digits of a number in a row's name, if the names then still differ: a search tries numbers of 17 digits."""
 Settings = dict[str, Any]
 
 
@@ -122,16 +124,24 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
     for i, settings in enumerate(rows):
         by_algo[settings["algo"]].append(i)
     in_section = [[key for key in keys if not key.startswith("algo")] for keys in differing(rows)]
-    labels, others = [""] * len(rows), [Settings() for _ in rows]
-    for algo, places in by_algo.items():
+    words: list[list[tuple[str, Any]]] = [[] for _ in rows]
+    others = [Settings() for _ in rows]
+    for places in by_algo.values():
         names = differing([rows[i] for i in places])
         for i, own in zip(places, _told_apart([rows[i] for i in places], names), strict=True):
             lengths = [key for key in in_section[i] if key not in own and _is_length(key, rows[i].get(key))]
             origin = [key for key in (EVALUATION_OF,) if key in rows[i]]
             keys = [*lengths, *origin, *(key for key in own if key not in origin)]
-            labels[i] = " ".join([algo, *(assignment(key, rows[i].get(key)) for key in keys)])
+            words[i] = [(key, rows[i].get(key)) for key in keys]
             others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in (*keys, *NO_RESULT)}
-    return labels, others
+    rounded, exact = (_joined(rows, words, digits) for digits in (DIGITS, None))
+    return (rounded if len(set(rounded)) == len(set(exact)) else exact), others
+
+
+def _joined(rows: Sequence[Settings], words: Sequence[Sequence[tuple[str, Any]]], digits: int | None) -> list[str]:
+    """The algorithm of every row, and its words."""
+    by_row = zip(rows, words, strict=True)
+    return [" ".join([row["algo"], *(assignment(*word, digits=digits) for word in own)]) for row, own in by_row]
 
 
 def _told_apart(rows: Sequence[Settings], names: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -163,8 +173,10 @@ def _choice(settings: Settings, key: str) -> str:
     return str(settings.get(group)) if dot else ""
 
 
-def assignment(key: str, value: Any) -> str:
-    """The setting as one types it: data.shift=permute, protocol.rates=[0.1,0.01]."""
+def assignment(key: str, value: Any, digits: int | None = None) -> str:
+    """The setting as one types it: data.shift=permute, protocol.rates=[0.1,0.01]; a number with at most so many digits."""
+    if isinstance(value, float) and digits is not None:
+        value = float(f"{value:.{digits}g}")
     if isinstance(value, list):
         return f"{key}=[{','.join(map(shown, value))}]"
     return f"{key}={shown(value)}"

@@ -60,6 +60,15 @@ def test_rows_are_named_by_the_algorithm_and_the_settings_that_differ(run: Calla
     assert section.others["er model=mlp"] == {}
 
 
+def test_numbers_of_a_search_are_rounded_in_names_where_these_still_differ(run: Callable[..., Path]) -> None:
+    run("a", 0.7, algo__inner_lr=0.13385298778232693)
+    runs = run("b", 0.7, algo__inner_lr=0.2)
+    assert list(sections(runs)[0].configurations) == ["maml algo.inner_lr=0.1339", "maml algo.inner_lr=0.2"]
+    run("c", 0.7, algo__inner_lr=0.1339)
+    names = ["maml algo.inner_lr=0.13385298778232693", "maml algo.inner_lr=0.1339", "maml algo.inner_lr=0.2"]
+    assert list(sections(runs)[0].configurations) == names
+
+
 def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> None:
     run("a", 0.7)
     runs = run("b", 0.7, algo="er", protocol__updates_per_task=60, protocol__log_every=5)

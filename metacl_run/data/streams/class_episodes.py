@@ -72,7 +72,12 @@ class ClassEpisodeStream(EpisodeStream):
         catalogue = self.source.catalogue()
         sizes = self.check_splits(catalogue, split)
         for part in dict.fromkeys(("train", split)):
-            most = f"must be at most {sizes[part]}: {_smallest(sizes)}, {sizes[part]} of them for {part}"
+            of_task = f"{_smallest(sizes)}, {sizes[part]} of them for {part}"
+            most = f"must be at most {sizes[part]}: {of_task}"
+            if sizes[part] < 2:
+                most = (
+                    f"no value works: {of_task}, but an episode has at least 2. Use fewer tasks, or other shares of the classes"
+                )
             require(self.ways <= sizes[part], "ways", self.ways, most)
         if replay_classes is not None:
             most = f"must be at most the {replay_classes} classes of each earlier task in the replay buffer"

@@ -64,10 +64,10 @@ class ShiftedSamples(SampleStream):
         return self.train_per_task
 
     def check(self) -> None:
-        names = "train_per_task", "test_per_task"
-        for name, part in zip(names, self.source.parts(), strict=True):
-            value, most = getattr(self, name), int(part.counts.sum())
-            require(value is None or value <= most, name, value, f"must be at most the {most} examples of that part")
+        for part, catalogue in zip(("train", "test"), self.source.parts(), strict=True):
+            name, most = f"{part}_per_task", int(catalogue.counts.sum())
+            value, has = getattr(self, name), f"must be at most the {most} {part} examples of the source"
+            require(value is None or value <= most, name, value, has)
 
     def load(self, seeds: Sequence[int]) -> TableSamplePool:
         examples = self.source.read_parts()

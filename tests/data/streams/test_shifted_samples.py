@@ -49,5 +49,7 @@ def test_settings_out_of_range_are_refused(make: Callable[..., Any], changes: di
 @pytest.mark.parametrize(("name", "most"), [("train_per_task", 60), ("test_per_task", 40)])
 def test_more_samples_than_there_are_is_refused(make: Callable[..., Any], name: str, most: int) -> None:
     make("rotated_digits", **{**SMALL, name: most}).check()
-    with pytest.raises(SettingError, match=rf"^{name}={most + 1}: must be at most the {most} examples of that part"):
+    with pytest.raises(
+        SettingError, match=rf"^{name}={most + 1}: must be at most the {most} {name[:-9]} examples of the source"
+    ):
         make("rotated_digits", **{**SMALL, name: most + 1}).check()

@@ -282,7 +282,7 @@ MISTAKES = [
     ("c_maml", "algo.inner_rates=signed", r"algo\.inner_rates=signed: must be positive with rate_lr=null"),
     ("la_maml", "algo.batch_size=100", r"algo\.batch_size=100: must be at most the 40 training samples of a task"),
     ("er", "data.num_tasks=0", r"data\.num_tasks=0: must be at least 1"),
-    ("er", "data.train_per_task=100", r"data\.train_per_task=100: must be at most the 80 examples of that part"),
+    ("er", "data.train_per_task=100", r"data\.train_per_task=100: must be at most the 80 train examples of the source"),
     (
         "er",
         "data.shift=rotat",
