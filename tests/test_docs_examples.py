@@ -52,6 +52,22 @@ def test_the_algorithm_without_its_pull_is_experience_replay() -> None:
     assert pulled[-1].mean() > pulled[0].mean() + 0.1
 
 
+def test_the_few_shot_learner_without_its_pull_is_maml() -> None:
+    small = [
+        "data.num_tasks=1",
+        "protocol.updates_per_task=3",
+        "protocol.eval_episodes=6",
+        "algo.inner_steps=3",
+        "gpu.precision=float64",
+        "gpu.threads=1",
+    ]
+    maml, without, pulled = (
+        matrix(finished(*small, *words)) for words in (["algo=maml"], ["algo=maml_prox", "algo.pull=0"], ["algo=maml_prox"])
+    )
+    np.testing.assert_allclose(without, maml, atol=1e-6)
+    assert (pulled != maml).any()
+
+
 def test_the_model_learns() -> None:
     rows = matrix(finished(*SHORT, "algo=er", "model=tanh_net"))
     assert rows[-1].mean() > rows[0].mean() + 0.1

@@ -19,7 +19,7 @@ DEEPEST = 50
 
 def check_folder(folder: str | None) -> None:
     """Refuses a folder that is not there or holds no option, an option that has the name of a shipped one, which would be
-    chosen in its place, and YAML files that are too large.
+    chosen in its place, and YAML files that are too large. Modules beside it can be imported from then on.
 
     Raises:
         ConfigError: naming the folder or the file.
@@ -36,6 +36,7 @@ def check_folder(folder: str | None) -> None:
         raise ConfigError(f"--config-dir={folder}: cannot be read: {error.strerror}") from None
     if not files:
         raise ConfigError(f"--config-dir={folder}: holds no option; that of algo=mine is {Path(folder) / 'algo' / 'mine.yaml'}")
+    make_importable(folder)
 
 
 def make_importable(folder: str) -> None:
