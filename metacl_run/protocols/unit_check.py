@@ -109,8 +109,9 @@ def _computed_once(function: Callable[..., Pytree], check: Callable[..., None], 
     """Computes a function of the first replicate under `torch.vmap`, with a check of its result there."""
 
     def checked(*own: Pytree) -> Tensor:
+        before = tree_map(lambda leaf: leaf, own)  # dicts of its own: the function may add keys to those that it receives
         result = function(*own)
-        check(result, *own)
+        check(result, *before)
         return torch.zeros(())
 
     originals = tree_map(lambda leaf: leaf[:1], batched)

@@ -134,6 +134,11 @@ def with_a_part_more(state: State, x: Tensor) -> Any:
     return {**after, "extra": x}, metrics
 
 
+def with_a_key_more(state: State, x: Tensor) -> Any:
+    state["extra"] = x
+    return descend(state, x)
+
+
 def of_another_shape(state: State, x: Tensor) -> Any:
     after, metrics = descend(state, x)
     return {**after, "w": after["w"][:2]}, metrics
@@ -156,6 +161,7 @@ def with_a_metric(value: Any) -> Callable[[State, Tensor], Any]:
         (without_a_part, "the state of Mine has another form: state['steps'] is int64 [] before a unit and missing after it"),
         (under_another_name, "state['steps'] is int64 [] before a unit and missing after it; state['step'] is new"),
         (with_a_part_more, "state['extra'] is missing before a unit and float32 [3] after it"),
+        (with_a_key_more, "state['extra'] is missing before a unit and float32 [3] after it"),
         (of_another_shape, "state['w'] is float32 [3] before a unit and float32 [2] after it"),
         (of_another_type, "state['steps'] is int64 [] before a unit and float32 [] after it"),
         (with_a_metric(0.5), "the metric loss of Mine is a float; it must be a tensor of one number"),
