@@ -42,6 +42,7 @@ from metacl_run.reporting.figures import (
     switches,
     task_vectors,
     training_loss,
+    training_metrics,
 )
 from metacl_run.reporting.figures.run_figure import PreparedFigure, RunFigure
 from metacl_run.storage.run_files import FIGURES as FOLDER
@@ -66,6 +67,7 @@ FIGURES: tuple[RunFigure[Any], ...] = (
     choice_of_rate.FIGURE,
     probes.FIGURE,
     training_loss.FIGURE,
+    training_metrics.FIGURE,
     representation.FIGURE,
     gate_activity.FIGURE,
     interference.FIGURE,
