@@ -37,7 +37,8 @@ def start_or_resume(
         StorageError: the records are not those of the checkpoint.
     """
     store = context.store
-    with without_random_numbers(f"{type(context.algo).__name__}.init"):
+    guard = without_random_numbers(f"{type(context.algo).__name__}.init") if context.checks_code else contextlib.nullcontext()
+    with guard:
         learners = initial_learners()
     fresh = TrainState(
         learner=_stacked(learners, type(context.algo).__name__), scores=ScoreHistory.empty(len(learners), num_tasks)

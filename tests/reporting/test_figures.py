@@ -24,10 +24,10 @@ from tests.support.stored_sequences import ONLY_SEQUENCES
 INSIGHT = {"interference", "gradient_alignment", "feature_drift", "learned_rates"}
 OF_DYNAMICS, OF_STREAMS = {"recovery", "open_loop_error", "control_returns"}, {"score_so_far", "switches"}
 ALL = {figure.name for figure in FIGURES} - INSIGHT - ONLY_SEQUENCES
-ALL -= {"rollouts", "task_vectors", *OF_DYNAMICS, *OF_STREAMS}
+ALL -= {"rollouts", "task_vectors", "training_metrics", *OF_DYNAMICS, *OF_STREAMS}
 """Without what only `insight` leaves (see test_insight_figures.py), `meta_continual` (test_sequence_figures.py), a learner that
-acts (test_rollouts_figure.py), one of dynamics (test_dynamics_figures.py), one of recurring tasks (test_stream_figures.py), or
-cavia (test_task_vectors_figure.py)."""
+acts (test_rollouts_figure.py), one of dynamics (test_dynamics_figures.py), one of recurring tasks (test_stream_figures.py),
+cavia (test_task_vectors_figure.py), or a method with metrics of its own (test_training_metrics_figure.py)."""
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,17 @@ def all_runs(make_run: Callable[..., Path], tmp_path: Path) -> list[StoredRun]:
         with_recovery(build_run(tmp_path / "dynamics", tasks=2, replicates=2, score="mse")),
         build_stream(tmp_path / "stream", domains=long[0]),
         with_task_vectors(build_run(tmp_path / "contexts", tasks=4, names=long, replicates=1)),
+        with_metrics(build_run(tmp_path / "metrics", tasks=4, names=long, replicates=1)),
     ]
+
+
+def with_metrics(run_dir: Path) -> StoredRun:
+    """A run with metrics of the method's own, of long names."""
+    run = StoredRun(run_dir)
+    training = run.training
+    own = {f"{'a long name of a metric ' * 3}{number}": training.curves["loss"] for number in range(5)}
+    vars(run)["training"] = training._replace(curves={**training.curves, **own})
+    return run
 
 
 def test_every_figure_fits_its_column(all_runs: list[StoredRun]) -> None:

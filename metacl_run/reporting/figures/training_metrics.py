@@ -15,6 +15,7 @@ from metacl_run.layout.style import BLUE, PALE, label_points
 from metacl_run.reporting.axes import MOST_PATCHES, steps_of, work_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import shortened, spread_words
+from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.stored_run import StoredRun
 
 MOST_METRICS = 12
@@ -31,7 +32,7 @@ class Metrics(NamedTuple):
 
 
 def data(run: StoredRun) -> Metrics | None:
-    curves, shipped = run.training.curves, ("loss", run.score.score_name)
+    curves, shipped = run.training.curves, ("loss", *SCORES)
     names = [name for name, values in curves.items() if name not in shipped and np.isfinite(values).any()]
     if not names:
         return None
