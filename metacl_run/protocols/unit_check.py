@@ -77,7 +77,7 @@ def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytr
             raise ConfigError(
                 f"algo: episode_update of {name} returns {_kind(result)}; it must return Update({', '.join(Update._fields)})"
             )
-        _check_form(f"the direction of {name}", "meta", state["meta"], result.direction, then="in the direction")
+        _check_form(f"the direction of {name}", "meta", state["meta"], result.direction, ("in meta", "in the direction"))
         _check_form(f"the carry of {name}", "carry", state["carry"], result.carry)
         _check_metrics(name, result.metrics)
 
@@ -127,7 +127,9 @@ def _computed_once(function: Callable[..., Pytree], check: Callable[..., None], 
             )
 
 
-def _check_form(what: str, word: str, before: Pytree, after: Pytree, then: str = "after it") -> None:
+def _check_form(
+    what: str, word: str, before: Pytree, after: Pytree, when: tuple[str, str] = ("before a unit", "after it")
+) -> None:
     """Raises ConfigError unless both have tensors of the same places, shapes and types."""
     old, new = _leaves(before), _leaves(after)
     for path in [*old, *new]:
@@ -135,10 +137,9 @@ def _check_form(what: str, word: str, before: Pytree, after: Pytree, then: str =
         if was != is_now:
             others = [other for other in new if other not in old] if path not in new else []
             added = f"; {word}{others[0]} is new" if others else ""
-            first = "before a unit" if then == "after it" else f"in {word}"
             raise ConfigError(
-                f"algo: {what} has another form: {word}{path} is {was} {first} and {is_now} {then}{added}. Both must have the "
-                "same tensors"
+                f"algo: {what} has another form: {word}{path} is {was} {when[0]} and {is_now} {when[1]}{added}. Both must have "
+                "the same tensors"
             )
 
 

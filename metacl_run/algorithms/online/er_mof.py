@@ -30,7 +30,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.exemplar_learner import NOTHING, ExemplarLearner, ExemplarState
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
@@ -98,18 +97,13 @@ class MeanOfFeatures(ExemplarLearner[MofState]):
         }
 
     def observe(self, network: Network, state: MofState, observed: Observation) -> tuple[MofState, Metrics]:
-        losses = []
-        for number in range(self.updates):
-            batch = observed.draw(number).after(observed.batch)
-            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
-            state = self.step(gradient, state)
-            losses.append(loss)
+        state, loss = self.stepped(network, state, observed, self.updates)
         split = SplitNetwork(network, state["params"], [HEAD])
         with torch.no_grad():
             features = split.frozen(state["params"], observed.batch.x)
         for number, label, own in zip(observed.number, observed.batch.y, features, strict=True):
             state = self._competed(state, number, label, own)
-        return state, {"loss": torch.stack(losses).mean()}
+        return state, {"loss": loss}
 
     def _competed(self, state: MofState, number: Tensor, label: Tensor, own: Tensor) -> MofState:
         """The state after one sample, which may have become an exemplar; `own` [F] are its features."""

@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.replay_buffer import SampleMemory
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
-from metacl_run.core.types import Samples, WeightedSamples
+from metacl_run.core.types import Observation, Samples, WeightedSamples
 from metacl_run.models.network import Network
 
 NOTHING = -1
@@ -48,6 +49,16 @@ class ExemplarLearner(GradientLearner[State], SampleMemory, abc.ABC):
     def no_exemplars(self, device: torch.device) -> Tensor:
         """The exemplars before the first observation."""
         return torch.full((self.memory,), NOTHING, device=device)
+
+    def stepped(self, network: Network, state: State, observed: Observation, updates: int) -> tuple[State, Tensor]:
+        """The state after so many steps on a batch, each with a draw of `replay` exemplars, and the mean of their losses."""
+        losses = []
+        for number in range(updates):
+            batch = observed.draw(number).at(slice(self.replay)).after(observed.batch)
+            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
+            state = self.step(gradient, state)
+            losses.append(loss)
+        return state, torch.stack(losses).mean()
 
     def choose(self, network: Network, state: State, candidates: Samples, number: Tensor, exemplars: WeightedSamples) -> State:
         """Chooses exemplars when a task is over; called instead of `end_task`. Default: they do not change.

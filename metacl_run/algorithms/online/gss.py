@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad, grad_and_value
+from torch.func import grad
 from torch.nn.functional import normalize
 
 from metacl_run.algorithms.online.exemplar_learner import NOTHING, ExemplarLearner, ExemplarState
@@ -69,15 +69,10 @@ class GradientSampleSelection(ExemplarLearner[GssState]):
         return {**self.start(params), "exemplars": exemplars, "scores": torch.zeros_like(exemplars, dtype=torch.float64)}
 
     def observe(self, network: Network, state: GssState, observed: Observation) -> tuple[GssState, Metrics]:
-        losses = []
-        for number in range(self.updates):
-            batch = observed.draw(number).at(slice(self.replay)).after(observed.batch)
-            gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
-            state = self.step(gradient, state)
-            losses.append(loss)
+        state, loss = self.stepped(network, state, observed, self.updates)
         others = observed.draw(self.updates).at(slice(self.compare))
         alike = _likeness(network, state["params"], observed.batch, others)
-        return self._chosen(state, observed, alike + 1), {"loss": torch.stack(losses).mean()}
+        return self._chosen(state, observed, alike + 1), {"loss": loss}
 
     def _chosen(self, state: GssState, observed: Observation, alike: Tensor) -> GssState:
         """The state with the samples of a batch among the exemplars, one after another; `alike` [B] are their c."""

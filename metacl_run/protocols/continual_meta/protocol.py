@@ -32,7 +32,7 @@ from metacl_run.protocols.continual_meta.precision import precision_error
 from metacl_run.protocols.continual_meta.predictor import FewShotPredictor
 from metacl_run.protocols.continual_meta.scorer import FewShotScorer
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
-from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer
+from metacl_run.protocols.continual_meta.trainer import EpisodeTrainer, check_code
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.final_evaluation import FinalEvaluation
@@ -175,7 +175,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         chance = 1 / context.data.ways if context.data.objective is CLASSIFICATION else None
         with same_kernels(state, gpu.torch_device):
             if context.checks_code:  # before the memory that it takes is measured
-                EpisodeTrainer(setup, setup.engine, self.updates_per_task).check(state.learner, state.unit)
+                check_code(setup, state.learner)
             engines = chunked_engines(setup, state, gpu, self.eval_episodes)
             if gpu.compute_dtype != gpu.dtype and not state.evaluations:
                 error = precision_error(setup, engines.train, state.learner)

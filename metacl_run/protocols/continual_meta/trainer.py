@@ -40,28 +40,8 @@ class EpisodeTrainer(Trainer):
     remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
 
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
-        self._setup, self._episodes, self._units_per_task = setup, setup.episodes, units_per_task
-        self._of_replicate = _of_replicate(setup, engine)
-        self._update: MetaUpdate = engine.prepare_update(engine.over_replicates(self._of_replicate))
-
-    def check(self, learner: MetaState, unit: int) -> None:
-        episodes, name = self._episodes.training(unit, unit // self._units_per_task), type(self._episodes.algo).__name__
-        setup, algo = self._setup, self._episodes.algo
-
-        def update(state: MetaState, episode: Episode) -> Any:
-            return algo.episode_update(setup.network, state["meta"], state["carry"], episode)
-
-        def predict(state: MetaState, x: Tensor, episode: Episode) -> Tensor:
-            fast = algo.learn(setup.network, state["meta"], state["carry"], episode)
-            return algo.predict(setup.network, state["meta"], fast, x)
-
-        check_update(update, learner, episodes, name=name)
-        check_unit(self._of_replicate, learner, episodes, name=name)
-        if setup.network.rollout is not None:  # outputs are what comes of acting, in a form of their own
-            return
-        first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)
-        x = torch.cat([first.query_x, first.query_x], 1)  # more than there are classes, so that both axes can be told apart
-        check_outputs(predict, learner, x, first, outputs=None, name=name)
+        self._episodes, self._units_per_task = setup.episodes, units_per_task
+        self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))
 
     def count_examples(self, units: range) -> int:
         algo, data = self._episodes.algo, self._episodes.data
@@ -69,3 +49,27 @@ class EpisodeTrainer(Trainer):
 
     def step(self, learner: MetaState, unit: int) -> tuple[MetaState, dict[str, Tensor]]:
         return self._update(learner, self._episodes.training(unit, unit // self._units_per_task))
+
+
+def check_code(setup: FewShotSetup, learner: MetaState) -> None:
+    """Checks the method's code on the first meta-update, see `unit_check`.
+
+    Raises:
+        ConfigError: the code does not do what a run needs of it.
+    """
+    algo, network, name, episodes = setup.algo, setup.network, type(setup.algo).__name__, setup.episodes.training(0, 0)
+
+    def update(state: MetaState, episode: Episode) -> Any:
+        return algo.episode_update(network, state["meta"], state["carry"], episode)
+
+    def predict(state: MetaState, x: Tensor, episode: Episode) -> Tensor:
+        fast = algo.learn(network, state["meta"], state["carry"], episode)
+        return algo.predict(network, state["meta"], fast, x)
+
+    check_update(update, learner, episodes, name=name)
+    check_unit(_of_replicate(setup, setup.engine), learner, episodes, name=name)
+    if network.rollout is not None:  # outputs are what comes of acting, in a form of their own
+        return
+    first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)
+    x = torch.cat([first.query_x, first.query_x], 1)  # more than there are classes, so that both axes can be told apart
+    check_outputs(predict, learner, x, first, outputs=None, name=name)

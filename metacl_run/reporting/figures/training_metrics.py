@@ -36,8 +36,8 @@ def data(run: StoredRun) -> Metrics | None:
     names = [name for name, values in curves.items() if name not in shipped and np.isfinite(values).any()]
     if not names:
         return None
-    shown = {name: thinned(run.training.units, curves[name]) for name in names[:MOST_METRICS]}
-    return Metrics(shown[names[0]][0], {name: values for name, (_, values) in shown.items()}, len(names[MOST_METRICS:]))
+    thin = {name: thinned(run.training.units, curves[name]) for name in names[:MOST_METRICS]}
+    return Metrics(thin[names[0]][0], {name: values for name, (_, values) in thin.items()}, len(names[MOST_METRICS:]))
 
 
 def text(run: StoredRun, metrics: Metrics) -> FigureText:
