@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import chain, takewhile, zip_longest
 
 from option_page import table
 from published import RESULTS, StoredSummary, interval_of, stored_summaries
@@ -50,6 +50,17 @@ def _sequence_cell(summary: StoredSummary) -> Callable[[int], str]:
     return lambda length: f"{mean('accuracy', length):.2f} ({mean('memory', length):.2f})"
 
 
+def costs(protocol: str) -> str:
+    """The CPU time of a unit of work of every method of a protocol, as `scripts/unit_costs.py` printed it, in four pairs of columns."""
+    blocks = (RESULTS / "cpu" / "unit_costs.txt").read_text(encoding="utf-8").split("\n\n")
+    block = next(block.splitlines() for block in blocks if block.splitlines()[0] == protocol)
+    cells = [(f"`{name}`", f"{float(ms):.3g} ({times})") for name, ms, times, _ in map(str.split, block[2:])]
+    height = -(-len(cells) // COST_COLUMNS)
+    columns = [cells[first : first + height] for first in range(0, len(cells), height)]
+    rows = [tuple(chain.from_iterable(row)) for row in zip_longest(*columns, fillvalue=("", ""))]
+    return table(("method", "ms") * len(columns), rows)
+
+
 def _of(folder: str) -> list[StoredSummary]:
     return [summary for summary in stored_summaries() if summary.path.startswith(f"{folder}/")]
 
@@ -62,7 +73,10 @@ def _metric(summary: StoredSummary, name: str) -> str:
     return interval_of(summary.content["metrics"][name]) if name in summary.content["metrics"] else ""
 
 
+COST_COLUMNS = 4
+"""Pairs of columns in a table of costs: a long list takes less of a page."""
 TABLES: dict[str, Callable[[str], str]] = {
+    "costs": costs,
     "runs": runs,
     "sequences": sequences,
     "stored_table": stored_table,
