@@ -29,11 +29,10 @@ from metacl_run.config.compose import (
 from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
+from metacl_run.core.exit_status import FAILED, INTERRUPTED
 from metacl_run.core.version import __version__
 from metacl_run.runtime.process_group import call_on_ranks
 from metacl_run.runtime.ranks import ALONE, Ranks
-
-FAILED, INTERRUPTED = 1, 130
 
 
 def main() -> None:

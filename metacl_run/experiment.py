@@ -1,4 +1,4 @@
-"""The wiring of one run: opens its directory, shows, continues or starts it, calls the protocol, writes summary and report."""
+"""The wiring of one run: opens its directory, shows, continues or starts it, calls the protocol, writes the report."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from metacl_run.core.errors import (
     prefix_field_errors,
     shown,
 )
+from metacl_run.core.exit_status import COMPLETED, EXIT_STATUS, FAILED
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.finished_run import draw, show, warn_of_another_environment
 from metacl_run.index.index_page import refresh_index
@@ -32,18 +33,15 @@ from metacl_run.listeners.console import Console
 from metacl_run.listeners.fault_tolerant import listeners_of
 from metacl_run.protocols.protocol_result import ProtocolResult
 from metacl_run.protocols.run_context import RunContext, Started
-from metacl_run.protocols.score_history import Evaluations
+from metacl_run.run_summary import known_before, reached, unit_name
 from metacl_run.runtime.environment import describe
 from metacl_run.runtime.own_code import own_code
-from metacl_run.runtime.process_memory import keep_freed_memory, peak_memory_mb
+from metacl_run.runtime.process_memory import keep_freed_memory
 from metacl_run.runtime.ranks import ALONE, Ranks
 from metacl_run.runtime.stopping import stop_on_signal
-from metacl_run.scoring import matrix_metrics
-from metacl_run.scoring.intervals import spread
-from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
 from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
-from metacl_run.storage.run_files import LOG, OWN_CODE, SCHEMA
+from metacl_run.storage.run_files import LOG, OWN_CODE
 from metacl_run.storage.run_log import to_file, to_terminal
 from metacl_run.storage.run_state import changed_modules, earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
@@ -51,7 +49,6 @@ from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.trained_run import learned_state
 
-EXIT = {"completed": 0, "failed": 1, "diverged": 3, "interrupted": 130}
 INDEX_AGE_IN_SWEEPS = 60.0
 """Seconds between two index pages that the jobs of a sweep write: with thousands of runs one takes a second."""
 log = logging.getLogger("metacl_run")
@@ -83,14 +80,14 @@ def run(experiment: Experiment, ranks: Ranks = ALONE, group: str | None = None) 
 def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
-    console = Console(experiment.progress)
+    console, code = Console(experiment.progress), _own_code(experiment)
     with ranks.together():
         check_ranks(experiment, ranks)
         is_shown = _is_shown(experiment)
         if not is_shown and is_locked(directory):
             raise RunIsLockedError(directory)
     if ranks.from_first(is_shown):
-        return EXIT[show(directory, console, device, _own_code(experiment), experiment.figures_style)]
+        return EXIT_STATUS[show(directory, console, device, code, experiment.figures_style)]
     with contextlib.ExitStack() as stack:
         # Last, when the run's lock is free.
         stack.callback(refresh_index, experiment.output_dir, unless_younger=0 if group is None else INDEX_AGE_IN_SWEEPS)
@@ -99,9 +96,9 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
             pool = _load(experiment, ranks)
             store = stack.enter_context(RunStore(directory))
         if ranks.from_first(_is_shown(experiment)):  # another process computed it while this one was reading
-            return EXIT[show(directory, console, device, _own_code(experiment), experiment.figures_style, store)]
+            return EXIT_STATUS[show(directory, console, device, code, experiment.figures_style, store)]
         stack.enter_context(to_file(directory))
-        return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool))
+        return ranks.from_first(_compute(experiment, ranks, Audience(console, loggers, group), store, pool, code))
 
 
 def _follow(experiment: Experiment, ranks: Ranks) -> int:
@@ -109,14 +106,16 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
     with ranks.together():
         check_ranks(experiment, ranks)
     if ranks.from_first(False):
-        return EXIT["completed"]
+        return COMPLETED
     with ranks.together():
         pool = _load(experiment, ranks)
     if ranks.from_first(False):
-        return EXIT["completed"]
+        return COMPLETED
     with stop_on_signal(lambda: None) as stopped:
-        experiment.protocol.run(_context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped))
-        return ranks.from_first(EXIT["failed"])
+        experiment.protocol.run(
+            _context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped, bool(_own_code(experiment)))
+        )
+        return ranks.from_first(FAILED)
 
 
 def check_ranks(experiment: Experiment, ranks: Ranks) -> None:
@@ -135,10 +134,12 @@ def _load(experiment: Experiment, ranks: Ranks) -> Any:
         return experiment.protocol.load(experiment.data, experiment.seeds).to(experiment.gpu.torch_device)
 
 
-def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any) -> int:
+def _compute(
+    experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any, code: Mapping[str, str]
+) -> int:
     """Starts or continues the run, to its end."""
     console = audience.console
-    earlier, code = earlier_run(store.directory), _own_code(experiment)
+    earlier = earlier_run(store.directory)
     if (earlier is not None and earlier.has_ended) or _begins_anew(experiment, store, code):
         store.set_aside()
     elif earlier is not None:
@@ -148,12 +149,12 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
     store.write_config(experiment.to_yaml())
     store.write_own_code(code)
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
-    head = {**_head(experiment), "environment": environment}
+    head = {**known_before(experiment), "environment": environment}
     with stop_on_signal(console.announce_stop) as stopped:
         try:
             with console, _faults_logged(store.directory / LOG):
                 start = _start(experiment, audience, store, environment)
-                result = _learn_or_evaluate(experiment, _context(experiment, store, start, pool, ranks, stopped))
+                result = _learn_or_evaluate(experiment, _context(experiment, store, start, pool, ranks, stopped, bool(code)))
         except KeyboardInterrupt:
             console.say("stopped at once: the same command goes on from the last checkpoint")
             raise
@@ -169,8 +170,8 @@ def _compute(experiment: Experiment, ranks: Ranks, audience: Audience, store: Ru
             store.drop_previous_checkpoint()
         with _faults_logged(store.directory / LOG):
             computed = {"environment": {**environment, "kernels": result.kernels}}
-            _close(store, {**head, **_results(experiment, result), **computed}, experiment.figures_style)
-    return EXIT[result.status]
+            _close(store, {**head, **reached(experiment, result), **computed}, experiment.figures_style)
+    return EXIT_STATUS[result.status]
 
 
 def _own_code(experiment: Experiment) -> dict[str, str]:
@@ -216,11 +217,6 @@ def _computed(experiment: Experiment, context: RunContext[Any, Any, Any]) -> Pro
     device = experiment.gpu.torch_device
     learner = tree_map(lambda leaf: leaf.to(device), learned_state(experiment.trained.directory))
     return cast(ProtocolResult, experiment.protocol.evaluate(context, learner))
-
-
-def unit_name(experiment: Experiment) -> str:
-    """The name of a unit of work: a trained learner is evaluated task by task."""
-    return "evaluation" if experiment.trained is not None else str(experiment.protocol.unit_name)
 
 
 def _is_shown(experiment: Experiment) -> bool:
@@ -312,7 +308,13 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
 
 
 def _context(
-    experiment: Experiment, store: RunWriter, start: Started, pool: Any, ranks: Ranks, stopped: Callable[[], bool]
+    experiment: Experiment,
+    store: RunWriter,
+    start: Started,
+    pool: Any,
+    ranks: Ranks,
+    stopped: Callable[[], bool],
+    checks_code: bool,
 ) -> RunContext[Any, Any, Any]:
     return RunContext(
         algo=experiment.algo,
@@ -326,74 +328,5 @@ def _context(
         ranks=ranks,
         stop_requested=lambda: ranks.any(stopped()),
         started=start,
-        checks_code=bool(_own_code(experiment)),
+        checks_code=checks_code,
     )
-
-
-def _head(experiment: Experiment) -> dict[str, Any]:
-    """Returns the part of the summary that is known before the run."""
-    choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
-    trained = experiment.trained
-    origin: dict[str, Any] = {}
-    if trained is not None:
-        origin["evaluation_of"] = {"run_id": trained.run_id, "directory": str(trained.directory)}
-    if (start := experiment.starting_run) is not None:
-        names = {"run_id": start.run_id, "algo": start.algo, "data": start.data}
-        origin["start_from"] = {**names, "directory": str(start.directory)}
-    return {
-        "schema": SCHEMA,
-        "status": "running",
-        "run_id": experiment.run_id,
-        **choices,
-        "protocol_kind": experiment.protocol.kind,
-        "seeds": experiment.seeds,
-        "eval_split": experiment.protocol.eval_split,
-        "score": experiment.data.score.score_name,
-        "tags": experiment.tags,
-        "command": experiment.command,
-        "config": experiment.resolved,
-        "without_effect": experiment.ignored_by_run_id,
-        "debug": experiment.debug,
-        **origin,
-    }
-
-
-def _results(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
-    seconds = result.train_s + result.evaluate_s + result.insight_s
-    objective = experiment.data.score
-
-    def summarise(evaluations: Evaluations) -> dict[str, dict[str, Any]]:
-        probes = evaluations.probes, result.probe_tasks
-        return matrix_metrics.summarise(evaluations.matrix, *probes, objective, result.sizes, result.forward_transfer)
-
-    reached = summarise(result.evaluations)
-    reached |= {name: spread(values, possible_values(name, objective)) for name, values in result.extra_metrics.items()}
-    half_widths = {"evaluation_half_width": result.evaluations.half_width.tolist()}
-    if result.transductive is not None:
-        reached |= {f"{TRANSDUCTIVE}{name}": metric for name, metric in summarise(result.transductive).items()}
-        half_widths[f"{TRANSDUCTIVE}half_width"] = result.transductive.half_width.tolist()
-    return {
-        "status": result.status,
-        "metrics": reached,
-        "timing": {
-            "wall_s": seconds,
-            "train_s": result.train_s,
-            "evaluate_s": result.evaluate_s,
-            "insight_s": result.insight_s,
-            "units": result.units,
-            "units_per_s": result.units / result.train_s if result.train_s else None,
-        },
-        "cost": result.cost,
-        "peak_memory_mb": peak_memory_mb(experiment.gpu.torch_device),
-        "memory_forecast": result.forecast,
-        "task_names": result.task_names,
-        "units_per_task": result.units_per_task,
-        **({} if result.task_units is None else {"task_units": list(result.task_units)}),
-        "unit_name": unit_name(experiment),
-        "chance": result.chance,
-        "forward_transfer": result.forward_transfer,
-        **half_widths,
-        "warnings": [*experiment.warnings, *result.warnings],
-        "error": result.error,
-        **result.details,
-    }

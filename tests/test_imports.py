@@ -38,8 +38,11 @@ ALLOWED: dict[str, set[str]] = {
     "trained_run": {"config", "core", "protocols.train_state", "runtime.own_code", "storage"},
     "experiment": {
         *("config.load", "core", "finished_run", "index", "trained_run", "listeners.console", "listeners.fault_tolerant"),
-        *("runtime", "scoring", "storage"),
-        *("protocols.protocol_result", "protocols.run_context", "protocols.score_history"),
+        *("protocols.protocol_result", "protocols.run_context", "run_summary", "runtime", "storage"),
+    },
+    "run_summary": {
+        *("config.load", "core", "protocols.protocol_result", "protocols.score_history"),
+        *("runtime.process_memory", "scoring", "storage.run_files"),
     },
     "finished_run": {"core", "listeners.console", "references", "reporting", "runtime", "storage"},
     "references": {"config.citations", "core", "storage"},

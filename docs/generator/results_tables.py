@@ -51,7 +51,7 @@ def _sequence_cell(summary: StoredSummary) -> Callable[[int], str]:
 
 
 def costs(protocol: str) -> str:
-    """The CPU time of a unit of work of every method of a protocol, as `scripts/unit_costs.py` printed it, in four pairs of columns."""
+    """The CPU time of a unit of every method of a protocol, as `scripts/unit_costs.py` printed it, in pairs of columns."""
     blocks = (RESULTS / "cpu" / "unit_costs.txt").read_text(encoding="utf-8").split("\n\n")
     block = next(block.splitlines() for block in blocks if block.splitlines()[0] == protocol)
     cells = [(f"`{name}`", f"{float(ms):.3g} ({times})") for name, ms, times, _ in map(str.split, block[2:])]

@@ -123,10 +123,11 @@ def compare(
 
 def _compute(experiment: Experiment) -> RunResult:
     from metacl_run import experiment as wiring
+    from metacl_run.core.exit_status import INTERRUPTED
 
     with _torch_switches_kept():
         status = wiring.run(experiment)
-    if status == wiring.EXIT["interrupted"]:
+    if status == INTERRUPTED:
         raise KeyboardInterrupt(f"{experiment.directory}: the run was interrupted; the same call goes on")
     return load(experiment.directory)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from metacl_run.core.exit_status import COMPLETED, FAILED, INTERRUPTED
+
 if TYPE_CHECKING:
     from metacl_run.comparison.configurations import Configuration
     from metacl_run.comparison.document import Comparison
@@ -31,7 +33,7 @@ Exit status: 0 a report was written; 1 no report, or a mistake in the command.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"metacl-report: {message}. `metacl-report --help` says more.", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -43,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         report(options.paths, options.output, options.formats or FORMATS, options.metrics, options.by, options.paper_figures)
     except UserError as error:
         _say(str(error))
-        sys.exit(1)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         _say("interrupted")
-        sys.exit(130)
-    sys.exit(0)
+        sys.exit(INTERRUPTED)
+    sys.exit(COMPLETED)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,13 +13,14 @@ from metacl_run.config.components import fill
 from metacl_run.config.compose import Composer, compose_job
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, DataError, UserError, nearest
+from metacl_run.core.exit_status import COMPLETED, FAILED
 from metacl_run.index.index_page import refresh_index
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
 from metacl_run.reproduction.results import RunOfTable, results_of_table
 from metacl_run.reproduction.rows_in_parts import parts_of
 from metacl_run.sweeps.grid_command import check_launcher, output_dir, wants_status
-from metacl_run.sweeps.job import COMPLETED, FAILED, Job, distinct_runs, plan_tolerantly
+from metacl_run.sweeps.job import Job, distinct_runs, plan_tolerantly
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 

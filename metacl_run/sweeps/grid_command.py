@@ -12,8 +12,9 @@ from typing import Any
 from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts, grid, swept_keys
 from metacl_run.core.errors import ConfigError
+from metacl_run.core.exit_status import COMPLETED
 from metacl_run.index.index_page import INDEX, refresh_index
-from metacl_run.sweeps.job import COMPLETED, Job, plan
+from metacl_run.sweeps.job import Job, plan
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from metacl_run.config.compose import Composer
 from metacl_run.core.bounds import FigureStyle
 from metacl_run.core.errors import ConfigError, UserError
+from metacl_run.core.exit_status import COMPLETED, DIVERGED, FAILED, INTERRUPTED
 
-COMPLETED, FAILED, DIVERGED, INTERRUPTED, NOT_STARTED, BUSY = 0, 1, 3, 130, 131, 132
-"""How a job ends: the exit status of its run, or that it was not started, or that another process computes it."""
+NOT_STARTED, BUSY = 131, 132
+"""How a job ends, beside the exit statuses of a run: it was not started, or another process computes it."""
 STATUS_WORDS = {
     COMPLETED: "completed",
     FAILED: "failed",

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metacl_run.core.errors import StorageError
+from metacl_run.core.exit_status import COMPLETED, DIVERGED, INTERRUPTED
 from metacl_run.layout.numbers import number, spread_text
 from metacl_run.storage.run_state import units_done
 from metacl_run.storage.stored_run import StoredRun
-from metacl_run.sweeps.job import (
-    BUSY,
-    COMPLETED,
-    DIVERGED,
-    INTERRUPTED,
-    STATUS_WORDS,
-    Job,
-    JobResult,
-    common_overrides,
-    own_overrides,
-)
+from metacl_run.sweeps.job import BUSY, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
 
 WIDTH = max(map(len, STATUS_WORDS.values()))
 WIDEST_COLUMN = 60

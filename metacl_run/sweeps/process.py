@@ -19,8 +19,9 @@ from typing import Any
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError, DataError, RunIsLockedError, UserError, described
+from metacl_run.core.exit_status import COMPLETED, FAILED, INTERRUPTED
 from metacl_run.sweeps.gpus import one_gpu
-from metacl_run.sweeps.job import BUSY, COMPLETED, FAILED, INTERRUPTED, JobResult
+from metacl_run.sweeps.job import BUSY, JobResult
 
 POLL_S = 0.3
 """Seconds between two looks at a job."""

@@ -21,11 +21,12 @@ from metacl_run.config.components import fill
 from metacl_run.config.compose import experiment_of
 from metacl_run.config.overrides import Parts
 from metacl_run.core.errors import ConfigError, StorageError, UserError
+from metacl_run.core.exit_status import COMPLETED, DIVERGED, FAILED, INTERRUPTED
 from metacl_run.core.files import remove_unfinished, storage_errors
 from metacl_run.index.index_page import refresh_index
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.sweeps.grid_command import check_launcher, wants_status
-from metacl_run.sweeps.job import COMPLETED, DIVERGED, FAILED, INTERRUPTED, NOT_STARTED, JobResult
+from metacl_run.sweeps.job import NOT_STARTED, JobResult
 from metacl_run.sweeps.launching import launch_jobs, launcher_failure
 from metacl_run.sweeps.process import compute
 from metacl_run.sweeps.search import Search, SearchSettings, prepare

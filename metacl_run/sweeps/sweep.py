@@ -13,23 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from metacl_run.core.errors import StorageError, UserError
+from metacl_run.core.exit_status import COMPLETED, DIVERGED, FAILED, INTERRUPTED
 from metacl_run.reporting.report_stamp import is_drawn
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import ENDED, StoredRun
-from metacl_run.sweeps.job import (
-    BUSY,
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    INTERRUPTED,
-    NOT_STARTED,
-    STATUS_WORDS,
-    Job,
-    JobResult,
-    common_overrides,
-    own_overrides,
-)
+from metacl_run.sweeps.job import BUSY, NOT_STARTED, STATUS_WORDS, Job, JobResult, common_overrides, own_overrides
 from metacl_run.sweeps.launching import launch_jobs, launcher_failure
 from metacl_run.sweeps.process import compute
 

@@ -22,9 +22,10 @@ from metacl_run import experiment
 from metacl_run.cli import exit_status, main
 from metacl_run.config.components import config_dir
 from metacl_run.config.compose import single_experiment
+from metacl_run.core.exit_status import COMPLETED
 from metacl_run.reproduction import table_command
 from metacl_run.sweeps import grid_command
-from metacl_run.sweeps.job import COMPLETED, JobResult
+from metacl_run.sweeps.job import JobResult
 
 GROUPS = ("algo", "model", "data", "protocol", "gpu", "logger")
 TOP = ("seeds", "insight", "output_dir", "rerun", "progress", "sweep.status", "search.trials", "search.metric", "table.size")

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from metacl_run.config.compose import experiment_of
+from metacl_run.core.exit_status import COMPLETED, FAILED
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_state import state
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
-from metacl_run.sweeps.job import COMPLETED, FAILED, JobResult
+from metacl_run.sweeps.job import JobResult
 from tests.support.runs import ENVIRONMENT, metacl
 from tests.support.settings import TINY
 

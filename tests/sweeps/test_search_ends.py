@@ -9,8 +9,9 @@ import pytest
 
 from metacl_run.cli import command
 from metacl_run.config.compose import split
+from metacl_run.core.exit_status import FAILED
 from metacl_run.sweeps import search_command
-from metacl_run.sweeps.job import FAILED, JobResult
+from metacl_run.sweeps.job import JobResult
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
 from tests.support.settings import TINY
 

@@ -11,21 +11,12 @@ import pytest
 
 from metacl_run.cli import command
 from metacl_run.core.errors import ConfigError, StorageError
+from metacl_run.core.exit_status import COMPLETED, DIVERGED, FAILED, INTERRUPTED
 from metacl_run.core.variables import PLACE_ON_GPU
 from metacl_run.reporting.report_stamp import stamp
 from metacl_run.storage.run_files import CONFIG, LOCK, METRICS, SCHEMA, SUMMARY
 from metacl_run.sweeps import gpus, sweep
-from metacl_run.sweeps.job import (
-    BUSY,
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    INTERRUPTED,
-    NOT_STARTED,
-    Job,
-    JobResult,
-    plan,
-)
+from metacl_run.sweeps.job import BUSY, NOT_STARTED, Job, JobResult, plan
 from metacl_run.sweeps.listing import listing
 from tests.support.settings import TINY
 
