@@ -23,9 +23,10 @@ Usage
   metacl-run algo=maml data=split_omniglot     an algorithm and its data
   metacl-run algo=er seeds=[0,1,2]             three seeds in one run
   metacl-run -m algo=maml,reptile              a sweep: a run for each value
-  metacl-run -m search.trials=30 'algo.inner_lr=interval(0.01,1)'
+  metacl-run -m search.trials=30 'algo.inner_lr=tag(log,interval(0.01,1))'
                                                a search on validation data
   metacl-run table=mer table.size=reduced      a paper's table, ours beside it
+  metacl-report runs                           compares the runs of a folder
 """
 END = (
     "A run is kept in output_dir/<data>/<algo>/<run id>. The same settings are the same run: a finished one is shown, an "

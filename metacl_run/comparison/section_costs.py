@@ -14,7 +14,7 @@ from metacl_run.comparison.configurations import Configuration
 from metacl_run.comparison.drawn_rows import Look, algorithm_colours, drawn_rows, drawn_words, looks, short_label
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.layout.canvas import Canvas, paper_panels, sheet_panels
-from metacl_run.layout.cost_words import ABOUT_COST, BESIDE_SCORES, MEASURES, cost_text
+from metacl_run.layout.cost_words import BESIDE_SCORES, MEASURES, about_costs, cost_text
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.log_axis import log_axis
 from metacl_run.layout.style import PAPER_RC, RC, accuracy_axis, error_axis, label_points
@@ -40,9 +40,8 @@ def costs_grid(scores: SectionScores) -> Grid | None:
         [Cell(label), *(Cell(cost_text(name, values[place])) for name, values in known.items())]
         for place, label in enumerate(scores.labels)
     ]
-    return Grid(
-        f"{scores.section.title}: costs of training", ["algorithm", *(MEASURES[name] for name in known)], rows, [ABOUT_COST]
-    )
+    headings = ["algorithm", *(MEASURES[name] for name in known)]
+    return Grid(f"{scores.section.title}: costs of training", headings, rows, [about_costs(known, rows)])
 
 
 class CostFigure(NamedTuple):

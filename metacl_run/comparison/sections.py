@@ -33,6 +33,8 @@ WORDS = {
 NO_RESULT = ("protocol.log_every",)
 """Settings that change how often a training loss is recorded, and no result: where rows differ in other settings too, they are
 not named."""
+CLASSES = ("_target_", "_stream_")
+"""Ends of the keys that name classes of the code, not settings: the option's name is in the title."""
 DIGITS = 4
 """Significant digits of a number in a row's name, if the names then still differ: a search tries numbers of 17 digits."""
 Settings = dict[str, Any]
@@ -105,7 +107,7 @@ def _section(title: str, group: Sequence[Configuration], shared: Settings) -> Se
         title=title,
         score=group[0].score,
         kind=group[0].kind,
-        shared={key: value for key, value in shared.items() if not key.endswith("_target_")},
+        shared={key: value for key, value in shared.items() if not key.endswith(CLASSES)},
         configurations={labels[i]: group[i] for i in order},
         others={labels[i]: others[i] for i in order},
         metrics=tuple(metrics),

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from metacl_run.layout.canvas import Canvas, sheet_panels
-from metacl_run.layout.cost_words import ABOUT_COST, BESIDE_SCORES, MEASURES, cost_text
+from metacl_run.layout.cost_words import BESIDE_SCORES, MEASURES, about_costs, cost_text
 from metacl_run.layout.grid import Cell, Grid
 from metacl_run.layout.image_files import ON_SCREEN, save
 from metacl_run.layout.log_axis import log_axis
@@ -51,7 +51,7 @@ def costs_grid(results: Sequence[Result], size_words: str) -> Grid | None:
         costs = [Cell(cost_text(name, value)) for name, value in cost._asdict().items()]
         rows.append([Cell(row), *of_which, *costs, Cell(run, is_words=True)])
     headings = ["row", *(["columns"] if apart else []), *MEASURES.values(), "run"]
-    return Grid(f"Costs of training ({size_words})", headings, rows, [ABOUT_COST])
+    return Grid(f"Costs of training ({size_words})", headings, rows, [about_costs(MEASURES, rows)])
 
 
 def draw_costs(folder: Path, table: PaperTable, results: Sequence[Result], size_words: str) -> list[Path]:
