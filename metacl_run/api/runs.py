@@ -98,7 +98,10 @@ def find(*folders: StrPath) -> list[RunResult]:
 
 
 def compare(
-    runs: StrPath | RunResult | Iterable[StrPath | RunResult], metrics: Sequence[str] = (), by: Sequence[str] = ()
+    runs: StrPath | RunResult | Iterable[StrPath | RunResult],
+    metrics: Sequence[str] = (),
+    by: Sequence[str] = (),
+    against: str | None = None,
 ) -> ComparedRuns:
     """Compares runs, as `metacl-report` does: a table for each data set, intervals over seeds, paired differences.
 
@@ -106,9 +109,10 @@ def compare(
         runs: results, run directories, or folders of runs; one or several.
         metrics: names, as in summary.json; none: the score, its learning_ form, forgetting and bwt.
         by: settings, such as "data.shots", whose values get separate tables.
+        against: an algorithm or a row, whose differences from every other row are tested, and no others; None: all pairs.
 
     Raises:
-        UserError: there are no runs that can be compared, no such metric or setting.
+        UserError: there are no runs that can be compared, no such metric, setting or row.
     """
     from metacl_run.api.compared_runs import ComparedRuns
     from metacl_run.comparison.report_cli import compare as compare_folders
@@ -118,7 +122,7 @@ def compare(
     runs = list(runs)
     if not runs:
         raise ConfigError("compare: takes runs or folders of runs, and the list is empty")
-    return ComparedRuns(compare_folders([_path(entry) for entry in runs], metrics, by))
+    return ComparedRuns(compare_folders([_path(entry) for entry in runs], metrics, by, against))
 
 
 def _compute(experiment: Experiment) -> RunResult:

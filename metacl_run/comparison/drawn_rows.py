@@ -32,7 +32,7 @@ def drawn_rows(scores: SectionScores, among: Collection[str] | None = None) -> l
         among: the rows that can be drawn; None: all.
     """
     rows = [label for label in scores.labels if among is None or label in among]
-    first = {_algorithm(scores, label): label for label in reversed(rows)}.values()
+    first = {scores.section.algorithm(label): label for label in reversed(rows)}.values()
     order = sorted(rows, key=lambda label: label not in first)  # stable: the best stays in front
     chosen = order[:MOST_ROWS]
     return [label for label in rows if label in chosen]
@@ -46,8 +46,8 @@ def drawn_words(drawn: int, there_are: int) -> str:
 
 def algorithm_colours(every: Sequence[SectionScores]) -> dict[str, str]:
     """Returns a colour for each algorithm of a page, in the order in which its sections draw them."""
-    in_figures = dict.fromkeys(_algorithm(scores, label) for scores in every for label in drawn_rows(scores))
-    rest = dict.fromkeys(_algorithm(scores, label) for scores in every for label in scores.labels)
+    in_figures = dict.fromkeys(scores.section.algorithm(label) for scores in every for label in drawn_rows(scores))
+    rest = dict.fromkeys(scores.section.algorithm(label) for scores in every for label in scores.labels)
     return {algorithm: LINE_COLOURS[place % len(LINE_COLOURS)] for place, algorithm in enumerate({**in_figures, **rest})}
 
 
@@ -57,11 +57,11 @@ def looks(scores: SectionScores, rows: Sequence[str], colours: Mapping[str, str]
     Rows of one algorithm differ in style, then in lightness. Where all are of one algorithm, it needs no colour of its own:
     every row has one.
     """
-    if len({_algorithm(scores, label) for label in rows}) == 1:
+    if len({scores.section.algorithm(label) for label in rows}) == 1:
         return {label: Look(LINE_COLOURS[place % len(LINE_COLOURS)]) for place, label in enumerate(rows)}
     made: dict[str, Look] = {}
     for label in rows:
-        colour = colours[_algorithm(scores, label)]
+        colour = colours[scores.section.algorithm(label)]
         red, green, blue = (0.5 + 0.5 * part for part in to_rgb(colour))
         lighter = to_hex((red, green, blue))
         unused = (
@@ -77,7 +77,3 @@ def looks(scores: SectionScores, rows: Sequence[str], colours: Mapping[str, str]
 def short_label(label: str) -> str:
     """Returns the name of a row for a narrow figure: settings of the algorithm without "algo."."""
     return " ".join(word.removeprefix("algo.") for word in label.split(" "))
-
-
-def _algorithm(scores: SectionScores, label: str) -> str:
-    return str(scores.section.configurations[label].settings["algo"])

@@ -25,6 +25,7 @@ EPILOG = """\
 metacl-report runs                                   into ./report
 metacl-report runs/split_omniglot --metric accuracy --metric forgetting --format tex
 metacl-report runs other/runs --by data.shots        a separate table for each value of a setting
+metacl-report runs --against my_method               pairs of your method and every other, no others
 
 Exit status: 0 a report was written; 1 no report, or a mistake in the command.
 """
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     from metacl_run.core.errors import UserError
 
     try:
-        report(options.paths, options.output, options.formats or FORMATS, options.metrics, options.by, options.paper_figures)
+        comparison = compare(options.paths, options.metrics, options.by, options.against)
+        write(comparison, options.output, options.formats or FORMATS, paper_figures=options.paper_figures)
     except UserError as error:
         _say(str(error))
         sys.exit(FAILED)
@@ -81,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a setting, such as data.shots, whose values get separate tables",
     )
     parser.add_argument(
+        "--against",
+        metavar="NAME",
+        help="an algorithm or a row: its differences from every other row are tested, and no others (default: all pairs)",
+    )
+    parser.add_argument(
         "--paper-figures",
         action="store_true",
         help="write the figures for a paper as well: figures/paper/*.pdf and *.svg, 3.25 inches wide, without titles",
@@ -88,40 +95,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def report(
-    paths: Sequence[Path],
-    output: Path,
-    formats: Sequence[str],
-    metrics: Sequence[str],
-    by: Sequence[str],
-    paper_figures: bool = False,
-) -> None:
-    """Reads, compares, writes, and prints the tables.
+def write(comparison: Comparison, output: Path, formats: Sequence[str], *, paper_figures: bool) -> None:
+    """Writes the comparison, and prints its tables.
 
     Raises:
-        UserError: there are no runs, none that can be compared, no such metric or setting, or nowhere to write.
+        UserError: there is nowhere to write.
     """
     from rich.console import Console
 
     from metacl_run.comparison import document
 
-    comparison = compare(paths, metrics, by)
     _print_messages("left out", comparison.left_out, f", listed in {output}")
     files, problems = document.write(comparison, output, formats, paper_figures=paper_figures)
     _print_messages("could not be drawn", problems, f", listed in {output}")
     document.show(comparison, files, Console())
 
 
-def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Comparison:
+def compare(
+    paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str] = (), against: str | None = None
+) -> Comparison:
     """Reads and compares the runs of these folders.
 
     Raises:
-        UserError: there are no runs, none that can be compared, no such metric or setting.
+        UserError: there are no runs, none that can be compared, no such metric, setting or row.
     """
     from metacl_run.comparison.configurations import check_keys, configurations
     from metacl_run.comparison.document import Comparison
     from metacl_run.comparison.entries import read_entries
-    from metacl_run.comparison.section_scores import check_metrics, score_section
+    from metacl_run.comparison.section_scores import check_against, check_metrics, score_section
     from metacl_run.comparison.sections import sections
     from metacl_run.core.errors import UserError
     from metacl_run.storage.find_runs import find_runs
@@ -138,13 +139,14 @@ def compare(paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str
     tables = sections(every, by)
     comparable = [section for section in tables if any(row.has_scores for row in section.configurations.values())]
     check_metrics(comparable, metrics)
+    check_against(comparable, against)
     rows = [row for section in comparable for row in section.configurations.values()]
     left_out += _without_scores(
         [row for section in tables if section not in comparable for row in section.configurations.values()]
     )
     notes = [note for row in rows for note in row.notes]
     runs = sum(len(row.entries) for row in rows)
-    return Comparison([score_section(section, metrics) for section in comparable], runs, left_out, notes)
+    return Comparison([score_section(section, metrics, against) for section in comparable], runs, left_out, notes)
 
 
 def _without_scores(rows: Iterable[Configuration]) -> list[str]:

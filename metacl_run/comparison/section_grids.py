@@ -201,7 +201,7 @@ def _pair_notes(scores: SectionScores, tested: bool) -> list[str]:
         notes.append(
             f"Some pairs have too few seeds for so many pairs: their p after Holm's correction cannot be below {LEVEL:g}."
         )
-    if len(scores.section.with_scores) > ALL_PAIRS_UP_TO:
+    if scores.against is None and len(scores.section.with_scores) > ALL_PAIRS_UP_TO:
         notes.append(
             f"More than {ALL_PAIRS_UP_TO} rows: {scores.labels[0]}, the best of them, is compared with every other. It was "
             "chosen by these numbers, which favours it."

@@ -58,14 +58,17 @@ class SectionScores(NamedTuple):
     pairs: list[PairedDifference]
     omitted: dict[str, str]
     """By metric, the reason why it is not compared."""
+    against: str | None
+    """With which rows every other was compared in pairs: an algorithm or a row; None: every row with every other."""
 
 
-def score_section(section: Section, metrics: Sequence[str]) -> SectionScores:
+def score_section(section: Section, metrics: Sequence[str], against: str | None = None) -> SectionScores:
     """Computes the numbers of a section.
 
     Args:
         section: the configurations.
         metrics: names, empty for `headline_metrics`. Metrics that no run has, or that rows do not have in common, are left out.
+        against: an algorithm or a row, for pairs of its rows and every other alone; a section without it has no pairs.
     """
     score = SCORES[section.score]
     names = metrics or headline_metrics(score, section.kind)
@@ -81,8 +84,9 @@ def score_section(section: Section, metrics: Sequence[str]) -> SectionScores:
     if metrics:
         higher = higher_is_better(metrics[0], score)
         labels.sort(key=lambda label: _rank(statistics[metrics[0]][label].mean, higher))
-    pairs = [pair for name in metrics for pair in _pairs(section, labels, name, values[name])]
-    return SectionScores(section, labels, metrics, statistics, values, pairs, omitted)
+    compared = _compared(section, labels, against)
+    pairs = [pair for name in metrics for pair in _pairs(section, compared, name, values[name])]
+    return SectionScores(section, labels, metrics, statistics, values, pairs, omitted, against)
 
 
 def check_metrics(sections: Iterable[Section], metrics: Sequence[str]) -> None:
@@ -95,6 +99,18 @@ def check_metrics(sections: Iterable[Section], metrics: Sequence[str]) -> None:
     unknown = [f"--metric {name}: no run has it.{nearest(name, known)}" for name in metrics if name not in known]
     if unknown:
         raise UserError("\n".join([*unknown, f"The runs have: {', '.join(known) or 'no metrics'}"]))
+
+
+def check_against(sections: Iterable[Section], against: str | None) -> None:
+    """Refuses the name of a row or an algorithm that no section has.
+
+    Raises:
+        UserError: the name and the nearest one.
+    """
+    rows = [(section.algorithm(label), label) for section in sections for label in section.configurations]
+    names = list(dict.fromkeys(itertools.chain(*zip(*rows, strict=True))))
+    if against is not None and against not in names:
+        raise UserError(f"--against {against}: no row and no algorithm has this name.{nearest(against, names)}")
 
 
 def _incomparable(metric: str, section: Section) -> str | None:
@@ -126,11 +142,23 @@ def _statistics(values: np.ndarray, possible: Bounds) -> SeedStatistics:
     return SeedStatistics(len(values), float(values.mean()), low, high, float(interquartile_mean(values)))
 
 
-def _pairs(section: Section, labels: Sequence[str], metric: str, values: dict[str, np.ndarray]) -> list[PairedDifference]:
+def _compared(section: Section, labels: Sequence[str], against: str | None) -> list[tuple[str, str]]:
+    """Which rows are compared in pairs, of those that have scores, the best first."""
     labels = [label for label in labels if label in section.with_scores]
-    every = itertools.combinations(labels, 2) if len(labels) <= ALL_PAIRS_UP_TO else ((labels[0], b) for b in labels[1:])
+    if against is None and len(labels) <= ALL_PAIRS_UP_TO:
+        return list(itertools.combinations(labels, 2))
+    if against is None:
+        return [(labels[0], other) for other in labels[1:]]
+    ours = [against] if against in labels else [label for label in labels if section.algorithm(label) == against]
+    others = [label for label in labels if label not in ours]
+    return [*itertools.combinations(ours, 2), *itertools.product(ours, others)]
+
+
+def _pairs(
+    section: Section, compared: Sequence[tuple[str, str]], metric: str, values: dict[str, np.ndarray]
+) -> list[PairedDifference]:
     pairs = []
-    for first, second in every:
+    for first, second in compared:
         differences = _differences(section, values, first, second)
         if len(differences) < FEWEST:
             continue

@@ -67,6 +67,10 @@ class Section:
         """The configurations that have any score, by label: the others cannot be compared, and stand in no one's way."""
         return {label: row for label, row in self.configurations.items() if row.has_scores}
 
+    def algorithm(self, label: str) -> str:
+        """The algorithm of a row."""
+        return str(self.configurations[label].settings["algo"])
+
 
 def sections(every: Sequence[Configuration], by: Sequence[str] = ()) -> list[Section]:
     """Returns them in the order of their titles. `by`: full keys of further settings whose values separate sections."""

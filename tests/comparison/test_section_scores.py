@@ -222,3 +222,34 @@ def test_forgetting_is_not_compared_where_only_some_know_what_was_there_before(r
     run("a", 0.7, protocol__eval_future="none")
     (scores,) = compare([run("b", 0.6, algo="er", protocol__eval_future="all").parent]).sections
     assert list(scores.omitted) == ["forgetting"]
+
+
+def compared_with(name: str, folder: Path) -> list[tuple[str, str]]:
+    (scores,) = compare([folder], ["accuracy"], against=name).sections
+    return [(pair.first, pair.second) for pair in scores.pairs]
+
+
+def test_against_a_method_its_rows_alone_are_compared_with_every_other(tmp_path: Path, run: Callable[..., Path]) -> None:
+    for name, level, settings in (
+        ("a", 0.6, {"algo": "er"}),
+        ("b", 0.5, {"algo": "sgd"}),
+        ("c", 0.4, {"algo": "mine", "algo.pull": 0.1}),
+        ("d", 0.7, {"algo": "mine", "algo.pull": 0.5}),
+    ):
+        run(name, level, seeds=[0, 1, 2], **settings)
+
+    weak, strong = "mine algo.pull=0.1", "mine algo.pull=0.5"
+    assert compared_with(weak, tmp_path) == [(weak, strong), (weak, "er"), (weak, "sgd")]
+    assert compared_with("mine", tmp_path) == [(strong, weak), (strong, "er"), (strong, "sgd"), (weak, "er"), (weak, "sgd")]
+    with pytest.raises(UserError, match=r"--against mien: no row and no algorithm .* mine\?"):
+        compare([tmp_path], against="mien")
+
+
+def test_the_correction_counts_the_pairs_of_the_named_method_alone(tmp_path: Path, run: Callable[..., Path]) -> None:
+    for name, level in (("mine", 0.8), ("er", 0.6), ("sgd", 0.2)):
+        run(name, level, algo=name, seeds=SEEDS)
+
+    (scores,) = compare([tmp_path], ["accuracy"], against="mine").sections
+
+    assert [pair.p for pair in scores.pairs] == [2 / 2**7] * 2
+    assert [pair.corrected for pair in scores.pairs] == [2 * 2 / 2**7] * 2
