@@ -30,6 +30,7 @@ from metacl_run.config.overrides import Parts, grid
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError, described
 from metacl_run.core.exit_status import FAILED, INTERRUPTED
+from metacl_run.core.output import any_letter_printed
 from metacl_run.core.version import __version__
 from metacl_run.runtime.process_group import call_on_ranks
 from metacl_run.runtime.ranks import ALONE, Ranks
@@ -45,6 +46,7 @@ def main() -> None:
     sys.exit(exit_status(sys.argv[1:]))
 
 
+@any_letter_printed()
 def exit_status(words: Sequence[str]) -> int:
     """Runs the words after `metacl-run` and returns the exit status. What goes wrong is one message on stderr."""
     try:

@@ -43,6 +43,7 @@ from metacl_run.storage.listener import Listener, RunInfo
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_files import LOG, OWN_CODE
 from metacl_run.storage.run_log import to_file, to_terminal
+from metacl_run.storage.run_place import output_dir_of
 from metacl_run.storage.run_state import changed_modules, earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
@@ -90,7 +91,7 @@ def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
         return EXIT_STATUS[show(directory, console, device, code, experiment.figures_style)]
     with contextlib.ExitStack() as stack:
         # Last, when the run's lock is free.
-        stack.callback(refresh_index, experiment.output_dir, unless_younger=0 if group is None else INDEX_AGE_IN_SWEEPS)
+        stack.callback(refresh_index, output_dir_of(directory), unless_younger=0 if group is None else INDEX_AGE_IN_SWEEPS)
         with ranks.together():
             loggers = listeners_of(experiment.logger)
             pool = _load(experiment, ranks)
@@ -238,7 +239,7 @@ def _close(store: RunStore, summary: dict[str, Any], style: FigureStyle) -> None
         log.warning("figures and report are not drawn: %s. The same command draws them", described(error))
         log.info("%s", traceback.format_exc())
     finally:
-        for listener in store.listeners:
+        for listener in reversed(store.listeners):  # the terminal last
             listener.finished(run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from metacl_run.config.citations import bibtex
-from metacl_run.core.files import write_atomically
+from metacl_run.core.files import write_text_atomically
 from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.run_files import REFERENCES
 from metacl_run.storage.stored_run import StoredRun
@@ -27,7 +27,7 @@ def write(run: StoredRun) -> None:
     """Writes references.bib into a run's directory, unless it is there."""
     path = run.directory / REFERENCES
     if not path.exists():
-        write_atomically(path, _of_options(run).encode())
+        write_text_atomically(path, _of_options(run))
 
 
 def _of_options(run: StoredRun) -> str:

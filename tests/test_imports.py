@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
             "protocols",
             "reporting",
         ),
-        *("references", "scoring.objectives", "storage", "trained_run"),
+        *("references", "runtime.torch_switches", "scoring.objectives", "storage", "trained_run"),
     },
     "__main__": {"cli"},
     "cli": {"commands", "config", "core", "experiment", "reproduction", "runtime.process_group", "runtime.ranks", "sweeps"},

@@ -11,7 +11,7 @@ Shapes: S support examples, N examples.
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -176,8 +176,14 @@ class Learner:
 
 
 def _plain(labels: Labels, count: int, name: str) -> list[Any]:
-    """Labels as a list. Raises DataError where there are not `count`."""
-    plain: list[Any] = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else list(labels)
+    """Labels as a list. Raises DataError where there are not `count`, or one is not a number or a name."""
+    plain = labels.tolist() if isinstance(labels, (Tensor, np.ndarray)) else labels
+    if not isinstance(plain, Iterable):
+        raise DataError(f"{name}: must be a list of {count} labels, one for each example, not {shown(labels)}")
+    plain = list(plain)
     if len(plain) != count:
         raise DataError(f"{name}: has {len(plain)} labels for {count} examples")
+    for label in plain:
+        if not isinstance(label, Hashable):
+            raise DataError(f"{name}: a label must be a number or a name, not {shown(label)}; of one-hot labels take argmax(1)")
     return plain

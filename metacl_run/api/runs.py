@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -128,25 +127,14 @@ def compare(
 def _compute(experiment: Experiment) -> RunResult:
     from metacl_run import experiment as wiring
     from metacl_run.core.exit_status import INTERRUPTED
+    from metacl_run.core.output import any_letter_printed
+    from metacl_run.runtime.torch_switches import torch_switches_kept
 
-    with _torch_switches_kept():
+    with torch_switches_kept(), any_letter_printed():
         status = wiring.run(experiment)
     if status == INTERRUPTED:
         raise KeyboardInterrupt(f"{experiment.directory}: the run was interrupted; the same call goes on")
     return load(experiment.directory)
-
-
-@contextmanager
-def _torch_switches_kept() -> Iterator[None]:
-    """Restores torch's process-wide switches, which a run sets."""
-    import torch
-
-    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode(deterministic)
 
 
 def _check_words(overrides: Sequence[str]) -> None:

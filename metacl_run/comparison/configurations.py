@@ -60,9 +60,11 @@ class Configuration:
 
 
 def configurations(entries: Iterable[Entry]) -> list[Configuration]:
-    """Joins entries in the order of their directories; a seed that comes twice is taken from the first."""
+    """Joins entries in the order of their directories, completed ones first; a seed that comes twice is taken from the first.
+
+    So a seed is not lost that completed in one run, and whose other run was ended by a seed that diverged."""
     by_identity: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.status != "completed"):
         by_identity[entry.identity].append(entry)
     return [_joined(same) for same in by_identity.values()]
 

@@ -19,7 +19,7 @@ from metacl_run.comparison.section_figures import DrawnFigure, draw
 from metacl_run.comparison.section_grids import iqm_grid, metrics_grid, pairs_grid, settings_grid
 from metacl_run.comparison.section_scores import SectionScores
 from metacl_run.comparison.sections import assignment
-from metacl_run.core.files import storage_errors, write_atomically
+from metacl_run.core.files import storage_errors, write_text_atomically
 from metacl_run.layout.grid import Cell, Grid, markdown_text, to_html, to_latex, to_markdown
 from metacl_run.layout.page import inline_svg, report_link, stylesheet, template
 from metacl_run.layout.terminal_grid import print_grid
@@ -95,7 +95,7 @@ def write(
         if "html" in formats:
             files["report.html"] = _html(comparison, parts, output)
         for name, text in files.items():
-            write_atomically(output / name, text.encode("utf-8", "replace"))  # a folder may have any name
+            write_text_atomically(output / name, text)
     return [output / name for name in files], problems
 
 

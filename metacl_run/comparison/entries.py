@@ -16,6 +16,7 @@ from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.paper_table_sizes import sizes_under
 from metacl_run.storage.run_cost import RunCost, of_summary
 from metacl_run.storage.run_files import SUMMARY
+from metacl_run.storage.run_place import output_dir_of, run_name
 from metacl_run.storage.stored_run import StoredRun
 
 VERSION = "metacl_run"
@@ -65,11 +66,11 @@ def read_entries(directories: Iterable[Path]) -> tuple[list[Entry], list[str]]:
     with _without_garbage_collection():
         sizes: dict[Path, dict[str, str]] = {}
         for directory in directories:
-            *_, output_dir = [directory, *directory.absolute().parents[:3]]
+            output_dir = output_dir_of(directory)
             if output_dir not in sizes:
                 sizes[output_dir] = sizes_under(output_dir)
             try:
-                entries.append(read_entry(directory, sizes[output_dir].get("/".join(directory.absolute().parts[-3:]))))
+                entries.append(read_entry(directory, sizes[output_dir].get(run_name(directory))))
             except StorageError as error:
                 refused.append(str(error))
     return entries, refused
@@ -95,7 +96,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     """
     run = StoredRun(directory)
     if not run.has_ended:
-        error = f": {run.error}" if run.error else ""
+        error = f": {run.error.rstrip('.')}" if run.error else ""
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
     settings = {key: value for key, value in run.settings.items() if key not in ("seeds", DEBUG, TRANSDUCTIVE_KEY)}
     try:
@@ -103,6 +104,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         score = SCORES[run.summary["score"]].score_name
         seeds = tuple(_seed(seed) for seed in run.summary["seeds"])
         metrics = {_text(name): _values(metric, len(seeds)) for name, metric in run.summary["metrics"].items()}
+        if run.summary["start_from"] is not None:  # the run, and not the place where it lies
+            settings["start_from"] = _text(run.summary["start_from"]["run_id"])
         if run.summary["evaluation_of"] is not None:
             settings |= {EVALUATION: True, EVALUATION_OF: _text(run.summary["evaluation_of"]["run_id"])}
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from metacl_run.core.exit_status import COMPLETED, FAILED, INTERRUPTED
+from metacl_run.core.output import any_letter_printed
 
 if TYPE_CHECKING:
     from metacl_run.comparison.configurations import Configuration
@@ -37,6 +38,7 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(FAILED)
 
 
+@any_letter_printed()
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 a report was written, 1 not."""
     options = _parser().parse_args(arguments)

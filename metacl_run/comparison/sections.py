@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +105,7 @@ def _title_words(settings: Settings, keys: Sequence[str]) -> list[str]:
 
 def _section(title: str, group: Sequence[Configuration], shared: Settings) -> Section:
     labels, others = _labels(group)
+    labels = _distinct(labels, group)
     order = sorted(range(len(group)), key=lambda i: labels[i])
     metrics = dict.fromkeys(name for configuration in group for entry in configuration.entries for name in entry.metrics)
     return Section(
@@ -142,6 +143,13 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
             others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in (*keys, *NO_RESULT)}
     rounded, exact = (_joined(rows, words, digits) for digits in (DIGITS, None))
     return (rounded if len(set(rounded)) == len(set(exact)) else exact), others
+
+
+def _distinct(labels: Sequence[str], group: Sequence[Configuration]) -> list[str]:
+    """Adds the run id to equal labels: long values are cut, and a row may lack a setting that is null in another."""
+    count = Counter(labels)
+    ids = (configuration.entries[0].directory.name for configuration in group)
+    return [label if count[label] == 1 else f"{label} ({own_id})" for label, own_id in zip(labels, ids, strict=True)]
 
 
 def _joined(rows: Sequence[Settings], words: Sequence[Sequence[tuple[str, Any]]], digits: int | None) -> list[str]:

@@ -212,13 +212,21 @@ def launcher(
         if any(re.fullmatch(r"[+~]*hydra/launcher(=null|=)?", line) for line in hydra):
             raise ConfigError("hydra/launcher=null: a sweep needs a launcher; hydra/launcher=basic runs job after job")
         with hydra_errors(user_folder):
-            config = loader.load_configuration(config_name=CONFIG_NAME, overrides=list(hydra), run_mode=RunMode.MULTIRUN)
-            with open_dict(config):
-                config.hydra.sweep.dir = str(output_dir / ".launcher").replace("${", r"\${")
+            # An override, since launchers compose the config again for every job.
+            overrides = [*hydra, f"hydra.sweep.dir={_quoted(str(output_dir / '.launcher'))}"]
+            config = loader.load_configuration(config_name=CONFIG_NAME, overrides=overrides, run_mode=RunMode.MULTIRUN)
             HydraConfig.instance().set_config(config)
             context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
             chosen = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
         yield chosen
+
+
+def _quoted(text: str) -> str:
+    """A text as the value of an override, whatever letters it has."""
+    plain = text.replace("${", r"\${")
+    # Hydra's grammar: a backslash counts as itself except before a quote, and those before the closing quote.
+    escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", plain)
+    return "'" + re.sub(r"\\+$", lambda match: match[0] * 2, escaped) + "'"
 
 
 def job_number() -> int:

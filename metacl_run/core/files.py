@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full. What was written before stands; make room and give the command again to go on"
-        elif error.errno == errno.ENOENT and error.filename and directory in Path(error.filename).parents:
+        elif error.errno == errno.ENOENT and not directory.is_dir():
             reason = GONE
         elif error.errno in REFUSED:
             reason = f"cannot write there ({error.strerror}). Choose another place with {option}"
@@ -52,12 +53,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_text_atomically(path: Path, text: str) -> None:
+    """The same for a text, in UTF-8. A letter that has none, as a folder's name may have it, becomes "?"."""
+    write_atomically(path, text.encode("utf-8", "replace"))
+
+
 @contextmanager
 def atomic_replacement(path: Path) -> Iterator[Path]:
     """A neighbour of `path` to write to; it takes the place of `path` once it is finished, and goes if it is not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    # In containers, processes that write one file may have one number.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
-        temporary.unlink(missing_ok=True)  # whatever lies there, a link to another file for instance, is not written through
         yield temporary
         sync(temporary)
         os.replace(temporary, path)

@@ -18,7 +18,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from metacl_run.core.errors import StorageError
-from metacl_run.core.files import read_at_most, write_atomically
+from metacl_run.core.files import read_at_most, write_text_atomically
 from metacl_run.core.version import __version__
 from metacl_run.index.other_pages import other_pages
 from metacl_run.index.output_folder import run_stamps
@@ -66,7 +66,7 @@ def write_index(output_dir: Path) -> tuple[Path, int]:
         stamps = run_stamps(output_dir)
         if stamps == written:
             break
-        write_atomically(path, _page(output_dir, stamps, _earlier_rows(path)).encode())
+        write_text_atomically(path, _page(output_dir, stamps, _earlier_rows(path)))
         written = stamps
     return path, len(stamps)
 

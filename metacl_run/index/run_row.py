@@ -129,7 +129,9 @@ def _marks(summary: Mapping[str, Any], size: str) -> str:
 def _settings(summary: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the overrides of the command, without what has a column of its own and what cannot change the result."""
     columns, without_effect = {"algo", "data", "seeds", "evaluate"}, set(summary["without_effect"])
-    words = {word.partition("=")[0].lstrip("+"): word for word in shlex.split(summary["command"] or "")[1:]}  # the last counts
+    _, *overrides = shlex.split(summary["command"] or "metacl-run")
+    overrides = overrides[2:] if overrides[:1] == ["--config-dir"] else overrides
+    words = {word.partition("=")[0].lstrip("+"): word for word in overrides}  # the last counts
     others = {key: word for key, word in words.items() if key not in columns}
     effective = (word for key, word in others.items() if without_effect.isdisjoint((key, key.partition(".")[0])))
     return tuple(" ".join(word.split()) for word in effective)

@@ -112,8 +112,7 @@ class Console(Listener):
         log.info("%s", line)
         if self._progress == "plain":
             text = f"{time.strftime('%H:%M:%S')}  {line}"
-            encoded = text.encode(self._terminal.encoding, "replace").decode(self._terminal.encoding)
-            self._terminal.print(encoded, markup=False, highlight=False, soft_wrap=True)
+            self._terminal.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _place(self, summary: dict[str, Any]) -> str:
         """Returns the position of an interrupted run: a unit of training, or a step of the meta-test."""

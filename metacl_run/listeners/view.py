@@ -57,7 +57,7 @@ class View:
         if record["kind"] == "eval":
             self.now[list(evaluated(record, self.info.score))] = np.array(record[self.info.score], dtype=float).mean(axis=0)
             self.seen = num_seen(record)
-            self._so_far = float(np.mean(record["so_far"])) if self.is_stream else math.nan
+            self._so_far = float(np.mean(np.array(record["so_far"], dtype=float))) if self.is_stream else math.nan
             if record["row"]:
                 self.learned[record["row"] - 1] = self.now[record["row"] - 1]
         if record["kind"] == "probe":

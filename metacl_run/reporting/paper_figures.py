@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metacl_run.core.files import storage_errors, write_atomically
+from metacl_run.core.files import storage_errors, write_text_atomically
 from metacl_run.layout.grid import latex_text
 from metacl_run.layout.image_files import PAPER_SUFFIXES, save
 from metacl_run.reporting.figures import figures_of
@@ -25,7 +25,7 @@ def draw(run: StoredRun) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [path for figure in figures for path in save(figure.draw_for_paper(), folder / figure.name, PAPER_SUFFIXES)]
         paths.append(folder / CAPTIONS)
-        write_atomically(paths[-1], latex(figures).encode())
+        write_text_atomically(paths[-1], latex(figures))
         for suffix in PAPER_SUFFIXES:
             for path in set(folder.glob(f"[!.]*.{suffix}")) - set(paths):
                 path.unlink()

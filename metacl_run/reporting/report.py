@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from metacl_run.core.files import write_atomically
+from metacl_run.core.files import write_text_atomically
 from metacl_run.layout.grid import to_html
 from metacl_run.layout.numbers import number, spread_heading, spread_text
 from metacl_run.layout.page import inline_svg, stylesheet, template
@@ -79,5 +79,5 @@ def write(run: StoredRun) -> Path:
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, width=100),
     )
     path = run.directory / REPORT
-    write_atomically(path, html.encode())
+    write_text_atomically(path, html)
     return path

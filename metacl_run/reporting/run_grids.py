@@ -194,7 +194,7 @@ def names_grid(run: StoredRun) -> Grid | None:
 
 def domains_grid(run: StoredRun) -> Grid | None:
     """The score in every domain of a stream, a row for each; None where there is none that got to its end."""
-    if run.stream_steps is None:
+    if run.stream_steps is None or not run.summary["task_names"]:
         return None
     words, seeds, last = run.score.score_words, len(run.seeds), run.matrix[:, -1]
     spread = [spread_heading(seeds)] if seeds > 1 else []

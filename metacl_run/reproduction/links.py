@@ -24,12 +24,22 @@ def linked_overview(grid: Grid, results: Sequence[Result], folder: Path) -> Grid
 def linked_cells(grid: Grid, results: Sequence[Result], folder: Path) -> Grid:
     """Adds links to the table of all cells, which has a row for every result and the run in its last column."""
     pairs = zip(grid.rows, results, strict=True)
-    return replace(grid, rows=[[*row[:-1], _linked(row[-1], result, folder)] for row, result in pairs])
+    return replace(grid, rows=[[*row[:-1], _linked_runs(row[-1], result, folder)] for row, result in pairs])
 
 
 def _linked(cell: Cell, result: Result | None, folder: Path) -> Cell:
-    if result is None or result.run is None:
-        return cell
+    links = [] if result is None else _links(result, folder)
+    return replace(cell, links=links[:1]) if links else cell
+
+
+def _linked_runs(cell: Cell, result: Result, folder: Path) -> Cell:
+    links = _links(result, folder)
+    if len(links) > 1:  # they follow the text
+        return replace(cell, text=f"{len(links)} runs", links=links)
+    return replace(cell, links=links) if links else cell
+
+
+def _links(result: Result, folder: Path) -> list[tuple[str, str]]:
     output_dir = folder.parents[2]  # the page is in output_dir/tables/name/size
-    address = report_link(output_dir / result.run, folder)
-    return cell if address is None else replace(cell, links=[(result.run, address)])
+    addresses = ((run, report_link(output_dir / run, folder)) for run in result.runs)
+    return [(run, address) for run, address in addresses if address is not None]

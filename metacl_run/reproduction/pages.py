@@ -88,7 +88,7 @@ def detailed_grid(table: PaperTable, results: Sequence[Result], size: Size) -> G
     for result in results:
         ours = Cell("" if result.ours is None else _ours(table, result), numbers=_ours_numbers(result))
         middle = [_state(result, ours)] if table.paper is None else _beside_the_papers(table, result, ours)
-        body.append([Cell(result.row), _words(result.cell.column), *middle, _words(result.run or "")])
+        body.append([Cell(result.row), _words(result.cell.column), *middle, _words(" ".join(result.runs))])
     between = ["ours"] if table.paper is None else ["paper", "ours", "difference", "verdict", "confidence"]
     return Grid(f"Every cell ({_size(size)})", ["row", "column", *between, "run"], body, notes_of_cells(results))
 

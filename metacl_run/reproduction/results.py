@@ -14,8 +14,9 @@ from metacl_run.reproduction.rows_in_parts import RowParts, joined
 from metacl_run.scoring.intervals import FEWEST, Estimate, difference_interval, half_width95, interval95, student_t
 from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.run_cost import RunCost, of_summary
+from metacl_run.storage.run_place import run_name
 from metacl_run.storage.run_state import state
-from metacl_run.storage.stored_run import StoredRun
+from metacl_run.storage.stored_run import ENDED, StoredRun
 
 Verdict = Literal[
     "agrees", "differs", "inconclusive", "too few seeds", "reduced", "smoke", "no published number", "computed",
@@ -57,12 +58,17 @@ class Result(NamedTuple):
     ours: Ours | None
     problem: str | None
     """What went wrong with the run, where something did."""
-    run: str | None
-    """data/algo/run id; of a row in parts, of the first of them."""
+    runs: tuple[str, ...]
+    """data/algo/run id; several of a row in parts, none of a row that cannot be run."""
     cost: RunCost | None = None
     """Of the run's training; None where it was not completed."""
     in_parts: str | None = None
     """Of which runs and seeds the row is put together, where it is."""
+
+    @property
+    def run(self) -> str | None:
+        """data/algo/run id; of a row in parts, of the first of them."""
+        return next(iter(self.runs), None)
 
 
 def results_of_table(table: PaperTable, runs: list[RunOfTable], size: Size) -> list[Result]:
@@ -74,15 +80,15 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
     paper_run, directory, missing_data, parts = run
 
     def unfilled(verdict: Verdict, problem: str | None = None) -> list[Result]:
-        return [Result(paper_run.row, cell, verdict, None, problem, name) for cell in paper_run.cells]
+        return [Result(paper_run.row, cell, verdict, None, problem, names) for cell in paper_run.cells]
 
-    name = None if directory is None else "/".join(directory.parts[-3:])
+    names = () if directory is None else (run_name(directory),)
     if directory is None:
         return unfilled("not offered") if missing_data is None else unfilled("data missing", missing_data)
     run_state = state(directory)
     if missing_data is not None and run_state != "completed":
         return unfilled("data missing", missing_data)
-    if parts.where and run_state in ("missing", "interrupted", "running"):
+    if parts.where and run_state not in ENDED:
         return _results_in_parts(table, paper_run, parts, size)
     if run_state == "missing":
         return unfilled("not run")
@@ -94,36 +100,38 @@ def _results_of_run(table: PaperTable, run: RunOfTable, size: Size) -> list[Resu
             return unfilled("data missing", summary.get("error"))
         if run_state != "completed":
             return unfilled(run_state, summary.get("error"))
-        return [of_cell(table, paper_run, cell, summary, size, str(name)) for cell in paper_run.cells]
+        return [of_cell(table, paper_run, cell, summary, size, names) for cell in paper_run.cells]
     except StorageError as error:
         return unfilled("unreadable", str(error))
 
 
 def _results_in_parts(table: PaperTable, run: PaperRun, parts: RowParts, size: Size) -> list[Result]:
-    name, *_ = names = parts.names
+    names = tuple(parts.names)
     if parts.diverged:
         problem = f"diverged in runs with seeds {', '.join(map(str, parts.diverged))}: {', '.join(names)}"
-        return [Result(run.row, cell, "diverged", None, problem, name) for cell in run.cells]
+        return [Result(run.row, cell, "diverged", None, problem, names) for cell in run.cells]
     missing = f"; missing: {', '.join(map(str, parts.missing))}" if parts.missing else ""
     seeds = f"seed{'s' if len(parts.where) > 1 else ''} {', '.join(map(str, parts.where))}"
     note = f"put together from runs with {seeds}{missing}: {', '.join(names)}"
     summary = joined(parts)
-    results = [of_cell(table, run, cell, summary, size, name) for cell in run.cells]
+    results = [of_cell(table, run, cell, summary, size, names) for cell in run.cells]
     return [result._replace(in_parts=note) for result in results]
 
 
-def of_cell(table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, name: str) -> Result:
-    """Fills a cell from the summary of a completed run, whose data/algo/run id is `name`."""
+def of_cell(
+    table: PaperTable, run: PaperRun, cell: PaperCell, summary: dict[str, Any], size: Size, names: tuple[str, ...]
+) -> Result:
+    """Fills a cell from the summary of a completed run, or of several as one; `names`: data/algo/run id of each."""
     if size != "paper" and cell.at is not None and cell.at not in (summary.get("meta_test") or {}).get("lengths", [cell.at]):
-        return Result(run.row, cell, size, None, None, name)  # a smaller run does not go so far
+        return Result(run.row, cell, size, None, None, names)  # a smaller run does not go so far
     try:
         ours = _ours(cell, summary, 100.0 if table.unit == "percent" else 1.0)
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", name)
+        return Result(run.row, cell, "unreadable", None, f"its summary does not give {cell.metric}: {error}", names)
     lost = sum(not math.isfinite(value) for value in ours.values)
     if lost:
-        return Result(run.row, cell, "diverged", None, f"it is not finite for {lost} of {len(ours.values)} seeds", name)
-    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, name, of_summary(summary))
+        return Result(run.row, cell, "diverged", None, f"it is not finite for {lost} of {len(ours.values)} seeds", names)
+    return Result(run.row, cell, verdict(table, cell, ours, size), ours, None, names, of_summary(summary))
 
 
 def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
@@ -132,7 +140,7 @@ def _ours(cell: PaperCell, summary: dict[str, Any], scale: float) -> Ours:
     if cell.at is not None:
         test = summary["meta_test"]
         name = cell.metric.removesuffix(f"_{test['score']}")
-        by_order = np.array(test[name])[:, test["lengths"].index(cell.at)]  # [R, orders]
+        by_order = np.array(test[name], dtype=float)[:, test["lengths"].index(cell.at)]  # [R, orders]
         values = by_order.mean(-1)
         interval = interval95(by_order[0]) if len(values) == 1 else None
     elif cell.after_steps is not None:

@@ -9,12 +9,14 @@ Shapes: R seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from metacl_run.config.compose import Composer
-from metacl_run.config.load import Experiment, run_id
+from metacl_run.config.load import run_id
 from metacl_run.core.errors import DataError, StorageError
 from metacl_run.storage.run_cost import of_summary
+from metacl_run.storage.run_place import run_name
 from metacl_run.storage.run_state import state
 from metacl_run.storage.stored_run import ENDED, StoredRun
 from metacl_run.sweeps.job import Job
@@ -35,7 +37,7 @@ class RowParts(NamedTuple):
     @property
     def names(self) -> list[str]:
         """data/algo/run id of each run."""
-        return ["/".join(run.directory.parts[-3:]) for run in self.runs]
+        return [run_name(run.directory) for run in self.runs]
 
     @property
     def diverged(self) -> list[int]:
@@ -47,34 +49,66 @@ class RowParts(NamedTuple):
         return bool(self.where) and not self.missing
 
 
-def parts_of(job: Job, composer: Composer) -> RowParts:
-    """Finds the runs that have some of the seeds of a job. None where it has ended itself, or is to be computed anew."""
-    if job.rerun or state(job.directory) in (*ENDED, "failed"):
-        return RowParts()
-    ended = [path for path in sorted(job.directory.parent.glob("*")) if path != job.directory and state(path) in ENDED]
-    if not ended:
-        return RowParts()
-    try:
-        experiment = composer.experiment_of(job.overrides)
-    except DataError:  # as the job itself will say
-        return RowParts()
-    where: dict[int, tuple[StoredRun, int]] = {}
-    for run in (run for path in ended if _has_equal_settings(run := StoredRun(path), experiment)):
-        for place, seed in enumerate(run.seeds):
-            where.setdefault(seed, (run, place))
-    known = {seed: where[seed] for seed in experiment.seeds if seed in where}
-    return RowParts(known, [seed for seed in experiment.seeds if seed not in known])
+class StoredParts:
+    """Finds the runs that have some of the seeds of a job. Every run beside the jobs of a table is read once."""
+
+    def __init__(self, composer: Composer) -> None:
+        self._composer = composer
+        self._beside: dict[Path, list[StoredRun]] = {}
+        self._ids: dict[tuple[Path, str], str | None] = {}
+
+    def of(self, job: Job) -> RowParts:
+        """Returns them; none where the job has ended itself, or is to be computed anew. A seed that completed in one run and
+        diverged with another of its run is taken from the first."""
+        if job.rerun or state(job.directory) in ENDED:
+            return RowParts()
+        beside = [run for run in self._ended_runs(job.directory.parent) if run.directory != job.directory]
+        if not beside:
+            return RowParts()
+        try:
+            experiment = self._composer.experiment_of(job.overrides)
+        except DataError:  # as the job itself will say
+            return RowParts()
+        fingerprint, start = experiment.data.source.fingerprint, experiment.starting_run
+        own_id = _id_without_seeds(
+            experiment.resolved, experiment.ignored_by_run_id, fingerprint, None if start is None else start.run_id
+        )
+        where: dict[int, tuple[StoredRun, int]] = {}
+        for run in (run for run in beside if self._id_of(run, fingerprint) == own_id):
+            for place, seed in enumerate(run.seeds):
+                where.setdefault(seed, (run, place))
+        known = {seed: where[seed] for seed in experiment.seeds if seed in where}
+        return RowParts(known, [seed for seed in experiment.seeds if seed not in known])
+
+    def _ended_runs(self, folder: Path) -> list[StoredRun]:
+        """Those in a folder, completed ones first."""
+        if folder not in self._beside:
+            ended = [(status != "completed", path) for path in folder.glob("*") if (status := state(path)) in ENDED]
+            self._beside[folder] = [StoredRun(path) for _, path in sorted(ended)]
+        return self._beside[folder]
+
+    def _id_of(self, run: StoredRun, fingerprint: str) -> str | None:
+        """What `_id_without_seeds` gives for a stored run; None where its run id is not that of its settings and these data."""
+        key = run.directory, fingerprint
+        if key not in self._ids:
+            self._ids[key] = _stored_id(run, fingerprint)
+        return self._ids[key]
 
 
-def _has_equal_settings(run: StoredRun, experiment: Experiment) -> bool:
-    """Whether a stored run is one of the experiment, but for its seeds: by the run ids with either seeds."""
+def _stored_id(run: StoredRun, fingerprint: str) -> str | None:
     try:
         config, ignored = run.summary["config"], run.summary["without_effect"]
-        fingerprint = experiment.data.source.fingerprint
-        own, whole = (run_id({**config, "seeds": seeds}, ignored, fingerprint) for seeds in (run.seeds, experiment.seeds))
-    except (StorageError, KeyError, TypeError):
-        return False
-    return own == run.directory.name and whole == experiment.run_id
+        start = (run.summary.get("start_from") or {}).get("run_id")
+        if run_id({**config, "start_from": start}, ignored, fingerprint) != run.directory.name:
+            return None  # of another version, or of other files
+        return _id_without_seeds(config, ignored, fingerprint, start)
+    except (StorageError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _id_without_seeds(config: Mapping[str, Any], ignored: Sequence[str], fingerprint: str, start: str | None) -> str:
+    """Equal for two runs whose settings are equal but for the seeds."""
+    return run_id({**config, "seeds": [], "start_from": start}, ignored, fingerprint)
 
 
 def joined(parts: RowParts) -> dict[str, Any]:

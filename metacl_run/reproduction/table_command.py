@@ -18,7 +18,7 @@ from metacl_run.index.index_page import refresh_index
 from metacl_run.reproduction import pages
 from metacl_run.reproduction.paper_table import PaperRun, PaperTable, Size, parse
 from metacl_run.reproduction.results import RunOfTable, results_of_table
-from metacl_run.reproduction.rows_in_parts import parts_of
+from metacl_run.reproduction.rows_in_parts import StoredParts
 from metacl_run.sweeps.grid_command import check_launcher, output_dir, wants_status
 from metacl_run.sweeps.job import Job, distinct_runs, plan_tolerantly
 from metacl_run.sweeps.listing import listing
@@ -54,8 +54,8 @@ def run_table(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
     table = parse(node)
     plan = _plan(table, size, overrides, user_folder)
     jobs = distinct_runs([job for _, job in plan if isinstance(job, Job)])
-    composer = Composer(user_folder)
-    in_parts = {job.directory: parts_of(job, composer) for job in jobs}
+    stored = StoredParts(Composer(user_folder))
+    in_parts = {job.directory: stored.of(job) for job in jobs}
     open_jobs = [job for job in jobs if not in_parts[job.directory].is_whole]
     if wants_status(nodes):
         open_results = stored_results(open_jobs)

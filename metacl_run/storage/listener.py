@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metacl_run.core.task_lengths import TaskLengths
+from metacl_run.storage.run_place import output_dir_of
 from metacl_run.storage.stored_run import StoredRun
 
 
@@ -66,7 +67,7 @@ class RunInfo(NamedTuple):
 
     @property
     def output_dir(self) -> Path:
-        return self.directory.parents[2]
+        return output_dir_of(self.directory)
 
 
 class Listener(abc.ABC):

@@ -13,7 +13,9 @@ from metacl_run.core.files import storage_errors
 from metacl_run.storage.run_files import LOCK
 
 WAIT_S = 0.5
-"""Seconds to wait for the lock: `is_locked` takes it for a moment."""
+"""Seconds to wait for the lock: `is_locked` holds it for a moment."""
+HELD = (errno.EWOULDBLOCK, errno.EAGAIN)
+"""Another process has the lock."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
@@ -30,7 +32,7 @@ def lock(directory: Path) -> filelock.BaseFileLock:
         try:
             file_lock.acquire()
         except filelock.Timeout:
-            if _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
+            if os.name != "nt" and _refusal(path) == errno.EACCES:  # filelock takes it for a lock that another process holds
                 raise StorageError(_without_locks(directory, os.strerror(errno.EACCES))) from None
             raise RunIsLockedError(directory) from None
         except OSError as error:
@@ -45,26 +47,29 @@ def is_locked(directory: Path) -> bool:
     path = directory / LOCK
     if not os.path.exists(path):
         return False
-    probe = filelock.FileLock(path, blocking=False)
     try:
-        probe.acquire()
-    except filelock.Timeout:
-        return _refusal(path) != errno.EACCES
-    except OSError:
+        return _refusal(path) in HELD
+    except ImportError:  # Windows, whose locks cannot be shared
+        probe = filelock.FileLock(path, blocking=False)
+        try:
+            probe.acquire()
+        except filelock.Timeout:
+            return True
+        probe.release()
         return False
-    probe.release()
-    return False
 
 
 def _refusal(path: Path) -> int | None:
-    """Returns the number of the error that taking the lock gives, if it gives one."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where filelock needs no such file system
-        return None
+    """Returns the number of the error that looking at the lock gives, if it gives one. Several processes may look at once.
+
+    Raises:
+        ImportError: on Windows.
+    """
+    import fcntl
+
     try:
         with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno
     return None

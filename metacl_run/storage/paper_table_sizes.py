@@ -15,8 +15,8 @@ def sizes_under(output_dir: Path) -> dict[str, str]:
         for path in sorted(output_dir.glob(f"tables/*/{size}/table.csv")):
             try:
                 with open(path, encoding="utf-8", newline="") as file:
-                    runs = [row.get("run") for row in csv.DictReader(file)]
+                    runs = [run for row in csv.DictReader(file) for run in (row.get("run") or "").split()]
             except (OSError, ValueError, csv.Error):
                 continue
-            size_of |= {run: size for run in runs if run}
+            size_of |= dict.fromkeys(runs, size)
     return size_of

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ import torch
 from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.core.errors import StorageError
-from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors, sync, write_atomically
+from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors, sync, write_text_atomically
+from metacl_run.storage.earlier_results import EarlierResults
 from metacl_run.storage.listener import Listener
 from metacl_run.storage.lock import lock
 from metacl_run.storage.records import COMPUTE_ANEW, read_records
@@ -60,8 +60,6 @@ COMPUTED = (
     REFERENCES,
 )
 """The files that a run writes about its results."""
-EARLIER = ".earlier"
-"""The folder of earlier results until a run that computes them again has begun."""
 
 
 class RunStore(RunWriter):
@@ -73,6 +71,7 @@ class RunStore(RunWriter):
         """Those that have started; they receive every record."""
         self._metrics: Any = None
         self._is_discarded = False
+        self._earlier = EarlierResults(directory, (*COMPUTED, *BEGUN))
 
     def __enter__(self) -> RunStore:
         with storage_errors(self.directory):
@@ -85,7 +84,7 @@ class RunStore(RunWriter):
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
             for folder in (self.directory, self.directory / FIGURES, self.directory / FIGURES / PAPER):
                 remove_unfinished(folder)
-            self._take_back()
+            self._earlier.take_back()
         except BaseException:
             self._lock.release()
             raise
@@ -95,27 +94,31 @@ class RunStore(RunWriter):
         if self._metrics is not None:
             self._metrics.close()
         gone = self._is_discarded and not self.has_set_aside
-        self._take_back()
+        self._earlier.take_back()
         if gone:
             for name in (*COMPUTED, *BEGUN, LOG):
                 (self.directory / name).unlink(missing_ok=True)
             if os.name != "nt":  # where a file that is open cannot go
-                (self.directory / LOCK).unlink(missing_ok=True)
+                self._remove_directory()
         self._lock.release()
-        if gone:
-            (self.directory / LOCK).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # there are files of others in it
-                self.directory.rmdir()
+        if gone and os.name == "nt":
+            self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        """Removes the lock, and the directory unless there are files of others in it."""
+        (self.directory / LOCK).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.directory.rmdir()
 
     # ----------------------------------------------------------------------------------------------------- small files
 
     def write_config(self, text: str) -> None:
-        write_atomically(self.directory / CONFIG, text.encode())
+        write_text_atomically(self.directory / CONFIG, text)
 
     def write_own_code(self, sources: Mapping[str, str]) -> None:
         """Keeps the source of the user's own components, by module."""
         if sources:
-            write_atomically(self.directory / OWN_CODE, json.dumps(sources, indent=2).encode())
+            write_text_atomically(self.directory / OWN_CODE, json.dumps(sources, indent=2))
 
     @property
     def has_checkpoint(self) -> bool:
@@ -148,7 +151,7 @@ class RunStore(RunWriter):
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         text = json.dumps(finite(content), ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(self.directory / name, text.encode("utf-8", "replace"))
+        write_text_atomically(self.directory / name, text)
 
     def _matrix_path(self, transductive: bool) -> Path:
         return self.directory / (TRANSDUCTIVE_MATRIX if transductive else MATRIX)
@@ -156,7 +159,7 @@ class RunStore(RunWriter):
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes summary.json. The caller tells the listeners once the figures and the report are written as well."""
         text = json.dumps(finite(summary), indent=2, allow_nan=False) + "\n"
-        write_atomically(self.directory / SUMMARY, text.encode())
+        write_text_atomically(self.directory / SUMMARY, text)
 
     def discard(self) -> None:
         """Leaves no directory behind at the end: the run was refused before it computed anything."""
@@ -165,33 +168,16 @@ class RunStore(RunWriter):
     def set_aside(self) -> None:
         """Makes the run start again from nothing. The results of an earlier computation are kept until it has begun; if it is
         refused or stopped before that, they are there again."""
-        with storage_errors(self.directory):
-            (self.directory / EARLIER).mkdir(exist_ok=True)
-            for path in (self.directory / name for name in (*COMPUTED, *BEGUN)):
-                if path.exists():
-                    os.replace(path, self.directory / EARLIER / path.name)
+        self._earlier.set_aside()
 
     @property
     def has_set_aside(self) -> bool:
         """Whether there are earlier results that may still be needed."""
-        return (self.directory / EARLIER).is_dir()
+        return self._earlier.are_aside
 
     def drop_set_aside(self) -> None:
         """Removes what was set aside: from here on the new computation counts."""
-        if self.has_set_aside:
-            with storage_errors(self.directory):
-                shutil.rmtree(self.directory / EARLIER)
-
-    def _take_back(self) -> None:
-        """Brings back what was set aside, in place of the little that there may be by now."""
-        if not self.has_set_aside:
-            return
-        with storage_errors(self.directory):
-            for name in (*COMPUTED, *BEGUN):
-                (self.directory / name).unlink(missing_ok=True)
-            for path in (self.directory / EARLIER).iterdir():
-                os.replace(path, self.directory / path.name)
-            (self.directory / EARLIER).rmdir()
+        self._earlier.drop()
 
     # --------------------------------------------------------------------------------------------------------- records
 

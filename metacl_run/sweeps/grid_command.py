@@ -14,6 +14,7 @@ from metacl_run.config.overrides import Parts, grid, swept_keys
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.exit_status import COMPLETED
 from metacl_run.index.index_page import INDEX, refresh_index
+from metacl_run.storage.run_place import output_dir_of
 from metacl_run.sweeps.job import Job, plan
 from metacl_run.sweeps.listing import listing
 from metacl_run.sweeps.sweep import exit_status, hydra_launcher, run_jobs, stored_results
@@ -66,8 +67,8 @@ def sweep_name(keys: Sequence[str], jobs: Sequence[Job]) -> str:
 
 
 def output_dir(jobs: Sequence[Job]) -> Path:
-    """Returns the folder of the runs: above data, algorithm and run id."""
-    return jobs[0].directory.parents[2]
+    """Returns the folder of the runs."""
+    return output_dir_of(jobs[0].directory)
 
 
 def check_launcher(hydra: Sequence[str]) -> None:

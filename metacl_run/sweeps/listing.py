@@ -36,7 +36,7 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
         lines.append("  ".join(filter(None, columns)))
         if result.error and result.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in result.error.splitlines()]
-    if any(result.status != COMPLETED for result in results):
+    if any(result.status not in (COMPLETED, DIVERGED) for result in results):
         lines.append("the same command again runs what has not ended")
     if any(result.status == DIVERGED for result in results):
         lines.append("rerun=true with the command of one run computes a diverged one again")

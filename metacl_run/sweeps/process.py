@@ -20,6 +20,7 @@ from typing import Any
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError, DataError, RunIsLockedError, UserError, described
 from metacl_run.core.exit_status import COMPLETED, FAILED, INTERRUPTED
+from metacl_run.core.output import any_letter_printed
 from metacl_run.sweeps.gpus import one_gpu
 from metacl_run.sweeps.job import BUSY, JobResult
 
@@ -152,6 +153,7 @@ def _forwarded_signals(pid: int) -> Iterator[list[int]]:
 # ----------------------------------------------------------------------------------------------------- in the job's process
 
 
+@any_letter_printed()
 def _job_main(
     sender: Connection,
     overrides: list[str],
@@ -166,7 +168,7 @@ def _job_main(
     os.environ.update(environment)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for standard in (1, 2):
             os.dup2(descriptor, standard)
     threading.Thread(target=_stop_with_parent, daemon=True).start()

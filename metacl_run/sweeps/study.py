@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from metacl_run.config.load import command_line
-from metacl_run.core.files import write_atomically
+from metacl_run.core.files import write_text_atomically
 from metacl_run.storage.run_files import METRICS
 from metacl_run.sweeps.pruning import falls_behind, share_done
 from metacl_run.sweeps.search import SPLIT, Search
@@ -78,12 +78,12 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
     """Returns the next trial and the overrides of its run; None where every point has been tried.
 
     Settings that another trial has had are not computed again: the sampler proposes others, and after `ATTEMPTS` proposals the
-    first untried point is taken.
+    first untried point is taken, or the next one where a worker beside this one has just taken it.
     """
-    for attempt in range(ATTEMPTS + 1):
+    for attempt in itertools.count():
         study = open_study(search)
         trials = study.get_trials(deepcopy=False)
-        if attempt == ATTEMPTS:
+        if attempt >= ATTEMPTS:
             untried = next((point for point in _points(search) if not _is_tried(point, trials, search)), None)
             if untried is None:
                 return None
@@ -93,7 +93,7 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
         if not _is_tried(_written(search, trial.params), study.get_trials(deepcopy=False)[: trial.number], search):
             return trial, overrides_of(search, trial.params)
         study.tell(trial, state=TrialState.FAIL)
-    return None
+    raise AssertionError("a grid of points has an end")
 
 
 def _is_tried(params: Mapping[str, Any], trials: Sequence[FrozenTrial], search: Search) -> bool:
@@ -228,7 +228,7 @@ def write_results(search: Search, study: optuna.Study) -> int:
         "best": best,
         "trials": [_entry(search, trial) for trial in trials],
     }
-    write_atomically(search.folder / RESULTS, (json.dumps(content, indent=2) + "\n").encode())
+    write_text_atomically(search.folder / RESULTS, json.dumps(content, indent=2) + "\n")
     _show(search, ranked, trials, best)
     return num_finished(study)
 

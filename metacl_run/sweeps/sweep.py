@@ -51,7 +51,9 @@ def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | No
     """Returns the launcher that the overrides of Hydra's config choose; loggers file its jobs under `group`."""
 
     def launch(jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
-        return launch_jobs(RunJob(jobs, user_folder, waits, group), len(jobs), hydra, output_dir, user_folder)
+        return launch_jobs(
+            RunJob(jobs, common_overrides(jobs), user_folder, waits, group), len(jobs), hydra, output_dir, user_folder
+        )
 
     return launch
 
@@ -61,13 +63,15 @@ class RunJob:
     """The function that a launcher calls for every job of a sweep."""
 
     jobs: Sequence[Job]
+    common: Sequence[str]
+    """The overrides that all jobs have."""
     user_folder: str | None
     waits: bool
     group: str
 
     def __call__(self, number: int, shares_terminal: bool) -> JobResult:
         job, name = self.jobs[number], f"job {number + 1} of {len(self.jobs)}"
-        text = own_overrides(job, common_overrides(self.jobs)) or "(defaults)"
+        text = own_overrides(job, self.common) or "(defaults)"
         if self.waits:
             wait_until_free(job.directory)
         print(f"\n{name}: {text}" if shares_terminal else f"{name} starts: {text}", flush=True)

@@ -226,6 +226,16 @@ def test_a_drawing_on_paper_is_inverted_and_one_on_black_is_not() -> None:
         ),
         ("online", lambda learner: learner.adapt(torch.rand(1, 1, 8, 8), [0]), "does not adapt"),
         ("online", lambda learner: learner.score(torch.rand(3, 1, 8, 8), [0, 1]), "y: has 2 labels for 3 examples"),
+        (
+            "online",
+            lambda learner: learner.score(torch.rand(3, 1, 8, 8), 1),
+            "y: must be a list of 3 labels, one for each example, not 1",
+        ),
+        (
+            "continual_meta",
+            lambda learner: learner.adapt(torch.rand(2, 1, 28, 28), torch.eye(2)),
+            "support_y: a label must be a number or a name, not [1.0, 0.0]; of one-hot labels take argmax",
+        ),
         ("online", lambda learner: learner.predict(torch.rand(1, 1, 8, 8), task=0), "share all outputs"),
         ("meta_continual", lambda learner: learner.predict(torch.rand(1, 1, 28, 28)), "adapt(x, y) first"),
     ],

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import metacl_run as mr
+from metacl_run.runtime.torch_switches import torch_switches_kept
 from tests.comparison.conftest import matrices, write_run
 from tests.support.small_runs import KINDS, settings
 from tests.support.stored_runs import build_run
@@ -119,6 +120,20 @@ def test_a_run_leaves_the_switches_of_torch_as_they_were(tmp_path: Path) -> None
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     mr.run([*settings("online", tmp_path), "gpu.threads=2", "gpu.deterministic=true", "seeds=[1]"])
     assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == before
+
+
+def test_what_a_run_on_a_card_sets_is_restored_too() -> None:
+    def switches() -> tuple[object, ...]:
+        cuda, cudnn = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn
+        return cuda, cudnn.conv.fp32_precision, cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+
+    before = switches()
+    with torch_switches_kept():
+        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = "tf32"
+        torch.backends.cudnn.benchmark = not before[2]
+        torch.utils.deterministic.fill_uninitialized_memory = not before[3]
+        assert switches() != before
+    assert switches() == before
 
 
 def test_importing_and_loading_are_light(finished_runs: dict[str, mr.RunResult]) -> None:

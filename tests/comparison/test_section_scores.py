@@ -253,3 +253,28 @@ def test_the_correction_counts_the_pairs_of_the_named_method_alone(tmp_path: Pat
 
     assert [pair.p for pair in scores.pairs] == [2 / 2**7] * 2
     assert [pair.corrected for pair in scores.pairs] == [2 * 2 / 2**7] * 2
+
+
+def test_a_seed_that_completed_apart_is_taken_from_there_and_not_from_the_run_that_diverged(
+    tmp_path: Path, run: Callable[..., Path]
+) -> None:
+    apart = finals(run("zzzz", 0.7, seeds=[0, 1, 2]))
+    whole = run("aaaa", 0.7, seeds=[0, 1, 2, 3], status="diverged")
+    np.save(whole / "accuracy_matrix.npy", np.full((4, 4, 3), np.nan))
+    summary = json.loads((whole / "summary.json").read_text())
+    (whole / "summary.json").write_text(json.dumps({**summary, "metrics": {}}))
+
+    (scores,) = compare([tmp_path], ["accuracy"]).sections
+
+    assert scores.values["accuracy"]["maml"].tolist() == pytest.approx([*apart, np.nan], nan_ok=True)
+
+
+def test_rows_with_equal_names_stay_apart_by_their_run_ids(tmp_path: Path, run: Callable[..., Path]) -> None:
+    run("aaaa", 0.7, algo__note="x" * 400 + "1")
+    run("bbbb", 0.5, algo__note="x" * 400 + "2")
+    run("cccc", 0.4, algo__pull=None)
+    run("dddd", 0.3)
+
+    (scores,) = compare([tmp_path], ["accuracy"]).sections
+
+    assert len(scores.labels) == len(set(scores.labels)) == 4

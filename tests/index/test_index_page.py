@@ -115,17 +115,17 @@ def test_only_what_has_changed_is_read_again(root: Path, monkeypatch: pytest.Mon
 
 def test_a_run_that_ends_while_the_page_is_written_is_not_lost(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_run(root, "split_glyphs/maml/a")
-    written, write = [], index_page.write_atomically
+    written, write = [], index_page.write_text_atomically
 
-    def write_late(path: Path, content: bytes) -> None:
+    def write_late(path: Path, text: str) -> None:
         if not written:  # another process adds its run and its page first; ours, without that run, takes the place of it
             written.append(path)
             add_run(root, "split_glyphs/maml/b")
             write_index(root)
             assert set(rows(root)) == {"a", "b"}
-        write(path, content)
+        write(path, text)
 
-    monkeypatch.setattr(index_page, "write_atomically", write_late)
+    monkeypatch.setattr(index_page, "write_text_atomically", write_late)
     write_index(root)
     assert set(rows(root)) == {"a", "b"}
     assert list(root.glob(".*")) == []
@@ -154,7 +154,11 @@ def test_the_settings_that_differ_stand_first_and_those_of_the_machine_last(root
     for name, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
         words = f"gpu.threads=1 model=mlp data.num_tasks=2 'model.hidden=[8, 8]' algo.lr={lr}"
         add_run(root, f"split_glyphs/maml/{name}", command=f"metacl-run {words}")
-    add_run(root, "split_glyphs/reptile/d", command="metacl-run gpu=cpu model=mlp data.num_tasks=2 algo.outer_lr=1")
+    add_run(
+        root,
+        "split_glyphs/reptile/d",
+        command="metacl-run --config-dir '/my options' gpu=cpu model=mlp data.num_tasks=2 algo.outer_lr=1",
+    )
     write_index(root)
     expected = {
         **{

@@ -13,6 +13,7 @@ from metacl_run.cli import command
 from metacl_run.config.compose import single_experiment
 from metacl_run.experiment import run
 from metacl_run.reproduction.rows_in_parts import RowParts, joined
+from metacl_run.storage.paper_table_sizes import sizes_under
 from metacl_run.storage.run_files import SUMMARY
 from metacl_run.storage.stored_run import StoredRun
 from tests.reproduction.test_paper_tables import CELL, NODE
@@ -118,3 +119,31 @@ def test_what_is_by_seed_is_joined_and_what_is_not_stays(tmp_path: Path) -> None
     assert whole["meta_test"]["lengths"] == [10, 50]
     assert whole["meta_test"]["accuracy"] == whole["by_step"]["curve"] == [[0.0, 0.0], [0.1, 0.2], [0.2, 0.4]]
     assert whole["timing"] == {"train_s": 90.0}
+
+
+def rewrite(run: StoredRun, **changes: object) -> None:
+    path = run.directory / SUMMARY
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_seed_that_completed_apart_counts_and_not_the_run_that_diverged(configs: Path) -> None:
+    runs = [computed(configs, seeds) for seeds in ("[0,1,2,3]", "[0,1]", "[2]")]
+    rewrite(runs[0], status="diverged", metrics={})
+    filled = row(configs)
+    assert float(filled["ours mean"]) == pytest.approx(sum(values(runs[1]) + values(runs[2])) / 3)
+
+
+def test_parts_fill_a_row_whose_own_run_failed(configs: Path) -> None:
+    own, one, two = (computed(configs, seeds) for seeds in ("[0,1,2]", "[0,1]", "[2]"))
+    rewrite(own, status="failed", metrics={}, error="the card's memory does not suffice")
+    filled = row(configs)
+    assert float(filled["ours mean"]) == pytest.approx(sum(values(one) + values(two)) / 3)
+
+
+def test_every_run_of_a_row_in_parts_is_of_the_size_of_the_table(configs: Path) -> None:
+    runs = [computed(configs, "[0,1]"), computed(configs, "[2]")]
+    assert len(row(configs)["run"].split()) == 2
+    output_dir = configs.parent / "runs"
+    paper, reduced = (output_dir / "tables" / "small" / size for size in ("paper", "reduced"))
+    paper.rename(reduced)
+    assert sizes_under(output_dir) == {"/".join(run.directory.parts[-3:]): "reduced" for run in runs}

@@ -81,7 +81,7 @@ def test_a_run_that_is_refused_again_keeps_its_earlier_results(
     assert not (built.directory / ".earlier").exists()
     with RunStore(built.directory) as killed:
         killed.set_aside()
-        monkeypatch.setattr(killed, "_take_back", lambda: None)
+        monkeypatch.setattr(killed._earlier, "take_back", lambda: None)
     assert not (built.directory / "summary.json").exists()
     assert run(built) == 0  # shows the run
     assert results() == before

@@ -41,6 +41,13 @@ def test_a_run_is_one_process_s(tmp_path: Path) -> None:
     lock(tmp_path).release()
 
 
+def test_one_who_looks_does_not_count_as_computing(tmp_path: Path) -> None:
+    lock(tmp_path).release()
+    with open(tmp_path / LOCK, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as another process that looks at this moment
+        assert not is_locked(tmp_path)
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EACCES])
 def test_a_file_system_without_locks_is_said(number: int, tmp_path: Path, refusing: Callable[[int], None]) -> None:
     (tmp_path / LOCK).touch()

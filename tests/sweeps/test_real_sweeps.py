@@ -209,3 +209,14 @@ def test_a_launcher_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None
     assert "pip install 'metacl-run[joblib]'" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_writes_into_its_output_dir_alone(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "over there"
+    here.mkdir()
+
+    ended = metacl("-m", "algo=maml,reptile", "progress=none", f"output_dir={there}", cwd=here)
+
+    assert ended.returncode == 0, ended.stderr
+    whole(there, 2)
+    assert not list(here.iterdir())

@@ -226,6 +226,29 @@ def test_settings_are_tried_once_and_every_point_of_a_small_space_is(tmp_path: P
     assert num_finished(open_study(search)) == 6
 
 
+def test_two_workers_that_propose_the_same_last_point_try_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both see the same untried point; the one that comes second takes another."""
+    from metacl_run.sweeps import study
+    from metacl_run.sweeps.study import ask, tell
+
+    monkeypatch.setattr(study, "ATTEMPTS", 0)
+    search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2")
+    open_study, beside = study.open_study, []
+
+    def then_another_worker_asks(*args: Any, **kwargs: Any) -> Any:
+        opened = open_study(*args, **kwargs)
+        if "draw" in kwargs and not beside:
+            beside.append(None)
+            beside[0] = ask(search)
+        return opened
+
+    monkeypatch.setattr(study, "open_study", then_another_worker_asks)
+    trial, overrides = ask(search)
+    tell(trial, 0.5, directory=None)
+    tell(beside[0][0], 0.5, directory=None)
+    assert {overrides[-1], beside[0][1][-1]} == {"algo.inner_steps=1", "algo.inner_steps=2"}
+
+
 def test_a_failed_trial_may_be_tried_again(tmp_path: Path) -> None:
     from metacl_run.sweeps.study import ask, tell
 

@@ -1,0 +1,103 @@
+"""A process that is killed between any two steps leaves the earlier results whole, or the new ones: never a part of each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metacl_run.storage.earlier_results import EarlierResults
+
+NAMES = ("summary.json", "checkpoint.pt", "metrics.jsonl", "config.yaml")
+CALLS = ("replace", "unlink", "mkdir", "rmdir")
+"""What changes the file system, of os; pathlib and shutil call them."""
+
+
+class Killed(BaseException):
+    pass
+
+
+def content(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}
+
+
+def fill(directory: Path, word: str) -> dict[str, str]:
+    for name in NAMES:
+        (directory / name).write_text(word)
+    return dict.fromkeys(NAMES, word)
+
+
+def killed_after(steps: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Does the work up to so many changes of the file system; whether it was killed before its end."""
+    left = [steps]
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any, **kwargs: Any) -> Any:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return call(*args, **kwargs)
+
+        return count
+
+    with monkeypatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, counted(getattr(os, name)))
+        try:
+            work()
+        except Killed:
+            return True
+    return False
+
+
+def outcomes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], None], work: Callable[[EarlierResults], None]
+) -> list[dict[str, str]]:
+    """What is there after the next start, for a kill after 0, 1, ... steps of the work, and last without one."""
+    after = []
+    for steps in range(100):
+        directory = tmp_path / str(steps)
+        directory.mkdir()
+        before(directory)
+        earlier = EarlierResults(directory, NAMES)
+        killed = killed_after(steps, lambda earlier=earlier: work(earlier), monkeypatch)  # type: ignore[misc]
+        EarlierResults(directory, NAMES).take_back()  # as the next start does
+        after.append(content(directory))
+        assert not [path for path in directory.iterdir() if path.is_dir()]
+        shutil.rmtree(directory)
+        if not killed:
+            break
+    assert len(after) > len(NAMES)
+    return after
+
+
+def test_setting_aside_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    after = outcomes(tmp_path, monkeypatch, lambda directory: fill(directory, "old"), EarlierResults.set_aside)
+    assert after == [dict.fromkeys(NAMES, "old")] * len(after)
+
+
+def test_taking_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(directory: Path) -> None:
+        fill(directory, "old")
+        EarlierResults(directory, NAMES).set_aside()
+        (directory / "config.yaml").write_text("new")
+        (directory / "metrics.jsonl").write_text("new")
+
+    after = outcomes(tmp_path, monkeypatch, refused, EarlierResults.take_back)
+    assert after == [dict.fromkeys(NAMES, "old")] * len(after)
+
+
+def test_dropping_leaves_the_old_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begun(directory: Path) -> None:
+        fill(directory, "old")
+        EarlierResults(directory, NAMES).set_aside()
+        (directory / "config.yaml").write_text("new")
+        (directory / "metrics.jsonl").write_text("new")
+
+    after = outcomes(tmp_path, monkeypatch, begun, EarlierResults.drop)
+    new = {"config.yaml": "new", "metrics.jsonl": "new"}
+    assert after == [dict.fromkeys(NAMES, "old")] + [new] * (len(after) - 1)
