@@ -64,6 +64,7 @@ def atomic_replacement(path: Path) -> Iterator[Path]:
     # In containers, processes that write one file may have one number.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
+        temporary.unlink(missing_ok=True)  # whatever lies there, a link to another file for instance, is not written through
         yield temporary
         sync(temporary)
         os.replace(temporary, path)

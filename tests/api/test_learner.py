@@ -229,7 +229,7 @@ def test_a_drawing_on_paper_is_inverted_and_one_on_black_is_not() -> None:
         (
             "online",
             lambda learner: learner.score(torch.rand(3, 1, 8, 8), 1),
-            "y: must be a list of 3 labels, one for each example, not 1",
+            "y: must be a list of 3 labels, one for each",
         ),
         (
             "continual_meta",

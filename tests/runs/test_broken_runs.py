@@ -173,19 +173,20 @@ def test_what_a_killed_process_left_half_written_goes(small: Callable[..., Exper
     left = [built.directory / name for name in (".config.yaml.1.new", ".checkpoint.pt.new", "figures/.forgetting.png.7.new")]
     for path in left:
         path.write_bytes(b"half")
-    (built.directory / f".checkpoint.pt.{os.getpid()}.new").symlink_to(elsewhere)
+    (built.directory / ".checkpoint.pt.2.new").symlink_to(elsewhere)
     assert run(built) == 0
     assert not list(built.directory.rglob("*.new"))
     assert elsewhere.read_text() == "mine"
 
 
-def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
-    from metacl_run.core.files import write_atomically
+def test_nothing_is_written_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from metacl_run.core import files
 
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "0123")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("mine")
-    (tmp_path / f".file.{os.getpid()}.new").symlink_to(elsewhere)
-    write_atomically(tmp_path / "file", b"new")
+    (tmp_path / ".file.0123.new").symlink_to(elsewhere)
+    files.write_atomically(tmp_path / "file", b"new")
     assert (elsewhere.read_text(), (tmp_path / "file").read_bytes()) == ("mine", b"new")
     assert not (tmp_path / "file").is_symlink()
 
