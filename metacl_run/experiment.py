@@ -81,7 +81,7 @@ def run(experiment: Experiment, ranks: Ranks = ALONE, group: str | None = None) 
 def _lead(experiment: Experiment, ranks: Ranks, group: str | None) -> int:
     """Runs on rank 0, which writes and prints. Data are read first: missing data leave no directory behind."""
     directory, device = experiment.directory, experiment.gpu.torch_device
-    console, code = Console(experiment.progress), _own_code(experiment)
+    console, code = Console(experiment.progress), own_code(experiment.components)
     with ranks.together():
         check_ranks(experiment, ranks)
         is_shown = _is_shown(experiment)
@@ -114,7 +114,7 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
         return COMPLETED
     with stop_on_signal(lambda: None) as stopped:
         experiment.protocol.run(
-            _context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped, bool(_own_code(experiment)))
+            _context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped, bool(own_code(experiment.components)))
         )
         return ranks.from_first(FAILED)
 
@@ -173,11 +173,6 @@ def _compute(
             computed = {"environment": {**environment, "kernels": result.kernels}}
             _close(store, {**head, **reached(experiment, result), **computed}, experiment.figures_style)
     return EXIT_STATUS[result.status]
-
-
-def _own_code(experiment: Experiment) -> dict[str, str]:
-    """The source of the user's own components, by module."""
-    return own_code([experiment.algo, experiment.model, experiment.data, experiment.data.source, experiment.protocol])
 
 
 def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -13,9 +14,10 @@ from typing import Any
 
 from metacl_run.core.errors import StorageError
 from metacl_run.scoring.scores import SCORES
+from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.paper_table_sizes import sizes_under
 from metacl_run.storage.run_cost import RunCost, of_summary
-from metacl_run.storage.run_files import SUMMARY
+from metacl_run.storage.run_files import OWN_CODE, SUMMARY
 from metacl_run.storage.run_place import output_dir_of, run_name
 from metacl_run.storage.stored_run import StoredRun
 
@@ -23,6 +25,8 @@ VERSION = "metacl_run"
 """The key of the version that computed a run: another version may give other numbers for the same settings."""
 GROUPS = ("algo", "model", "data", "protocol")
 """The groups whose choices a summary names."""
+CODE, CODE_DIGITS = "code", 8
+"""The key of a digest of the user's own code that computed a run: runs of one config may be of several versions of it."""
 TABLE_SIZE = "table.size"
 """The key of the size of a run for a paper's table, where it is not the full one."""
 DEBUG = "debug"
@@ -115,6 +119,8 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         settings[TRANSDUCTIVE_KEY] = True
     if run.summary[DEBUG]:
         settings[DEBUG] = True
+    if (code := read_optional(directory / OWN_CODE, Path.read_bytes)) is not None:
+        settings[CODE] = hashlib.sha256(code).hexdigest()[:CODE_DIGITS]
     if table_size is not None:
         settings[TABLE_SIZE] = table_size
     environment = run.summary["environment"]

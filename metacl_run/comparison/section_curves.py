@@ -113,11 +113,11 @@ def _of_stream(score: Score) -> list[CurveFigure]:
         CurveFigure(
             "accuracy",
             f"{words.capitalize()} so far",
-            "steps",
+            "steps of the stream",
             words,
-            f"Mean {words} of the predictions so far, each made before learning. Steps include meta-updates of pre-training.",
+            f"Mean {words} of the predictions so far, each made before learning. Pre-training is not shown.",
             False,
-            lambda run: Curve(run.evaluations.units, run.scores_so_far),
+            lambda run: Curve(run.evaluations.units - run.pretraining, run.scores_so_far),
         )
     ]
 

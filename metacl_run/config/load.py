@@ -111,6 +111,11 @@ class Experiment:
         return [*([warning] if warning else []), *unused_settings(parts, self.overrides, self.choices["algo"])]
 
     @property
+    def components(self) -> list[object]:
+        """What the run is computed with; the user's own ones have code that the run keeps."""
+        return [self.algo, self.model, self.data, self.data.source, self.protocol]
+
+    @property
     def directory(self) -> Path:
         if self.trained is not None:
             return self.trained.directory / EVALUATIONS / self.run_id

@@ -33,7 +33,8 @@ class PlainLines:
             work = f"{view.total} {info.unit_name}s, then a meta-test on sequences of unseen {concepts}"
         if view.is_stream:
             domains = f"{view.num_tasks} domain{'s' if view.num_tasks > 1 else ''}"
-            work = f"{view.total} {info.unit_name}s, of a stream of {domains} and of pre-training before it"
+            work = f"{view.total} {info.unit_name}s, of a stream of {domains}"
+            work += " and of pre-training before it" if view.total > info.config["protocol"]["steps"] else ""
         if info.evaluation_of is not None:
             work = f"evaluation of run {info.evaluation_of}"
             work += "" if view.in_sequence else f" on {view.num_tasks} task{'s' if view.num_tasks > 1 else ''}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
 
 from metacl_run.core.types import Pytree
 from metacl_run.inner.several_updates import Metrics, add_up
@@ -15,9 +14,6 @@ class Trainer(abc.ABC):
 
     Shapes: R replicates; the leaves of a learner's state are [R, ...].
     """
-
-    remedy: ClassVar[str]
-    """What usually helps where the learner diverges, as the subject of a sentence."""
 
     at_once: int = 1
     """The most units that are one piece of work: a run stops, records and evaluates between two pieces."""

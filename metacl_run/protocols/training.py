@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +116,7 @@ class TrainingPhase(Phase):
         alone = f" The other seeds were finite: seeds=[{','.join(others)}] is a run of its own." if others else ""
         return (
             f"the training loss or the state is not finite at {self.unit_name} {self.progress.state.unit}{which}. "
-            f"{self.trainer.remedy} usually helps.{alone}"
+            f"{_remedy(self.progress.context.algo)} usually helps.{alone}"
         )
 
 
@@ -122,3 +124,11 @@ def _listed(seeds: Sequence[int]) -> str:
     """ "seed 3", "seeds 0 and 3", "seeds 0, 1 and 3"."""
     *others, last = map(str, seeds)
     return f"seeds {', '.join(others)} and {last}" if others else f"seed {last}"
+
+
+def _remedy(algo: Any) -> str:
+    """What usually helps where a learner diverges, by the settings that its method has."""
+    names = [setting.name for setting in dataclasses.fields(algo)] if dataclasses.is_dataclass(algo) else []
+    rates = [f"algo.{name}" for name in names if name == "lr" or name.endswith("_lr")]
+    others = ["algo.clip_norm=10"] if "clip_norm" in names else []
+    return "A smaller " + " or ".join([*(rates or ["learning rate"]), *others])

@@ -29,14 +29,9 @@ STRIP_COLUMNS = 4000
 """Columns of that image where tasks differ in length."""
 
 
-def end_of_pretraining(run: StoredRun) -> int:
-    """The unit at which a stream under `osaka` begins; 0 for all other runs."""
-    return int(run.summary.get("pretraining") or 0) if run.kind == "osaka" else 0
-
-
 def steps_of(run: StoredRun, units: np.ndarray) -> np.ndarray:
     """Returns the places of units on the axis of work, where a stream under `osaka` begins at 0."""
-    return np.asarray(units - end_of_pretraining(run))
+    return np.asarray(units - run.pretraining)
 
 
 def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8, pretraining: bool = False) -> None:
@@ -45,7 +40,7 @@ def work_axis(axes: Axes, run: StoredRun, strip: bool, bins: int = 8, pretrainin
     `pretraining`: the axis has the pre-training of a stream too, below 0, with a dotted line at its end.
     """
     unfinished = units_axis(axes, run, bins, pretraining)
-    (begin, end), before = axes.get_xlim(), end_of_pretraining(run)
+    (begin, end), before = axes.get_xlim(), run.pretraining
     total, of = run.units.total - before, ""
     if begin < 0 < end:
         axes.axvline(0, color=GREY, lw=1.0, ls=":", zorder=1.5)

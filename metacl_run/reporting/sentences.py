@@ -80,9 +80,10 @@ def _of_stream(run: StoredRun) -> str:
     value = "not finite" if mean is None else score_text(mean, score)
     text = f"Predicting before learning, {score.score_words} is {value}"
     text += f" ({by_domain})." if 1 < len(names) <= MOST_DOMAINS else "."
-    if PRECISION in metrics and metrics[PRECISION]["mean"] is not None:
-        precision, recall = (metrics[name]["mean"] for name in (PRECISION, RECALL))
-        text += f" It detected {recall:.0%} of the task switches; {precision:.0%} of the detected switches are true."
+    precision, recall = (metrics[name]["mean"] if name in metrics else None for name in (PRECISION, RECALL))
+    if recall is not None:
+        text += f" It detected {recall:.0%} of the task switches"
+        text += "." if precision is None else f"; {precision:.0%} of the detected switches are true."
     return text
 
 

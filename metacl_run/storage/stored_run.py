@@ -176,6 +176,11 @@ class StoredRun:
         return sequence_records.read(self._records, self.summary) if self.kind == "meta_continual" else None
 
     @property
+    def pretraining(self) -> int:
+        """The unit at which a stream under `osaka` begins; 0 for all other runs."""
+        return int(self.summary.get("pretraining") or 0) if self.kind == "osaka" else 0
+
+    @property
     def scores_so_far(self) -> np.ndarray:
         """[R, P] the mean score over all steps so far of a stream under `osaka`, at every evaluation."""
         by_unit = {record["unit"]: record["so_far"] for record in self._records if record["kind"] == "eval"}

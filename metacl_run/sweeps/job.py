@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metacl_run.config.compose import Composer
+from metacl_run.config.load import Experiment
 from metacl_run.core.bounds import FigureStyle
-from metacl_run.core.errors import ConfigError, UserError
+from metacl_run.core.errors import ConfigError, StorageError, UserError
 from metacl_run.core.exit_status import COMPLETED, DIVERGED, FAILED, INTERRUPTED
+from metacl_run.runtime.own_code import own_code
+from metacl_run.storage.run_files import OWN_CODE
+from metacl_run.storage.run_state import changed_modules
 
 NOT_STARTED, BUSY = 131, 132
 """How a job ends, beside the exit statuses of a run: it was not started, or another process computes it."""
@@ -31,6 +35,8 @@ class Job(NamedTuple):
     rerun: bool = False
     """Whether it is computed although it has ended."""
     figures_style: FigureStyle = "screen"
+    changed: tuple[str, ...] = ()
+    """The modules of one's own code that were changed since its run began."""
 
 
 class JobResult(NamedTuple):
@@ -79,7 +85,8 @@ def plan_tolerantly(
     for overrides in jobs:
         try:
             experiment = composer.experiment_of(overrides)
-            results.append(Job(tuple(overrides), experiment.directory, experiment.rerun, experiment.figures_style))
+            changed = _changed_code(experiment)
+            results.append(Job(tuple(overrides), experiment.directory, experiment.rerun, experiment.figures_style, changed))
         except tolerated as error:
             results.append(error)
         except UserError as error:
@@ -87,6 +94,16 @@ def plan_tolerantly(
     if mistakes:
         raise ConfigError(list_mistakes(mistakes))
     return results
+
+
+def _changed_code(experiment: Experiment) -> tuple[str, ...]:
+    """The modules of the user's own code that were changed since the run began."""
+    if not (experiment.directory / OWN_CODE).exists():
+        return ()
+    try:
+        return tuple(changed_modules(experiment.directory, own_code(experiment.components)))
+    except StorageError:  # as the run itself will say
+        return ()
 
 
 def distinct_runs(jobs: Sequence[Job]) -> list[Job]:

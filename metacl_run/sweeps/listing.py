@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metacl_run.core.errors import StorageError
@@ -36,11 +36,20 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
         lines.append("  ".join(filter(None, columns)))
         if result.error and result.status != COMPLETED:
             lines += [f"  {'':<{WIDTH}}    {line}" for line in result.error.splitlines()]
-    if any(result.status not in (COMPLETED, DIVERGED) for result in results):
+        if job.changed and result.status == COMPLETED:
+            lines.append(f"  {'':<{WIDTH}}    computed before {', '.join(job.changed)} was changed")
+    pairs = list(zip(jobs, results, strict=True))
+    if any(result.status not in (COMPLETED, DIVERGED) and not job.changed for job, result in pairs):
         lines.append("the same command again runs what has not ended")
-    if any(result.status == DIVERGED for result in results):
-        lines.append("rerun=true with the command of one run computes a diverged one again")
+    if again := [words for words, some in _computed_again(pairs) if some]:
+        lines.append(f"rerun=true with the command of one run computes {' or '.join(again)} again")
     return "\n".join(lines)
+
+
+def _computed_again(pairs: Sequence[tuple[Job, JobResult]]) -> Iterator[tuple[str, bool]]:
+    """What a sweep leaves as it is, in words, and whether it has some of it."""
+    yield "a diverged one", any(result.status == DIVERGED for _, result in pairs)
+    yield "one of changed code", any(job.changed for job, _ in pairs)
 
 
 def _outcome(directory: Path, status: int) -> str:

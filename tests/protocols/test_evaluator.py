@@ -102,8 +102,6 @@ def test_scores_by_acting_fill_the_same_matrix(tmp_path: Path) -> None:
 class PredictThenLearn(Trainer):
     """Predicts an observation with what was learned before it, then learns from it; tasks recur and are not told."""
 
-    remedy = "A smaller rate"
-
     def count_examples(self, units: range) -> int:
         return len(units)
 

@@ -80,7 +80,7 @@ class Exploding(Halving):
 def test_a_learner_that_is_not_finite_ends_the_run_before_it_is_evaluated(tmp_path: Path) -> None:
     status, progress = toy_run(tmp_path, trainer=Exploding(), more_phases=phases)
     assert status == "diverged"
-    expected = "the training loss or the state is not finite at step 6 for seed 1. A smaller step usually helps. "
+    expected = "the training loss or the state is not finite at step 6 for seed 1. A smaller learning rate usually helps. "
     expected += "The other seeds were finite: seeds=[0] is a run of its own."
     assert progress.state.error == expected
     assert toy_records(tmp_path)[-1]["kind"] == "train"

@@ -35,8 +35,6 @@ STARTS = [torch.tensor(0.0, dtype=torch.float64), torch.tensor(8.0, dtype=torch.
 class Halving(Trainer):
     """A unit halves the distance to the task's target; the end of a task adds 0.125."""
 
-    remedy = "A smaller step"
-
     def count_examples(self, units: range) -> int:
         return len(units)
 

@@ -37,8 +37,6 @@ def _of_replicate(setup: FewShotSetup, engine: Engine) -> MetaUpdate:
 class EpisodeTrainer(Trainer):
     """Meta-updates, task after task."""
 
-    remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
-
     def __init__(self, setup: FewShotSetup, engine: Engine, units_per_task: int) -> None:
         self._episodes, self._units_per_task = setup.episodes, units_per_task
         self._update: MetaUpdate = engine.prepare_update(meta_update(setup, engine))

@@ -25,8 +25,6 @@ class TrajectoryTrainer(Trainer):
         places: as in `draw_trajectories`.
     """
 
-    remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
-
     def __init__(self, setup: SequenceSetup, updates: int, places: int | None) -> None:
         self._setup, self._places = setup, places
         algo, engine = setup.algo, setup.train_engine

@@ -47,8 +47,6 @@ def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[
 class StreamTrainer(Trainer):
     """Observes the stream in order."""
 
-    remedy = "A smaller learning rate (algo.lr, algo.inner_lr)"
-
     def __init__(self, setup: StreamSetup) -> None:
         self._setup, self._observations = setup, Observations(setup)
         self._observe = observing(setup)

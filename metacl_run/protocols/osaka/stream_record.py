@@ -62,11 +62,11 @@ class StreamRecord:
         return np.asarray(np.nanmean(self.array(name), axis=1))
 
     def detection(self) -> dict[str, np.ndarray]:
-        """Precision, recall and F1 of detected switches, [R] each. Without a detected switch precision is 0; without a true one
-        in the stream all are NaN."""
+        """Precision, recall and F1 of detected switches, [R] each. Precision is NaN where none was detected, all are where there
+        is none in the stream."""
         detected, true = self.array(SWITCH) > 0, self._visits.is_switch
         hits, flagged, there = (part.sum(1) for part in (detected & true, detected, true))
-        precision, recall = hits / np.maximum(flagged, 1), hits / np.maximum(there, 1)
+        precision, recall = np.where(flagged > 0, hits / np.maximum(flagged, 1), np.nan), hits / np.maximum(there, 1)
         f1 = 2 * hits / np.maximum(flagged + there, 1)
         known = there > 0
         parts = {PRECISION: precision, RECALL: recall, F1: f1}

@@ -25,8 +25,6 @@ class RecurringTrainer(Trainer):
         pretraining: meta-updates before the stream.
     """
 
-    remedy = "A smaller algo.inner_lr or algo.outer_lr or algo.clip_norm=10"
-
     def __init__(self, setup: RecurringSetup, record: StreamRecord, pretraining: int) -> None:
         self._setup, self._record, self._pretraining = setup, record, pretraining
         algo, network, engine = setup.algo, setup.network, setup.engine

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from metacl_run.layout.seed_lines import SeedLine, labelled_lines, mean_line
 from metacl_run.layout.style import INK, series_colours
-from metacl_run.reporting.axes import end_of_pretraining, score_axis, steps_of, work_axis
+from metacl_run.reporting.axes import score_axis, steps_of, work_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import shortened, spread_words
 from metacl_run.storage.stored_run import Evaluations, StoredRun
@@ -23,7 +23,7 @@ def data(run: StoredRun) -> Evaluations | None:
 
 
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
-    words, pretraining = run.score.score_words, end_of_pretraining(run)
+    words, pretraining = run.score.score_words, run.pretraining
     before = f" Before step 0 it was pre-trained on {_names(run)[0]}: {pretraining:,} {run.unit_name}s." if pretraining else ""
     late = np.isfinite(evaluations.scores)
     partial = (

@@ -13,7 +13,7 @@ from metacl_run.layout.canvas import Canvas
 from metacl_run.layout.log_axis import log_axis
 from metacl_run.layout.seed_lines import extent, running_means, seeds_line, smoothing, thinned
 from metacl_run.layout.style import BLUE, PALE, error_axis
-from metacl_run.reporting.axes import MOST_PATCHES, end_of_pretraining, steps_of, work_axis
+from metacl_run.reporting.axes import MOST_PATCHES, steps_of, work_axis
 from metacl_run.reporting.figures.run_figure import FigureText, RunFigure
 from metacl_run.reporting.phrases import spread_words
 from metacl_run.scoring.intervals import FEWEST
@@ -103,7 +103,7 @@ def _spread_words(run: StoredRun, losses: Losses) -> str:
 def _parts(run: StoredRun, units: np.ndarray) -> list[np.ndarray]:
     """Returns [N] masks of the points that are smoothed together: those of one task, so that the running mean does not smear
     the jump between two, unless there are too many tasks to distinguish. Pre-training is a part of its own."""
-    if pretraining := end_of_pretraining(run):
+    if pretraining := run.pretraining:
         before, after = units <= pretraining, units > pretraining
         if not before.any() or units[before][-1] != pretraining:
             after[np.argmax(after)] = False  # a mean over units of both

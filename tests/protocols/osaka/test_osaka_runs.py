@@ -103,7 +103,8 @@ def test_the_summary_is_what_the_steps_add_up_to(osaka: Callable[..., Experiment
         assert metrics["accuracy"]["values"][seed] == pytest.approx(score.mean(), abs=1e-6)
         flagged, true = steps.detected[seed], steps.is_switch[seed]
         assert metrics["switch_recall"]["values"][seed] == pytest.approx((flagged & true).sum() / true.sum())
-        assert metrics["switch_precision"]["values"][seed] == pytest.approx((flagged & true).sum() / max(1, flagged.sum()))
+        precision = (flagged & true).sum() / flagged.sum() if flagged.any() else None  # None: nothing was detected
+        assert metrics["switch_precision"]["values"][seed] == pytest.approx(precision)
     assert np.isnan(stored.matrix[:, :-1]).all()
     assert stored.scores_so_far[:, -1].tolist() == pytest.approx(metrics["accuracy"]["values"])
 
@@ -137,6 +138,13 @@ def test_detection_counts_hits_false_alarms_and_misses(osaka: Callable[..., Expe
     detection = record.detection()
     assert detection["switch_recall"].tolist() == pytest.approx([(count - 1) / count, 1.0])
     assert detection["switch_precision"].tolist() == pytest.approx([(count - 1) / flags[0].sum(), 1.0])
+
+    nothing = torch.zeros(2, dtype=torch.bool)
+    for step in range(20):
+        record.write(step, {"score": zeros, "loss": zeros, "detected": nothing})
+    detection = record.detection()
+    assert np.isnan(detection["switch_precision"]).all()
+    assert detection["switch_recall"].tolist() == detection["switch_f1"].tolist() == [0.0, 0.0]
 
 
 class _Empty:
