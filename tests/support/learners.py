@@ -165,7 +165,7 @@ class TinyTrajectoryLearner(TinyLearner):
         query_x, query_y = draws.inputs(*labels.shape), draws.targets(labels)
         if not apart:  # the trajectory comes first among the queries
             query_x = torch.cat([x.flatten(1, 2), query_x[:, x.shape[1] * x.shape[2] :]], 1)
-        width = algo.sequence_learner.fresh_width(self.network, self.params(seed))
+        width = algo.fresh_width(self.network, self.params(seed))
         fresh = torch.randn(*classes.shape, width, dtype=torch.float64, generator=draws.generator)
         return Trajectory(x, y, query_x, query_y, classes, fresh)
 
@@ -176,7 +176,7 @@ class TinyTrajectoryLearner(TinyLearner):
         learner, meta, draws = self.algo.sequence_learner, state["meta"], self.draws(0)
         labels = torch.arange(WAYS).repeat_interleave(self.algo.step_examples)
         prepared = learner.prepare(self.network, meta, draws.inputs(*labels.shape))
-        fresh = torch.ones(WAYS, learner.fresh_width(self.network, meta["params"]), dtype=torch.float64)
+        fresh = torch.ones(WAYS, self.algo.fresh_width(self.network, meta["params"]), dtype=torch.float64)
         fast, rate = learner.begin(self.network, meta, fresh, prepared), torch.tensor(0.1, dtype=torch.float64)
         fast = learner.learn(self.network, meta, fast, prepared, draws.targets(labels), rate)
         return learner.predict(self.network, meta, fast, prepared)

@@ -70,30 +70,20 @@ class HeadTested(TrajectoryLearner):
         if self.test_head == "adam":
             return SequenceAdam(self.sgd)
         if self.test_head == "ridge":
-            return RidgeHead(self.sgd, self.test_ridge)
+            return RidgeHead(self.test_ridge)
         if self.test_head == "ncm":
-            return ClassHead(scores=distance_scores, sgd=self.sgd)
-        return ClassHead(scores=pooled_densities, working_numbers=WORKING, sgd=self.sgd)
+            return ClassSumsLearner(scores=distance_scores)
+        return ClassSumsLearner(scores=pooled_densities, working_numbers=WORKING)
+
+    def fresh_width(self, network: Network, params: Params) -> int:
+        """Those of SGD, for whatever head: training may redraw outputs, and equal seeds draw equal trajectories."""
+        return self.sgd.fresh_width(network, params)
 
     def check_test(self, network: Network, params: Params) -> None:
         """Raises ConfigError where meta-test cannot learn with this network or objective."""
         self.sgd.check(network, params)
         if self.test_head in ("ncm", "gemcl"):
             refuse_functions(f"test_head={self.test_head}", network.objective)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassHead(ClassSumsLearner):
-    """Scores of the classes of a representation.
-
-    Attributes:
-        sgd: the learner that would learn in its place; random numbers are drawn as for that one.
-    """
-
-    sgd: SequenceSgd
-
-    def fresh_width(self, network: Network, params: Params) -> int:
-        return self.sgd.fresh_width(network, params)
 
 
 def pooled_densities(meta: Pytree, sums: ClassSums, features: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from metacl_run.algorithms.meta_continual.class_sums import UNKNOWN
 from metacl_run.algorithms.meta_continual.sequence_learner import SequenceLearner
-from metacl_run.algorithms.meta_continual.sequence_sgd import SequenceSgd
-from metacl_run.core.types import Params, Pytree
+from metacl_run.core.types import Pytree
 from metacl_run.models.network import Network
 from metacl_run.models.split_network import representation
 from metacl_run.scoring.objectives import CLASSIFICATION
@@ -39,15 +38,10 @@ class RidgeHead(SequenceLearner):
     """Adds every example to the sums; predicts with the weights that follow from them.
 
     Attributes:
-        sgd: the learner that would learn in its place; random numbers are drawn as for that one.
         strength: s.
     """
 
-    sgd: SequenceSgd
     strength: float
-
-    def fresh_width(self, network: Network, params: Params) -> int:
-        return self.sgd.fresh_width(network, params)
 
     def prepare(self, network: Network, meta: Pytree, x: Tensor) -> Tensor:
         features = representation(network, meta["params"], x).flatten(1)

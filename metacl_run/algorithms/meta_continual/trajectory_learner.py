@@ -67,6 +67,11 @@ class TrajectoryLearner(MetaLearner):
         head. Default: as many."""
         return outputs
 
+    def fresh_width(self, network: Network, params: Params) -> int:
+        """Returns how many random numbers come with each class of a trajectory, and with each output at meta-test: new weights,
+        or noise. Default: those of the learner of meta-test."""
+        return self.sequence_learner.fresh_width(network, params)
+
     def model_of(self, model: Model, objective: Objective) -> Model:
         """Returns the model that is learned: the chosen one, or one that the method builds from it. Default: the chosen one.
 

@@ -68,6 +68,6 @@ class SequencePredictor(Predictor):
 
     def _fresh(self, x: Tensor) -> Tensor:
         """[outputs, width] random numbers for new weights, the same every time."""
-        width = self.algo.sequence_learner.fresh_width(self.network, self.state["meta"]["params"])
+        width = self.algo.fresh_width(self.network, self.state["meta"]["params"])
         numbers = generator(Purpose.PREDICT, 0).standard_normal((self.network.ways, width))
         return torch.from_numpy(numbers).to(x.device, x.dtype)

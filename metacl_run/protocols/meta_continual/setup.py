@@ -76,7 +76,7 @@ class SequenceSetup:
             initial_params=[model.start(params, seed) for params, seed in zip(fresh, context.seeds, strict=True)],
             fresh_params=fresh,
             sequence_learner=algo.sequence_learner,
-            fresh_width=algo.sequence_learner.fresh_width(network, fresh[0]),
+            fresh_width=algo.fresh_width(network, fresh[0]),
             seeds=context.seeds,
             counts={"meta_train": data.count_concepts("meta_train"), "meta_test": data.count_concepts("meta_test")},
             learned=learned,

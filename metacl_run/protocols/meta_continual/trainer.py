@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from metacl_run.algorithms.meta_learner import MetaState, Update
@@ -11,8 +12,10 @@ from metacl_run.core.types import Trajectory
 from metacl_run.protocols.meta_continual.setup import SequenceSetup
 from metacl_run.protocols.meta_continual.trajectories import draw_trajectories
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_unit, check_update
+from metacl_run.protocols.unit_check import check_outputs, check_unit, check_update
 
+PROBED_RATE = 0.01
+"""The learning rate with which the check learns a sequence."""
 MetaUpdate = Callable[[MetaState, Trajectory], "tuple[MetaState, dict[str, Tensor]]"]
 
 
@@ -42,8 +45,19 @@ class TrajectoryTrainer(Trainer):
         def update(state: MetaState, trajectory: Trajectory) -> Update:
             return setup.algo.episode_update(setup.network, state["meta"], state["carry"], trajectory)
 
+        def sequence(state: MetaState, x: Tensor, y: Tensor, fresh: Tensor, rate: Tensor) -> Tensor:
+            """What a learner that has learned some examples says of them."""
+            learner, network, meta = setup.sequence_learner, setup.network, state["meta"]
+            prepared = learner.prepare(network, meta, x)
+            fast = learner.learn(network, meta, learner.begin(network, meta, fresh, prepared), prepared, y, rate)
+            return learner.predict(network, meta, fast, prepared)
+
         check_update(update, learner, trajectories, name=name)
         check_unit(self._of_replicate, learner, trajectories, name=name)
+        place = torch.arange(setup.algo.step_examples) % trajectories.query_y.shape[2]  # one step, on some queries
+        x, y = (leaf[:, 0, place] for leaf in (trajectories.query_x, trajectories.query_y))
+        fresh, rates = x.new_ones(len(x), setup.network.ways, setup.fresh_width), x.new_full((len(x),), PROBED_RATE)
+        check_outputs(sequence, learner, x, y, fresh, rates, outputs=setup.network.ways, name=f"the sequence_learner of {name}")
 
     def count_examples(self, units: range) -> int:
         algo = self._setup.algo

@@ -62,8 +62,8 @@ class StreamRecord:
         return np.asarray(np.nanmean(self.array(name), axis=1))
 
     def detection(self) -> dict[str, np.ndarray]:
-        """Precision, recall and F1 of detected switches, [R] each. Precision is NaN where none was detected, all are where there
-        is none in the stream."""
+        """Precision, recall and F1 of detected switches, [R] each. Precision is NaN where none was detected, all are where
+        there is none in the stream."""
         detected, true = self.array(SWITCH) > 0, self._visits.is_switch
         hits, flagged, there = (part.sum(1) for part in (detected & true, detected, true))
         precision, recall = np.where(flagged > 0, hits / np.maximum(flagged, 1), np.nan), hits / np.maximum(there, 1)
