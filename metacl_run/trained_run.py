@@ -30,7 +30,8 @@ def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: s
     run = completed_run(directory)
     if run.summary["evaluation_of"] is not None:
         raise StorageError(
-            f"{directory}: is an evaluation itself; evaluate the run, {run.summary['evaluation_of']['directory']}"
+            f"{directory}: is an evaluation itself. Take the run, {run.summary['evaluation_of']['directory']}, with the same "
+            "settings: evaluate=... on the command line, run.learner(seed, overrides=[...]) in Python"
         )
     choices = {group: str(run.summary[group]) for group in GROUPS}
     trained = TrainedRun(directory.absolute(), str(run.summary["run_id"]))

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
             "core",
             "data.images",
             "data.sources.source",
+            "data.text",
             "experiment",
             "layout",
             "protocols",

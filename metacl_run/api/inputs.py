@@ -1,4 +1,4 @@
-"""A user's own examples as inputs of a network: tensors, arrays, PIL images or paths of image files.
+"""A user's own examples as inputs of a network: tensors, arrays, texts, PIL images or paths of image files.
 
 Shapes: N examples.
 """
@@ -19,9 +19,12 @@ from metacl_run.core.types import cast_floats
 from metacl_run.data.images.image_source import AnyImageSource
 from metacl_run.data.images.own_images import own_image
 from metacl_run.data.sources.source import inputs_of
+from metacl_run.data.text.text_encoder import encoder_of
+from metacl_run.data.text.text_source import EncodedSource
+from metacl_run.data.text.words import without_surrogates
 
 Examples: TypeAlias = Union[Tensor, np.ndarray, Image.Image, str, "os.PathLike[str]", Sequence[Any]]
-"""A tensor or array [N, *input shape] or [*input shape]; an image, or several."""
+"""A tensor or array [N, *input shape] or [*input shape]; a text or an image, or several."""
 SLACK = 1e-3
 """By which interpolation may leave the range of pixels."""
 
@@ -29,8 +32,8 @@ SLACK = 1e-3
 def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """[N, *input shape] of `dtype`; uint8 stands for numbers in [0, 1].
 
-    Arrays are used directly as inputs of the network. Images are first converted to the form of the source (`own_image`), and
-    encoded if its examples are.
+    Arrays are used directly as inputs of the network. Texts are encoded as those of the source were. Images are first converted
+    to its form (`own_image`), and encoded if its examples are.
 
     Args:
         examples: one or several.
@@ -42,6 +45,9 @@ def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequen
     Raises:
         DataError: they are no examples of this shape, or hold numbers that no example has.
     """
+    if isinstance(source, EncodedSource) and (texts := _as_texts(examples)):
+        encoded = encoder_of(source.encoder).encode([without_surrogates(text) for text in texts])
+        return cast_floats(inputs_of(torch.from_numpy(encoded)), dtype)
     if _is_image(examples) or (isinstance(examples, Sequence) and any(map(_is_image, examples))):
         several = examples if isinstance(examples, Sequence) and not isinstance(examples, str) else [examples]
         return _images(list(several), name, source).to(dtype)
@@ -75,9 +81,16 @@ def _check_values(inputs: Tensor, name: str, source: Any) -> None:
         )
 
 
+def _as_texts(examples: Examples) -> list[str]:
+    """One or several texts as a list; none where they are something else."""
+    texts = [examples] if isinstance(examples, str) else examples
+    return list(texts) if isinstance(texts, Sequence) and all(isinstance(text, str) for text in texts) else []
+
+
 def _images(images: list[Any], name: str, source: Any) -> Tensor:
     if not isinstance(source, AnyImageSource):
-        raise DataError(f"{name}: holds images, but {type(source).__name__} has none; give a tensor or an array")
+        instead = "texts, a tensor or an array" if isinstance(source, EncodedSource) else "a tensor or an array"
+        raise DataError(f"{name}: holds images, but {type(source).__name__} has none; give {instead}")
     if wrong := next((image for image in images if not _is_image(image)), None):
         raise DataError(f"{name}: holds images and something else, a {type(wrong).__name__}")
     pixels = np.stack([own_image(source, image) for image in images])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metacl_run.comparison.configurations import Configuration, without_score
+from metacl_run.comparison.configurations import without_score
 from metacl_run.comparison.entries import TRANSDUCTIVE_KEY
 from metacl_run.comparison.section_scores import (
     ALL_PAIRS_UP_TO,
@@ -100,7 +100,7 @@ def _metrics_notes(scores: SectionScores) -> list[str]:
     undefined = [
         label for label in scores.labels if any(isnan(scores.statistics[metric][label].mean) for metric in scores.metrics)
     ]
-    notes += [f"{NO_VALUE} {label}: {_why_undefined(section.configurations[label])}" for label in undefined]
+    notes += [f"{NO_VALUE} {label}: {_why_undefined(scores, label)}" for label in undefined]
     notes += [f"Left out: {name}: {reason}." for name, reason in scores.omitted.items()]
     updates = {_updates_per_sample(configuration.settings) for configuration in section.configurations.values()} - {None}
     if len(updates) > 1:
@@ -125,13 +125,25 @@ def _seeds_notes(least: int, most: int) -> list[str]:
     return notes
 
 
-def _why_undefined(configuration: Configuration) -> str:
+def _why_undefined(scores: SectionScores, label: str) -> str:
+    configuration = scores.section.configurations[label]
     if not configuration.has_scores:
         return f"{'; '.join(dict.fromkeys(map(without_score, configuration.entries)))}."
     if not configuration.diverged:
-        return "not every seed has a value, and a mean over the others would mislead."
+        return _which_seeds(scores, label)
     seeds = ", ".join(map(str, configuration.diverged))
     return f"diverged (in runs with seed {seeds}); a mean over the other seeds would mislead."
+
+
+def _which_seeds(scores: SectionScores, label: str) -> str:
+    """Which metrics of a row no seed has, and which only some."""
+    undefined = {name: scores.values[name][label] for name in scores.metrics if isnan(scores.statistics[name][label].mean)}
+    none = [name for name, values in undefined.items() if np.isnan(values).all()]
+    some = [name for name in undefined if name not in none]
+    sentences = [f"has no {', '.join(none)}."] if none else []
+    if some:
+        sentences.append(f"not every seed has {', '.join(some)}, and a mean over the others would mislead.")
+    return " ".join(sentences)
 
 
 def _updates_per_sample(settings: Mapping[str, Any]) -> float | None:
@@ -143,17 +155,18 @@ def _updates_per_sample(settings: Mapping[str, Any]) -> float | None:
 def pairs_grid(scores: SectionScores) -> Grid | None:
     """A row for each metric and pair of configurations; None where no pair has enough common seeds. It has columns of p if some
     pair has enough seeds for a p below `LEVEL`."""
-    if not scores.pairs:
+    pairs = [pair for pair in scores.pairs if not isnan(pair.mean)]
+    if not pairs:
         return None
-    tested = any(pair.num >= fewest_for(LEVEL) for pair in scores.pairs)
+    tested = any(pair.num >= fewest_for(LEVEL) for pair in pairs)
     rows = []
-    for pair in scores.pairs:
+    for pair in pairs:
         p, tone = _p_cell(pair)
         row = [
             Cell(f"{pair.first} minus {pair.second}"),
             Cell(pair.metric, is_words=True),
             Cell(str(pair.num)),
-            Cell(_with_interval(pair), NO_VALUE if isnan(pair.mean) else "", tone),
+            Cell(_with_interval(pair), "", tone),
         ]
         rows.append([*row, p, Cell("-" if isnan(pair.corrected) else _p_text(pair.corrected), "", tone)] if tested else row)
     headings = ["pair", "metric", "common seeds", "mean difference (95%)", *(["p", "p, Holm"] if tested else [])]
@@ -185,7 +198,7 @@ def _pair_notes(scores: SectionScores, tested: bool) -> list[str]:
     need = fewest_for(LEVEL)
     notes = [
         "Mean of the differences seed by seed, with its 95% interval (Student t over the common seeds). Pairs with fewer than "
-        f"{FEWEST} common seeds are left out."
+        f"{FEWEST} common seeds are left out, and so are those in which a row has no value."
     ]
     if tested:
         notes.append(

@@ -35,7 +35,8 @@ MEANINGS = (
             "does not require grad and does not have a grad_fn",
             "Tensor.requires_grad_()",
         ),
-        "the code calls backward() or requires_grad_(). Take torch.func.grad of a function of the parameters",
+        "the code takes a gradient by backward(), torch.autograd.grad or requires_grad_(). Take torch.func.grad of a function "
+        "of the parameters",
     ),
     (
         ("inplace arithmetic", "is being used in an in-place operation"),

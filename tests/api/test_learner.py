@@ -16,6 +16,7 @@ from metacl_run.core.randomness import Purpose
 from metacl_run.data.images.own_images import own_image
 from metacl_run.data.sources.cifar import Cifar
 from metacl_run.data.sources.omniglot import Omniglot
+from metacl_run.data.text.text_encoder import encoder_of
 from metacl_run.protocols.continual_meta.episodes import EpisodeSampler
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.trained_run import evaluation_of
@@ -261,3 +262,14 @@ def test_task_incremental_predictions_stay_within_the_task(tmp_path: Path) -> No
     assert second <= set(range(10, 20))
     with pytest.raises(mr.UserError, match="task=2: must be from 0 to 1"):
         learner.predict(x, task=2)
+
+
+def test_a_learner_of_texts_takes_texts(tmp_path: Path) -> None:
+    run = mr.run(["algo=er", "data=intents", "debug=true", f"output_dir={tmp_path}", "progress=none", "figures.style=none"])
+    learner = run.learner()
+    texts = ["where is my order", "please play some music"]
+    features = encoder_of("hashed").encode(texts)
+    assert torch.equal(learner.outputs(texts), learner.outputs(features))
+    assert torch.equal(learner.outputs(texts[0]), learner.outputs(features[:1]))
+    with pytest.raises(mr.UserError, match="holds images, but Intents has none; give texts, a tensor or an array"):
+        learner.predict([Image.new("L", (28, 28))])

@@ -96,8 +96,8 @@ def going_backward(state: State, x: Tensor) -> Any:
         (masking, "makes a tensor whose size depends on values"),
         (filling, "changes a tensor in place"),
         (drawing, "draws random numbers"),
-        (requiring, "calls backward() or requires_grad_()"),
-        (going_backward, "calls backward() or requires_grad_()"),
+        (requiring, "takes a gradient by backward()"),
+        (going_backward, "takes a gradient by backward()"),
     ],
 )
 def test_torch_refuses_what_cannot_be_mapped_and_the_message_says_what_to_do(unit: Any, advice: str) -> None:

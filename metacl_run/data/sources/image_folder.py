@@ -136,8 +136,6 @@ def _nothing(folder: Path, rest: Counter[str]) -> str:
 
 
 def _catalogue(listing: Listing) -> Catalogue:
-    return Catalogue(
-        names=[printed(folder) for folder in listing.files],
-        counts=np.array([len(files) for files in listing.files.values()]),
-        groups=[printed(Path(folder.name)) for folder in listing.files],
-    )
+    names = [printed(Path(folder.name)) for folder in listing.files]
+    counts = np.array([len(files) for files in listing.files.values()])
+    return Catalogue(names=names, counts=counts, groups=names)
