@@ -44,6 +44,7 @@ MAML = Maml(
     plastic="all",
     rate_low=None,
     rate_high=None,
+    rates_of="elements",
     step_rates=False,
     multi_step_updates=0,
     first_order_updates=0,
@@ -63,6 +64,7 @@ FINITE_DIFFERENCES = {
     "maml": MAML,
     "anil": dataclasses.replace(MAML, plastic="head"),
     "meta_sgd": dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3),
+    "maml of a rate a tensor": dataclasses.replace(MAML, inner_lr=None, rate_low=0.1, rate_high=0.3, rates_of="tensors"),
     "maml_pp": dataclasses.replace(MAML, step_rates=True),
     "protonet": PROTONET,
     "r2d2": R2D2(**COMMON, strength=0.5, scale=2.0, train_ways=None),  # type: ignore[arg-type]

@@ -20,8 +20,11 @@ it.
 Differences from the paper and its code (lmzintgraf/cavia):
  1. The scale of FiLM is 1 + U phi, not a linear layer with its own offset: the norm already has a scale and an offset. Before
     the first meta-update, the network computes the same as without a context.
- 2. W_phi starts as nn.Linear draws it; U and V start uniform in +-sqrt(6 / context_size), as in the code (Kaiming).
+ 2. W_phi starts as nn.Linear draws it; U and V start uniform in +-sqrt(6 / context_size), in the code in +-sqrt(3 /
+    context_size).
  3. The outer learning rate follows `outer_schedule`; in the paper it falls by a tenth every 5,000 meta-updates.
+ 4. phi modulates before ReLU and pooling; in the code after pooling and before ReLU, which differs where 1 + U phi is negative.
+ 5. Outer gradients are not limited unless clip_value says so; the code limits each element to 10.
 """
 
 from __future__ import annotations

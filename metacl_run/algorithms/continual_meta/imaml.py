@@ -17,7 +17,9 @@ Differences from the paper and its code (aravindr93/imaml_dev):
  2. Conjugate gradients stop at a direction of negative curvature, which the Hessian of a network may have. If the first
     direction is one, the gradient of the query loss is used unchanged.
  3. Inner steps are plain gradient descent; the paper also has Hessian-free ones.
- 4. The batch norm's scale and offset are parameters like all others, and both adapt.
+ 4. Every inner step has the pull, as in the paper. The code takes its inner steps without it, and after them one step on the
+    pull.
+ 5. Adam has an epsilon of 1e-8 in the outer loop; the code has 1e-3, at the scale of difference 1.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class IMaml(EpisodeLearner):
         inner_lr: rate of the inner loop, for a mean loss plus the pull.
         inner_steps: gradient steps on the support set while meta-learning.
         eval_inner_steps: gradient steps at evaluation.
-        cg_steps: conjugate gradient steps in a meta-gradient; 0 would be first-order MAML.
+        cg_steps: conjugate gradient steps in a meta-gradient; the code takes the query's gradient as it is for 1 and below.
     """
 
     train_queries: Annotated[Examples, Hint("the meta-gradient is taken on the query set")] | None

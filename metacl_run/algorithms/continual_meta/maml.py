@@ -39,8 +39,8 @@ Differences from the papers:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Literal, TypedDict
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias, TypedDict
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, CountFromZero, Examples, Hint, Positive, StepsFromZero
+from metacl_run.core.bounds import AT_EVALUATION, CountFromZero, Examples, Hint, NoEffectWith, Positive, StepsFromZero
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapted_by_step
@@ -64,8 +64,8 @@ class MamlMeta(Meta, total=False):
     """The meta-learned parameters of MAML and its variants."""
 
     rates: Params
-    """Learned rates of the plastic parameters, one per element (Meta-SGD) or one per step [K] (MAML++); absent if they are not
-    learned."""
+    """Learned rates of the plastic parameters, one for each element (Meta-SGD), one for the tensor [], or one for each step [K]
+    (MAML++); absent if they are not learned."""
 
 
 class Counted(TypedDict):
@@ -90,17 +90,21 @@ class PartOfSecondOrder(Sgd):
         return super().update(gradient, state, params, rate)
 
 
+RatesOf: TypeAlias = Annotated[Literal["elements", "tensors"], NoEffectWith("rate_low", (None,))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Maml(EpisodeLearner):
     """Meta-learns an initialisation by differentiating through the inner loop.
 
     Attributes:
-        inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
+        inner_lr: rate of the inner loop for a mean loss; null: rates of plastic parameters are learned.
         inner_steps: gradient steps on the support set while meta-learning; 0: joint training on the query sets.
         eval_inner_steps: gradient steps at evaluation.
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
         rate_low, rate_high: start values of learned rates are drawn uniformly from this range; null if none are learned.
+        rates_of: what a learned rate is of: each of the parameters' elements (Meta-SGD), or each of their tensors.
         step_rates: learn a rate for every plastic parameter tensor and inner step, starting at inner_lr.
         multi_step_updates: meta-updates in which the loss shifts from all inner steps to the last one; 0: only the last one
             counts.
@@ -115,9 +119,14 @@ class Maml(EpisodeLearner):
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
+    rates_of: RatesOf = field(metadata={"identity": "learns_rates_of_tensors"})
     step_rates: bool
     multi_step_updates: CountFromZero
     first_order_updates: CountFromZero
+
+    @property
+    def learns_rates_of_tensors(self) -> bool:
+        return self.inner_lr is None and self.rates_of == "tensors"
 
     def __post_init__(self) -> None:
         low, high, fixed = self.rate_low, self.rate_high, self.inner_lr is not None
@@ -178,7 +187,8 @@ class Maml(EpisodeLearner):
         learned, start = {}, 0
         for name in plastic:
             size = params[name].numel()
-            uniform = rates[start : start + size].view_as(params[name]).to(params[name])
+            own = rates[start : start + size].view_as(params[name]) if self.rates_of == "elements" else rates[start]
+            uniform = own.to(params[name])
             learned[name] = self.rate_low + (self.rate_high - self.rate_low) * uniform
             start += size
         return {"params": params, "rates": learned}, carry
@@ -228,10 +238,12 @@ class Maml(EpisodeLearner):
         return (params for params, _ in adapted)
 
     def _rate(self, meta: MamlMeta, steps: int) -> Rate | list[Rate]:
-        if not self.step_rates:
-            return meta["rates"] if self.inner_lr is None else self.inner_lr
-        places = [min(step, self.inner_steps - 1) for step in range(steps)]
+        if not self.step_rates and self.inner_lr is not None:
+            return self.inner_lr
         params, rates = meta["params"], meta["rates"]
+        if not self.step_rates:
+            return {name: rate.expand_as(params[name]) for name, rate in rates.items()}
+        places = [min(step, self.inner_steps - 1) for step in range(steps)]
         return [{name: rate[place].expand_as(params[name]) for name, rate in rates.items()} for place in places]
 
     def _training_optimizer(self, carry: Pytree) -> Sgd:

@@ -7,16 +7,19 @@ Section 3.1 and equations 4 and 6, where X [S, D] are the features of the suppor
     W = X' (X X' + lambda I)^-1 Y
     logits of queries with features X_q:  alpha X_q W + beta
 
-The loss is the cross-entropy on the query set. Its gradient passes through the solution and updates the network, lambda, alpha
-and beta. The inverted matrix is [S, S], or [D, D] if S is larger than D, which gives the same: (X' X + lambda I)^-1 X' Y.
+The loss is the cross-entropy on the query set. Its gradient passes through the solution and updates the network, lambda and
+alpha; beta, which is the same for all classes, does not change a softmax. The inverted matrix is [S, S], or [D, D] if S is
+larger than D, which gives the same: (X' X + lambda I)^-1 X' Y.
 
-Differences from the paper:
+Differences from the paper and its code (bertinetto/r2d2):
  1. Features are those of the same network as for other methods; the paper uses a wider network, and its last two blocks
     together.
  2. lambda is learned as a logarithm, so that it stays positive. It is relative, multiplied by the mean squared length of the
     support feature vectors, so that its start value does not depend on the scale of the network.
- 3. train_ways and train_shots define training episodes; in the paper these have 20 ways for Omniglot, and 16 ways and a random
-    number of shots for miniImageNet.
+ 3. train_ways and train_shots define training episodes; those of the code have 60 ways for Omniglot, 20 for CIFAR-FS, and 16
+    ways and a random number of shots for miniImageNet.
+ 4. lambda does not depend on the number of support examples. The code divides features and targets by its square root, so that
+    lambda grows with it; it keeps lambda at its start value, and has a column of ones beside the features, an offset.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ Only sums over examples are kept, in float64: nothing is forgotten, and the orde
 
 Differences from the paper:
  1. The variance of the noise is learned, one number for all dimensions of the target; the paper assumes that it is known.
- 2. The posterior is computed after whole trajectories, not after a random number of examples of each.
+ 2. The posterior is computed after whole trajectories, not after a random number of examples of each. All functions of a
+    trajectory share it; in the authors' code a task is one function.
+ 3. Features have a constant 1 beside them, and L0 starts as the identity.
 """
 
 from __future__ import annotations

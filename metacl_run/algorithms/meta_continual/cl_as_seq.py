@@ -17,8 +17,8 @@ answer a to a query. So there can be any number of classes, and all are equivale
 layer reads the targets and another makes the answers.
 
 Differences from the paper and its code (soochan-lee/cl-as-seq):
- 1. A class is represented by a random vector, not by a code from a vocabulary (of 500) whose vectors are learned. Classes
-    without examples have no score.
+ 1. A class is represented by a random vector, not by a code from a vocabulary whose vectors are learned (one for each class; in
+    the code of SB-MCL, 500). Classes without examples have no score.
  2. An example is one token, input and target side by side, not two tokens in a row; tokens have no positions.
  3. The first layers start such that a query takes the targets of similar examples (`sequence_transformer.py`); the code instead
     has an auxiliary loss on attention to the examples of the query's class.

@@ -1,5 +1,5 @@
 """GeMCL: the features of a class are normal, with the class's own mean and precisions (Banayeeanzade et al. 2021, Generative vs
-Discriminative, NeurIPS). The prior of the precisions is meta-learned with the representation.
+Discriminative, NeurIPS), with a prior of the precisions that is meta-learned.
 
     metacl-run algo=gemcl data=omniglot
 
@@ -14,8 +14,9 @@ The score of the class is the sum over d of log p(x_d | examples). Meta-training
 on the queries of a trajectory, by an ordinary gradient.
 
 Differences from the papers:
- 1. The prior is one Gamma for all features, starting at a = 100, b = 1000, learned as logarithms (as in Lee et al. 2024, arXiv
-    2405.18758).
+ 1. The prior is one Gamma for all features, starting at a = 100, b = 1000, and learned with the representation, as in Lee et
+    al. 2024 (arXiv 2405.18758), here as logarithms. GeMCL's code keeps these numbers in meta-training, and fits a and b to the
+    variances within classes before an evaluation.
  2. The scale has the factor (n + 1) / n, since the mean is an estimate; GeMCL's released code leaves it out. (The code of Lee
     et al. takes the whole logarithm of the squared scale; the density has half of it.)
 """

@@ -14,8 +14,9 @@ forgotten, and the order does not matter. Encoder, decoder and prior are meta-le
     mean of (y - decoder(x, z))^2 over queries and dimensions
         + kl_weight / (N dimensions) * sum_d KL(normal(m_d, 1 / p_d), normal(0, 1))
 
-where z is drawn as m + noise / sqrt(p), and N is the number of examples and queries of a trajectory. This is the bound on the
-evidence for a normal error of y with variance 1/2. Encoder and decoder are two networks with the model's layers.
+where z is drawn as m + noise / sqrt(p), and N is the number of examples and queries of a trajectory. With the mean over all of
+these it would be the bound on the evidence for a normal error of y with variance 1/2 (difference 3). Encoder and decoder are
+two networks with the model's layers.
 
 Differences from the paper and its code (soochan-lee/SB-MCL):
  1. z is drawn once for each function of a trajectory, not for each query.

@@ -15,6 +15,8 @@ Differences from the paper and its code:
  2. From the first batch on, the first term uses only the classes in the batch, as in the paper; in the released code it also
     has the outputs of classes that have not come yet.
  3. There are `updates` steps for each batch, each with a new draw; the paper takes one.
+ 4. The last layer is that of the model; the released code scores by cosines times 10, without an offset, for which there
+    is no model here.
 """
 
 from __future__ import annotations

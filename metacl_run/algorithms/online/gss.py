@@ -12,10 +12,13 @@ each new sample, with gradient g, is compared with `compare` exemplars, with gra
 Differences from the paper and its code:
  1. The exemplars to compare with are drawn once per batch, from the exemplars before it; samples of the batch are not compared
     with each other, unless one has taken the place of another.
- 2. Gradients are of single samples, at the weights after the steps; the released code uses mini-batches of exemplars.
- 3. The loss of a step is the mean over batch and replayed samples together, as for `er`.
- 4. As long as there is nothing to compare with, c = 1.
- 5. With several passes over a task (`protocol.epochs`), a sample that is already an exemplar does not enter again; the others
+ 2. Gradients are of single samples, at the weights after the steps. The released code compares with mini-batches of exemplars,
+    and lets a whole batch in or not by the gradient of the batch.
+ 3. The loss of a step is the mean over batch and replayed samples together, as for `er`; the released code steps on each.
+ 4. The candidate to give way is drawn anew for every sample, with chances C_i; in the released code without replacement within
+    a batch, with chances (C_i - min C) / (max C - min C + .01).
+ 5. As long as there is nothing to compare with, c = 1.
+ 6. With several passes over a task (`protocol.epochs`), a sample that is already an exemplar does not enter again; the others
     are considered in every pass.
 """
 

@@ -26,7 +26,9 @@ Differences from the paper:
  4. Classes that the current task also has are not distilled, and their exemplars are chosen anew from old and new samples; so
     it can learn streams whose tasks share classes. If tasks share no classes, this makes no difference. With `data.blur`,
     nearly every class soon belongs to the current task, and little is distilled.
- 5. The sum is over the classes seen so far; if tasks are known, over the classes of the sample's task.
+ 5. If tasks are known, the sum is over the classes of the sample's task. The authors' code takes the mean over all outputs,
+    also of classes that have not come.
+ 6. Means of exemplars are of the samples as they are; the authors' code adds their mirror images.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ Differences from the paper and its code:
  4. The last test sample counts; the released evaluation never scores it.
  5. Samples to replay are drawn without replacement; the released code draws with replacement, so that in a fifth of the draws
     of 10 from 200 a sample comes twice.
- 6. VR-MCL's code gives replayed samples half the weight in J, takes J over the outputs of the tasks up to now, and clips inner
-    gradients element by element (`inner_clip=2`); here J is that of La-MAML.
+ 6. VR-MCL's code gives replayed samples a weight of .4 in J (.5 in another of its files), takes J over the outputs of the
+    current and later tasks for the batch and of the tasks up to now for replayed samples, the inner loss over those of the
+    current task, and clips inner gradients element by element (`inner_clip=2`); here J is that of La-MAML.
  7. The released option to replay from a snapshot of the buffer taken when a task starts is left out: in the MNIST code the
     snapshot is the live buffer itself from the second task on.
 """

@@ -15,6 +15,8 @@ it.
 Differences from the papers:
  1. Predictions use mu; the released code of OSAKA averages the accuracy of the K draws.
  2. MetaBGD's inner loop is plain gradient descent on all parameters.
+ 3. Every draw adapts from its own theta_k, as in La-MAML's code for Meta-BGD. In OSAKA's code, draws share the parameters that
+    were adapted from mu, so that their outputs are equal.
 """
 
 from __future__ import annotations

@@ -15,10 +15,12 @@ w(L) is 1 (update=always), 1 - exp(-update_scale * L) (smooth: the paper's updat
   finetune_osaka  the same after pre-training
 
 Differences from the released code (ElementAI/osaka, branch camera_ready):
- 1. phi is adapted again after theta has moved, as on the main branch of that code; on camera_ready, phi stays one update
-    behind.
+ 1. phi is adapted again after theta has moved; in that code it is adapted before, and stays one update behind.
  2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
  3. A hard threshold compares as theirs; with update=smooth and a switch margin this is their method "ours_kwto".
+ 4. inner_lr=null learns a rate for each element; theirs has one for each tensor of parameters (rates_of=tensors).
+ 5. The stream starts with a new outer optimiser; in that code, Adam goes on with the moments of pre-training.
+ 6. Pre-training takes a fixed number of updates; theirs ends when accuracy on held-out classes has not improved for a while.
 """
 
 from __future__ import annotations

@@ -97,9 +97,9 @@ class Mole(MamlStart):
         """The parameters of a task after the steps on a batch that belongs to it with probability `weight`."""
         meta = state["slow"]["meta"]
         names = list(params) if self.plastic == "all" else network.head_names(params)
-        rates: Rate = (
-            {name: weight * meta["rates"][name] for name in names} if self.inner_lr is None else weight * self.inner_lr
-        )
+        rates: Rate = weight * self.inner_lr if self.inner_lr is not None else {}
+        if self.inner_lr is None:
+            rates = {name: weight * meta["rates"][name].expand_as(params[name]) for name in names}
         batches = [batch.pair] * self.stream_inner_steps
         learned, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=rates, plastic=names, first_order=True)
         return learned

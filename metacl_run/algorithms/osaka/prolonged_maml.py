@@ -13,6 +13,8 @@ buffer. (x, y) is the batch of step t, which phi has just predicted with loss L:
 Differences from the released code (ElementAI/osaka, `observe_accumulate`, branch camera_ready):
  1. A buffer of n batches has pairs for the second half of it; an odd one leaves its middle batch without a pair, as theirs.
  2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
+ 3. The buffer holds `buffer` batches, 20 by default; theirs holds twice as many as a batch has examples, so about 100 of 50.
+ 4. Differences 4 to 6 of `continual_maml.py` apply.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ Shapes: B examples of a batch, E episodes.
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
 from metacl_run.algorithms.base_learner import BaseLearner
-from metacl_run.algorithms.continual_meta.maml import Maml
+from metacl_run.algorithms.continual_meta.maml import Maml, RatesOf
 from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.bounds import CountFromZero, Examples, Momentum, NoEffectWith, Positive, StepsFromZero
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
@@ -116,12 +116,13 @@ class MamlStart(TaskFreeLearner):
         meta_batch_size: episodes in a meta-update of pre-training.
         outer_lr, outer_optimizer, outer_momentum, clip_norm: settings of the outer loop, in pre-training and in the stream; the
             stream starts with a new optimiser.
-        inner_lr: rate of the inner loop for a mean loss; null: a rate is learned for each element of every plastic parameter.
+        inner_lr: rate of the inner loop for a mean loss; null: rates of plastic parameters are learned.
         inner_steps: gradient steps of an episode of pre-training.
         stream_inner_steps: gradient steps on a batch of the stream.
         first_order: drop second derivatives.
         plastic: the parameters that adapt, "all" or "head".
         rate_low, rate_high: start values of learned rates are drawn uniformly from this range; null if none are learned.
+        rates_of: what a learned rate is of: each of the parameters' elements, or each of their tensors.
     """
 
     pretrain_updates: CountFromZero
@@ -137,6 +138,11 @@ class MamlStart(TaskFreeLearner):
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
+    rates_of: RatesOf = field(metadata={"identity": "learns_rates_of_tensors"})
+
+    @property
+    def learns_rates_of_tensors(self) -> bool:
+        return self.inner_lr is None and self.rates_of == "tensors"
 
     def __post_init__(self) -> None:
         assert self.stream_maml is not None  # its settings are checked
@@ -164,6 +170,7 @@ class MamlStart(TaskFreeLearner):
             first_order_updates=0,
             rate_low=self.rate_low,
             rate_high=self.rate_high,
+            rates_of=self.rates_of,
         )
 
     @cached_property
