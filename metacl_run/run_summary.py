@@ -11,7 +11,7 @@ from metacl_run.runtime.process_memory import peak_memory_mb
 from metacl_run.scoring import matrix_metrics
 from metacl_run.scoring.intervals import spread
 from metacl_run.scoring.metric_table import TRANSDUCTIVE, possible_values
-from metacl_run.storage.run_files import SCHEMA
+from metacl_run.storage.run_files import CHOICES, SCHEMA
 
 
 def unit_name(experiment: Experiment) -> str:
@@ -21,7 +21,7 @@ def unit_name(experiment: Experiment) -> str:
 
 def known_before(experiment: Experiment) -> dict[str, Any]:
     """Returns the part of the summary that is known before the run."""
-    choices = {group: experiment.choices[group] for group in ("algo", "model", "data", "protocol")}
+    choices = {group: experiment.choices[group] for group in CHOICES}
     trained = experiment.trained
     origin: dict[str, Any] = {}
     if trained is not None:

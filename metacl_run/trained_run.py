@@ -13,12 +13,11 @@ from metacl_run.core.types import Pytree
 from metacl_run.protocols.train_state import TrainState
 from metacl_run.runtime.own_code import own_code
 from metacl_run.storage.completed_run import completed_run
-from metacl_run.storage.run_files import CHECKPOINT
+from metacl_run.storage.run_files import CHECKPOINT, CHOICES
 from metacl_run.storage.run_state import changed_modules
 from metacl_run.storage.store import RunStore
 
 log = logging.getLogger("metacl_run")
-GROUPS = ("algo", "model", "data", "protocol")
 
 
 def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: str | None = None) -> Experiment:
@@ -33,7 +32,7 @@ def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: s
             f"{directory}: is an evaluation itself. Take the run, {run.summary['evaluation_of']['directory']}, with the same "
             "settings: evaluate=... on the command line, run.learner(seed, overrides=[...]) in Python"
         )
-    choices = {group: str(run.summary[group]) for group in GROUPS}
+    choices = {group: str(run.summary[group]) for group in CHOICES}
     trained = TrainedRun(directory.absolute(), str(run.summary["run_id"]))
     experiment = compose_evaluation(trained, run.config, choices, overrides, user_folder)
     code = own_code([experiment.algo, experiment.model, experiment.protocol])

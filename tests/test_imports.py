@@ -48,7 +48,19 @@ ALLOWED: dict[str, set[str]] = {
     "finished_run": {"core", "listeners.console", "references", "reporting", "runtime", "storage"},
     "references": {"config.citations", "core", "storage"},
     # many runs
-    "sweeps": {"config", "core", "experiment", "index", "layout", "reporting.report_stamp", "scoring", "storage"},
+    "sweeps": {
+        *(
+            "config",
+            "core",
+            "experiment",
+            "index",
+            "layout",
+            "reporting.report_stamp",
+            "runtime.own_code",
+            "scoring",
+            "storage",
+        ),
+    },
     "reproduction": {"config", "core", "index", "layout", "scoring", "storage", "sweeps"},
     "comparison": {"core", "layout", "scoring", "storage"},
     "index": {"core", "layout", "scoring", "storage"},

@@ -11,6 +11,7 @@ import numpy as np
 
 from metacl_run.core.errors import ConfigError, UserError, nearest
 from metacl_run.storage import tidy
+from metacl_run.storage.run_files import REPORT
 from metacl_run.storage.stored_run import StoredRun
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from metacl_run.api.learner import Learner
 
 Table = Literal["curves", "metrics", "matrix"]
-Style = Literal["paper", "screen"]
 
 
 class Metric(NamedTuple):
@@ -54,7 +54,7 @@ class RunResult:
     @property
     def report(self) -> Path:
         """The page of the run, one file that opens in a browser."""
-        return self.directory / "report.html"
+        return self.directory / REPORT
 
     @property
     def run_id(self) -> str:

@@ -17,14 +17,12 @@ from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.optional_file import read_optional
 from metacl_run.storage.paper_table_sizes import sizes_under
 from metacl_run.storage.run_cost import RunCost, of_summary
-from metacl_run.storage.run_files import OWN_CODE, SUMMARY
+from metacl_run.storage.run_files import CHOICES, OWN_CODE, SUMMARY
 from metacl_run.storage.run_place import output_dir_of, run_name
 from metacl_run.storage.stored_run import StoredRun
 
 VERSION = "metacl_run"
 """The key of the version that computed a run: another version may give other numbers for the same settings."""
-GROUPS = ("algo", "model", "data", "protocol")
-"""The groups whose choices a summary names."""
 CODE, CODE_DIGITS = "code", 8
 """The key of a digest of the user's own code that computed a run: runs of one config may be of several versions of it."""
 TABLE_SIZE = "table.size"
@@ -45,7 +43,7 @@ class Entry:
 
     Attributes:
         kind: of the protocol.
-        settings: by full keys, with the choices of `GROUPS` and without `seeds`; JSON values.
+        settings: by full keys, with the options of `CHOICES` and without `seeds`; JSON values.
         identity: the same for all runs that differ only in their seeds and in what the run id ignores.
         metrics: by name, a value for each seed; NaN where it was not reached.
         cost: of its training.
@@ -104,7 +102,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
     settings = {key: value for key, value in run.settings.items() if key not in ("seeds", DEBUG, TRANSDUCTIVE_KEY)}
     try:
-        settings |= {group: _text(run.summary[group]) for group in GROUPS}
+        settings |= {group: _text(run.summary[group]) for group in CHOICES}
         score = SCORES[run.summary["score"]].score_name
         seeds = tuple(_seed(seed) for seed in run.summary["seeds"])
         metrics = {_text(name): _values(metric, len(seeds)) for name, metric in run.summary["metrics"].items()}

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from metacl_run.storage.find_runs import BEGUN
+from metacl_run.storage.find_runs import BESIDE_CONFIG
 from metacl_run.storage.run_files import CONFIG, EVALUATIONS, REPORT, SUMMARY
 
 NO_RUNS = ("tables", "searches")
@@ -53,7 +53,7 @@ def _stamp(run: str) -> str | None:
     try:
         summary = os.stat(os.path.join(run, SUMMARY))
     except OSError:
-        begun = any(os.path.exists(os.path.join(run, name)) for name in BEGUN)
+        begun = any(os.path.exists(os.path.join(run, name)) for name in BESIDE_CONFIG)
         return f"begun-{has_report}" if begun and os.path.exists(os.path.join(run, CONFIG)) else None
     own = f"{summary.st_mtime_ns:x}-{summary.st_size:x}-{has_report}"
     evaluated = [f"{name} {_stamp(os.path.join(run, EVALUATIONS, name))}" for name in evaluations_of(run)]

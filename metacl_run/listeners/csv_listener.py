@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metacl_run.listeners.scalars import evaluated
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
 from metacl_run.storage.listener import Listener, Logger, RunInfo
 from metacl_run.storage.run_files import METRICS_CSV
 from metacl_run.storage.stored_run import StoredRun
@@ -60,7 +61,7 @@ def rows(record: Mapping[str, Any], seeds: Sequence[int], score: str) -> Iterato
         for name, values in record["metrics"].items():
             yield from ((unit, record["task"] + 1, kind, seed, name, value) for seed, value in zip(seeds, values, strict=True))
     elif kind == "eval":
-        for name in (score, f"transductive_{score}"):
+        for name in (score, f"{TRANSDUCTIVE}{score}"):
             for seed, scores in zip(seeds, record.get(name, [[]] * len(seeds)), strict=True):
                 yield from (
                     (unit, task + 1, kind, seed, name, value)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from metacl_run.scoring.metric_table import TRANSDUCTIVE
+
 
 def by_number(task: int) -> str:
     return f"task_{task + 1:02d}"
@@ -61,7 +63,7 @@ def _replicates(record: Mapping[str, Any], score: str, task_label: Callable[[int
     scores, tasks = np.array(record[score], dtype=float), evaluated(record, score)  # [R, K] of these tasks
     named = {f"eval/{task_label(task)}": scores[:, place] for place, task in enumerate(tasks)}
     seen = num_seen(record)
-    for name in (score, f"transductive_{score}"):
+    for name in (score, f"{TRANSDUCTIVE}{score}"):
         if name in record:
             values = np.array(record[name], dtype=float)
             named |= {} if "tasks" in record else {f"eval/{name}_all": values.mean(axis=1)}

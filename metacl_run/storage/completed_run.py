@@ -21,7 +21,7 @@ def completed_run(directory: Path) -> StoredRun:
     check_is_run(directory)
     run = StoredRun(directory)
     if run.status != "completed":
-        can_go_on = run.status in ("running", "interrupted", "failed") and run.summary["command"]
+        can_go_on = run.status in ("interrupted", "failed") and run.summary["command"]
         again = f"; its command continues it: {run.summary['command']}" if can_go_on else ""
         raise StorageError(f"{directory}: the run is {run.status}, and only a completed one has a learner to use{again}")
     version = (run.summary["environment"] or {}).get("metacl_run", "0.1")

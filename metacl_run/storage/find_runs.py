@@ -10,7 +10,7 @@ from typing import NamedTuple
 from metacl_run.core.errors import StorageError
 from metacl_run.storage.run_files import CONFIG, LOG, METRICS, MLFLOW_ARTIFACTS, SUMMARY
 
-BEGUN = (METRICS, LOG)
+BESIDE_CONFIG = (METRICS, LOG)
 """Files beside `CONFIG` in a run that has begun, and in no other folder that happens to hold a config.yaml."""
 
 
@@ -53,7 +53,7 @@ def find_runs(paths: Iterable[Path]) -> RunDirectories:
             with os.scandir(folder) as content:
                 entries = sorted(content, key=lambda entry: entry.name, reverse=True)
             names = {entry.name for entry in entries}
-            if SUMMARY in names or (CONFIG in names and not names.isdisjoint(BEGUN)):
+            if SUMMARY in names or (CONFIG in names and not names.isdisjoint(BESIDE_CONFIG)):
                 runs.append(Path(folder))
                 continue
             for entry in entries:

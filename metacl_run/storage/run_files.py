@@ -18,6 +18,8 @@ ROLLOUTS = "rollouts.json"
 """Paths of some episodes of a completed run that is scored by acting (`protocols/online/rollout_recorder.py`)."""
 STREAM = "stream.npz"
 """Score, domain, switch and detected switch of every step of a completed run under `osaka` (`storage/stream_file.py`)."""
+CHOICES = ("algo", "model", "data", "protocol")
+"""The groups whose options a summary names."""
 SUMMARY = "summary.json"
 """Written when the run ends, with any status."""
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"

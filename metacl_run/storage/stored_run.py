@@ -282,11 +282,12 @@ class StoredRun:
 
     @property
     def evaluation_error(self) -> float | None:
-        """95% half-width of one seed's score at the last evaluation, over the episodes or samples; mean over seeds."""
+        """95% half-width of one seed's score at the last evaluation, over the episodes or samples; mean over seeds. None where
+        it is 0, since all were right or all wrong: that says nothing of others."""
         half = np.array(self.summary["evaluation_half_width"], dtype=float)
         if not half.size or not np.isfinite(half).any(axis=1).all():
             return None
-        return float((np.sqrt(np.nansum(half**2, 1)) / np.isfinite(half).sum(1)).mean())
+        return float((np.sqrt(np.nansum(half**2, 1)) / np.isfinite(half).sum(1)).mean()) or None
 
     @property
     def probe_units(self) -> np.ndarray:
