@@ -106,13 +106,18 @@ class Console(Listener):
     def say(self, text: str, style: str = "dim") -> None:
         """Prints and logs a remark about the run."""
         log.info("%s", text)
-        self._terminal.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+        self._print(text, style)
 
     def _line(self, line: str) -> None:
         log.info("%s", line)
         if self._progress == "plain":
-            text = f"{time.strftime('%H:%M:%S')}  {line}"
-            self._terminal.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._print(f"{time.strftime('%H:%M:%S')}  {line}")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        """Prints a line; a letter that the terminal does not have becomes "?"."""
+        encoding = self._terminal.encoding
+        printable = text.encode(encoding, "replace").decode(encoding)
+        self._terminal.print(printable, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def _place(self, summary: dict[str, Any]) -> str:
         """Returns the position of an interrupted run: a unit of training, or a step of the meta-test."""
