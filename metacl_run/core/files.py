@@ -28,7 +28,7 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             reason = "the disk is full. What was written before stands; make room and give the command again to go on"
-        elif error.errno == errno.ENOENT and not directory.is_dir():
+        elif error.errno == errno.ENOENT and _is_in(directory, error.filename) and not directory.is_dir():
             reason = GONE
         elif error.errno in REFUSED:
             reason = f"cannot write there ({error.strerror}). Choose another place with {option}"
@@ -45,6 +45,10 @@ def storage_errors(directory: Path, option: str = "output_dir=...") -> Iterator[
                 "stands; make room and give the command again to go on"
             ) from None
         raise
+
+
+def _is_in(directory: Path, name: str | bytes | int | None) -> bool:
+    return isinstance(name, str) and directory in Path(name).parents
 
 
 def write_atomically(path: Path, content: bytes) -> None:

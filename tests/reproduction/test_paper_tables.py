@@ -118,7 +118,7 @@ def test_a_verdict_on_a_recollected_number_looks_different(tmp_path: Path) -> No
     looks = {}
     for confidence in ("memory", "verbatim-source"):
         cell = PaperCell(**{**CELL, "confidence": confidence})
-        result = Result("MAML", cell, "agrees", ours(77.0, 77.5, 78.0), None, "a/b/c")
+        result = Result("MAML", cell, "agrees", ours(77.0, 77.5, 78.0), None, ("a/b/c",))
         overview, every = (grid(table(), [result], "paper") for grid in (pages.overview_grid, pages.detailed_grid))
         looks[confidence] = every.rows[0][5].text, every.rows[0][5].tone, overview.rows[0][1].tone
     assert looks == {"memory": ("agrees (paper from memory)", "quiet", ""), "verbatim-source": ("agrees", "good", "good")}
@@ -337,8 +337,8 @@ def test_cells_lead_to_the_reports_of_their_runs(tmp_path: Path) -> None:
     (reported / "report.html").write_text("")
     cell = PaperCell(**CELL)
     results = [
-        Result("first", cell, "agrees", ours(70.0), None, "data/algo/abc"),
-        Result("second", cell, "not run", None, None, "data/algo/missing"),
+        Result("first", cell, "agrees", ours(70.0), None, ("data/algo/abc",)),
+        Result("second", cell, "not run", None, None, ("data/algo/missing",)),
     ]
     overview = Grid("t", ["", cell.column], [[Cell("first"), Cell("70")], [Cell("second"), Cell("not run")]])
     linked = linked_overview(overview, results, folder)
@@ -351,7 +351,7 @@ def test_cells_lead_to_the_reports_of_their_runs(tmp_path: Path) -> None:
 
 def test_a_table_wider_than_a_page_stands_upright_on_it(tmp_path: Path) -> None:
     cells = [PaperCell(**{**CELL, "column": f"column {i}"}) for i in range(12)]
-    results = [Result("first", cell, "agrees", ours(70.0 + i), None, None) for i, cell in enumerate(cells)]
+    results = [Result("first", cell, "agrees", ours(70.0 + i), None, ()) for i, cell in enumerate(cells)]
     grids = pages.overview_grid(table(), results, "paper"), pages.detailed_grid(table(), results, "paper")
     page = pages.page("one", table(), results, "paper", grids, tmp_path / "figure.svg")
     assert page.count('<thead><tr><th scope="col"></th><th scope="col">first</th></tr></thead>') == 1

@@ -23,7 +23,7 @@ def result(row: str, column: str, run: str, mean: float | None = 50.0, examples:
     ends = (None, None) if seeds == 2 else (40.0, 60.0)
     ours = None if mean is None else Ours(mean, *ends, (mean,) * seeds)
     cost = None if mean is None else RunCost(units=2, examples=examples, flops=None, seconds=4.0)
-    return Result(row, PaperCell(column=column, metric="accuracy"), "agrees", ours, None, run, cost)
+    return Result(row, PaperCell(column=column, metric="accuracy"), "agrees", ours, None, (run,), cost)
 
 
 RESULTS = [

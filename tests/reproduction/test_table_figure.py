@@ -29,7 +29,7 @@ def result(row: str, column: str, *ours: float, half: float = 1.0, verdict: Any 
     mean = math.fsum(ours) / len(ours) if ours else 0.0
     ends = (None, None) if len(ours) == 2 else (mean - half, mean + half)
     measured = Ours(mean, *ends, ours) if ours else None
-    return Result(row, PaperCell(column=column, **{"metric": "accuracy", **cell}), verdict, measured, None, None)
+    return Result(row, PaperCell(column=column, **{"metric": "accuracy", **cell}), verdict, measured, None, ())
 
 
 def drawn(read: PaperTable, results: list[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:

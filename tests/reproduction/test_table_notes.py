@@ -38,7 +38,7 @@ def test_a_departure_stands_once_with_what_it_concerns() -> None:
 
 def test_a_problem_and_a_remark_stand_once_with_their_cells() -> None:
     def result(row: str, column: str, note: str | None = None, problem: str | None = None) -> Result:
-        return Result(row, PaperCell(column=column, metric="accuracy", note=note), "not run", None, problem, None)
+        return Result(row, PaperCell(column=column, metric="accuracy", note=note), "not run", None, problem, ())
 
     results = [
         result("A", "x", "From memory."),
@@ -54,7 +54,7 @@ def test_a_problem_and_a_remark_stand_once_with_their_cells() -> None:
 def test_costs_of_a_row_of_several_runs_name_their_columns() -> None:
     def result(row: str, column: str, run: str) -> Result:
         cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
-        return Result(row, PaperCell(column=column, metric="accuracy"), "smoke", None, None, run, cost)
+        return Result(row, PaperCell(column=column, metric="accuracy"), "smoke", None, None, (run,), cost)
 
     one_each = costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("B", "x", "2")], "smoke")
     several = costs_grid([result("A", "x", "1"), result("A", "y", "1"), result("A", "z", "2")], "smoke")
@@ -76,7 +76,7 @@ def test_cells_with_a_tolerance_or_seeds_of_their_own_are_named() -> None:
         own("B", "x", tolerance=0.5, published_seeds=5),  # as the table
         own("B", "y", tolerance=2.0),
     )
-    results = [Result(run.row, cell, "not run", None, None, None) for run in table.runs for cell in run.cells]
+    results = [Result(run.row, cell, "not run", None, None, ()) for run in table.runs for cell in run.cells]
     notes = pages.overview_grid(table, results, "paper").notes
     (place,) = [place for place, note in enumerate(notes) if "lies within 0.5 of 0" in note]
     assert notes[place + 1 : place + 4] == [
@@ -90,7 +90,7 @@ def test_cells_with_a_tolerance_or_seeds_of_their_own_are_named() -> None:
 def test_columns_of_words_are_marked_as_such() -> None:
     cost = RunCost(units=2, examples=20, flops=None, seconds=1.0)
     cells = [PaperCell(column=column, metric="accuracy", published=77.4, confidence="memory") for column in "xy"]
-    results = [Result("A", cell, "not run", None, None, f"a/b/{cell.column}", cost) for cell in cells]
+    results = [Result("A", cell, "not run", None, None, (f"a/b/{cell.column}",), cost) for cell in cells]
     costs = costs_grid(results, "paper")
     assert costs is not None
     for grid in (pages.detailed_grid(of_runs(run_of("A", "x")), results, "paper"), costs):
