@@ -114,7 +114,7 @@ def compare(
         UserError: there are no runs that can be compared, no such metric, setting or row.
     """
     from metacl_run.api.compared_runs import ComparedRuns
-    from metacl_run.comparison.report_cli import compare as compare_folders
+    from metacl_run.comparison.compare import compare as compare_folders
 
     if isinstance(runs, (str, os.PathLike, RunResult)):
         runs = [runs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,7 +12,6 @@ from metacl_run.core.exit_status import COMPLETED, FAILED, INTERRUPTED
 from metacl_run.core.output import any_letter_printed
 
 if TYPE_CHECKING:
-    from metacl_run.comparison.configurations import Configuration
     from metacl_run.comparison.document import Comparison
 
 FORMATS = ("md", "tex", "csv", "html")
@@ -42,11 +41,16 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and exits: 0 a report was written, 1 not."""
     options = _parser().parse_args(arguments)
+    from metacl_run.comparison.compare import NothingToCompareError, compare
     from metacl_run.core.errors import UserError
 
     try:
         comparison = compare(options.paths, options.metrics, options.by, options.against)
         write(comparison, options.output, options.formats or FORMATS, paper_figures=options.paper_figures)
+    except NothingToCompareError as error:
+        _print_messages("left out", error.left_out)
+        _say(str(error))
+        sys.exit(FAILED)
     except UserError as error:
         _say(str(error))
         sys.exit(FAILED)
@@ -111,50 +115,6 @@ def write(comparison: Comparison, output: Path, formats: Sequence[str], *, paper
     files, problems = document.write(comparison, output, formats, paper_figures=paper_figures)
     _print_messages("could not be drawn", problems, f", listed in {output}")
     document.show(comparison, files, Console())
-
-
-def compare(
-    paths: Sequence[Path], metrics: Sequence[str] = (), by: Sequence[str] = (), against: str | None = None
-) -> Comparison:
-    """Reads and compares the runs of these folders.
-
-    Raises:
-        UserError: there are no runs, none that can be compared, no such metric, setting or row.
-    """
-    from metacl_run.comparison.configurations import check_keys, configurations
-    from metacl_run.comparison.document import Comparison
-    from metacl_run.comparison.entries import read_entries
-    from metacl_run.comparison.section_scores import check_against, check_metrics, score_section
-    from metacl_run.comparison.sections import sections
-    from metacl_run.core.errors import UserError
-    from metacl_run.storage.find_runs import find_runs
-
-    directories, unreadable = find_runs(paths)
-    entries, refused = read_entries(directories)
-    every = configurations(entries)
-    left_out = [*unreadable, *refused]
-    if not any(configuration.has_scores for configuration in every):
-        _print_messages("left out", [*left_out, *_without_scores(every)])
-        none = f"none of the {len(directories)} runs can be compared" if directories else "no runs (searched for summary.json)"
-        raise UserError(f"{', '.join(map(str, paths))}: {none}")
-    check_keys(every, by)
-    tables = sections(every, by)
-    comparable = [section for section in tables if any(row.has_scores for row in section.configurations.values())]
-    check_metrics(comparable, metrics)
-    check_against(comparable, against)
-    rows = [row for section in comparable for row in section.configurations.values()]
-    left_out += _without_scores(
-        [row for section in tables if section not in comparable for row in section.configurations.values()]
-    )
-    notes = [note for row in rows for note in row.notes]
-    runs = sum(len(row.entries) for row in rows)
-    return Comparison([score_section(section, metrics, against) for section in comparable], runs, left_out, notes)
-
-
-def _without_scores(rows: Iterable[Configuration]) -> list[str]:
-    from metacl_run.comparison.configurations import without_score
-
-    return [f"{entry.directory}: {without_score(entry)}" for row in rows for entry in row.entries]
 
 
 def _print_messages(prefix: str, messages: Sequence[str], where: str = "") -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from metacl_run.comparison import document
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.entries import read_entry
-from metacl_run.comparison.report_cli import compare, main
+from metacl_run.comparison.report_cli import main
 from metacl_run.config.load import Experiment
 from metacl_run.experiment import run as run_experiment
 from metacl_run.storage.stored_run import StoredRun

@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.csv_files import csv_files
-from metacl_run.comparison.report_cli import compare
 
 
 def test_a_run_named_like_a_formula_is_text(run: Callable[..., Path]) -> None:

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from metacl_run.comparison import document
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.drawn_rows import MOST_ROWS, algorithm_colours, drawn_rows, looks
-from metacl_run.comparison.report_cli import compare
 from metacl_run.comparison.section_figures import section_figures
 from metacl_run.comparison.section_scores import SectionScores
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metacl_run.comparison import document
-from metacl_run.comparison.report_cli import compare
+from metacl_run.comparison.compare import compare
 
 
 def evaluated(directory: Path, run_id: object) -> Path:

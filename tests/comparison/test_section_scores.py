@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.csv_files import csv_files
-from metacl_run.comparison.report_cli import compare
 from metacl_run.comparison.section_curves import curve, curve_figures
 from metacl_run.comparison.section_grids import iqm_grid, metrics_grid, pairs_grid
 from metacl_run.comparison.section_scores import ALL_PAIRS_UP_TO

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metacl_run.comparison.report_cli import compare
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.sections import Section, differing
 from metacl_run.core.errors import UserError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metacl_run.comparison.report_cli import compare
+from metacl_run.comparison.compare import compare
 from metacl_run.comparison.section_grids import metrics_grid
 from metacl_run.storage.older_runs import was_transductive
 
