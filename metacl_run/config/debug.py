@@ -20,7 +20,11 @@ def shorten(config: DictConfig, kind: str, overrides: Sequence[str]) -> None:
         overrides: the command line; what it sets stays.
     """
     typed = {line.partition("=")[0].lstrip("+") for line in overrides}
-    groups: Mapping[str, Mapping[str, Any]] = commented_yaml.read(config_dir() / "debug.yaml").content.get(kind, {})
+    content = commented_yaml.read(config_dir() / "debug.yaml").content
+    own_files = content["own_files"]
+    if config.data.get("_target_") in own_files["sources"]:
+        typed |= {f"data.{key}" for key in own_files["as_they_are"]}
+    groups: Mapping[str, Mapping[str, Any]] = content.get(kind, {})
     for group, values in groups.items():
         node = config[group]
         section = node.get("streams", {}).get(kind, {}) if group == "data" else {}

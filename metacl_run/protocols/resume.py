@@ -79,7 +79,10 @@ def start_evaluation(
         initial = _stacked(initial_learners, type(context.algo).__name__)
         check_same_tensors({"learner": initial}, {"learner": learner})
     except ValueError as error:
-        raise ConfigError(f"the learner of the run does not fit these settings: {error}") from None
+        raise ConfigError(
+            f"the learner of the run does not fit these settings: {error}. start_from=<the run> begins a new run with what it "
+            "has learned, with a new head where the shapes differ"
+        ) from None
     learners = [tree_map(lambda leaf: leaf[replicate], learner) for replicate in range(len(initial_learners))]  # noqa: B023
     return start_or_resume(context, lambda: learners, num_tasks, notes)
 

@@ -52,6 +52,15 @@ def test_the_command_line_counts_before_it(words: list[str]) -> None:
     assert getattr(getattr(experiment_of(["debug=true", *words]), group), name) == int(value)
 
 
+def test_files_of_ones_own_may_be_small(tmp_path: Path) -> None:
+    rows = (f"words {number} of {label},{label}" for label in "abcdef" for number in range(10))
+    (tmp_path / "mine.csv").write_text("\n".join(["text,label", *rows]))
+    data = ["algo=er", "data=split_text_file", f"data.file={tmp_path / 'mine.csv'}", "data.num_tasks=3", "debug=true"]
+    built = experiment_of(data)
+    assert (built.data.train_per_task, built.data.test_per_task, built.data.classes_per_task) == (None, None, None)
+    built.protocol.load(built.data, [0])  # which finds a task of as many texts as there are
+
+
 def test_groups_of_classes_stay_whole_where_the_user_says_so() -> None:
     short = experiment_of(["algo=er", "data=split_glyphs", "debug=true"]).data
     whole = experiment_of(["algo=er", "data=split_glyphs", "data.tasks_from=scripts", "debug=true"]).data
