@@ -23,6 +23,7 @@ from metacl_run.storage.run_state import state
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
 from metacl_run.sweeps.job import JobResult
+from metacl_run.sweeps.launching import launch_jobs
 from tests.support.runs import ENVIRONMENT, metacl
 from tests.support.settings import TINY
 
@@ -211,12 +212,13 @@ def test_a_launcher_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_sweep_writes_into_its_output_dir_alone(tmp_path: Path) -> None:
-    here, there = tmp_path / "here", tmp_path / "over there"
+def test_a_launcher_writes_into_the_output_dir_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "it's ${over} there"
     here.mkdir()
+    monkeypatch.chdir(here)
 
-    ended = metacl("-m", "algo=maml,reptile", "progress=none", f"output_dir={there}", cwd=here)
+    ended = launch_jobs(lambda number, _: JobResult(number), 2, [], there, None)
 
-    assert ended.returncode == 0, ended.stderr
-    whole(there, 2)
+    assert [result.status for result in ended] == [0, 1]
+    assert there.is_dir()
     assert not list(here.iterdir())
