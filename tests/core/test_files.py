@@ -14,9 +14,9 @@ def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path: Path) -> 
     """As in two containers, where processes have the same number."""
     path = tmp_path / "index.html"
     with atomic_replacement(path) as first:
+        first.write_text("first")
         with atomic_replacement(path) as second:
             second.write_text("second")
-        first.write_text("first")
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
 
