@@ -21,7 +21,7 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
 from metacl_run.algorithms.meta_learner import MetaState, Update
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Pytree
+from metacl_run.core.types import Params, Pytree
 
 
 def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str) -> None:
@@ -45,13 +45,22 @@ def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name
     _computed_once(unit, check, state, *inputs, name=name)
 
 
-def check_end_of_task(end: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str) -> None:
-    """Checks what a method does when a task is over, (state, *inputs) -> state, in the same way."""
+def check_state(function: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, when: str) -> None:
+    """Checks what a method makes of its state at another time, (state, *inputs) -> state, in the same way.
+
+    Args:
+        when: that time, for messages: "at the end of a task".
+    """
 
     def check(result: Pytree, state: Pytree, *inputs: Pytree) -> None:
-        _check_form(f"at the end of a task, the state of {name}", "state", state, result)
+        _check_form(f"{when}, the state of {name}", "state", state, result)
 
-    _computed_once(end, check, state, *inputs, name=name)
+    _computed_once(function, check, state, *inputs, name=name)
+
+
+def check_params(params: Any, network_params: Params, *, what: str) -> None:
+    """Raises ConfigError unless these are the network's parameters, by names and shapes; `what` they are, for the message."""
+    _check_form(what, "", network_params, params, ("in the network", "there"))
 
 
 def check_outputs(

@@ -15,9 +15,10 @@ from torch.func import grad
 
 from metacl_run.algorithms.meta_learner import Update
 from metacl_run.core.errors import ConfigError, described
-from metacl_run.protocols.unit_check import check_end_of_task, check_outputs, check_unit, check_update, without_random_numbers
+from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit, check_update, without_random_numbers
 
 State = dict[str, Any]
+END = "at the end of a task"
 
 
 def check(unit: Callable[[State, Tensor], Any]) -> tuple[State, Tensor]:
@@ -183,13 +184,13 @@ def test_any_other_exception_comes_through_as_it_is() -> None:
 
 def test_the_end_of_a_task_must_return_the_same_form() -> None:
     state, data = {"w": torch.ones(2, 3)}, torch.ones(2, 3)
-    check_end_of_task(lambda state, x: {"w": state["w"] + x}, state, data, name="Mine")
+    check_state(lambda state, x: {"w": state["w"] + x}, state, data, name="Mine", when=END)
     with pytest.raises(
         ConfigError, match=r"at the end of a task, the state of Mine has another form: state\['old'\] is missing"
     ):
-        check_end_of_task(lambda state, x: {**state, "old": x}, state, data, name="Mine")
+        check_state(lambda state, x: {**state, "old": x}, state, data, name="Mine", when=END)
     with pytest.raises(ConfigError, match=r"Mine changes state\['w'\] in place"):
-        check_end_of_task(lambda state, x: {"w": state["w"].add_(x)}, state, data, name="Mine")
+        check_state(lambda state, x: {"w": state["w"].add_(x)}, state, data, name="Mine", when=END)
 
 
 @pytest.mark.parametrize(

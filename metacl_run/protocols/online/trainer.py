@@ -18,7 +18,7 @@ from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_end_of_task, check_outputs, check_unit
+from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit
 
 
 def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[StreamState, Metrics]]:
@@ -58,7 +58,7 @@ class StreamTrainer(Trainer):
         observed: Observation = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
         check_unit(self._observe, learner, observed, name=name)
         end, inputs = self._end_of_task(learner, setup.units.task_at(unit))
-        check_end_of_task(end, learner, *inputs, name=name)
+        check_state(end, learner, *inputs, name=name, when="at the end of a task")
 
         def predict(state: StreamState, x: Tensor, task: Tensor) -> Tensor:
             return setup.algo.predict(setup.network, state, x, task)

@@ -13,7 +13,7 @@ from metacl_run.core.types import Episode, Metrics, Pytree
 from metacl_run.protocols.osaka.setup import RecurringSetup, RecurringState
 from metacl_run.protocols.osaka.stream_record import LOSS, SCORE, SWITCH, StreamRecord
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_unit
+from metacl_run.protocols.unit_check import check_params, check_state, check_unit
 
 
 class RecurringTrainer(Trainer):
@@ -38,7 +38,11 @@ class RecurringTrainer(Trainer):
         if step < 0:
             check_unit(self._pretrain_on, state, setup.episodes(unit), name=name)
         if step <= 0:
+            check_state(lambda state: setup.algo.begin(setup.network, state), state, name=name, when="after begin")
             state = self._begin(state)
+        first = tree_map(lambda leaf: leaf[0], state)
+        check_params(setup.algo.weights(setup.network, first), setup.initial_params[0], what=f"what weights of {name} returns")
+        check_params(setup.algo.learned_params(first), setup.initial_params[0], what=f"what learned_params of {name} returns")
         check_unit(self._predict_and_learn, state, setup.observed(max(step, 0)), name=name)
 
     def count_examples(self, units: range) -> int:
