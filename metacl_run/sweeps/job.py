@@ -36,7 +36,7 @@ class Job(NamedTuple):
     """Whether it is computed although it has ended."""
     figures_style: FigureStyle = "screen"
     changed: tuple[str, ...] = ()
-    """The modules of one's own code that were changed since its run began."""
+    """The modules of one's own code that were changed since its run began; none where it is to begin anew."""
 
 
 class JobResult(NamedTuple):
@@ -98,7 +98,7 @@ def plan_tolerantly(
 
 def _changed_code(experiment: Experiment) -> tuple[str, ...]:
     """The modules of the user's own code that were changed since the run began."""
-    if not (experiment.directory / OWN_CODE).exists():
+    if experiment.rerun or not (experiment.directory / OWN_CODE).exists():
         return ()
     try:
         return tuple(changed_modules(experiment.directory, own_code(experiment.components)))

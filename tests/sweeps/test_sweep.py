@@ -165,6 +165,17 @@ def test_a_finished_sweep_of_one_says_no_more_than_that(tmp_path: Path) -> None:
     )
 
 
+def test_what_other_code_computed_is_said(tmp_path: Path) -> None:
+    first, second = jobs(tmp_path, 2)
+    planned = [first._replace(changed=("mine", "helpers")), second]
+    lines = listing(planned, [JobResult(COMPLETED), JobResult(COMPLETED)]).splitlines()
+    assert [line.strip() for line in lines].count("computed before mine, helpers was changed") == 1
+    assert lines[-1] == "rerun=true with the command of one run computes one of changed code again"
+    stopped = listing(planned, [JobResult(INTERRUPTED), JobResult(COMPLETED)])
+    assert "the same command again" not in stopped  # it would be refused again
+    assert "the same command again" in listing(planned, [JobResult(COMPLETED), JobResult(INTERRUPTED)])
+
+
 def test_scores_of_completed_runs_stand_in_one_column(tmp_path: Path) -> None:
     planned = jobs(tmp_path, 3)
     for job, values in zip(planned, ([0.5, 0.7], [0.25], list[float]()), strict=True):
