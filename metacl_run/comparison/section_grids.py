@@ -185,8 +185,6 @@ def _smallest_corrected_p(scores: SectionScores) -> list[float]:
 def _p_cell(pair: PairedDifference) -> tuple[Cell, Tone]:
     if pair.num < fewest_for(LEVEL):
         return Cell("too few seeds", "", "quiet"), ""
-    if isnan(pair.p):
-        return Cell("-", NO_VALUE), ""
     return Cell(_p_text(pair.p)), "good" if pair.corrected < LEVEL else ""
 
 

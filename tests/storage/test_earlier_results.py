@@ -31,6 +31,14 @@ def fill(directory: Path, word: str) -> dict[str, str]:
     return dict.fromkeys(NAMES, word)
 
 
+def begin_anew(directory: Path) -> None:
+    """Sets old results aside, and begins to write new ones."""
+    fill(directory, "old")
+    EarlierResults(directory, NAMES).set_aside()
+    for name in ("config.yaml", "metrics.jsonl"):
+        (directory / name).write_text("new")
+
+
 def killed_after(steps: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> bool:
     """Does the work up to so many changes of the file system; whether it was killed before its end."""
     left = [steps]
@@ -81,23 +89,11 @@ def test_setting_aside_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_taking_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(directory: Path) -> None:
-        fill(directory, "old")
-        EarlierResults(directory, NAMES).set_aside()
-        (directory / "config.yaml").write_text("new")
-        (directory / "metrics.jsonl").write_text("new")
-
-    after = outcomes(tmp_path, monkeypatch, refused, EarlierResults.take_back)
+    after = outcomes(tmp_path, monkeypatch, begin_anew, EarlierResults.take_back)
     assert after == [dict.fromkeys(NAMES, "old")] * len(after)
 
 
 def test_dropping_leaves_the_old_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def begun(directory: Path) -> None:
-        fill(directory, "old")
-        EarlierResults(directory, NAMES).set_aside()
-        (directory / "config.yaml").write_text("new")
-        (directory / "metrics.jsonl").write_text("new")
-
-    after = outcomes(tmp_path, monkeypatch, begun, EarlierResults.drop)
+    after = outcomes(tmp_path, monkeypatch, begin_anew, EarlierResults.drop)
     new = {"config.yaml": "new", "metrics.jsonl": "new"}
     assert after == [dict.fromkeys(NAMES, "old")] + [new] * (len(after) - 1)

@@ -175,7 +175,7 @@ class Maml(EpisodeLearner):
         return None
 
     def init(self, network: Network, params: Params, rates: Tensor) -> tuple[MamlMeta, Pytree]:
-        plastic = self._plastic(network, params)
+        plastic = self.plastic_names(network, params)
         counted = self.multi_step_updates or self.first_order_updates
         carry: Pytree = Counted(updates=torch.zeros((), dtype=torch.float64)) if counted else {}
         if self.step_rates:
@@ -232,7 +232,7 @@ class Maml(EpisodeLearner):
             episode.inner_batches(steps),
             optimizer=optimizer,
             rate=self._rate(meta, steps),
-            plastic=self._plastic(network, meta["params"]),
+            plastic=self.plastic_names(network, meta["params"]),
             first_order=first_order,
         )
         return (params for params, _ in adapted)
@@ -242,16 +242,22 @@ class Maml(EpisodeLearner):
             return self.inner_lr
         params, rates = meta["params"], meta["rates"]
         if not self.step_rates:
-            return {name: rate.expand_as(params[name]) for name, rate in rates.items()}
+            return self.rates_of_elements(rates, params)
         places = [min(step, self.inner_steps - 1) for step in range(steps)]
-        return [{name: rate[place].expand_as(params[name]) for name, rate in rates.items()} for place in places]
+        return [self.rates_of_elements({name: rate[place] for name, rate in rates.items()}, params) for place in places]
 
     def _training_optimizer(self, carry: Pytree) -> Sgd:
         if not self.first_order_updates:
             return Sgd()
         return PartOfSecondOrder(second=(carry["updates"] >= self.first_order_updates).double())
 
-    def _plastic(self, network: Network, params: Params) -> list[str]:
+    @staticmethod
+    def rates_of_elements(rates: Params, params: Params) -> Params:
+        """Rates of elements or of tensors, as rates of the elements of parameters."""
+        return {name: rate.expand_as(params[name]) for name, rate in rates.items()}
+
+    def plastic_names(self, network: Network, params: Params) -> list[str]:
+        """The names of the parameters that adapt."""
         return list(params) if self.plastic == "all" else network.head_names(params)
 
 

@@ -96,10 +96,12 @@ class Mole(MamlStart):
     def _learned(self, network: Network, state: Pytree, params: Params, weight: Tensor, batch: Observed) -> Params:
         """The parameters of a task after the steps on a batch that belongs to it with probability `weight`."""
         meta = state["slow"]["meta"]
-        names = list(params) if self.plastic == "all" else network.head_names(params)
-        rates: Rate = weight * self.inner_lr if self.inner_lr is not None else {}
-        if self.inner_lr is None:
-            rates = {name: weight * meta["rates"][name].expand_as(params[name]) for name in names}
+        names = self.stream_maml.plastic_names(network, params)
+        rates: Rate = (
+            {name: weight * rate for name, rate in self.stream_maml.rates_of_elements(meta["rates"], params).items()}
+            if self.inner_lr is None
+            else weight * self.inner_lr
+        )
         batches = [batch.pair] * self.stream_inner_steps
         learned, _ = adapt(network.loss, params, batches, optimizer=Sgd(), rate=rates, plastic=names, first_order=True)
         return learned

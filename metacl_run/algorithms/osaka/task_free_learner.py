@@ -142,7 +142,7 @@ class MamlStart(TaskFreeLearner):
 
     @property
     def learns_rates_of_tensors(self) -> bool:
-        return self.inner_lr is None and self.rates_of == "tensors"
+        return self.stream_maml.learns_rates_of_tensors
 
     def __post_init__(self) -> None:
         assert self.stream_maml is not None  # its settings are checked
