@@ -38,7 +38,9 @@ def test_no_variable_is_a_participle() -> None:
 
 
 def test_no_two_files_have_one_name() -> None:
-    counts = Counter(path.stem for path in PACKAGE if not path.stem.startswith("__"))
+    """pytest imports tests by their stem alone, so two of one name end the whole suite."""
+    tests = [path for path in FILES if path.stem.startswith("test_")]
+    counts = Counter(path.stem for path in [*PACKAGE, *tests] if not path.stem.startswith("__"))
     assert not {name for name, count in counts.items() if count > 1} - ROLES
 
 
