@@ -213,7 +213,7 @@ def launcher(
             raise ConfigError("hydra/launcher=null: a sweep needs a launcher; hydra/launcher=basic runs job after job")
         with hydra_errors(user_folder):
             # An override, since launchers compose the config again for every job.
-            overrides = [*hydra, f"hydra.sweep.dir={_quoted(str(output_dir / '.launcher'))}"]
+            overrides = [*hydra, f"hydra.sweep.dir={quoted(str(output_dir / '.launcher'))}"]
             config = loader.load_configuration(config_name=CONFIG_NAME, overrides=overrides, run_mode=RunMode.MULTIRUN)
             HydraConfig.instance().set_config(config)
             context = HydraContext(config_loader=loader, callbacks=Callbacks(config))
@@ -221,17 +221,12 @@ def launcher(
         yield chosen
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text as the value of an override, whatever letters it has."""
     plain = text.replace("${", r"\${")
     # Hydra's grammar: a backslash counts as itself except before a quote, and those before the closing quote.
     escaped = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", plain)
     return "'" + re.sub(r"\\+$", lambda match: match[0] * 2, escaped) + "'"
-
-
-def job_number() -> int:
-    """Which job a launcher's task has been called for, from 0."""
-    return HydraConfig.get().job.num
 
 
 @contextmanager

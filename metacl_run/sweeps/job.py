@@ -57,9 +57,9 @@ def common_overrides(jobs: Sequence[Job]) -> list[str]:
     return [line for line in jobs[0].overrides if all(line in job.overrides for job in jobs)]
 
 
-def own_overrides(job: Job, common: Sequence[str]) -> str:
+def own_overrides(overrides: Sequence[str], common: Sequence[str]) -> str:
     """Returns the overrides of a job without the common ones, as one text."""
-    return " ".join(line for line in job.overrides if line not in common)
+    return " ".join(line for line in overrides if line not in common)
 
 
 def plan(jobs: Sequence[Sequence[str]], user_folder: str | None) -> list[Job]:

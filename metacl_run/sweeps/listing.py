@@ -29,7 +29,7 @@ def listing(jobs: Sequence[Job], results: Sequence[JobResult], name: str = "swee
     common = common_overrides(jobs)
     if common:
         lines.append(f"  all with {' '.join(common)}")
-    overrides = _padded([own_overrides(job, common) for job in jobs])
+    overrides = _padded([own_overrides(job.overrides, common) for job in jobs])
     outcomes = _padded([_outcome(job.directory, result.status) for job, result in zip(jobs, results, strict=True)])
     for job, result, own, outcome in zip(jobs, results, overrides, outcomes, strict=True):
         columns = f"  {STATUS_WORDS[result.status]:<{WIDTH}}", own, outcome, str(job.directory)

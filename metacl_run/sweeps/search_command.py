@@ -104,7 +104,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str | None) -> list[JobResult]:
     try:
-        return launch_jobs(RunTrial(search, user_folder), trials, hydra, search.folder.parents[1], user_folder)
+        return launch_jobs(RunTrial(search, user_folder), range(trials), hydra, search.folder.parents[1], user_folder)
     except KeyboardInterrupt:
         return [JobResult(INTERRUPTED)]
     except UserError:
@@ -115,13 +115,12 @@ def _launch(search: Search, trials: int, hydra: Sequence[str], user_folder: str 
 
 @dataclass(frozen=True)
 class RunTrial:
-    """The function that a launcher calls for every trial."""
+    """The function that a launcher calls for every trial; the trial that it runs is the next one of the study."""
 
     search: Search
     user_folder: str | None
 
-    def __call__(self, number: int, shares_terminal: bool) -> JobResult:
-        """Runs the next trial of the study, which has its own numbers."""
+    def __call__(self, job: int, shares_terminal: bool) -> JobResult:
         from metacl_run.sweeps.study import Watch, ask, tell
 
         proposal = ask(self.search)

@@ -51,32 +51,33 @@ def hydra_launcher(hydra: Sequence[str], output_dir: Path, user_folder: str | No
     """Returns the launcher that the overrides of Hydra's config choose; loggers file its jobs under `group`."""
 
     def launch(jobs: Sequence[Job], *, waits: bool) -> list[JobResult]:
-        return launch_jobs(
-            RunJob(jobs, common_overrides(jobs), user_folder, waits, group), len(jobs), hydra, output_dir, user_folder
-        )
+        run_job = RunJob(len(jobs), common_overrides(jobs), user_folder, waits, group)
+        numbered = [[number, job.overrides, str(job.directory)] for number, job in enumerate(jobs, 1)]
+        return launch_jobs(run_job, numbered, hydra, output_dir, user_folder)
 
     return launch
 
 
 @dataclass(frozen=True)
 class RunJob:
-    """The function that a launcher calls for every job of a sweep."""
+    """The function that a launcher calls for every job of a sweep: its number from 1, its overrides, its directory."""
 
-    jobs: Sequence[Job]
+    num_jobs: int
     common: Sequence[str]
     """The overrides that all jobs have."""
     user_folder: str | None
     waits: bool
     group: str
 
-    def __call__(self, number: int, shares_terminal: bool) -> JobResult:
-        job, name = self.jobs[number], f"job {number + 1} of {len(self.jobs)}"
-        text = own_overrides(job, self.common) or "(defaults)"
+    def __call__(self, numbered: tuple[int, Sequence[str], str], shares_terminal: bool) -> JobResult:
+        number, overrides, directory = numbered[0], tuple(numbered[1]), Path(numbered[2])
+        name = f"job {number} of {self.num_jobs}"
+        text = own_overrides(overrides, self.common) or "(defaults)"
         if self.waits:
-            wait_until_free(job.directory)
+            wait_until_free(directory)
         print(f"\n{name}: {text}" if shares_terminal else f"{name} starts: {text}", flush=True)
         begun = time.monotonic()
-        result = compute(job.overrides, job.directory, self.user_folder, group=self.group, shares_terminal=shares_terminal)
+        result = compute(overrides, directory, self.user_folder, group=self.group, shares_terminal=shares_terminal)
         if not shares_terminal:
             print(f"{name} {STATUS_WORDS[result.status]} after {time.monotonic() - begun:.0f} s: {text}", flush=True)
         return result

@@ -7,11 +7,13 @@ import json
 import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_state import state
 from metacl_run.sweeps import process
 from metacl_run.sweeps import sweep as sweeps
-from metacl_run.sweeps.job import JobResult
+from metacl_run.sweeps.job import Job, JobResult
 from metacl_run.sweeps.launching import launch_jobs
 from tests.support.runs import ENVIRONMENT, metacl
 from tests.support.settings import TINY
@@ -212,12 +214,39 @@ def test_a_launcher_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_launcher_hands_over_each_job_whatever_its_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    jobs = [["name=it's", 'text="a, b\\"', "path=${oc.env:HOME}\\"], {"key": [1, None, "\n=ü"]}]
+    received: list[Any] = []
+
+    def run(job: Any, shares_terminal: bool) -> JobResult:
+        received.append(job)
+        return JobResult(COMPLETED)
+
+    launch_jobs(run, jobs, [], tmp_path, None)
+
+    assert received == jobs
+
+
+def test_what_a_launcher_pickles_for_a_job_does_not_grow_with_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pickled = []
+    monkeypatch.setattr(sweeps, "launch_jobs", lambda run_job, *others: pickled.append(len(pickle.dumps(run_job))))
+
+    for count in (10, 1000):
+        jobs = [Job(("algo=er", f"algo.lr={rate}"), tmp_path / str(rate)) for rate in range(count)]
+        sweeps.hydra_launcher([], tmp_path, None, "group")(jobs, waits=False)
+
+    assert pickled[1] <= pickled[0] + 2
+
+
 def test_a_launcher_writes_into_the_output_dir_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = tmp_path / "here", tmp_path / "it's ${over} there"
     here.mkdir()
     monkeypatch.chdir(here)
 
-    ended = launch_jobs(lambda number, _: JobResult(number), 2, [], there, None)
+    ended = launch_jobs(lambda number, _: JobResult(number), [0, 1], [], there, None)
 
     assert [result.status for result in ended] == [0, 1]
     assert there.is_dir()
