@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,6 +74,10 @@ class Search:
         """Counts the different settings; None where a dimension is an interval of real numbers."""
         counts = [dimension.count_values() for dimension in self.dimensions]
         return None if None in counts else math.prod(count for count in counts if count is not None)
+
+    def overrides(self, settings: Mapping[str, Any]) -> list[str]:
+        """Returns the overrides of a trial that has these settings."""
+        return [*self.fixed, *(dimension.override(settings[dimension.key]) for dimension in self.dimensions)]
 
 
 def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> Search:

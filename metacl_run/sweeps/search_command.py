@@ -30,6 +30,7 @@ from metacl_run.sweeps.job import NOT_STARTED, JobResult
 from metacl_run.sweeps.launching import launch_jobs, launcher_failure
 from metacl_run.sweeps.process import compute
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.sweeps.search_results import write_results
 from metacl_run.sweeps.sweep import wait_until_free
 
 
@@ -43,7 +44,7 @@ def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, 
     check_launcher(parts.hydra)
     settings = fill(SearchSettings, nodes["search"], "search")
     search = prepare(settings, parts, user_folder)
-    from metacl_run.sweeps.study import num_finished, open_study, requeue_interrupted, write_results
+    from metacl_run.sweeps.study import listed_trials, num_finished, open_study, requeue_interrupted
 
     points = search.count_points()
     trials = settings.trials if points is None else min(settings.trials, points)
@@ -53,7 +54,8 @@ def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         if not search.folder.is_dir():
             print(f"search in {search.folder}: not started")
         else:
-            write_results(search, open_study(search))
+            study = open_study(search)
+            write_results(search, listed_trials(search, study))
         return COMPLETED
     results: list[JobResult] = []
     with _locked(search.folder):
@@ -64,7 +66,9 @@ def run_search(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, 
         print(f"search in {search.folder}: {missing} trials to go; {dimensions}")
         if missing:
             results = _launch(search, missing, parts.hydra, user_folder)
-        finished = write_results(search, open_study(search))
+        study = open_study(search)
+        write_results(search, listed_trials(search, study))
+        finished = num_finished(study)
     refresh_index(search.folder.parents[1])
     for error in dict.fromkeys(result.error for result in results if result.status == FAILED and result.error):
         print(f"a trial failed: {error}")
@@ -121,7 +125,8 @@ class RunTrial:
     user_folder: str | None
 
     def __call__(self, job: int, shares_terminal: bool) -> JobResult:
-        from metacl_run.sweeps.study import Watch, ask, tell
+        from metacl_run.sweeps.study import ask, tell
+        from metacl_run.sweeps.watch import Watch
 
         proposal = ask(self.search)
         if proposal is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,25 +14,18 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import Trial as Trial
 
-from metacl_run.config.load import command_line
-from metacl_run.core.files import write_text_atomically
-from metacl_run.storage.run_files import METRICS
-from metacl_run.sweeps.pruning import falls_behind, share_done
-from metacl_run.sweeps.search import SPLIT, Search
+from metacl_run.sweeps.search import Search
+from metacl_run.sweeps.search_results import TrialEntry
 from metacl_run.sweeps.space import Dimension
 
-JOURNAL, RESULTS, NAME = "study.log", "search.json", "search"
+JOURNAL, NAME = "study.log", "search"
 ATTEMPTS = 10
 """Times that the sampler may propose settings that a trial has had."""
 RUN, DIVERGED = "run", "diverged"
 """Attributes of a trial that has ended: the directory of its run, and whether it diverged."""
-SHOWN = 10
-"""Trials that are listed at the end, the best first."""
 STATE_WORDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -57,7 +49,7 @@ def open_study(search: Search, draw: int = 0) -> optuna.Study:
         return optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(search.folder / JOURNAL))),
             sampler=sampler,
-            pruner=optuna.pruners.NopPruner(),  # `Watch` decides, by sweeps/pruning.py
+            pruner=optuna.pruners.NopPruner(),  # sweeps/watch.py decides
             study_name=NAME,
             direction=search.direction,
             load_if_exists=True,
@@ -90,8 +82,9 @@ def ask(search: Search) -> tuple[Trial, list[str]] | None:
             study.enqueue_trial(untried)
         study = open_study(search, draw=1 + len(trials))
         trial = study.ask({dimension.key: distribution(dimension) for dimension in search.dimensions})
-        if not _is_tried(_written(search, trial.params), study.get_trials(deepcopy=False)[: trial.number], search):
-            return trial, overrides_of(search, trial.params)
+        written = _written(search, trial.params)
+        if not _is_tried(written, study.get_trials(deepcopy=False)[: trial.number], search):
+            return trial, search.overrides(written)
         study.tell(trial, state=TrialState.FAIL)
     raise AssertionError("a grid of points has an end")
 
@@ -120,11 +113,6 @@ def _points(search: Search) -> Iterator[dict[str, Any]]:
             yield dict(zip(keys, point, strict=True))
 
 
-def overrides_of(search: Search, params: dict[str, Any]) -> list[str]:
-    written = _written(search, params)
-    return [*search.fixed, *(dimension.override(written[dimension.key]) for dimension in search.dimensions)]
-
-
 def tell(trial: Trial, value: float | None, *, directory: Path | None, pruned: bool = False, diverged: bool = False) -> str:
     """Reports to the study how a trial ended, and returns it in a word."""
     if directory is not None:
@@ -149,118 +137,30 @@ def requeue_interrupted(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params)
 
 
+def curves_of_others(trial: Trial) -> list[dict[int, float]]:
+    """Returns the scores along the way of the trials that have ended."""
+    ended = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return [other.intermediate_values for other in ended]
+
+
+def listed_trials(search: Search, study: optuna.Study) -> list[TrialEntry]:
+    """Returns all trials, in order, but those that another one has replaced."""
+    return [
+        TrialEntry(
+            trial=trial.number + 1,
+            state=_word(trial),
+            value=trial.value if trial.state == TrialState.COMPLETE else None,
+            params=_written(search, trial.params),
+            run=trial.user_attrs.get(RUN),
+        )
+        for trial in study.get_trials(deepcopy=False)
+        if not _is_superseded(trial)
+    ]
+
+
 def _is_superseded(trial: FrozenTrial) -> bool:
     """Whether the trial never ended: it repeated earlier settings, or was interrupted and another continued its run."""
     return trial.state == TrialState.FAIL and DIVERGED not in trial.user_attrs
-
-
-class Watch:
-    """Reports a run's score on the tasks seen so far to the study while it runs; true once the trial should be pruned.
-
-    Args:
-        search: the search of the trial.
-        trial: the trial that is running.
-        directory: the directory of its run.
-        units: units of work in the whole run.
-    """
-
-    def __init__(self, search: Search, trial: Trial, directory: Path, units: int) -> None:
-        self._search, self._trial, self._path, self._units = search, trial, directory / METRICS, units
-        self._read = 0
-        self._curve: dict[int, float] = {}
-        self.pruned = False
-
-    def __call__(self) -> bool:
-        for record in self._new_records():
-            if record.get("tasks", [0])[0] > 0:
-                continue  # not all tasks so far were evaluated
-            if record["kind"] not in ("eval", "probe") or not 0 < record["unit"] <= self._units:
-                continue
-            share = share_done(record["unit"], self._units)
-            if share > max(self._curve, default=-1):
-                scores = np.array(record[self._search.score], dtype=float)
-                seen = scores[:, : record["task"] + 1] if record["kind"] == "eval" else scores
-                if np.isfinite(seen).all():
-                    self._curve[share] = float(seen.mean())
-                    self._trial.report(self._curve[share], share)
-                    self.pruned = self.pruned or self._behind()
-        return self.pruned
-
-    def _behind(self) -> bool:
-        if self._search.pruner != "median":
-            return False
-        ended = self._trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        return falls_behind(
-            self._curve,
-            [trial.intermediate_values for trial in ended],
-            higher_is_better=self._search.direction == "maximize",
-        )
-
-    def _new_records(self) -> list[dict[str, Any]]:
-        """Reads the whole lines that were not read before."""
-        try:
-            with open(self._path, "rb") as file:
-                if file.seek(0, 2) < self._read:
-                    self._read = 0  # the run went back to its checkpoint
-                file.seek(self._read)
-                whole = file.read().rpartition(b"\n")[0]
-        except OSError:
-            return []
-        self._read += len(whole) + 1 if whole else 0
-        return [json.loads(line) for line in whole.splitlines()]
-
-
-def write_results(search: Search, study: optuna.Study) -> int:
-    """Writes search.json, and prints the best trials and the command that tests the best; returns how many have finished."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if not _is_superseded(trial)]
-    sign = -1 if search.direction == "maximize" else 1
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    ranked = sorted(complete, key=lambda trial: (sign * float(trial.values[0]), trial.number))
-    best = None
-    if ranked:
-        words = [line for line in overrides_of(search, ranked[0].params) if not line.startswith(f"{SPLIT}=")]
-        best = {**_entry(search, ranked[0]), "command": command_line(words, search.user_folder)}
-    content = {
-        "metric": search.metric,
-        "direction": search.direction,
-        "split": "validation",
-        "searched": [dimension.text for dimension in search.dimensions],
-        "best": best,
-        "trials": [_entry(search, trial) for trial in trials],
-    }
-    write_text_atomically(search.folder / RESULTS, json.dumps(content, indent=2) + "\n")
-    _show(search, ranked, trials, best)
-    return num_finished(study)
-
-
-def _show(search: Search, ranked: list[FrozenTrial], trials: list[FrozenTrial], best: dict[str, Any] | None) -> None:
-    words = [_word(trial) for trial in trials]
-    counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-    table = Table(title=f"search: {counts or 'no trials'}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("trial", justify="right")
-    table.add_column(f"{search.metric} (validation)", justify="right")
-    for dimension in search.dimensions:
-        table.add_column(dimension.key, justify="right")
-    for trial in ranked[:SHOWN]:
-        settings = (
-            f"{value:.4g}" if isinstance(value, float) else str(value) for value in _written(search, trial.params).values()
-        )
-        table.add_row(str(trial.number + 1), f"{trial.value:.4g}", *(escape(text) for text in settings))
-    terminal = Console()
-    terminal.print(table)
-    if best is not None:
-        print(f"to measure the best on test data (an interval needs three seeds or more): {best['command']}")
-    print(f"results   {search.folder / RESULTS}")
-
-
-def _entry(search: Search, trial: FrozenTrial) -> dict[str, Any]:
-    return {
-        "trial": trial.number + 1,
-        "state": _word(trial),
-        "value": trial.value if trial.state == TrialState.COMPLETE else None,
-        "params": _written(search, trial.params),
-        "run": trial.user_attrs.get(RUN),
-    }
 
 
 def _word(trial: FrozenTrial) -> str:

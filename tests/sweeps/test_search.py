@@ -15,6 +15,7 @@ from metacl_run.cli import command
 from metacl_run.config.compose import split
 from metacl_run.core.errors import ConfigError, StorageError
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.sweeps.search_results import write_results
 from metacl_run.sweeps.space import Dimension, space
 from tests.support.settings import TINY
 
@@ -150,7 +151,7 @@ def test_a_search_finds_the_best_and_goes_on(search: Callable[..., Any], tmp_pat
 
 
 def test_interrupted_trials_are_continued_first_and_listed_once(tmp_path: Path) -> None:
-    from metacl_run.sweeps.study import ask, num_finished, open_study, requeue_interrupted, tell, write_results
+    from metacl_run.sweeps.study import ask, listed_trials, num_finished, open_study, requeue_interrupted, tell
 
     search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)")
     _, overrides = ask(search)
@@ -165,7 +166,8 @@ def test_interrupted_trials_are_continued_first_and_listed_once(tmp_path: Path) 
     assert tell(third, None, directory=tmp_path, diverged=True) == "diverged"
     fourth, _ = ask(search)
     assert tell(fourth, None, directory=None) == "failed"
-    assert write_results(search, open_study(search)) == 2  # another trial makes up for a failed one
+    write_results(search, listed_trials(search, open_study(search)))
+    assert num_finished(open_study(search)) == 2  # another trial makes up for a failed one
     trials = json.loads((search.folder / "search.json").read_text())["trials"]
     states = {trial["trial"]: trial["state"] for trial in trials}
     assert states == {2: "completed", 3: "diverged", 4: "failed"}  # the first was continued as the third
@@ -182,7 +184,8 @@ def test_a_second_process_on_the_same_search_is_told(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
-    from metacl_run.sweeps.study import Watch, ask, tell
+    from metacl_run.sweeps.study import ask, tell
+    from metacl_run.sweeps.watch import Watch
 
     search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)")
     draw = random.Random(0)
@@ -209,6 +212,28 @@ def test_a_trial_that_falls_behind_is_ended(tmp_path: Path) -> None:
             tell(trial, score, directory=directory)
         else:
             assert tell(trial, None, directory=directory, pruned=watch.pruned) == "pruned"
+
+
+def test_records_that_a_run_writes_again_are_read_again(tmp_path: Path) -> None:
+    """It goes back to its checkpoint and writes shorter records; when we look, it is beyond the place that was read."""
+    from metacl_run.sweeps.study import ask
+    from metacl_run.sweeps.watch import Watch
+
+    search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.1,0.5)", pruner="none")
+    trial, _ = ask(search)
+    watch = Watch(search, trial, tmp_path, units=4)
+
+    def write(*records: tuple[int, float, str]) -> None:
+        lines = [{"kind": "eval", "unit": unit, "task": 0, "accuracy": [[score]], "time": at} for unit, score, at in records]
+        (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    write((1, 0.1, "1" * 9), (2, 0.2, "2" * 9))
+    watch()
+    write((1, 0.1, "1"), (2, 0.2, "2"), (3, 0.3, "3"), (4, 0.4, "4"))
+    watch()
+    watch()
+    curve = trial.study.get_trials()[trial.number].intermediate_values
+    assert curve == {250: 0.1, 500: 0.2, 750: 0.3, 1000: 0.4}
 
 
 def test_settings_are_tried_once_and_every_point_of_a_small_space_is(tmp_path: Path) -> None:
@@ -276,7 +301,8 @@ def test_a_range_of_halves_keeps_its_halves() -> None:
 
 
 def test_a_run_without_units_has_nothing_to_be_judged_by(tmp_path: Path) -> None:
-    from metacl_run.sweeps.study import Watch, ask
+    from metacl_run.sweeps.study import ask
+    from metacl_run.sweeps.watch import Watch
 
     search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2")
     trial, _ = ask(search)

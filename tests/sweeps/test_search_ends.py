@@ -13,6 +13,7 @@ from metacl_run.core.exit_status import FAILED
 from metacl_run.sweeps import search_command
 from metacl_run.sweeps.job import JobResult
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
+from metacl_run.sweeps.search_results import write_results
 from tests.support.settings import TINY
 
 optuna = pytest.importorskip("optuna")
@@ -40,7 +41,7 @@ def test_settings_that_diverged_are_not_tried_again(seed: int, tmp_path: Path) -
 
 
 def test_the_results_have_the_settings_that_the_trials_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from metacl_run.sweeps.study import ask, open_study, tell, write_results
+    from metacl_run.sweeps.study import ask, listed_trials, open_study, tell
 
     search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=range(0.1,0.8,0.2)")  # in floats 0.1 + 0.2 is not 0.3
     had = {}
@@ -48,7 +49,7 @@ def test_the_results_have_the_settings_that_the_trials_had(tmp_path: Path, capsy
         trial, overrides = proposal
         had[trial.number + 1] = overrides[-1]
         tell(trial, 0.9 if overrides[-1] == "algo.outer_lr=0.3" else 0.1, directory=tmp_path)
-    write_results(search, open_study(search))
+    write_results(search, listed_trials(search, open_study(search)))
     content = json.loads((search.folder / "search.json").read_text())
     assert {trial["trial"]: f"algo.outer_lr={trial['params']['algo.outer_lr']!r}" for trial in content["trials"]} == had
     words = content["best"]["command"].split()
@@ -59,13 +60,13 @@ def test_the_results_have_the_settings_that_the_trials_had(tmp_path: Path, capsy
 
 def test_a_trial_whose_settings_are_being_chosen_is_no_trouble(tmp_path: Path) -> None:
     """Trials side by side: the study of one shows the other before all its settings are there."""
-    from metacl_run.sweeps.study import ask, distribution, open_study, write_results
+    from metacl_run.sweeps.study import ask, distribution, listed_trials, open_study
 
     search = prepared(f"output_dir={tmp_path}", "algo.inner_steps=1,2", "algo.outer_lr=0.1,0.2")
     first = search.dimensions[0]
     open_study(search).ask({first.key: distribution(first)})
     assert ask(search) is not None
-    write_results(search, open_study(search))
+    write_results(search, listed_trials(search, open_study(search)))
     trials = json.loads((search.folder / "search.json").read_text())["trials"]
     assert [len(trial["params"]) for trial in trials] == [1, 2]
 
