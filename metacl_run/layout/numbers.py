@@ -9,9 +9,17 @@ from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import Score
 
 
+LEAST = 1e-7
+"""Below this a value is what rounding leaves of 0."""
+
+
 def number(value: float | None) -> str:
-    """Three decimals; a dash for what is not defined."""
-    return "-" if value is None or value != value else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
+    """Three decimals; two digits and an exponent where these would all be 0; a dash for what is not defined."""
+    if value is None or value != value:
+        return "-"
+    if LEAST < abs(value) < 0.0005:
+        return f"{value:.1e}"
+    return f"{round(value, 3) + 0.0:.3f}"  # no -0.000
 
 
 def interval(bounds: Sequence[float | None]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metacl_run.layout.numbers import label_value
+from metacl_run.layout.numbers import label_value, number
 from metacl_run.scoring.scores import ACCURACY, MSE, Score, chance_text
 
 
@@ -26,3 +26,20 @@ def test_a_label_keeps_name_and_score_apart(value: float, score: Score, text: st
 @pytest.mark.parametrize(("chance", "text"), [(0.5, "0.50"), (0.1, "0.10"), (1 / 15, "0.067"), (1 / 150, "0.0067")])
 def test_a_small_chance_is_not_rounded_away(chance: float, text: str) -> None:
     assert chance_text(chance) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0.5, "0.500"),
+        (-0.0005, "-0.001"),
+        (0.0003, "3.0e-04"),  # a mean squared error, which is not 0
+        (-0.0001, "-1.0e-04"),
+        (0.1 + 0.2 - 0.3, "0.000"),
+        (-0.0, "0.000"),
+    ],
+)
+def test_a_value_that_is_not_0_is_not_written_as_0(value: float | None, text: str) -> None:
+    assert number(value) == text
