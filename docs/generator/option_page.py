@@ -10,7 +10,7 @@ import docstring
 import yaml
 from published import Published, StoredSummary
 
-from metacl_run.config.citations import cited, references
+from metacl_run.config.citations import references
 from metacl_run.config.components import config_dir
 from metacl_run.config.descriptions import Description, Setting
 from metacl_run.config.option_files import OptionFiles
@@ -125,9 +125,8 @@ def _cell(comment: str) -> str:
 
 def _citations(description: Description) -> list[str]:
     """The BibTeX entries that an option cites, its own or those of the options that it builds on."""
-    folders = [config_dir()]
-    entries = references(folders)
-    texts = [entries[key] for key in cited(description.group, description.name, folders)]
+    entries = references([config_dir()])
+    texts = [entries[key] for key in description.cites]
     return ["## Cite", "```bibtex\n" + "\n\n".join(texts) + "\n```"] if texts else []
 
 

@@ -1,15 +1,13 @@
 """The papers behind options: keys in a line "# Cite: finn2017maml, li2017metasgd" at the head of an option's YAML file, and the
-BibTeX entries in references.bib beside the groups. Knows neither Hydra nor OmegaConf."""
+BibTeX entries in references.bib beside the groups."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import yaml
-
-from metacl_run.config.components import config_dir
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.core.errors import ConfigError, nearest
 
 REFERENCES = "references.bib"
@@ -17,7 +15,6 @@ SOFTWARE = "metacl_run"
 """The key of this package's own entry."""
 GROUPS = ("algo", "data", "model", "protocol", "table")
 """The groups whose options cite papers, in the order of the entries."""
-CITE = re.compile(r"^# Cite:(.*)$", re.MULTILINE)
 START = re.compile(r"@\w+\s*\{\s*([^,\s]+)\s*,")
 
 
@@ -30,12 +27,15 @@ def bibtex(options: Iterable[tuple[str, str]], user_folder: str | None = None) -
         options: (group, option) pairs, as ("algo", "maml").
         user_folder: of --config-dir; its options and its references.bib count too.
     """
-    folders = _folders(user_folder)
-    entries = references(folders)
+    files = OptionFiles(user_folder)
+    entries = references(files.folders)
     citing: dict[str, list[str]] = {SOFTWARE: []}
     remarks = []
     for group, option in dict.fromkeys(options):
-        keys = cited(group, option, folders)
+        try:
+            keys = files.option(group, option).cites
+        except ConfigError:  # its file has been moved or broken since the run
+            keys = ()
         for key in keys:
             citing.setdefault(key, []).append(f"{group}={option}")
         if not keys:
@@ -44,20 +44,6 @@ def bibtex(options: Iterable[tuple[str, str]], user_folder: str | None = None) -
     remarks += [f"% {', '.join(citing[key])} cites {key}, which is in no {REFERENCES}." for key in missing]
     texts = ["\n".join([*(f"% {option}" for option in citing[key]), entries[key]]) for key in citing if key in entries]
     return "\n\n".join([*texts, *(["\n".join(remarks)] if remarks else [])]) + "\n"
-
-
-def cited(group: str, option: str, folders: Sequence[Path]) -> list[str]:
-    """Returns the keys that an option cites; if its file has no such line, those of the options that it builds on."""
-    path = next((path for folder in folders if (path := folder / group / f"{option}.yaml").is_file()), None)
-    if path is None:
-        return []
-    text = path.read_text(encoding="utf-8")
-    lines = CITE.findall(text)
-    if lines:
-        return [key.strip() for line in lines for key in line.split(",") if key.strip()]
-    defaults = (yaml.safe_load(text) or {}).get("defaults", [])
-    parents = [item for item in defaults if isinstance(item, str) and item not in ("_self_", option)]
-    return list(dict.fromkeys(key for parent in parents for key in cited(group, parent, folders)))
 
 
 def references(folders: Iterable[Path]) -> dict[str, str]:
@@ -90,11 +76,4 @@ def check_option(group: str, option: str, user_folder: str | None) -> None:
         raise ConfigError(
             f"cite={group}/{option}: there is no group {group}.{nearest(group, GROUPS)} It is one of {', '.join(GROUPS)}"
         )
-    names = sorted({path.stem for folder in _folders(user_folder) for path in (folder / group).glob("*.yaml")})
-    if option not in names:
-        hint = nearest(option, names)
-        raise ConfigError(f"cite={group}/{option}: there is no such option.{hint} Options: {', '.join(names)}")
-
-
-def _folders(user_folder: str | None) -> list[Path]:
-    return [config_dir(), *([Path(user_folder)] if user_folder else [])]
+    OptionFiles(user_folder).option(group, option)

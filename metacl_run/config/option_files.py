@@ -68,6 +68,7 @@ class OptionFile(NamedTuple):
     prose: str
     """The comment at the head of its own file, one paragraph."""
     cites: tuple[str, ...]
+    """Keys of its papers; where its own file names none, those of the options that it builds on."""
     parents: tuple[str, ...]
     """The options of the same group that it builds on, the nearest last."""
     target: str | None
@@ -149,13 +150,14 @@ class OptionFiles:
             if key.partition(".")[0] not in NOT_SETTINGS:
                 settings[key] = Written(value, text, comment, path.stem).over(settings.get(key))
         targets = [file.content.get("_target_"), *(base.target for base in reversed(bases))]
+        cites = [key.strip() for line in file.head if line.startswith("Cite:") for key in line[5:].split(",")]
         prose = [line for line in file.head if not _NO_PROSE.match(line)]
         return OptionFile(
             group=group,
             name=path.stem,
             path=path,
             prose=" ".join(prose).strip(),
-            cites=tuple(key.strip() for line in file.head if line.startswith("Cite:") for key in line[5:].split(",")),
+            cites=tuple(filter(None, cites or dict.fromkeys(key for base in bases for key in base.cites))),
             parents=tuple(name for base in bases for name in (*base.parents, base.name)),
             target=next((str(target) for target in targets if target), None),
             chooses={**{key: option for base in bases for key, option in base.chooses.items()}, **chooses},

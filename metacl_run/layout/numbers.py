@@ -8,7 +8,6 @@ from typing import Any
 from metacl_run.scoring.intervals import FEWEST
 from metacl_run.scoring.scores import Score
 
-
 LEAST = 1e-7
 """Below this a value is what rounding leaves of 0."""
 

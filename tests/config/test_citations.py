@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from metacl_run.commands import citing
-from metacl_run.config.citations import GROUPS, SOFTWARE, bibtex, cited, entries_of, references
+from metacl_run.config.citations import GROUPS, SOFTWARE, bibtex, entries_of, references
 from metacl_run.config.components import config_dir
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.core.errors import UserError
 from metacl_run.core.version import __version__
 from metacl_run.references import bibtex_of, write
@@ -19,25 +20,26 @@ from metacl_run.storage.stored_run import StoredRun
 from tests.support.stored_runs import build_run
 
 CONFIGS = [config_dir()]
-OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((config_dir() / group).glob("*.yaml"))]
+OPTIONS = [option for group in GROUPS for option in OptionFiles().all(group)]
 MADE_ON_THE_SPOT = {"glyphs", "split_glyphs", "recurring_glyphs", "rotated_digits", "intents"}
 OWN_FILES = {"image_folder", "listed_image_folder", "split_image_folder", "text_file", "split_text_file"}
 
 
 def test_every_key_has_an_entry_and_every_entry_is_cited() -> None:
-    keys = {key for group, option in OPTIONS for key in cited(group, option, CONFIGS)}
+    keys = {key for option in OPTIONS for key in option.cites}
     assert keys == set(references(CONFIGS)) - {SOFTWARE}
 
 
 def test_every_option_that_comes_from_a_paper_cites_it() -> None:
-    silent = {option for group, option in OPTIONS if group != "model" and not cited(group, option, CONFIGS)}
+    silent = {option.name for option in OPTIONS if option.group != "model" and not option.cites}
     assert silent == MADE_ON_THE_SPOT | OWN_FILES
 
 
 def test_a_variant_cites_what_it_builds_on() -> None:
-    assert cited("algo", "fomaml", CONFIGS) == ["finn2017maml"]
-    assert cited("algo", "meta_sgd", CONFIGS) == ["li2017metasgd", "finn2017maml"]
-    assert cited("model", "conv4_image_small", CONFIGS) == ["vinyals2016matching"]
+    files = OptionFiles()
+    assert files.option("algo", "fomaml").cites == ("finn2017maml",)
+    assert files.option("algo", "meta_sgd").cites == ("li2017metasgd", "finn2017maml")
+    assert files.option("model", "conv4_image_small").cites == ("vinyals2016matching",)
 
 
 @pytest.mark.parametrize("key", sorted(set(references(CONFIGS)) - {SOFTWARE}))
@@ -79,6 +81,8 @@ def test_options_of_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert "% algo=mine cites nobody1900, which is in no references.bib." in text
     assert "% data=split_glyphs names no paper." in text
     assert list(entries_of(text)) == [SOFTWARE, "me2026"]
+    (tmp_path / "algo" / "mine.yaml").write_text("lr: [0.1\n")  # after the run
+    assert "% algo=mine names no paper." in bibtex([("algo", "mine")], str(tmp_path))
 
 
 def run_of(directory: Path, algo: str) -> StoredRun:
