@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metacl_run.config.components import component_class
-from metacl_run.config.options import data_for, options, options_that_are
+from metacl_run.config.options import data_for, is_shipped, options, options_that_are
 
 
 def learner_misfit(algo: type, learner: type, choices: Mapping[str, str]) -> str:
@@ -34,7 +34,7 @@ def own_algo_misfit(target: object, choices: Mapping[str, str], overrides: Seque
         target: its class path.
     """
     name = choices.get("algo", "custom")
-    if name in options("algo") or target is None:
+    if is_shipped("algo", name) or target is None:
         return None
     cls, protocols = component_class(target, "algo"), options("protocol")
     fitting = [own for own, protocol in protocols.items() if issubclass(cls, protocol.learner)]  # type: ignore[attr-defined]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from metacl_run.config.components import component_class, config_dir
+from metacl_run.config.option_files import OptionFiles
+
+
+def is_shipped(group: str, name: str) -> bool:
+    """Whether an option is one of ours. Reads no file, and imports no component."""
+    return (config_dir() / group / f"{name}.yaml").is_file()
 
 
 @cache
 def options(group: str) -> Mapping[str, type]:
-    """The options of a group that name their class, with the classes."""
-    targets = {path.stem: merged(path).get("_target_") for path in sorted((config_dir() / group).glob("*.yaml"))}
-    return {name: component_class(target, group) for name, target in targets.items() if target is not None}
+    """The options of a group that name their class, with the classes: it imports them all."""
+    return {option.name: component_class(option.target, group) for option in OptionFiles().all(group) if option.target}
 
 
 def options_that_are(group: str, interface: type) -> list[str]:
@@ -32,15 +33,4 @@ def data_for(kind: str) -> list[str]:
 @cache
 def _streams() -> Mapping[str, frozenset[str]]:
     """The kinds of protocol that each option of the group `data` has a stream for."""
-    paths = sorted((config_dir() / "data").glob("*.yaml"))
-    return {path.stem: frozenset(map(str, merged(path).get("streams", {}))) for path in paths}
-
-
-def merged(path: Path) -> DictConfig:
-    """An option's file over the options of its own group that it builds on."""
-    node = OmegaConf.load(path)
-    assert isinstance(node, DictConfig)
-    parents: list[Any] = [item for item in node.pop("defaults", []) if isinstance(item, str) and item != "_self_"]
-    together = OmegaConf.merge(*(merged(path.with_name(f"{parent}.yaml")) for parent in parents), node)
-    assert isinstance(together, DictConfig)
-    return together
+    return {option.name: frozenset(option.streams) for option in OptionFiles().all("data")}

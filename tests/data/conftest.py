@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from metacl_run.config.options import merged
 from metacl_run.config.streams import build_stream, with_stream
+from tests.support.merged_options import merged
 
 PROJECT = Path(__file__).parents[2]
 

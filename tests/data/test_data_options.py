@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from metacl_run.config.components import component_class
-from metacl_run.config.options import merged
+from tests.support.merged_options import merged
 
 PATHS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml"))
 SECTIONS = [(path.stem, kind) for path in PATHS for kind in merged(path)["streams"]]
