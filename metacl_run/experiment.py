@@ -44,7 +44,7 @@ from metacl_run.storage.lock import is_locked
 from metacl_run.storage.run_files import LOG, OWN_CODE
 from metacl_run.storage.run_log import to_file, to_terminal
 from metacl_run.storage.run_place import output_dir_of
-from metacl_run.storage.run_state import changed_modules, earlier_run
+from metacl_run.storage.run_state import changed_data, changed_modules, earlier_run
 from metacl_run.storage.run_writer import RunWriter, SilentWriter
 from metacl_run.storage.store import RunStore
 from metacl_run.storage.stored_run import StoredRun
@@ -149,6 +149,7 @@ def _compute(
         )
     store.write_config(experiment.to_yaml())
     store.write_own_code(code)
+    store.write_data(experiment.data.source.contents())
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**known_before(experiment), "environment": environment}
     with stop_on_signal(console.announce_stop) as stopped:
@@ -176,15 +177,23 @@ def _compute(
 
 
 def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str]) -> bool:
-    """Whether an unfinished run has to begin anew, since its code is another now. Raises UserError without `rerun`."""
-    if not store.has_checkpoint or not (changed := changed_modules(store.directory, code)):
+    """Whether an unfinished run has to begin anew, since its code or its data are others now. Raises UserError without
+    `rerun`."""
+    if not store.has_checkpoint:
         return False
-    if not experiment.rerun:
+    changed = changed_modules(store.directory, code)
+    data = changed_data(store.directory, experiment.data.source.contents())
+    if changed and not experiment.rerun:
         raise UserError(
             f"{store.directory}: {', '.join(changed)} was changed since this run began, and it would go on with other code. "
             f"rerun=true begins anew; {OWN_CODE} there has the code of the beginning"
         )
-    return True
+    if data is not None and not experiment.rerun:
+        raise UserError(
+            f"{store.directory}: the files of the data have changed since this run began ({data}), and it would go on with "
+            "other examples. rerun=true begins anew"
+        )
+    return bool(changed) or data is not None
 
 
 def _learn_or_evaluate(experiment: Experiment, context: RunContext[Any, Any, Any]) -> ProtocolResult:

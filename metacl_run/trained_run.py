@@ -8,13 +8,13 @@ from pathlib import Path
 
 from metacl_run.config.evaluation import compose_evaluation
 from metacl_run.config.load import Experiment, TrainedRun
-from metacl_run.core.errors import StorageError
+from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.core.types import Pytree
 from metacl_run.protocols.train_state import TrainState
 from metacl_run.runtime.own_code import own_code
 from metacl_run.storage.completed_run import completed_run
 from metacl_run.storage.run_files import CHECKPOINT, CHOICES
-from metacl_run.storage.run_state import changed_modules
+from metacl_run.storage.run_state import changed_data, changed_modules
 from metacl_run.storage.store import RunStore
 
 log = logging.getLogger("metacl_run")
@@ -34,13 +34,30 @@ def evaluation_of(directory: Path, overrides: Sequence[str] = (), user_folder: s
         )
     choices = {group: str(run.summary[group]) for group in CHOICES}
     trained = TrainedRun(directory.absolute(), str(run.summary["run_id"]))
-    experiment = compose_evaluation(trained, run.config, choices, overrides, user_folder)
+    try:
+        experiment = compose_evaluation(trained, run.config, choices, overrides, user_folder)
+    except DataError as error:
+        root = run.config["data"].get("root")
+        if root is None or any(line.startswith(("data=", "data.root=")) for line in overrides):
+            raise
+        raise DataError(f"{error}\nThe run had data.root={root}. If its data lie elsewhere now: data.root=FOLDER") from None
+    if not any(line.startswith("data=") for line in overrides):
+        _refuse_changed_data(directory, experiment)
     code = own_code([experiment.algo, experiment.model, experiment.protocol])
     if changed := ", ".join(name for name in changed_modules(directory, code) if name in code):
         log.warning(
             "%s: %s was changed since; what the run learned is used with the code that there is now", directory, changed
         )
     return experiment
+
+
+def _refuse_changed_data(directory: Path, experiment: Experiment) -> None:
+    """Refuses files that are not those of the run: other examples may be held out now than when it learned."""
+    if changed := changed_data(directory, experiment.data.source.contents()):
+        raise ConfigError(
+            f"{directory}: the files of its data have changed since it learned ({changed}), so what is held out now may have "
+            "been learned. Put them back, or compute the run again with rerun=true"
+        )
 
 
 def learned_state(directory: Path) -> Pytree:

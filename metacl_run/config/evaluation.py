@@ -26,6 +26,8 @@ from metacl_run.core.errors import ConfigError, nearest, prefix_field_errors, sh
 
 CHOICES = ("data", "gpu", "logger")
 """Groups of which an evaluation may choose another option."""
+ROOT = "data.root"
+"""Where the data lie. They may have been moved since the run; that they are the same is checked by what they hold."""
 MARKED = ("algo", "data", "protocol")
 """Groups with settings that carry the mark."""
 FREE = ("gpu", *(key for key in IGNORED_BY_RUN_ID if key != "output_dir"))
@@ -60,6 +62,8 @@ def compose_evaluation(
     nodes = {group: _composed(group, option, choices["algo"], user_folder) for group, option in options.items()}
     settings = {key: value for key, value in values.items() if key not in options}
     computed_here = {key: value for key, value in settings.items() if key.startswith("gpu.")}
+    if "data" not in options and ROOT in settings:
+        computed_here[ROOT] = settings[ROOT]  # where the run's data lie now
     resolved = {**resolved, "start_from": None}  # what it started from has no part in what it ended with
     run = load(_changed({**resolved, "gpu": nodes.get("gpu", resolved.get("gpu"))}, computed_here), choices)
     _refuse_what_was_learned(run, list(settings), has_other_data="data" in options)
@@ -101,12 +105,12 @@ def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], u
 
 def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_data: bool) -> None:
     known = evaluation_settings(run)
-    all_keys = flat_keys(run)
+    all_keys = [*flat_keys(run), *(f"data.{name}" for name in setting_types(type(run.data.source), "data"))]
     free = [*known, *(key for key in run.ignored_by_run_id if key.partition(".")[0] in MARKED)]
     messages = []
     for key in keys:
         group = key.partition(".")[0]
-        if key in free or group in FREE or (group == "data" and has_other_data):
+        if key in free or key == ROOT or group in FREE or (group == "data" and has_other_data):
             continue
         if "." not in key and group not in FREE:
             allowed = f"an evaluation can choose another option of {', '.join(CHOICES)} alone"

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from metacl_run.core.errors import OtherVersionError, StorageError
 from metacl_run.core.files import regular_file
 from metacl_run.storage.lock import is_locked
 from metacl_run.storage.optional_file import read_optional
-from metacl_run.storage.run_files import CONFIG, METRICS, OWN_CODE
+from metacl_run.storage.run_files import CONFIG, DATA, METRICS, OWN_CODE
 from metacl_run.storage.stored_run import StoredRun
 
 READ_FROM_END = 2**20
@@ -57,6 +57,23 @@ def changed_modules(directory: Path, now: Mapping[str, str]) -> list[str]:
     """
     then = read_optional(directory / OWN_CODE, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
     return [] if then is None else sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def changed_data(directory: Path, now: Mapping[str, Any]) -> str | None:
+    """What is other in the files of the data than when a run began; None: nothing, or an older version's run.
+
+    Args:
+        directory: of the run.
+        now: what the files hold, of `Source.contents`.
+
+    Raises:
+        StorageError: the file with the contents is damaged.
+    """
+    then = read_optional(directory / DATA, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    if then is None or then == now:
+        return None
+    sizes = [f"{content.get('examples')} examples of {content.get('classes')} classes" for content in (then, dict(now))]
+    return f"{sizes[0]}, now {sizes[1]}" if sizes[0] != sizes[1] else f"{sizes[0]}, now others"
 
 
 def earlier_run(directory: Path) -> StoredRun | None:

@@ -28,6 +28,7 @@ from metacl_run.storage.records import COMPUTE_ANEW, read_records
 from metacl_run.storage.run_files import (
     CHECKPOINT,
     CONFIG,
+    DATA,
     FIGURES,
     LOCK,
     LOG,
@@ -45,7 +46,7 @@ from metacl_run.storage.run_files import (
 )
 from metacl_run.storage.run_writer import RunWriter
 
-BEGUN = (CONFIG, OWN_CODE)
+BEGUN = (CONFIG, OWN_CODE, DATA)
 """Written before anything is computed."""
 COMPUTED = (
     SUMMARY,
@@ -119,6 +120,11 @@ class RunStore(RunWriter):
         """Keeps the source of the user's own components, by module."""
         if sources:
             write_text_atomically(self.directory / OWN_CODE, json.dumps(sources, indent=2))
+
+    def write_data(self, contents: Mapping[str, Any]) -> None:
+        """Keeps what the files of the data held."""
+        if contents:
+            write_text_atomically(self.directory / DATA, json.dumps(contents) + "\n")
 
     @property
     def has_checkpoint(self) -> bool:

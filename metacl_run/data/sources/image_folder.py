@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class ImageFolder(ImageSource):
 
     def catalogue(self) -> Catalogue:
         return _catalogue(list_images(self.root))
+
+    def contents(self) -> dict[str, Any]:
+        listing = list_images(self.root)
+        names = [str(file.relative_to(listing.root)) for files in listing.files.values() for file in files]
+        return _catalogue(listing).contents(names)
 
     def read_images(self) -> LabelledExamples:
         listing = list_images(self.root)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -47,6 +49,13 @@ class Source(abc.ABC):
         """What the examples depend on besides the settings, such as the weights of an encoder; part of the run id."""
         return ""
 
+    def contents(self) -> dict[str, Any]:
+        """What the files hold, in few words of JSON: a run that goes on, or is evaluated, must find them as they were.
+
+        Empty: there is nothing that could change. Raises as reading does.
+        """
+        return {}
+
 
 # ------------------------------------------------------------------------------------------------- labelled examples
 
@@ -70,6 +79,12 @@ class Catalogue:
         if not len(self.names) == len(self.counts) == len(self.groups):
             sizes = f"{len(self.names)} names, {len(self.counts)} counts, {len(self.groups)} groups"
             raise ValueError(f"a catalogue needs a name, a count and a group for every class, not {sizes}")
+
+    def contents(self, files: Sequence[str] = ()) -> dict[str, Any]:
+        """Numbers of classes and examples, and a digest of all names and counts, and of the files that are read."""
+        text = json.dumps([self.names, self.counts.tolist(), self.groups, *files])
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        return {"classes": len(self.names), "examples": int(self.counts.sum()), "digest": digest}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +159,9 @@ class LabelledSource(Source):
             DataError: what was looked for, where, why it failed, and what works without it.
         """
 
+    def contents(self) -> dict[str, Any]:
+        return self.catalogue().contents()
+
     def task_shift(self, kind: str, *, seeds: Sequence[int], num_tasks: int) -> TaskShift:
         """The transformation of `kind`, one of `shifts`, that each task of each seed has for itself."""
         assert kind == "none", f"{type(self).__name__} has no shift {kind}"
@@ -188,6 +206,10 @@ class SplitSource(LabelledSource):
     @abc.abstractmethod
     def read_parts(self) -> SplitExamples:
         """Reads both parts. Raises as `read` does."""
+
+    def contents(self) -> dict[str, Any]:
+        train, test = (part.contents() for part in self.parts())
+        return {**train, "test_examples": test["examples"], "test_digest": test["digest"]}
 
     def catalogue(self) -> Catalogue:
         train, test = self.parts()
