@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from metacl_run.api.inputs import Examples, as_inputs
 from metacl_run.core.errors import ConfigError, DataError, shown
-from metacl_run.protocols.predictor import Predictor
+from metacl_run.protocols.predictor import Predictor, Task
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
 
 FEW = 5
@@ -74,12 +74,13 @@ class Learner:
             y, labels = self._targets(support_y, len(x), "support_y"), None
         return replace(self, labels=labels, _predictor=self._predictor.learn(x, y, rate))
 
-    def outputs(self, x: Examples, *, task: int | None = None, together: bool = False) -> Tensor:
+    def outputs(self, x: Examples, *, task: Task | None = None, together: bool = False) -> Tensor:
         """Computes [N, outputs]: logits of classes, or values of a regression; on the CPU.
 
         Args:
             x: [N, *input_shape] tensor or array, or images.
-            task: number of the task, from 0, to which the examples belong; only for task-incremental runs.
+            task: which task the examples belong to, or N of them: 0 is the first task, which tables and figures call task 1.
+                Only for task-incremental runs; without it, all outputs of all tasks compete.
             together: with batch norm, all examples share its statistics (transductive).
 
         Raises:
@@ -88,13 +89,13 @@ class Learner:
         outputs = self._predictor.outputs(self._inputs(x, "x"), together=together, task=task).cpu()
         return outputs if self.labels is None else outputs[:, : len(self.labels)]
 
-    def probabilities(self, x: Examples, *, task: int | None = None, together: bool = False) -> Tensor:
+    def probabilities(self, x: Examples, *, task: Task | None = None, together: bool = False) -> Tensor:
         """Computes [N, classes], the softmax of `outputs`. Raises UserError as `outputs` does, and for a regression."""
         if self._objective is not CLASSIFICATION:
             raise ConfigError("probabilities: the run is a regression; outputs(x) gives its values")
         return self.outputs(x, task=task, together=together).softmax(-1)
 
-    def predict(self, x: Examples, *, task: int | None = None, together: bool = False) -> list[Any] | Tensor:
+    def predict(self, x: Examples, *, task: Task | None = None, together: bool = False) -> list[Any] | Tensor:
         """Predicts the label of each example, or values [N, dimensions] of a regression.
 
         Labels are those that `adapt` was given; without any, numbers of outputs, [N] int64, with names in `classes`.
@@ -106,7 +107,7 @@ class Learner:
         places = outputs.argmax(-1)
         return places if self.labels is None else [self.labels[place] for place in places.tolist()]
 
-    def score(self, x: Examples, y: Labels, *, task: int | None = None, together: bool = False) -> float:
+    def score(self, x: Examples, y: Labels, *, task: Task | None = None, together: bool = False) -> float:
         """Computes the mean score of predictions: the accuracy, or the mean squared error of a regression.
 
         Args:

@@ -6,12 +6,18 @@ A predictor is one seed's learner. Nothing is changed in place: learning returns
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
 from torch import Tensor, nn
 
 from metacl_run.core.types import Params
 from metacl_run.models.network import Network
+
+Task: TypeAlias = int | Sequence[int] | np.ndarray | Tensor
+"""The task of all inputs, or [N] of each; the first is 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +64,13 @@ class Predictor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+    def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         """Computes outputs [N, outputs].
 
         Args:
             x: [N, *input shape].
             together: where there is batch norm, let all inputs share its statistics (transductive).
-            task: which task the inputs belong to, where a learner is told it (task-incremental).
+            task: which task the inputs belong to, or each of them, where a learner is told it (task-incremental).
 
         Raises:
             ConfigError: the learner cannot predict so, or not yet.

@@ -260,6 +260,12 @@ def test_task_incremental_predictions_stay_within_the_task(tmp_path: Path) -> No
     first, second = (set(learner.predict(x, task=task).tolist()) for task in (0, 1))  # type: ignore[union-attr]
     assert first <= set(range(10))
     assert second <= set(range(10, 20))
+    mixed = learner.outputs(x, task=[0] + [1] * (len(x) - 1))
+    torch.testing.assert_close(mixed, torch.cat([learner.outputs(x, task=0)[:1], learner.outputs(x, task=1)[1:]]))
+    with pytest.raises(mr.UserError, match="task=-1: must be from 0 to 1"):
+        learner.predict(x, task=-1)
+    with pytest.raises(mr.UserError, match=rf"task: must be a number, or one for each of the {len(x)} examples, not \[1\]"):
+        learner.predict(x, task=[0])
     with pytest.raises(mr.UserError, match="task=2: must be from 0 to 1"):
         learner.predict(x, task=2)
 

@@ -19,7 +19,7 @@ from metacl_run.data.streams.sampling import draw_batches
 from metacl_run.models.layers import has_batch_norm
 from metacl_run.models.network import Network
 from metacl_run.protocols.continual_meta.scorer import predict_one_by_one
-from metacl_run.protocols.predictor import Predictor
+from metacl_run.protocols.predictor import Predictor, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class FewShotPredictor(Predictor):
             fast = self.algo.learn(network, self.state["meta"], self.state["carry"], episode)
         return replace(self, network=network, fast=fast, episode=episode)
 
-    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+    def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         if self.episode is None:
             raise ConfigError(f"{type(self.algo).__name__} predicts after it has adapted to a support set: adapt(x, y) first")
         if task is not None:

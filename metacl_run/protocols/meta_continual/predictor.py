@@ -15,7 +15,7 @@ from metacl_run.algorithms.meta_learner import MetaState
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Params, Pytree
-from metacl_run.protocols.predictor import Predictor
+from metacl_run.protocols.predictor import Predictor, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class SequencePredictor(Predictor):
             fast = learner.learn(network, meta, fast, prepared, y, torch.tensor(rate, dtype=x.dtype, device=x.device))
         return replace(self, fast=fast)
 
-    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+    def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         if self.fast is None:
             raise ConfigError(f"{type(self.algo).__name__} predicts after it has learned a sequence: adapt(x, y) first")
         if task is not None:

@@ -14,7 +14,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
 from metacl_run.data.streams.input_scale import InputScale
 from metacl_run.models.network import Network
-from metacl_run.protocols.predictor import Predictor
+from metacl_run.protocols.predictor import Predictor, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class StreamPredictor(Predictor):
             "the run. Train module() further, or take a run under continual_meta or meta_continual"
         )
 
-    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+    def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         network, tasks = self.network, None
         if task is None and self.algo.needs_task:
             raise ConfigError(
@@ -58,10 +58,18 @@ class StreamPredictor(Predictor):
             masks = self.masks()
             if masks is None and not self.algo.needs_task:
                 raise ConfigError(f"task={task}: the tasks of this run share all outputs, so that the learner is told none")
-            if not 0 <= task < (count := self.num_tasks()):
-                raise ConfigError(f"task={task}: must be from 0 to {count - 1}; the run has {count} tasks")
+            masks = None if masks is None else masks.to(x.device)
             network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
-            tasks = torch.full((len(x),), task)
+            tasks = self._tasks(task, len(x)).to(x.device)
         scale = self.input_scale()
         with torch.no_grad():
             return self.algo.predict(network, self.learned, x if scale is None else scale.to(x.device).apply(x), tasks)
+
+    def _tasks(self, task: Task, examples: int) -> Tensor:
+        """Returns the task of every example, [N] int64. Raises ConfigError."""
+        tasks, count = torch.as_tensor(task), self.num_tasks()
+        if tasks.is_floating_point() or tasks.shape not in ((), (examples,)):
+            raise ConfigError(f"task: must be a number, or one for each of the {examples} examples, not {list(tasks.shape)}")
+        if outside := [number for number in tasks.reshape(-1).tolist() if not 0 <= number < count]:
+            raise ConfigError(f"task={outside[0]}: must be from 0 to {count - 1}; the run has {count} tasks")
+        return tasks.long().expand(examples)

@@ -13,7 +13,7 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.core.randomness import Purpose, generator
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.engine import Engine
-from metacl_run.protocols.predictor import Predictor
+from metacl_run.protocols.predictor import Predictor, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class RecurringPredictor(Predictor):
                 state = self.algo.late_update(self.network, Engine(kind="loop"), state)
         return replace(self, state=state, steps=self.steps + 1)
 
-    def outputs(self, x: Tensor, *, together: bool = False, task: int | None = None) -> Tensor:
+    def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         if task is not None:
             raise ConfigError(f"task={task}: a learner under protocol osaka is told of no task")
         with torch.no_grad():
