@@ -2,7 +2,8 @@
 
 A run computes all seeds at once (`torch.vmap`), hands the state from unit to unit, and saves it. One seed alone is not mapped:
 with it, code that breaks the rules seems to work, be it that it draws random numbers that nobody can repeat, or branches on a
-value. So every part of a method is computed once for one replicate, as it would be for several, and nothing of it is kept.
+value. So every part of a method is computed for one replicate, as it would be for several, and nothing of it is kept. It is
+computed twice, since an interrupted run computes some units again.
 
 Shapes: R replicates; the leaves of a state and of what comes with it are [R, ...].
 """
@@ -24,15 +25,16 @@ from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params, Pytree
 
 
-def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str) -> None:
+def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, part: str = "a unit") -> None:
     """Checks a unit of work, (state, *inputs) -> (state, metrics) of one replicate.
 
     Args:
         name: of the method, for messages.
+        part: of the method, that does the work, for messages.
 
     Raises:
-        ConfigError: it draws random numbers, changes what it is given, or returns another form of state, or metrics that are no
-            single numbers.
+        ConfigError: it draws random numbers, changes what it is given, gives other numbers the second time, or returns another
+            form of state, or metrics that are no single numbers.
         Exception: what the unit raises.
     """
 
@@ -42,20 +44,23 @@ def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name
         _check_form(f"the state of {name}", "state", state, result[0])
         _check_metrics(name, result[1])
 
-    _computed_once(unit, check, state, *inputs, name=name)
+    _computed_once(unit, check, state, *inputs, name=name, part=part)
 
 
-def check_state(function: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, when: str) -> None:
+def check_state(
+    function: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, when: str, part: str = "end_task"
+) -> None:
     """Checks what a method makes of its state at another time, (state, *inputs) -> state, in the same way.
 
     Args:
         when: that time, for messages: "at the end of a task".
+        part: of the method, that does it, for messages.
     """
 
     def check(result: Pytree, state: Pytree, *inputs: Pytree) -> None:
         _check_form(f"{when}, the state of {name}", "state", state, result)
 
-    _computed_once(function, check, state, *inputs, name=name)
+    _computed_once(function, check, state, *inputs, name=name, part=part)
 
 
 def check_params(params: Any, network_params: Params, *, what: str) -> None:
@@ -74,7 +79,7 @@ def check_outputs(
             expected = f"[{len(x)}, {'outputs' if outputs is None else outputs}]"
             raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {expected}")
 
-    _computed_once(predict, check, state, x, *inputs, name=name)
+    _computed_once(predict, check, state, x, *inputs, name=name, part="predict")
 
 
 def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytree, *, name: str) -> None:
@@ -90,7 +95,7 @@ def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytr
         _check_form(f"the carry of {name}", "carry", state["carry"], result.carry)
         _check_metrics(name, result.metrics)
 
-    _computed_once(update, check, state, tree_map(lambda leaf: leaf[:, 0], episodes), name=name)
+    _computed_once(update, check, state, tree_map(lambda leaf: leaf[:, 0], episodes), name=name, part="episode_update")
 
 
 @contextmanager
@@ -114,26 +119,48 @@ def _generators() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), numbers[1].tobytes(), numbers[2], random.getstate()
 
 
-def _computed_once(function: Callable[..., Pytree], check: Callable[..., None], *batched: Pytree, name: str) -> None:
-    """Computes a function of the first replicate under `torch.vmap`, with a check of its result there."""
+def _computed_once(
+    function: Callable[..., Pytree], check: Callable[..., None], *batched: Pytree, name: str, part: str
+) -> Pytree:
+    """Computes a function of the first replicate under `torch.vmap`, with a check of its result there; returns the result, its
+    leaves [1, ...]. On the CPU it is computed again: the numbers must be equal. Cards may add up in another order.
 
-    def checked(*own: Pytree) -> Tensor:
+    Args:
+        part: of the method, that the function computes, for the message.
+    """
+
+    def checked(*own: Pytree) -> Pytree:
         before = tree_map(lambda leaf: leaf, own)  # dicts of its own: the function may add keys to those that it receives
         result = function(*own)
         check(result, *before)
-        return torch.zeros(())
+        return result
+
+    def computed() -> Pytree:
+        copies = tree_map(torch.clone, originals)
+        with without_random_numbers(name):
+            result = torch.vmap(checked)(*copies)
+        after = _leaves(copies)
+        for path, leaf in _leaves(originals).items():
+            if not _is_same(leaf, after[path]):
+                raise ConfigError(
+                    f"algo: {name} changes {_named(path)} in place, which the run still needs. Compute a new tensor (x + y, "
+                    "not x.add_(y))"
+                )
+        return tree_map(torch.clone, result)
 
     originals = tree_map(lambda leaf: leaf[:1], batched)
-    copies = tree_map(torch.clone, originals)
-    with without_random_numbers(name):
-        torch.vmap(checked)(*copies)
-    after = _leaves(copies)
-    for path, leaf in _leaves(originals).items():
-        if not _is_same(leaf, after[path]):
-            raise ConfigError(
-                f"algo: {name} changes {_named(path)} in place, which the run still needs. Compute a new tensor (x + y, not "
-                "x.add_(y))"
-            )
+    first = computed()
+    results = _leaves(first)
+    if any(leaf.device.type != "cpu" for leaf in results.values()):
+        return first
+    again = _leaves(computed())
+    if any(not _is_same(leaf, again[path]) for path, leaf in results.items()):
+        raise ConfigError(
+            f"algo: {part} of {name} gives other numbers when it is called again with the same inputs, so that a resumed run "
+            "would not go on as it began. It keeps numbers outside the state, as in a global variable, an attribute or a "
+            "generator of its own: put them into the state, as tensors"
+        )
+    return first
 
 
 def _check_form(

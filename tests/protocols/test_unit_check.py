@@ -12,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.meta_learner import Update
 from metacl_run.core.errors import ConfigError, described
 from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit, check_update, without_random_numbers
+from tests.support.learners import ALGORITHMS, tiny_learner
 
 State = dict[str, Any]
 END = "at the end of a task"
@@ -42,7 +44,7 @@ def test_a_unit_that_keeps_the_rules_passes_and_nothing_of_it_stays() -> None:
     assert torch.equal(data, torch.arange(6.0).view(2, 3))
 
 
-def test_a_unit_is_computed_once_and_for_one_replicate() -> None:
+def test_a_unit_is_computed_twice_and_for_one_replicate() -> None:
     calls = []
 
     def unit(state: State, x: Tensor) -> Any:
@@ -50,7 +52,7 @@ def test_a_unit_is_computed_once_and_for_one_replicate() -> None:
         return descend(state, x)
 
     check(unit)
-    assert [call.tolist() for call in calls] == [[[0.0, 1.0, 2.0]]]
+    assert [call.tolist() for call in calls] == 2 * [[[0.0, 1.0, 2.0]]]
 
 
 def branching(state: State, x: Tensor) -> Any:
@@ -175,6 +177,26 @@ def test_a_unit_that_changes_its_input_or_returns_another_form_is_refused(unit: 
         check(unit)
     assert str(refusal.value).startswith("algo: ")
     assert message in str(refusal.value)
+
+
+def test_a_unit_that_keeps_numbers_outside_the_state_is_refused() -> None:
+    calls, own = [], np.random.default_rng(0)
+
+    def counting(state: State, x: Tensor) -> Any:
+        calls.append(x)
+        return descend(state, x / len(calls))
+
+    for unit in (counting, lambda state, x: descend(state, x * own.random())):
+        with pytest.raises(ConfigError, match=r"^algo: observe of Mine gives other numbers when it is called again"):
+            check_unit(unit, {"w": torch.ones(2, 3), "steps": torch.zeros(2)}, torch.ones(2, 3), name="Mine", part="observe")
+
+
+@pytest.mark.parametrize("option", ALGORITHMS)
+def test_every_shipped_method_passes(option: str) -> None:
+    learner = tiny_learner(option)
+    state, batch = (tree_map(lambda leaf: leaf[None], tree) for tree in (learner.start(seed=0), learner.batch(seed=1)))
+    check_unit(learner.update, state, batch, name=option)
+    check_state(learner.end_task, state, batch, name=option, when=END)
 
 
 def test_any_other_exception_comes_through_as_it_is() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError
@@ -39,6 +40,23 @@ def test_a_method_that_draws_random_numbers_is_refused_before_anything_is_record
     with pytest.raises(RuntimeError, match="called random operation"):
         run(built)
     assert not records(built.directory)
+
+
+@pytest.mark.parametrize(("kind", "method"), LEARNS)
+def test_a_method_that_counts_its_calls_is_refused_by_its_name(
+    kind: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = experiment_of([*KINDS[kind], "seeds=[0]", "progress=none", "figures.style=none", f"output_dir={tmp_path}"])
+    own, calls = getattr(type(built.algo), method), [0]
+
+    def counting(*arguments: Any) -> Any:
+        calls[0] += 1
+        return tree_map(lambda leaf: leaf * calls[0] if leaf.is_floating_point() else leaf, own(*arguments))
+
+    monkeypatch.setattr(type(built.algo), method, counting)
+    monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
+    with pytest.raises(ConfigError, match=rf"^algo: .*{method} of {type(built.algo).__name__} gives other numbers"):
+        run(built)
 
 
 def test_an_unfinished_state_of_a_method_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

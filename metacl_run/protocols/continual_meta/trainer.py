@@ -65,7 +65,7 @@ def check_code(setup: FewShotSetup, learner: MetaState) -> None:
         return algo.predict(network, state["meta"], fast, x)
 
     check_update(update, learner, episodes, name=name)
-    check_unit(_of_replicate(setup, setup.engine), learner, episodes, name=name)
+    check_unit(_of_replicate(setup, setup.engine), learner, episodes, name=name, part="meta_update")
     if network.rollout is not None:  # outputs are what comes of acting, in a form of their own
         return
     first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)

@@ -56,7 +56,7 @@ class StreamTrainer(Trainer):
     def check(self, learner: StreamState, unit: int) -> None:
         setup, name = self._setup, type(self._setup.algo).__name__
         observed: Observation = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
-        check_unit(self._observe, learner, observed, name=name)
+        check_unit(self._observe, learner, observed, name=name, part="observe")
         end, inputs = self._end_of_task(learner, setup.units.task_at(unit))
         check_state(end, learner, *inputs, name=name, when="at the end of a task")
 
