@@ -22,7 +22,7 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
 from metacl_run.algorithms.meta_learner import MetaState, Update
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Params, Pytree
+from metacl_run.core.types import Episode, Params, Pytree
 
 
 def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, part: str = "a unit") -> None:
@@ -80,6 +80,32 @@ def check_outputs(
             raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {expected}")
 
     _computed_once(predict, check, state, x, *inputs, name=name, part="predict")
+
+
+def check_learns_support(predict: Callable[..., Tensor], state: Pytree, episodes: Episode, *, name: str) -> None:
+    """Checks that predictions, (state, x, episode) -> outputs, stay the same if the episode has other queries, which come from
+    its support set; leaves of `episodes` are [R, ...]. On a card equal numbers may differ in the last digits.
+
+    Raises:
+        ConfigError: what is learned depends on the queries or their labels.
+    """
+    if episodes.query_y.shape[1] == 0:
+        episodes = episodes._replace(query_x=episodes.support_x, query_y=episodes.support_y)
+    support, queries = episodes.support_y.shape[1], episodes.query_y.shape[1]
+    place = support - 1 - torch.arange(queries, device=episodes.support_x.device) % support
+    alike = episodes.support_x.shape[2:] == episodes.query_x.shape[2:]
+    other_x = episodes.support_x[:, place] if alike else episodes.query_x.flip(1)
+    others = episodes._replace(query_x=other_x, query_y=episodes.support_y[:, place])
+    one, other = (
+        torch.vmap(predict)(*tree_map(lambda leaf: leaf[:1].clone(), (state, episodes.query_x, own)))
+        for own in (episodes, others)
+    )
+    is_same = _is_same(one, other) if one.device.type == "cpu" else torch.allclose(one, other, 1e-3, 1e-4, equal_nan=True)
+    if not is_same:
+        raise ConfigError(
+            f"algo: learn of {name} learns from the queries of an evaluation episode, or their labels: with other queries it "
+            "predicts something else. Use episode.support_x and episode.support_y alone; predict receives the queries"
+        )
 
 
 def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytree, *, name: str) -> None:

@@ -14,9 +14,19 @@ from torch import Tensor
 from torch.func import grad
 from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Update
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError, described
-from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit, check_update, without_random_numbers
+from metacl_run.core.types import Episode
+from metacl_run.protocols.unit_check import (
+    check_learns_support,
+    check_outputs,
+    check_state,
+    check_unit,
+    check_update,
+    without_random_numbers,
+)
 from tests.support.learners import ALGORITHMS, tiny_learner
 
 State = dict[str, Any]
@@ -234,6 +244,29 @@ def test_predictions_are_one_row_for_every_input(outputs: int | None, predicted:
     else:
         with pytest.raises(ConfigError, match=f"^algo: Mine predicts {wanted}$"):
             check()
+
+
+QUERY_PARTS = [{"query_x": "support_x"}, {"query_y": "support_y"}]
+
+
+@pytest.mark.parametrize("typo", [{}, *QUERY_PARTS])
+@pytest.mark.parametrize("option", options_that_are("algo", EpisodeLearner))
+def test_every_shipped_few_shot_learner_passes_and_a_typo_is_refused(option: str, typo: dict[str, str]) -> None:
+    tiny = tiny_learner(option)
+    state, episodes = (tree_map(lambda leaf: leaf[None], tree) for tree in (tiny.start(seed=0), tiny.batch(seed=1)))
+    episode = tree_map(lambda leaf: leaf[:, 0], episodes)
+    episode = episode._replace(query_x=tiny.draws(seed=3).inputs(*episode.support_y.shape[:2]), query_y=episode.support_y)
+
+    def predict(state: Any, x: Tensor, own: Episode) -> Tensor:
+        own = own._replace(**{support: getattr(own, query) for query, support in typo.items()})
+        fast = tiny.algo.learn(tiny.network, state["meta"], state["carry"], own)
+        return tiny.algo.predict(tiny.network, state["meta"], fast, x)
+
+    if typo:
+        with pytest.raises(ConfigError, match=r"^algo: learn of Mine learns from the queries"):
+            check_learns_support(predict, state, episode, name="Mine")
+    else:
+        check_learns_support(predict, state, episode, name="Mine")
 
 
 def updated(direction: Any, carry: Any = None, loss: Any = None) -> Any:

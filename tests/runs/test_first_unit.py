@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Episode
 from metacl_run.experiment import run
 from tests.support.runs import records
 from tests.support.small_runs import KINDS
@@ -56,6 +57,23 @@ def test_a_method_that_counts_its_calls_is_refused_by_its_name(
     monkeypatch.setattr(type(built.algo), method, counting)
     monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
     with pytest.raises(ConfigError, match=rf"^algo: .*{method} of {type(built.algo).__name__} gives other numbers"):
+        run(built)
+
+
+@pytest.mark.parametrize(("support", "query"), [("support_x", "query_x"), ("support_y", "query_y")])
+def test_a_few_shot_learner_that_learns_the_queries_is_refused(
+    support: str, query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data.shots=2", "data.queries=2", "seeds=[0]", "progress=none", "figures.style=none", f"output_dir={tmp_path}"]
+    built = experiment_of([*KINDS["continual_meta"], *words])
+    own = type(built.algo).learn
+
+    def mistaken(algo: Any, network: Any, meta: Any, carry: Any, episode: Episode) -> Any:
+        return own(algo, network, meta, carry, episode._replace(**{support: getattr(episode, query)}))
+
+    monkeypatch.setattr(type(built.algo), "learn", mistaken)
+    monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
+    with pytest.raises(ConfigError, match=r"^algo: learn of \w+ learns from the queries of an evaluation episode"):
         run(built)
 
 

@@ -15,7 +15,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_outputs, check_unit, check_update
+from metacl_run.protocols.unit_check import check_learns_support, check_outputs, check_unit, check_update
 
 MetaUpdate = Callable[[MetaState, Episode], "tuple[MetaState, dict[str, Tensor]]"]
 
@@ -71,3 +71,4 @@ def check_code(setup: FewShotSetup, learner: MetaState) -> None:
     first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)
     x = torch.cat([first.query_x, first.query_x], 1)  # more than there are classes, so that both axes can be told apart
     check_outputs(predict, learner, x, first, outputs=None, name=name)
+    check_learns_support(predict, learner, first, name=name)
