@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.nn.functional import one_hot
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
@@ -120,6 +121,22 @@ def test_torch_refuses_what_cannot_be_mapped_and_the_message_says_what_to_do(uni
     assert message.startswith(f"the code {advice}")
     assert f"({__file__}, line " in message
     assert "vmap:" not in message
+
+
+def test_one_hot_in_a_gradient_is_refused_with_what_does_the_same() -> None:
+    labels = torch.arange(3)
+
+    def unit(state: State, x: Tensor) -> Any:
+        gradient = grad(lambda w: (w @ one_hot(x.to(torch.int64), 10).to(w.dtype)).sum())(state["w"])
+        return descend(state, gradient)
+
+    with pytest.raises(RuntimeError) as refusal:
+        check(unit)
+    assert "reads the value of a tensor, as .item(), float(), int(), and within a gradient F.one_hot, do" in described(
+        refusal.value
+    )
+    assert "`y[:, None] == torch.arange(ways, device=y.device)` does the same (" in described(refusal.value)
+    assert torch.equal((labels[:, None] == torch.arange(5)).to(torch.int64), one_hot(labels, 5))
 
 
 def in_place(state: State, x: Tensor) -> Any:
