@@ -22,11 +22,15 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_map
 
 from metacl_run.algorithms.meta_learner import MetaState, Update
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Episode, Params, Pytree
+from metacl_run.core.types import Episode, Metrics, Params, Pytree
+from metacl_run.models.network import Network
+
+MOST_LOSS = 1e5
+"""A loss above it, where some outputs are masked, takes in masked ones."""
 
 
-def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, part: str = "a unit") -> None:
-    """Checks a unit of work, (state, *inputs) -> (state, metrics) of one replicate.
+def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name: str, part: str = "a unit") -> Pytree:
+    """Checks a unit of work, (state, *inputs) -> (state, metrics) of one replicate. Returns what it returns, leaves [1, ...].
 
     Args:
         name: of the method, for messages.
@@ -44,7 +48,22 @@ def check_unit(unit: Callable[..., Pytree], state: Pytree, *inputs: Pytree, name
         _check_form(f"the state of {name}", "state", state, result[0])
         _check_metrics(name, result[1])
 
-    _computed_once(unit, check, state, *inputs, name=name, part=part)
+    return _computed_twice(unit, check, state, *inputs, name=name, part=part)
+
+
+def check_masked_loss(metrics: Metrics, *, name: str) -> None:
+    """Checks the loss of a unit where the outputs of other tasks are masked.
+
+    Raises:
+        ConfigError: it is so large that it must contain masked outputs.
+    """
+    loss = metrics.get("loss")
+    if loss is not None and bool((loss.abs() > MOST_LOSS).any()):
+        raise ConfigError(
+            f"algo: the loss of {name} is {loss.abs().max().item():.1e}, since it takes in masked outputs: those of classes "
+            f"that a task does not have are {Network.MASKED:.0e}. Leave them out by network.masks[task], which is true for the "
+            "outputs of the task, or take network.weighted_loss"
+        )
 
 
 def check_state(
@@ -60,7 +79,7 @@ def check_state(
     def check(result: Pytree, state: Pytree, *inputs: Pytree) -> None:
         _check_form(f"{when}, the state of {name}", "state", state, result)
 
-    _computed_once(function, check, state, *inputs, name=name, part=part)
+    _computed_twice(function, check, state, *inputs, name=name, part=part)
 
 
 def check_params(params: Any, network_params: Params, *, what: str) -> None:
@@ -79,7 +98,7 @@ def check_outputs(
             expected = f"[{len(x)}, {'outputs' if outputs is None else outputs}]"
             raise ConfigError(f"algo: {name} predicts {_kind(result)} for {len(x)} inputs; it must predict {expected}")
 
-    _computed_once(predict, check, state, x, *inputs, name=name, part="predict")
+    _computed_twice(predict, check, state, x, *inputs, name=name, part="predict")
 
 
 def check_learns_support(predict: Callable[..., Tensor], state: Pytree, episodes: Episode, *, name: str) -> None:
@@ -121,7 +140,7 @@ def check_update(update: Callable[..., Pytree], state: MetaState, episodes: Pytr
         _check_form(f"the carry of {name}", "carry", state["carry"], result.carry)
         _check_metrics(name, result.metrics)
 
-    _computed_once(update, check, state, tree_map(lambda leaf: leaf[:, 0], episodes), name=name, part="episode_update")
+    _computed_twice(update, check, state, tree_map(lambda leaf: leaf[:, 0], episodes), name=name, part="episode_update")
 
 
 @contextmanager
@@ -145,7 +164,7 @@ def _generators() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), numbers[1].tobytes(), numbers[2], random.getstate()
 
 
-def _computed_once(
+def _computed_twice(
     function: Callable[..., Pytree], check: Callable[..., None], *batched: Pytree, name: str, part: str
 ) -> Pytree:
     """Computes a function of the first replicate under `torch.vmap`, with a check of its result there; returns the result, its

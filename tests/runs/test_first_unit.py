@@ -11,8 +11,9 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.config.compose import experiment_of
 from metacl_run.core.errors import ConfigError
-from metacl_run.core.types import Episode
+from metacl_run.core.types import Episode, Observation
 from metacl_run.experiment import run
+from metacl_run.models.network import Network
 from tests.support.runs import records
 from tests.support.small_runs import KINDS
 
@@ -74,6 +75,32 @@ def test_a_few_shot_learner_that_learns_the_queries_is_refused(
     monkeypatch.setattr(type(built.algo), "learn", mistaken)
     monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
     with pytest.raises(ConfigError, match=r"^algo: learn of \w+ learns from the queries of an evaluation episode"):
+        run(built)
+
+
+@pytest.mark.parametrize("leaves_out", [False, True])
+def test_a_loss_that_takes_in_masked_outputs_is_refused(
+    leaves_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glyphs = ["algo=er", "data=split_glyphs", "data.scenario=task", "data.num_classes=20", "data.num_tasks=2"]
+    words = ["model.hidden=[6]", "seeds=[0]", "progress=none", "figures.style=none", f"output_dir={tmp_path}"]
+    built = experiment_of([*glyphs, *words])
+    own = type(built.algo).observe
+
+    def smoothing(algo: Any, network: Network, state: Any, observed: Observation) -> Any:
+        x, y, task = observed.batch
+        log_p = torch.log_softmax(network(state["params"], x, task), 1)
+        if leaves_out:
+            log_p = torch.where(network.masks[task], log_p, 0)  # type: ignore[index]
+        loss = -(0.9 * log_p.gather(1, y[:, None]).mean() + 0.1 * log_p.mean())
+        return own(algo, network, state, observed)[0], {"loss": loss}
+
+    monkeypatch.setattr(type(built.algo), "observe", smoothing)
+    monkeypatch.setattr("metacl_run.experiment.own_code", lambda _: {"mine": "its source"})
+    if leaves_out:
+        assert run(built) == 0
+        return
+    with pytest.raises(ConfigError, match=r"^algo: the loss of \w+ is \d\.\de\+\d+, since it takes in masked outputs"):
         run(built)
 
 
