@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import linecache
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -127,15 +128,18 @@ def faults(where: str, but: tuple[type[Exception], ...] | type[Exception] = ()) 
 def described(error: BaseException) -> str:
     """Describes an exception in a line: what it means, or else its name and message, and the file and line it comes from."""
     lines = str(error).strip().splitlines() or ["it says nothing"]
-    return f"{meaning(str(error)) or f'{type(error).__name__}: {shown(lines[0])}'}{_place(error)}"
+    file, number = _place(error)
+    place = f" ({file}, line {number})" if file and not isinstance(error, SyntaxError) else ""
+    code = linecache.getline(file, number)
+    return f"{meaning(str(error), code) or f'{type(error).__name__}: {shown(lines[0])}'}{place}"
 
 
-def _place(error: BaseException) -> str:
-    """Names the innermost line of code that belongs to no library; "" where there is none."""
+def _place(error: BaseException) -> tuple[str, int]:
+    """The innermost line of code that belongs to no library, as its file and number; ("", 0) where there is none."""
     libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), "<")
     frames = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
     own = [(file, line) for file, line in frames if not file.startswith((*libraries, str(Path(__file__).parents[1])))]
-    return f" ({own[-1][0]}, line {own[-1][1]})" if own and not isinstance(error, SyntaxError) else ""
+    return own[-1] if own else ("", 0)
 
 
 SHOWN = 200

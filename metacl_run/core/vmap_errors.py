@@ -7,7 +7,8 @@ AT_ONCE = "which torch.vmap cannot do for all seeds at once"
 MEANINGS = (
     (
         ("calling .item()",),
-        f"the code reads the value of a tensor, as .item(), float() and int() do, {AT_ONCE}. Keep it a tensor",
+        "the code reads the value of a tensor, as .item(), float(), int(), and within a gradient F.one_hot, do, "
+        f"{AT_ONCE}. Keep it a tensor",
     ),
     (
         ("data-dependent control flow",),
@@ -50,6 +51,17 @@ MEANINGS = (
 """Parts of torch's messages, and what they mean."""
 
 
-def meaning(message: str) -> str | None:
-    """Returns in plain words what a message of torch.vmap or torch.func asks for; None for any other message."""
-    return next((plain for parts, plain in MEANINGS if any(part in message for part in parts)), None)
+INSTEAD = (("one_hot", "In place of F.one_hot(y, ways), `y[:, None] == torch.arange(ways, device=y.device)` does the same"),)
+"""Functions that torch cannot map, by a word in the line of code, and what to take for them."""
+
+
+def meaning(message: str, code: str = "") -> str | None:
+    """Returns in plain words what a message of torch.vmap or torch.func asks for; None for any other message.
+
+    Args:
+        code: the line that it comes from, "" if that is not known.
+    """
+    plain = next((plain for parts, plain in MEANINGS if any(part in message for part in parts)), None)
+    if plain is None:
+        return None
+    return ". ".join([plain, *(advice for word, advice in INSTEAD if word in code)])

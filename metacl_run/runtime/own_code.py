@@ -1,6 +1,6 @@
 """The source code of components of the user's own, which a run keeps: its id follows from settings alone.
 
-Modules that a component's module imports are looked at where they lie in its folder.
+Modules that a component's module imports are looked at where they lie below the folder that it is imported from.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+from metacl_run.runtime.source_imports import imports_of
+
 PACKAGES = frozenset({"metacl_run", "torch", "torchvision"})
 """Whose code `environment.describe` knows by its version or commit."""
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of packages that were installed, which may lie below a folder of the user's."""
 
 
 def own_code(components: Iterable[object]) -> dict[str, str]:
@@ -25,16 +29,16 @@ def own_code(components: Iterable[object]) -> dict[str, str]:
         if module.__name__ in sources or module.__name__.partition(".")[0] in PACKAGES | sys.stdlib_module_names:
             continue
         try:
-            sources[module.__name__] = inspect.getsource(module)
+            source = inspect.getsource(module)
         except (OSError, TypeError):
             continue
-        folder = _folder(module)
-        waiting += [other for other in _imported(module) if folder is not None and _folder(other, folder) is not None]
+        sources[module.__name__] = source
+        waiting += [other for other in (*_taken_from(module), *imports_of(module, source)) if _belongs(other, module)]
     return dict(sorted(sources.items()))
 
 
-def _imported(module: ModuleType) -> Iterator[ModuleType]:
-    """The modules that a module has imported, or has taken something from."""
+def _taken_from(module: ModuleType) -> Iterator[ModuleType]:
+    """The modules that a module's variables are, or come from, however they came there."""
     for value in vars(module).values():
         if isinstance(value, ModuleType):
             yield value
@@ -42,9 +46,14 @@ def _imported(module: ModuleType) -> Iterator[ModuleType]:
             yield other
 
 
-def _folder(module: ModuleType, above: Path | None = None) -> Path | None:
-    """The folder of a module's file; None where it has none, or one that is not `above` or below it."""
-    if not (file := getattr(module, "__file__", None)):
-        return None
-    folder = Path(file).resolve().parent
-    return folder if above is None or folder.is_relative_to(above) else None
+def _belongs(other: ModuleType, module: ModuleType) -> bool:
+    """Whether a module is of the same package as another, or lies below the folder that the other is imported from."""
+    file, own = (getattr(part, "__file__", None) for part in (other, module))
+    if not (file and own):
+        return False
+    if other.__name__.partition(".")[0] == module.__name__.partition(".")[0]:
+        return True
+    place, own_place = Path(file).resolve(), Path(own).resolve()
+    depth = module.__name__.count(".") + (own_place.stem == "__init__")
+    root = own_place.parents[min(depth, len(own_place.parents) - 1)]
+    return place.is_relative_to(root) and INSTALLED.isdisjoint(place.parts)

@@ -12,10 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 from torch.func import grad
+from torch.nn.functional import one_hot
+from torch.utils._pytree import tree_map
 
+from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Update
+from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError, described
-from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit, check_update, without_random_numbers
+from metacl_run.core.types import Episode
+from metacl_run.protocols.unit_check import (
+    check_learns_support,
+    check_outputs,
+    check_state,
+    check_unit,
+    check_update,
+    without_random_numbers,
+)
+from tests.support.learners import ALGORITHMS, tiny_learner
 
 State = dict[str, Any]
 END = "at the end of a task"
@@ -42,7 +55,7 @@ def test_a_unit_that_keeps_the_rules_passes_and_nothing_of_it_stays() -> None:
     assert torch.equal(data, torch.arange(6.0).view(2, 3))
 
 
-def test_a_unit_is_computed_once_and_for_one_replicate() -> None:
+def test_a_unit_is_computed_twice_and_for_one_replicate() -> None:
     calls = []
 
     def unit(state: State, x: Tensor) -> Any:
@@ -50,7 +63,7 @@ def test_a_unit_is_computed_once_and_for_one_replicate() -> None:
         return descend(state, x)
 
     check(unit)
-    assert [call.tolist() for call in calls] == [[[0.0, 1.0, 2.0]]]
+    assert [call.tolist() for call in calls] == 2 * [[[0.0, 1.0, 2.0]]]
 
 
 def branching(state: State, x: Tensor) -> Any:
@@ -108,6 +121,22 @@ def test_torch_refuses_what_cannot_be_mapped_and_the_message_says_what_to_do(uni
     assert message.startswith(f"the code {advice}")
     assert f"({__file__}, line " in message
     assert "vmap:" not in message
+
+
+def test_one_hot_in_a_gradient_is_refused_with_what_does_the_same() -> None:
+    labels = torch.arange(3)
+
+    def unit(state: State, x: Tensor) -> Any:
+        gradient = grad(lambda w: (w @ one_hot(x.to(torch.int64), 10).to(w.dtype)).sum())(state["w"])
+        return descend(state, gradient)
+
+    with pytest.raises(RuntimeError) as refusal:
+        check(unit)
+    assert "reads the value of a tensor, as .item(), float(), int(), and within a gradient F.one_hot, do" in described(
+        refusal.value
+    )
+    assert "`y[:, None] == torch.arange(ways, device=y.device)` does the same (" in described(refusal.value)
+    assert torch.equal((labels[:, None] == torch.arange(5)).to(torch.int64), one_hot(labels, 5))
 
 
 def in_place(state: State, x: Tensor) -> Any:
@@ -177,6 +206,26 @@ def test_a_unit_that_changes_its_input_or_returns_another_form_is_refused(unit: 
     assert message in str(refusal.value)
 
 
+def test_a_unit_that_keeps_numbers_outside_the_state_is_refused() -> None:
+    calls, own = [], np.random.default_rng(0)
+
+    def counting(state: State, x: Tensor) -> Any:
+        calls.append(x)
+        return descend(state, x / len(calls))
+
+    for unit in (counting, lambda state, x: descend(state, x * own.random())):
+        with pytest.raises(ConfigError, match=r"^algo: observe of Mine gives other numbers when it is called again"):
+            check_unit(unit, {"w": torch.ones(2, 3), "steps": torch.zeros(2)}, torch.ones(2, 3), name="Mine", part="observe")
+
+
+@pytest.mark.parametrize("option", ALGORITHMS)
+def test_every_shipped_method_passes(option: str) -> None:
+    learner = tiny_learner(option)
+    state, batch = (tree_map(lambda leaf: leaf[None], tree) for tree in (learner.start(seed=0), learner.batch(seed=1)))
+    check_unit(learner.update, state, batch, name=option)
+    check_state(learner.end_task, state, batch, name=option, when=END)
+
+
 def test_any_other_exception_comes_through_as_it_is() -> None:
     with pytest.raises(KeyError, match="parms"):
         check(lambda state, x: descend({"w": state["parms"]}, x))
@@ -212,6 +261,29 @@ def test_predictions_are_one_row_for_every_input(outputs: int | None, predicted:
     else:
         with pytest.raises(ConfigError, match=f"^algo: Mine predicts {wanted}$"):
             check()
+
+
+QUERY_PARTS = [{"query_x": "support_x"}, {"query_y": "support_y"}]
+
+
+@pytest.mark.parametrize("typo", [{}, *QUERY_PARTS])
+@pytest.mark.parametrize("option", options_that_are("algo", EpisodeLearner))
+def test_every_shipped_few_shot_learner_passes_and_a_typo_is_refused(option: str, typo: dict[str, str]) -> None:
+    tiny = tiny_learner(option)
+    state, episodes = (tree_map(lambda leaf: leaf[None], tree) for tree in (tiny.start(seed=0), tiny.batch(seed=1)))
+    episode = tree_map(lambda leaf: leaf[:, 0], episodes)
+    episode = episode._replace(query_x=tiny.draws(seed=3).inputs(*episode.support_y.shape[:2]), query_y=episode.support_y)
+
+    def predict(state: Any, x: Tensor, own: Episode) -> Tensor:
+        own = own._replace(**{support: getattr(own, query) for query, support in typo.items()})
+        fast = tiny.algo.learn(tiny.network, state["meta"], state["carry"], own)
+        return tiny.algo.predict(tiny.network, state["meta"], fast, x)
+
+    if typo:
+        with pytest.raises(ConfigError, match=r"^algo: learn of Mine learns from the queries"):
+            check_learns_support(predict, state, episode, name="Mine")
+    else:
+        check_learns_support(predict, state, episode, name="Mine")
 
 
 def updated(direction: Any, carry: Any = None, loss: Any = None) -> Any:

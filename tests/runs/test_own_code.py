@@ -65,6 +65,53 @@ def test_what_a_module_imports_from_its_folder_belongs_to_it(folder: Path, monke
     assert set(own_code([composed(folder).algo])) == {"mine_of_the_test", "helper_of_the_test"}
 
 
+IMPORTS = {
+    "from helper_of_the_test import DECAY\n": {"helper_of_the_test"},
+    "from helper_of_the_test import *\n": {"helper_of_the_test"},
+    "def late():\n    from helper_of_the_test import DECAY\n": {"helper_of_the_test"},
+    "def late():\n    import package_of_the_test.inner\n": {"package_of_the_test", "package_of_the_test.inner"},
+    "from package_of_the_test import inner\n": {"package_of_the_test", "package_of_the_test.inner", "helper_of_the_test"},
+    "import json, yaml\nfrom math import pi\nfrom numpy import e\nfrom installed_of_the_test import TAU\n": set(),
+}
+
+
+@pytest.mark.parametrize("line", IMPORTS)
+def test_a_module_belongs_to_it_of_which_only_a_constant_is_imported(
+    line: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = folder / "venv" / "site-packages"
+    for package in (installed, folder / "package_of_the_test"):
+        package.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(installed))
+    (installed / "installed_of_the_test.py").write_text("TAU = 6.28\n")
+    (folder / "helper_of_the_test.py").write_text("DECAY = 0.5\n")
+    (folder / "package_of_the_test" / "__init__.py").write_text("RATE = 0.1\n")
+    (folder / "package_of_the_test" / "inner.py").write_text(
+        "from . import RATE\nfrom .missing_of_the_test import X\n"
+        if "late" in line
+        else "from helper_of_the_test import DECAY\n"
+    )
+    for name in ("helper_of_the_test", "package_of_the_test", "package_of_the_test.inner", "installed_of_the_test"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (folder / "mine_of_the_test.py").write_text(CODE.format(factor=1) + line)
+    assert set(own_code([composed(folder).algo])) == {"mine_of_the_test", *IMPORTS[line]}
+
+
+def test_a_run_whose_imported_constant_changed_is_shown_with_a_warning(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "mine_of_the_test.py").write_text(CODE.format(factor=1) + "from helper_of_the_test import DECAY\n")
+    (folder / "helper_of_the_test.py").write_text("DECAY = 0.5\n")
+    monkeypatch.delitem(sys.modules, "helper_of_the_test", raising=False)
+    assert run(composed(folder)) == 0
+    assert run(composed(folder)) == 0
+    assert "was changed" not in capsys.readouterr().err
+    (folder / "helper_of_the_test.py").write_text("DECAY = 0.25\n")
+    sys.modules.pop("helper_of_the_test")
+    assert run(composed(folder)) == 0
+    assert "computed before helper_of_the_test was changed" in capsys.readouterr().err
+
+
 def test_a_learner_of_changed_code_is_opened_with_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     built = composed(folder)
     assert run(built) == 0

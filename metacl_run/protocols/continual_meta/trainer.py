@@ -15,7 +15,7 @@ from metacl_run.inner.engine import Engine
 from metacl_run.protocols.continual_meta.episodes import training_examples
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_outputs, check_unit, check_update
+from metacl_run.protocols.unit_check import check_learns_support, check_outputs, check_unit, check_update
 
 MetaUpdate = Callable[[MetaState, Episode], "tuple[MetaState, dict[str, Tensor]]"]
 
@@ -65,9 +65,10 @@ def check_code(setup: FewShotSetup, learner: MetaState) -> None:
         return algo.predict(network, state["meta"], fast, x)
 
     check_update(update, learner, episodes, name=name)
-    check_unit(_of_replicate(setup, setup.engine), learner, episodes, name=name)
+    check_unit(_of_replicate(setup, setup.engine), learner, episodes, name=name, part="meta_update")
     if network.rollout is not None:  # outputs are what comes of acting, in a form of their own
         return
     first: Episode = tree_map(lambda leaf: leaf[:, 0], episodes)
     x = torch.cat([first.query_x, first.query_x], 1)  # more than there are classes, so that both axes can be told apart
     check_outputs(predict, learner, x, first, outputs=None, name=name)
+    check_learns_support(predict, learner, first, name=name)

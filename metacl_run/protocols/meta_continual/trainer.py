@@ -53,7 +53,7 @@ class TrajectoryTrainer(Trainer):
             return learner.predict(network, meta, fast, prepared)
 
         check_update(update, learner, trajectories, name=name)
-        check_unit(self._of_replicate, learner, trajectories, name=name)
+        check_unit(self._of_replicate, learner, trajectories, name=name, part="meta_update")
         place = torch.arange(setup.algo.step_examples) % trajectories.query_y.shape[2]  # one step, on some queries
         x, y = (leaf[:, 0, place] for leaf in (trajectories.query_x, trajectories.query_y))
         fresh, rates = x.new_ones(len(x), setup.network.ways, setup.fresh_width), x.new_full((len(x),), PROBED_RATE)

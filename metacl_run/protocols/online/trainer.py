@@ -18,7 +18,7 @@ from metacl_run.inner.several_updates import Metrics, SeveralUpdates
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.trainer import Trainer
-from metacl_run.protocols.unit_check import check_outputs, check_state, check_unit
+from metacl_run.protocols.unit_check import check_masked_loss, check_outputs, check_state, check_unit
 
 
 def observing(setup: StreamSetup) -> Callable[[StreamState, Observation], tuple[StreamState, Metrics]]:
@@ -56,7 +56,9 @@ class StreamTrainer(Trainer):
     def check(self, learner: StreamState, unit: int) -> None:
         setup, name = self._setup, type(self._setup.algo).__name__
         observed: Observation = tree_map(lambda leaf: leaf[0], self._observed(learner, range(unit, unit + 1)))
-        check_unit(self._observe, learner, observed, name=name)
+        _, metrics = check_unit(self._observe, learner, observed, name=name, part="observe")
+        if setup.network.masks is not None:
+            check_masked_loss(metrics, name=name)
         end, inputs = self._end_of_task(learner, setup.units.task_at(unit))
         check_state(end, learner, *inputs, name=name, when="at the end of a task")
 

@@ -36,14 +36,16 @@ class RecurringTrainer(Trainer):
     def check(self, learner: RecurringState, unit: int) -> None:
         setup, step, state, name = self._setup, unit - self._pretraining, learner["now"], type(self._setup.algo).__name__
         if step < 0:
-            check_unit(self._pretrain_on, state, setup.episodes(unit), name=name)
+            check_unit(self._pretrain_on, state, setup.episodes(unit), name=name, part="pretrain")
         if step <= 0:
-            check_state(lambda state: setup.algo.begin(setup.network, state), state, name=name, when="after begin")
+            check_state(
+                lambda state: setup.algo.begin(setup.network, state), state, name=name, when="after begin", part="begin"
+            )
             state = self._begin(state)
         first = tree_map(lambda leaf: leaf[0], state)
         check_params(setup.algo.weights(setup.network, first), setup.initial_params[0], what=f"what weights of {name} returns")
         check_params(setup.algo.learned_params(first), setup.initial_params[0], what=f"what learned_params of {name} returns")
-        check_unit(self._predict_and_learn, state, setup.observed(max(step, 0)), name=name)
+        check_unit(self._predict_and_learn, state, setup.observed(max(step, 0)), name=name, part="predict or observe")
 
     def count_examples(self, units: range) -> int:
         """As the base says; what an update that waits (`TaskFreeLearner.late_update`) reads once more is not counted."""
