@@ -99,7 +99,15 @@ def read(line: str, loader: ConfigLoader) -> Override:
             except Exception:  # the key is at fault; the first error says so
                 pass
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ConfigError(f"{shown(line)}: cannot be read as key=value: {shown(lines[0])}") from None
+        raise ConfigError(f"{shown(line)}: cannot be read as key=value: {shown(lines[0])}{_quotes_hint(line)}") from None
+
+
+def _quotes_hint(line: str) -> str:
+    """What helps where a value has letters that mean something to Hydra: quotes that the shell leaves."""
+    key, _, value = line.partition("=")
+    if "'" in value or '"' in value or not re.search(r"[\s()\[\]{},=$#]", value):
+        return ""
+    return f". A value with spaces, brackets, commas or = needs quotes of its own: \"{key}='{value}'\""
 
 
 def _refuse_monsters(line: str) -> None:

@@ -207,7 +207,7 @@ def describe_matrix(matrix: np.ndarray, chance: float | None, score: Score = ACC
     else:
         text = f"Nothing was forgotten: {words} on earlier tasks went from {say(learned)} when learned"
     when = "at the end" if last == num_tasks else "by then"
-    near = chance is not None and learned < chance + 0.05
+    near = chance is not None and learned < chance + min(0.05, chance)
     remark = " Accuracy when learned is near chance: there was little to forget." if near else ""
     which = f"all {num_tasks} tasks at the end" if last == num_tasks else f"the {last} tasks learned so far"
     level = f"{score.mean_words.capitalize()} {say(mean[last, :last].mean())} on {which}{guess}."
