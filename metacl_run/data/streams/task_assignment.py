@@ -73,6 +73,11 @@ class TaskAssignment:
         """The fewest classes that a task can get, whatever the seed."""
         return min(self.bounds(catalogue, np.ones(len(catalogue.names), np.int64))[0])
 
+    def task_sizes(self, catalogue: Catalogue) -> list[int]:
+        """The numbers of classes that a task may get: for every task all from its least to its largest, whatever the seed."""
+        least, most = self.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
+        return sorted({size for low, high in zip(least, most, strict=True) for size in range(low, high + 1)})
+
     def assign(self, catalogue: Catalogue, rng: np.random.Generator) -> list[np.ndarray]:
         """[T] arrays of class indexes; the order within a task is random too."""
         items = items_of(catalogue, self.whole_groups)
