@@ -33,7 +33,7 @@ def test_splits_are_the_lists_and_tasks_the_seeds(make: Callable[..., Any], fold
     for replicate in range(2):
         for split, classes in SPLITS.items():
             members = [
-                pool.members[split].table[replicate, task, : pool.num_classes(replicate, task, split)]
+                pool.members[split].table[replicate, task, : pool.members[split].sizes[replicate, task]]
                 for task in range(num_tasks)
             ]
             assert {len(of_task) for of_task in members} == {len(classes) // num_tasks}
