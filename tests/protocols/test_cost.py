@@ -60,6 +60,14 @@ def test_what_is_learned_from_is_what_counts(algo: list[str], examples: int, exp
     assert summary_of(experiment(*algo, *LONGER, tiny=SMALL_STREAM))["cost"]["examples"] == examples
 
 
+def test_a_learner_with_outputs_for_each_task_has_a_cost_when_the_last_is_over(experiment: Callable[..., Experiment]) -> None:
+    shape = ["data=split_glyphs", "data.scenario=task", "data.num_classes=12", "data.num_scripts=3", "data.tasks_from=scripts"]
+    sizes = ["data.num_tasks=3", "data.image_size=8", "data.test_examples=2", "algo.batch_size=1", "algo.retrain_samples=10"]
+    common = [*shape, *sizes, "model=mlp_small", "model.hidden=[6]", "protocol.eval_every=0", "gpu.threads=1"]
+    result = summary_of(experiment("algo=packnet", "algo.retrain_passes=1", *common, tiny=[]))["cost"]
+    assert result["flops"] > 0
+
+
 def test_pretraining_and_stream_count_each_for_itself(experiment: Callable[..., Experiment]) -> None:
     sizes = ["data.ways=3", "data.shots=2", "data.queries=4", "algo.meta_batch_size=5", "protocol.steps=60"]
     shape = ["data=recurring_glyphs", "data.num_classes=30", "data.image_size=8", "model=mlp_small", "model.hidden=[6]"]
