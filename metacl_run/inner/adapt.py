@@ -73,12 +73,12 @@ def adapted_by_step(
     state = optimizer.init(fast) if state is None else state
 
     def objective(moving: Params, *batch: Any) -> Tensor:
-        return loss({**_constant(slow, first_order), **moving}, *batch)
+        return loss({**constants(slow, first_order), **moving}, *batch)
 
     def descend(objective: Loss, fast: Params, state: Pytree, shaped: Shaped) -> Iterator[tuple[Params, Pytree]]:
         for step, batch in enumerate(batches):
             of_step = rate[step] if isinstance(rate, Sequence) else rate
-            gradient = grad(objective)(_constant(fast, first_order), *batch)
+            gradient = grad(objective)(constants(fast, first_order), *batch)
             fast, state = optimizer.update(gradient, state, fast, shaped(of_step) if isinstance(of_step, dict) else of_step)
             yield fast, state
 
@@ -102,6 +102,9 @@ def _with(params: Params, moved: Params) -> Params:
     return {name: moved.get(name, value) for name, value in params.items()}
 
 
-def _constant(params: Params, detached: bool) -> Params:
-    # Detaching before the gradient is taken, not after, also spares recording the inner backward pass.
+def constants(params: Params, detached: bool) -> Params:
+    """The parameters, as constants of the outer gradient if `detached`.
+
+    Detaching before the inner gradient is taken, not after, also spares recording the inner backward pass.
+    """
     return {name: value.detach() for name, value in params.items()} if detached else params

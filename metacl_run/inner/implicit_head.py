@@ -23,7 +23,7 @@ from torch.nn.functional import linear
 from torch.utils._pytree import tree_map
 
 from metacl_run.core.types import Params, Pytree
-from metacl_run.inner.adapt import adapt
+from metacl_run.inner.adapt import adapt, constants
 from metacl_run.inner.optimizers import Sgd, descend
 from metacl_run.models.split_network import SplitNetwork
 
@@ -89,7 +89,7 @@ class _Path(NamedTuple):
 def _walk(split: SplitNetwork, params: Params, x: Pytree, y: Tensor, rate: float | Tensor, first_order: bool) -> _Path:
     if any(name not in split.last for name in split.plastic_names):
         return _walk_with_body(split, params, x, y, rate, first_order)
-    start = _constants(params, first_order)
+    start = constants(params, first_order)
     weight, bias = (start[name] for name in split.last)
     steps, size = y.shape[:2]
     features = x.flatten(0, 1)
@@ -108,7 +108,7 @@ def _walk_with_body(
     split: SplitNetwork, params: Params, x: Pytree, y: Tensor, rate: float | Tensor, first_order: bool
 ) -> _Path:
     """The same where more than the last layer is plastic: features change from step to step."""
-    start = _constants(params, first_order)
+    start = constants(params, first_order)
     weight, bias = (start[name] for name in split.last)
     fast = {name: params[name] for name in split.plastic_names if name not in split.last}
     features: list[Tensor] = []
@@ -122,13 +122,9 @@ def _walk_with_body(
                 now = now - rate * (here @ torch.cat(features).T + 1) @ torch.cat(slopes)
             return split.objective.loss(now, y[step]), (here, now)
 
-        gradient, (here, now) = grad(objective, has_aux=True)(_constants(fast, first_order))
+        gradient, (here, now) = grad(objective, has_aux=True)(constants(fast, first_order))
         slope = split.objective.slope(now, y[step]) / y.shape[1]
         features.append(here.detach() if first_order else here)
         slopes.append(slope.detach() if first_order else slope)
         fast = descend(gradient, fast, rate)
     return _Path({**params, **fast}, torch.cat(features), torch.cat(slopes))
-
-
-def _constants(params: Params, detached: bool) -> Params:
-    return {name: value.detach() for name, value in params.items()} if detached else params

@@ -61,9 +61,9 @@ class Subject(abc.ABC):
         """The outputs of each layer for fixed data of a task, as `diagnostics.features_by_layer` returns them."""
 
 
-def compared_tasks(num_tasks: int) -> list[int]:
-    """The tasks that are compared with each other: all, or `MOST_TASKS` spread evenly from the first to the last."""
-    return [int(task) for task in np.linspace(0, num_tasks - 1, min(num_tasks, MOST_TASKS)).round()]
+def some_tasks(num_tasks: int, most: int) -> list[int]:
+    """The tasks that are recorded: all, or `most` of them, spread evenly from the first to the last."""
+    return [int(task) for task in np.linspace(0, num_tasks - 1, min(num_tasks, most)).round()]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class InsightRecorder(Recorder):
         """Alignment and drift when a task has just ended; stores its features for later comparisons."""
         state, num_tasks = self.progress.state, self.progress.num_tasks
         content: dict[str, Any] = {}
-        tasks = compared_tasks(num_tasks)
+        tasks = some_tasks(num_tasks, MOST_TASKS)
         if num_tasks > 1:
             cosines = [self._alignment(replicate, tasks) for replicate in self._replicates]
             content["alignment"] = {"tasks": tasks, "on": self.subject.gradients_on, "cosine": cosines}

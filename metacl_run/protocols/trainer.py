@@ -40,6 +40,10 @@ class Trainer(abc.ABC):
     def count_examples(self, units: range) -> int:
         """Examples that some units read, of one replicate."""
 
+    def count_examples_at_end(self) -> int:
+        """Examples that `end_task` reads, of one replicate. Default: none."""
+        return 0
+
     def alike(self, units: int) -> list[range]:
         """All units, those that do the same kind of work together. Default: all do."""
         return [range(units)]

@@ -51,11 +51,17 @@ class TrainingPhase(Phase):
             return None
         countable = context.gpu.engine_kind in ("loop", "vmap") and context.ranks.count == 1
         work = [self._work(units) for units in trainer.alike(self.length) if units]
-        return cost_of(work, replicates=len(context.seeds), countable=countable)
+        return cost_of(work, self._ends(), replicates=len(context.seeds), countable=countable)
 
     def _work(self, units: range) -> Work:
         middle = functools.partial(self.trainer.trial, self.progress.state.learner, units[len(units) // 2])
         return Work(len(units), self.trainer.count_examples(units), middle)
+
+    def _ends(self) -> Work:
+        """What is done at the ends of tasks."""
+        tasks = self.progress.num_tasks
+        middle = functools.partial(self.trainer.end_task, self.progress.state.learner, tasks // 2)
+        return Work(tasks, self.trainer.count_examples_at_end() * tasks, middle)
 
     def begin(self) -> None:
         if self.progress.context.checks_code:

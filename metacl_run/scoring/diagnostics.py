@@ -42,12 +42,13 @@ def linear_cka(x: Tensor, y: Tensor) -> Tensor:
 def rates_by_layer(rates: Params) -> dict[str, dict[str, list[float]]]:
     """Summarises learned rates [R, ...] by parameter as {layer: {"mean", "low", "median", "high": [R]}}.
 
-    A layer's weights and biases count together; low and high are the 10% and 90% quantiles. A layer has the name of its module:
-    "body.0" for "body.0.weight".
+    A parameter may have one rate for all its elements, [R]. A layer's weights and biases count together; low and high are the
+    10% and 90% quantiles. A layer has the name of its module: "body.0" for "body.0.weight".
     """
     layers: dict[str, list[np.ndarray]] = {}
     for name, values in rates.items():
-        layers.setdefault(name.rpartition(".")[0] or name, []).append(values.detach().double().flatten(1).cpu().numpy())
+        elements_of = values.detach().double().reshape(len(values), -1).cpu().numpy()
+        layers.setdefault(name.rpartition(".")[0] or name, []).append(elements_of)
     summary = {}
     for layer, parts in layers.items():
         elements = np.concatenate(parts, axis=1)  # [R, elements]

@@ -221,6 +221,10 @@ NAMED = [
         "algo.buffer=ring: keeps one sample or more of each of the 10 classes of each of 10 tasks, 100 in all, but",
     ),
     (
+        ["algo=a_gem", "data=split_cifar10", "data.blur=0.1", "algo.buffer=ring", "algo.memories_per_task=9"],
+        "algo.buffer=ring: keeps one sample or more of each of the 10 classes of each of 5 tasks, 50 in all, but",
+    ),
+    (
         ["algo=la_maml", "algo.inner_batch=3", "algo.memory=5"],
         "algo.inner_batch=3: must be 1 to batch_size=10, and divide it\nalgo.replay=10: must be at most memory=5",
     ),

@@ -60,6 +60,20 @@ def test_what_is_learned_from_is_what_counts(algo: list[str], examples: int, exp
     assert summary_of(experiment(*algo, *LONGER, tiny=SMALL_STREAM))["cost"]["examples"] == examples
 
 
+def test_the_ends_of_tasks_count_beside_the_units(experiment: Callable[..., Experiment]) -> None:
+    """Retraining is as many updates more as it has batches; the network has outputs for each task, and the last is over."""
+    shape = ["data=split_glyphs", "data.scenario=task", "data.num_classes=12", "data.num_scripts=3", "data.tasks_from=scripts"]
+    sizes = ["data.num_tasks=3", "data.image_size=8", "data.test_examples=2", "algo.batch_size=1", "algo.retrain_samples=10"]
+    common = [*shape, *sizes, "model=mlp_small", "model.hidden=[6]", "protocol.eval_every=0", "gpu.threads=1"]
+    costs = [
+        summary_of(experiment("algo=packnet", f"algo.retrain_passes={passes}", *common, tiny=[]))["cost"] for passes in (1, 5)
+    ]
+    units = costs[0]["units"]
+    of_update = costs[0]["flops"] / (units + 3 * 10)
+    assert costs[1]["flops"] / of_update == pytest.approx(units + 5 * 3 * 10)
+    assert [cost["examples"] for cost in costs] == [units + 3 * 10] * 2
+
+
 def test_pretraining_and_stream_count_each_for_itself(experiment: Callable[..., Experiment]) -> None:
     sizes = ["data.ways=3", "data.shots=2", "data.queries=4", "algo.meta_batch_size=5", "protocol.steps=60"]
     shape = ["data=recurring_glyphs", "data.num_classes=30", "data.image_size=8", "model=mlp_small", "model.hidden=[6]"]

@@ -18,7 +18,7 @@ from metacl_run.core.randomness import Purpose
 from metacl_run.core.types import Params
 from metacl_run.experiment import run
 from metacl_run.models.network import initial_params
-from metacl_run.protocols.insight import MOST_TASKS, compared_tasks
+from metacl_run.protocols.insight import MOST_TASKS, some_tasks
 from metacl_run.reporting import figures
 from tests.support.runs import assert_same_run, records, stop_after
 from tests.support.similarity import by_gram_matrices
@@ -189,9 +189,9 @@ def test_a_replicate_is_seen_as_in_its_single_run(tiny: list[str], experiment: C
 
 
 def test_of_a_long_stream_tasks_spread_evenly_are_compared() -> None:
-    assert compared_tasks(4) == [0, 1, 2, 3]
-    assert compared_tasks(MOST_TASKS) == list(range(MOST_TASKS))
-    some = compared_tasks(100)
+    assert some_tasks(4, MOST_TASKS) == [0, 1, 2, 3]
+    assert some_tasks(MOST_TASKS, MOST_TASKS) == list(range(MOST_TASKS))
+    some = some_tasks(100, MOST_TASKS)
     assert (len(some), some[0], some[-1]) == (MOST_TASKS, 0, 99)
     assert set(np.diff(some)) == {3, 4}
 

@@ -258,6 +258,13 @@ def test_a_reduced_precision_says_how_far_its_gradient_is_off(experiment: Callab
     assert 0.1 < float(warning.split("direction is ")[1].split("%")[0]) < 200
 
 
+def test_a_first_direction_of_zero_is_compared_with_nothing(experiment: Callable[..., Experiment]) -> None:
+    """Nothing is meta-learned before a test."""
+    built = experiment("gpu.precision=bf16", "algo=ncm_few_shot")
+    run(built)
+    assert json.loads((built.directory / "summary.json").read_text())["warnings"] == []
+
+
 def test_the_chunk_is_kept_over_a_resume_and_memory_is_forecast(experiment: Callable[..., Experiment]) -> None:
     built = experiment("gpu.memory_gb=0.0008")
     run(built)

@@ -87,6 +87,8 @@ def test_rates_by_layer_takes_weights_and_biases_together() -> None:
     assert found["scale"] == {"mean": [1.0], "low": [1.0], "median": [1.0], "high": [1.0]}
     two = rates_by_layer({"head.weight": torch.tensor([[1.0, 3.0], [5.0, 5.0]])})
     assert two["head"]["mean"] == [2.0, 5.0]
+    of_tensors = rates_by_layer({"head.weight": torch.tensor([1.0, 3.0]), "head.bias": torch.tensor([2.0, 5.0])})
+    assert of_tensors["head"]["mean"] == [1.5, 4.0]
 
 
 class _Written(nn.Module):

@@ -45,8 +45,8 @@ class ClassEpisodeStream(EpisodeStream):
         """The ways in which a class may be varied in episodes of a split; None: it is taken as it is."""
 
     @abc.abstractmethod
-    def check_splits(self, catalogue: Catalogue, split: Split) -> dict[Split, int]:
-        """The fewest classes that a task of any seed has in each split.
+    def check_splits(self, catalogue: Catalogue, split: Split) -> list[dict[Split, int]]:
+        """The classes in each split of the tasks that any seed may make.
 
         Raises:
             SettingError: none is left to train on, or for `split`, which is evaluated.
@@ -70,9 +70,10 @@ class ClassEpisodeStream(EpisodeStream):
 
     def check(self, *, examples_per_class: int, replay_classes: int | None, split: Split) -> None:
         catalogue = self.source.catalogue()
-        sizes = self.check_splits(catalogue, split)
+        every = self.check_splits(catalogue, split)
         for part in dict.fromkeys(("train", split)):
-            of_task = f"{_smallest(sizes)}, {sizes[part]} of them for {part}"
+            sizes = _fewest_in(part, every)
+            of_task = f"{_size_words(sizes, every)}, {sizes[part]} of them for {part}"
             most = f"must be at most {sizes[part]}: {of_task}"
             if sizes[part] < 2:
                 most = (
@@ -114,8 +115,15 @@ class ClassEpisodeStream(EpisodeStream):
         )
 
 
-def _smallest(sizes: dict[Split, int]) -> str:
-    return f"the smallest task of any seed has {sum(sizes.values())} classes"
+def _fewest_in(split: Split, every: list[dict[Split, int]]) -> dict[Split, int]:
+    """Of tasks, that with the fewest classes in a split: by rounded shares it need not be the smallest."""
+    return min(every, key=lambda sizes: (sizes[split], sum(sizes.values())))
+
+
+def _size_words(sizes: dict[Split, int], every: list[dict[Split, int]]) -> str:
+    size = sum(sizes.values())
+    is_smallest = size == min(sum(task.values()) for task in every)
+    return f"{'the smallest task of any seed has' if is_smallest else 'a task can have'} {size} classes"
 
 
 def _all_of(task: TaskClasses) -> np.ndarray:
@@ -167,17 +175,21 @@ class DividedClassStream(ClassTasks, ClassEpisodeStream):
         allowed = "must be a number of classes, or a fraction of at least 0 and below 1"
         require_all(*((share < 1 or share == int(share), name, share, allowed) for name, share in shares.items()))
 
-    def check_splits(self, catalogue: Catalogue, split: Split) -> dict[Split, int]:
-        smallest = self.assignment(catalogue).smallest_task(catalogue)
-        sizes = split_sizes(smallest, validation=self.validation_classes, test=self.test_classes)
-        if sizes["train"] < 1:
-            allowed = f"leaves no class to train on: {_smallest(sizes)}, and validation_classes={self.validation_classes:g}"
+    def check_splits(self, catalogue: Catalogue, split: Split) -> list[dict[Split, int]]:
+        every = [
+            split_sizes(size, validation=self.validation_classes, test=self.test_classes)
+            for size in self.assignment(catalogue).task_sizes(catalogue)
+        ]
+        learned, evaluated = _fewest_in("train", every), _fewest_in(split, every)
+        if learned["train"] < 1:
+            validation = f"and validation_classes={self.validation_classes:g}"
+            allowed = f"leaves no class to train on: {_size_words(learned, every)}, {validation}"
             raise SettingError("test_classes", f"{self.test_classes:g}", allowed)
-        if split != "train" and sizes[split] == 0:
-            why = f"{_smallest(sizes)}, and the {split} split is evaluated; 0.2 takes a fifth of them"
+        if split != "train" and evaluated[split] == 0:
+            why = f"{_size_words(evaluated, every)}, and the {split} split is evaluated; 0.2 takes a fifth of them"
             value = f"{getattr(self, f'{split}_classes'):g}"
             raise SettingError(f"{split}_classes", value, f"leaves no class to evaluate on: {why}")
-        return sizes
+        return every
 
     def deal(self, catalogue: Catalogue, seed: int) -> list[TaskClasses]:
         return [self._splits(classes) for classes in self.assign(catalogue, seed)]

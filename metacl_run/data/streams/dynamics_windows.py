@@ -174,7 +174,7 @@ class DynamicsWindowPool(EpisodePool):
     scales: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
     """Mean and standard deviation of inputs and of targets, each [R, numbers]."""
     stream: DynamicsWindows | None = None
-    """What says how a controller acts; None: none does."""
+    """Where the windows come from, and how a controller acts; None where no more is asked than to `sample`."""
 
     @property
     def feedback(self) -> Feedback:
@@ -197,17 +197,55 @@ class DynamicsWindowPool(EpisodePool):
         classes: np.ndarray | None = None,
         batches: tuple[int, int] | None = None,
     ) -> Episode:
-        numbers = np.empty((2, *tasks.shape), np.int64)  # rollout, first step
+        return self._drawn(self._rows_of(tasks, split), shots, queries, rngs, batches)[0]
+
+    def switches(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        batches: tuple[int, int] | None = None,
+    ) -> tuple[Episode, Episode] | None:
+        if self.stream is None:
+            return None
+        rollouts, _ = self.stream.source.count_rollouts()
+        every = self._rows_of(tasks, split)
+        if any(np.ptp(rows // rollouts) == 0 for of_seed in every for rows in of_seed):
+            return None
+        old, drawn = self._drawn(every, shots, queries, rngs, batches)
+        others = [
+            [rows[rows // rollouts != rollout // rollouts] for rows, rollout in zip(of_seed, before, strict=True)]
+            for of_seed, before in zip(every, drawn, strict=True)
+        ]
+        return old, self._drawn(others, shots, queries, rngs, batches)[0]
+
+    def _rows_of(self, tasks: np.ndarray, split: Split) -> list[list[np.ndarray]]:
+        """[R][E] the rollouts of the task of every episode."""
+        return [[table[task] for task in of_seed] for table, of_seed in zip(self.tables[split], tasks, strict=True)]
+
+    def _drawn(
+        self,
+        rows: list[list[np.ndarray]],
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        batches: tuple[int, int] | None,
+    ) -> tuple[Episode, np.ndarray]:
+        """A window of one of the rollouts [R][E] for every episode, and that rollout, [R, E]."""
+        episodes = len(rows[0])
+        numbers = np.empty((2, len(rngs), episodes), np.int64)  # rollout, first step
         starts = self.x.shape[1] - shots - queries + 1
-        for replicate, rng in enumerate(rngs):
-            own = [self.tables[split][replicate][task] for task in tasks[replicate]]
-            which, start = rng.random((2, tasks.shape[1]))
-            numbers[0, replicate] = [rows[int(share * len(rows))] for rows, share in zip(own, which, strict=True)]
+        for replicate, (rng, own) in enumerate(zip(rngs, rows, strict=True)):
+            which, start = rng.random((2, episodes))
+            numbers[0, replicate] = [part[int(share * len(part))] for part, share in zip(own, which, strict=True)]
             numbers[1, replicate] = (start * starts).astype(np.int64)
-        inner = inner_batches(rngs, tasks.shape[1], batches, support=shots)
+        inner = inner_batches(rngs, episodes, batches, support=shots)
         rollout, first, index = upload([*numbers, inner], self.x.device)
         x, y = self.standardised(rollout, first, shots + queries)
-        return Episode.divided(x, y, shots, index)
+        return Episode.divided(x, y, shots, index), numbers[0]
 
     def standardised(self, rollout: Tensor, first: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets [R, E, length, ...] of windows, given by their rollout and first transition, [R, E] each."""

@@ -74,9 +74,6 @@ class ClassEpisodePool(EpisodePool):
     def with_ways(self, ways: int) -> ClassEpisodePool:
         return dataclasses.replace(self, ways=ways)
 
-    def num_classes(self, replicate: int, task: int, split: Split) -> int:
-        return int(self.members[split].sizes[replicate, task])
-
     def sample(
         self,
         tasks: np.ndarray,

@@ -38,13 +38,13 @@ class ListedClassStream(ClassEpisodeStream):
     def count_tasks(self) -> int:
         return self.num_tasks
 
-    def check_splits(self, catalogue: Catalogue, split: Split) -> dict[Split, int]:
+    def check_splits(self, catalogue: Catalogue, split: Split) -> list[dict[Split, int]]:
         parts = self._parts(catalogue)
         empty = next((name for name in dict.fromkeys(("train", split)) if not len(parts[name][0])), None)
         if empty is not None:
             raise SettingError("class_lists", self.class_lists, f"lists no {empty} classes, and the {split} split is evaluated")
         assignment = self._assignment(catalogue)
-        return {name: assignment.smallest_task(part) if len(places) else 0 for name, (places, part) in parts.items()}
+        return [{name: assignment.smallest_task(part) if len(places) else 0 for name, (places, part) in parts.items()}]
 
     def deal(self, catalogue: Catalogue, seed: int) -> list[TaskClasses]:
         rng, assignment = generator(Purpose.ASSIGN, seed), self._assignment(catalogue)

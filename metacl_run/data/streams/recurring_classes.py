@@ -31,7 +31,7 @@ from metacl_run.data.sources.task_shift import NO_SHIFT
 from metacl_run.data.streams.episode_pool import ClassEpisodePool, Members
 from metacl_run.data.streams.recurring_stream import RecurringPool, RecurringStream, StreamPart, Visits, visited_task
 from metacl_run.data.streams.sampling import draw_distinct
-from metacl_run.data.streams.task_assignment import count_held_out, items_of
+from metacl_run.data.streams.task_assignment import count_of_share, items_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class RecurringClasses(RecurringStream):
             most = f"must be at most {left - self.shots} beside shots={self.shots}: {has}"
             require(self.queries <= left - self.shots, "queries", self.queries, most)
             first, total = next(iter(sizes.items()))
-            learned = count_held_out(self.pretrain_classes, total)
+            learned = count_of_share(self.pretrain_classes, total)
             if not self.ways <= learned <= total:
                 allowed = f"gives {learned} of the {total} classes of {first}; must give at least ways={self.ways} of them"
                 raise SettingError("pretrain_classes", f"{self.pretrain_classes:g}", allowed)
@@ -123,7 +123,7 @@ class RecurringClasses(RecurringStream):
 
     def _pretraining(self, seeds: Sequence[int], rest: _Part, first: np.ndarray) -> ClassEpisodePool:
         """The pool of episodes of the first domain, of which every seed takes its own classes."""
-        learned = count_held_out(self.pretrain_classes, len(first))
+        learned = count_of_share(self.pretrain_classes, len(first))
         own = [[first[generator(Purpose.ASSIGN, seed).permutation(len(first))[:learned]]] for seed in seeds]
         return ClassEpisodePool(
             task_names=[["pre-training"]] * len(seeds),

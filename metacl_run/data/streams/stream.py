@@ -102,8 +102,8 @@ class EpisodePool(Pool):
     @property
     def feedback(self) -> Feedback | None:
         """Where examples come one after another in time, the queries after the support: how a prediction becomes a part of the
-        next input, for tensors with a leading [R]. A run then also says how a learner recovers after a switch, and how well it
-        predicts from its own predictions. Default: None, they do not."""
+        next input, for tensors with a leading [R]. A run then also says how well a learner predicts from its own predictions,
+        and how it recovers after a switch, if there are `switches`. Default: None, they do not."""
         return None
 
     @abc.abstractmethod
@@ -141,6 +141,20 @@ class EpisodePool(Pool):
             An Episode with leading axes [R, E] on the pool's device. Support and query lie class by class: labels
             0, 0, .., 1, 1, .. Targets of a regression are float32.
         """
+
+    def switches(
+        self,
+        tasks: np.ndarray,
+        split: Split,
+        *,
+        shots: int,
+        queries: int,
+        rngs: Sequence[np.random.Generator],
+        batches: tuple[int, int] | None = None,
+    ) -> tuple[Episode, Episode] | None:
+        """Draws two episodes of each of some tasks, the second under other dynamics than the first; arguments as for `sample`.
+        None where one of the tasks has no others. Default: None."""
+        return None
 
     def to_act(
         self,

@@ -73,6 +73,11 @@ class TaskAssignment:
         """The fewest classes that a task can get, whatever the seed."""
         return min(self.bounds(catalogue, np.ones(len(catalogue.names), np.int64))[0])
 
+    def task_sizes(self, catalogue: Catalogue) -> list[int]:
+        """The numbers of classes that a task may get: for every task all from its least to its largest, whatever the seed."""
+        least, most = self.bounds(catalogue, np.ones(len(catalogue.names), np.int64))
+        return sorted({size for low, high in zip(least, most, strict=True) for size in range(low, high + 1)})
+
     def assign(self, catalogue: Catalogue, rng: np.random.Generator) -> list[np.ndarray]:
         """[T] arrays of class indexes; the order within a task is random too."""
         items = items_of(catalogue, self.whole_groups)
@@ -97,14 +102,14 @@ def items_of(catalogue: Catalogue, whole_groups: bool) -> list[np.ndarray]:
     return [np.array(indexes) for indexes in members.values()]
 
 
-def count_held_out(share: float, num_classes: int) -> int:
+def count_of_share(share: float, num_classes: int) -> int:
     """How many of a task's classes are held out: `share` is a number of classes, or a fraction of them when below 1."""
     return round(share * num_classes) if share < 1 else int(share)
 
 
 def split_sizes(num_classes: int, *, validation: float, test: float) -> dict[Split, int]:
     """How many of a task's classes go to each split; train gets the rest, which is negative where nothing is left."""
-    sizes = {"validation": count_held_out(validation, num_classes), "test": count_held_out(test, num_classes)}
+    sizes = {"validation": count_of_share(validation, num_classes), "test": count_of_share(test, num_classes)}
     return {"train": num_classes - sum(sizes.values()), "validation": sizes["validation"], "test": sizes["test"]}
 
 

@@ -4,7 +4,8 @@ how well it predicts from its own predictions (`open_loop.py`), the return of co
 
 The recovery curve is of a learner that adapts at every moment to the last M transitions (M = data.shots), while the dynamics
 switch to others of the same family: at the moment after j transitions of the new dynamics its support set has these, and M - j
-of the old. What is measured is the error of the transition that comes next, from no transition since the switch to M.
+of the old. What is measured is the error of the transition that comes next, from no transition since the switch to M. There is
+no curve where the evaluated split has a single dynamics of each family.
 
 The old and the new transitions come from two rollouts: the state jumps at the switch. Since a support set is a set of
 transitions, and every one is predicted from its own state, that makes no difference to a learner.
@@ -68,7 +69,9 @@ def adaptation_report(
         metrics |= {SUCCESS.score_name: after, f"{BEFORE}{SUCCESS.score_name}": before}
     feedback = setup.episodes.pool.feedback
     if feedback is not None:
-        details["recovery"] = {"score": name, "curve": recovery(setup, engine, learner, num_tasks).tolist()}
+        curve = recovery(setup, engine, learner, num_tasks)
+        if curve is not None:
+            details["recovery"] = {"score": name, "curve": curve.tolist()}
         feedback = Feedback(*(cast_floats(leaf, setup.episodes.dtype) for leaf in feedback))
         errors = np.moveaxis(open_loop(setup, engine, learner, num_tasks, feedback), 1, 0).tolist()
         details["open_loop"] = {"score": name, "before": errors[0], "after": errors[1]}
@@ -83,15 +86,19 @@ def adaptation_report(
     return AdaptationReport(metrics, details)
 
 
-def recovery(setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int) -> np.ndarray:
-    """[R, M + 1] the mean error of the next transition after 0 to M transitions of new dynamics."""
+def recovery(setup: FewShotSetup, engine: Engine, learner: MetaState, num_tasks: int) -> np.ndarray | None:
+    """[R, M + 1] the mean error of the next transition after 0 to M transitions of new dynamics; None where no family has
+    others to switch to. The mean is over those that have."""
     curves = []
     for task in range(num_tasks):
-        old, new = setup.episodes.switches(task, RECOVERIES)
+        pair = setup.episodes.switches(task, RECOVERIES)
+        if pair is None:
+            continue
+        old, new = pair
         moments = [after_switch(old, new, count) for count in range(setup.data.shots + 1)]
         scores = [episode_scores(setup, engine, learner, episodes)[..., 0].mean(1) for episodes in moments]
         curves.append(torch.stack(scores, 1))
-    return torch.stack(curves).double().mean(0).cpu().numpy()
+    return torch.stack(curves).double().mean(0).cpu().numpy() if curves else None
 
 
 def after_switch(old: Episode, new: Episode, count: int) -> Episode:

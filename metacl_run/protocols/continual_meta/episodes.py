@@ -82,11 +82,17 @@ class EpisodeSampler:
         rngs = [generator(self.purpose, seed, task, block) for seed in self.seeds]
         return self._draw(np.full((len(rngs), count), task), self.eval_split, rngs)
 
-    def switches(self, task: int, count: int) -> tuple[Episode, Episode]:
-        """[R, count, ...] windows before and after a switch to other dynamics of a task, the same at every call."""
+    def switches(self, task: int, count: int) -> tuple[Episode, Episode] | None:
+        """[R, count, ...] windows before and after a switch to other dynamics of a task, the same at every call; None where
+        the evaluated split has a single one of that task."""
         rngs = [generator(Purpose.RECOVERY, seed, task) for seed in self.seeds]
-        tasks = np.full((len(rngs), count), task)
-        return self._draw(tasks, self.eval_split, rngs), self._draw(tasks, self.eval_split, rngs)
+        shots, queries, tasks = self.data.shots, self.data.queries, np.full((len(rngs), count), task)
+        batches = self.algo.inner_batches(shots * self.data.ways, False)
+        pair = self.pool.switches(tasks, self.eval_split, shots=shots, queries=queries, rngs=rngs, batches=batches)
+        if pair is None:
+            return None
+        old, new = (Episode(*(cast_floats(leaf, self.dtype) for leaf in episodes)) for episodes in pair)
+        return old, new
 
     def to_act(self) -> EpisodesToAct | None:
         """[R, K, ...] the episodes in which a learner acts, if the data have such, the same at every call."""

@@ -15,8 +15,9 @@ from metacl_run.models.network import Network
 from metacl_run.protocols.continual_meta.setup import FewShotSetup
 
 
-def precision_error(setup: FewShotSetup, engine: Engine, learner: MetaState) -> float:
-    """Relative distance between the first meta-update's direction in reduced and in full precision."""
+def precision_error(setup: FewShotSetup, engine: Engine, learner: MetaState) -> float | None:
+    """Relative distance between the first meta-update's direction in reduced and in full precision; None where the latter is 0,
+    as of a method that meta-learns nothing."""
     episodes = setup.episodes.training(0, 0, limit=engine.chunk)
 
     def direction(network: Network) -> Tensor:
@@ -28,4 +29,5 @@ def precision_error(setup: FewShotSetup, engine: Engine, learner: MetaState) -> 
 
     full = Network(setup.module, setup.data.outputs, objective=setup.network.objective, rollout=setup.network.rollout)
     exact, reduced = direction(full), direction(setup.network)
-    return float((reduced - exact).norm() / exact.norm())
+    length = float(exact.norm())
+    return float((reduced - exact).norm()) / length if length else None

@@ -179,9 +179,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             engines = chunked_engines(setup, state, gpu, self.eval_episodes)
             if gpu.compute_dtype != gpu.dtype and not state.evaluations:
                 error = precision_error(setup, engines.train, state.learner)
-                state.warnings.append(
-                    f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
-                )
+                if error is not None:
+                    state.warnings.append(
+                        f"gpu.precision={gpu.precision}: the first meta-update's direction is {error:.1%} away from float32's"
+                    )
             evaluator = MatrixEvaluator(
                 progress=progress,
                 scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),

@@ -241,7 +241,8 @@ def _check_classes(data: SampleStream, spec: ReplaySpec, tasks: int) -> None:
         others = "must be another one for real targets, which belong to no class"
         require(data.objective is CLASSIFICATION, "buffer", spec.keep, others)
     outputs, text = data.count_outputs(), f"{data.count_outputs()} classes"
-    most, text = (outputs * tasks, f"{text} of each of {tasks} tasks") if data.labels_recur else (outputs, text)
+    apart = data.labels_recur or (spec.past and data.has_blurred_borders)
+    most, text = (outputs * tasks, f"{text} of each of {tasks} tasks") if apart else (outputs, text)
     if spec.keep == "ring" and spec.capacity < most:
         raise ConfigError(
             f"algo.buffer=ring: keeps one sample or more of each of the {text}, {most} in all, but the replay buffer has "

@@ -48,7 +48,8 @@ class ReplaySchedule:
         batch_size: B.
         epochs: passes over each task before the next. Samples enter the buffer in the first pass.
         labels: [N] the label of every sample; needed where `spec.by_class`.
-        labels_recur: every task has the labels anew, for samples of its own: a ring keeps the tasks apart.
+        labels_recur: every task has the labels anew, for samples of its own: a ring keeps the tasks apart. So it does, whatever
+            the labels, for a method that draws from past tasks alone: with blurred borders a class comes with several tasks.
     """
 
     def __init__(
@@ -177,7 +178,8 @@ class ReplaySchedule:
         assert labels is not None
         if keep == "balanced":
             return buffer_places.balanced(capacity, labels, self.seed)
-        groups = labels + labels_recur * self.samples.tasks_at(np.arange(total)) * (labels.max() + 1)
+        apart = labels_recur or self.spec.past
+        groups = labels + apart * self.samples.tasks_at(np.arange(total)) * (labels.max() + 1)
         return buffer_places.ring(capacity, np.unique(groups, return_inverse=True)[1])
 
     def _content(self, until: int) -> np.ndarray:

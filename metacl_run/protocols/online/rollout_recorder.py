@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 import torch
 
 from metacl_run.data.streams.acting import NEVER, Acting, Paths
+from metacl_run.protocols.insight import some_tasks
 from metacl_run.protocols.online.acting_scorer import first_policy
 from metacl_run.protocols.online.setup import StreamSetup
 from metacl_run.protocols.progress import Progress
@@ -37,9 +37,7 @@ class RolloutRecorder(EndRecorder):
 
     def __init__(self, setup: StreamSetup, progress: Progress, acting: Acting) -> None:
         self._setup, self._progress, self._acting = setup, progress, acting
-        self._tasks = (
-            np.unique(np.linspace(0, setup.num_tasks - 1, min(setup.num_tasks, MOST_TASKS)).round()).astype(int).tolist()
-        )
+        self._tasks = some_tasks(setup.num_tasks, MOST_TASKS)
 
     def record(self, row: int | None) -> None:
         if not row or row - 1 not in self._tasks:

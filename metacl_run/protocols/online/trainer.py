@@ -71,6 +71,11 @@ class StreamTrainer(Trainer):
     def count_examples(self, units: range) -> int:
         return self._observations.count_examples(units)
 
+    def count_examples_at_end(self) -> int:
+        algo = self._setup.algo
+        chosen = algo.replay_spec(self._setup.num_tasks).capacity if isinstance(algo, ExemplarLearner) else 0
+        return algo.num_consolidation_samples + chosen
+
     def step(self, learner: StreamState, unit: int) -> tuple[StreamState, Metrics]:
         learner, metrics = self.steps(learner, None, range(unit, unit + 1))
         assert metrics is not None

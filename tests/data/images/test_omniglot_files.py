@@ -245,7 +245,7 @@ def test_real_omniglot(make: Callable[..., Any], real_data: str, name: str, monk
     monkeypatch.delenv("METACL_CACHE")  # decoding takes ten seconds: share the user's cache
     stream = make(name, root=real_data)
     pool = stream.load([0, 1])
-    sizes = [[pool.num_classes(0, task, split) for split in ("train", "test")] for task in range(stream.count_tasks())]
+    sizes = [[int(pool.members[split].sizes[0, task]) for split in ("train", "test")] for task in range(stream.count_tasks())]
     assert np.sum(sizes) == 1623
     if name == "omniglot":
         assert sizes == [[1200, 423]]

@@ -63,7 +63,7 @@ def test_real_domains(make: Callable[..., Any], real_data: str, monkeypatch: pyt
     stream.check(examples_per_class=2, replay_classes=None, split="test")
     pool = stream.load([0])
     assert pool.task_names == [["glyphs", "omniglot", "mnist"]]
-    assert [pool.num_classes(0, task, "test") for task in range(3)] == [30, 812, 5]
+    assert pool.members["test"].sizes[0, :3].tolist() == [30, 812, 5]
     episode = pool.sample(np.array([[0, 1, 2]]), "test", shots=1, queries=1, rngs=[np.random.default_rng(0)])
     ink = episode.query_x.mean((0, 2, 3, 4, 5))
     assert ((ink > 0.03) & (ink < 0.3)).all()

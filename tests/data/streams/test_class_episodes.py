@@ -19,7 +19,7 @@ def test_splits_are_disjoint_complete_and_decided_by_the_seed(make: Callable[...
     two_seeds, one_seed = stream.load([4, 5]), stream.load([5])
     for replicate in range(2):
         classes = [
-            two_seeds.members[split].table[replicate, task, : two_seeds.num_classes(replicate, task, split)]
+            two_seeds.members[split].table[replicate, task, : two_seeds.members[split].sizes[replicate, task]]
             for split in ("train", "validation", "test")
             for task in range(stream.count_tasks())
         ]

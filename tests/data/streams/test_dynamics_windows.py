@@ -85,6 +85,22 @@ def test_splits_share_no_rollout_and_test_dynamics_are_unseen() -> None:
     assert {tuple(row) for row in drawn(seen, "test", 0)[0][:, 0, :2].round().tolist()} == {(d, 3) for d in range(5)}
 
 
+def test_a_switch_is_to_other_dynamics_of_the_same_family() -> None:
+    pool = stream().load([0, 1])
+    rngs = [np.random.default_rng(seed) for seed in (0, 1)]
+    for task in range(2):
+        pair = pool.switches(np.full((2, 200), task), "test", shots=4, queries=2, rngs=rngs)
+        assert pair is not None
+        mean, deviation = (part[:, None] for part in pool.scales[0])
+        old, new = ((episodes.support_x[:, :, 0] * deviation + mean)[..., 0].round() for episodes in pair)  # the dynamics
+        assert (old != new).all()
+        for replicate, rows in enumerate(of_seed[task] for of_seed in pool.tables["test"]):
+            family = set((rows // ROLLOUTS).tolist())
+            assert set(old[replicate].tolist()) == set(new[replicate].tolist()) == family
+    alone = stream(unseen=1).load([0])
+    assert alone.switches(np.zeros((1, 3), int), "test", shots=4, queries=2, rngs=rngs[:1]) is None
+
+
 def test_inputs_and_targets_are_standardised_by_the_rollouts_that_are_learned_from() -> None:
     pool = stream().load([0, 1])
     every = Numbered().read()

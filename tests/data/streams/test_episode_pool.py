@@ -129,4 +129,4 @@ def test_to_gives_an_equal_pool() -> None:
     moved = pool_of().to(torch.device("cpu"))
     one, two = (pool.sample(TASKS, "test", shots=1, queries=1, rngs=rngs(0, 1, 2)) for pool in (pool_of(), moved))
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    assert moved.num_classes(2, 1, "train") == 3
+    assert moved.members["train"].sizes[2, 1] == 3

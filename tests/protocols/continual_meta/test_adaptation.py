@@ -19,7 +19,7 @@ from metacl_run.protocols.continual_meta.adaptation import after_switch
 from metacl_run.simulators.robot_extra import GYMNASIUM, installed
 
 TINY = [
-    *("data=planar_dynamics", "algo=grbal", "data.families=[motors,mass]", "data.dynamics_per_family=4", "data.unseen=1"),
+    *("data=planar_dynamics", "algo=grbal", "data.families=[motors,mass]", "data.dynamics_per_family=4", "data.unseen=2"),
     *("data.rollouts=3", "data.steps=12", "data.shots=4", "data.queries=3", "model.hidden=[8]", "algo.meta_batch_size=2"),
     *("protocol.updates_per_task=3", "protocol.eval_episodes=5", "protocol.eval_every=0", "gpu.precision=float64"),
 ]
@@ -57,7 +57,9 @@ def test_before_and_after_are_the_errors_around_a_step_of_plain_sgd(experiment: 
             before.append(error(module, start, query_x, query_y).item())
             after.append(error(module, adapted(x, y), query_x, query_y).item())
         rng = generator(Purpose.RECOVERY, 0, task)
-        old, new = (draw(rng, task, 100) for _ in range(2))
+        pair = pool.switches(np.full((1, 100), task), "test", shots=4, queries=3, rngs=[rng])
+        assert pair is not None
+        old, new = (Episode(*(leaf[0].double() for leaf in episodes_of_all)) for episodes_of_all in pair)
         for episode in range(100):
             params = adapted(old.support_x[episode], old.support_y[episode])
             at[0].append(error(module, params, new.support_x[episode, :1], new.support_y[episode, :1]).item())
@@ -68,6 +70,14 @@ def test_before_and_after_are_the_errors_around_a_step_of_plain_sgd(experiment: 
     (curve,) = summary["recovery"]["curve"]
     assert len(curve) == 5
     assert (curve[0], curve[4]) == pytest.approx((np.mean(at[0]), np.mean(at[4])))
+
+
+def test_there_is_no_recovery_where_nothing_is_left_to_switch_to(experiment: Callable[..., Experiment]) -> None:
+    built = experiment("data.unseen=1", tiny=TINY)
+    assert run(built) == 0
+    summary = json.loads((built.directory / "summary.json").read_text())
+    assert "recovery" not in summary
+    assert "open_loop" in summary
 
 
 def test_the_open_loop_error_is_that_of_a_loop_in_raw_units(experiment: Callable[..., Experiment]) -> None:

@@ -46,5 +46,9 @@ def test_stopped_it_ends_as_the_unbroken_run(algo: str, experiment: Callable[...
 def test_no_more_ways_than_there_are_classes(experiment: Callable[..., Experiment]) -> None:
     with pytest.raises(ConfigError, match=r"^algo\.train_ways=50: must be at most \d+: the smallest task of any seed has"):
         experiment("algo=protonet", "algo.train_ways=50")
+    uneven = "data.num_classes=25", "data.num_tasks=2", "data.validation_classes=0.2", "data.test_classes=0.2", "data.ways=2"
+    message = r"^algo\.train_ways=8: must be at most 7: a task can have 13 classes, 7 of them for train"  # of 12 it is 8
+    with pytest.raises(ConfigError, match=message):
+        experiment("algo=protonet", "algo.train_ways=8", *uneven)
     with pytest.raises(ConfigError, match=r"algo\.train_ways=4: Maml has no such setting"):
         experiment("algo=maml", "+algo.train_ways=4")

@@ -229,10 +229,12 @@ def test_a_class_that_comes_with_many_tasks_has_one_ring_where_labels_do_not_rec
         assert sorted(draws.number[unit, 0][real].tolist()) == sorted(expected)
 
 
-def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out() -> None:
+@pytest.mark.parametrize("labels_recur", [True, False])
+def test_of_a_ring_that_draws_from_the_past_the_current_task_is_left_out(labels_recur: bool) -> None:
+    """Also where labels do not recur, and yet come with many tasks: with blurred borders."""
     labels = np.random.default_rng(2).integers(3, size=120)
     spec = ReplaySpec(keep="ring", capacity=26, draws=1, size=26, past=True)
-    draws = ReplaySchedule(spec, 0, **SIZES, labels=labels).draw(0, 24)
+    draws = ReplaySchedule(spec, 0, **SIZES, labels=labels, labels_recur=labels_recur).draw(0, 24)
     for unit in range(24):
         expected = []
         for task in range(unit // 6):
