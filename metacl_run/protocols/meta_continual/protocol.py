@@ -134,6 +134,17 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         """Outputs for every class that is ever learned together with others."""
         return data.outputs_for(max(data.count_concepts("meta_train"), self.schedule[-1]))
 
+    def count_outputs_of_run(self, data: ConceptStream) -> int:
+        return self.count_outputs(self.data_of_run(data))
+
+    def _outputs(self, algo: TrajectoryLearner, data: ConceptStream, run_outputs: int | None) -> int:
+        """Outputs for the data, or those of the run that is evaluated: with a head of classes as many as it has, or what the
+        schedule needs."""
+        own = self.count_outputs_of_run(data)
+        if run_outputs is None or data.objective is not CLASSIFICATION or algo.num_outputs(own) is None:
+            return own
+        return max(run_outputs, data.outputs_for(self.schedule[-1]))
+
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptStream) -> None:
         with prefix_field_errors("data"):
             data.check(max(algo.classes, self.schedule[-1]))
@@ -219,8 +230,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         )
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
-        data = self.data_of_run(context.data)
-        setup, _ = self._divided(SequenceSetup.of(context, data, self.count_outputs(data)))
+        data, outputs = self.data_of_run(context.data), self._outputs(context.algo, context.data, context.run_outputs)
+        setup, _ = self._divided(SequenceSetup.of(context, data, outputs))
         state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
@@ -230,9 +241,15 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         return self._result(progress, status, data.objective)
 
     def predictor(
-        self, algo: TrajectoryLearner, model: Model, data: ConceptStream, gpu: Gpu, learner: Pytree
+        self,
+        algo: TrajectoryLearner,
+        model: Model,
+        data: ConceptStream,
+        gpu: Gpu,
+        learner: Pytree,
+        run_outputs: int | None = None,
     ) -> SequencePredictor:
-        outputs = self.count_outputs(self.data_of_run(data))
+        outputs = self._outputs(algo, data, run_outputs)
         learned = algo.model_of(model, data.objective)
         module, _ = initial_params(learned, data.input_shape, algo.num_outputs(outputs), 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)

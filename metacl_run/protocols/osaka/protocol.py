@@ -120,7 +120,13 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
         return self._run(context, setup, state, pretraining=0)
 
     def predictor(
-        self, algo: TaskFreeLearner, model: Model, data: RecurringStream, gpu: Gpu, learner: Pytree
+        self,
+        algo: TaskFreeLearner,
+        model: Model,
+        data: RecurringStream,
+        gpu: Gpu,
+        learner: Pytree,
+        run_outputs: int | None = None,
     ) -> RecurringPredictor:
         module, _ = initial_params(model, data.input_shape, data.outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective)
