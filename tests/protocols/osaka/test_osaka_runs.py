@@ -174,6 +174,14 @@ def test_what_does_not_fit_is_refused_in_one_message(
         osaka("continual_maml", *settings)
 
 
+@pytest.mark.parametrize("algo", ["continual_maml", "sgd_osaka"])
+def test_a_network_with_running_averages_is_refused(algo: str, osaka: Callable[..., Experiment]) -> None:
+    resnet = ["model=resnet18_slim", "model.channels=4"]
+    with pytest.raises(ConfigError, match=r"running averages, which only protocol=online moves.*model\.norm=batch or"):
+        osaka(algo, *resnet, "model.norm=running")
+    assert osaka(algo, *resnet, "model.norm=batch").model.channels == 4
+
+
 def test_another_stream_starts_from_the_same_pretrained_learner(osaka: Callable[..., Experiment]) -> None:
     """Bit for bit: the same numbers as a run whose pre-training was the same and whose stream is the other one."""
     import metacl_run as mr
