@@ -120,6 +120,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             (rising, "schedule", self.schedule, "must be numbers of concepts, each larger than the one before"),
             (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
             (self.keep == "last" or self.eval_every > 0, "keep", self.keep, "must be last with eval_every=0, without probes"),
+            (self.keep == "last" or self.updates > 0, "keep", self.keep, "must be last with updates=0: nothing is trained"),
         )
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
@@ -150,7 +151,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             data.check(max(algo.classes, self.schedule[-1]))
             whole, data = data.count_concepts("meta_train"), self.data_of_run(data)
             meta_train, meta_test = data.count_concepts("meta_train"), data.count_concepts("meta_test")
-        if self.keep == "best":
+        if self._keeps_best(algo):
             meta_train = count_left(meta_train)
         check_schedule(
             self.schedule,
@@ -179,7 +180,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     def run(self, context: Context) -> ProtocolResult:
         algo, data = context.algo, self.data_of_run(context.data)
         whole = SequenceSetup.of(context, data, self.count_outputs(data))
-        setup, probed = self._divided(whole)
+        setup, probed = self._divided(algo, whole)
         updates = self.updates if algo.trains else 0
         state = start_or_resume(context, setup.initial_learners, len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
@@ -192,7 +193,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 orders=self.orders,
                 rate=algo.sequence_learner.own_rate or 0.0,
                 eval_every=self.eval_every,
-                keeps_best=self.keep == "best",
+                keeps_best=self._keeps_best(algo),
             )
             training = TrainingPhase(
                 trainer=TrajectoryTrainer(setup, updates, places),
@@ -209,7 +210,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
 
     def unused_settings(self, algo: TrajectoryLearner) -> list[str]:
         without_rate = ["rates", "lr_selection", "selection_orders"] if algo.sequence_learner.own_rate is None else []
-        return without_rate if algo.trains else ["updates", *without_rate]
+        return without_rate if algo.trains else ["updates", "eval_every", "keep", *without_rate]
 
     @property
     def division(self) -> tuple[object, ...]:
@@ -231,7 +232,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
         data, outputs = self.data_of_run(context.data), self._outputs(context.algo, context.data, context.run_outputs)
-        setup, _ = self._divided(SequenceSetup.of(context, data, outputs))
+        setup, _ = self._divided(context.algo, SequenceSetup.of(context, data, outputs))
         state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
@@ -255,9 +256,13 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return SequencePredictor(algo=algo, network=network, state=learner)
 
-    def _divided(self, whole: SequenceSetup) -> tuple[SequenceSetup, SequenceSetup]:
+    def _keeps_best(self, algo: TrajectoryLearner) -> bool:
+        """Whether the best state is kept: not where nothing is trained."""
+        return self.keep == "best" and algo.trains
+
+    def _divided(self, algo: TrajectoryLearner, whole: SequenceSetup) -> tuple[SequenceSetup, SequenceSetup]:
         """The setup of meta-training and meta-test, and that of probes."""
-        return (whole, whole) if self.keep == "last" else (whole.without_validation(), whole.on_validation())
+        return (whole.without_validation(), whole.on_validation()) if self._keeps_best(algo) else (whole, whole)
 
     def _plan(self, algo: TrajectoryLearner, objective: Objective) -> MetaTestPlan:
         return MetaTestPlan(

@@ -147,15 +147,18 @@ def test_an_evaluation_tests_the_state_that_was_kept(sequences: Callable[..., Ex
 
 
 def test_a_learner_that_trains_nothing_is_as_it_was(sequences: Callable[..., Experiment]) -> None:
-    built = sequences("scratch", BEST)
-    assert run(built) == 0
+    """Nothing is held out for probes that there are not."""
+    built, last = sequences("scratch", BEST), sequences("scratch")
+    assert run(built) == run(last) == 0
     assert "kept" not in summary_of(built)
+    assert summary_of(built)["meta_test"] == summary_of(last)["meta_test"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("protocol.eval_every=0", r"^protocol\.keep='?best'?: must be last with eval_every=0"),
+        ("protocol.updates=0", r"^protocol\.keep='?best'?: must be last with updates=0"),
         (
             "data.meta_test_classes=21",
             r"^protocol\.keep=best: one of 5 meta-train concepts is held out .* the data have 9: at least",
