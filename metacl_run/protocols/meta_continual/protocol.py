@@ -193,6 +193,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 orders=self.orders,
                 rate=algo.sequence_learner.own_rate or 0.0,
                 eval_every=self.eval_every,
+                budget=context.gpu.memory_bytes,
                 keeps_best=self._keeps_best(algo),
             )
             training = TrainingPhase(
