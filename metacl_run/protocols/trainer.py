@@ -41,7 +41,7 @@ class Trainer(abc.ABC):
         """Examples that some units read, of one replicate."""
 
     def alike(self, units: int) -> list[range]:
-        """All units, those that do the same kind of work together. Default: all do."""
+        """All units in order, those that do the same kind of work together. Default: all do."""
         return [range(units)]
 
     def trial(self, learner: Pytree, unit: int) -> None:

@@ -22,7 +22,7 @@ from metacl_run.protocols.osaka.setup import RecurringSetup
 from metacl_run.protocols.osaka.stream_record import StreamRecord
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.storage.stream_file import StreamSteps
-from tests.support.runs import assert_same_run, context_of, stop_after
+from tests.support.runs import assert_same_run, context_of, records, stop_after
 from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
 from tests.support.variants import variants_are_slow
 
@@ -107,6 +107,21 @@ def test_the_summary_is_what_the_steps_add_up_to(osaka: Callable[..., Experiment
         assert metrics["switch_precision"]["values"][seed] == pytest.approx(precision)
     assert np.isnan(stored.matrix[:, :-1]).all()
     assert stored.scores_so_far[:, -1].tolist() == pytest.approx(metrics["accuracy"]["values"])
+
+
+def test_no_record_of_training_mixes_pretraining_with_the_stream(osaka: Callable[..., Experiment]) -> None:
+    """Of 3 meta-updates, then of 5 steps of the stream again and again, where the score so far is recorded too."""
+    built, single = osaka("continual_maml"), osaka("continual_maml", "protocol.log_every=1")
+    assert run(built) == run(single) == 0
+    train, every = (
+        {record["unit"]: record["metrics"] for record in records(own.directory) if record["kind"] == "train"}
+        for own in (built, single)
+    )
+    assert list(train) == [3, 8, 13, 18, 23]
+    assert [record["unit"] for record in records(built.directory) if record["kind"] == "eval"] == [8, 13, 18, 23]
+    assert train[3]["loss"][0] == pytest.approx(np.mean([every[unit]["loss"] for unit in (1, 2, 3)]), abs=1e-6)
+    scores = steps_of(built).score[0].reshape(4, 5).mean(1)
+    assert [train[unit]["accuracy"][0] for unit in (8, 13, 18, 23)] == pytest.approx(scores, abs=1e-6)
 
 
 def test_a_batch_is_predicted_before_it_is_learned(osaka: Callable[..., Experiment]) -> None:
