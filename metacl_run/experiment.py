@@ -334,4 +334,5 @@ def _context(
         stop_requested=lambda: ranks.any(stopped()),
         started=start,
         checks_code=checks_code,
+        run_outputs=None if experiment.trained is None else experiment.trained.outputs,
     )

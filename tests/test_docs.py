@@ -64,6 +64,14 @@ def test_a_page_has_equations_differences_and_published_numbers(generated: dict[
     assert re.search(r"\| La-MAML, table 1: MNIST, La-MAML, rotations, RA \| 77\.42 ± 0\.65 \| .*memory \| 76\.3 \(", page)
 
 
+@pytest.mark.parametrize(("name", "loss"), [("continual_maml", "L"), ("prolonged_maml", "M")])
+def test_a_scaled_gradient_is_not_called_a_scaled_rate(name: str, loss: str, generated: dict[str, str]) -> None:
+    """Which are the same for SGD alone; Adam, the default, cancels a constant scale."""
+    page = generated[f"options/algo/{name}.md"]
+    assert f"theta <- a step of the outer optimiser on w({loss}) * grad_theta {loss}" in page
+    assert "outer_lr * w" not in page
+
+
 METHODS = sorted(path.stem for path in (REPOSITORY / "configs" / "algo").glob("*.yaml"))
 
 

@@ -31,7 +31,9 @@ def open_learner(run: StoredRun, seed: int | None, overrides: Sequence[str], dev
     state = learned_state(run.directory)
     replicate = run.seeds.index(seed)
     own = tree_map(lambda leaf: leaf[replicate].to(gpu.torch_device), state)
-    predictor: Predictor = experiment.protocol.predictor(experiment.algo, experiment.model, data, gpu, own)
+    parts = experiment.algo, experiment.model, data, gpu, own
+    outputs = None if experiment.trained is None else experiment.trained.outputs
+    predictor: Predictor = experiment.protocol.predictor(*parts, outputs)
     if isinstance(predictor, SequencePredictor):
         predictor = replace(predictor, rate=_chosen_rate(run, replicate))
     return Learner(

@@ -77,6 +77,7 @@ def compose_evaluation(
         evaluation.protocol.check_evaluation(run.protocol)
     with prefix_field_errors("algo"):
         evaluation.algo.check_evaluation(run.algo)
+    trained = trained._replace(outputs=run.protocol.count_outputs_of_run(run.data))
     return _of(trained, evaluation, overrides, user_folder)
 
 

@@ -57,6 +57,8 @@ class TrainedRun(NamedTuple):
 
     directory: Path
     run_id: str
+    outputs: int | None = None
+    """`Protocol.count_outputs_of_run` of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

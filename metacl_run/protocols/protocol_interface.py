@@ -58,6 +58,10 @@ class Protocol(abc.ABC, Generic[L, D, S]):
     def count_units(self, algo: L, data: D) -> int:
         """Units of work in a whole run, without those of a meta-test."""
 
+    def count_outputs_of_run(self, data: D) -> int | None:
+        """Outputs of the network of a run, where settings that an evaluation may change decide them too; None: they do not."""
+        return None
+
     @abc.abstractmethod
     def load(self, data: D, seeds: Sequence[int]) -> S:
         """Reads the data, before there is a run directory. Raises DataError."""
@@ -95,5 +99,9 @@ class Protocol(abc.ABC, Generic[L, D, S]):
         """
 
     @abc.abstractmethod
-    def predictor(self, algo: L, model: Model, data: D, gpu: Gpu, learner: Pytree) -> Predictor:
-        """The predictor of a learner, which is the state of one replicate. Reads no data."""
+    def predictor(self, algo: L, model: Model, data: D, gpu: Gpu, learner: Pytree, run_outputs: int | None = None) -> Predictor:
+        """The predictor of a learner, which is the state of one replicate. Reads no data.
+
+        Args:
+            run_outputs: `count_outputs_of_run` of the run that the learner is of.
+        """

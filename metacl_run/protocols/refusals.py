@@ -22,11 +22,11 @@ def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
 
 
 def refuse_running_averages(module: nn.Module, model: Model, protocol: str, instead: str) -> None:
-    """Raises ConfigError for a network with running averages, where every episode has statistics of its own."""
+    """Raises ConfigError for a network with running averages, where every episode or task has statistics of its own."""
     if has_running_averages(module):
         raise ConfigError(
             f"model: {type(model).__name__} has running averages, which only protocol=online moves: under protocol={protocol} "
-            f"a learner adapts to episodes, whose statistics no average describes. Use {instead}."
+            f"a learner adapts to episodes or tasks, whose statistics no average describes. Use {instead}."
         )
 
 

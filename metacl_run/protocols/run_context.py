@@ -58,6 +58,7 @@ class RunContext(Generic[L, D, S]):
         started: is called before the first unit.
         checks_code: whether to check the code of the method and the model on a unit before the first one: where some of it is
             the user's own. This package's own code is held to the same rules by its tests.
+        run_outputs: in an evaluation, `Protocol.count_outputs_of_run` of the run that has learned.
     """
 
     algo: L
@@ -72,3 +73,4 @@ class RunContext(Generic[L, D, S]):
     stop_requested: Callable[[], bool]
     started: Started
     checks_code: bool = False
+    run_outputs: int | None = None

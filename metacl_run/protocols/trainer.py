@@ -45,7 +45,7 @@ class Trainer(abc.ABC):
         return 0
 
     def alike(self, units: int) -> list[range]:
-        """All units, those that do the same kind of work together. Default: all do."""
+        """All units in order, those that do the same kind of work together. Default: all do."""
         return [range(units)]
 
     def trial(self, learner: Pytree, unit: int) -> None:

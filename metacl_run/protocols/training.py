@@ -31,7 +31,7 @@ class TrainingPhase(Phase):
         evaluator: evaluates between them.
         progress: of the run.
         unit_name: the name of a unit in messages.
-        log_every: units between two records of the training metrics.
+        log_every: units between two records of the training metrics. There is one also where work of another kind begins.
     """
 
     trainer: Trainer
@@ -80,14 +80,23 @@ class TrainingPhase(Phase):
         units = self.progress.units
         to_end = int(units.ends[units.task_at(unit)]) - unit
         most = max(1, min(self.trainer.at_once, self.log_every - self.progress.state.units_summed, to_end))
-        return next((count for count in range(1, most) if self.evaluator.is_due(unit + count)), most)
+        return next((count for count in range(1, most) if self._is_recorded(unit + count)), most)
+
+    def _is_recorded(self, units_done: int) -> bool:
+        """Whether there is a record after so many units, however many it sums up: no record mixes kinds of work."""
+        return self.evaluator.is_due(units_done) or units_done in self._changes
+
+    @functools.cached_property
+    def _changes(self) -> set[int]:
+        """The units after which work of another kind begins."""
+        return {units.stop for units in self.trainer.alike(self.length) if units} - {self.length}
 
     def after_step(self) -> None:
         state, begun = self.progress.state, time.monotonic()
         if self.progress.units_into_task == 0:
             state.learner = self.trainer.end_task(state.learner, self.progress.task)
         due = self.evaluator.is_due(self.progress.state.unit)
-        averages = self._averages() if due or state.units_summed >= self.log_every else None
+        averages = self._averages() if self._is_recorded(state.unit) or state.units_summed >= self.log_every else None
         state.train_s += time.monotonic() - begun
         if averages is not None:
             self.progress.record("train", metrics=averages)

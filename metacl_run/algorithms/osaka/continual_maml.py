@@ -4,7 +4,7 @@ theta is the initialisation, phi are the fast weights, and (x, y) is the batch o
 
     L = loss(phi; x, y),  phi = adapt(theta; the batch of step t - 1)
     switch if  loss(adapt(theta; x, y); x, y) + switch_margin <= L
-    if not switch:  theta <- theta - outer_lr * w(L) * grad_theta L
+    if not switch:  theta <- a step of the outer optimiser on w(L) * grad_theta L
     phi <- adapt(theta; x, y)
 
 w(L) is 1 (update=always), 1 - exp(-update_scale * L) (smooth: the paper's update modulation), or 1 where L > update_scale
@@ -14,13 +14,15 @@ w(L) is 1 (update=always), 1 - exp(-update_scale * L) (smooth: the paper's updat
   sgd_osaka       stream_inner_steps=0, update=always: theta is trained on the stream and predicts, nothing adapts
   finetune_osaka  the same after pre-training
 
-Differences from the released code (ElementAI/osaka, branch camera_ready):
+Differences from the paper and its code (ElementAI/osaka, branch camera_ready):
  1. phi is adapted again after theta has moved; in that code it is adapted before, and stays one update behind.
  2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
  3. A hard threshold compares as theirs; with update=smooth and a switch margin this is their method "ours_kwto".
  4. inner_lr=null learns a rate for each element; theirs has one for each tensor of parameters (rates_of=tensors).
  5. The stream starts with a new outer optimiser; in that code, Adam goes on with the moments of pre-training.
  6. Pre-training takes a fixed number of updates; theirs ends when accuracy on held-out classes has not improved for a while.
+ 7. In the paper w(L) scales the rate of theta; here it scales the gradient, before the outer optimiser. With SGD without
+    momentum these are the same; Adam, the default, divides by the size of past gradients, so that a constant w(L) cancels.
 """
 
 from __future__ import annotations

@@ -5,16 +5,17 @@ buffer. (x, y) is the batch of step t, which phi has just predicted with loss L:
 
     phi <- adapt(theta; x, y) if the step before was a switch, else adapt(phi; x, y)
     switch if  loss(phi; x, y) + switch_margin <= L
-    at a switch, or when the buffer is full: theta <- theta - outer_lr * w(M) * grad_theta M, and the buffer is emptied
+    at a switch, or when the buffer is full:
+        theta <- a step of the outer optimiser on w(M) * grad_theta M, and the buffer is emptied
     else (x, y) joins the buffer
 
     M = mean over i of loss(adapt(theta; batch i of the first half); batch i of the second half of the buffer)
 
-Differences from the released code (ElementAI/osaka, `observe_accumulate`, branch camera_ready):
+Differences from the paper and its code (ElementAI/osaka, `observe_accumulate`, branch camera_ready):
  1. A buffer of n batches has pairs for the second half of it; an odd one leaves its middle batch without a pair, as theirs.
  2. The first batch is predicted by theta itself and counts; in that code it counts as 0.
  3. The buffer holds `buffer` batches, 20 by default; theirs holds twice as many as a batch has examples, so about 100 of 50.
- 4. Differences 4 to 6 of `continual_maml.py` apply.
+ 4. Differences 4 to 7 of `continual_maml.py` apply.
 """
 
 from __future__ import annotations

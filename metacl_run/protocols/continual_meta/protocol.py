@@ -237,7 +237,9 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             beside = self._adaptation(setup, engine, progress, status)
         return replace(result_of(progress, status, task_names=task_names, chance=chance), **beside._asdict())
 
-    def predictor(self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree) -> FewShotPredictor:
+    def predictor(
+        self, algo: EpisodeLearner, model: Model, data: EpisodeStream, gpu: Gpu, learner: Pytree, run_outputs: int | None = None
+    ) -> FewShotPredictor:
         module, _ = initial_params(model, data.network_shape, algo.num_outputs(data.outputs), 0, gpu.dtype)
         network = Network(
             module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective, rollout=data.rollout

@@ -30,6 +30,7 @@ class ProbeEvaluator(Evaluator):
         orders: sequences.
         rate: of SGD; 0 for a learner that needs none.
         eval_every: meta-updates between probes; 0: none.
+        budget: bytes that the sequences learned together may take.
         keeps_best: whether the state with the best held-out score is the learner's in the end, the untrained one among them.
     """
 
@@ -39,6 +40,7 @@ class ProbeEvaluator(Evaluator):
     orders: int
     rate: float
     eval_every: int
+    budget: int
     keeps_best: bool
 
     def begin(self) -> None:
@@ -53,14 +55,15 @@ class ProbeEvaluator(Evaluator):
         if not self.eval_every:
             return
         state, begun, runner = self.progress.state, time.monotonic(), SequenceRunner(self.setup)
-        scores = []
+        scores, shares = [], self._parts(runner)
         for replicate, seed in enumerate(self.setup.seeds):
             meta = tree_map(lambda leaf: leaf[replicate], state.learner["meta"])  # noqa: B023
             sequences = PreparedSequences(self.setup, meta, "meta_test", seed, orders=self.orders, length=self.length)
-            scores.append(runner.learn(sequences, range(self.orders), [self.rate], [self.length]))
+            parts = [runner.learn(sequences, orders, [self.rate], [self.length]) for orders in shares]
+            scores.append([torch.cat(values) for values in zip(*parts, strict=True)])
         state.evaluate_s += time.monotonic() - begun
         state.evaluations += 1
-        held_out, memory = (torch.stack(parts).mean((1, 2, 3, 4)) for parts in zip(*scores, strict=True))
+        held_out, memory = (torch.stack(values).mean((1, 2, 3, 4)) for values in zip(*scores, strict=True))
         objective = self.setup.network.objective
         content = {objective.score_name: held_out.tolist(), "memory": memory.tolist()}
         self.progress.record("probe", length=self.length, **content)
@@ -68,3 +71,14 @@ class ProbeEvaluator(Evaluator):
             keep_better(self.progress, held_out, higher=objective.higher_is_better)
             if state.unit == self.progress.training_units:
                 return_to_best(self.progress)
+
+    def _parts(self, runner: SequenceRunner) -> list[range]:
+        """The orders that are learned together, as the first probe of the run has chosen."""
+        state = self.progress.state
+        if "probe_orders_at_once" not in state.fixed_choices:
+            meta = tree_map(lambda leaf: leaf[0], state.learner["meta"])
+            at_once = runner.orders_at_once(meta, 1, self.budget)
+            # Ranks share out parts, so that all must have the same, whatever the memory of their cards.
+            state.fixed_choices["probe_orders_at_once"] = self.progress.context.ranks.from_first(at_once)
+        at_once = state.fixed_choices["probe_orders_at_once"]
+        return [range(first, min(first + at_once, self.orders)) for first in range(0, self.orders, at_once)]

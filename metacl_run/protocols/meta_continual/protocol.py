@@ -120,6 +120,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
             (rising, "schedule", self.schedule, "must be numbers of concepts, each larger than the one before"),
             (len(set(self.rates)) == len(self.rates), "rates", self.rates, "must all differ"),
             (self.keep == "last" or self.eval_every > 0, "keep", self.keep, "must be last with eval_every=0, without probes"),
+            (self.keep == "last" or self.updates > 0, "keep", self.keep, "must be last with updates=0: nothing is trained"),
         )
 
     def chooses(self, algo: TrajectoryLearner) -> bool:
@@ -134,12 +135,23 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         """Outputs for every class that is ever learned together with others."""
         return data.outputs_for(max(data.count_concepts("meta_train"), self.schedule[-1]))
 
+    def count_outputs_of_run(self, data: ConceptStream) -> int:
+        return self.count_outputs(self.data_of_run(data))
+
+    def _outputs(self, algo: TrajectoryLearner, data: ConceptStream, run_outputs: int | None) -> int:
+        """Outputs for the data, or those of the run that is evaluated: with a head of classes as many as it has, or what the
+        schedule needs."""
+        own = self.count_outputs_of_run(data)
+        if run_outputs is None or data.objective is not CLASSIFICATION or algo.num_outputs(own) is None:
+            return own
+        return max(run_outputs, data.outputs_for(self.schedule[-1]))
+
     def check(self, algo: TrajectoryLearner, model: Model, data: ConceptStream) -> None:
         with prefix_field_errors("data"):
             data.check(max(algo.classes, self.schedule[-1]))
             whole, data = data.count_concepts("meta_train"), self.data_of_run(data)
             meta_train, meta_test = data.count_concepts("meta_train"), data.count_concepts("meta_test")
-        if self.keep == "best":
+        if self._keeps_best(algo):
             meta_train = count_left(meta_train)
         check_schedule(
             self.schedule,
@@ -168,7 +180,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
     def run(self, context: Context) -> ProtocolResult:
         algo, data = context.algo, self.data_of_run(context.data)
         whole = SequenceSetup.of(context, data, self.count_outputs(data))
-        setup, probed = self._divided(whole)
+        setup, probed = self._divided(algo, whole)
         updates = self.updates if algo.trains else 0
         state = start_or_resume(context, setup.initial_learners, len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=updates)
@@ -181,7 +193,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 orders=self.orders,
                 rate=algo.sequence_learner.own_rate or 0.0,
                 eval_every=self.eval_every,
-                keeps_best=self.keep == "best",
+                budget=context.gpu.memory_bytes,
+                keeps_best=self._keeps_best(algo),
             )
             training = TrainingPhase(
                 trainer=TrajectoryTrainer(setup, updates, places),
@@ -198,7 +211,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
 
     def unused_settings(self, algo: TrajectoryLearner) -> list[str]:
         without_rate = ["rates", "lr_selection", "selection_orders"] if algo.sequence_learner.own_rate is None else []
-        return without_rate if algo.trains else ["updates", *without_rate]
+        return without_rate if algo.trains else ["updates", "eval_every", "keep", *without_rate]
 
     @property
     def division(self) -> tuple[object, ...]:
@@ -219,8 +232,8 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         )
 
     def evaluate(self, context: Context, learner: Pytree) -> ProtocolResult:
-        data = self.data_of_run(context.data)
-        setup, _ = self._divided(SequenceSetup.of(context, data, self.count_outputs(data)))
+        data, outputs = self.data_of_run(context.data), self._outputs(context.algo, context.data, context.run_outputs)
+        setup, _ = self._divided(context.algo, SequenceSetup.of(context, data, outputs))
         state = start_evaluation(context, learner, setup.initial_learners(), len(self.schedule), context.pool.notes)
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
@@ -230,17 +243,27 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         return self._result(progress, status, data.objective)
 
     def predictor(
-        self, algo: TrajectoryLearner, model: Model, data: ConceptStream, gpu: Gpu, learner: Pytree
+        self,
+        algo: TrajectoryLearner,
+        model: Model,
+        data: ConceptStream,
+        gpu: Gpu,
+        learner: Pytree,
+        run_outputs: int | None = None,
     ) -> SequencePredictor:
-        outputs = self.count_outputs(self.data_of_run(data))
+        outputs = self._outputs(algo, data, run_outputs)
         learned = algo.model_of(model, data.objective)
         module, _ = initial_params(learned, data.input_shape, algo.num_outputs(outputs), 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), outputs, gpu.compute_dtype, objective=data.objective)
         return SequencePredictor(algo=algo, network=network, state=learner)
 
-    def _divided(self, whole: SequenceSetup) -> tuple[SequenceSetup, SequenceSetup]:
+    def _keeps_best(self, algo: TrajectoryLearner) -> bool:
+        """Whether the best state is kept: not where nothing is trained."""
+        return self.keep == "best" and algo.trains
+
+    def _divided(self, algo: TrajectoryLearner, whole: SequenceSetup) -> tuple[SequenceSetup, SequenceSetup]:
         """The setup of meta-training and meta-test, and that of probes."""
-        return (whole, whole) if self.keep == "last" else (whole.without_validation(), whole.on_validation())
+        return (whole.without_validation(), whole.on_validation()) if self._keeps_best(algo) else (whole, whole)
 
     def _plan(self, algo: TrajectoryLearner, objective: Objective) -> MetaTestPlan:
         return MetaTestPlan(

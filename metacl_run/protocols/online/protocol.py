@@ -219,7 +219,13 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
 
     def predictor(
-        self, algo: StreamLearner[Any], model: Model, data: SampleStream, gpu: Gpu, learner: Pytree
+        self,
+        algo: StreamLearner[Any],
+        model: Model,
+        data: SampleStream,
+        gpu: Gpu,
+        learner: Pytree,
+        run_outputs: int | None = None,
     ) -> StreamPredictor:
         outputs = data.count_outputs()
         module, _ = initial_params(model, data.input_shape, outputs, 0, gpu.dtype)

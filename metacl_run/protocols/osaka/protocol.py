@@ -31,7 +31,7 @@ from metacl_run.protocols.osaka.trainer import RecurringTrainer
 from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
-from metacl_run.protocols.refusals import refuse_beyond_memory
+from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_running_averages
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.train_state import TrainState
@@ -72,6 +72,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
         refuse_beyond_memory(data.batch_size * numbers, f"data: a batch has {data.batch_size} examples", "their inputs")
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.outputs, 0, torch.float32)
+        refuse_running_averages(module, model, self.kind, "model.norm=batch or model.norm=image")
         count = algo.count_noise(params)
         refuse_beyond_memory(count, f"algo: {type(algo).__name__} draws {count} random numbers at every step", "they")
         rates = torch.zeros(sum(value.numel() for value in params.values()))
@@ -120,7 +121,13 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
         return self._run(context, setup, state, pretraining=0)
 
     def predictor(
-        self, algo: TaskFreeLearner, model: Model, data: RecurringStream, gpu: Gpu, learner: Pytree
+        self,
+        algo: TaskFreeLearner,
+        model: Model,
+        data: RecurringStream,
+        gpu: Gpu,
+        learner: Pytree,
+        run_outputs: int | None = None,
     ) -> RecurringPredictor:
         module, _ = initial_params(model, data.input_shape, data.outputs, 0, gpu.dtype)
         network = Network(module.to(gpu.torch_device), data.outputs, gpu.compute_dtype, objective=data.objective)

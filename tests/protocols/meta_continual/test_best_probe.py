@@ -16,6 +16,7 @@ import metacl_run as mr
 from metacl_run.config.load import Experiment
 from metacl_run.core.errors import ConfigError
 from metacl_run.experiment import run
+from metacl_run.protocols.meta_continual.sequence_runner import SequenceRunner
 from tests.support.runs import parameters, records, stop_after
 from tests.support.settings import FUNCTIONS, SEQUENCE_LEARNERS, SMALL_SEQUENCES
 
@@ -126,6 +127,29 @@ def test_stopped_anywhere_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, seq
     assert [summary_of(unbroken)[name] for name in names] == [summary_of(broken)[name] for name in names]
 
 
+def test_probes_keep_to_the_memory_that_the_run_was_begun_with(
+    sequences: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They learn one order at a time, also after the run goes on with more memory, and find the same."""
+    base, learn, probed = sequences("oml").output_dir, SequenceRunner.learn, []
+
+    def recorded(self: Any, sequences: Any, orders: range, rates: Any, points: Any) -> Any:
+        if len(rates) == 1 and list(points) == [2]:  # schedule[0]
+            probed.append(len(orders))
+        return learn(self, sequences, orders, rates, points)
+
+    monkeypatch.setattr(SequenceRunner, "learn", recorded)
+    little, much = (sequences("oml", f"output_dir={base / size}", f"gpu.memory_gb={size}") for size in ("1e-6", "8"))
+    stop_after(little, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceRunner, "orders_at_once", lambda *_: 99)
+        assert run(little) == 0
+    assert probed == [1] * 9  # three probes of three orders
+    assert run(much) == 0
+    assert probed[9:] == [3] * 3
+    np.testing.assert_allclose(probes_of(little)[1], probes_of(much)[1], rtol=1e-12)
+
+
 def test_functions_are_kept_where_their_error_is_least(experiment: Callable[..., Experiment]) -> None:
     own = ["algo.remember=0", "algo.redraw=false", "protocol.rates=[0.05]", "protocol.eval_every=1", "algo.outer_lr=0.5"]
     built = experiment("algo=oml", *own, BEST, "seeds=[0,1,2]", tiny=FUNCTIONS)
@@ -147,15 +171,18 @@ def test_an_evaluation_tests_the_state_that_was_kept(sequences: Callable[..., Ex
 
 
 def test_a_learner_that_trains_nothing_is_as_it_was(sequences: Callable[..., Experiment]) -> None:
-    built = sequences("scratch", BEST)
-    assert run(built) == 0
+    """Nothing is held out for probes that there are not."""
+    built, last = sequences("scratch", BEST), sequences("scratch")
+    assert run(built) == run(last) == 0
     assert "kept" not in summary_of(built)
+    assert summary_of(built)["meta_test"] == summary_of(last)["meta_test"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("protocol.eval_every=0", r"^protocol\.keep='?best'?: must be last with eval_every=0"),
+        ("protocol.updates=0", r"^protocol\.keep='?best'?: must be last with updates=0"),
         (
             "data.meta_test_classes=21",
             r"^protocol\.keep=best: one of 5 meta-train concepts is held out .* the data have 9: at least",

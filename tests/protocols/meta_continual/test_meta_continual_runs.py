@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils._pytree import tree_leaves, tree_map
 
+import metacl_run
 from metacl_run.config.load import Experiment
 from metacl_run.config.options import options_that_are
 from metacl_run.core.errors import ConfigError
@@ -325,3 +326,26 @@ def test_on_complete_omniglot_it_learns(real_data: Path, experiment: Callable[..
     before = next(line["accuracy"][0] for line in lines if line["kind"] == "probe")
     after = final(built)[2]["metrics"]["accuracy"]["mean"]
     assert after > max(0.4, before + 0.1)  # chance is 0.2
+
+
+@pytest.mark.parametrize("algo", ["oml", "gemcl"])
+def test_a_run_on_validation_is_tested_with_the_head_that_it_has_learned(
+    algo: str, sequences: Callable[..., Experiment]
+) -> None:
+    """Fewer concepts are left for its meta-training, so that a run on test has a wider head."""
+    built = sequences(algo, "protocol.eval_split=validation")
+    assert run(built) == 0
+    change = ["protocol.eval_split=test"]
+    again = metacl_run.evaluate(built.directory, change)
+    assert again.status == "completed"
+    assert np.isfinite(again.matrix[:, -1]).all()
+    learner = metacl_run.load(built.directory).learner(overrides=change)
+    shapes = {name: value.shape for name, value in metacl_run.load(built.directory).learner().module().state_dict().items()}
+    assert {name: value.shape for name, value in learner.module().state_dict().items()} == shapes
+
+
+def test_a_head_that_is_too_narrow_for_the_schedule_is_refused(sequences: Callable[..., Experiment]) -> None:
+    built = sequences("oml", "protocol.eval_split=validation", "data.meta_test_classes=18")
+    assert run(built) == 0
+    with pytest.raises(ConfigError, match="does not fit these settings"):
+        metacl_run.evaluate(built.directory, ["protocol.eval_split=test", "protocol.schedule=[2,12]"])

@@ -22,7 +22,7 @@ from metacl_run.protocols.osaka.setup import RecurringSetup
 from metacl_run.protocols.osaka.stream_record import StreamRecord
 from metacl_run.storage.stored_run import StoredRun
 from metacl_run.storage.stream_file import StreamSteps
-from tests.support.runs import assert_same_run, context_of, stop_after
+from tests.support.runs import assert_same_run, context_of, records, stop_after
 from tests.support.small_runs import RECURRING, RECURRING_DYNAMICS
 from tests.support.variants import variants_are_slow
 
@@ -109,6 +109,21 @@ def test_the_summary_is_what_the_steps_add_up_to(osaka: Callable[..., Experiment
     assert stored.scores_so_far[:, -1].tolist() == pytest.approx(metrics["accuracy"]["values"])
 
 
+def test_no_record_of_training_mixes_pretraining_with_the_stream(osaka: Callable[..., Experiment]) -> None:
+    """Of 3 meta-updates, then of 5 steps of the stream again and again, where the score so far is recorded too."""
+    built, single = osaka("continual_maml"), osaka("continual_maml", "protocol.log_every=1")
+    assert run(built) == run(single) == 0
+    train, every = (
+        {record["unit"]: record["metrics"] for record in records(own.directory) if record["kind"] == "train"}
+        for own in (built, single)
+    )
+    assert list(train) == [3, 8, 13, 18, 23]
+    assert [record["unit"] for record in records(built.directory) if record["kind"] == "eval"] == [8, 13, 18, 23]
+    assert train[3]["loss"][0] == pytest.approx(np.mean([every[unit]["loss"] for unit in (1, 2, 3)]), abs=1e-6)
+    scores = steps_of(built).score[0].reshape(4, 5).mean(1)
+    assert [train[unit]["accuracy"][0] for unit in (8, 13, 18, 23)] == pytest.approx(scores, abs=1e-6)
+
+
 def test_a_batch_is_predicted_before_it_is_learned(osaka: Callable[..., Experiment]) -> None:
     """The scores are those of a loop that predicts with a state and only then shows the targets."""
     built = osaka("continual_maml", "algo.pretrain_updates=0")
@@ -172,6 +187,14 @@ def test_what_does_not_fit_is_refused_in_one_message(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         osaka("continual_maml", *settings)
+
+
+@pytest.mark.parametrize("algo", ["continual_maml", "sgd_osaka"])
+def test_a_network_with_running_averages_is_refused(algo: str, osaka: Callable[..., Experiment]) -> None:
+    resnet = ["model=resnet18_slim", "model.channels=4"]
+    with pytest.raises(ConfigError, match=r"running averages, which only protocol=online moves.*model\.norm=batch or"):
+        osaka(algo, *resnet, "model.norm=running")
+    assert osaka(algo, *resnet, "model.norm=batch").model.channels == 4
 
 
 def test_another_stream_starts_from_the_same_pretrained_learner(osaka: Callable[..., Experiment]) -> None:
