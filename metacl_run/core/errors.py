@@ -164,5 +164,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def nearest_name(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Returns the known name most like `word`; None when none has the likeness `cutoff` (1: equal)."""
-    return next(iter(difflib.get_close_matches(word[:100], list(known), n=1, cutoff=cutoff)), None)
+    """Returns the known name most like `word`; None when none has the likeness `cutoff` (1: equal).
+
+    The shortest name of which `word` is the first part, as "der" of der_pp, comes before all others.
+    """
+    names = list(known)
+    whole = sorted((name for name in names if word and name.startswith(f"{word}_")), key=len)
+    return next(iter([*whole, *difflib.get_close_matches(word[:100], names, n=1, cutoff=cutoff)]), None)

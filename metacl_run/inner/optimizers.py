@@ -101,6 +101,7 @@ def clipped_update(
     *,
     norm: float | None,
     value: float | None,
+    decay: float = 0.0,
 ) -> tuple[Pytree, Pytree]:
     """Clips a gradient and takes a step of the optimiser. On a card all parameters are one tensor, to launch little.
 
@@ -110,13 +111,17 @@ def clipped_update(
         state: the optimiser's.
         rate: one for all parameters.
         norm, value: see `clip`.
+        decay: this share of the parameters is added to the clipped gradient, as weight_decay in torch.optim.SGD and Adam.
 
     Returns:
         the new parameters and the optimiser's new state.
     """
 
     def update(gradient: Pytree, state: Pytree, params: Pytree) -> tuple[Pytree, Pytree]:
-        return optimizer.update(clip(gradient, norm=norm, value=value), state, params, rate)
+        direction = clip(gradient, norm=norm, value=value)
+        if decay:
+            direction = tree_map(lambda g, p: torch.add(g, p, alpha=decay), direction, params)
+        return optimizer.update(direction, state, params, rate)
 
     return update_with_few_launches(update, gradient, state, params)
 

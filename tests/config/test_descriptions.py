@@ -123,9 +123,10 @@ def test_a_file_that_cannot_be_described(user_folder: Path, text: str, words: st
         OptionFiles(str(user_folder)).option("algo", "mine")
 
 
-def test_the_nearest_option_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"algo=mamk: there is no such option\. Did you mean maml\?"):
-        FILES.option("algo", "mamk")
+@pytest.mark.parametrize(("word", "name"), [("mamk", "maml"), ("der", "der_pp"), ("Er", "er")])
+def test_the_nearest_option_is_named(word: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"algo={word}: there is no such option\. Did you mean {name}\?"):
+        FILES.option("algo", word)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 from metacl_run.config.options import options_that_are
 
-PLAIN_SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "clip_norm": None}
+PLAIN_SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "clip_norm": None, "weight_decay": 0.0}
 """The settings by which a learner of `online` takes plain steps, where it is built without a config."""
 
 TINY = [

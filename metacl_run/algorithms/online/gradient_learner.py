@@ -6,7 +6,7 @@ task to the next.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar, cast
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
-from metacl_run.core.bounds import Momentum, Positive
+from metacl_run.core.bounds import Momentum, NonNegative, Positive
 from metacl_run.core.errors import Check, require_all
 from metacl_run.core.types import Params, Pytree
 from metacl_run.inner.optimizers import Optimizer, clipped_update, descend, optimizer_of
@@ -39,12 +39,14 @@ class GradientLearner(StreamLearner[State]):
         optimizer: "sgd", or "adam" (Kingma and Ba, arXiv 1412.6980) with its usual moments.
         momentum: momentum of SGD, as in torch.optim.SGD; 0: plain SGD.
         clip_norm: largest norm of the gradient of a step, after a method's own correction of the gradient; null: no limit.
+        weight_decay: this share of each parameter is added to its gradient, after clipping, as in torch.optim.SGD and Adam.
     """
 
     lr: Positive
     optimizer: Literal["sgd", "adam"]
     momentum: Momentum
     clip_norm: Positive | None
+    weight_decay: NonNegative = field(metadata={"identity": "weight_decay"})
 
     def __post_init__(self) -> None:
         require_all(self.momentum_fits())
@@ -56,7 +58,7 @@ class GradientLearner(StreamLearner[State]):
     @property
     def plain_sgd(self) -> bool:
         """Whether a step is minus the rate times the gradient."""
-        return self._keeps_nothing and self.clip_norm is None
+        return self._keeps_nothing and self.clip_norm is None and self.weight_decay == 0
 
     @property
     def _keeps_nothing(self) -> bool:
@@ -77,7 +79,9 @@ class GradientLearner(StreamLearner[State]):
             moved: GradientState = {"params": descend(gradient, state["params"], self.lr)}
         else:
             before = state.get("optimizer", {}), state["params"]
-            params, moments = clipped_update(self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None)
+            params, moments = clipped_update(
+                self._optimizer, gradient, *before, self.lr, norm=self.clip_norm, value=None, decay=self.weight_decay
+            )
             moved = {"params": params} if self._keeps_nothing else {"params": params, "optimizer": moments}
         return cast(State, {**state, **moved})
 

@@ -11,7 +11,7 @@ where each softmax is over the outputs of that task. If tasks share their output
 of earlier tasks count as one old task. During the first task, the second term is 0.
 
 Differences from the paper:
- 1. One pass over the stream, without a warm-up of the new outputs and without weight decay.
+ 1. One pass over the stream, without a warm-up of the new outputs, and by default without weight decay.
 """
 
 from __future__ import annotations

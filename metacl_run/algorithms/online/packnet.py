@@ -15,7 +15,7 @@ The paper prunes .5 or .75 of a task's weights at once, and retrains half as lon
 Differences from the paper:
  1. The network starts from random weights; the paper's network is trained on ImageNet, and pruned before the first task.
  2. After pruning, there are `retrain_passes` passes over `retrain_samples` samples of the task, all in the same order.
- 3. The optimiser's moments are kept from task to task; the paper starts a new optimiser. No weight decay.
+ 3. The optimiser's moments are kept from task to task; the paper starts a new optimiser. No weight decay by default.
  4. While a task is being learned, it is predicted with all weights; the paper evaluates after pruning.
  5. `clip_norm`, which the paper does not have, limits the gradient of all weights, including the fixed ones.
 """

@@ -85,10 +85,11 @@ class Slow:
         self.algorithm, self.data = algorithm, data
         self.params = {name: value.clone().requires_grad_() for name, value in data.params.items()}
         if algorithm.optimizer == "sgd":
-            sgd = torch.optim.SGD(self.params.values(), lr=algorithm.lr, momentum=algorithm.momentum)
+            settings = {"momentum": algorithm.momentum, "weight_decay": algorithm.weight_decay}
+            sgd = torch.optim.SGD(self.params.values(), lr=algorithm.lr, **settings)
             self.optimizer: torch.optim.Optimizer = sgd
         else:
-            self.optimizer = torch.optim.Adam(self.params.values(), lr=algorithm.lr)
+            self.optimizer = torch.optim.Adam(self.params.values(), lr=algorithm.lr, weight_decay=algorithm.weight_decay)
         self.corrected = self.clipped = 0
 
     def raw(self, params: dict[str, Tensor], x: Tensor) -> Tensor:

@@ -109,6 +109,8 @@ WITH_ADAM = ("ewc", "si", "rwalk", "lwf", "a_gem", "gem", "der_pp", "er_ace", "m
 ALGORITHMS |= {f"{name}_momentum": dataclasses.replace(ALGORITHMS[name], momentum=0.7) for name in ("er", "si", "gem")}
 CLIPPED = ("ewc", "si", "a_gem", "gem", "er", "er_ace")
 ALGORITHMS |= {f"{name}_clipped": dataclasses.replace(ALGORITHMS[name], clip_norm=0.5) for name in CLIPPED}
+DECAYED = ("er", "er_momentum", "er_clipped", "adam", "si", "gem", "a_gem", "lwf", "der_pp", "ewc")
+ALGORITHMS |= {f"{name}_decayed": dataclasses.replace(ALGORITHMS[name], weight_decay=0.1) for name in DECAYED}
 ALGORITHMS |= {f"{name}_adam": dataclasses.replace(ALGORITHMS[name], optimizer="adam", lr=0.02) for name in WITH_ADAM}
 SLOW: dict[type, type[Slow]] = {
     Ewc: SlowEwc,
@@ -286,6 +288,7 @@ def test_of_two_samples_at_one_place_the_later_stays() -> None:
 MISTAKES: list[tuple[StreamLearner, dict[str, Any], str]] = [
     (EWC, {"lr": 0.0}, "lr=0.0: must be greater than 0"),
     (EWC, {"momentum": 1.0}, "momentum=1.0: must be less than 1"),
+    (EWC, {"weight_decay": -0.1}, "weight_decay=-0.1: must be at least 0"),
     (EWC, {"clip_norm": 0.0}, "clip_norm=0.0: must be greater than 0, or null"),
     (EWC, {"optimizer": "adam", "momentum": 0.5}, "momentum=0.5: must be 0 with optimizer=adam, which has moments of its own"),
     (ER, {"memory": 0, "replay": 0, "buffer": "ring"}, "buffer=ring: must be reservoir without a replay buffer"),
