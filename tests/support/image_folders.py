@@ -20,7 +20,7 @@ GOOD = png(LEVEL, GREY, 8)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "continual_meta": {"num_tasks": 1, "ways": 2, "shots": 1, "queries": 1, "test_classes": 0.5},
-    "online": {"num_tasks": 1, "test_examples": 1},
+    "online": {"num_tasks": 1, "test_examples": 1, "normalize": "none"},
     "meta_continual": {"meta_test_classes": 0.5, "test_examples": 1},
 }
 """By protocol: what four classes of three images suffice for."""

@@ -131,7 +131,7 @@ def marked_stream(
         if "text_file" in name:
             own = {"file": write_texts(tmp_path / "texts.csv", classes=30, texts=60)}
         stream = make(name, protocol, **own)
-        changes = SMALLER.get(type(stream), {"image_size": 14})
+        changes = {**SMALLER.get(type(stream), {"image_size": 14}), "normalize": "none"}
         settings = {field.name for part in (stream, stream.source) for field in dataclasses.fields(part)}
         stream = make(name, protocol, **own, **{key: value for key, value in changes.items() if key in settings})
         source = stream.source
