@@ -200,6 +200,8 @@ def show(comparison: Comparison, files: Sequence[Path], console: Console) -> Non
         print_grid(console, replace(grid, rows=rows), replace(grid, rows=means))
         if len(grid.rows) > MOST_ROWS:
             console.print(f"[dim]and {len(grid.rows) - MOST_ROWS} more rows[/]", highlight=False)
+        for metric, reason in scores.omitted.items():
+            console.print(f"[dim]{escape(f'Left out: {metric}: {reason}')}[/]", highlight=False, soft_wrap=wrap)
         console.print()
     if len(comparison.sections) > MOST_SECTIONS:
         console.print(f"[dim]and {len(comparison.sections) - MOST_SECTIONS} more sections[/]", highlight=False)

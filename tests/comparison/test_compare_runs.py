@@ -78,6 +78,15 @@ def test_only_what_is_asked_for(run: Callable[..., Path], tmp_path: Path, capsys
     assert "algorithm & seeds & forgetting" in (tmp_path / "out" / "report.tex").read_text()
 
 
+def test_a_metric_that_is_left_out_is_explained_where_it_was_asked_for(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("a", 0.7, protocol__eval_every=0)
+    runs = run("b", 0.6, algo="er", protocol__eval_every=5).parent
+    out, _ = call(capsys, runs, "--output", tmp_path / "out", "--metric", "accuracy", "--metric", "min_accuracy")
+    assert "Left out: min_accuracy: depends on when and on which samples runs are probed" in " ".join(out.split())
+
+
 def test_runs_that_cannot_be_compared_are_left_out_with_a_message_each(
     run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
