@@ -1,4 +1,4 @@
-"""The score on held-out problems of a single task, beside the score in training."""
+"""The score on held-out data of a single task, beside the score in training."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def data(run: StoredRun) -> Evaluations | None:
 def text(run: StoredRun, evaluations: Evaluations) -> FigureText:
     return FigureText(
         "Learning curve",
-        f"{run.score.score_words.capitalize()} on held-out problems during training. {spread_words(run)}",
+        f"{run.score.score_words.capitalize()} on held-out data during training. {spread_words(run)}",
         f"If the held-out line stays {phrases(run.score).worse_side} the training line, part of what is learned does not "
-        "carry over to unseen problems.",
+        "carry over to unseen data.",
     )
 
 
