@@ -97,7 +97,7 @@ def _of_one_task(score: Score) -> list[CurveFigure]:
     return [
         CurveFigure(
             "accuracy",
-            f"Learning curve: {words} on held-out problems",
+            f"Learning curve: {words} on held-out data",
             "units of training",
             words,
             "There is one task, so nothing to forget: the score while it is learned.",
