@@ -82,7 +82,7 @@ class Catalogue:
 
     def contents(self, files: Sequence[str] = ()) -> dict[str, Any]:
         """Numbers of classes and examples, and a digest of all names and counts, and of the files that are read."""
-        text = json.dumps([self.names, self.counts.tolist(), self.groups, *files])
+        text = json.dumps([self.names, self.counts.tolist(), self.groups, *files], default=str)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         return {"classes": len(self.names), "examples": int(self.counts.sum()), "digest": digest}
 
