@@ -132,9 +132,10 @@ def _parted(config: DictConfig) -> tuple[DictConfig, dict[str, str]]:
 def _finished(
     config: DictConfig, choices: dict[str, str], overrides: Sequence[str], user_folder: str | None
 ) -> tuple[DictConfig, dict[str, str]]:
-    choices["logger"] = chosen_option(config.get("logger"))
-    if config.get("debug") is True:
-        shorten(config, OptionFiles(user_folder).kind(choices["protocol"]), overrides)
+    with hydra_errors(user_folder, overrides):  # both read values, which may refer to what is not there
+        choices["logger"] = chosen_option(config.get("logger"))
+        if config.get("debug") is True:
+            shorten(config, OptionFiles(user_folder).kind(choices["protocol"]), overrides)
     return config, choices
 
 
@@ -283,5 +284,7 @@ def _first_lines(error: Exception) -> str:
         group = twice[1] or twice[2]
         return f"{group}: has an option already; choose another with {group}=OPTION, once and without +"
     lines = [line.strip() for line in str(error).splitlines()]
+    if (key := getattr(error, "full_key", None)) and lines:
+        return f"{key}: {shown(lines[0])}"
     messages = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
     return "; ".join(map(shown, messages[:4])) or type(error).__name__
