@@ -139,9 +139,9 @@ def _compute(
     experiment: Experiment, ranks: Ranks, audience: Audience, store: RunStore, pool: Any, code: Mapping[str, str]
 ) -> int:
     """Starts or continues the run, to its end."""
-    console = audience.console
+    console, contents = audience.console, experiment.data.source.contents()
     earlier = earlier_run(store.directory)
-    if (earlier is not None and earlier.has_ended) or _begins_anew(experiment, store, code):
+    if (earlier is not None and earlier.has_ended) or _begins_anew(experiment, store, code, contents):
         store.set_aside()
     elif earlier is not None:
         warn_of_another_environment(
@@ -149,7 +149,7 @@ def _compute(
         )
     store.write_config(experiment.to_yaml())
     store.write_own_code(code)
-    store.write_data(experiment.data.source.contents())
+    store.write_data(contents)
     environment = {**describe(experiment.gpu.torch_device), "ranks": ranks.count}
     head = {**known_before(experiment), "environment": environment}
     with stop_on_signal(console.announce_stop) as stopped:
@@ -176,13 +176,13 @@ def _compute(
     return EXIT_STATUS[result.status]
 
 
-def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str]) -> bool:
+def _begins_anew(experiment: Experiment, store: RunStore, code: Mapping[str, str], contents: Mapping[str, Any]) -> bool:
     """Whether an unfinished run has to begin anew, since its code or its data are others now. Raises UserError without
     `rerun`."""
     if not store.has_checkpoint:
         return False
     changed = changed_modules(store.directory, code)
-    data = changed_data(store.directory, experiment.data.source.contents())
+    data = changed_data(store.directory, contents)
     if changed and not experiment.rerun:
         raise UserError(
             f"{store.directory}: {', '.join(changed)} was changed since this run began, and it would go on with other code. "

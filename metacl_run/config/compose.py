@@ -23,10 +23,11 @@ from hydra.errors import MissingConfigException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import config_dir
 from metacl_run.config.debug import shorten
-from metacl_run.config.load import Experiment, load, run_config
+from metacl_run.config.load import Experiment, load, run_config, value_fault
 from metacl_run.config.loggers import chosen_option
 from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, is_setting, read
@@ -283,8 +284,8 @@ def _first_lines(error: Exception) -> str:
     if twice := re.match(r"Multiple values for (\S+)\.|(\S+) appears more than once in the final defaults list", str(error)):
         group = twice[1] or twice[2]
         return f"{group}: has an option already; choose another with {group}=OPTION, once and without +"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return value_fault(error)
     lines = [line.strip() for line in str(error).splitlines()]
-    if (key := getattr(error, "full_key", None)) and lines:
-        return f"{key}: {shown(lines[0])}"
     messages = [line for line in lines if line and not line.startswith("object_type=") and "hydra.cc" not in line]
     return "; ".join(map(shown, messages[:4])) or type(error).__name__

@@ -252,12 +252,17 @@ def _identifies(component: Any, field: dataclasses.Field[Any]) -> bool:
 # ------------------------------------------------------------------------------------------------------ reading the nodes
 
 
+def value_fault(error: OmegaConfBaseException) -> str:
+    """The message for a value that cannot be read: its full key, and why."""
+    where = f"{error.full_key}: " if error.full_key else ""
+    return f"{where}{shown(str(error).splitlines()[0])}"
+
+
 def _resolved(config: DictConfig) -> dict[str, Any]:
     try:
         return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
-        where = f"{error.full_key}: " if error.full_key else ""
-        raise ConfigError(f"{where}{shown(str(error).splitlines()[0])}") from None
+        raise ConfigError(value_fault(error)) from None
     except RecursionError:
         raise ConfigError("a value of the config refers to itself, or is nested too deep") from None
 

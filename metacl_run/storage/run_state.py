@@ -55,8 +55,13 @@ def changed_modules(directory: Path, now: Mapping[str, str]) -> list[str]:
     Raises:
         StorageError: the file with the source is damaged.
     """
-    then = read_optional(directory / OWN_CODE, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    then = _at_its_beginning(directory / OWN_CODE)
     return [] if then is None else sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def _at_its_beginning(path: Path) -> dict[str, Any] | None:
+    """What a run wrote down when it began; None: an older version's run. Raises StorageError."""
+    return read_optional(path, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
 
 
 def changed_data(directory: Path, now: Mapping[str, Any]) -> str | None:
@@ -69,7 +74,7 @@ def changed_data(directory: Path, now: Mapping[str, Any]) -> str | None:
     Raises:
         StorageError: the file with the contents is damaged.
     """
-    then = read_optional(directory / DATA, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))))
+    then = _at_its_beginning(directory / DATA)
     if then is None or then == now:
         return None
     sizes = [f"{content.get('examples')} examples of {content.get('classes')} classes" for content in (then, dict(now))]

@@ -23,8 +23,8 @@ def images(tmp_path: Path) -> Path:
 
 def composed(images: Path, *words: str) -> Experiment:
     settings = ["algo=er", "data=image_folder", f"data.root={images}", "data.image_size=8", "data.test_examples=2", "gpu=cpu"]
-    shown = ["progress=none", "figures.style=none", f"output_dir={images.parent / 'runs'}"]
-    return experiment_of([*settings, "protocol.epochs=4", "protocol.checkpoint_every=0", *shown, *words])
+    quiet = ["progress=none", "figures.style=none", f"output_dir={images.parent / 'runs'}"]
+    return experiment_of([*settings, "protocol.epochs=4", "protocol.checkpoint_every=0", *quiet, *words])
 
 
 def replace_an_image(images: Path) -> None:

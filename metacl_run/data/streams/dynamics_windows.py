@@ -197,7 +197,7 @@ class DynamicsWindowPool(EpisodePool):
         classes: np.ndarray | None = None,
         batches: tuple[int, int] | None = None,
     ) -> Episode:
-        return self._drawn(self._rows_of(tasks, split), shots, queries, rngs, batches)[0]
+        return self._windows(self._rows_of(tasks, split), shots, queries, rngs, batches)[0]
 
     def switches(
         self,
@@ -215,18 +215,18 @@ class DynamicsWindowPool(EpisodePool):
         every = self._rows_of(tasks, split)
         if any(np.ptp(rows // rollouts) == 0 for of_seed in every for rows in of_seed):
             return None
-        old, drawn = self._drawn(every, shots, queries, rngs, batches)
+        old, rollouts_before = self._windows(every, shots, queries, rngs, batches)
         others = [
             [rows[rows // rollouts != rollout // rollouts] for rows, rollout in zip(of_seed, before, strict=True)]
-            for of_seed, before in zip(every, drawn, strict=True)
+            for of_seed, before in zip(every, rollouts_before, strict=True)
         ]
-        return old, self._drawn(others, shots, queries, rngs, batches)[0]
+        return old, self._windows(others, shots, queries, rngs, batches)[0]
 
     def _rows_of(self, tasks: np.ndarray, split: Split) -> list[list[np.ndarray]]:
         """[R][E] the rollouts of the task of every episode."""
         return [[table[task] for task in of_seed] for table, of_seed in zip(self.tables[split], tasks, strict=True)]
 
-    def _drawn(
+    def _windows(
         self,
         rows: list[list[np.ndarray]],
         shots: int,
