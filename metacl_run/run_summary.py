@@ -54,7 +54,9 @@ def reached(experiment: Experiment, result: ProtocolResult) -> dict[str, Any]:
 
     def summarise(evaluations: Evaluations) -> dict[str, dict[str, Any]]:
         probes = evaluations.probes, result.probe_tasks
-        return matrix_metrics.summarise(evaluations.matrix, *probes, objective, result.sizes, result.forward_transfer)
+        return matrix_metrics.summarise(
+            evaluations.matrix, *probes, objective, result.sizes, result.forward_transfer, result.test_samples
+        )
 
     metrics = summarise(result.evaluations)
     metrics |= {name: spread(values, possible_values(name, objective)) for name, values in result.extra_metrics.items()}

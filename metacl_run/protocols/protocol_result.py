@@ -35,6 +35,8 @@ class ProtocolResult:
         forward_transfer: whether `fwt` is meaningful; see `data.streams.stream.SampleStream.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] the weight of each task in a mean over tasks; None: equal.
+        test_samples: [R, T] the test samples of each task where tasks are not alike, for the metrics of all of them together;
+            None: they are.
         cost: what training cost; None where it was not completed.
         extra_metrics: further metrics, [R] each by name.
         details: further keys of the summary.
@@ -58,6 +60,7 @@ class ProtocolResult:
     forward_transfer: bool = True
     kernels: str = ""
     sizes: Sequence[float] | None = None
+    test_samples: np.ndarray | None = None
     cost: Cost | None = None
     extra_metrics: dict[str, np.ndarray] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)

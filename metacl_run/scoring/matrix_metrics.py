@@ -80,6 +80,17 @@ def anytime_accuracy(rows: np.ndarray, sizes: Sizes = None) -> float:
     return float(np.mean([_mean(rows[i, :i], sizes and sizes[:i]) for i in range(1, len(rows))]))
 
 
+def overall_accuracy(rows: np.ndarray, test_samples: np.ndarray) -> float:
+    """sum_j n[j] a[T, j] / sum_j n[j]: accuracy on the test samples of all tasks together, n[j] [T] of each task."""
+    return float(np.average(rows[-1], weights=test_samples))
+
+
+def incremental_accuracy(rows: np.ndarray, test_samples: np.ndarray) -> float:
+    """mean over i of sum_(j <= i) n[j] a[i, j] / sum_(j <= i) n[j]: average incremental accuracy of class-incremental papers
+    (iCaRL, Rebuffi et al. 2017, arXiv 1611.07725), the first task included. `anytime_accuracy` where tasks are of one size."""
+    return float(np.mean([np.average(rows[i, :i], weights=test_samples[:i]) for i in range(1, len(rows))]))
+
+
 def min_accuracy(rows: np.ndarray, probes: np.ndarray = NO_PROBES, probe_tasks: Sequence[int] = ()) -> float:
     """mean over j < T of the lowest accuracy on task j at any evaluation after it was learned (De Lange et al. 2023).
 
@@ -110,11 +121,12 @@ def evaluate(
     objective: Score = ACCURACY,
     sizes: Sizes = None,
     forward_transfer: bool = True,
+    test_samples: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Returns every metric of one replicate, NaN where the run did not get that far.
 
     With a single task, metrics that compare tasks or would only repeat `accuracy` are left out; with `sizes`, metrics that need
-    every evaluation; without `forward_transfer`, `fwt`.
+    every evaluation; without `forward_transfer`, `fwt`; without `test_samples` [T], metrics that count every sample once.
     """
     score, sign = objective.score_name, objective.sign
     rows, probes = sign * rows, sign * probes
@@ -129,6 +141,9 @@ def evaluate(
         "forgetting": forgetting(rows, sizes),
         f"anytime_{score}": sign * anytime_accuracy(rows, sizes),
     }
+    if test_samples is not None:
+        metrics[f"overall_{score}"] = sign * overall_accuracy(rows, test_samples)
+        metrics[f"incremental_{score}"] = sign * incremental_accuracy(rows, test_samples)
     if not forward_transfer:
         del metrics["fwt"]
     if sizes is None and not np.isnan(metrics[f"learning_{score}"]):
@@ -144,6 +159,7 @@ def summarise(
     objective: Score = ACCURACY,
     sizes: Sizes = None,
     forward_transfer: bool = True,
+    test_samples: np.ndarray | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Returns every metric over replicates, ready for JSON: {name: {"mean", "std", "ci95": [lo, hi], "values": [R]}}.
 
@@ -155,14 +171,16 @@ def summarise(
         sizes: [T] weights of the tasks in a mean over tasks; None: equal weights.
         forward_transfer: whether a task's score before it is learned says something. It does not in a class-incremental stream,
             where the outputs of a task to come are untrained: `fwt` would be minus the untrained network's accuracy.
+        test_samples: [R, T] the test samples of each task, where tasks are not alike; None: they are.
 
     A metric that no replicate reached is left out. A metric that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
     """
     by_replicate = np.swapaxes(probes, 0, 1) if len(probe_tasks) else [NO_PROBES] * len(matrix)
+    counts = [None] * len(matrix) if test_samples is None else test_samples
     replicates = [
-        evaluate(rows, own_probes, probe_tasks, objective, sizes, forward_transfer)
-        for rows, own_probes in zip(matrix, by_replicate, strict=True)
+        evaluate(rows, own_probes, probe_tasks, objective, sizes, forward_transfer, own_counts)
+        for rows, own_probes, own_counts in zip(matrix, by_replicate, counts, strict=True)
     ]
     summary = {}
     for name in dict.fromkeys(name for replicate in replicates for name in replicate):

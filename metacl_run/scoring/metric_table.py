@@ -154,6 +154,8 @@ def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
     yield "fwt", f"forward transfer: {_gain(score)} on a task before learning it, over the untrained learner"
     yield "forgetting", f"{_loss(score)} on earlier tasks from their best {words} to the end: above 0 is lost"
     yield f"anytime_{name}", f"{mean} on the tasks seen so far, averaged over all task ends"
+    yield f"overall_{name}", f"{words} on the test {score.examples} of all tasks together at the end, where tasks are not alike"
+    yield f"incremental_{name}", "the same on the tasks seen so far, averaged over all task ends"
     extreme = "lowest" if score.higher_is_better else "largest"
     yield worst_name(score), f"{extreme} {words} an earlier task had at any evaluation after it was learned, averaged"
     yield f"worst_case_{name}", f"{words} of the last task, and {worst_name(score)}, weighted by number of tasks"

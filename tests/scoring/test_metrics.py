@@ -32,6 +32,21 @@ def test_hand_worked_matrix(name: str, value: float) -> None:
     assert matrix_metrics.evaluate(ROWS)[name] == pytest.approx(value, abs=1e-12)
 
 
+def test_every_sample_counts_once_where_tasks_are_not_alike() -> None:
+    metrics = matrix_metrics.evaluate(ROWS, test_samples=np.array([50, 10, 40]))
+    overall = (50 * 0.85 + 10 * 0.75 + 40 * 0.60) / 100
+    assert metrics["overall_accuracy"] == pytest.approx(overall, abs=1e-12)
+    so_far = [0.80, (50 * 0.90 + 10 * 0.70) / 60, overall]
+    assert metrics["incremental_accuracy"] == pytest.approx(sum(so_far) / 3, abs=1e-12)
+    alike = matrix_metrics.evaluate(ROWS, test_samples=np.array([7, 7, 7]))
+    assert alike["overall_accuracy"] == pytest.approx(alike["accuracy"])
+    assert alike["incremental_accuracy"] == pytest.approx(alike["anytime_accuracy"])
+    errors = matrix_metrics.summarise(
+        np.stack([ERRORS] * 2), objective=REGRESSION, test_samples=np.array([[1, 1, 2], [1, 1, 6]])
+    )
+    assert errors["overall_mse"]["values"] == pytest.approx([(1.5 + 1.0 + 2 * 0.8) / 4, (1.5 + 1.0 + 6 * 0.8) / 8])
+
+
 ERRORS = np.array([[4.0, 4.0, 4.0], [1.0, 3.0, 4.0], [2.0, 0.5, 3.0], [1.5, 1.0, 0.8]])
 """The rows of a regression: mean squared errors."""
 
@@ -63,7 +78,7 @@ def test_the_largest_error_at_a_probe_counts() -> None:
 
 @pytest.mark.parametrize("score", SCORES)
 def test_every_metric_has_its_meaning_in_the_order_of_a_table(score: str) -> None:
-    names = list(matrix_metrics.evaluate(ROWS, objective=SCORES[score]))
+    names = list(matrix_metrics.evaluate(ROWS, objective=SCORES[score], test_samples=np.ones(3)))
     of_the_data = {
         "accuracy": [OOS_AUROC],
         "mse": [

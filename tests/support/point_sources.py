@@ -15,6 +15,8 @@ from metacl_run.data.streams.stream import SamplePool
 
 NUM_TRAIN = sum(range(12, 19))
 """Training points of `SplitPoints`."""
+ONE_SIZE: dict[str, Any] = {"order_seed": None, "class_order": None, "first_task_classes": None}
+"""Every task has as many classes, in an order of each seed's own."""
 
 
 def numbered(count: int) -> np.ndarray:
@@ -66,7 +68,7 @@ def split_points(**changes: Any) -> SplitClassSamples:
     """Three tasks of two classes of `SplitPoints`, or with settings changed."""
     settings = {
         **{"num_tasks": 3, "tasks_from": "classes", "classes_per_task": 2, "shuffled": True, "scenario": "class"},
-        **{"train_per_task": None, "test_per_task": None, "shift": "none", "balance": "tasks", "blur": 0.0},
+        **{"train_per_task": None, "test_per_task": None, "shift": "none", "balance": "tasks", "blur": 0.0, **ONE_SIZE},
     }
     return _build("SplitPoints", SplitClassSamples, {**settings, **changes})
 
@@ -75,7 +77,7 @@ def grouped_points(**changes: Any) -> HeldOutClassSamples:
     """Two tasks of whole groups of `GroupedPoints`, two points of each class kept for test, or with settings changed."""
     settings = {
         **{"num_tasks": 2, "tasks_from": "groups", "classes_per_task": None, "shuffled": True, "scenario": "class"},
-        **{"test_examples": 2, "shift": "none", "balance": "tasks", "blur": 0.0},
+        **{"test_examples": 2, "shift": "none", "balance": "tasks", "blur": 0.0, **ONE_SIZE},
     }
     return _build("GroupedPoints", HeldOutClassSamples, {**settings, **changes})
 

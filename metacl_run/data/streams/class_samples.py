@@ -10,7 +10,11 @@ Differences from the published streams:
     a task are used. With balance=none, all examples are used for every source.
  2. By default pixels are only scaled to [0, 1]. La-MAML crops, flips and brightens at random, and normalises the channels;
     images have augment=crop_flip and normalize=channels (`data/images/image_samples.py`).
- 3. La-MAML keeps a tenth of the training images for choosing settings; here all are learned, unless `train_per_task` is smaller
+ 3. By default each seed assigns the classes in an order of its own, so that an interval covers orders, too. Papers on
+    class-incremental CIFAR-100 have one order for all seeds: that of iCaRL's authors (Rebuffi et al. 2017, arXiv 1611.07725;
+    data=split_cifar100_icarl), or that of numpy's generator with seed 1993 (order_seed=1993). Some have a first task of 50
+    classes (first_task_classes=50; LUCIR, Hou et al. 2019).
+ 4. La-MAML keeps a tenth of the training images for choosing settings; here all are learned, unless `train_per_task` is smaller
     or eval_split=validation of the protocol holds some out.
 """
 
@@ -19,14 +23,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Lt
 
-from metacl_run.core.bounds import Count, Examples
+from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NoEffectWith, Seed
 from metacl_run.core.errors import Check, DataError, require, require_all
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.sources.source import Catalogue, Raw, SplitSource, inputs_of
@@ -37,7 +41,7 @@ from metacl_run.data.streams.sample_pool import TableSamplePool
 from metacl_run.data.streams.sample_tables import ClassRows, Outputs, check_sizes, sample_tables
 from metacl_run.data.streams.shifted_pool import shifted_pool
 from metacl_run.data.streams.stream import SampleStream, Scenario
-from metacl_run.data.streams.task_assignment import task_names
+from metacl_run.data.streams.task_assignment import TaskAssignment, task_names
 
 Balance = Literal["tasks", "none"]
 Blur = Annotated[float, Ge(0), Lt(1)]
@@ -55,10 +59,44 @@ class ClassSamples(ClassTasks, SampleStream):
     """"tasks": all tasks have as many training samples as the smallest; "none": each has all of its own."""
     blur: Blur
     """Share of each task's training samples that comes from other tasks (`blurred_borders.py`)."""
+    order_seed: Annotated[Seed | None, NoEffectWith("shuffled", (False,))] = field(metadata={"identity": "has_order_seed"})
+    """With `shuffled`, all seeds assign the classes in one order, that of numpy.random.RandomState(order_seed).permutation;
+    null: each seed has an order of its own."""
+    class_order: Annotated[list[CountFromZero] | None, NoEffectWith("shuffled", (True,))] = field(
+        metadata={"identity": "class_order"}
+    )
+    """Without `shuffled`, the numbers of the classes, from 0, in the order in which tasks take them; classes that it does not
+    list are left out. null: the order of the source."""
+    first_task_classes: Classes | None = field(metadata={"identity": "first_task_classes"})
+    """Classes of the first task (as LUCIR's 50 of CIFAR-100, Hou et al. 2019); null: as for the others."""
 
     def __post_init__(self) -> None:
         check_shift(self.shift, self.source)
-        require_all(*_blur_fits(self))
+        cut = "must be null with balance=tasks, which would cut the first task to as many samples as the others have"
+        fits = self.first_task_classes is None or self.balance == "none"
+        require_all(*_blur_fits(self), (fits, "first_task_classes", self.first_task_classes, cut))
+
+    @property
+    def has_order_seed(self) -> bool:
+        return self.order_seed is not None
+
+    @property
+    def is_assigned_by_seed(self) -> bool:
+        return self.shuffled and not self.has_order_seed
+
+    def assignment(self, catalogue: Catalogue) -> TaskAssignment:
+        assignment, order = super().assignment(catalogue), None if self.shuffled else self.class_order
+        whole = f"must be null with tasks_from={self.tasks_from}: a task takes them whole"
+        for name in ("first_task_classes", "class_order"):
+            require(not assignment.whole_groups or getattr(self, name) is None, name, getattr(self, name), whole)
+        if order is not None:
+            _check_order(order, len(catalogue.names))
+        return dataclasses.replace(
+            assignment,
+            order_seed=self.order_seed,
+            class_order=None if order is None else tuple(order),
+            first_task_classes=self.first_task_classes,
+        )
 
     @property
     def new_outputs(self) -> bool:
@@ -138,7 +176,7 @@ class HeldOutClassSamples(ClassSamples):
         available = [[(catalogue.counts[classes] - self.test_examples).sum() for classes in of_seed] for of_seed in tasks]
         used = self.assignment(catalogue).count_classes(catalogue)
         pool = TableSamplePool(
-            task_names=[task_names(catalogue, of_seed, shuffled=self.shuffled) for of_seed in tasks],
+            task_names=[task_names(catalogue, of_seed, shuffled=self.is_assigned_by_seed) for of_seed in tasks],
             masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
@@ -190,7 +228,7 @@ class SplitClassSamples(ClassSamples):
         train_rows = _rows_by_class(examples.y[: examples.num_train], train_part, "training", first=0)
         test_rows = _rows_by_class(examples.y[examples.num_train :], test_part, "test", first=examples.num_train)
         tasks, outputs = [self.assign(train_part, seed) for seed in seeds], self._outputs(train_part)
-        if not self.shuffled:
+        if not self.is_assigned_by_seed:
             tasks = [[np.sort(classes) for classes in of_seed] for of_seed in tasks]
         train, test = sample_tables(
             tasks,
@@ -208,7 +246,7 @@ class SplitClassSamples(ClassSamples):
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
             messages += _notes_on_sizes(np.array(available), self.sample_lengths())
         pool = TableSamplePool(
-            task_names=[_task_names(train_part, of_seed, shuffled=self.shuffled) for of_seed in tasks],
+            task_names=[_task_names(train_part, of_seed, shuffled=self.is_assigned_by_seed) for of_seed in tasks],
             masks=outputs.masks(),
             examples=torch.from_numpy(examples.x),
             train=train,
@@ -227,6 +265,17 @@ class SplitClassSamples(ClassSamples):
         """[T] the fewest training and test examples that each task can get, whatever the seed."""
         train, test = (self.assignment(part).bounds(part, part.counts)[0] for part in self.source.parts())
         return train, test
+
+
+def _check_order(order: Sequence[int], classes: int) -> None:
+    """Refuses an order of classes that there are not, or that come twice."""
+    number = next((number for number in order if number >= classes or order.count(number) > 1), None)
+    why = (
+        f"has {number} twice"
+        if number is not None and number < classes
+        else f"has {number}, but the classes are 0 to {classes - 1}"
+    )
+    require(number is None, "class_order", list(order), why)
 
 
 def _blur_fits(stream: ClassSamples) -> list[Check]:

@@ -125,6 +125,9 @@ class TableSamplePool(SamplePool):
             samples.append(shared[key])
         return samples
 
+    def count_test(self) -> np.ndarray:
+        return self.test_.sizes
+
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
         shifted_as = self.train.shifted_as(replicate, *self.lengths.within(index))
         return self._written(self.origins(replicate)[index], shifted_as)

@@ -298,6 +298,10 @@ class SamplePool(Pool):
         Replicates whose test samples are the same share one object.
         """
 
+    def count_test(self) -> np.ndarray:
+        """[R, T] int, how many test samples each task has. Default: gathers and counts them."""
+        return np.stack([[len(own.y) for own in self.test(task, None)] for task in range(len(self.task_names[0]))], 1)
+
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
         """[N] training samples of one replicate, by number [N], as texts for a reader. Default: None, they are no texts."""
         return None

@@ -16,7 +16,7 @@ class TaskAssignment:
     """How classes become tasks.
 
     A task takes items: single classes or, with `whole_groups`, groups of classes that stay together. With neither `num_tasks`
-    nor `classes_per_task`, every item is a task of its own.
+    nor `classes_per_task`, every item is a task of its own. The first task may have a size of its own.
     """
 
     num_tasks: int | None
@@ -26,7 +26,13 @@ class TaskAssignment:
     whole_groups: bool
     """A task takes groups, not single classes."""
     shuffled: bool
-    """The seed decides the order; otherwise it is the catalogue's."""
+    """The seed decides the order, unless there is an `order_seed`; otherwise it is the catalogue's."""
+    order_seed: int | None = None
+    """Every seed has the order of numpy.random.RandomState(order_seed).permutation; None: see `shuffled`."""
+    class_order: tuple[int, ...] | None = None
+    """The classes that are assigned, by their places in the catalogue, in this order; None: all. None with `whole_groups`."""
+    first_task_classes: int | None = None
+    """Classes of the first task; None: as for the others. None with `whole_groups`."""
 
     def count_tasks(self, catalogue: Catalogue) -> int:
         """The number of tasks.
@@ -34,23 +40,32 @@ class TaskAssignment:
         Raises:
             SettingError: the catalogue does not have so many groups or classes.
         """
-        items = len(items_of(catalogue, self.whole_groups))
+        items = len(self._items(catalogue))
         what = catalogue.group_word if self.whole_groups else catalogue.class_word
         allowed = f"must be at most the {items} {what} there are"
-        size = self.classes_per_task
+        size, first = self.classes_per_task, self.first_task_classes
         require(size is None or size <= items, "classes_per_task", size, allowed)
+        least, alike = size or 1, 0 if first is None else 1
+        if first is not None:
+            most = f"must be at most {items - least}, so that a task can follow: there are {items} {what}"
+            require(first <= items - least, "first_task_classes", first, most)
+        possible = alike + (items - (first or 0)) // least
         if self.num_tasks is None:
-            return items // (size or 1)
-        if size is not None and size > 1:
-            allowed = f"must be at most {items // size}: there are {items} {what}, and classes_per_task={size}"
-        require(self.num_tasks * (size or 1) <= items, "num_tasks", self.num_tasks, allowed)
+            return possible
+        if first is not None:
+            allowed = f"must be 2 to {possible}: there are {items} {what}, and first_task_classes={first}"
+            allowed += "" if size is None else f" and classes_per_task={size}"
+        elif size is not None and size > 1:
+            allowed = f"must be at most {possible}: there are {items} {what}, and classes_per_task={size}"
+        require(1 + alike <= self.num_tasks <= possible, "num_tasks", self.num_tasks, allowed)
         return self.num_tasks
 
     def count_classes(self, catalogue: Catalogue) -> int:
         """The classes of all tasks together, the same for every seed."""
         if self.classes_per_task is None:
-            return len(catalogue.names)
-        return self.count_tasks(catalogue) * self.classes_per_task
+            return len(catalogue.names if self.class_order is None else self.class_order)
+        tasks, first = self.count_tasks(catalogue), self.first_task_classes
+        return tasks * self.classes_per_task if first is None else first + (tasks - 1) * self.classes_per_task
 
     def bounds(self, catalogue: Catalogue, weight: np.ndarray) -> tuple[list[int], list[int]]:
         """The least and the largest total weight that each task can get, whatever the seed: two lists [T].
@@ -59,11 +74,12 @@ class TaskAssignment:
             catalogue: the classes that are assigned.
             weight: [C] the weight of a class: 1, or its number of examples.
         """
-        items = items_of(catalogue, self.whole_groups)
+        items = self._items(catalogue)
         weights = np.array([weight[item].sum() for item in items])
         slices = self._task_slices(len(items), catalogue)
-        if not self.shuffled:
-            exact = [int(weights[positions].sum()) for positions in slices]
+        order = self._fixed_order(len(items))
+        if order is not None:
+            exact = [int(weights[order[positions]].sum()) for positions in slices]
             return exact, exact
         rising = np.sort(weights)
         least, most = ([int(order[: len(positions)].sum()) for positions in slices] for order in (rising, rising[::-1]))
@@ -80,17 +96,33 @@ class TaskAssignment:
 
     def assign(self, catalogue: Catalogue, rng: np.random.Generator) -> list[np.ndarray]:
         """[T] arrays of class indexes; the order within a task is random too."""
-        items = items_of(catalogue, self.whole_groups)
-        if self.shuffled:
-            items = [items[i] for i in rng.permutation(len(items))]
+        items = self._items(catalogue)
+        order = self._fixed_order(len(items))
+        if order is None:
+            order = rng.permutation(len(items))
         slices = self._task_slices(len(items), catalogue)
-        return [rng.permutation(np.concatenate([items[i] for i in positions])) for positions in slices]
+        return [rng.permutation(np.concatenate([items[i] for i in order[positions]])) for positions in slices]
+
+    def _items(self, catalogue: Catalogue) -> list[np.ndarray]:
+        """Arrays of class indexes that stay together, in the order before any shuffling."""
+        if self.class_order is not None:
+            return [np.array([index]) for index in self.class_order]
+        return items_of(catalogue, self.whole_groups)
+
+    def _fixed_order(self, items: int) -> np.ndarray | None:
+        """The order in which items are assigned, the same for every seed; None where the seed decides it."""
+        if not self.shuffled:
+            return np.arange(items)
+        # The generator of numpy before version 1.17, with which the published orders were made; its numbers do not change.
+        return None if self.order_seed is None else np.random.RandomState(self.order_seed).permutation(items)
 
     def _task_slices(self, items: int, catalogue: Catalogue) -> list[np.ndarray]:
         """[T] arrays of positions in the order of assignment."""
-        tasks = self.count_tasks(catalogue)
-        used = items if self.classes_per_task is None else tasks * self.classes_per_task
-        return np.array_split(np.arange(used), tasks)
+        tasks, first = self.count_tasks(catalogue), self.first_task_classes
+        used = items if self.classes_per_task is None else self.count_classes(catalogue)
+        if first is None:
+            return np.array_split(np.arange(used), tasks)
+        return [np.arange(first), *np.array_split(np.arange(first, used), tasks - 1)]
 
 
 def items_of(catalogue: Catalogue, whole_groups: bool) -> list[np.ndarray]:

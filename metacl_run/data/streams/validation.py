@@ -162,6 +162,9 @@ class ValidationSamplePool(SamplePool):
     def test(self, task: int, limit: int | None) -> list[Samples]:
         return [self.inner.gather(replicate, tasks[task][:limit]) for replicate, tasks in enumerate(self.evaluated)]
 
+    def count_test(self) -> np.ndarray:
+        return np.array([[len(own) for own in tasks] for tasks in self.evaluated])
+
     def quote(self, replicate: int, index: np.ndarray) -> list[str] | None:
         return self.inner.quote(replicate, self._numbers[replicate][index])
 

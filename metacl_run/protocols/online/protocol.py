@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, TypeAlias
 
+import numpy as np
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
@@ -198,7 +199,8 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
             cost = training.cost(status)
         result = result_of(progress, status, task_names=task_names, chance=chance)
-        return replace(result, forward_transfer=not context.data.new_outputs, cost=cost, extra_metrics=metrics)
+        result = replace(result, test_samples=_test_samples(pool), extra_metrics=metrics)
+        return replace(result, forward_transfer=not context.data.new_outputs, cost=cost)
 
     def check_evaluation(self, trained: Online) -> None:
         learned = "the run has learned from all training samples, with protocol.eval_split=test: none are left for validation"
@@ -216,7 +218,8 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             phase = FinalEvaluation(scorer=self.scorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
-        return replace(result_of(progress, status, task_names=task_names, chance=chance), extra_metrics=metrics)
+        result = result_of(progress, status, task_names=task_names, chance=chance)
+        return replace(result, test_samples=_test_samples(pool), extra_metrics=metrics)
 
     def predictor(
         self,
@@ -268,6 +271,11 @@ def _rollout_recorders(setup: StreamSetup, progress: Progress) -> list[RolloutRe
     """The recorder of paths, where a learner acts."""
     acting = setup.pool.acting
     return [] if acting is None else [RolloutRecorder(setup, progress, acting)]
+
+
+def _test_samples(pool: SamplePool) -> np.ndarray | None:
+    """[R, T] how many test samples each task has, where tasks are not alike."""
+    return None if pool.lengths.are_equal else pool.count_test()
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

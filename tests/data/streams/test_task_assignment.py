@@ -55,6 +55,79 @@ def test_classes_per_task_is_exact() -> None:
     assert len(set(np.concatenate(tasks))) == 21
 
 
+@pytest.mark.parametrize(
+    ("numbers", "sizes"),
+    [
+        ({"num_tasks": None, "classes_per_task": 7}, [10, 7, 7]),
+        ({"num_tasks": None, "classes_per_task": 5}, [10, 5, 5]),
+        ({"num_tasks": 2, "classes_per_task": 5}, [10, 5]),
+        ({"num_tasks": 4}, [10, 5, 5, 4]),
+        ({"num_tasks": None}, [10] + [1] * 14),
+    ],
+)
+def test_the_first_task_has_a_size_of_its_own(numbers: dict[str, Any], sizes: list[int]) -> None:
+    how = assignment(first_task_classes=10, **numbers)
+    tasks = how.assign(CATALOGUE, np.random.default_rng(0))
+    assert [len(task) for task in tasks] == sizes
+    assert len(set(np.concatenate(tasks))) == sum(sizes) == how.count_classes(CATALOGUE)
+    assert how.count_tasks(CATALOGUE) == len(sizes)
+
+
+ORDER_1993 = [
+    68,
+    56,
+    78,
+    8,
+    23,
+    84,
+    90,
+    65,
+    74,
+    76,
+    40,
+    89,
+    3,
+    92,
+    55,
+    9,
+    26,
+    80,
+    43,
+    38,
+    58,
+    70,
+    77,
+    1,
+    85,
+    19,
+    17,
+    50,
+    28,
+    53,
+]
+"""The first classes of CIFAR-100 in the order that numpy's seed 1993 gives, as public code prints it."""
+
+
+def test_an_order_seed_gives_all_seeds_the_published_order() -> None:
+    names = [str(number) for number in range(100)]
+    cifar = Catalogue(names=names, counts=np.full(100, 600), groups=names)
+    how = assignment(num_tasks=None, classes_per_task=10, order_seed=1993)
+    for seed in (0, 1):
+        tasks = how.assign(cifar, np.random.default_rng(seed))
+        assert [set(task) for task in tasks[:3]] == [set(ORDER_1993[start : start + 10]) for start in (0, 10, 20)]
+        assert sorted(np.concatenate(tasks)) == list(range(100))
+
+
+def test_listed_classes_come_in_their_order_and_others_not_at_all() -> None:
+    how = assignment(num_tasks=None, classes_per_task=2, shuffled=False, class_order=(5, 3, 20, 0, 1))
+    assert [set(task) for task in how.assign(CATALOGUE, np.random.default_rng(0))] == [{5, 3}, {20, 0}]
+    weight = np.arange(24)
+    assert how.bounds(CATALOGUE, weight) == ([8, 20], [8, 20])
+    evenly = assignment(num_tasks=2, shuffled=False, class_order=(5, 3, 20, 0, 1))
+    assert [len(task) for task in evenly.assign(CATALOGUE, np.random.default_rng(0))] == [3, 2]
+    assert (how.count_classes(CATALOGUE), evenly.count_classes(CATALOGUE)) == (4, 5)
+
+
 def test_both_numbers_use_some_of_the_classes() -> None:
     assert assignment(num_tasks=3, classes_per_task=4).count_classes(CATALOGUE) == 12
     assert [len(task) for task in assign(num_tasks=3, classes_per_task=4)] == [4, 4, 4]
@@ -68,6 +141,10 @@ def test_both_numbers_use_some_of_the_classes() -> None:
         {"num_tasks": 5},
         {"num_tasks": None, "classes_per_task": 7},
         {"num_tasks": 2, "classes_per_task": 3},
+        {"num_tasks": 3, "first_task_classes": 9},
+        {"num_tasks": None, "classes_per_task": 4, "first_task_classes": 2},
+        {"num_tasks": 5, "order_seed": 3},
+        {"num_tasks": 2, "whole_groups": True, "order_seed": 3},
     ],
 )
 def test_bounds_are_those_of_all_seeds(numbers: dict[str, Any], shuffled: bool) -> None:
@@ -76,7 +153,7 @@ def test_bounds_are_those_of_all_seeds(numbers: dict[str, Any], shuffled: bool) 
     sums = [[weight[task].sum() for task in how.assign(CATALOGUE, np.random.default_rng(seed))] for seed in range(300)]
     assert (np.min(sums, axis=0) >= least).all()
     assert (np.max(sums, axis=0) <= most).all()
-    if not shuffled:
+    if not shuffled or how.order_seed is not None:
         assert least == most == list(sums[0])
     if how.whole_groups:  # there are few ways to assign them: the bounds are reached
         assert least == np.min(sums, axis=0).tolist()

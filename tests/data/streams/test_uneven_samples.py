@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,51 @@ def test_seeds_that_deal_different_tasks_learn_as_many_samples() -> None:
     limited = split_points(shuffled=False, balance="none", train_per_task=30)
     limited.check()
     assert limited.load([0]).lengths == TaskLengths.of([25, 29, 30])
+
+
+def test_a_larger_first_task_comes_in_one_order_for_all_seeds() -> None:
+    stream = split_points(num_tasks=None, balance="none", order_seed=1, first_task_classes=3)
+    stream.check()
+    order = np.random.RandomState(1).permutation(7)
+    divided = [order[:3], order[3:5], order[5:7]]
+    pool = stream.load([0, 1])
+    assert pool.lengths == TaskLengths.of([sum(12 + classes) for classes in divided])
+    for replicate in range(2):
+        assert [len(set(labels)) for _, labels in by_task(pool, replicate)] == [3, 2, 2]
+    names = [" + ".join(f"class {number}" for number in sorted(classes)) for classes in divided[1:]]
+    assert pool.task_names == [["task 1", *names]] * 2
+    assert pool.classes is not None
+    ordered = np.concatenate([np.sort(classes) for classes in divided])
+    assert (pool.classes.of_output == ordered).all()  # [seeds, tasks, outputs]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"first_task_classes": 3}, "first_task_classes=3: must be null with balance=tasks"),
+        ({"balance": "none", "num_tasks": None, "first_task_classes": 6}, "first_task_classes=6: must be at most 5"),
+        ({"balance": "none", "num_tasks": 1, "first_task_classes": 3}, "num_tasks=1: must be 2 to 3"),
+        (
+            {"balance": "none", "num_tasks": 4, "first_task_classes": 3},
+            "num_tasks=4: must be 2 to 3: .* and classes_per_task=2",
+        ),
+    ],
+)
+def test_a_first_task_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, SettingError), match=message):
+        split_points(**changes).check()
+
+
+@pytest.mark.parametrize("changes", [{"first_task_classes": 3}, {"class_order": [0, 1], "shuffled": False}])
+def test_whole_groups_are_not_taken_apart(changes: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"{next(iter(changes))}=.*: must be null with tasks_from=groups"):
+        grouped_points(balance="none", **changes).check()
+
+
+@pytest.mark.parametrize(("order", "message"), [([0, 7], "has 7, but the classes are 0 to 6"), ([1, 0, 1, 2], "has 1 twice")])
+def test_an_order_of_classes_that_cannot_be_is_refused(order: list[int], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        split_points(shuffled=False, class_order=order).check()
 
 
 def test_validation_holds_out_a_share_of_each_task() -> None:
