@@ -1,4 +1,4 @@
-"""Joins runs that differ only in their seeds (and in what the run id ignores) into configurations."""
+"""Joins runs that differ only in their seeds (and in what changes no metric) into configurations."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MEASURED = (
     *(DEBUG, EVALUATION, TABLE_SIZE, VERSION),
 )
 """What the reported numbers are measured on, by which version, and whether they are a trial or those of a finished run."""
-NOT_LENGTHS = ("protocol.log_every", "protocol.eval_every", "protocol.rows_every")
+NOT_LENGTHS = ("protocol.eval_every", "protocol.rows_every")
 """Numbers of a protocol that name a row only if nothing else distinguishes it."""
 WORDS = {
     ("protocol.eval_split", "validation"): "on validation data",
@@ -30,9 +30,6 @@ WORDS = {
     (EVALUATION, True): "evaluations of finished runs",
 }
 """Settings that every title has to tell, in words: their numbers are no plain test numbers."""
-NO_RESULT = ("protocol.log_every",)
-"""Settings that change how often a training loss is recorded, and no result: where rows differ in other settings too, they are
-not named."""
 CLASSES = ("_target_", "_stream_")
 """Ends of the keys that name classes of the code, not settings: the option's name is in the title."""
 DIGITS = 4
@@ -135,12 +132,12 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
     others = [Settings() for _ in rows]
     for places in by_algo.values():
         names = differing([rows[i] for i in places])
-        for i, own in zip(places, _told_apart([rows[i] for i in places], names), strict=True):
+        for i, own in zip(places, names, strict=True):
             lengths = [key for key in in_section[i] if key not in own and _is_length(key, rows[i].get(key))]
             origin = [key for key in (EVALUATION_OF,) if key in rows[i]]
             keys = [*lengths, *origin, *(key for key in own if key not in origin)]
             words[i] = [(key, rows[i].get(key)) for key in keys]
-            others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in (*keys, *NO_RESULT)}
+            others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in keys}
     rounded, exact = (_joined(rows, words, digits) for digits in (DIGITS, None))
     return (rounded if len(set(rounded)) == len(set(exact)) else exact), others
 
@@ -156,13 +153,6 @@ def _joined(rows: Sequence[Settings], words: Sequence[Sequence[tuple[str, Any]]]
     """The algorithm of every row, and its words."""
     by_row = zip(rows, words, strict=True)
     return [" ".join([row["algo"], *(assignment(*word, digits=digits) for word in own)]) for row, own in by_row]
-
-
-def _told_apart(rows: Sequence[Settings], names: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Returns the keys that name every row, without `NO_RESULT` unless two rows then had the same name."""
-    fewer = [[key for key in keys if key not in NO_RESULT] for keys in names]
-    alike = len({_json([[key, row.get(key)] for key in keys]) for row, keys in zip(rows, fewer, strict=True)}) < len(rows)
-    return [list(keys) for keys in (names if alike else fewer)]
 
 
 def _is_length(key: str, value: Any) -> bool:

@@ -74,17 +74,16 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
     runs = run("b", 0.7, algo="er", protocol__updates_per_task=60, protocol__log_every=5)
     (section,) = sections(runs)
     assert list(section.configurations) == ["er protocol.updates_per_task=60", "maml protocol.updates_per_task=120"]
-    assert section.others["er protocol.updates_per_task=60"] == {}  # how often a loss is recorded changes no result
+    assert section.others["er protocol.updates_per_task=60"] == {}
 
 
-def test_what_changes_no_result_names_a_row_only_where_nothing_else_does(run: Callable[..., Path]) -> None:
-    run("a", 0.7, algo__replay=1)
-    (section,) = sections(run("b", 0.7, algo__replay=2, protocol__log_every=5))
-    assert list(section.configurations) == ["maml algo.replay=1", "maml algo.replay=2"]
-    (section,) = sections(run("c", 0.7, algo__replay=2, protocol__log_every=7))
-    assert [label.rpartition(" ")[2] for label in section.configurations] == [
-        f"protocol.log_every={every}" for every in (10, 5, 7)
-    ]
+def test_runs_that_record_their_training_more_often_are_of_one_row(run: Callable[..., Path]) -> None:
+    run("a", 0.7, algo__replay=1, seeds=[0])
+    (section,) = sections(run("b", 0.8, algo__replay=1, protocol__log_every=5, seeds=[1]))
+    (row,) = section.configurations.values()
+    assert row.seeds == (0, 1)
+    assert row.values("accuracy") == pytest.approx([0.7, 0.8], abs=0.02)
+    assert not any("log_every" in key for key in row.settings)
 
 
 @pytest.mark.parametrize(
