@@ -257,7 +257,7 @@ def test_an_evaluation_notices_other_test_images(tmp_path: Path) -> None:
         evaluation_of(result.directory)
 
 
-def test_a_part_is_not_evaluated_as_a_source_of_its_own(tmp_path: Path) -> None:
+def test_a_source_of_one_part_alone_shares_an_origin(tmp_path: Path) -> None:
     for part in ("train", "test"):
         noise_images(tmp_path / "images" / part, [3] * 4)
     split = experiment_of(command(tmp_path / "images"))
