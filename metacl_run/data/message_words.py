@@ -8,10 +8,10 @@ NAMED = 3
 """Classes that a message calls by name."""
 
 
-def named(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def named(names: Sequence[str], most: int = NAMED) -> str:
+    """The first few, at most `most`, and how many more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def counted(count: int, noun: str) -> str:

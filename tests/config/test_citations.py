@@ -22,7 +22,10 @@ from tests.support.stored_runs import build_run
 CONFIGS = [config_dir()]
 OPTIONS = [option for group in GROUPS for option in OptionFiles().all(group)]
 MADE_ON_THE_SPOT = {"glyphs", "split_glyphs", "recurring_glyphs", "rotated_digits", "intents"}
-OWN_FILES = {"image_folder", "listed_image_folder", "split_image_folder", "text_file", "split_text_file"}
+OWN_FILES = {
+    *("image_folder", "listed_image_folder", "split_image_folder", "split_train_test_images"),
+    *("text_file", "split_text_file"),
+}
 
 
 def test_every_key_has_an_entry_and_every_entry_is_cited() -> None:

@@ -52,6 +52,7 @@ def test_only_places_and_processes_are_left_out_of_the_identity(make: Callable[.
     stream = make(name, protocol=kind)
     assert all(field.metadata.get("identity", True) for field in dataclasses.fields(stream))
     identity = {field.name: field.metadata.get("identity", True) for field in dataclasses.fields(stream.source)}
-    own_files = name.endswith(("image_folder", "text_file", "_imagenet"))  # the user's, whose content is the data
+    # of the user's, whose content is the data
+    own_files = name.endswith(("image_folder", "train_test_images", "text_file", "_imagenet"))
     places = set() if own_files else {"root", "download", "processes", "timeout"} & set(identity)
     assert {field for field, counts in identity.items() if not counts} == places

@@ -228,12 +228,11 @@ def test_it_is_test_unless_asked_for(experiment: Callable[..., Experiment]) -> N
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty classes of six images; beside the folder a file of forty classes of six texts."""
+    """Forty classes of six images; beside the folder another with one of each, and a file of forty classes of six texts."""
     root = tmp_path_factory.mktemp("own") / "images"
-    root.mkdir()
-    for number in range(240):
-        place = root / f"class{number % 40:02}"
-        place.mkdir(exist_ok=True)
+    for number in range(280):
+        place = (root if number < 240 else root.parent / "test") / f"class{number % 40:02}"
+        place.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(place / f"{number}.png")
     write_texts(root.parent / "texts.csv", classes=40, texts=6)
     return root
@@ -241,6 +240,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def composed(name: str, folder: Path, *overrides: str) -> Experiment:
     own = [f"data.root={folder}"] if "image_folder" in name else []
+    own += [f"data.root={folder.parent}", f"data.train_folder={folder.name}"] if "train_test_images" in name else []
     own += [f"data.file={folder.parent / 'texts.csv'}"] if "text_file" in name else []
     return experiment_of([f"data={name}", ON_VALIDATION, *own, *overrides])
 

@@ -11,7 +11,7 @@ import abc
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -208,8 +208,8 @@ class SplitSource(LabelledSource):
         """Reads both parts. Raises as `read` does."""
 
     def contents(self) -> dict[str, Any]:
-        train, test = (part.contents() for part in self.parts())
-        return {**train, "test_examples": test["examples"], "test_digest": test["digest"]}
+        train, test = self.parts()
+        return contents_of_parts(train.contents(), test.contents())
 
     def catalogue(self) -> Catalogue:
         train, test = self.parts()
@@ -220,6 +220,11 @@ class SplitSource(LabelledSource):
         labelled = LabelledExamples.from_labels(self.catalogue(), examples.x, examples.y, examples.raw)
         unused = [] if examples.out_of_scope is None else [f"{len(examples.out_of_scope)} {OUT_OF_SCOPE_UNUSED}"]
         return dataclasses.replace(labelled, notes=[*examples.notes, *unused])
+
+
+def contents_of_parts(train: Mapping[str, Any], test: Mapping[str, Any]) -> dict[str, Any]:
+    """What both parts hold, from the `contents` of each."""
+    return {**train, "test_examples": test["examples"], "test_digest": test["digest"]}
 
 
 def inputs_of(stored: Tensor) -> Tensor:

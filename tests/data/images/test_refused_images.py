@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from metacl_run.core.errors import DataError
-from metacl_run.data.sources import image_folder
+from metacl_run.data.images import class_folders
 from tests.support.image_folders import GOOD, LEVEL, RGB, SETTINGS, equal_images, images_under
 from tests.support.pngs import COLOUR, GREY, chunk, numbers, png
 
@@ -104,7 +104,7 @@ def test_a_path_that_is_no_file_is_named(make: Callable[..., Any], tmp_path: Pat
 def test_an_image_that_disappears_while_the_folder_is_read_is_named(
     make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, stamp = equal_images(tmp_path / "images", GOOD), image_folder.stamp
+    root, stamp = equal_images(tmp_path / "images", GOOD), class_folders.stamp
 
     def stamp_and_remove(path: Path) -> tuple[str, int, int]:
         result = stamp(path)
@@ -112,5 +112,5 @@ def test_an_image_that_disappears_while_the_folder_is_read_is_named(
             path.unlink()
         return result
 
-    monkeypatch.setattr(image_folder, "stamp", stamp_and_remove)
+    monkeypatch.setattr(class_folders, "stamp", stamp_and_remove)
     assert "class3/image2.png: cannot be read (No such file or directory)." in refusal(make, root)

@@ -112,9 +112,9 @@ def numbers(x: torch.Tensor) -> list[int]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten classes of six images."""
-    for number in range(60):
-        place = tmp_path / "images" / f"class{number % 10}"
+    """Ten classes of six images; beside the folder another for test, with two of each."""
+    for number in range(80):
+        place = tmp_path / ("images" if number < 60 else "test") / f"class{number % 10}"
         place.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(place / f"{number}.png")
     return tmp_path / "images"
@@ -128,6 +128,8 @@ def marked_stream(
 
     def build(name: str, protocol: str) -> Any:
         own = {"root": str(folder), "test_examples": 1} if "image_folder" in name else {}
+        if "train_test_images" in name:
+            own = {"root": str(folder.parent), "train_folder": folder.name, "test_folder": "test"}
         if "text_file" in name:
             own = {"file": write_texts(tmp_path / "texts.csv", classes=30, texts=60)}
         stream = make(name, protocol, **own)
