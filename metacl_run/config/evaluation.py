@@ -128,7 +128,7 @@ def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_
 def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
     """Refuses another option of `data` from which the run may have learned."""
     shared = run.data.source.origins & evaluation.data.source.origins
-    if shared and not (run.data.keeps_test_part and evaluation.data.keeps_test_part):
+    if shared and (run.data.test_origin is None or run.data.test_origin != evaluation.data.test_origin):
         raise ConfigError(
             f"data={evaluation.choices['data']}: has examples of {', '.join(sorted(shared))}, as data={run.choices['data']} "
             "has, from which the run has learned in other tasks and splits: an evaluation would mix what was learned with what "

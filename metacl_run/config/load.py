@@ -109,7 +109,7 @@ class Experiment:
         """What a reader of the results must know, and what can be known before the run."""
         parts = {"algo": self.algo, "model": self.model, "data": self.data, "protocol": self.protocol}
         data = self.resolved["data"], self.protocol, self.data.source.origins
-        warning = self.starting_run and self.starting_run.warning(*data, keeps_test_part=self.data.keeps_test_part)
+        warning = self.starting_run and self.starting_run.warning(*data, test_origin=self.data.test_origin)
         return [*([warning] if warning else []), *unused_settings(parts, self.overrides, self.choices["algo"])]
 
     @property

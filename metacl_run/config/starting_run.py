@@ -21,7 +21,7 @@ class StartingRun:
         protocol: its protocol, a Protocol.
         origins: the data sets that it learned from; none where they are not known.
         config: its resolved config.
-        keeps_test_part: whether its data have a test part of their own, from which nothing is learned.
+        test_origin: of its data: which test part they have, from which nothing is learned; None: they have none of their own.
         learned: by seed, the parameters of its network at the end.
     """
 
@@ -33,7 +33,7 @@ class StartingRun:
     origins: frozenset[str]
     config: Mapping[str, Any]
     learned: Mapping[int, Mapping[str, Any]]
-    keeps_test_part: bool = False
+    test_origin: str | None = None
 
     @classmethod
     def read(cls, directory: Path, seeds: Sequence[int]) -> StartingRun:
@@ -72,7 +72,7 @@ class StartingRun:
             data=str(run.summary["data"]),
             protocol=protocol,
             origins=frozenset() if stream is None else frozenset(stream.source.origins),
-            keeps_test_part=stream is not None and stream.keeps_test_part,
+            test_origin=None if stream is None else stream.test_origin,
             config=run.config,
             learned={seed: of_seed[seed] for seed in seeds},
         )
@@ -84,7 +84,7 @@ class StartingRun:
         return LearnedModel(inner=inner, learned=self.learned, origin=str(self.directory))  # type: ignore[arg-type]
 
     def warning(
-        self, data: Mapping[str, Any], protocol: Any, origins: frozenset[str], *, keeps_test_part: bool = False
+        self, data: Mapping[str, Any], protocol: Any, origins: frozenset[str], *, test_origin: str | None = None
     ) -> str | None:
         """What a reader must know where this run may have learned from what another is tested on; else None.
 
@@ -92,10 +92,10 @@ class StartingRun:
 
         Args:
             data: the config of the other's data.
-            protocol, origins, keeps_test_part: of the other.
+            protocol, origins, test_origin: of the other.
         """
         shared = sorted(origins & self.origins)
-        if keeps_test_part and self.keeps_test_part and protocol.eval_split == "test":
+        if test_origin is not None and test_origin == self.test_origin and protocol.eval_split == "test":
             return None  # no run of such data learns from the test part
         alike = (
             protocol.kind == self.protocol.kind and data == self.config["data"] and protocol.division == self.protocol.division

@@ -13,6 +13,7 @@ from metacl_run.config.starting_run import StartingRun
 from metacl_run.core.errors import ConfigError, SettingError
 
 TEXTS = "data.encoder=hashed"
+PARTS = ("train", "test")
 DOMAINS = ("algo=maml", "data=text_domains", TEXTS)
 
 
@@ -44,6 +45,29 @@ def test_data_that_share_an_origin_are_not_evaluated(
 def test_others_are(learned: list[str], evaluated: list[str], experiment: Callable[..., Experiment], real_data: Path) -> None:
     run, evaluation = (_composed(experiment, words, real_data) for words in (learned, evaluated))
     _refuse_data_learned_from(run, evaluation)
+
+
+def test_parts_that_are_divided_otherwise_are_not_evaluated(experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    for part in PARTS:
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "image.png").touch()  # listed, not read
+    folders = ["algo=er", "data=split_train_test_images", f"data.root={tmp_path}", "data.num_tasks=2"]
+    swapped = ["data.train_folder=test", "data.test_folder=train"]
+    table = tmp_path / "texts.csv"
+    table.write_text(
+        "text,label,part\n" + "".join(f"{i},{label},{part}\n" for i in range(9) for label in "ab" for part in PARTS)
+    )
+    texts = ["algo=er", "data=split_text_file", f"data.file={table}", TEXTS, "data.num_tasks=2"]
+    for shared, own, other in (
+        (folders, [], swapped),
+        (texts, [], ["data.test_part=0.5"]),
+        (texts, ["data.split=part"], []),
+    ):
+        run, same, evaluation = (experiment(*shared, *words, tiny=["algo.batch_size=1"]) for words in (own, own, other))
+        _refuse_data_learned_from(run, same)
+        with pytest.raises(ConfigError, match="from which the run has learned in other tasks and splits"):
+            _refuse_data_learned_from(run, evaluation)
 
 
 def test_other_data_are_looked_for_where_the_runs_are(

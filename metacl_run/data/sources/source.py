@@ -207,6 +207,12 @@ class SplitSource(LabelledSource):
     def read_parts(self) -> SplitExamples:
         """Reads both parts. Raises as `read` does."""
 
+    @property
+    def test_origin(self) -> str:
+        """What decides, beside the origins, which examples the test part has: sources with the same origins whose test parts
+        differ say different things. Default: the data set itself."""
+        return ""
+
     def contents(self) -> dict[str, Any]:
         train, test = self.parts()
         return contents_of_parts(train.contents(), test.contents())

@@ -40,6 +40,10 @@ class TrainTestImages(SplitImageSource):
         base = data_root(self.root)
         return frozenset({str((base / folder).resolve()) for folder in (self.train_folder, self.test_folder)})
 
+    @property
+    def test_origin(self) -> str:
+        return str((data_root(self.root) / self.test_folder).resolve())
+
     def parts(self) -> tuple[Catalogue, Catalogue]:
         train, test = self._listings()
         return train.catalogue(), test.catalogue()

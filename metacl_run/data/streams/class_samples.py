@@ -199,14 +199,16 @@ class HeldOutClassSamples(ClassSamples):
 class SplitClassSamples(ClassSamples):
     """A source with a training part and a test part, whose classes are assigned to tasks."""
 
-    keeps_test_part = True
-
     source: SplitSource
     train_per_task: Count | None
     """Training samples of each task (with balance=none, the largest number); null: as many as the smallest task of any seed
     has."""
     test_per_task: Count | None
     """Test samples of each task, taken evenly from its classes; null: all."""
+
+    @property
+    def test_origin(self) -> str:
+        return self.source.test_origin
 
     def sample_lengths(self) -> TaskLengths:
         lengths = _lengths(self._fewest()[0], self.balance)

@@ -34,8 +34,6 @@ from metacl_run.data.streams.stream import SampleStream
 class ShiftedSamples(SampleStream):
     """A source whose examples every task shows under its own shift."""
 
-    keeps_test_part = True
-
     source: SplitSource
     num_tasks: Tasks
     """Tasks in the stream."""
@@ -53,6 +51,10 @@ class ShiftedSamples(SampleStream):
     @property
     def input_shape(self) -> tuple[int, ...]:
         return self.source.example_shape
+
+    @property
+    def test_origin(self) -> str:
+        return self.source.test_origin
 
     def count_tasks(self) -> int:
         return self.num_tasks

@@ -34,13 +34,16 @@ Split = Literal["train", "validation", "test"]
 class Stream(abc.ABC):
     """Any stream. A leaf is a frozen keyword-only dataclass with the field `source`; the other fields are its settings."""
 
-    keeps_test_part: ClassVar[bool] = False
-    """Whether nothing is learned from the test part that its source has, whatever the settings."""
-
     @property
     @abc.abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one example, as the network receives it."""
+
+    @property
+    def test_origin(self) -> str | None:
+        """`SplitSource.test_origin`, where nothing is learned from the test part of the source, whatever the settings. Default:
+        None, the stream itself decides what is held out."""
+        return None
 
     @property
     def objective(self) -> Objective:
