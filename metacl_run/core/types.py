@@ -192,6 +192,9 @@ class Observation(NamedTuple):
     """[B] int64: the numbers of the samples of the batch, for a learner that chooses its exemplars; else [0]."""
     uniform: Tensor = NONE
     """[B, ReplaySpec.uniforms] float32 in [0, 1), for a learner that asks for random numbers; else [0]."""
+    share: Tensor = NONE
+    """[] float64 in [0, 1): the share of the task's observations, of all passes, that came before this one, for a learner whose
+    `needs_share` is true; else [0]."""
 
     def filled(self) -> Observation:
         """The same with samples of the batch, which still have no weight, in the places of the draws that have no sample: what

@@ -131,6 +131,11 @@ def scheduled(rate: float, schedule: Schedule, unit: Tensor, total: int) -> Tens
     done = unit / max(total, 1)
     if schedule == "constant":
         return torch.full_like(done, rate)
+    return falling(rate, schedule, done)
+
+
+def falling(rate: float, schedule: Literal["linear", "cosine"], done: Tensor) -> Tensor:
+    """Returns the rate when a share `done` of all updates is over: falling linearly to 0, or as a half cosine."""
     return rate * (1 - done if schedule == "linear" else 0.5 * (1 + torch.cos(math.pi * done)))
 
 

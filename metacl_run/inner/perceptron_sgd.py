@@ -28,14 +28,16 @@ def compiled(network: Network, params: Params, x: Tensor) -> bool:
     return perceptron.usable(x, [params[name] for name in layers])
 
 
-def sgd(network: Network, params: Params, steps: WeightedSamples, *, rate: float, beta: float = 1.0) -> tuple[Params, Tensor]:
+def sgd(
+    network: Network, params: Params, steps: WeightedSamples, *, rate: float | Tensor, beta: float = 1.0
+) -> tuple[Params, Tensor]:
     """Takes a step on each batch in turn; after each group goes back to before + beta * (after - before).
 
     Args:
         network: learns by its objective.
         params: where the steps start.
         steps: [G, S, B]; a step's loss is the weighted sum over its samples, over the sum of weights or 1 where that is less.
-        rate: of SGD.
+        rate: of SGD; the compiled call takes a number alone, and a tensor [] means torch operations.
         beta: 1: plain SGD all along.
 
     Returns:
@@ -43,7 +45,7 @@ def sgd(network: Network, params: Params, steps: WeightedSamples, *, rate: float
         before its step.
     """
     samples, weight = steps
-    if compiled(network, params, samples.x):
+    if not isinstance(rate, Tensor) and compiled(network, params, samples.x):
         assert network.plain_layers is not None
         moved, loss = perceptron.sgd(*_kernel_arguments(network, params, samples), weight, rate=rate, beta=beta)
         return dict(zip(network.plain_layers, moved, strict=True)), loss

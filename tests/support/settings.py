@@ -6,7 +6,10 @@ from typing import Any
 
 from metacl_run.config.options import options_that_are
 
-PLAIN_SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.0, "clip_norm": None, "weight_decay": 0.0}
+PLAIN_SGD: dict[str, Any] = {
+    **{"optimizer": "sgd", "momentum": 0.0, "clip_norm": None, "weight_decay": 0.0},
+    **{"lr_schedule": "constant", "lr_drops": [0.7, 0.9], "lr_drop_factor": 0.2},
+}
 """The settings by which a learner of `online` takes plain steps, where it is built without a config."""
 
 TINY = [

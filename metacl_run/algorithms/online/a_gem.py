@@ -65,11 +65,11 @@ class AGem(GradientLearner[GradientState]):
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        losses = []
+        losses, rate = [], self.lr_at(observed)
         for number in range(self.updates):
             gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
             reference = grad(network.weighted_loss)(state["params"], *observed.draw(number))
-            state = self.step(project(gradient, reference), state)
+            state = self.step(project(gradient, reference), state, rate)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 

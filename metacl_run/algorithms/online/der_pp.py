@@ -54,7 +54,7 @@ class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
     beta: NonNegative
 
     def __post_init__(self) -> None:
-        require_all(self.momentum_fits(), self.replay_fits())
+        require_all(*self.steps_fit(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.buffer_spec(2)
@@ -81,7 +81,7 @@ class DerPlusPlus(ReplayBuffer, GradientLearner[DerState]):
 
         gradient, (_, (loss, new)) = grad_and_value(objective, has_aux=True)(params)
         logits = self._written(state["logits"], observed.write, new)
-        return {**self.step(gradient, state), "logits": logits}, {"loss": loss}
+        return {**self.step(gradient, state, self.lr_at(observed)), "logits": logits}, {"loss": loss}
 
     def _written(self, stored: Tensor, write: Tensor, logits: Tensor) -> Tensor:
         """Stores the logits [B, outputs] of a batch at places `write`; if two go to one place, the later one stays."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
@@ -55,7 +56,7 @@ class Replay(ReplayBuffer, GradientLearner[GradientState]):
         without = f"must be 0 with source={self.source}"
         most = f"must be at most memory={memory}, which it is drawn from"
         require_all(
-            self.momentum_fits(),
+            *self.steps_fit(),
             (stream or memory == 0, "memory", memory, f"{without}, which needs none"),
             (stream or replay == 0, "replay", replay, f"{without}: a batch is batch_size draws"),
             (memory > 0 or self.buffer == "reservoir", "buffer", self.buffer, "must be reservoir without a replay buffer"),
@@ -74,16 +75,18 @@ class Replay(ReplayBuffer, GradientLearner[GradientState]):
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         batches = observed.batch_with_draws() if self.source == "stream" else observed.draws()
         if not self.plain_sgd:
-            return self._steps(network, state, batches)
-        params, loss = sgd(network, state["params"], batches.unsqueeze(0), rate=self.lr)
+            return self._steps(network, state, batches, self.lr_at(observed))
+        params, loss = sgd(network, state["params"], batches.unsqueeze(0), rate=self.lr_at(observed))
         return {"params": params}, {"loss": loss}
 
-    def _steps(self, network: Network, state: GradientState, batches: WeightedSamples) -> tuple[GradientState, Metrics]:
+    def _steps(
+        self, network: Network, state: GradientState, batches: WeightedSamples, rate: float | Tensor
+    ) -> tuple[GradientState, Metrics]:
         """One step on each of the batches [updates, B]; the loss is the mean over all their samples, each before its step."""
         sums = []
         for number in range(self.updates):
             batch = batches.at(number)
             gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
-            state = self.step(gradient, state)
+            state = self.step(gradient, state, rate)
             sums.append(loss * batch.weight.sum())
         return state, {"loss": torch.stack(sums).sum() / batches.weight.sum().clamp(min=1)}

@@ -32,7 +32,7 @@ from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec
 from metacl_run.core.bounds import Steps
 from metacl_run.core.errors import require_all
-from metacl_run.core.types import Metrics, Observation, Params, Samples, WeightedSamples
+from metacl_run.core.types import Metrics, Observation, Params
 from metacl_run.models.network import Network
 
 
@@ -47,7 +47,7 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
     updates: Steps
 
     def __post_init__(self) -> None:
-        require_all(self.momentum_fits(), self.replay_fits())
+        require_all(*self.steps_fit(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.buffer_spec(self.updates)
@@ -60,13 +60,14 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
         """Learns from one observation. The reported loss is that on the batch, over its classes, as a mean over the updates."""
         losses = []
         for number in range(self.updates):
-            state, loss = self._update(network, state, observed.batch, observed.draw(number))
+            state, loss = self._update(network, state, observed, number)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 
     def _update(
-        self, network: Network, state: GradientState, batch: Samples, replayed: WeightedSamples
+        self, network: Network, state: GradientState, observed: Observation, number: int
     ) -> tuple[GradientState, Tensor]:
+        batch, replayed = observed.batch, observed.draw(number)
         together, sizes = batch.joined(replayed.samples), [len(batch.y), len(replayed.weight)]
         absent = (batch.y != torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).all(1)
         share = replayed.weight / replayed.weight.sum().clamp(min=1)
@@ -77,4 +78,4 @@ class AsymmetricReplay(ReplayBuffer, GradientLearner[GradientState]):
             return loss + (network.objective.losses(old, replayed.samples.y) * share).sum(), loss
 
         gradient, (_, loss) = grad_and_value(objective, has_aux=True)(state["params"])
-        return self.step(gradient, state), loss
+        return self.step(gradient, state, self.lr_at(observed)), loss

@@ -75,7 +75,7 @@ class MeanOfFeatures(ExemplarLearner[MofState]):
     decay: Momentum
 
     def __post_init__(self) -> None:
-        require_all(self.momentum_fits(), self.replay_fits())
+        require_all(*self.steps_fit(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.exemplar_spec(self.updates)

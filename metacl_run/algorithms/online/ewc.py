@@ -89,7 +89,7 @@ class Ewc(GradientLearner[EwcState]):
             return torch.add(g, fisher * p - anchor, alpha=2 * self.strength)
 
         gradient = tree_map(penalised, gradient, params, state["fisher"], state["anchor"])
-        return self.step(gradient, state), {"loss": loss}
+        return self.step(gradient, state, self.lr_at(observed)), {"loss": loss}
 
     def end_task(self, network: Network, state: EwcState, samples: Samples) -> EwcState:
         params = state["params"]

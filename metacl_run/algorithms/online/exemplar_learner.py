@@ -52,11 +52,11 @@ class ExemplarLearner(GradientLearner[State], SampleMemory, abc.ABC):
 
     def stepped(self, network: Network, state: State, observed: Observation, updates: int) -> tuple[State, Tensor]:
         """The state after so many steps on a batch, each with a draw of `replay` exemplars, and the mean of their losses."""
-        losses = []
+        losses, rate = [], self.lr_at(observed)
         for number in range(updates):
             batch = observed.draw(number).at(slice(self.replay)).after(observed.batch)
             gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *batch)
-            state = self.step(gradient, state)
+            state = self.step(gradient, state, rate)
             losses.append(loss)
         return state, torch.stack(losses).mean()
 

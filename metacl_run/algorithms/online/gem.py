@@ -67,12 +67,12 @@ class Gem(GradientLearner[GradientState]):
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        losses = []
+        losses, rate = [], self.lr_at(observed)
         for _ in range(self.updates):
             params = state["params"]
             gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
             past = torch.vmap(partial(grad(network.weighted_loss), params))(*observed.draws())
-            state = self.step(project(gradient, past, self.margin, self.damping), state)
+            state = self.step(project(gradient, past, self.margin, self.damping), state, rate)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 

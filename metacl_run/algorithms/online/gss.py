@@ -61,7 +61,7 @@ class GradientSampleSelection(ExemplarLearner[GssState]):
     def __post_init__(self) -> None:
         memory, compare = self.memory, self.compare
         most = f"must be at most memory={memory}, which they are drawn from"
-        require_all(self.momentum_fits(), self.replay_fits(), (compare <= memory, "compare", compare, most))
+        require_all(*self.steps_fit(), self.replay_fits(), (compare <= memory, "compare", compare, most))
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.exemplar_spec(self.updates + 1, max(self.replay, self.compare), uniforms=2)

@@ -88,7 +88,7 @@ class Icarl(ExemplarLearner[IcarlState]):
     consolidation_setting: ClassVar[str | None] = "herding_samples"
 
     def __post_init__(self) -> None:
-        require_all(self.momentum_fits(), self.replay_fits())
+        require_all(*self.steps_fit(), self.replay_fits())
 
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return self.exemplar_spec(self.updates)
@@ -116,7 +116,7 @@ class Icarl(ExemplarLearner[IcarlState]):
 
     def observe(self, network: Network, state: IcarlState, observed: Observation) -> tuple[IcarlState, Metrics]:
         state = {**state, "current": state["current"] | _classes(observed.batch.y, network.ways).any(0)}
-        losses = []
+        losses, rate = [], self.lr_at(observed)
         for number in range(self.updates):
             batch = observed.draw(number).after(observed.batch)
             target, counts = self._targets(network, state, batch)
@@ -127,7 +127,7 @@ class Icarl(ExemplarLearner[IcarlState]):
                 return (sums * batch.weight).sum() / batch.weight.sum()
 
             gradient, loss = grad_and_value(objective)(state["params"], batch, target, counts)
-            state = self.step(gradient, state)
+            state = self.step(gradient, state, rate)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 

@@ -75,7 +75,7 @@ class LearningWithoutForgetting(GradientLearner[LwfState]):
         gradient, (_, loss) = grad_and_value(objective, has_aux=True)(params)
         in_batch = (batch.y == torch.arange(network.ways, device=batch.y.device).unsqueeze(1)).any(1)
         classes = state["classes"] | in_batch
-        return {**self.step(gradient, state), "classes": classes}, {"loss": loss}
+        return {**self.step(gradient, state, self.lr_at(observed)), "classes": classes}, {"loss": loss}
 
     def end_task(self, network: Network, state: LwfState, samples: Samples) -> LwfState:
         return {**state, "old_params": state["params"], "old_classes": state["classes"]}

@@ -80,7 +80,7 @@ class MemoryAwareSynapses(GradientLearner[MasState]):
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
         gradient = with_penalty(gradient, params, state["reference"], state["omega"], self.strength)
-        return self.step(gradient, state), {"loss": loss}
+        return self.step(gradient, state, self.lr_at(observed)), {"loss": loss}
 
     def end_task(self, network: Network, state: MasState, samples: Samples) -> MasState:
         params = state["params"]

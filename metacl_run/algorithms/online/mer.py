@@ -58,7 +58,7 @@ class Mer(ReplayBuffer, GradientLearner[GradientState]):
 
     def __post_init__(self) -> None:
         require_all(
-            self.momentum_fits(),
+            *self.steps_fit(),
             (self.batch_size == 1, "batch_size", self.batch_size, "must be 1: MER learns from one new sample at a time"),
             self.replay_fits(),
         )
@@ -72,17 +72,19 @@ class Mer(ReplayBuffer, GradientLearner[GradientState]):
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
         one_by_one = observed.batch_with_draws().unsqueeze(2)
-        start = state["params"]
+        start, rate = state["params"], self.lr_at(observed)
         if self.plain_sgd:
-            end, loss = sgd(network, start, one_by_one, rate=self.lr, beta=self.beta)
+            end, loss = sgd(network, start, one_by_one, rate=rate, beta=self.beta)
             state = {"params": end}
         else:
-            state, loss = self._steps(network, state, one_by_one)
+            state, loss = self._steps(network, state, one_by_one, rate)
         if self.gamma != 1:
             state["params"] = part_of_the_way(start, state["params"], self.gamma)
         return state, {"loss": loss}
 
-    def _steps(self, network: Network, state: GradientState, draws: WeightedSamples) -> tuple[GradientState, Tensor]:
+    def _steps(
+        self, network: Network, state: GradientState, draws: WeightedSamples, rate: float | Tensor
+    ) -> tuple[GradientState, Tensor]:
         """A step on every sample of draws [batches, replay + 1, 1] that is there, and beta after each draw."""
         total = torch.zeros_like(draws.weight[0, 0, 0])
         for number in range(draws.weight.shape[0]):
@@ -91,7 +93,7 @@ class Mer(ReplayBuffer, GradientLearner[GradientState]):
                 sample = draws.at(number).at(place)
                 gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *sample)
                 is_there = sample.weight[0] > 0
-                state = chosen(is_there, self.step(gradient, state), state)
+                state = chosen(is_there, self.step(gradient, state, rate), state)
                 total = total + loss * sample.weight[0]
             state["params"] = part_of_the_way(before, state["params"], self.beta)
         return state, total / draws.weight.sum().clamp(min=1)

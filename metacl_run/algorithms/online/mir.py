@@ -51,7 +51,7 @@ class MaximallyInterfered(ReplayBuffer, GradientLearner[GradientState]):
     def __post_init__(self) -> None:
         memory, candidates = self.memory, self.candidates
         require_all(
-            self.momentum_fits(),
+            *self.steps_fit(),
             (candidates <= memory, "candidates", candidates, f"must be at most memory={memory}, which they are drawn from"),
             (
                 self.replay <= candidates,
@@ -68,12 +68,12 @@ class MaximallyInterfered(ReplayBuffer, GradientLearner[GradientState]):
         return self.start(params)
 
     def observe(self, network: Network, state: GradientState, observed: Observation) -> tuple[GradientState, Metrics]:
-        losses = []
+        losses, rate = [], self.lr_at(observed)
         for number in range(self.updates):
-            trial = descend(grad(network.loss)(state["params"], *observed.batch), state["params"], self.lr)
+            trial = descend(grad(network.loss)(state["params"], *observed.batch), state["params"], rate)
             worst = self._most_harmed(network, state["params"], trial, observed.draw(number))
             gradient, loss = grad_and_value(network.weighted_loss)(state["params"], *worst.after(observed.batch))
-            state = self.step(gradient, state)
+            state = self.step(gradient, state, rate)
             losses.append(loss)
         return state, {"loss": torch.stack(losses).mean()}
 

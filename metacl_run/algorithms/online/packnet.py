@@ -10,7 +10,8 @@ the free weights; those of earlier tasks are in use, but fixed. When the task is
 and the remaining weights of the task are trained again. A task is predicted with its own weights and those of earlier tasks;
 the others count as 0. Biases belong to the first task. If tasks have their own outputs, these are not pruned.
 
-The paper prunes .5 or .75 of a task's weights at once, and retrains half as long as it trains, with SGD.
+The paper prunes .5 or .75 of a task's weights at once, and retrains half as long as it trains, with SGD. With
+`lr_schedule=steps`, a task is retrained here at the rate that it ended with.
 
 Differences from the paper:
  1. The network starts from random weights; the paper's network is trained on ImageNet, and pruned before the first task.
@@ -33,6 +34,7 @@ from torch.func import grad, grad_and_value
 from metacl_run.algorithms.online.gradient_learner import GradientLearner, GradientState
 from metacl_run.algorithms.online.stream_learner import NO_REPLAY, ReplaySpec
 from metacl_run.core.bounds import Examples, Positive, Steps
+from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Samples
 from metacl_run.models.network import HEAD, Network
 
@@ -68,6 +70,11 @@ class PackNet(GradientLearner[PackNetState]):
     needs_task: ClassVar[bool] = True
     consolidation_setting: ClassVar[str | None] = "retrain_samples"
 
+    def __post_init__(self) -> None:
+        leaves = self.lr_schedule not in ("linear", "cosine")
+        schedule = "must be constant or steps: a task is retrained at the rate that it ended with, which would be 0"
+        require_all(*self.steps_fit(), (leaves, "lr_schedule", self.lr_schedule, schedule))
+
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         return NO_REPLAY
 
@@ -80,7 +87,7 @@ class PackNet(GradientLearner[PackNetState]):
 
     def observe(self, network: Network, state: PackNetState, observed: Observation) -> tuple[PackNetState, Metrics]:
         gradient, loss = grad_and_value(network.loss)(state["params"], *observed.batch)
-        return self._moved(network, state, gradient, FREE), {"loss": loss}
+        return self._moved(network, state, gradient, FREE, self.lr_at(observed)), {"loss": loss}
 
     def end_task(self, network: Network, state: PackNetState, samples: Samples) -> PackNetState:
         params, owner = dict(state["params"]), dict(state["owner"])
@@ -92,7 +99,8 @@ class PackNet(GradientLearner[PackNetState]):
         state = {**state, "params": params, "owner": owner}
         for _ in range(self.retrain_passes):
             for batch in samples.chunks(self.batch_size):
-                state = self._moved(network, state, grad(network.loss)(state["params"], *batch), state["done"])
+                gradient = grad(network.loss)(state["params"], *batch)
+                state = self._moved(network, state, gradient, state["done"], self.last_lr)
         return {**state, "done": state["done"] + 1}
 
     def predict(self, network: Network, state: PackNetState, x: Tensor, task: Tensor | None) -> Tensor:
@@ -114,9 +122,11 @@ class PackNet(GradientLearner[PackNetState]):
             params[name] = torch.where(in_use, params[name], 0.0)
         return params
 
-    def _moved(self, network: Network, state: PackNetState, gradient: Params, owner: Tensor | int) -> PackNetState:
+    def _moved(
+        self, network: Network, state: PackNetState, gradient: Params, owner: Tensor | int, rate: float | Tensor
+    ) -> PackNetState:
         """A step of the weights that belong to `owner`, of the biases during the first task, and of the current outputs."""
-        before, stepped = state["params"], self.step(gradient, state)
+        before, stepped = state["params"], self.step(gradient, state, rate)
         shared, first = _shared(network, before), state["done"] == 0
         params = {}
         for name, value in stepped["params"].items():

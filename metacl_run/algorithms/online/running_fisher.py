@@ -62,7 +62,7 @@ class RunningFisher(GradientLearner[State]):
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
         direction = with_penalty(gradient, params, state["reference"], state["importance"], self.strength)
-        moved = self.step(direction, state)
+        moved = self.step(direction, state, self.lr_at(observed))
         updates = state["updates"] + 1
         ends = (updates % self.interval == 0).to(loss.dtype)
         return cast(State, {**moved, "updates": updates, **self.updated_averages(gradient, state, moved, ends)}), {"loss": loss}

@@ -17,6 +17,7 @@ Differences from the paper:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -63,9 +64,10 @@ class SynapticIntelligence(GradientLearner[SiState]):
         params = state["params"]
         gradient, loss = grad_and_value(network.loss)(params, *observed.batch)
         direction = with_penalty(gradient, params, state["reference"], state["omega"], self.strength)
-        moved = self.step(direction, state)
+        rate = self.lr_at(observed)
+        moved = self.step(direction, state, rate)
         if self.plain_sgd:  # the step is known without a subtraction, which would round
-            path = tree_map(lambda path, g, d: torch.addcmul(path, g, d, value=self.lr), state["path"], gradient, direction)
+            path = tree_map(partial(_walked, rate=rate), state["path"], gradient, direction)
         else:
             path = tree_map(lambda path, g, new, old: path - g * (new - old), state["path"], gradient, moved["params"], params)
         return {**moved, "path": path}, {"loss": loss}
@@ -79,3 +81,10 @@ class SynapticIntelligence(GradientLearner[SiState]):
         omega = tree_map(consolidated, state["omega"], state["path"], params, state["reference"])
         path = tree_map(torch.zeros_like, params)
         return {**state, "reference": params, "omega": omega, "path": path}
+
+
+def _walked(path: Tensor, gradient: Tensor, direction: Tensor, rate: float | Tensor) -> Tensor:
+    """path + rate * gradient * direction."""
+    if isinstance(rate, Tensor):
+        return torch.addcmul(path, rate.to(path.dtype) * gradient, direction)
+    return torch.addcmul(path, gradient, direction, value=rate)

@@ -94,6 +94,11 @@ class StreamLearner(BaseLearner, Generic[State]):
 
     batch_size: Examples
 
+    @property
+    def needs_share(self) -> bool:
+        """Whether it reads `Observation.share`. Default: it does not."""
+        return False
+
     @abc.abstractmethod
     def replay_spec(self, num_tasks: int) -> ReplaySpec:
         """The replay buffer and the draws from it.

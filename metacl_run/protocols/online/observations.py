@@ -110,7 +110,15 @@ class Observations:
             replayed = self._altered(replayed, alterations[1][:, places])
         none = torch.empty(len(units), 0, device=setup.device)
         uniform = self._uniform(replicate, units) if self._spec.uniforms else none
-        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, uniform)
+        share = self._share(units) if setup.algo.needs_share else none
+        return Observation(batch, order, replayed, weight.to(setup.dtype), slot, write, none, uniform, share)
+
+    def _share(self, units: range) -> Tensor:
+        """[U] the share of the observations of its task, of all passes, that came before each."""
+        lengths = self._setup.units
+        tasks, places = lengths.within(np.arange(units.start, units.stop))
+        (share,) = upload([places / np.array(lengths.lengths)[tasks]], self._setup.device)
+        return share
 
     def _uniform(self, replicate: int, units: range) -> Tensor:
         """[U, B, ReplaySpec.uniforms] the random numbers that a method asks for."""

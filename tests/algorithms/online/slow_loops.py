@@ -228,7 +228,7 @@ class SlowMir(Slow):
             candidates = [self.at(observed.replay, draw, i) for i in range(int(observed.weight[draw].sum()))]
             before = [self.loss(one).item() for one in candidates]
             for name, value in self.params.items():
-                value.data -= self.algorithm.lr * gradient[name]
+                value.data -= self.optimizer.param_groups[0]["lr"] * gradient[name]
             harm = [self.loss(one).item() - old for one, old in zip(candidates, before, strict=True)]
             for name, value in self.params.items():
                 value.data = now[name]

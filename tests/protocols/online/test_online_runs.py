@@ -79,6 +79,7 @@ def test_stopped_between_two_observations_it_ends_bit_for_bit_as_the_unbroken_ru
 SKILL_LEARNERS = {
     "er": ["algo.memory=20", "algo.replay=5"],
     "ewc": ["algo.fisher_samples=10"],
+    "si": ["algo.lr_schedule=cosine"],
     "packnet": ["algo.retrain_samples=20", "algo.retrain_passes=1"],
 }
 
