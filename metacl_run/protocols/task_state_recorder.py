@@ -35,8 +35,7 @@ class TaskStateRecorder(Recorder):
     def record(self, row: int | None) -> None:
         if not row:  # a probe within a task, or the row before any learning
             return
-        # Copies, since the file of a part of a larger tensor would hold the whole.
-        learner = tree_map(lambda leaf: leaf.detach().to("cpu", copy=True), self.progress.state.learner)
+        learner = tree_map(lambda leaf: leaf.detach().cpu(), self.progress.state.learner)
         self.progress.context.store.write_task_state(row - 1, learner)
 
 

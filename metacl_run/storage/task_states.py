@@ -9,6 +9,9 @@ import logging
 import shutil
 from pathlib import Path
 
+import torch
+from torch.utils._pytree import tree_map
+
 from metacl_run.core.errors import StorageError
 from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors
 from metacl_run.core.types import Pytree
@@ -70,7 +73,8 @@ class TaskStates:
         with storage_errors(self.folder.parent):
             self.folder.mkdir(exist_ok=True)
             with atomic_replacement(path) as temporary:
-                write_digested(temporary, {"learner": learner})
+                # Copies, since the file of a part of a larger tensor would hold the whole.
+                write_digested(temporary, {"learner": tree_map(torch.clone, learner)})
 
     def read(self, task: int) -> Pytree:
         """Reads the learner's state after a task, leaves [R, ...] on the CPU.
