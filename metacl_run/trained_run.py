@@ -16,6 +16,7 @@ from metacl_run.storage.completed_run import completed_run
 from metacl_run.storage.run_files import CHECKPOINT, CHOICES
 from metacl_run.storage.run_state import changed_data, changed_modules
 from metacl_run.storage.store import RunStore
+from metacl_run.storage.task_states import TaskStates
 
 log = logging.getLogger("metacl_run")
 
@@ -60,12 +61,14 @@ def _refuse_changed_data(directory: Path, experiment: Experiment) -> None:
         )
 
 
-def learned_state(directory: Path) -> Pytree:
-    """Reads the learner's state at the end of a run, leaves [R, ...] on the CPU.
+def learned_state(directory: Path, after_task: int | None = None) -> Pytree:
+    """Reads the learner's state at the end of a run, or after one of its tasks; leaves [R, ...] on the CPU.
 
     Raises:
-        StorageError: the checkpoint is missing or damaged.
+        StorageError: the file is missing or damaged.
     """
+    if after_task is not None:
+        return TaskStates(directory).read(after_task)
     content, warnings = RunStore(directory).load_checkpoint(lambda _: None)
     if content is None:
         raise StorageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_the_page_of_the_python_interface_runs(capsys: pytest.CaptureFixture[str
     assert "(1, 3, 2)" in lines
     assert any(line.startswith("maml") and "accuracy" in line for line in lines)
     assert Path("adapted.pt").is_file()
+
+
+def test_the_learners_after_tasks_are_used_as_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "representations.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    outputs = [names[name].module()(names["x"]).std().item() for name in ("first", "last")]
+    lines = capsys.readouterr().out.splitlines()
+    printed = [float(line.split()[1]) for line in lines[-5:]]
+    assert [printed[0], printed[-1]] == pytest.approx(outputs)
+    assert outputs[0] != pytest.approx(outputs[1])
 
 
 def test_the_page_of_figures_runs() -> None:

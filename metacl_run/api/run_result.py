@@ -148,20 +148,29 @@ class RunResult:
 
         return draw_into(self._run, name, axes=axes, style=style)
 
-    def learner(self, seed: int | None = None, overrides: Sequence[str] = (), device: str = "cpu") -> Learner:
-        """Returns the learner at the end of the run, for your own examples.
+    def learner(
+        self,
+        seed: int | None = None,
+        overrides: Sequence[str] = (),
+        device: str = "cpu",
+        after_task: int | None = None,
+    ) -> Learner:
+        """Returns the learner at the end of the run, or after one of its tasks, for your own examples.
 
         Args:
             seed: one of `seeds`; None: the first.
             overrides: settings to change, as for `metacl_run.evaluate`: ["algo.eval_inner_steps=10"].
             device: "cpu" or "cuda".
+            after_task: the learner as it was after this task: 0 is the first task, which tables and figures call task 1. Only
+                of a run with protocol.keep_states=tasks. None: at the end of the run.
 
         Raises:
-            UserError: the run has no such seed or has not completed, or a setting cannot be changed.
+            UserError: the run has no such seed or has not completed, a setting cannot be changed, or the learner after such a
+                task was not kept.
         """
         from metacl_run.api.open_learner import open_learner
 
-        return open_learner(self._run, seed, overrides, device)
+        return open_learner(self._run, seed, overrides, device, after_task)
 
     def cite(self) -> str:
         """BibTeX of the methods and data that the run used."""

@@ -98,6 +98,17 @@ def flat_keys(experiment: Experiment) -> list[str]:
     ]
 
 
+def _without_effect(experiment: Experiment) -> list[str]:
+    """Full keys of the settings that can change no result. One whose identity is a switch can, where it switches itself on."""
+    parts = [(group, getattr(experiment, group)) for group in MARKED]
+    return [
+        f"{group}.{field.name}"
+        for group, component in [*parts, ("data", experiment.data.source)]
+        for field in dataclasses.fields(component)
+        if field.metadata.get("identity") is False
+    ]
+
+
 def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], user_folder: str | None) -> Experiment:
     """The experiment as an evaluation, with an id that follows from the run's and its own."""
     digest = hashlib.sha256(f"{trained.run_id} {experiment.run_id}".encode()).hexdigest()[:RUN_ID_LENGTH]
@@ -107,7 +118,7 @@ def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], u
 def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_data: bool) -> None:
     known = evaluation_settings(run)
     all_keys = [*flat_keys(run), *(f"data.{name}" for name in setting_types(type(run.data.source), "data"))]
-    free = [*known, *(key for key in run.ignored_by_run_id if key.partition(".")[0] in MARKED)]
+    free = [*known, *_without_effect(run)]
     messages = []
     for key in keys:
         group = key.partition(".")[0]

@@ -21,7 +21,7 @@ class EarlierResults:
 
     Attributes:
         directory: of the run.
-        names: the files that a computation writes.
+        names: the files and folders that a computation writes.
     """
 
     def __init__(self, directory: Path, names: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ class EarlierResults:
         with storage_errors(self.directory):
             between = self.directory / BETWEEN
             between.mkdir(exist_ok=True)
-            for path in self._files():
+            for path in self._there():
                 os.replace(path, between / path.name)
             os.replace(between, self.directory / EARLIER)
 
@@ -54,17 +54,24 @@ class EarlierResults:
             self._remove_gone()
             between = self.directory / BETWEEN
             if self.are_aside:
-                for path in self._files():
-                    path.unlink()
+                for path in self._there():
+                    _remove(path)
                 os.replace(self.directory / EARLIER, between)
             if between.is_dir():
                 for path in between.iterdir():
                     os.replace(path, self.directory / path.name)
                 between.rmdir()
 
-    def _files(self) -> list[Path]:
+    def _there(self) -> list[Path]:
         return [path for path in (self.directory / name for name in self.names) if path.exists()]
 
     def _remove_gone(self) -> None:
         if (self.directory / GONE).is_dir():
             shutil.rmtree(self.directory / GONE)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -25,6 +25,8 @@ CHOICES = ("algo", "model", "data", "protocol")
 SUMMARY = "summary.json"
 """Written when the run ends, with any status."""
 CHECKPOINT, PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
+TASK_STATES = "learners"
+"""The folder of the learners after every task, of a run with `protocol.keep_states=tasks` (`storage/task_states.py`)."""
 LOG = "run.log"
 LOCK = ".lock"
 REPORT = "report.html"

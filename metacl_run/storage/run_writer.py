@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from metacl_run.core.types import Pytree
+
 
 class RunWriter(abc.ABC):
     """Takes the records, matrices and checkpoints of a run; rank 0 has a `RunStore`, every other rank a `SilentWriter`."""
@@ -61,6 +63,14 @@ class RunWriter(abc.ABC):
             check: raises ValueError, with the reason, for content that does not belong to this run.
         """
 
+    @abc.abstractmethod
+    def announce_task_states(self, size: int, num_tasks: int, tasks_done: int) -> None:
+        """Says how much room the learners after every task take: `size` bytes each."""
+
+    @abc.abstractmethod
+    def write_task_state(self, task: int, learner: Pytree) -> None:
+        """Writes the learner's state after a task, leaves [R, ...] on the CPU, in place of one of an earlier process."""
+
 
 class SilentWriter(RunWriter):
     """Writes nothing. A rank that has it receives the checkpoint from rank 0."""
@@ -98,3 +108,9 @@ class SilentWriter(RunWriter):
 
     def load_checkpoint(self, check: Callable[[Any], None]) -> tuple[dict[str, Any] | None, list[str]]:
         return None, []
+
+    def announce_task_states(self, size: int, num_tasks: int, tasks_done: int) -> None:
+        pass
+
+    def write_task_state(self, task: int, learner: Pytree) -> None:
+        pass

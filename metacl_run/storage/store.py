@@ -7,7 +7,6 @@ next start. A lock keeps a second process out of a run in progress.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from metacl_run.core.errors import StorageError
 from metacl_run.core.files import atomic_replacement, remove_unfinished, storage_errors, sync, write_text_atomically
+from metacl_run.core.types import Pytree
+from metacl_run.storage.digested_file import read_digested, write_digested
 from metacl_run.storage.earlier_results import EarlierResults
 from metacl_run.storage.listener import Listener
 from metacl_run.storage.lock import lock
@@ -42,9 +41,11 @@ from metacl_run.storage.run_files import (
     ROLLOUTS,
     STREAM,
     SUMMARY,
+    TASK_STATES,
     TRANSDUCTIVE_MATRIX,
 )
 from metacl_run.storage.run_writer import RunWriter
+from metacl_run.storage.task_states import TaskStates
 
 BEGUN = (CONFIG, OWN_CODE, DATA)
 """Written before anything is computed."""
@@ -72,7 +73,8 @@ class RunStore(RunWriter):
         """Those that have started; they receive every record."""
         self._metrics: Any = None
         self._is_discarded = False
-        self._earlier = EarlierResults(directory, (*COMPUTED, *BEGUN))
+        self._task_states = TaskStates(directory)
+        self._earlier = EarlierResults(directory, (*COMPUTED, *BEGUN, TASK_STATES))
 
     def __enter__(self) -> RunStore:
         with storage_errors(self.directory):
@@ -85,6 +87,7 @@ class RunStore(RunWriter):
                     raise StorageError(f"{path}: {what}. Remove it, then give the command again")
             for folder in (self.directory, self.directory / FIGURES, self.directory / FIGURES / PAPER):
                 remove_unfinished(folder)
+            self._task_states.prepare()
             self._earlier.take_back()
         except BaseException:
             self._lock.release()
@@ -99,6 +102,7 @@ class RunStore(RunWriter):
         if gone:
             for name in (*COMPUTED, *BEGUN, LOG):
                 (self.directory / name).unlink(missing_ok=True)
+            self._task_states.remove()
             if os.name != "nt":  # where a file that is open cannot go
                 self._remove_directory()
         self._lock.release()
@@ -231,7 +235,7 @@ class RunStore(RunWriter):
         path = self.directory / CHECKPOINT
         with storage_errors(self.directory), atomic_replacement(path) as temporary:
             os.fsync(self._metrics.fileno())
-            torch.save({"content": content, "digest": _digest(content)}, temporary)
+            write_digested(temporary, content)
             sync(temporary)
             if path.exists():
                 os.replace(path, self.directory / PREVIOUS_CHECKPOINT)
@@ -243,7 +247,7 @@ class RunStore(RunWriter):
             if not path.exists():
                 continue
             try:
-                content = _content(path)
+                content = read_digested(path)
                 check(content)
                 return content, warnings
             except ValueError as error:
@@ -252,6 +256,12 @@ class RunStore(RunWriter):
             other = "the one before it is used" if older else "starting again"
             warnings.append(f"{path} is truncated or corrupted: {reason}; {other}")
         return None, warnings
+
+    def announce_task_states(self, size: int, num_tasks: int, tasks_done: int) -> None:
+        self._task_states.announce(size, num_tasks, tasks_done)
+
+    def write_task_state(self, task: int, learner: Pytree) -> None:
+        self._task_states.write(task, learner)
 
     def drop_previous_checkpoint(self) -> None:
         (self.directory / PREVIOUS_CHECKPOINT).unlink(missing_ok=True)
@@ -264,28 +274,3 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _content(path: Path) -> Any:
-    """Reads a checkpoint; raises ValueError, with the reason, where it is not whole."""
-    try:
-        stored = torch.load(path, weights_only=True, map_location="cpu")
-        whole = stored["digest"] == _digest(stored["content"])
-    except Exception as error:  # unpickling garbage may raise anything
-        raise ValueError(f"it cannot be read ({type(error).__name__})") from None
-    if not whole:
-        raise ValueError("its content does not match its digest")
-    return stored["content"]
-
-
-def _digest(content: Any) -> str:
-    """SHA-256 over structure, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for path, leaf in tree_flatten_with_path(content)[0]:
-        digest.update(keystr(path).encode())
-        if isinstance(leaf, torch.Tensor):
-            digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
-            digest.update(leaf.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        else:
-            digest.update(repr(leaf).encode())
-    return digest.hexdigest()

@@ -12,9 +12,13 @@ import pytest
 
 from metacl_run.storage.earlier_results import EarlierResults
 
-NAMES = ("summary.json", "checkpoint.pt", "metrics.jsonl", "config.yaml")
+NAMES = ("summary.json", "checkpoint.pt", "metrics.jsonl", "config.yaml", "learners")
+FOLDER, IN_FOLDER = "learners", ("after_task_0.pt", "after_task_1.pt")
+FILES = (*(name for name in NAMES if name != FOLDER), *(f"{FOLDER}/{name}" for name in IN_FOLDER))
 CALLS = ("replace", "unlink", "mkdir", "rmdir")
 """What changes the file system, of os; pathlib and shutil call them."""
+NEW = ("config.yaml", "metrics.jsonl", f"{FOLDER}/after_task_0.pt")
+"""What a computation that begins anew has written when it is killed."""
 
 
 class Killed(BaseException):
@@ -22,20 +26,23 @@ class Killed(BaseException):
 
 
 def content(directory: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in directory.iterdir() if path.is_file()}
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {path.relative_to(directory).as_posix(): path.read_text() for path in files}
 
 
 def fill(directory: Path, word: str) -> dict[str, str]:
-    for name in NAMES:
+    (directory / FOLDER).mkdir()
+    for name in FILES:
         (directory / name).write_text(word)
-    return dict.fromkeys(NAMES, word)
+    return dict.fromkeys(FILES, word)
 
 
 def begin_anew(directory: Path) -> None:
     """Sets old results aside, and begins to write new ones."""
     fill(directory, "old")
     EarlierResults(directory, NAMES).set_aside()
-    for name in ("config.yaml", "metrics.jsonl"):
+    (directory / FOLDER).mkdir()
+    for name in NEW:
         (directory / name).write_text("new")
 
 
@@ -75,7 +82,7 @@ def outcomes(
         killed = killed_after(steps, lambda earlier=earlier: work(earlier), monkeypatch)  # type: ignore[misc]
         EarlierResults(directory, NAMES).take_back()  # as the next start does
         after.append(content(directory))
-        assert not [path for path in directory.iterdir() if path.is_dir()]
+        assert [path.name for path in directory.iterdir() if path.is_dir()] == [FOLDER]
         shutil.rmtree(directory)
         if not killed:
             break
@@ -85,15 +92,14 @@ def outcomes(
 
 def test_setting_aside_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after = outcomes(tmp_path, monkeypatch, lambda directory: fill(directory, "old"), EarlierResults.set_aside)
-    assert after == [dict.fromkeys(NAMES, "old")] * len(after)
+    assert after == [dict.fromkeys(FILES, "old")] * len(after)
 
 
 def test_taking_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after = outcomes(tmp_path, monkeypatch, begin_anew, EarlierResults.take_back)
-    assert after == [dict.fromkeys(NAMES, "old")] * len(after)
+    assert after == [dict.fromkeys(FILES, "old")] * len(after)
 
 
 def test_dropping_leaves_the_old_or_the_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     after = outcomes(tmp_path, monkeypatch, begin_anew, EarlierResults.drop)
-    new = {"config.yaml": "new", "metrics.jsonl": "new"}
-    assert after == [dict.fromkeys(NAMES, "old")] + [new] * (len(after) - 1)
+    assert after == [dict.fromkeys(FILES, "old")] + [dict.fromkeys(NEW, "new")] * (len(after) - 1)

@@ -45,6 +45,7 @@ from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes, refuse_running_averages
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
+from metacl_run.protocols.task_state_recorder import KeepStates, task_state_recorders
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION
@@ -69,6 +70,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
             its end. Every seed has its own best state. With eval_split=validation, the reported episodes are different ones, of
             the same classes.
         by_step: at the end, also measure the score after 0, 1 ... inner steps, on as many episodes as the score itself.
+        keep_states: "last": the run keeps the learner at its end; "tasks": also the learner after every task, as it was when it
+            was evaluated. No number depends on it.
         log_every: meta-updates between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -87,12 +90,17 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     keep: Keep
     by_step: Annotated[bool, AT_EVALUATION]
+    keep_states: KeepStates = field(metadata={"identity": "keeps_task_states"})
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
     def __post_init__(self) -> None:
         within = "must be last unless there are evaluations within a task: eval_every of at least 1, below updates_per_task"
         require(self.keep == "last" or 0 < self.eval_every < self.updates_per_task, "keep", self.keep, within)
+
+    @property
+    def keeps_task_states(self) -> bool:
+        return self.keep_states == "tasks"
 
     def check(self, algo: EpisodeLearner, model: Model, data: EpisodeStream) -> None:
         shots, queries = training_examples(algo, data)
@@ -188,7 +196,10 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 scorer=FewShotScorer(setup, engines.evaluate, self.eval_episodes),
                 rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
                 eval_every=self.eval_every,
-                recorders=[InsightRecorder(FewShotSubject(setup, engines.train), progress)],
+                recorders=[
+                    InsightRecorder(FewShotSubject(setup, engines.train), progress),
+                    *task_state_recorders(self.keep_states, progress),
+                ],
             )
             scorer = FewShotScorer(setup.on_validation(), engines.evaluate, self.eval_episodes)
             keeping = KeepingEvaluator(evaluator=evaluator, scorer=scorer, progress=progress)

@@ -41,6 +41,7 @@ from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memor
 from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.scorer import Scorer
+from metacl_run.protocols.task_state_recorder import KeepStates, task_state_recorders
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.device import Gpu
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -61,6 +62,8 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         rows_every: number of tasks from one evaluation of all tasks learned so far to the next; the last task is always
             followed by one. 0: after 1, 2, 5, 10, 20, 50, 100 ... tasks. The task that has just ended is evaluated every time.
         eval_future: which future tasks are evaluated too: "all", the "next" one, "none".
+        keep_states: "last": the run keeps the learner at its end; "tasks": also the learner after every task, as it was when it
+            was evaluated. No number depends on it.
         log_every: observations between two records of the training loss.
         checkpoint_every: seconds between checkpoints.
     """
@@ -77,8 +80,13 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     probe_samples: Annotated[Count | None, NoEffectWith("eval_every", (0,))]
     rows_every: CountFromZero
     eval_future: Future
+    keep_states: KeepStates = field(metadata={"identity": "keeps_task_states"})
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
+
+    @property
+    def keeps_task_states(self) -> bool:
+        return self.keep_states == "tasks"
 
     def data_of_run(self, data: SampleStream) -> SampleStream:
         """The data that the run reads: without their test half where it is evaluated on validation."""
@@ -181,7 +189,11 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             scorer=self.scorer(setup, self.probe_samples),
             rows=EvaluationRows(every=self.rows_every, future=self.eval_future),
             eval_every=self.eval_every,
-            recorders=[InsightRecorder(StreamSubject(setup, self.eval_split), progress), *at_end],
+            recorders=[
+                InsightRecorder(StreamSubject(setup, self.eval_split), progress),
+                *at_end,
+                *task_state_recorders(self.keep_states, progress),
+            ],
         )
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
