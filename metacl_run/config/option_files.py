@@ -26,7 +26,7 @@ GROUP_WORDS = {
     "experiment": "a preset over all of these, with a paper's values",
     "table": "a paper's table: all of its runs, ours beside the paper's",
 }
-"""The groups that a user chooses from. `pair` follows from algo, model and data."""
+"""The groups that a user chooses from; `overrides.FOLLOWING` has the others."""
 GROUPS_TO_CHOOSE = tuple(GROUP_WORDS)
 DEFAULTS = ("protocol", "model", "data", "algo", "gpu", "logger")
 NOT_SETTINGS = ("defaults", "streams", "_target_")

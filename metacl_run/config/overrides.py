@@ -18,6 +18,8 @@ from metacl_run.core.errors import ConfigError, shown
 COMMAND_NODES = ("sweep", "search", "table")
 """Nodes of the config that belong to the command, not to a run."""
 MAY_BE_NONE = ("experiment", "table")
+FOLLOWING = ("pair", "family", "tuned")
+"""Groups whose options follow from those of other groups: settings of an algorithm for a model, for data, for data of a family."""
 LISTS = {"logger": "logger=[wandb,csv]", "tags": "tags=[pilot,thesis]"}
 """Settings that several values may be chosen of together, with an example."""
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
@@ -173,7 +175,7 @@ def forced(override: Override, groups: Sequence[str]) -> str:
     """Returns key=value as ++key=value, so that a misspelt key composes and `load` reports it with all other mistakes."""
     line, key = str(override.input_line), override.key_or_group
     is_choice = _is_choice(key, groups)
-    if first_of(override) == "pair":
+    if first_of(override) in FOLLOWING:
         raise ConfigError(f"{line}: follows from algo, model and data; set its keys one by one")
     if is_choice and override.type == OverrideType.DEL:
         raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")

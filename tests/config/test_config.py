@@ -16,6 +16,7 @@ from metacl_run.config.components import component_class, config_dir
 from metacl_run.config.compose import compose_job, expand, single_experiment
 from metacl_run.config.conversion import convert
 from metacl_run.config.load import Experiment, load
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.options import options_that_are
 from metacl_run.config.user_folder import check_folder
 from metacl_run.core.errors import ConfigError, UserError
@@ -191,6 +192,25 @@ def test_every_shipped_yaml_lists_every_field_of_its_class(path: Path) -> None:
     for section in node.get("streams", {}).values():
         own = {field.name for field in dataclasses.fields(component_class(section["_target_"], "data"))}
         assert set(section) - {"_target_"} == own - {"source"}
+
+
+TUNED = sorted(path.stem for path in (config_dir() / "tuned").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_settings_for_a_family_of_data_reach_all_of_it_and_nothing_else(name: str) -> None:
+    names = {group: {path.stem for path in (config_dir() / group).glob("*.yaml")} for group in ("algo", "family")}
+    (algo, family), *others = [(a, f) for a in names["algo"] for f in names["family"] if f"{a}_{f}" == name]
+    assert not others
+    own = yaml.safe_load((config_dir() / "tuned" / f"{name}.yaml").read_text())
+    files = OptionFiles()
+    of_family = [data.name for data in files.all("data") if data.chooses.get("family") == family]
+    assert len(of_family) > 1
+    usual, kind = compose_job([f"algo={algo}"])[0].algo, files.algo_kind(files.option("algo", algo))
+    for data in of_family:
+        if kind in files.option("data", data).streams:
+            assert compose_job([f"algo={algo}", f"data={data}"])[0].algo == {**usual, **own}
+    assert compose_job([f"algo={algo}", f"data={of_family[0]}", "algo.lr=7"])[0].algo.lr == 7
 
 
 PAIRS = sorted(path.stem for path in (config_dir() / "pair").glob("*.yaml"))
