@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.errors import StorageError
 from metacl_run.scoring.scores import SCORES
 from metacl_run.storage.optional_file import read_optional
@@ -120,7 +120,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     if run.summary[DEBUG]:
         settings[DEBUG] = True
     if (code := read_optional(directory / OWN_CODE, Path.read_bytes)) is not None:
-        settings[CODE] = hashlib.sha256(code).hexdigest()[:CODE_DIGITS]
+        settings[CODE] = hex_digest(code, CODE_DIGITS)
     if table_size is not None:
         settings[TABLE_SIZE] = table_size
     environment = run.summary["environment"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from metacl_run.config.components import setting_types
 from metacl_run.config.compose import compose_job, split
-from metacl_run.config.load import IGNORED_BY_RUN_ID, RUN_ID_LENGTH, Experiment, TrainedRun, load
+from metacl_run.config.load import Experiment, TrainedRun, load
 from metacl_run.config.overrides import grid
+from metacl_run.config.run_identity import IGNORED_BY_RUN_ID, RUN_ID_LENGTH
 from metacl_run.config.streams import with_stream
 from metacl_run.core.bounds import AtEvaluation
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.errors import ConfigError, nearest, prefix_field_errors, shown
 
 CHOICES = ("data", "gpu", "logger")
@@ -111,7 +112,7 @@ def _without_effect(experiment: Experiment) -> list[str]:
 
 def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], user_folder: str | None) -> Experiment:
     """The experiment as an evaluation, with an id that follows from the run's and its own."""
-    digest = hashlib.sha256(f"{trained.run_id} {experiment.run_id}".encode()).hexdigest()[:RUN_ID_LENGTH]
+    digest = hex_digest(f"{trained.run_id} {experiment.run_id}", RUN_ID_LENGTH)
     return dataclasses.replace(experiment, run_id=digest, trained=trained, overrides=list(overrides), user_folder=user_folder)
 
 

@@ -5,10 +5,6 @@ Knows OmegaConf; Hydra is known to `cli`, `compose`, `overrides` and `sweeps/spa
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,37 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, build, component_class, target_of
-from metacl_run.config.conversion import convert
 from metacl_run.config.loggers import build_loggers
 from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, own_algo_misfit, with_article
+from metacl_run.config.run_identity import UNUSED_UNLESS_SET, ignored_by_run_id, run_id
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
+from metacl_run.config.top_level import bad_path, top_level_mistakes
 from metacl_run.config.unused_settings import unused_settings
-from metacl_run.core.bounds import FigureStyle, Seeds, Tags
-from metacl_run.core.errors import ConfigError, described, faults, nearest, nearest_name, shown
-from metacl_run.core.version import __version__
+from metacl_run.core.bounds import FigureStyle
+from metacl_run.core.errors import ConfigError, described, faults, shown
 from metacl_run.storage.run_files import EVALUATIONS
-
-IGNORED_BY_RUN_ID = ("logger", "output_dir", "rerun", "progress", "tags", "figures")
-"""Top-level keys that cannot change a run's result. `ignored_by_run_id` has the fields of components."""
-UNUSED_UNLESS_SET = ("debug", "start_from")
-"""Top-level keys that have no part in a run's id where they are false or null, as before they existed."""
-RUN_ID_LENGTH = 12
-LONGEST_NAME = 255
-"""Bytes in the name of a file or folder."""
-TOP_LEVEL: dict[str, Any] = {
-    "seeds": Seeds,
-    "insight": Literal["none", "light", "full"],
-    "output_dir": str,
-    "start_from": str | None,
-    "rerun": bool,
-    "debug": bool,
-    "progress": Literal["auto", "rich", "plain", "none"],
-    "tags": Tags,
-}
-"""The settings outside the groups, with their types."""
-FIGURES = {"style": FigureStyle}
-"""The settings of the node `figures`, with their types."""
 
 
 class TrainedRun(NamedTuple):
@@ -163,10 +138,10 @@ def load(
             data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
             raise ConfigError((None if data_chosen else algo_misfit(choices)) or data_misfit(kind, sections, choices))
     parts, mistakes = _parts(resolved, kind, sections)
-    mistakes += _top_level(resolved)
-    mistakes += [message for key in ("output_dir", "start_from") for message in _bad_path(key, resolved.get(key))]
+    mistakes += top_level_mistakes(resolved)
+    mistakes += [message for key in ("output_dir", "start_from") for message in bad_path(key, resolved.get(key))]
     if isinstance(data := resolved.get("data"), Mapping):
-        mistakes += _bad_path("data.root", data.get("root"))
+        mistakes += bad_path("data.root", data.get("root"))
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     _check_fit(parts, choices)
@@ -207,7 +182,7 @@ def run_config(config: DictConfig) -> DictConfig:
         resolved["data"] = with_stream(resolved.get("data"), kind)
         config["data"] = with_stream(OmegaConf.to_container(config.data), kind)
     _, mistakes = _parts(resolved, kind, sections)
-    if mistakes := mistakes + _top_level(resolved):
+    if mistakes := mistakes + top_level_mistakes(resolved):
         raise ConfigError("\n".join(mistakes))
     return config
 
@@ -216,37 +191,6 @@ def command_line(overrides: Sequence[str], user_folder: str | None) -> str:
     """The command of a run, to be pasted into a shell."""
     folder = [] if user_folder is None else ["--config-dir", str(Path(user_folder).resolve())]
     return shlex.join(["metacl-run", *folder, *overrides])
-
-
-# ------------------------------------------------------------------------------------------------------------ the run id
-
-
-def run_id(resolved: Mapping[str, Any], ignored: Sequence[str], fingerprint: str = "") -> str:
-    """A hash of everything that can change the result: the resolved config without the keys `ignored`, the version, and the
-    fingerprint of the data's source."""
-    settings = {key: value for key, value in resolved.items() if key not in ignored}
-    for group in GROUPS:
-        if isinstance(node := settings.get(group), Mapping):
-            settings[group] = {key: value for key, value in node.items() if f"{group}.{key}" not in ignored}
-    content = {"version": __version__, "config": settings} | ({"data": fingerprint} if fingerprint else {})
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:RUN_ID_LENGTH]
-
-
-def ignored_by_run_id(parts: Mapping[str, Any]) -> list[str]:
-    """Full keys of what cannot change the result: `IGNORED_BY_RUN_ID`, fields with metadata identity=False, and fields whose
-    identity is the name of a switch that is off, so that runs without it have the id that they had before it existed."""
-    ignored = list(IGNORED_BY_RUN_ID)
-    for group in sorted(parts.keys() - set(IGNORED_BY_RUN_ID)):
-        components = [parts[group], *([parts[group].source] if group == "data" else [])]
-        fields = [(component, field) for component in components for field in dataclasses.fields(component)]
-        ignored += [f"{group}.{field.name}" for component, field in fields if not _identifies(component, field)]
-    return ignored
-
-
-def _identifies(component: Any, field: dataclasses.Field[Any]) -> bool:
-    identity = field.metadata.get("identity", True)
-    return bool(getattr(component, identity) if isinstance(identity, str) else identity)
 
 
 # ------------------------------------------------------------------------------------------------------ reading the nodes
@@ -297,68 +241,6 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
         except ConfigError as error:
             mistakes.append(str(error))
     return parts, mistakes
-
-
-def _top_level(resolved: Mapping[str, Any]) -> list[str]:
-    known = [*TOP_LEVEL, *GROUPS, "figures"]
-    unknown = [key for key in resolved if key not in known]
-    mistakes = [f"{key}={shown(resolved[key])}: there is no such setting.{_meant(key, resolved, known)}" for key in unknown]
-    for key, hint in TOP_LEVEL.items():
-        try:
-            value = convert(resolved.get(key), hint)
-        except ValueError as error:
-            mistakes.append(f"{key}={shown(resolved.get(key))}: {error}")
-            continue
-        if key == "seeds" and len(set(value)) < len(value):
-            mistakes.append(f"seeds={shown(value)}: must be different whole numbers, as in seeds=[0,1,2]")
-        if key in ("output_dir", "start_from") and value is not None and not value.strip():
-            mistakes.append(f"{key}=: must name a folder")
-    return mistakes + _figures(resolved.get("figures"))
-
-
-def _meant(key: str, resolved: Mapping[str, Any], known: Sequence[str]) -> str:
-    """Proposes what was meant by a setting at the top that is none: settings of that name in components, one at the top that is
-    nearly it, settings with that word in their name, the nearest of all."""
-    groups = [*GROUPS, "figures"]
-    names = [(group, str(name)) for group in groups if isinstance(node := resolved.get(group), Mapping) for name in node]
-    own = {f"{group}.{name}": name for group, name in names if name not in ("_target_", "streams")}
-    exact = [full for full, name in own.items() if name == key]
-    typo = nearest_name(key, known, cutoff=0.7)
-    of_words = [full for full, name in own.items() if key in name.split("_")]  # lr: algo.inner_lr
-    by_name = {name: full for full, name in own.items()} | {name: name for name in known}
-    near = nearest_name(key, by_name)
-    meant = exact or [name for name in (typo,) if name] or of_words or ([] if near is None else [by_name[near]])
-    return f" Did you mean {' or '.join(meant)}?" if meant else ""
-
-
-def _figures(node: Any) -> list[str]:
-    """The mistakes in the node `figures`."""
-    if not isinstance(node, Mapping):
-        return [f"figures={shown(node)}: must have the setting style, as in figures.style=paper"]
-    mistakes = [
-        f"figures.{shown(key)}={shown(value)}: there is no such setting.{nearest(str(key), FIGURES)}"
-        for key, value in node.items()
-        if key not in FIGURES
-    ]
-    for key, hint in FIGURES.items():
-        try:
-            convert(node.get(key), hint)
-        except ValueError as error:
-            mistakes.append(f"figures.{key}={shown(node.get(key))}: {error}")
-    return mistakes
-
-
-def _bad_path(key: str, value: Any) -> list[str]:
-    """The message for a text that cannot be a path, whatever is on the disk."""
-    if not isinstance(value, str):
-        return []  # `convert` reports it
-    try:
-        parts = Path(value).expanduser().parts
-    except RuntimeError:
-        return [f"{key}={shown(value)}: there is no home folder of that user"]
-    if "\0" in value or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
-        return [f"{key}={shown(value)}: a folder's name has at most {LONGEST_NAME} bytes, none of them 0"]
-    return []
 
 
 # ----------------------------------------------------------------------------------------------------- across components

@@ -19,7 +19,7 @@ COMMAND_NODES = ("sweep", "search", "table")
 """Nodes of the config that belong to the command, not to a run."""
 MAY_BE_NONE = ("experiment", "table")
 FOLLOWING = ("pair", "family", "tuned")
-"""Groups whose options follow from those of other groups: settings of an algorithm for a model, for data, for data of a family."""
+"""Groups whose options follow from those of others: settings of an algorithm for a model, for data, for a family of data."""
 LISTS = {"logger": "logger=[wandb,csv]", "tags": "tags=[pilot,thesis]"}
 """Settings that several values may be chosen of together, with an example."""
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20

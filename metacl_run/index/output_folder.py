@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from metacl_run.core.digest import hex_digest
 from metacl_run.storage.find_runs import BESIDE_CONFIG
 from metacl_run.storage.run_files import CONFIG, EVALUATIONS, REPORT, SUMMARY
 
@@ -57,7 +57,7 @@ def _stamp(run: str) -> str | None:
         return f"begun-{has_report}" if begun and os.path.exists(os.path.join(run, CONFIG)) else None
     own = f"{summary.st_mtime_ns:x}-{summary.st_size:x}-{has_report}"
     evaluated = [f"{name} {_stamp(os.path.join(run, EVALUATIONS, name))}" for name in evaluations_of(run)]
-    return f"{own}-{hashlib.sha256(' '.join(evaluated).encode()).hexdigest()[:12]}" if evaluated else own
+    return f"{own}-{hex_digest(' '.join(evaluated))}" if evaluated else own
 
 
 def evaluations_of(run: str) -> list[str]:

@@ -3,11 +3,11 @@ whether the report and the figures are complete and up to date."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from metacl_run.core.bounds import FigureStyle
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.files import regular_file
 from metacl_run.storage.run_files import CAPTIONS, FIGURES, PAPER, REPORT, SUMMARY
 
@@ -50,4 +50,4 @@ def is_drawn(run_dir: Path, style: FigureStyle = "screen") -> bool:
 
 
 def _digest(run_dir: Path) -> str:
-    return hashlib.sha256((run_dir / SUMMARY).read_bytes()).hexdigest()[:16]
+    return hex_digest((run_dir / SUMMARY).read_bytes(), 16)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metacl_run.config.compose import Composer
-from metacl_run.config.load import run_id
+from metacl_run.config.run_identity import run_id
 from metacl_run.core.errors import DataError, StorageError
 from metacl_run.storage.run_cost import of_summary
 from metacl_run.storage.run_place import run_name

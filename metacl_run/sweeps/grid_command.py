@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from metacl_run.config.components import fill
 from metacl_run.config.overrides import Parts, grid, swept_keys
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.errors import ConfigError
 from metacl_run.core.exit_status import COMPLETED
 from metacl_run.index.index_page import INDEX, refresh_index
@@ -62,8 +62,8 @@ def run_sweep(nodes: Mapping[str, Any], parts: Parts, user_folder: str | None, *
 
 def sweep_name(keys: Sequence[str], jobs: Sequence[Job]) -> str:
     """Returns a name for loggers, from the keys that are swept and the run ids: "sweep-algo-1a2b3c"."""
-    ids = hashlib.sha256(" ".join(sorted(job.directory.name for job in jobs)).encode()).hexdigest()
-    return "-".join(["sweep", *keys])[:LONGEST_NAME] + f"-{ids[:6]}"
+    ids = hex_digest(" ".join(sorted(job.directory.name for job in jobs)), 6)
+    return "-".join(["sweep", *keys])[:LONGEST_NAME] + f"-{ids}"
 
 
 def output_dir(jobs: Sequence[Job]) -> Path:

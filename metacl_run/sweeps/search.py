@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from metacl_run.config.compose import Composer
 from metacl_run.config.load import Experiment
 from metacl_run.config.overrides import Parts
 from metacl_run.core.bounds import Seed
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.errors import ConfigError, UserError, nearest
 from metacl_run.scoring.metric_table import OOS_AUROC, TRANSDUCTIVE, higher_is_better, metrics_of
 from metacl_run.sweeps.job import list_mistakes
@@ -117,7 +117,7 @@ def prepare(settings: SearchSettings, parts: Parts, user_folder: str | None) -> 
         "seed": settings.seed,
     }
     identity = json.dumps({"run": base.run_id, "dimensions": dimensions, **choices}, sort_keys=True)
-    folder = base.output_dir / "searches" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    folder = base.output_dir / "searches" / hex_digest(identity)
     return Search(fixed=fixed, dimensions=dimensions, user_folder=user_folder, folder=folder, **choices)
 
 

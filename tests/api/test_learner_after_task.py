@@ -12,7 +12,8 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import metacl_run as mr
-from metacl_run.config.load import Experiment, run_id
+from metacl_run.config.load import Experiment
+from metacl_run.config.run_identity import run_id
 from metacl_run.core.randomness import Purpose
 from metacl_run.experiment import run
 from metacl_run.protocols.continual_meta.episodes import EpisodeSampler

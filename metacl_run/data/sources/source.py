@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metacl_run.core.digest import hex_digest
 from metacl_run.core.errors import DataError
 from metacl_run.data.sources.task_shift import NO_SHIFT, TaskShift
 
@@ -83,7 +83,7 @@ class Catalogue:
     def contents(self, files: Sequence[str] = ()) -> dict[str, Any]:
         """Numbers of classes and examples, and a digest of all names and counts, and of the files that are read."""
         text = json.dumps([self.names, self.counts.tolist(), self.groups, *files], default=str)
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        digest = hex_digest(text)
         return {"classes": len(self.names), "examples": int(self.counts.sum()), "digest": digest}
 
 

@@ -11,7 +11,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import MultiStepLR
 
-from metacl_run.config.load import Experiment, run_id
+from metacl_run.config.load import Experiment
+from metacl_run.config.run_identity import run_id
 from metacl_run.experiment import run
 from metacl_run.protocols.online.observations import Observations
 from metacl_run.protocols.online.setup import StreamSetup
