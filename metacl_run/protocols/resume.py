@@ -87,6 +87,12 @@ def start_evaluation(
     return start_or_resume(context, lambda: learners, num_tasks, notes)
 
 
+def first_learner(context: RunContext[Any, Any, Any], initial_learners: Callable[[], Sequence[Pytree]]) -> Pytree:
+    """The learner of all replicates before any learning, leaves [R, ...] on the device of the run."""
+    learner = _stacked(initial_learners(), type(context.algo).__name__)
+    return tree_map(lambda leaf: leaf.to(context.gpu.torch_device), learner)
+
+
 def _stacked(learners: Sequence[Pytree], name: str) -> Pytree:
     """The states of all replicates as one, leaves [R, ...].
 

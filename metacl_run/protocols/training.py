@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from metacl_run.core.errors import ConfigError
+from metacl_run.core.types import Pytree
 from metacl_run.protocols.cost import Cost, Work, cost_of
 from metacl_run.protocols.evaluator import Evaluator
 from metacl_run.protocols.loop import Phase
@@ -32,6 +33,7 @@ class TrainingPhase(Phase):
         progress: of the run.
         unit_name: the name of a unit in messages.
         log_every: units between two records of the training metrics. There is one also where work of another kind begins.
+        first: makes the learner before any learning; what a unit costs is counted on it, since no task is over there.
     """
 
     trainer: Trainer
@@ -39,6 +41,7 @@ class TrainingPhase(Phase):
     progress: Progress
     unit_name: str
     log_every: int
+    first: Callable[[], Pytree]
 
     @property
     def length(self) -> int:
@@ -50,17 +53,18 @@ class TrainingPhase(Phase):
         if status != "completed":
             return None
         countable = context.gpu.engine_kind in ("loop", "vmap") and context.ranks.count == 1
-        work = [self._work(units) for units in trainer.alike(self.length) if units]
-        return cost_of(work, self._ends(), replicates=len(context.seeds), countable=countable)
+        learner = self.first()
+        work = [self._work(learner, units) for units in trainer.alike(self.length) if units]
+        return cost_of(work, self._ends(learner), replicates=len(context.seeds), countable=countable)
 
-    def _work(self, units: range) -> Work:
-        middle = functools.partial(self.trainer.trial, self.progress.state.learner, units[len(units) // 2])
+    def _work(self, learner: Pytree, units: range) -> Work:
+        middle = functools.partial(self.trainer.trial, learner, units[len(units) // 2])
         return Work(len(units), self.trainer.count_examples(units), middle)
 
-    def _ends(self) -> Work:
+    def _ends(self, learner: Pytree) -> Work:
         """What is done at the ends of tasks."""
         tasks = self.progress.num_tasks
-        middle = functools.partial(self.trainer.end_task, self.progress.state.learner, tasks // 2)
+        middle = functools.partial(self.trainer.end_task, learner, tasks // 2)
         return Work(tasks, self.trainer.count_examples_at_end() * tasks, middle)
 
     def begin(self) -> None:

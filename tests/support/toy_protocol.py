@@ -99,6 +99,7 @@ def toy_run(
             progress=progress,
             unit_name="step",
             log_every=log_every,
+            first=lambda: state.learner,
         )
         phases = [training, *more_phases(progress)]
         return run_phases(progress, phases, checkpoint_every=checkpoint_every), progress

@@ -133,8 +133,7 @@ class PackNet(GradientLearner[PackNetState]):
             if name in shared:
                 moves = state["owner"][name] == owner
             elif network.masks is not None and name.split(".")[0] == HEAD:
-                current = state["done"].clamp(max=len(network.masks) - 1)  # a trial may come after the last task
-                moves = network.masks[current].view(-1, *[1] * (value.ndim - 1))
+                moves = network.masks[state["done"]].view(-1, *[1] * (value.ndim - 1))
             else:
                 moves = first
             params[name] = torch.where(moves, value, before[name])

@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, ClassVar, TypeAlias
 
 import torch
@@ -43,7 +44,7 @@ from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_more_ranks_than_episodes, refuse_running_averages
-from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
+from metacl_run.protocols.resume import first_learner, same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.task_state_recorder import KeepStates, task_state_recorders
 from metacl_run.protocols.training import TrainingPhase
@@ -209,6 +210,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
+                first=partial(first_learner, context, setup.initial_learners),
             )
             context.started(task_names, state.unit, self.updates_per_task, chance)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)

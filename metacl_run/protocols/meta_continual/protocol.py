@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -59,7 +60,7 @@ from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, Status, result_of
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_more_ranks_than_episodes, refuse_running_averages
-from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
+from metacl_run.protocols.resume import first_learner, same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.runtime.device import Gpu
@@ -202,6 +203,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
+                first=partial(first_learner, context, setup.initial_learners),
             )
             meta_test = MetaTestPhase(self._plan(algo, data.objective), setup, progress, context.gpu.memory_bytes)
             context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -38,7 +39,7 @@ from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.recorder import EndRecorder
 from metacl_run.protocols.refusals import refuse_batch_norm, refuse_beyond_memory
-from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
+from metacl_run.protocols.resume import first_learner, same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.scorer import Scorer
 from metacl_run.protocols.task_state_recorder import KeepStates, task_state_recorders
@@ -203,6 +204,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
+                first=partial(first_learner, context, setup.initial_learners),
             )
             context.started(task_names, state.unit, setup.units_per_task, chance, progress.task_units)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)

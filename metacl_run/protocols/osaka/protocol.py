@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, ClassVar, TypeAlias
 
 import torch
@@ -32,7 +33,7 @@ from metacl_run.protocols.progress import Progress
 from metacl_run.protocols.protocol_interface import EvalSplit, Protocol
 from metacl_run.protocols.protocol_result import ProtocolResult, result_of
 from metacl_run.protocols.refusals import refuse_beyond_memory, refuse_running_averages
-from metacl_run.protocols.resume import same_kernels, start_evaluation, start_or_resume
+from metacl_run.protocols.resume import first_learner, same_kernels, start_evaluation, start_or_resume
 from metacl_run.protocols.run_context import RunContext
 from metacl_run.protocols.train_state import TrainState
 from metacl_run.protocols.training import TrainingPhase
@@ -156,6 +157,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
                 progress=progress,
                 unit_name=self.unit_name,
                 log_every=self.log_every,
+                first=partial(first_learner, context, setup.initial_learners),
             )
             context.started(task_names, state.unit, units, chance, TaskLengths.equal(1, units))
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
