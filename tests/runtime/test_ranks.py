@@ -88,7 +88,7 @@ def assert_silent(rank: Command) -> None:
     "overrides",
     [
         [*FEW_SHOT, "algo=maml", "seeds=[0,3]", "insight=full", "algo.replay=6"],
-        [*OML, "algo.meta_batch_size=3", "seeds=[0,3]", "protocol.joint_epochs=1"],
+        pytest.param([*OML, "algo.meta_batch_size=3", "seeds=[0,3]", "protocol.joint_epochs=1"], marks=pytest.mark.slow),
     ],
     ids=["maml", "oml"],
 )
@@ -170,9 +170,13 @@ def test_a_signal_to_any_rank_stops_all_and_the_same_command_continues(tmp_path:
     ("overrides", "message"),
     [
         (["algo.inner_lrr=3"], "Did you mean algo.inner_lr?"),
-        (["data=split_omniglot", "data.root=nowhere", "data.download=false"], "Omniglot was not found"),
-        (["-m", "data.shots=1,2"], "2 processes compute one run together; sweeps, searches and tables"),
         (["algo=er"], "protocol=online: learns one observation after another, which 2 processes cannot share."),
+        pytest.param(
+            ["data=split_omniglot", "data.root=nowhere", "data.download=false"],
+            "Omniglot was not found",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["-m", "data.shots=1,2"], "2 processes compute one run together; sweeps", marks=pytest.mark.slow),
     ],
 )
 def test_a_mistake_is_printed_once_and_all_exit_with_1(overrides: list[str], message: str, tmp_path: Path) -> None:

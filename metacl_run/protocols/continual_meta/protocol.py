@@ -161,8 +161,8 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         numbers, setting = math.prod(data.input_shape), f"algo.meta_batch_size={algo.meta_batch_size}"
         ways = algo.training_ways(data.ways)
         refuse_beyond_memory(algo.meta_batch_size * ways * examples * numbers, setting, "a meta-batch of episodes")
-        for training, shots in ((True, training_examples(algo, data)[0]), (False, data.shots)):
-            steps, batch = algo.inner_batches(shots * data.ways, training) or (0, 0)
+        for training, support in ((True, ways * training_examples(algo, data)[0]), (False, data.ways * data.shots)):
+            steps, batch = algo.inner_batches(support, training) or (0, 0)
             key = "algo.inner_steps" if training else "algo.eval_inner_steps"
             refuse_beyond_memory(algo.meta_batch_size * steps * batch, f"{key}={steps}", "the batches of its inner loops")
 
