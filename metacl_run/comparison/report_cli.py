@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="a metric to compare, by its name in summary.json; may be given several times (default: the score, its "
-        "learning_ form, forgetting and bwt)",
+        "learning_ and incremental_ forms, forgetting and bwt)",
     )
     parser.add_argument("--output", metavar="DIR", type=Path, default=Path("report"), help="where to write (default: ./report)")
     parser.add_argument(

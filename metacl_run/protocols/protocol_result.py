@@ -35,8 +35,7 @@ class ProtocolResult:
         forward_transfer: whether `fwt` is meaningful; see `data.streams.stream.SampleStream.new_outputs`.
         kernels: the compiled kernels that computed it, "off" for torch operations (`kernels.build.name`).
         sizes: [T] the weight of each task in a mean over tasks; None: equal.
-        test_samples: [R, T] the test samples of each task where tasks are not alike, for the metrics of all of them together;
-            None: they are.
+        test_samples: [R, T] the test samples of each task, for the metrics that count every sample once; None: there are none.
         cost: what training cost; None where it was not completed.
         extra_metrics: further metrics, [R] each by name.
         details: further keys of the summary.

@@ -35,7 +35,8 @@ def _main_sentence(run: StoredRun) -> str:
     if results is None:
         if run.rows_reached == 1 and len(run.probe_units):
             return _last_probe(run)
-        return " ".join(filter(None, (describe_matrix(run.matrix, run.chance, run.score), _seeds_at_chance(run))))
+        matrix = describe_matrix(run.matrix, run.chance, run.score)
+        return " ".join(filter(None, (matrix, _on_all_samples(run), _seeds_at_chance(run))))
     test = results.meta_test
     if test is not None:
         held_out, memory = (float(values[:, -1].mean()) for values in (test.held_out, test.memory))
@@ -53,6 +54,18 @@ def _main_sentence(run: StoredRun) -> str:
             f"{run.score.score_name} {held_out:.2f}, memory {memory:.2f}."
         )
     return text
+
+
+def _on_all_samples(run: StoredRun) -> str | None:
+    """The scores that count every test sample once, where tasks differ in size; None where they do not."""
+    name, metrics = run.score.score_name, run.summary["metrics"]
+    overall, incremental = (metrics.get(f"{kind}_{name}", {}).get("mean") for kind in ("overall", "incremental"))
+    if overall is None or incremental is None:
+        return None
+    return (
+        f"Tasks differ in size: with every test sample counted once, {run.score.score_words} is "
+        f"{score_text(overall, run.score)} at the end and {score_text(incremental, run.score)} averaged over task ends."
+    )
 
 
 def _seeds_at_chance(run: StoredRun) -> str | None:

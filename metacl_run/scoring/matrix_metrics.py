@@ -171,7 +171,8 @@ def summarise(
         sizes: [T] weights of the tasks in a mean over tasks; None: equal weights.
         forward_transfer: whether a task's score before it is learned says something. It does not in a class-incremental stream,
             where the outputs of a task to come are untrained: `fwt` would be minus the untrained network's accuracy.
-        test_samples: [R, T] the test samples of each task, where tasks are not alike; None: they are.
+        test_samples: [R, T] the test samples of each task, for the metrics of class-incremental papers; None: leave these out.
+            Where all tasks have as many, `overall_accuracy` is left out, since it is `accuracy`.
 
     A metric that no replicate reached is left out. A metric that only some reached has None for the others and as its mean: a
     mean over the survivors would mislead.
@@ -182,6 +183,9 @@ def summarise(
         evaluate(rows, own_probes, probe_tasks, objective, sizes, forward_transfer, own_counts)
         for rows, own_probes, own_counts in zip(matrix, by_replicate, counts, strict=True)
     ]
+    if test_samples is not None and (test_samples == test_samples[:, :1]).all():
+        for replicate in replicates:
+            replicate.pop(f"overall_{objective.score_name}", None)
     summary = {}
     for name in dict.fromkeys(name for replicate in replicates for name in replicate):
         values = np.array([replicate.get(name, np.nan) for replicate in replicates])

@@ -68,7 +68,8 @@ def headline_metrics(score: Score, kind: str) -> list[str]:
     if kind == "osaka":
         return [name, PRECISION, RECALL]
     acting = [SUCCESS.score_name, f"{BEFORE}{SUCCESS.score_name}", RETURN.score_name, f"{BEFORE}{RETURN.score_name}"]
-    return [name, f"{BEFORE}{name}", *acting, f"learning_{name}", "forgetting", "bwt", "fwt", OOS_AUROC]
+    of_classes = [f"overall_{name}", f"incremental_{name}"]
+    return [name, *of_classes, f"{BEFORE}{name}", *acting, f"learning_{name}", "forgetting", "bwt", "fwt", OOS_AUROC]
 
 
 def _task_by_task(score: Score) -> dict[str, str]:
@@ -154,8 +155,14 @@ def _of_tasks(score: Score) -> Iterator[tuple[str, str]]:
     yield "fwt", f"forward transfer: {_gain(score)} on a task before learning it, over the untrained learner"
     yield "forgetting", f"{_loss(score)} on earlier tasks from their best {words} to the end: above 0 is lost"
     yield f"anytime_{name}", f"{mean} on the tasks seen so far, averaged over all task ends"
-    yield f"overall_{name}", f"{words} on the test {score.examples} of all tasks together at the end, where tasks are not alike"
-    yield f"incremental_{name}", "the same on the tasks seen so far, averaged over all task ends"
+    yield (
+        f"overall_{name}",
+        f"{words} at the end on the test {score.examples} of all tasks together, where tasks differ in size",
+    )
+    yield (
+        f"incremental_{name}",
+        f"{words} on all classes seen so far, averaged over all task ends (average incremental {words})",
+    )
     extreme = "lowest" if score.higher_is_better else "largest"
     yield worst_name(score), f"{extreme} {words} an earlier task had at any evaluation after it was learned, averaged"
     yield f"worst_case_{name}", f"{words} of the last task, and {worst_name(score)}, weighted by number of tasks"

@@ -45,6 +45,8 @@ def test_every_sample_counts_once_where_tasks_are_not_alike() -> None:
         np.stack([ERRORS] * 2), objective=REGRESSION, test_samples=np.array([[1, 1, 2], [1, 1, 6]])
     )
     assert errors["overall_mse"]["values"] == pytest.approx([(1.5 + 1.0 + 2 * 0.8) / 4, (1.5 + 1.0 + 6 * 0.8) / 8])
+    same = matrix_metrics.summarise(ROWS[None], test_samples=np.array([[7, 7, 7]]))
+    assert same.keys() - matrix_metrics.summarise(ROWS[None]).keys() == {"incremental_accuracy"}
 
 
 ERRORS = np.array([[4.0, 4.0, 4.0], [1.0, 3.0, 4.0], [2.0, 0.5, 3.0], [1.5, 1.0, 0.8]])

@@ -247,6 +247,9 @@ class SplitClassSamples(ClassSamples):
         if self.train_per_task is None:
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]
             messages += _notes_on_sizes(np.array(available), self.sample_lengths())
+        elif self.first_task_classes is not None:
+            per_class = [length / len(classes) for length, classes in zip(self.sample_lengths().lengths, tasks[0], strict=True)]
+            messages += notes.on_cut_first_task(self.train_per_task, per_class)
         pool = TableSamplePool(
             task_names=[_task_names(train_part, of_seed, shuffled=self.is_assigned_by_seed) for of_seed in tasks],
             masks=outputs.masks(),

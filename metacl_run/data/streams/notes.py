@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metacl_run.data.sources.source import Catalogue
@@ -44,6 +46,17 @@ def on_sizes_by_seed(available: np.ndarray, used: int) -> list[str]:
     return [
         f"{_range(left)} of {_range(available.sum(1))} training samples are left out: with data.shuffled=true a task of every "
         "seed takes as many as the smallest that a seed can deal in its place"
+    ]
+
+
+def on_cut_first_task(train_per_task: int, per_class: Sequence[float]) -> list[str]:
+    """A first task of more classes that `train_per_task` cuts to as many samples as the others; [T] samples of a class."""
+    first, other = per_class[0], per_class[-1]
+    if first >= 0.95 * other:
+        return []
+    return [
+        f"the first task has about {first:.0f} training samples of a class, the last {other:.0f}: data.train_per_task="
+        f"{train_per_task} cuts every task to as many, whatever its classes"
     ]
 
 

@@ -213,7 +213,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
             cost = training.cost(status)
         result = result_of(progress, status, task_names=task_names, chance=chance)
-        result = replace(result, test_samples=_test_samples(pool), extra_metrics=metrics)
+        result = replace(result, test_samples=_test_samples(context), extra_metrics=metrics)
         return replace(result, forward_transfer=not context.data.new_outputs, cost=cost)
 
     def check_evaluation(self, trained: Online) -> None:
@@ -233,7 +233,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}
         result = result_of(progress, status, task_names=task_names, chance=chance)
-        return replace(result, test_samples=_test_samples(pool), extra_metrics=metrics)
+        return replace(result, test_samples=_test_samples(context), extra_metrics=metrics)
 
     def predictor(
         self,
@@ -287,9 +287,9 @@ def _rollout_recorders(setup: StreamSetup, progress: Progress) -> list[RolloutRe
     return [] if acting is None else [RolloutRecorder(setup, progress, acting)]
 
 
-def _test_samples(pool: SamplePool) -> np.ndarray | None:
-    """[R, T] how many test samples each task has, where tasks are not alike."""
-    return None if pool.lengths.are_equal else pool.count_test()
+def _test_samples(context: Context) -> np.ndarray | None:
+    """[R, T] how many test samples each task has, where every task brings classes of its own."""
+    return context.pool.count_test() if context.data.new_outputs else None
 
 
 def _chance(pool: SamplePool, outputs: int, objective: Objective) -> float | None:

@@ -82,6 +82,13 @@ def test_a_larger_first_task_comes_in_one_order_for_all_seeds() -> None:
     assert (pool.classes.of_output == ordered).all()  # [seeds, tasks, outputs]
 
 
+def test_a_first_task_that_is_cut_to_the_size_of_others_is_said() -> None:
+    larger = {"num_tasks": None, "balance": "none", "shuffled": False, "first_task_classes": 3}
+    (cut,) = split_points(**larger, train_per_task=24).load([0]).notes
+    assert cut.startswith("the first task has about 8 training samples of a class, the last 12: data.train_per_task=24 cuts")
+    assert not split_points(**larger).load([0]).notes
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -84,4 +84,11 @@ def test_a_run_goes_on_where_it_was_stopped(
     lines = [json.loads(line) for line in (unbroken.directory / "metrics.jsonl").read_text().splitlines()]
     rows = {line["row"]: line["unit"] for line in lines if line["kind"] == "eval" and line["row"] is not None}
     assert list(rows.values()) == [0, *np.cumsum(units).tolist()]
+    matrix, tested = (
+        np.load(unbroken.directory / "accuracy_matrix.npy"),
+        np.array([4, 3, 3]),
+    )  # classes of 5 drawings to test on
+    by_hand = [[rows[i, :i] @ tested[:i] / tested[:i].sum() for i in (1, 2, 3)] for rows in matrix]
+    assert summary["metrics"]["overall_accuracy"]["values"] == pytest.approx([own[-1] for own in by_hand])
+    assert summary["metrics"]["incremental_accuracy"]["values"] == pytest.approx(np.mean(by_hand, 1).tolist())
     assert any("training samples of all tasks are left out" in warning for warning in summary["warnings"])
