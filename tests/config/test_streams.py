@@ -102,7 +102,7 @@ def test_few_shot_data_are_learned_online_too(data: str) -> None:
 @pytest.mark.parametrize(
     ("data", "override", "message"),
     [
-        ("split_mnist", "data.num_tasks=6", "num_tasks=6: must be at most 5: there are 10 classes, and classes_per_task=2"),
+        ("split_mnist", "data.num_tasks=11", "num_tasks=11: must be at most the 10 classes there are"),
         (
             "split_mnist",
             "data.train_per_task=11264",
