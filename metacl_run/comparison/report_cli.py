@@ -73,7 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a metric to compare, by its name in summary.json; may be given several times (default: the score, its "
         "learning_ and incremental_ forms, forgetting and bwt)",
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, default=Path("report"), help="where to write (default: ./report)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        default=Path("report"),
+        help="where to write, in place of an earlier comparison there (default: ./report)",
+    )
     parser.add_argument(
         "--format",
         dest="formats",
