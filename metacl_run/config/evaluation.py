@@ -146,6 +146,13 @@ def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
             "has, from which the run has learned in other tasks and splits: an evaluation would mix what was learned with what "
             "was held out. Choose data of another source, or leave it out"
         )
+    own, other = run.data.output_settings, evaluation.data.output_settings
+    differing = [f"data.{name}" for name in {**own, **other} if own.get(name) != other.get(name)]
+    if shared and differing:
+        raise ConfigError(
+            f"data={evaluation.choices['data']}: must have the classes of the run in its order, since each output stands for one "
+            f"of them; these settings are others: {', '.join(differing)}"
+        )
     if tuple(run.data.input_shape) != tuple(evaluation.data.input_shape):
         raise ConfigError(
             f"data={evaluation.choices['data']}: its examples have the shape {list(evaluation.data.input_shape)}, but the run "

@@ -63,11 +63,25 @@ def test_parts_that_are_divided_otherwise_are_not_evaluated(experiment: Callable
         (folders, [], swapped),
         (texts, [], ["data.test_part=0.5"]),
         (texts, ["data.split=part"], []),
+        (texts, [], ["data.label=part"]),
+        (["algo=er", "data=rotated_digits", "data.num_tasks=2"], [], ["data.train_hands=40"]),
     ):
         run, same, evaluation = (experiment(*shared, *words, tiny=["algo.batch_size=1"]) for words in (own, own, other))
         _refuse_data_learned_from(run, same)
         with pytest.raises(ConfigError, match="from which the run has learned in other tasks and splits"):
             _refuse_data_learned_from(run, evaluation)
+
+
+@pytest.mark.parametrize("changed", ["data.class_order=[1,0,2,3,4,5,6,7,8,9]", "data.scenario=task", "data.num_tasks=2"])
+def test_outputs_keep_their_classes(changed: str, experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    for name in "abcdefghij":
+        for part in PARTS:
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "image.png").touch()
+    words = ["algo=er", "data=split_train_test_images", f"data.root={tmp_path}", "data.shuffled=false", "data.num_tasks=5"]
+    run, evaluation = (experiment(*words, *more, tiny=["algo.batch_size=1"]) for more in ([], [changed]))
+    with pytest.raises(ConfigError, match=f"these settings are others: {changed.partition('=')[0]}$"):
+        _refuse_data_learned_from(run, evaluation)
 
 
 def test_other_data_are_looked_for_where_the_runs_are(

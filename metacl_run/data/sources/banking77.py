@@ -14,6 +14,8 @@ from metacl_run.data.text.text_source import SplitTexts, SplitTextSource
 class Banking77(SplitTextSource):
     """Questions to a bank, with intents that are hard to tell apart: they share most of their words."""
 
+    has_fixed_parts = True
+
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds BANKING77."""
 

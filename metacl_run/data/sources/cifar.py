@@ -15,6 +15,8 @@ from metacl_run.data.sources.source import Catalogue, SplitExamples
 class Cifar(SplitImageSource):
     """CIFAR-10 or CIFAR-100, in colour."""
 
+    has_fixed_parts = True
+
     classes: Literal[10, 100]
     """CIFAR-10 or CIFAR-100."""
     root: str = dataclasses.field(metadata={"identity": False})

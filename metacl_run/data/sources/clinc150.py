@@ -14,6 +14,8 @@ from metacl_run.data.text.text_source import SplitTexts, SplitTextSource
 class Clinc150(SplitTextSource):
     """Requests to an assistant; `clinc150_files` says which texts are read."""
 
+    has_fixed_parts = True
+
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds CLINC150."""
     out_of_scope: bool

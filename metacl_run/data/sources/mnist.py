@@ -16,6 +16,8 @@ from metacl_run.data.sources.source import Catalogue, SplitExamples
 class Mnist(SplitImageSource):
     """The ten digits, grey, ink bright."""
 
+    has_fixed_parts = True
+
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds MNIST."""
     download: bool = dataclasses.field(metadata={"identity": False})

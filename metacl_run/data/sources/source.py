@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -207,11 +207,14 @@ class SplitSource(LabelledSource):
     def read_parts(self) -> SplitExamples:
         """Reads both parts. Raises as `read` does."""
 
+    has_fixed_parts: ClassVar[bool] = False
+    """Whether the data set says which examples are for test, whatever the settings."""
+
     @property
     def test_origin(self) -> str:
         """What decides, beside the origins, which examples the test part has: sources with the same origins whose test parts
-        differ say different things. Default: the data set itself."""
-        return ""
+        differ say different things. Default: nothing with fixed parts, else all settings."""
+        return "" if self.has_fixed_parts else repr(self)
 
     def contents(self) -> dict[str, Any]:
         train, test = self.parts()

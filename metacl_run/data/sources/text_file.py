@@ -50,10 +50,6 @@ class TextFile(SplitTextSource):
     def origins(self) -> frozenset[str]:
         return frozenset({str(data_root(self.file).resolve())})
 
-    @property
-    def test_origin(self) -> str:
-        return f"test_part={self.test_part}" if self.split is None else f"split={self.split}"
-
     def parts(self) -> tuple[Catalogue, Catalogue]:
         read = self._read()
         return read.parts

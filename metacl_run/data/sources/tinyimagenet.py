@@ -14,6 +14,8 @@ from metacl_run.data.sources.source import Catalogue, SplitExamples
 class TinyImageNet(SplitImageSource):
     """The 200 classes, in colour."""
 
+    has_fixed_parts = True
+
     root: str = dataclasses.field(metadata={"identity": False})
     """Folder that holds the folder `tiny-imagenet-200`."""
     download: bool = dataclasses.field(metadata={"identity": False})

@@ -42,7 +42,8 @@ class TrainTestImages(SplitImageSource):
 
     @property
     def test_origin(self) -> str:
-        return str((data_root(self.root) / self.test_folder).resolve())
+        base = data_root(self.root)
+        return " ".join(str((base / folder).resolve()) for folder in (self.train_folder, self.test_folder))
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         train, test = self._listings()

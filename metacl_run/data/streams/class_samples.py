@@ -22,9 +22,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -75,6 +75,11 @@ class ClassSamples(ClassTasks, SampleStream):
         cut = "must be null with balance=tasks, which would cut the first task to as many samples as the others have"
         fits = self.first_task_classes is None or self.balance == "none"
         require_all(*_blur_fits(self), (fits, "first_task_classes", self.first_task_classes, cut))
+
+    @property
+    def output_settings(self) -> Mapping[str, Any]:
+        of_tasks = ("scenario", "num_tasks", "tasks_from", "classes_per_task", "first_task_classes")
+        return {name: getattr(self, name) for name in (*of_tasks, "shuffled", "order_seed", "class_order")}
 
     @property
     def has_order_seed(self) -> bool:

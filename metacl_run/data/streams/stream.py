@@ -7,8 +7,8 @@ Neither says anything about what an example is. Shapes: R seeds (replicates), T 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +44,11 @@ class Stream(abc.ABC):
         """`SplitSource.test_origin`, where nothing is learned from the test part of the source, whatever the settings. Default:
         None, the stream itself decides what is held out."""
         return None
+
+    @property
+    def output_settings(self) -> Mapping[str, Any]:
+        """The settings that decide which class of the source an output stands for. Default: there are none."""
+        return {}
 
     @property
     def objective(self) -> Objective:
