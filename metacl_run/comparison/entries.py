@@ -33,8 +33,9 @@ EVALUATION = "evaluation"
 """The key of a run that measured the learner of a finished one, whatever the settings were that it had learned with."""
 EVALUATION_OF = "evaluation_of"
 """The key of the id of that finished run."""
-LOG_EVERY = "protocol.log_every"
-"""How often a run records its training: it changes no metric, so that runs that differ in it alone are of one configuration."""
+NO_METRIC = ("protocol.log_every", "protocol.keep_states")
+"""Settings of what a run records and keeps: they change no metric, so that runs that differ in them alone are of one
+configuration."""
 TRANSDUCTIVE_KEY = "protocol.transductive"
 """A setting of version 0.1, kept only where a run's scores are transductive; those of any other run are of each query alone."""
 
@@ -45,8 +46,8 @@ class Entry:
 
     Attributes:
         kind: of the protocol.
-        settings: by full keys, with the options of `CHOICES`, without `seeds` and `LOG_EVERY`; JSON values.
-        identity: the same for all runs that differ only in their seeds, in `LOG_EVERY` and in what the run id ignores.
+        settings: by full keys, with the options of `CHOICES`, without `seeds` and `NO_METRIC`; JSON values.
+        identity: the same for all runs that differ only in their seeds, in `NO_METRIC` and in what the run id ignores.
         metrics: by name, a value for each seed; NaN where it was not reached.
         cost: of its training.
         error: why it diverged.
@@ -102,7 +103,7 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
     if not run.has_ended:
         error = f": {run.error.rstrip('.')}" if run.error else ""
         raise StorageError(f"{directory}: the run is {run.status}{error}. Give its command again to continue it")
-    settings = {key: value for key, value in run.settings.items() if key not in ("seeds", DEBUG, LOG_EVERY, TRANSDUCTIVE_KEY)}
+    settings = {key: value for key, value in run.settings.items() if key not in ("seeds", DEBUG, *NO_METRIC, TRANSDUCTIVE_KEY)}
     try:
         settings |= {group: _text(run.summary[group]) for group in CHOICES}
         score = SCORES[run.summary["score"]].score_name

@@ -99,11 +99,16 @@ def _types_of(cls: Any) -> Mapping[str, Any]:
 
 
 def converted(cls: type, settings: Mapping[str, Any], group: str, *, but: str = "") -> tuple[dict[str, Any], list[str]]:
-    """The values of a dataclass's fields (all `but` one) in their types, and a message for each that is missing or wrong."""
+    """The values of a dataclass's fields (all `but` one) in their types, and a message for each that is missing or wrong. One
+    that came later (`bounds.added_setting`) may be missing."""
     values: dict[str, Any] = {}
     mistakes = []
+    off = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if "off" in field.metadata}
     for name, kind in setting_types(cls, group).items():
         if name == but:
+            continue
+        if name not in settings and name in off:
+            values[name] = off[name]
             continue
         if name not in settings:
             mistakes.append(f"{group}.{name}: is missing; {cls.__name__} needs it")

@@ -37,6 +37,8 @@ def shorten(config: DictConfig, kind: str, overrides: Sequence[str]) -> None:
         words = values.get("tasks_from")
         if words and {**current, **changes}.get("tasks_from") not in words.values():  # a task takes whole groups
             changes.pop("classes_per_task", None)
+        if current.get("class_order") or current.get("first_task_classes"):  # which classes there are is the user's to say
+            changes.pop("classes_per_task", None)
         node.update(changes)
 
 

@@ -150,8 +150,8 @@ def _refuse_data_learned_from(run: Experiment, evaluation: Experiment) -> None:
     differing = [f"data.{name}" for name in {**own, **other} if own.get(name) != other.get(name)]
     if shared and differing:
         raise ConfigError(
-            f"data={evaluation.choices['data']}: must have the classes of the run in its order, since each output stands for one "
-            f"of them; these settings are others: {', '.join(differing)}"
+            f"data={evaluation.choices['data']}: must have the classes of the run in its order, since each output stands for "
+            f"one of them; these settings are others: {', '.join(differing)}"
         )
     if tuple(run.data.input_shape) != tuple(evaluation.data.input_shape):
         raise ConfigError(

@@ -18,8 +18,12 @@ from metacl_run.core.errors import ConfigError, shown
 COMMAND_NODES = ("sweep", "search", "table")
 """Nodes of the config that belong to the command, not to a run."""
 MAY_BE_NONE = ("experiment", "table")
-FOLLOWING = ("pair", "family", "tuned")
-"""Groups whose options follow from those of others: settings of an algorithm for a model, for data, for a family of data."""
+FOLLOWING = {
+    "pair": "follows from algo, model and data; set its keys one by one",
+    "family": "follows from data, which choose their family; set what its file in configs/tuned sets, as in algo.lr=0.1",
+    "tuned": "follows from algo and the family of the data; set its keys one by one, as in algo.lr=0.1",
+}
+"""Groups whose options follow from those of others, with what to do instead of a choice."""
 LISTS = {"logger": "logger=[wandb,csv]", "tags": "tags=[pilot,thesis]"}
 """Settings that several values may be chosen of together, with an example."""
 LONGEST, LONGEST_KEY, DEEPEST = 20_000, 200, 20
@@ -176,7 +180,7 @@ def forced(override: Override, groups: Sequence[str]) -> str:
     line, key = str(override.input_line), override.key_or_group
     is_choice = _is_choice(key, groups)
     if first_of(override) in FOLLOWING:
-        raise ConfigError(f"{line}: follows from algo, model and data; set its keys one by one")
+        raise ConfigError(f"{line}: {FOLLOWING[first_of(override)]}")
     if is_choice and override.type == OverrideType.DEL:
         raise ConfigError(f"{line}: every run has one option of a group; choose another, as in {key}=NAME")
     if is_choice:

@@ -46,6 +46,18 @@ class NoEffectWith:
 
 AT_EVALUATION = AtEvaluation()
 
+
+def added_setting(switch: str, off: Any) -> dict[str, Any]:
+    """The metadata of a setting that older configs lack, and option files of the user's own may lack.
+
+    Args:
+        switch: the name of the attribute that says whether the setting is on; where it is off, a run has the id that it had
+            before the setting existed.
+        off: the value where a config lacks it.
+    """
+    return {"identity": switch, "off": off}
+
+
 Count = Annotated[int, Ge(1), Le(10**9)]
 CountFromZero = Annotated[int, Ge(0), Le(10**9)]
 Positive = Annotated[float, Gt(0)]

@@ -79,11 +79,11 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
 
 def test_runs_that_record_their_training_more_often_are_of_one_row(run: Callable[..., Path]) -> None:
     run("a", 0.7, algo__replay=1, seeds=[0])
-    (section,) = sections(run("b", 0.8, algo__replay=1, protocol__log_every=5, seeds=[1]))
+    (section,) = sections(run("b", 0.8, algo__replay=1, protocol__log_every=5, protocol__keep_states="tasks", seeds=[1]))
     (row,) = section.configurations.values()
     assert row.seeds == (0, 1)
     assert row.values("accuracy") == pytest.approx([0.7, 0.8], abs=0.02)
-    assert not any("log_every" in key for key in row.settings)
+    assert not any("log_every" in key or "keep_states" in key for key in row.settings)
 
 
 @pytest.mark.parametrize(

@@ -331,3 +331,23 @@ def test_run_id_follows_what_can_change_the_result_and_nothing_else(tmp_path: Pa
 def test_a_chunk_is_refused_where_episodes_are_taken_one_by_one() -> None:
     with pytest.raises(ConfigError, match=r"gpu\.chunk=2: must be null with engine=loop"):
         single_experiment(["gpu.engine=loop", "gpu.chunk=2"], None)
+
+
+def test_settings_that_came_later_may_be_missing(experiment: Callable[..., Experiment]) -> None:
+    """As in a config that an earlier version wrote, whose run has the same id."""
+    config, choices = compose_job(["algo=er", "data=split_glyphs"])
+    whole = load(config, choices)
+    added = {
+        **{"algo": ["weight_decay", "lr_schedule", "lr_drops", "lr_drop_factor"], "protocol": ["keep_states"]},
+        "data": ["encoder", "order_seed", "class_order", "first_task_classes"],
+    }
+    for group, names in added.items():
+        for name in names:
+            node = config[group].streams.online if name in config[group].get("streams", {}).get("online", {}) else config[group]
+            del node[name]
+    older = load(config, choices)
+    assert older.run_id == whole.run_id
+    assert (older.algo, older.protocol, older.data) == (whole.algo, whole.protocol, whole.data)
+    del config.algo["lr"]
+    with pytest.raises(ConfigError, match=r"^algo.lr: is missing; Replay needs it$"):
+        load(config, choices)

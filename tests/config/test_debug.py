@@ -117,3 +117,18 @@ def test_a_table_refuses_it_and_a_sweep_takes_it(
     assert "debug=true: would make table=mer another experiment" in capsys.readouterr().err
     assert exit_status(["-m", "algo=er,sgd", "debug=true", "sweep.status=true"]) in (0, 1, 130)
     assert "2" in capsys.readouterr().out
+
+
+def test_classes_that_are_chosen_are_not_cut() -> None:
+    words = [
+        "algo=er",
+        "data=split_glyphs",
+        "data.num_classes=12",
+        "data.num_scripts=3",
+        "data.tasks_from=characters",
+        "debug=true",
+    ]
+    listed = experiment_of([*words, "data.shuffled=false", "data.class_order=[5,1,7,2]"]).data
+    assert (listed.count_tasks(), listed.classes_per_task) == (2, None)
+    larger = experiment_of([*words, "data.num_tasks=3", "data.first_task_classes=8", "data.balance=none"]).data
+    assert (larger.count_tasks(), larger.classes_per_task) == (3, None)

@@ -58,7 +58,7 @@ class BagModel(Model):
         return Bag(num_outputs or 8)
 '''
 TASKS = "num_tasks: 3, tasks_from: classes, classes_per_task: null, shuffled: true, shift: none"
-ALL_ALIKE = "balance: tasks, blur: 0.0, order_seed: null, class_order: null, first_task_classes: null"
+ALL_ALIKE = "balance: tasks, blur: 0.0"  # settings that came later may be missing
 YAML = f"""
 _target_: words_of_mine.Words
 num_classes: 12

@@ -49,7 +49,16 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
 from metacl_run.algorithms.meta_learner import Meta, MetaState, Update, metrics_of
-from metacl_run.core.bounds import AT_EVALUATION, CountFromZero, Examples, Hint, NoEffectWith, Positive, StepsFromZero
+from metacl_run.core.bounds import (
+    AT_EVALUATION,
+    CountFromZero,
+    Examples,
+    Hint,
+    NoEffectWith,
+    Positive,
+    StepsFromZero,
+    added_setting,
+)
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Episode, Params, Pytree
 from metacl_run.inner.adapt import adapted_by_step
@@ -119,7 +128,7 @@ class Maml(EpisodeLearner):
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
-    rates_of: RatesOf = field(metadata={"identity": "learns_rates_of_tensors"})
+    rates_of: RatesOf = field(metadata=added_setting("learns_rates_of_tensors", off="elements"))
     step_rates: bool
     multi_step_updates: CountFromZero
     first_order_updates: CountFromZero

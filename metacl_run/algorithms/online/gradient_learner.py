@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.stream_learner import StreamLearner, StreamState
-from metacl_run.core.bounds import Momentum, NoEffectWith, NonNegative, Positive
+from metacl_run.core.bounds import Momentum, NoEffectWith, NonNegative, Positive, added_setting
 from metacl_run.core.errors import Check, ConfigError, require_all, shown
 from metacl_run.core.types import Observation, Params, Pytree
 from metacl_run.inner.optimizers import Optimizer, clipped_update, descend, falling, optimizer_of
@@ -53,10 +53,12 @@ class GradientLearner(StreamLearner[State]):
     optimizer: Literal["sgd", "adam"]
     momentum: Momentum
     clip_norm: Positive | None
-    weight_decay: NonNegative = field(metadata={"identity": "weight_decay"})
-    lr_schedule: Literal["constant", "linear", "cosine", "steps"] = field(metadata={"identity": "lr_falls"})
-    lr_drops: Annotated[list[Share], MinLen(1), MaxLen(100), WITHOUT_STEPS] = field(metadata={"identity": "lr_falls_in_steps"})
-    lr_drop_factor: Annotated[Share, WITHOUT_STEPS] = field(metadata={"identity": "lr_falls_in_steps"})
+    weight_decay: NonNegative = field(metadata=added_setting("weight_decay", off=0.0))
+    lr_schedule: Literal["constant", "linear", "cosine", "steps"] = field(metadata=added_setting("lr_falls", off="constant"))
+    lr_drops: Annotated[list[Share], MinLen(1), MaxLen(100), WITHOUT_STEPS] = field(
+        metadata=added_setting("lr_falls_in_steps", off=[0.7, 0.9])
+    )
+    lr_drop_factor: Annotated[Share, WITHOUT_STEPS] = field(metadata=added_setting("lr_falls_in_steps", off=0.2))
 
     def __post_init__(self) -> None:
         require_all(*self.steps_fit())

@@ -53,7 +53,7 @@ from torch.utils._pytree import tree_map
 
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Examples, Momentum, Positive, Steps
+from metacl_run.core.bounds import Examples, Momentum, Positive, Steps, added_setting
 from metacl_run.core.errors import require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import adapt
@@ -117,7 +117,7 @@ class LaMaml(ReplayBuffer, StreamLearner[LaMamlState]):
     rate_lr: Positive | None
     outer_lr: Positive | None
     outer_optimizer: Literal["sgd", "adam"]
-    outer_momentum: Momentum = field(metadata={"identity": "outer_momentum"})
+    outer_momentum: Momentum = field(metadata=added_setting("outer_momentum", off=0.0))
     glances: Steps
     first_order: bool
     meta: bool

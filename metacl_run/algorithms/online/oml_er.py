@@ -40,7 +40,7 @@ from torch.func import grad_and_value
 
 from metacl_run.algorithms.online.replay_buffer import ReplayBuffer
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner, StreamState
-from metacl_run.core.bounds import Count, Examples, Momentum, Positive
+from metacl_run.core.bounds import Count, Examples, Momentum, Positive, added_setting
 from metacl_run.core.errors import ConfigError, require_all
 from metacl_run.core.types import Metrics, Observation, Params, Pytree, Samples, WeightedSamples
 from metacl_run.inner.adapt import Loss, adapt
@@ -82,7 +82,7 @@ class EpisodicReplay(ReplayBuffer, StreamLearner[EpisodicReplayState]):
     inner_lr: Positive
     outer_lr: Positive
     outer_optimizer: Literal["adam", "sgd"]
-    outer_momentum: Momentum = field(metadata={"identity": "outer_momentum"})
+    outer_momentum: Momentum = field(metadata=added_setting("outer_momentum", off=0.0))
     plastic: Annotated[list[str], MinLen(1)]
     replay_every: Count
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from metacl_run.algorithms.base_learner import BaseLearner
 from metacl_run.algorithms.continual_meta.maml import Maml, RatesOf
 from metacl_run.algorithms.meta_learner import MetaState
-from metacl_run.core.bounds import CountFromZero, Examples, Momentum, NoEffectWith, Positive, StepsFromZero
+from metacl_run.core.bounds import CountFromZero, Examples, Momentum, NoEffectWith, Positive, StepsFromZero, added_setting
 from metacl_run.core.types import Episode, Metrics, Params, Pytree
 from metacl_run.inner.engine import Engine
 from metacl_run.models.network import Network
@@ -138,7 +138,7 @@ class MamlStart(TaskFreeLearner):
     plastic: Literal["all", "head"]
     rate_low: float | None
     rate_high: float | None
-    rates_of: RatesOf = field(metadata={"identity": "learns_rates_of_tensors"})
+    rates_of: RatesOf = field(metadata=added_setting("learns_rates_of_tensors", off="elements"))
 
     @property
     def learns_rates_of_tensors(self) -> bool:

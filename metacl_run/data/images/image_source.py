@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from metacl_run.core.bounds import Side
+from metacl_run.core.bounds import Side, added_setting
 from metacl_run.core.errors import Check, shown
 from metacl_run.data.images.image_encoder import PIXELS, encoder_of
 from metacl_run.data.images.image_features import EncodedShift, encoded
@@ -30,7 +30,7 @@ class AnyImageSource(LabelledSource):
 
     image_size: Side
     """Side of the square images, in pixels."""
-    encoder: str = dataclasses.field(metadata={"identity": "encodes"})
+    encoder: str = dataclasses.field(metadata=added_setting("encodes", off="pixels"))
     """What turns an image into an example, see `image_encoder.encoder_of`; "pixels": nothing does."""
 
     shifts = KINDS

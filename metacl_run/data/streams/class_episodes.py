@@ -99,7 +99,7 @@ class ClassEpisodeStream(EpisodeStream):
             x, counts, members = _rewritten(examples, tasks, shift)
             shift = NO_SHIFT
         return ClassEpisodePool(
-            notes=[*examples.notes, *notes.on_unused_classes(catalogue, used)],
+            notes=[*examples.notes, *notes.on_unused_classes(len(catalogue.names), used)],
             task_names=[
                 task_names(catalogue, [_all_of(task) for task in of_seed], shuffled=self.is_assigned_by_seed)
                 for of_seed in tasks

@@ -28,9 +28,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Lt, MinLen
 
-from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NoEffectWith, Seed
+from metacl_run.core.bounds import Classes, Count, CountFromZero, Examples, NoEffectWith, Seed, added_setting
 from metacl_run.core.errors import Check, DataError, require, require_all
 from metacl_run.core.task_lengths import TaskLengths
 from metacl_run.data.sources.source import Catalogue, Raw, SplitSource, inputs_of
@@ -59,15 +59,17 @@ class ClassSamples(ClassTasks, SampleStream):
     """"tasks": all tasks have as many training samples as the smallest; "none": each has all of its own."""
     blur: Blur
     """Share of each task's training samples that comes from other tasks (`blurred_borders.py`)."""
-    order_seed: Annotated[Seed | None, NoEffectWith("shuffled", (False,))] = field(metadata={"identity": "has_order_seed"})
+    order_seed: Annotated[Seed | None, NoEffectWith("shuffled", (False,))] = field(
+        metadata=added_setting("has_order_seed", off=None)
+    )
     """With `shuffled`, all seeds assign the classes in one order, that of numpy.random.RandomState(order_seed).permutation;
     null: each seed has an order of its own."""
-    class_order: Annotated[list[CountFromZero] | None, NoEffectWith("shuffled", (True,))] = field(
-        metadata={"identity": "class_order"}
+    class_order: Annotated[Annotated[list[CountFromZero], MinLen(1)] | None, NoEffectWith("shuffled", (True,))] = field(
+        metadata=added_setting("class_order", off=None)
     )
     """Without `shuffled`, the numbers of the classes, from 0, in the order in which tasks take them; classes that it does not
     list are left out. null: the order of the source."""
-    first_task_classes: Classes | None = field(metadata={"identity": "first_task_classes"})
+    first_task_classes: Classes | None = field(metadata=added_setting("first_task_classes", off=None))
     """Classes of the first task (as LUCIR's 50 of CIFAR-100, Hou et al. 2019); null: as for the others."""
 
     def __post_init__(self) -> None:
@@ -120,6 +122,11 @@ class ClassSamples(ClassTasks, SampleStream):
 
     def count_samples(self) -> int:
         return self.sample_lengths().shortest
+
+    def _count_assigned(self, catalogue: Catalogue) -> int:
+        """The classes that tasks may take: all, or those of `class_order`."""
+        order = self.assignment(catalogue).class_order
+        return len(catalogue.names if order is None else order)
 
     @abc.abstractmethod
     def _divided_catalogue(self) -> Catalogue:
@@ -190,7 +197,7 @@ class HeldOutClassSamples(ClassSamples):
             texts=examples.texts,
             notes=[
                 *examples.notes,
-                *notes.on_unused_classes(catalogue, used),
+                *notes.on_unused_classes(self._count_assigned(catalogue), used),
                 *_notes_on_sizes(np.array(available), self.sample_lengths()),
             ],
         )
@@ -247,7 +254,7 @@ class SplitClassSamples(ClassSamples):
         )
         messages = [
             *examples.notes,
-            *notes.on_unused_classes(train_part, self.assignment(train_part).count_classes(train_part)),
+            *notes.on_unused_classes(self._count_assigned(train_part), self.assignment(train_part).count_classes(train_part)),
         ]
         if self.train_per_task is None:
             available = [[train_part.counts[classes].sum() for classes in of_seed] for of_seed in tasks]

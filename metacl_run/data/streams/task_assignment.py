@@ -42,7 +42,7 @@ class TaskAssignment:
         """
         items = len(self._items(catalogue))
         what = catalogue.group_word if self.whole_groups else catalogue.class_word
-        allowed = f"must be at most the {items} {what} there are"
+        allowed = f"must be at most the {items} {what} {'there are' if self.class_order is None else 'that class_order lists'}"
         size, first = self.classes_per_task, self.first_task_classes
         require(size is None or size <= items, "classes_per_task", size, allowed)
         least, alike = size or 1, 0 if first is None else 1
@@ -53,7 +53,7 @@ class TaskAssignment:
         if self.num_tasks is None:
             return possible
         if first is not None:
-            allowed = f"must be 2 to {possible}: there are {items} {what}, and first_task_classes={first}"
+            allowed = f"must be {'2' if possible == 2 else f'2 to {possible}'}: there are {items} {what}, and first_task_classes={first}"
             allowed += "" if size is None else f" and classes_per_task={size}"
         elif size is not None and size > 1:
             allowed = f"must be at most {possible}: there are {items} {what}, and classes_per_task={size}"

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import torch
 
 from metacl_run.algorithms.continual_meta.episode_learner import EpisodeLearner
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, Examples, NonNegative, added_setting
 from metacl_run.core.errors import ConfigError, SettingError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.types import Pytree
@@ -91,7 +91,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
     eval_split: Annotated[EvalSplit, AT_EVALUATION]
     keep: Keep
     by_step: Annotated[bool, AT_EVALUATION]
-    keep_states: KeepStates = field(metadata={"identity": "keeps_task_states"})
+    keep_states: KeepStates = field(metadata=added_setting("keeps_task_states", off="last"))
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from metacl_run.algorithms.online.stream_learner import ReplaySpec, StreamLearner
-from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NoEffectWith, NonNegative, Steps
+from metacl_run.core.bounds import AT_EVALUATION, Count, CountFromZero, NoEffectWith, NonNegative, Steps, added_setting
 from metacl_run.core.errors import ConfigError, prefix_field_errors, require
 from metacl_run.core.protocol_kind import ProtocolKind
 from metacl_run.core.task_lengths import TaskLengths
@@ -81,7 +81,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
     probe_samples: Annotated[Count | None, NoEffectWith("eval_every", (0,))]
     rows_every: CountFromZero
     eval_future: Future
-    keep_states: KeepStates = field(metadata={"identity": "keeps_task_states"})
+    keep_states: KeepStates = field(metadata=added_setting("keeps_task_states", off="last"))
     log_every: Count
     checkpoint_every: NonNegative = field(metadata={"identity": False})
 
