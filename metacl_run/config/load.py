@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from metacl_run.config.components import GROUPS, Origin, build, component_class, target_of
 from metacl_run.config.loggers import build_loggers
-from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, own_algo_misfit, with_article
+from metacl_run.config.misfits import learner_misfit, own_algo_misfit, stream_misfit, with_article
 from metacl_run.config.parent_tuning import tuning_of_parents
 from metacl_run.config.run_identity import UNUSED_UNLESS_SET, ignored_by_run_id, run_id
 from metacl_run.config.setting_origins import SettingOrigins
@@ -143,10 +143,7 @@ def load(
     if kind is not None:
         resolved["data"] = with_stream(resolved.get("data"), kind)
         if kind not in sections and sections:
-            data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
-            raise ConfigError(
-                (None if data_chosen else algo_misfit(choices)) or data_misfit(kind, resolved["data"], sections, choices)
-            )
+            raise ConfigError(stream_misfit(kind, resolved["data"], sections, choices, overrides))
     parts, mistakes = _parts(resolved, kind, sections, SettingOrigins(choices, overrides, user_folder).words)
     mistakes += top_level_mistakes(resolved)
     mistakes += [message for key in ("output_dir", "start_from") for message in bad_path(key, resolved.get(key))]

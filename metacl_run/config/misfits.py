@@ -51,15 +51,25 @@ def own_algo_misfit(target: object, choices: Mapping[str, str], overrides: Seque
     )
 
 
-def data_misfit(kind: str, node: Any, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """The message for data that have no stream for the protocol: which data have one, which algorithms fit these data.
+def stream_misfit(
+    kind: str, node: Any, sections: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str]
+) -> str:
+    """The message for data that have no stream for the protocol; where the algorithm does not fit the protocol either, and
+    nobody typed the data, the message for that.
 
     Args:
         kind: of the protocol.
         node: the config of the data.
         sections: the streams that they have, by kind of protocol.
         choices: the option chosen in each group.
+        overrides: lines of the command.
     """
+    data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
+    return (None if data_chosen else algo_misfit(choices)) or _data_misfit(kind, node, sections, choices)
+
+
+def _data_misfit(kind: str, node: Any, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """Says which data have a stream for the protocol, and which algorithms fit these data; arguments as above."""
     learners = [cls.learner for cls in options("protocol").values() if cls.kind in sections]  # type: ignore[attr-defined]
     algos = [name for learner in learners for name in options_that_are("algo", learner)]
     message = (
