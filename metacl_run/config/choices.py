@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from metacl_run.config import commented_yaml
 from metacl_run.config.components import GROUPS, config_dir
 from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFile, OptionFiles, Written
+from metacl_run.core.errors import ConfigError, nearest, shown
 
 
 def explicit_choices(words: Sequence[str]) -> dict[str, str]:
@@ -31,11 +32,36 @@ def all_choices(words: Sequence[str], files: OptionFiles) -> dict[str, str]:
     chosen = dict(files.defaults)
     if "experiment" in explicit:
         explicit = {**files.option("experiment", explicit["experiment"]).chooses, **explicit}
-    algo = files.option("algo", explicit.get("algo", chosen["algo"]))
+    name = explicit.get("algo", chosen["algo"])
+    if name not in files.names("algo"):
+        raise ConfigError(unknown_algo(name, words, files))
+    algo = files.option("algo", name)
     chosen_by_algo = {**chosen, **algo.chooses, **explicit}
     by_data = files.option("data", chosen_by_algo["data"]).chooses
     by_protocol = files.option("protocol", chosen_by_algo["protocol"]).chooses
     return {**chosen, **by_protocol, **by_data, **algo.chooses, **explicit}
+
+
+def unknown_algo(name: str, words: Sequence[str], files: OptionFiles) -> str:
+    """The message for an algorithm that does not exist. Where the words choose a protocol or data, it names, of all algorithms,
+    those that fit."""
+    try:
+        choice, kinds = _kinds_chosen(words, files)
+        fitting = [option.name for option in files.all("algo") if files.algo_kind(option) in kinds]
+    except ConfigError:  # of another option, which is no reason to name no algorithm
+        fitting = []
+    where, known = (f" for {choice}", fitting) if fitting else ("", files.names("algo"))
+    return f"algo={shown(name)}: there is no such option.{nearest(name, known)} Options{where}: {', '.join(known)}"
+
+
+def _kinds_chosen(words: Sequence[str], files: OptionFiles) -> tuple[str, set[str]]:
+    """The word that chooses a protocol, else data, and the kinds of protocol that it leaves; none where no word does."""
+    explicit = explicit_choices(words)
+    if "protocol" in explicit:
+        return f"protocol={explicit['protocol']}", {files.kind(explicit["protocol"])}
+    if "data" in explicit:
+        return f"data={explicit['data']}", set(files.option("data", explicit["data"]).streams)
+    return "", set()
 
 
 def settings_of(words: Sequence[str], files: OptionFiles) -> dict[str, Written]:

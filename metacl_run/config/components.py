@@ -8,9 +8,9 @@ import importlib
 import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from metacl_run.config.conversion import convert
 from metacl_run.core.errors import ConfigError, described, faults, nearest, prefix_field_errors, shown
@@ -33,6 +33,9 @@ OF_FILES = {
 }
 """Full keys that only some data have, and what to give in a command for several."""
 
+Origin: TypeAlias = Callable[[str, str], str]
+"""(group, name of a setting) -> the file that the setting comes from and which others build on; "" where it is no such file."""
+
 
 def config_dir() -> Path:
     """The folder of YAML files: inside the installed package, else beside it in a checkout."""
@@ -41,14 +44,20 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else package.parent / "configs"
 
 
-def build(node: Any, group: str) -> Any:
+def build(node: Any, group: str, origin: Origin | None = None) -> Any:
     """Builds the component that a node describes: its `_target_` names a dataclass, the other keys are the dataclass's fields.
+
+    Args:
+        node: the node.
+        group: what stands before the names of its settings.
+        origin: for messages about settings that the class does not have.
 
     Raises:
         ConfigError: with every mistake in the node.
     """
     target = target_of(node, group)
-    return fill(component_class(target, group), {key: value for key, value in node.items() if key != "_target_"}, group)
+    settings = {key: value for key, value in node.items() if key != "_target_"}
+    return fill(component_class(target, group), settings, group, origin)
 
 
 def target_of(node: Any, group: str) -> Any:
@@ -61,8 +70,8 @@ def target_of(node: Any, group: str) -> Any:
     return node["_target_"]
 
 
-def fill(cls: type, settings: Any, group: str) -> Any:
-    """Makes a dataclass from settings that have a value for each of its fields.
+def fill(cls: type, settings: Any, group: str, origin: Origin | None = None) -> Any:
+    """Makes a dataclass from settings that have a value for each of its fields; `origin` as in `build`.
 
     Raises:
         ConfigError: every mistake in the settings: unknown and missing ones, types and bounds; where there is none of these,
@@ -74,7 +83,11 @@ def fill(cls: type, settings: Any, group: str) -> Any:
         raise ConfigError(f"{group}={shown(settings)}: must have the settings {names}, as in {group}.{first}=...")
     values, mistakes = converted(cls, settings, group)
     fields = setting_types(cls, group)
-    unknown = [unknown_setting(key, settings[key], cls.__name__, list(fields), group) for key in settings if key not in fields]
+    unknown = [
+        unknown_setting(key, value, cls.__name__, list(fields), group, origin)
+        for key, value in settings.items()
+        if key not in fields
+    ]
     if unknown or mistakes:
         raise ConfigError("\n".join([*unknown, *mistakes]))
     return make(cls, values, group)
@@ -120,12 +133,16 @@ def converted(cls: type, settings: Mapping[str, Any], group: str, *, but: str = 
     return values, mistakes
 
 
-def unknown_setting(name: Any, value: Any, owner: str, known: list[str], group: str) -> str:
-    """The message for a setting that nothing reads."""
+def unknown_setting(name: Any, value: Any, owner: str, known: list[str], group: str, origin: Origin | None = None) -> str:
+    """The message for a setting that nothing reads; `origin` as in `build`."""
     if f"{group}.{name}" in RETIRED:
         return f"{group}.{name}={shown(value)}: {RETIRED[f'{group}.{name}']}"
     hint = nearest(str(name), known).replace("Did you mean ", f"Did you mean {group}.")
     hint += OF_FILES.get(f"{group}.{name}", "")
+    if origin is not None and (file := origin(group, str(name))):
+        hint = (
+            f" It comes from {file}: leave that out of its defaults list, and list all settings of {owner} in the file itself."
+        )
     return f"{group}.{shown(name)}={shown(value)}: {owner} has no such setting.{hint} It has: {', '.join(known)}"
 
 

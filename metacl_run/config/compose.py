@@ -25,6 +25,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from metacl_run.config.choices import unknown_algo
 from metacl_run.config.components import config_dir
 from metacl_run.config.debug import shorten
 from metacl_run.config.load import Experiment, load, run_config, value_fault
@@ -259,7 +260,7 @@ def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) 
     except (UserError, BrokenPipeError):
         raise
     except MissingConfigException as error:
-        raise ConfigError(_no_such_option(error, user_folder)) from None
+        raise ConfigError(_no_such_option(error, user_folder, overrides)) from None
     except RecursionError:
         words = f"{shown(' '.join(overrides))}: " if overrides else ""
         raise ConfigError(f"{words}a defaults list names its own file, or a value its own key") from None
@@ -267,7 +268,7 @@ def hydra_errors(user_folder: str | None = None, overrides: Sequence[str] = ()) 
         raise ConfigError(_first_lines(error)) from None
 
 
-def _no_such_option(error: MissingConfigException, user_folder: str | None) -> str:
+def _no_such_option(error: MissingConfigException, user_folder: str | None, overrides: Sequence[str]) -> str:
     group, _, option = str(error.missing_cfg_file or "").rpartition("/")
     if not group:
         return _first_lines(error)
@@ -275,6 +276,8 @@ def _no_such_option(error: MissingConfigException, user_folder: str | None) -> s
     extra = " More come with an extra: pip install 'metacl-run[joblib]', [slurm] or [ray]." if group == "hydra/launcher" else ""
     if not extra and user_folder is None:
         extra = " Options of one's own come with --config-dir FOLDER."
+    if group == "algo":
+        return f"{unknown_algo(option, overrides, OptionFiles(user_folder))}.{extra}"
     return f"{group}={shown(option)}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}.{extra}"
 
 

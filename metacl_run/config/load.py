@@ -14,10 +14,12 @@ from typing import Any, Literal, NamedTuple, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from metacl_run.config.components import GROUPS, build, component_class, target_of
+from metacl_run.config.components import GROUPS, Origin, build, component_class, target_of
 from metacl_run.config.loggers import build_loggers
-from metacl_run.config.misfits import algo_misfit, data_misfit, learner_misfit, own_algo_misfit, with_article
+from metacl_run.config.misfits import learner_misfit, own_algo_misfit, stream_misfit, with_article
+from metacl_run.config.parent_tuning import tuning_of_parents
 from metacl_run.config.run_identity import UNUSED_UNLESS_SET, ignored_by_run_id, run_id
+from metacl_run.config.setting_origins import SettingOrigins
 from metacl_run.config.starting_run import StartingRun
 from metacl_run.config.streams import build_stream, with_stream
 from metacl_run.config.top_level import bad_path, top_level_mistakes
@@ -85,7 +87,13 @@ class Experiment:
         parts = {"algo": self.algo, "model": self.model, "data": self.data, "protocol": self.protocol}
         data = self.resolved["data"], self.protocol, self.data.source.origins
         warning = self.starting_run and self.starting_run.warning(*data, test_origin=self.data.test_origin)
-        return [*([warning] if warning else []), *unused_settings(parts, self.overrides, self.choices["algo"])]
+        unused = unused_settings(parts, self.overrides, self.choices["algo"])
+        return [*([warning] if warning else []), *unused, *self._tuning_of_parents()]
+
+    def _tuning_of_parents(self) -> list[str]:
+        if self.trained is not None:  # its command does not have what was typed for the run
+            return []
+        return tuning_of_parents(self.choices, self.overrides, self.resolved, self.user_folder)
 
     @property
     def components(self) -> list[object]:
@@ -135,9 +143,8 @@ def load(
     if kind is not None:
         resolved["data"] = with_stream(resolved.get("data"), kind)
         if kind not in sections and sections:
-            data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
-            raise ConfigError((None if data_chosen else algo_misfit(choices)) or data_misfit(kind, sections, choices))
-    parts, mistakes = _parts(resolved, kind, sections)
+            raise ConfigError(stream_misfit(kind, resolved["data"], sections, choices, overrides))
+    parts, mistakes = _parts(resolved, kind, sections, SettingOrigins(choices, overrides, user_folder).words)
     mistakes += top_level_mistakes(resolved)
     mistakes += [message for key in ("output_dir", "start_from") for message in bad_path(key, resolved.get(key))]
     if isinstance(data := resolved.get("data"), Mapping):
@@ -226,8 +233,10 @@ def _sections(resolved: Mapping[str, Any]) -> Mapping[str, Any]:
     return sections if isinstance(sections, Mapping) else {}
 
 
-def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The components by group, and the mistakes of those that cannot be built."""
+def _parts(
+    resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str, Any], origin: Origin | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """The components by group, and the mistakes of those that cannot be built; `origin` as in `components.build`."""
     parts: dict[str, Any] = {}
     mistakes: list[str] = []
     for group in GROUPS:
@@ -235,9 +244,9 @@ def _parts(resolved: Mapping[str, Any], kind: str | None, sections: Mapping[str,
             if group == "logger":
                 parts[group] = build_loggers(resolved.get(group))
             elif group != "data":
-                parts[group] = build(resolved.get(group), group)
+                parts[group] = build(resolved.get(group), group, origin)
             elif kind is not None:
-                parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections)
+                parts[group] = build_stream(resolved.get(group), kind, elsewhere=sections, origin=origin)
         except ConfigError as error:
             mistakes.append(str(error))
     return parts, mistakes

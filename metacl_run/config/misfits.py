@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metacl_run.config.components import component_class
+from metacl_run.config.components import component_class, target_of
 from metacl_run.config.options import data_for, is_shipped, options, options_that_are
+from metacl_run.core.errors import ConfigError
 
 
 def learner_misfit(algo: type, learner: type, choices: Mapping[str, str]) -> str:
@@ -50,15 +51,43 @@ def own_algo_misfit(target: object, choices: Mapping[str, str], overrides: Seque
     )
 
 
-def data_misfit(kind: str, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
-    """The message for data that have no stream for the protocol: which data have one, which algorithms fit these data."""
+def stream_misfit(
+    kind: str, node: Any, sections: Mapping[str, Any], choices: Mapping[str, str], overrides: Sequence[str]
+) -> str:
+    """The message for data that have no stream for the protocol; where the algorithm does not fit the protocol either, and
+    nobody typed the data, the message for that.
+
+    Args:
+        kind: of the protocol.
+        node: the config of the data.
+        sections: the streams that they have, by kind of protocol.
+        choices: the option chosen in each group.
+        overrides: lines of the command.
+    """
+    data_chosen = any(line.lstrip("+").startswith("data=") for line in overrides)
+    return (None if data_chosen else algo_misfit(choices)) or _data_misfit(kind, node, sections, choices)
+
+
+def _data_misfit(kind: str, node: Any, sections: Mapping[str, Any], choices: Mapping[str, str]) -> str:
+    """Says which data have a stream for the protocol, and which algorithms fit these data; arguments as above."""
     learners = [cls.learner for cls in options("protocol").values() if cls.kind in sections]  # type: ignore[attr-defined]
     algos = [name for learner in learners for name in options_that_are("algo", learner)]
     message = (
         f"data={choices.get('data', 'custom')}: does not fit protocol={choices.get('protocol', 'custom')}; it has streams for "
-        f"{', '.join(map(str, sections))}. Works with: {', '.join(data_for(kind)) or 'none that ships'}"
+        f"{', '.join(map(str, sections))}. {_same_files(kind, node)}"
+        f"Works with: {', '.join(data_for(kind)) or 'none that ships'}"
     )
     return f"{message}. Algorithms for these data: {', '.join(algos)}" if algos else message
+
+
+def _same_files(kind: str, node: Any) -> str:
+    """A sentence with the options that read files of these data and have a stream for a kind of protocol; "" for none."""
+    try:
+        others = component_class(target_of(node, "data"), "data").also_read_by  # type: ignore[attr-defined]
+        words = [f"data={name} {others[name].format_map(node)}" for name in data_for(kind) if name in others]
+    except (ConfigError, AttributeError, KeyError):  # no source, or one that lacks a setting
+        return ""
+    return f"Files of these data are read by {' or '.join(words)}. " if words else ""
 
 
 def with_article(word: str) -> str:

@@ -177,9 +177,11 @@ def first_sentence(prose: str) -> str:
 
 
 def _prefix(group: str, head: Sequence[str]) -> str:
-    """Where Hydra puts the settings of a file: under its group, or where the line `# @package` says."""
-    if group in ("experiment", "table"):
+    """Where Hydra puts the settings of a file: under its group, or where the line `# @package` or `config.yaml` says."""
+    if group in ("experiment", "table", "pair"):
         return ""
+    if group == "tuned":
+        return "algo."
     package = next((line.partition(" ")[2].strip() for line in head if line.startswith("@package ")), group)
     return f"{package.removeprefix('_global_.')}."
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metacl_run.config.components import component_class, converted, make, setting_types, target_of, unknown_setting
+from metacl_run.config.components import Origin, component_class, converted, make, setting_types, target_of, unknown_setting
 from metacl_run.core.errors import ConfigError, shown
 
 STREAM = "_stream_"
@@ -41,13 +41,14 @@ def with_stream(node: Any, kind: str) -> Any:
     return {"_target_": own.pop("_target_", None), STREAM: section.get("_target_"), **settings, **own}
 
 
-def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
+def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any], origin: Origin | None = None) -> Any:
     """Builds a stream on its source from a node as `with_stream` gives it.
 
     Args:
         node: the node.
         kind: of the protocol.
         elsewhere: the section `streams` as it was written, for messages.
+        origin: for messages, as in `components.build`.
 
     Raises:
         ConfigError: with every mistake in the node.
@@ -63,7 +64,7 @@ def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
         raise ConfigError(f"data.{twice[0]}: is a setting of both {classes}; rename one of them")
     known = [*source_fields, *(name for name in stream_fields if name != "source")]
     mistakes = [
-        _unknown(key, value, source_class, known, kind, elsewhere)
+        _unknown(key, value, kind, elsewhere) or unknown_setting(key, value, source_class.__name__, known, "data", origin)
         for key, value in node.items()
         if key not in ("_target_", STREAM, *known)
     ]
@@ -83,8 +84,8 @@ def build_stream(node: Any, kind: str, *, elsewhere: Mapping[str, Any]) -> Any:
     return make(stream_class, {**stream_values, "source": source}, "data")
 
 
-def _unknown(key: Any, value: Any, source: type, known: list[str], kind: str, elsewhere: Mapping[str, Any]) -> str:
+def _unknown(key: Any, value: Any, kind: str, elsewhere: Mapping[str, Any]) -> str:
+    """The message for a setting of the streams of other kinds of protocol; "" where it is none of these."""
     others = [name for name, section in elsewhere.items() if name != kind and isinstance(section, Mapping) and key in section]
-    if others:
-        return f"data.{key}={shown(value)}: has no effect under protocol={kind}; it is a setting of {', '.join(others)}"
-    return unknown_setting(key, value, source.__name__, known, "data")
+    where = f"has no effect under protocol={kind}; it is a setting of {', '.join(others)}"
+    return f"data.{key}={shown(value)}: {where}" if others else ""

@@ -11,9 +11,18 @@ from metacl_run.models.network import Model
 from metacl_run.models.running_norm import has_running_averages
 
 
-def refuse_batch_norm(module: nn.Module, model: Model, instead: str) -> None:
-    """Raises ConfigError for a network that normalises by the statistics of a batch, where samples come one by one."""
+def refuse_batch_norm(module: nn.Module, model: Model, instead: str, *, in_own_module: str = "") -> None:
+    """Raises ConfigError for a network that normalises by the statistics of a batch, where samples come one by one.
+
+    Args:
+        module: of the network.
+        model: that the module is from.
+        instead: options of models to use.
+        in_own_module: a layer for a module that does not ship, which its author can change; "" where none is possible.
+    """
     if has_batch_norm(module):
+        if in_own_module and not type(model).__module__.startswith("metacl_run."):
+            instead = f"{in_own_module} in its place, {instead}"
         raise ConfigError(
             f"model: {type(model).__name__} has batch norm, which knows no statistics but those of the batch it sees: one "
             f"sample would be normalised to nothing, and a test batch would give its task away. Use {instead} or another "

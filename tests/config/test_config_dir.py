@@ -87,6 +87,45 @@ def test_a_class_that_cannot_be_made_is_named(body: str, message: str, module: P
     assert message in str(caught.value)
 
 
+NORMED = """from dataclasses import dataclass
+from torch import nn
+from metacl_run.models.network import Model
+from metacl_run.models.running_norm import RunningBatchNorm
+
+class Module(nn.Module):
+    def __init__(self, channels, outputs):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 4, 3), LAYER(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Identity() if outputs is None else nn.Linear(4, outputs)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+@dataclass(frozen=True, kw_only=True)
+class Normed(Model):
+    def build(self, input_shape, num_outputs):
+        return Module(input_shape[0], num_outputs)
+"""
+
+
+def test_batch_norm_in_a_module_of_ones_own_has_a_replacement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the message names in full; with it, the same module is accepted. Where no average helps, none is named."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "model").mkdir()
+    layer = "metacl_run.models.running_norm.RunningBatchNorm"
+    for name, used in (("own_batch_normed", "nn.BatchNorm2d"), ("own_running_normed", layer.rpartition(".")[2])):
+        (tmp_path / f"{name}.py").write_text(NORMED.replace("LAYER", used))
+        (tmp_path / "model" / f"{name}.yaml").write_text(f"_target_: {name}.Normed\n")
+    with pytest.raises(ConfigError) as caught:
+        single_experiment(["algo=er", "model=own_batch_normed"], str(tmp_path))
+    assert f"a test batch would give its task away. Use {layer} in its place, model.norm=running where" in str(caught.value)
+    single_experiment(["algo=er", "model=own_running_normed"], str(tmp_path))
+    with pytest.raises(ConfigError, match=r"^model: Normed has batch norm.* Use model=oml_small, "):
+        single_experiment(["algo=oml", "model=own_batch_normed"], str(tmp_path))
+    with pytest.raises(ConfigError, match=r"^model: Conv4 has batch norm.* Use model\.norm=running where"):
+        single_experiment(["algo=er", "model=conv4_small", "data=split_glyphs"], None)
+
+
 LAUGHS = "a: &a [0,0,0,0,0,0,0,0,0]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in ("ab", "bc", "cd", "de", "ef")
 )

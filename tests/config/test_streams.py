@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metacl_run.config.components import component_class
 from metacl_run.config.compose import compose_job, single_experiment
 from metacl_run.config.load import load
+from metacl_run.config.option_files import OptionFiles
 from metacl_run.config.streams import STREAM, build_stream, with_stream
 from metacl_run.core.errors import ConfigError, DataError, UserError
 from metacl_run.data.sources.sine_waves import SineWaves
@@ -91,6 +94,36 @@ def test_data_without_a_stream_for_the_protocol_say_what_fits(data: str) -> None
     assert f"data={data}: does not fit protocol=continual_meta; it has streams for online. " in text
     assert "Works with: banking77, cifar_fs, clinc150, domains, " in text
     assert "text_domains, text_file, tiered_imagenet. Algorithms for these data: a_gem, " in text
+
+
+@pytest.mark.parametrize("algo", ["maml", "oml"])
+def test_data_without_a_stream_say_which_options_read_the_same_files(algo: str) -> None:
+    """Each of them composes with the settings that are named."""
+    text = refusal(f"algo={algo}", "data=split_train_test_images", "data.root=flowers", "data.train_folder=learn")
+    read_by = "data=image_folder data.root=flowers/learn or data=split_image_folder data.root=flowers/learn"
+    assert f"; it has streams for online. Files of these data are read by {read_by}. Works with: " in text
+    with pytest.raises(DataError, match=r"flowers/learn is not a folder"):
+        single_experiment([f"algo={algo}", *read_by.split(" or ")[0].split(" ")], None)
+
+
+def test_only_options_with_a_stream_for_the_protocol_are_named() -> None:
+    text = refusal("algo=er", "data=listed_image_folder", "data.root=flowers")
+    assert "are read by data=image_folder data.root=flowers or data=split_image_folder data.root=flowers. Works" in text
+    assert "Files of these data" not in refusal("algo=continual_maml", "data=split_train_test_images")
+    assert "Files of these data" not in refusal("algo=maml", "data=split_mnist")
+
+
+def test_options_that_read_the_same_files_are_there_with_their_settings() -> None:
+    """Of every source that ships: braces have settings of the source, the options and what they take exist."""
+    files = OptionFiles()
+    sources = {option.name: component_class(option.target, "data") for option in files.all("data")}
+    named = {name: source.also_read_by for name, source in sources.items() if source.also_read_by}  # type: ignore[attr-defined]
+    assert {"listed_image_folder", "mini_imagenet", "split_train_test_images"} <= set(named)
+    for name, others in named.items():
+        for other, setting in others.items():
+            key, _, template = setting.partition("=")
+            assert key.removeprefix("data.") in files.option("data", other).settings
+            assert set(re.findall(r"{(\w+)}", template)) <= set(files.option("data", name).settings)
 
 
 @pytest.mark.parametrize("data", ["omniglot", "domains"])

@@ -18,6 +18,8 @@ from metacl_run.data.sources.source import Catalogue, LabelledExamples
 class ImageFolder(ImageSource):
     """Classes may hold different numbers of images of different sizes; all are resized to one square."""
 
+    also_read_by = dict.fromkeys(("image_folder", "split_image_folder"), "data.root={root}")
+
     root: str
     """The folder of the class folders."""
     channels: Literal[1, 3]

@@ -32,7 +32,14 @@ def rows_of(raw: Raw, rows: np.ndarray) -> Raw:
 
 
 class Source(abc.ABC):
-    """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings."""
+    """Any source. A leaf is a frozen keyword-only dataclass whose fields are its settings.
+
+    Attributes:
+        also_read_by: options of the group `data` that read files of this source as well, each with the settings that it takes;
+            {name} is the value of a setting. Named where a protocol is chosen for which this source has no stream.
+    """
+
+    also_read_by: ClassVar[Mapping[str, str]] = {}
 
     @property
     @abc.abstractmethod

@@ -22,6 +22,8 @@ class TrainTestImages(SplitImageSource):
     Both parts must have the same classes: those of the training part, called by the names of their folders.
     """
 
+    also_read_by = dict.fromkeys(("image_folder", "split_image_folder"), "data.root={root}/{train_folder}")
+
     root: str
     """The folder that holds the two parts."""
     train_folder: str

@@ -20,6 +20,7 @@ from metacl_run.core.types import Pytree
 from metacl_run.data.streams.stream import SamplePool, SampleStream
 from metacl_run.data.streams.validation import ValidationSamples
 from metacl_run.models.network import Model, Network, initial_params
+from metacl_run.models.running_norm import RunningBatchNorm
 from metacl_run.protocols.evaluation_rows import EvaluationRows, Future
 from metacl_run.protocols.evaluator import MatrixEvaluator
 from metacl_run.protocols.final_evaluation import FinalEvaluation
@@ -120,7 +121,8 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         self._check_replay(algo, data, spec, samples, tasks)
         with prefix_field_errors("model"):
             module, params = initial_params(model, data.input_shape, data.count_outputs(), 0, torch.float32)
-        refuse_batch_norm(module, model, "model.norm=running where the model has it, model=mlp_small, model=conv_plain")
+        options = "model.norm=running where the model has it, model=mlp_small, model=conv_plain"
+        refuse_batch_norm(module, model, options, in_own_module=f"{RunningBatchNorm.__module__}.{RunningBatchNorm.__name__}")
         algo.init(Network(module, data.count_outputs(), objective=data.objective), params, tasks)
 
     def _check_replay(self, algo: StreamLearner[Any], data: SampleStream, spec: ReplaySpec, samples: int, tasks: int) -> None:
