@@ -53,7 +53,8 @@ class TaskAssignment:
         if self.num_tasks is None:
             return possible
         if first is not None:
-            allowed = f"must be {'2' if possible == 2 else f'2 to {possible}'}: there are {items} {what}, and first_task_classes={first}"
+            allowed = "must be 2" if possible == 2 else f"must be 2 to {possible}"
+            allowed += f": there are {items} {what}, and first_task_classes={first}"
             allowed += "" if size is None else f" and classes_per_task={size}"
         elif size is not None and size > 1:
             allowed = f"must be at most {possible}: there are {items} {what}, and classes_per_task={size}"
