@@ -105,10 +105,10 @@ class Learner:
             x: as in `outputs`.
             task: as in `outputs`.
             together: as in `outputs`.
-            names: what stands for a class. None: a list of the labels that `adapt` was given; without any, for texts, images and
-                paths a list of names from `classes`, and for tensors and arrays the numbers of outputs, [N] int64. True: labels
-                or names for tensors and arrays, too. False: numbers of outputs in any case. A run whose outputs have no names
-                gives numbers unless asked for names, and an output that no class has has the name None.
+            names: what stands for a class. None: a list of the labels that `adapt` was given; without any, for texts, images
+                and paths a list of names from `classes`, and for tensors and arrays numbers of outputs, [N] int64; numbers
+                also where outputs have no names. True: labels or names for tensors and arrays, too. False: numbers of outputs
+                in any case. An output that stands for no class has the name None.
 
         Raises:
             UserError: as `outputs` does; names=True, and outputs have none.
@@ -167,9 +167,9 @@ class Learner:
     def features(self, x: Examples) -> Tensor:
         """Computes the inputs of the network's last layer, its `head`, [N, D]; on the CPU.
 
-        Parameters are those of `module()`: `module().head(features(x))` are the outputs of `module()` for `inputs(x)`. With batch
-        norm that has no running averages, all examples share its statistics. A network whose head was left out (prototypes)
-        computes nothing else: its features are its outputs.
+        Parameters are those of `module()`: `module().head(features(x))` are the outputs of `module()` for `inputs(x)`. With
+        batch norm that has no running averages, all examples share its statistics. A network whose head was left out
+        (prototypes) computes nothing else: its features are its outputs.
 
         Raises:
             UserError: as `inputs` does; the network has no layer of the name `head`.
@@ -179,9 +179,10 @@ class Learner:
     def module(self) -> nn.Module:
         """Returns the network as an ordinary module with the parameters of this learner, including adapted ones; a copy.
 
-        It takes what `inputs(x)` returns: scaled numbers where the run scales its inputs (data.normalize=channels), as `outputs`
-        and `predict` do internally. With raw examples its outputs would be wrong without an error. If a method does not predict
-        with the outputs of the network but from them (prototypes, sums), the module is the network before that step.
+        It takes what `inputs(x)` returns: scaled numbers where the run scales its inputs (data.normalize=channels), as
+        `outputs` and `predict` do internally. With raw examples its outputs would be wrong without an error. If a method does
+        not predict with the outputs of the network but from them (prototypes, sums), the module is the network before that
+        step.
         """
         module = copy.deepcopy(self._predictor.module).to(self._dtype)
         module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})

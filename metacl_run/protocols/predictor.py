@@ -88,8 +88,8 @@ class Predictor(abc.ABC):
         if HEAD not in self.module._modules:
             groups = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.params))
             raise ConfigError(
-                f"features: {type(self.module).__name__} has no layer of the name 'head', whose inputs they are; it has {groups}. "
-                "module() returns the network"
+                f"features: {type(self.module).__name__} has no layer of the name 'head', whose inputs they are; it has "
+                f"{groups}. module() returns the network"
             )
         with torch.no_grad():
             features: Tensor = self.network.part(without_head(self.module))(self.params, self.inputs(x))

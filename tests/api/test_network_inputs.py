@@ -86,7 +86,7 @@ def test_features_of_an_adapted_learner_and_of_gated_and_headless_networks(
     torch.testing.assert_close(prototypes.features(x), prototypes.module()(x).detach())
     own = [word for word in settings("meta_continual", tmp_path) if word not in ("algo=oml", "algo.redraw=false")]
     sequence = mr.run(["algo=cl_as_seq", "algo.width=8", "algo.heads=1", *own, "protocol.updates=1"])
-    with pytest.raises(mr.UserError, match="^features: SequenceTransformer has no layer of the name 'head', whose inputs"):
+    with pytest.raises(mr.UserError, match=r"^features: SequenceTransformer has no layer of the name 'head', whose inputs"):
         sequence.learner().features(x)
 
 
@@ -97,7 +97,7 @@ def test_a_policy_has_no_inputs_of_its_own_among_examples(tmp_path: Path) -> Non
     x = torch.zeros(2, *learner.input_shape)
     for call in (learner.inputs, learner.features):
         with pytest.raises(
-            mr.UserError, match="^inputs: an example of this run describes a situation, in which the network acts"
+            mr.UserError, match=r"^inputs: an example of this run describes a situation, in which the network acts"
         ):
             call(x)
 
@@ -134,7 +134,7 @@ def test_names_of_labels_and_of_outputs_without_names(finished_runs: dict[str, m
     ).learner()
     assert shared.classes is None
     assert isinstance(shared.predict(["where is my order"]), torch.Tensor)
-    with pytest.raises(mr.UserError, match="^names=True: the outputs of this run have no names"):
+    with pytest.raises(mr.UserError, match=r"^names=True: the outputs of this run have no names"):
         shared.predict(["where is my order"], names=True)
 
 
