@@ -40,8 +40,8 @@ class Console(Listener):
     """Shows the run according to `progress`; a context manager, which restores the terminal in any case.
 
     `auto` is `rich` on a terminal that can draw, else `plain`; `none` prints nothing before the results. The lines of `plain`
-    are always logged, and so are in run.log with date and time. `plain` and `rich` say warnings before the first unit of work as
-    well, at every start of the run.
+    are always logged, and so are in run.log with date and time. `plain` and `rich` say warnings before the first unit of work
+    as well, at every start of the run.
     """
 
     def __init__(self, progress: str, terminal: Terminal | None = None) -> None:

@@ -43,7 +43,7 @@ class TrialEntry:
 
 
 def write_results(search: Search, trials: Sequence[TrialEntry]) -> None:
-    """Writes search.json, and prints the best trials and the command that tests the best."""
+    """Writes search.json, and prints the best trials, those that diverged, and the command that tests the best."""
     ranked = _ranked(search, trials)
     best = None
     if ranked:
