@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -114,7 +114,9 @@ def _follow(experiment: Experiment, ranks: Ranks) -> int:
         return COMPLETED
     with stop_on_signal(lambda: None) as stopped:
         experiment.protocol.run(
-            _context(experiment, SilentWriter(), lambda *_: None, pool, ranks, stopped, bool(own_code(experiment.components)))
+            _context(
+                experiment, SilentWriter(), lambda *_, **__: None, pool, ranks, stopped, bool(own_code(experiment.components))
+            )
         )
         return ranks.from_first(FAILED)
 
@@ -277,6 +279,8 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
         units_per_task: int,
         chance: float | None,
         task_units: TaskLengths | None = None,
+        *,
+        warnings: Sequence[str],
     ) -> None:
         choices = experiment.choices
         info = RunInfo(
@@ -303,6 +307,7 @@ def _start(experiment: Experiment, audience: Audience, store: RunStore, environm
             first_unit=first_unit,
             say=audience.console.say,
             earlier=store.records(),
+            warnings=[*experiment.warnings, *warnings],
         )
         for listener in (audience.console, *audience.loggers):
             listener.started(info)

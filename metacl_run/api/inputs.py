@@ -48,7 +48,7 @@ def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequen
     if isinstance(source, EncodedSource) and (texts := _as_texts(examples)):
         encoded = encoder_of(source.encoder).encode([without_surrogates(text) for text in texts])
         return cast_floats(inputs_of(torch.from_numpy(encoded)), dtype)
-    if _is_image(examples) or (isinstance(examples, Sequence) and any(map(_is_image, examples))):
+    if not is_numbers(examples):
         several = examples if isinstance(examples, Sequence) and not isinstance(examples, str) else [examples]
         return _images(list(several), name, source).to(dtype)
     try:
@@ -66,6 +66,11 @@ def as_inputs(examples: Examples, *, name: str, source: Any, input_shape: Sequen
     inputs = inputs_of(tensor)
     _check_values(inputs, name, source)
     return cast_floats(inputs, dtype)
+
+
+def is_numbers(examples: Examples) -> bool:
+    """Whether examples are tensors, arrays or lists of numbers; otherwise some are texts, images or paths of images."""
+    return not (_is_image(examples) or (isinstance(examples, Sequence) and any(map(_is_image, examples))))
 
 
 def _check_values(inputs: Tensor, name: str, source: Any) -> None:

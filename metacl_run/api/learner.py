@@ -4,6 +4,7 @@
     adapted = learner.adapt(images, ["a", "a", "b", "b"])
     adapted.predict("drawing.png")                          # ["b"]
     torch.save(adapted.module().state_dict(), "adapted.pt")
+    adapted.module()(adapted.inputs("drawing.png"))         # what the network itself makes of it
 
 Shapes: S support examples, N examples.
 """
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metacl_run.api.inputs import Examples, as_inputs
+from metacl_run.api.inputs import Examples, as_inputs, is_numbers
 from metacl_run.core.errors import ConfigError, DataError, shown
 from metacl_run.protocols.predictor import Predictor, Task
 from metacl_run.scoring.objectives import CLASSIFICATION, Objective
@@ -95,17 +96,33 @@ class Learner:
             raise ConfigError("probabilities: the run is a regression; outputs(x) gives its values")
         return self.outputs(x, task=task, together=together).softmax(-1)
 
-    def predict(self, x: Examples, *, task: Task | None = None, together: bool = False) -> list[Any] | Tensor:
+    def predict(
+        self, x: Examples, *, task: Task | None = None, together: bool = False, names: bool | None = None
+    ) -> list[Any] | Tensor:
         """Predicts the label of each example, or values [N, dimensions] of a regression.
 
-        Labels are those that `adapt` was given; without any, numbers of outputs, [N] int64, with names in `classes`.
-        Arguments and errors as `outputs`.
+        Args:
+            x: as in `outputs`.
+            task: as in `outputs`.
+            together: as in `outputs`.
+            names: what stands for a class. None: a list of the labels that `adapt` was given; without any, for texts, images
+                and paths a list of names from `classes`, and for tensors and arrays numbers of outputs, [N] int64; numbers
+                also where outputs have no names. True: labels or names for tensors and arrays, too. False: numbers of outputs
+                in any case. An output that stands for no class has the name None.
+
+        Raises:
+            UserError: as `outputs` does; names=True, and outputs have none.
         """
         outputs = self.outputs(x, task=task, together=together)
         if self._objective is not CLASSIFICATION:
             return outputs
-        places = outputs.argmax(-1)
-        return places if self.labels is None else [self.labels[place] for place in places.tolist()]
+        places, labels = outputs.argmax(-1), self.classes if self.labels is None else self.labels
+        if names and labels is None:
+            raise ConfigError(f"names={names}: the outputs of this run have no names; without it, predict gives their numbers")
+        numbers_suffice = self.labels is None and is_numbers(x)
+        if labels is None or names is False or (names is None and numbers_suffice):
+            return places
+        return [labels[place] for place in places.tolist()]
 
     def score(self, x: Examples, y: Labels, *, task: Task | None = None, together: bool = False) -> float:
         """Computes the mean score of predictions: the accuracy, or the mean squared error of a regression.
@@ -123,26 +140,51 @@ class Learner:
         if self._objective is not CLASSIFICATION:
             outputs = self.outputs(x, task=task, together=together)
             return float(self._objective.score(outputs, self._targets(y, len(outputs), "y").cpu()).mean())
-        predictions = self.predict(x, task=task, together=together)
-        predictions = predictions.tolist() if isinstance(predictions, Tensor) else predictions
+        places = self.outputs(x, task=task, together=together).argmax(-1).tolist()
+        predictions = places if self.labels is None else [self.labels[place] for place in places]
         labels = _plain(y, len(predictions), "y")
         known: Sequence[Any] = range(self._predictor.num_outputs or 0) if self.labels is None else self.labels
         if self.labels is None and self.classes is not None and any(isinstance(label, str) for label in labels):
             known = [name for name in self.classes if name is not None]
-            predictions = [self.classes[place] for place in predictions]
+            predictions = [self.classes[place] for place in places]
         if not set(labels) & set(known):
             listed = ", ".join(map(str, known[:FEW])) + (" ..." if len(known) > FEW else "")
             raise DataError(f"y: the learner knows none of its labels, such as {shown(labels[0])}; it knows {listed}")
         return sum(bool(prediction == label) for prediction, label in zip(predictions, labels, strict=True)) / len(labels)
 
+    def inputs(self, x: Examples) -> Tensor:
+        """Returns what the network sees of examples: [N, ...], what `module()` takes, on its device and of its dtype.
+
+        Texts, images and paths are converted and encoded as those of the run were. Where the run scales its inputs
+        (data.normalize=channels, which is the default for CIFAR and folders of images under `online`), they are scaled: give
+        examples themselves, not what `inputs` has returned. Takes what `outputs` takes.
+
+        Raises:
+            UserError: the shape does not fit, or the network is a policy that acts in a situation, which an example describes.
+        """
+        return self._predictor.inputs(self._inputs(x, "x"))
+
+    def features(self, x: Examples) -> Tensor:
+        """Computes the inputs of the network's last layer, its `head`, [N, D]; on the CPU.
+
+        Parameters are those of `module()`: `module().head(features(x))` are the outputs of `module()` for `inputs(x)`. With
+        batch norm that has no running averages, all examples share its statistics. A network whose head was left out
+        (prototypes) computes nothing else: its features are its outputs.
+
+        Raises:
+            UserError: as `inputs` does; the network has no layer of the name `head`.
+        """
+        return self._predictor.features(self._inputs(x, "x")).cpu()
+
     def module(self) -> nn.Module:
         """Returns the network as an ordinary module with the parameters of this learner, including adapted ones; a copy.
 
-        Its inputs are what the network sees: scaled, if data.normalize is set, as `outputs` does internally. If a method does
+        It takes what `inputs(x)` returns: scaled numbers where the run scales its inputs (data.normalize=channels), as
+        `outputs` and `predict` do internally. With raw examples its outputs would be wrong without an error. If a method does
         not predict with the outputs of the network but from them (prototypes, sums), the module is the network before that
         step.
         """
-        module = copy.deepcopy(self._predictor.module)
+        module = copy.deepcopy(self._predictor.module).to(self._dtype)
         module.load_state_dict({name: value.detach().clone() for name, value in self._predictor.params.items()})
         return module
 

@@ -40,7 +40,8 @@ class Console(Listener):
     """Shows the run according to `progress`; a context manager, which restores the terminal in any case.
 
     `auto` is `rich` on a terminal that can draw, else `plain`; `none` prints nothing before the results. The lines of `plain`
-    are always logged, and so are in run.log with date and time.
+    are always logged, and so are in run.log with date and time. `plain` and `rich` say warnings before the first unit of work
+    as well, at every start of the run.
     """
 
     def __init__(self, progress: str, terminal: Terminal | None = None) -> None:
@@ -68,6 +69,8 @@ class Console(Listener):
         self._lines = PlainLines(self._view)
         for line in self._lines.start():
             self._line(line)
+        for warning in info.warnings:
+            self._warn(warning)
         if self._progress == "rich":
             self._live = LiveDisplay(self._terminal, self._view)
             self._live.start()
@@ -112,6 +115,12 @@ class Console(Listener):
         log.info("%s", line)
         if self._progress == "plain":
             self._print(f"{time.strftime('%H:%M:%S')}  {line}")
+
+    def _warn(self, warning: str) -> None:
+        """Prints what is known before the first unit of work, above a live display; the results have it again."""
+        if self._progress != "none":
+            stamp = f"{time.strftime('%H:%M:%S')}  " if self._progress == "plain" else ""
+            self._print(f"{stamp}warning: {warning}", "yellow")
 
     def _print(self, text: str, style: str | None = None) -> None:
         """Prints a line; a letter that the terminal does not have becomes "?"."""

@@ -72,9 +72,9 @@ def facts(view: View, width: int) -> Table:
     rows.add_column(no_wrap=True, overflow="ellipsis")
     rows.add_row("[dim]now" if view.in_sequence or view.is_stream else "[dim]learning", Text(view.position(), style="bold"))
     chance = view.info.chance
-    if np.isfinite(view.now).any():
+    if view.score_words:
         guess = "" if chance is None else f" [dim](chance {chance_text(chance)})"
-        rows.add_row(f"[dim]{view.info.score} so far", f"[bold]{view.score():.3f}[/]{guess}")
+        rows.add_row(f"[dim]{view.score_words}", f"[bold]{view.score():.3f}[/]{guess}")
     if view.losses:
         line = sparkline(view.losses, min(SPARK_WIDTH, max(8, width - 36)))
         rows.add_row("[dim]training loss", f"[cyan]{line}[/] {view.losses[-1]:.4g}")

@@ -57,11 +57,10 @@ class PlainLines:
         view, info = self._view, self._view.info
         due = view.wall_s >= self._next_s
         if record["kind"] == "eval" and record["row"] is not None:
-            after = f"after task {view.seen}/{view.num_tasks}" if view.seen else "before learning"
-            name = view.task_name(view.seen - 1) if view.seen else ""
+            after = f"after {view.numbered_task(view.seen - 1)}" if view.seen else "before learning"
             if record.get("tasks", [0])[0] > 0:  # the task just learned alone: see protocols/evaluation_rows.py
-                return f"{after} {name}: {info.score} on it {view.now[view.seen - 1]:.3f}"
-            return f"{after} {name}".rstrip() + f": {info.score} {view.score():.3f}{self._earlier()}"
+                return f"{after}: {info.score} on it {view.now[view.seen - 1]:.3f}"
+            return f"{after}: {info.score} {view.score():.3f}{self._earlier()}"
         if record["kind"] == "probe":
             return f"after {view.unit}/{view.total} {info.unit_name}s: {view.probe}"
         if view.meta_test is not None:
@@ -73,8 +72,7 @@ class PlainLines:
             return None
         self._last_place = place
         loss = f"loss {view.losses[-1]:.4g}, " if view.losses else ""
-        no_score = view.in_sequence or (view.is_stream and math.isnan(view.score()))
-        score = "" if no_score else f"{info.score} so far {view.score():.3f}, "
+        score = f"{view.score_words} {view.score():.3f}, " if view.score_words and not view.in_sequence else ""
         return f"{place[0]}, {info.unit_name} {view.unit}/{view.total}: {loss}{score}{view.time_left()} left"
 
     def _earlier(self) -> str:

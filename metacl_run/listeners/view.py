@@ -85,8 +85,19 @@ class View:
             return "meta-training" if self.meta_test is None else self.meta_test[2]
         if self.is_stream:
             return "stream" if self.unit > self._pretraining or not self._pretraining else "pre-training"
-        number, name = f"task {self.task + 1}", self.task_name(self.task)
+        return self.numbered_task(self.task)
+
+    def numbered_task(self, task: int) -> str:
+        """Returns "task 1/2 Korean", or "task 1/2" where the task has no name but its number."""
+        number, name = f"task {task + 1}", self.task_name(task)
         return f"{number}/{self.num_tasks}{f' {name}' if name not in ('', number) else ''}"
+
+    @property
+    def score_words(self) -> str:
+        """Returns what `score` is: "accuracy so far", or "accuracy before learning"; "" where there is none yet."""
+        if not np.isfinite(self.now).any() or (self.is_stream and math.isnan(self._so_far)):
+            return ""
+        return f"{self.info.score} {'so far' if self.seen or self.is_stream else 'before learning'}"
 
     def score(self) -> float:
         """Returns the mean over the tasks seen so far; over all tasks before any learning."""

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from metacl_run.core.errors import ConfigError
 from metacl_run.core.types import Params
-from metacl_run.models.network import Network
+from metacl_run.models.network import HEAD, Network
+from metacl_run.models.split_network import without_head
 
 Task: TypeAlias = int | Sequence[int] | np.ndarray | Tensor
 """The task of all inputs, or [N] of each; the first is 0."""
@@ -62,6 +65,35 @@ class Predictor(abc.ABC):
         Raises:
             ConfigError: the learner does not learn so.
         """
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Returns what the network is called with for examples [N, *input shape]. Default: the examples themselves.
+
+        Raises:
+            ConfigError: the network acts, so that an example is not what it sees.
+        """
+        if self.network.rollout is not None:
+            raise ConfigError(
+                "inputs: an example of this run describes a situation, in which the network acts: it sees observations that "
+                "follow from its own actions. outputs(x) gives what comes of them"
+            )
+        return x
+
+    def features(self, x: Tensor) -> Tensor:
+        """Computes the inputs of the network's head, [N, D], for examples [N, *input shape].
+
+        Raises:
+            ConfigError: the network has no head, or acts.
+        """
+        if HEAD not in self.module._modules:
+            groups = ", ".join(dict.fromkeys(name.split(".")[0] for name in self.params))
+            raise ConfigError(
+                f"features: {type(self.module).__name__} has no layer of the name 'head', whose inputs they are; it has "
+                f"{groups}. module() returns the network"
+            )
+        with torch.no_grad():
+            features: Tensor = self.network.part(without_head(self.module))(self.params, self.inputs(x))
+        return features
 
     @abc.abstractmethod
     def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:

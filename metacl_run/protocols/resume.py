@@ -47,7 +47,7 @@ def start_or_resume(
     state = fresh if content is None else TrainState.from_content(content)
     news = [*warnings, *(note for note in notes if note not in state.warnings)]
     for warning in news:
-        log.info("warning: %s", warning)  # into run.log; the terminal shows it with the results
+        log.info("warning: %s", warning)  # into run.log, once; the terminal shows it at every start, and with the results
     state.warnings += news
     state = context.ranks.from_first(state).to(context.gpu.torch_device)
     store.open_records(state.record_bytes)
@@ -122,7 +122,7 @@ def same_kernels(state: TrainState, device: torch.device) -> Iterator[None]:
             f"{'torch operations' if available == build.OFF else available}: its numbers are right, but from here on they may "
             "differ in the last digits from those of a run that was never interrupted"
         )
-        log.warning("%s", warning)
+        log.info("warning: %s", warning)
         state.warnings.append(warning)
     state.kernels = available
     yield

@@ -26,6 +26,8 @@ class Started(Protocol):
         units_per_task: int,
         chance: float | None,
         task_units: TaskLengths | None = None,
+        *,
+        warnings: Sequence[str],
     ) -> None:
         """Args:
         task_names: [R][T].
@@ -33,6 +35,7 @@ class Started(Protocol):
         units_per_task: of the longest task.
         chance: the score of a guess; None where it is not one number.
         task_units: units of each task; None: all have as many.
+        warnings: about the data and the computation, as far as they are known before the first unit.
         """
 
 

@@ -54,6 +54,8 @@ class RunInfo(NamedTuple):
     """The records of a run that is continued."""
     task_units: TaskLengths | None = None
     """Units of each part of the training; None: a part for each task, all with as many."""
+    warnings: Sequence[str] = ()
+    """What is known before the first unit of work; in the summary, too."""
 
     @property
     def total_units(self) -> int:

@@ -17,8 +17,10 @@ from metacl_run.core.files import write_text_atomically
 from metacl_run.sweeps.search import SPLIT, Search
 
 RESULTS = "search.json"
+DIVERGED = "diverged"
+"""The state of a trial whose loss was not finite."""
 SHOWN = 10
-"""Trials that are listed at the end, the best first."""
+"""Trials that are listed at the end, the best first, and after them as many that diverged."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class TrialEntry:
 
 
 def write_results(search: Search, trials: Sequence[TrialEntry]) -> None:
-    """Writes search.json, and prints the best trials and the command that tests the best."""
+    """Writes search.json, and prints the best trials, those that diverged, and the command that tests the best."""
     ranked = _ranked(search, trials)
     best = None
     if ranked:
@@ -77,7 +79,11 @@ def _table(search: Search, ranked: Sequence[TrialEntry], trials: Sequence[TrialE
     table.add_column(f"{search.metric} (validation)", justify="right")
     for dimension in search.dimensions:
         table.add_column(dimension.key, justify="right")
-    for trial in ranked[:SHOWN]:
+    diverged = [trial for trial in trials if trial.state == DIVERGED]
+    for trial in [*ranked[:SHOWN], *diverged[:SHOWN]]:
         settings = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
-        table.add_row(str(trial.trial), f"{trial.value:.4g}", *(escape(text) for text in settings))
+        score = DIVERGED if trial.value is None else f"{trial.value:.4g}"
+        table.add_row(str(trial.trial), score, *(escape(text) for text in settings))
+    if len(diverged) > SHOWN:
+        table.add_row("", f"{len(diverged) - SHOWN} more {DIVERGED}")
     return table

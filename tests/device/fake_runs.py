@@ -50,7 +50,7 @@ def run_on_fake_card(overrides: Sequence[str], gpu: Sequence[str] = (), total_me
             store=SilentWriter(),
             ranks=ALONE,
             stop_requested=lambda: False,
-            started=lambda *_: None,
+            started=lambda *_, **__: None,
         )
         patches = [mock.patch.object(owner, name, _counted(card, owner, name, phase)) for owner, name, phase in COUNTED]
         for patch in patches:

@@ -121,9 +121,59 @@ def test_a_unit_of_work_has_one_line_in_between(tmp_path: Path) -> None:
     said = PlainLines(view)
     train = {"kind": "train", "unit": 15, "task": 0, "wall_s": 11.0, "metrics": {"loss": [1.0, 3.0]}}
     probe = {"kind": "eval", "unit": 15, "task": 0, "row": None, "wall_s": 22.0, "accuracy": [[0.5, 0.2]] * 2}
-    assert said.after(train) == "task 1/2 Hebrew [old], meta-update 15/1000: loss 2, accuracy so far nan, - left"
+    assert said.after(train) == "task 1/2 Hebrew [old], meta-update 15/1000: loss 2, - left"
     assert said.after(probe) is None  # ten seconds later, but no work was done in between
     assert said.after({**train, "unit": 16, "wall_s": 23.0}) is not None
+
+
+def test_until_something_is_learned_the_score_is_the_one_before_learning(tmp_path: Path) -> None:
+    view = View(info_of(tmp_path, units_per_task=500))
+    said, terminal = PlainLines(view), Terminal(file=io.StringIO(), width=100, height=30)
+
+    def panel() -> str:
+        with terminal.capture() as captured:
+            terminal.print(LiveDisplay(terminal, view)._draw())
+        return captured.get()
+
+    train = {"kind": "train", "unit": 5, "task": 0, "wall_s": 11.0, "metrics": {"loss": [2.0, 2.0]}}
+    said.after({"kind": "eval", "unit": 0, "task": 0, "row": 0, "wall_s": 0.0, "accuracy": [[0.1, 0.3]] * 2})
+    line = said.after(train)
+    assert line is not None
+    assert "loss 2, accuracy before learning 0.200, " in line
+    assert re.search(r"accuracy before learning +0\.200", panel())
+    assert "so far" not in line + panel()
+    said.after({"kind": "eval", "unit": 6, "task": 0, "row": None, "wall_s": 12.0, "accuracy": [[0.5, 0.2]] * 2})
+    line = said.after({**train, "unit": 7, "wall_s": 30.0})
+    assert line is not None
+    assert "loss 2, accuracy so far 0.500, " in line
+    assert re.search(r"accuracy so far +0\.500", panel())
+    assert "before learning" not in line + panel()
+
+
+def test_a_task_without_a_name_of_its_own_is_named_once(tmp_path: Path) -> None:
+    record = {"kind": "eval", "unit": 4, "task": 0, "row": 1, "wall_s": 1.0, "accuracy": [[0.5, 0.2]] * 2}
+    second = {**record, "unit": 8, "task": 1, "row": 2, "tasks": [1], "accuracy": [[0.4]] * 2}
+    lines = PlainLines(View(info_of(tmp_path, task_names=[["task 1", "task 2"]] * 2)))
+    assert lines.after(record) == "after task 1/2: accuracy 0.500"
+    assert lines.after(second) == "after task 2/2: accuracy on it 0.400"
+    seeds_differ = PlainLines(View(info_of(tmp_path, task_names=[["a", "b"], ["b", "a"]])))
+    assert seeds_differ.after(record) == "after task 1/2: accuracy 0.500"
+
+
+@pytest.mark.parametrize("progress", ["plain", "rich", "none"])
+def test_warnings_come_before_the_first_unit_of_work(progress: str, tmp_path: Path) -> None:
+    out, warning = io.StringIO(), "50 of [100] classes fill no task and are left out"
+    terminal = Terminal(file=out, force_terminal=True, width=100, height=30, legacy_windows=False, no_color=True)
+    with Console(progress, terminal) as console:
+        console.started(info_of(tmp_path / "run", warnings=[warning]))
+        started = re.sub("\x1b[^m]*m", "", out.getvalue())
+        for record in records():
+            console.record(record)
+    assert started.count(f"warning: {warning}\n") == out.getvalue().count(warning) == (progress != "none")
+    if progress == "rich":
+        assert out.getvalue().index(warning) < out.getvalue().index("╭")  # above the panel
+    if progress == "plain":
+        assert re.search(rf"^\d\d:\d\d:\d\d  warning: {re.escape(warning)}$", started, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("width", "bars"), [(40, False), (60, False), (80, True), (120, True)])

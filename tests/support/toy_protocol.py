@@ -66,7 +66,7 @@ def toy_context(store: RunStore, stop_requested: Callable[[], bool] = lambda: Fa
     gpu: Any = SimpleNamespace(torch_device=torch.device("cpu"))
     parts: dict[str, Any] = {"algo": None, "model": None, "data": None, "pool": None, "insight": "none"}
     return RunContext(
-        **parts, gpu=gpu, seeds=[0, 1], store=store, ranks=ALONE, stop_requested=stop_requested, started=lambda *_: None
+        **parts, gpu=gpu, seeds=[0, 1], store=store, ranks=ALONE, stop_requested=stop_requested, started=lambda *_, **__: None
     )
 
 

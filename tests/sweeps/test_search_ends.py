@@ -13,7 +13,7 @@ from metacl_run.core.exit_status import FAILED
 from metacl_run.sweeps import search_command
 from metacl_run.sweeps.job import JobResult
 from metacl_run.sweeps.search import Search, SearchSettings, prepare
-from metacl_run.sweeps.search_results import write_results
+from metacl_run.sweeps.search_results import TrialEntry, write_results
 from tests.support.settings import TINY
 
 optuna = pytest.importorskip("optuna")
@@ -56,6 +56,28 @@ def test_the_results_have_the_settings_that_the_trials_had(tmp_path: Path, capsy
     assert "algo.outer_lr=0.3" in words
     assert not any("eval_split" in word for word in words)
     assert content["best"]["command"] in capsys.readouterr().out
+
+
+def test_trials_that_diverged_are_listed_with_their_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search = prepared(f"output_dir={tmp_path}", "algo.outer_lr=interval(0.001,100)")
+    search.folder.mkdir(parents=True)
+    rates = {1: 0.5, 2: 30.0, 3: 0.01, 4: 80.0}
+    values = {1: 0.25, 3: 0.75}
+    trials = [
+        TrialEntry(trial, "completed" if trial in values else "diverged", values.get(trial), {"algo.outer_lr": rate}, None)
+        for trial, rate in rates.items()
+    ]
+    running = TrialEntry(5, "running", None, {}, None)
+    write_results(search, [*trials, running])
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert rows == [["3", "0.75", "0.01"], ["1", "0.25", "0.5"], ["2", "diverged", "30"], ["4", "diverged", "80"]]
+    many = [TrialEntry(trial, "diverged", None, {"algo.outer_lr": 90.0 + trial}, None) for trial in range(1, 14)]
+    write_results(search, many)
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines() if "diverged" in line][1:]
+    assert len(rows) == 11
+    assert rows[-2:] == [["10", "diverged", "100"], ["3", "more", "diverged"]]
 
 
 def test_a_trial_whose_settings_are_being_chosen_is_no_trouble(tmp_path: Path) -> None:

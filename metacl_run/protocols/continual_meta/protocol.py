@@ -212,7 +212,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
                 log_every=self.log_every,
                 first=partial(first_learner, context, setup.initial_learners),
             )
-            context.started(task_names, state.unit, self.updates_per_task, chance)
+            context.started(task_names, state.unit, self.updates_per_task, chance, warnings=state.warnings)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             beside = self._adaptation(setup, engines.evaluate, progress, status)
             cost = training.cost(status)
@@ -244,7 +244,7 @@ class ContinualMeta(Protocol[EpisodeLearner, EpisodeStream, EpisodePool]):
         with same_kernels(state, context.gpu.torch_device):
             engine = evaluation_engine(setup, state, context.gpu, self.eval_episodes)
             scorer = FewShotScorer(setup, engine, self.eval_episodes)
-            context.started(task_names, state.unit, 1, chance)
+            context.started(task_names, state.unit, 1, chance, warnings=state.warnings)
             phase = FinalEvaluation(scorer=scorer, progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             beside = self._adaptation(setup, engine, progress, status)

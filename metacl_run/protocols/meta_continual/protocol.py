@@ -206,7 +206,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
                 first=partial(first_learner, context, setup.initial_learners),
             )
             meta_test = MetaTestPhase(self._plan(algo, data.objective), setup, progress, context.gpu.memory_bytes)
-            context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None)
+            context.started([["meta-training"] for _ in context.seeds], state.unit, updates, None, warnings=state.warnings)
             status = run_phases(progress, [training, meta_test], checkpoint_every=self.checkpoint_every)
             cost = training.cost(status)
         return replace(self._result(progress, status, data.objective), cost=cost)
@@ -240,7 +240,7 @@ class MetaContinual(Protocol[TrajectoryLearner, ConceptStream, ConceptPool]):
         progress = Progress(context=context, state=state, num_tasks=1, units_per_task=0)
         with same_kernels(state, setup.device):
             meta_test = MetaTestPhase(self._plan(context.algo, data.objective), setup, progress, context.gpu.memory_bytes)
-            context.started([["meta-training"] for _ in context.seeds], state.unit, 0, None)
+            context.started([["meta-training"] for _ in context.seeds], state.unit, 0, None, warnings=state.warnings)
             status = run_phases(progress, [meta_test], checkpoint_every=self.checkpoint_every)
         return self._result(progress, status, data.objective)
 

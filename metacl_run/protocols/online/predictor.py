@@ -47,6 +47,10 @@ class StreamPredictor(Predictor):
             "the run. Train module() further, or take a run under continual_meta or meta_continual"
         )
 
+    def inputs(self, x: Tensor) -> Tensor:
+        scale = self.input_scale()
+        return x if scale is None else scale.to(x.device).apply(x)
+
     def outputs(self, x: Tensor, *, together: bool = False, task: Task | None = None) -> Tensor:
         network, tasks = self.network, None
         if task is None and self.algo.needs_task:
@@ -61,9 +65,8 @@ class StreamPredictor(Predictor):
             masks = None if masks is None else masks.to(x.device)
             network = Network(network.module, network.ways, network.compute_dtype, masks, network.objective)
             tasks = self._tasks(task, len(x)).to(x.device)
-        scale = self.input_scale()
         with torch.no_grad():
-            return self.algo.predict(network, self.learned, x if scale is None else scale.to(x.device).apply(x), tasks)
+            return self.algo.predict(network, self.learned, self.inputs(x), tasks)
 
     def _tasks(self, task: Task, examples: int) -> Tensor:
         """Returns the task of every example, [N] int64. Raises ConfigError."""

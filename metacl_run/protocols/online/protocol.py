@@ -208,7 +208,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
                 log_every=self.log_every,
                 first=partial(first_learner, context, setup.initial_learners),
             )
-            context.started(task_names, state.unit, setup.units_per_task, chance, progress.task_units)
+            context.started(task_names, state.unit, setup.units_per_task, chance, progress.task_units, warnings=state.warnings)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
             for recorder in at_end if status == "completed" else ():
                 recorder.write()
@@ -230,7 +230,7 @@ class Online(Protocol[StreamLearner[Any], SampleStream, SamplePool]):
         progress = Progress(context=context, state=state, num_tasks=setup.num_tasks, units_per_task=1)
         chance = _chance(pool, context.data.count_outputs(), context.data.objective)
         with same_kernels(state, setup.device):
-            context.started(task_names, state.unit, 1, chance)
+            context.started(task_names, state.unit, 1, chance, warnings=state.warnings)
             phase = FinalEvaluation(scorer=self.scorer(setup, None), progress=progress)
             status = run_phases(progress, [phase], checkpoint_every=self.checkpoint_every)
             metrics = out_of_scope.metrics(setup, state.learner) if status == "completed" else {}

@@ -159,7 +159,7 @@ class Osaka(Protocol[TaskFreeLearner, RecurringStream, RecurringPool]):
                 log_every=self.log_every,
                 first=partial(first_learner, context, setup.initial_learners),
             )
-            context.started(task_names, state.unit, units, chance, TaskLengths.equal(1, units))
+            context.started(task_names, state.unit, units, chance, TaskLengths.equal(1, units), warnings=state.warnings)
             status = run_phases(progress, [training], checkpoint_every=self.checkpoint_every)
         metrics = {}
         if status == "completed":

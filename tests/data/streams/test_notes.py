@@ -1,4 +1,4 @@
-"""Notes on what a stream leaves out of the data; a run says each of them once."""
+"""Notes on what a stream leaves out of the data, and where a run says them."""
 
 from __future__ import annotations
 
@@ -37,12 +37,19 @@ def test_examples_beyond_the_smallest_class_are_noted(make: Callable[..., Any], 
     assert not make("image_folder", root=root, image_size=8, channels=1, test_classes=1, ways=2).load([0]).notes
 
 
-def test_a_run_says_every_note_once(
-    experiment: Callable[..., Experiment], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("progress", ["plain", "none"])
+def test_a_run_says_every_note_before_it_learns_and_with_its_results(
+    progress: str,
+    experiment: Callable[..., Experiment],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A run that goes on, too, since its terminal may be another; run.log has every note once."""
     root = noise_images(tmp_path / "images", [4, 6, 9, 5])
     (root / "class0" / "a.webp").write_bytes(b"")
     settings = ["data.num_tasks=2", "data.image_size=8", "data.test_examples=2", "algo.batch_size=2", f"data.root={root}"]
+    settings.append(f"progress={progress}")
     monkeypatch.delenv("METACL_CACHE")  # compiling the kernels takes seconds: share the user's cache
     monkeypatch.setattr(figures, "draw", lambda directory: None)  # they take seconds, and print nothing
     monkeypatch.setattr(report, "write", lambda directory: None)
@@ -62,4 +69,8 @@ def test_a_run_says_every_note_once(
     assert len(warnings) == len(expected)
     for text, warning in zip(expected, warnings, strict=True):
         assert text in warning
-        assert log.count(text) == terminal.count(text) == 1
+        assert log.count(text) == 1  # a run that goes on logs it no more
+        before, evaluated, after = terminal.partition("after task 1/2: ")
+        assert bool(evaluated) == (progress == "plain")
+        assert before.count(text) == 1  # of progress=none, with the results
+        assert after.count(text) == (progress == "plain")
