@@ -20,8 +20,8 @@ from metacl_run.core.errors import ConfigError, DataError, StorageError
 from metacl_run.experiment import run
 from metacl_run.protocols.training import TrainingPhase
 from metacl_run.reporting.report_stamp import is_drawn
+from metacl_run.storage.digested_file import write_digested
 from metacl_run.storage.listener import Listener, Logger, RunInfo
-from metacl_run.storage.store import _digest
 from metacl_run.storage.stored_run import StoredRun
 from tests.support.runs import assert_same_run, stop_after
 
@@ -210,7 +210,7 @@ def forge(path: Path, change: Callable[[Any], Any]) -> None:
     """Changes what a checkpoint holds and gives it the right digest."""
     content = torch.load(path, weights_only=True)["content"]
     content = change(content)
-    torch.save({"content": content, "digest": _digest(content)}, path)
+    write_digested(path, content)
 
 
 def without(name: str) -> Callable[[Any], Any]:

@@ -187,7 +187,6 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
     import errno
 
     from metacl_run.core.errors import StorageError
-    from metacl_run.storage import store
 
     built = experiment("protocol.checkpoint_every=0")
     saved, original = 0, torch.save
@@ -200,7 +199,7 @@ def test_a_full_disk_is_one_message_and_the_run_goes_on_later(
             raise OSError(errno.ENOSPC, "No space left on device")
         original(*arguments, **options)
 
-    monkeypatch.setattr(store.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     with pytest.raises(StorageError, match="the disk is full"):
         run(built)
     monkeypatch.undo()
