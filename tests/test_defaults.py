@@ -17,6 +17,8 @@ from metacl_run.experiment import run
 from tests.support.settings import FUNCTION_LEARNERS, WITH_KNOWN_TASKS
 from tests.support.variants import variants_are_slow
 
+LONG = ("reptile", "imaml", "cl_as_seq", "protonet_cl", "maml_rep", "oml_reptile")
+"""Those that take ten seconds or more at any size that shows what they learn: only in full."""
 FROZEN = ("finetune", "linear_probe", "ncm_few_shot", "ncm_cl")
 """Baselines whose network stays as it starts: they are what the others are compared with."""
 STREAM, EPISODES, SEQUENCES = (
@@ -64,14 +66,14 @@ def test_a_short_stream_is_learned(algo: str, experiment: Build) -> None:
     assert matrix[-1].mean() > matrix[0].mean() + 0.1
 
 
-@pytest.mark.parametrize("algo", variants_are_slow(EPISODES))
+@pytest.mark.parametrize("algo", variants_are_slow(name for name in EPISODES if name not in LONG))
 def test_a_few_meta_updates_beat_the_untrained_network(algo: str, experiment: Build) -> None:
     matrix = rows(experiment(f"algo={algo}", tiny=[*NO_PROBES, *FEW_EPISODES]))[0]
     assert matrix[-1].mean() > matrix[0].mean() + 0.02
 
 
 # ANML takes as long as all others together: below, in full.
-@pytest.mark.parametrize("algo", variants_are_slow(name for name in SEQUENCES if name != "anml"))
+@pytest.mark.parametrize("algo", variants_are_slow(name for name in SEQUENCES if name not in ("anml", *LONG)))
 def test_a_few_trajectories_beat_the_untrained_network(algo: str, experiment: Build) -> None:
     size = OWN.get(algo, ["model.channels=16"])
     common = [*NO_PROBES, *SHORT_SEQUENCES, *size]

@@ -53,6 +53,7 @@ def test_the_algorithm_without_its_pull_is_experience_replay() -> None:
     assert pulled[-1].mean() > pulled[0].mean() + 0.1
 
 
+@pytest.mark.slow
 def test_the_few_shot_learner_without_its_pull_is_maml() -> None:
     small = [
         "data.num_tasks=1",

@@ -19,6 +19,7 @@ LARGER = [*FEW_SHOT, "algo.meta_batch_size=8"]
 """A meta-batch large enough that its episodes are most of the memory."""
 
 
+@pytest.mark.slow
 def test_the_forecast_is_the_peak_of_the_allocator_and_graphs_share_the_budget(fake_run: Run) -> None:
     run = fake_run(LARGER, ["gpu.engine=vmap"])
     needed = run.forecast["train_mb"]

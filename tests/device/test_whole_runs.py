@@ -97,6 +97,7 @@ def test_the_tasks_are_evaluated_in_one_launch(fake_run: Run) -> None:
     assert run.phases["evaluation"].operations["graph"] == run.phases["evaluation"].calls == 3
 
 
+@pytest.mark.slow
 def test_conv4_launches_little(fake_run: Run) -> None:
     run = fake_run([*settings("maml"), "model=conv4", "model.blocks=4"])
     assert run.phases["graph of unit"].launches <= MOST_LAUNCHES_OF_CONV4
@@ -122,7 +123,7 @@ def test_every_algorithm(algo: str, engine: str, fake_run: Run) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true"],
+        [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true", "data.num_classes=16"],
         pytest.param(
             [*STREAM, "algo=er", "data=split_glyphs", "data.scenario=task", "seeds=[0,1,2]", "insight=light"],
             marks=pytest.mark.slow,

@@ -32,7 +32,7 @@ def without(values: Any, places: int | None) -> Any:
 
 
 @pytest.mark.parametrize("places", [1, None])
-@pytest.mark.parametrize("replicates", [1, 2, 3])
+@pytest.mark.parametrize("replicates", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", [*MEASURED, "metrics"])
 def test_a_run_with_numbers_that_are_not_finite_gets_its_report(
     name: str, replicates: int, places: int | None, make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch

@@ -161,7 +161,7 @@ def test_the_progress_stands_in_the_log_with_times(small: Callable[..., Experime
     assert said[1] == f"run directory {built.directory}"
     assert said[2].startswith("before learning: accuracy ")
     assert said.index("the same command goes on from meta-update 2/4") < said.index("continuing after meta-update 2/4")
-    assert said[-2].startswith("after task 1/1 task 1: accuracy ")
+    assert said[-2].startswith("after task 1/1: accuracy ")
     assert said[-1] == "completed"
 
 

@@ -146,6 +146,7 @@ def test_failed_retried_shown_and_locked_out_as_one_process_would_be(tmp_path: P
     assert_silent(second)
 
 
+@pytest.mark.slow
 def test_a_signal_to_any_rank_stops_all_and_the_same_command_continues(tmp_path: Path) -> None:
     work = [*FEW_SHOT, "protocol.updates_per_task=12", "protocol.eval_every=0"]
     for folder in ("stopped", "unbroken"):

@@ -75,7 +75,7 @@ def test_trials_that_diverged_are_listed_with_their_settings(tmp_path: Path, cap
     many = [TrialEntry(trial, "diverged", None, {"algo.outer_lr": 90.0 + trial}, None) for trial in range(1, 14)]
     write_results(search, many)
     printed = capsys.readouterr().out
-    rows = [line.split() for line in printed.splitlines() if "diverged" in line][1:]
+    rows = [line.split() for line in printed.splitlines() if line.split()[1:2] == ["diverged"] or "more diverged" in line]
     assert len(rows) == 11
     assert rows[-2:] == [["10", "diverged", "100"], ["3", "more", "diverged"]]
 
