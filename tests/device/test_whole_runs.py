@@ -123,7 +123,7 @@ def test_every_algorithm(algo: str, engine: str, fake_run: Run) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true", "data.num_classes=16"],
+        [*FEW_SHOT, "seeds=[0,1]", "insight=full", "data.shift=permute", "data.rotations=true", "data.num_classes=24"],
         pytest.param(
             [*STREAM, "algo=er", "data=split_glyphs", "data.scenario=task", "seeds=[0,1,2]", "insight=light"],
             marks=pytest.mark.slow,
