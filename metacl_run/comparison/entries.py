@@ -48,6 +48,7 @@ class Entry:
         kind: of the protocol.
         settings: by full keys, with the options of `CHOICES`, without `seeds` and `NO_METRIC`; JSON values.
         identity: the same for all runs that differ only in their seeds, in `NO_METRIC` and in what the run id ignores.
+        unused: settings of the config that the run id ignores, by full keys: the value of one that another run switches on.
         metrics: by name, a value for each seed; NaN where it was not reached.
         cost: of its training.
         error: why it diverged.
@@ -60,6 +61,7 @@ class Entry:
     seeds: tuple[int, ...]
     settings: dict[str, Any]
     identity: str
+    unused: dict[str, Any]
     metrics: dict[str, tuple[float, ...]]
     cost: RunCost
     error: str | None
@@ -135,10 +137,17 @@ def read_entry(directory: Path, table_size: str | None = None) -> Entry:
         seeds=seeds,
         settings=settings,
         identity=json.dumps([score, settings], sort_keys=True),
+        unused=_unused(run),
         metrics=metrics,
         cost=of_summary(run.summary),
         error=run.error,
     )
+
+
+def _unused(run: StoredRun) -> dict[str, Any]:
+    keys = (key.split(".", 1) for key in run.summary["without_effect"] if "." in key)
+    groups = ((group, name, run.config.get(group)) for group, name in keys)
+    return {f"{group}.{name}": node[name] for group, name, node in groups if isinstance(node, dict) and name in node}
 
 
 def _text(value: Any) -> str:

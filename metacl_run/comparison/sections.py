@@ -136,7 +136,8 @@ def _labels(group: Sequence[Configuration]) -> tuple[list[str], list[Settings]]:
             lengths = [key for key in in_section[i] if key not in own and _is_length(key, rows[i].get(key))]
             origin = [key for key in (EVALUATION_OF,) if key in rows[i]]
             keys = [*lengths, *origin, *(key for key in own if key not in origin)]
-            words[i] = [(key, rows[i].get(key)) for key in keys]
+            unused = group[i].entries[0].unused  # of a setting that another row switches on
+            words[i] = [(key, rows[i].get(key, unused.get(key))) for key in keys]
             others[i] = {key: rows[i].get(key) for key in in_section[i] if key not in keys}
     rounded, exact = (_joined(rows, words, digits) for digits in (DIGITS, None))
     return (rounded if len(set(rounded)) == len(set(exact)) else exact), others

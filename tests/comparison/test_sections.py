@@ -77,6 +77,14 @@ def test_a_shorter_run_does_not_go_for_a_full_one(run: Callable[..., Path]) -> N
     assert section.others["er protocol.updates_per_task=60"] == {}
 
 
+def test_a_setting_that_another_row_switches_on_has_its_own_value(run: Callable[..., Path]) -> None:
+    path = run("a", 0.7, algo__lr_schedule="constant") / "summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "without_effect": [*summary["without_effect"], "algo.lr_schedule"]}))
+    (section,) = sections(run("b", 0.8, algo__lr_schedule="cosine"))
+    assert list(section.configurations) == ["maml algo.lr_schedule=constant", "maml algo.lr_schedule=cosine"]
+
+
 def test_runs_that_record_their_training_more_often_are_of_one_row(run: Callable[..., Path]) -> None:
     run("a", 0.7, algo__replay=1, seeds=[0])
     (section,) = sections(run("b", 0.8, algo__replay=1, protocol__log_every=5, protocol__keep_states="tasks", seeds=[1]))
