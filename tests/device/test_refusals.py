@@ -30,6 +30,7 @@ def test_the_forecast_is_the_peak_of_the_allocator_and_graphs_share_the_budget(f
     assert halved.forecast["train_chunk"] == 4
 
 
+@pytest.mark.slow
 def test_one_episode_beyond_the_budget_is_computed_all_the_same(fake_run: Run) -> None:
     run = fake_run(FEW_SHOT, ["gpu.memory_gb=0.0001"])
     assert run.status == "completed"

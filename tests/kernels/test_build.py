@@ -53,6 +53,7 @@ def test_with_a_compiler_that_fails(tmp_path: Path) -> None:
     assert output(probe(CXX=false, METACL_CACHE=str(tmp_path))) == "torch"
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_cached(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert output(probe(METACL_CACHE=str(tmp_path / "file" / "cache"))) == "torch"
@@ -66,6 +67,7 @@ Path.home = home
 {PROBE}"""
 
 
+@pytest.mark.slow
 def test_without_a_home_folder() -> None:
     assert output(probe(HOMELESS, METACL_CACHE="", XDG_CACHE_HOME="")) == "torch"
 

@@ -68,7 +68,7 @@ def test_every_learner_of_the_protocol_is_stopped_below() -> None:
     assert {*ALGORITHMS, *BASELINES} == set(options_that_are("algo", TaskFreeLearner))
 
 
-@pytest.mark.parametrize("algo", [*ALGORITHMS, *variants_are_slow(BASELINES)])
+@pytest.mark.parametrize("algo", variants_are_slow([*ALGORITHMS, *BASELINES]))
 def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(algo: str, osaka: Callable[..., Experiment]) -> None:
     base = osaka(algo).output_dir
     unbroken, broken = (osaka(algo, "seeds=[0,1]", f"output_dir={base / name}") for name in ("unbroken", "broken"))
@@ -81,7 +81,7 @@ def test_stopped_between_two_steps_it_ends_bit_for_bit_as_the_unbroken_run(algo:
         assert np.array_equal(own, other)
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", variants_are_slow(ALGORITHMS))
 def test_a_seed_beside_others_has_the_numbers_that_it_has_alone(algo: str, osaka: Callable[..., Experiment]) -> None:
     together, alone = osaka(algo, "seeds=[0,3]", "gpu.precision=float64"), osaka(algo, "seeds=[3]", "gpu.precision=float64")
     assert run(together) == run(alone) == 0
