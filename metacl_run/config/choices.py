@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from metacl_run.config import commented_yaml
 from metacl_run.config.components import GROUPS, config_dir
-from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFile, OptionFiles, Written
-from metacl_run.core.errors import ConfigError, nearest, shown
+from metacl_run.config.option_files import GROUPS_TO_CHOOSE, OptionFile, OptionFiles, Written, no_such_option
+from metacl_run.core.errors import ConfigError
 
 
 def explicit_choices(words: Sequence[str]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def unknown_algo(name: str, words: Sequence[str], files: OptionFiles) -> str:
     except ConfigError:  # of another option, which is no reason to name no algorithm
         fitting = []
     where, known = (f" for {choice}", fitting) if fitting else ("", files.names("algo"))
-    return f"algo={shown(name)}: there is no such option.{nearest(name, known)} Options{where}: {', '.join(known)}"
+    return no_such_option("algo", name, known, where)
 
 
 def _kinds_chosen(words: Sequence[str], files: OptionFiles) -> tuple[str, set[str]]:

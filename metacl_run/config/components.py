@@ -111,12 +111,18 @@ def _types_of(cls: Any) -> Mapping[str, Any]:
     return {field.name: types[field.name] for field in dataclasses.fields(cls)}
 
 
+@functools.cache
+def _values_off(cls: Any) -> Mapping[str, Any]:
+    """The values of settings that came later (`bounds.added_setting`) where a config lacks them."""
+    return {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if "off" in field.metadata}
+
+
 def converted(cls: type, settings: Mapping[str, Any], group: str, *, but: str = "") -> tuple[dict[str, Any], list[str]]:
     """The values of a dataclass's fields (all `but` one) in their types, and a message for each that is missing or wrong. One
     that came later (`bounds.added_setting`) may be missing."""
     values: dict[str, Any] = {}
     mistakes = []
-    off = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if "off" in field.metadata}
+    off = _values_off(cls)
     for name, kind in setting_types(cls, group).items():
         if name == but:
             continue

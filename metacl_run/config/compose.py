@@ -30,11 +30,11 @@ from metacl_run.config.components import config_dir
 from metacl_run.config.debug import shorten
 from metacl_run.config.load import Experiment, load, run_config, value_fault
 from metacl_run.config.loggers import chosen_option
-from metacl_run.config.option_files import OptionFiles
+from metacl_run.config.option_files import OptionFiles, no_such_option
 from metacl_run.config.overrides import COMMAND_NODES, Parts, forced, grid, is_plain_name, is_setting, read
 from metacl_run.config.overrides import split as split_overrides
 from metacl_run.config.user_folder import make_importable
-from metacl_run.core.errors import ConfigError, UserError, nearest, shown
+from metacl_run.core.errors import ConfigError, UserError, shown
 
 CONFIG_NAME = "config"
 
@@ -278,7 +278,7 @@ def _no_such_option(error: MissingConfigException, user_folder: str | None, over
         extra = " Options of one's own come with --config-dir FOLDER."
     if group == "algo":
         return f"{unknown_algo(option, overrides, OptionFiles(user_folder))}.{extra}"
-    return f"{group}={shown(option)}: there is no such option.{nearest(option, options)} Options: {', '.join(options)}.{extra}"
+    return f"{no_such_option(group, option, options)}.{extra}"
 
 
 def _first_lines(error: Exception) -> str:

@@ -19,7 +19,7 @@ from metacl_run.config.components import setting_types
 from metacl_run.config.compose import compose_job, split
 from metacl_run.config.load import Experiment, TrainedRun, load
 from metacl_run.config.overrides import grid
-from metacl_run.config.run_identity import IGNORED_BY_RUN_ID, RUN_ID_LENGTH
+from metacl_run.config.run_identity import IGNORED_BY_RUN_ID, RUN_ID_LENGTH, without_effect
 from metacl_run.config.streams import with_stream
 from metacl_run.core.bounds import AtEvaluation
 from metacl_run.core.digest import hex_digest
@@ -99,17 +99,6 @@ def flat_keys(experiment: Experiment) -> list[str]:
     ]
 
 
-def _without_effect(experiment: Experiment) -> list[str]:
-    """Full keys of the settings that can change no result. One whose identity is a switch can, where it switches itself on."""
-    parts = [(group, getattr(experiment, group)) for group in MARKED]
-    return [
-        f"{group}.{field.name}"
-        for group, component in [*parts, ("data", experiment.data.source)]
-        for field in dataclasses.fields(component)
-        if field.metadata.get("identity") is False
-    ]
-
-
 def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], user_folder: str | None) -> Experiment:
     """The experiment as an evaluation, with an id that follows from the run's and its own."""
     digest = hex_digest(f"{trained.run_id} {experiment.run_id}", RUN_ID_LENGTH)
@@ -119,7 +108,7 @@ def _of(trained: TrainedRun, experiment: Experiment, overrides: Sequence[str], u
 def _refuse_what_was_learned(run: Experiment, keys: Sequence[str], *, has_other_data: bool) -> None:
     known = evaluation_settings(run)
     all_keys = [*flat_keys(run), *(f"data.{name}" for name in setting_types(type(run.data.source), "data"))]
-    free = [*known, *_without_effect(run)]
+    free = [*known, *without_effect({group: getattr(run, group) for group in MARKED})]
     messages = []
     for key in keys:
         group = key.partition(".")[0]

@@ -132,9 +132,7 @@ class OptionFiles:
         if key not in self._read:
             names = self.names(group)
             if name not in names:
-                raise ConfigError(
-                    f"{group}={shown(name)}: there is no such option.{nearest(name, names)} Options: {', '.join(names)}"
-                )
+                raise ConfigError(no_such_option(group, name, names))
             if name in children:
                 raise ConfigError(f"{group}/{name}.yaml: its defaults list leads back to the file itself")
             path = next(file for folder in self.folders if (file := folder / group / f"{name}.yaml").exists())
@@ -168,6 +166,11 @@ class OptionFiles:
                 **_streams(file, path.stem),
             },
         )
+
+
+def no_such_option(group: str, name: str, names: Sequence[str], subject: str = "") -> str:
+    """The message for an option that does not exist, with the options there are; `subject`: for what these are."""
+    return f"{group}={shown(name)}: there is no such option.{nearest(name, names)} Options{subject}: {', '.join(names)}"
 
 
 def first_sentence(prose: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metacl_run.config.components import GROUPS
@@ -33,12 +33,23 @@ def run_id(resolved: Mapping[str, Any], ignored: Sequence[str], fingerprint: str
 def ignored_by_run_id(parts: Mapping[str, Any]) -> list[str]:
     """Full keys of what cannot change the result: `IGNORED_BY_RUN_ID`, fields with metadata identity=False, and fields whose
     identity is the name of a switch that is off, so that runs without it have the id that they had before it existed."""
-    ignored = list(IGNORED_BY_RUN_ID)
-    for group in sorted(parts.keys() - set(IGNORED_BY_RUN_ID)):
-        components = [parts[group], *([parts[group].source] if group == "data" else [])]
-        fields = [(component, field) for component in components for field in dataclasses.fields(component)]
-        ignored += [f"{group}.{field.name}" for component, field in fields if not _identifies(component, field)]
-    return ignored
+    groups = sorted(parts.keys() - set(IGNORED_BY_RUN_ID))
+    fields = _fields({group: parts[group] for group in groups})
+    return [*IGNORED_BY_RUN_ID, *(key for key, component, field in fields if not _identifies(component, field))]
+
+
+def without_effect(parts: Mapping[str, Any]) -> list[str]:
+    """Full keys of the settings of components that can change no result. One whose identity is a switch can, where it switches
+    itself on."""
+    return [key for key, _, field in _fields(parts) if field.metadata.get("identity") is False]
+
+
+def _fields(parts: Mapping[str, Any]) -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
+    """Every setting of components by group: its full key, the component that has it, its field."""
+    for group, part in parts.items():
+        for component in (part, part.source) if group == "data" else (part,):
+            for field in dataclasses.fields(component):
+                yield f"{group}.{field.name}", component, field
 
 
 def _identifies(component: Any, field: dataclasses.Field[Any]) -> bool:

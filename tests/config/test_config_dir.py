@@ -152,9 +152,9 @@ def test_a_file_that_cannot_be_read_is_named(
     (tmp_path / "algo").mkdir()
     (tmp_path / "algo" / "mine.yaml").write_bytes(content)
     assert exit_status(["--config-dir", str(tmp_path), "algo=mine"]) == 1
-    said = capsys.readouterr().err
-    assert message in said
-    assert "Traceback" not in said
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def test_the_nearest_name_is_one_that_fits() -> None:
 @pytest.mark.parametrize("word", ["seeds=[1]", "data=nope", "protocol=nope", "data="])
 def test_all_are_named_where_nothing_says_what_fits(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(["--help", "algo=mamll", word]) == 1
-    said = capsys.readouterr().err
-    assert "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, " in said
-    assert "vr_mcl" in said
+    message = capsys.readouterr().err
+    assert "algo=mamll: there is no such option. Did you mean maml? Options: a_gem, " in message
+    assert "vr_mcl" in message
 
 
 def test_an_algorithm_of_ones_own_is_among_them(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_an_algorithm_of_ones_own_is_among_them(tmp_path: Path) -> None:
 
 def test_the_help_of_a_command_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(["--help", "algo=finetuning", "data=split_cifar100"]) == 1
-    said = capsys.readouterr().err
-    assert "algo=finetuning: there is no such option. Options for data=split_cifar100: a_gem, " in said
+    message = capsys.readouterr().err
+    assert "algo=finetuning: there is no such option. Options for data=split_cifar100: a_gem, " in message

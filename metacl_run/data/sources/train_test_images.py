@@ -39,13 +39,16 @@ class TrainTestImages(SplitImageSource):
 
     @property
     def origins(self) -> frozenset[str]:
-        base = data_root(self.root)
-        return frozenset({str((base / folder).resolve()) for folder in (self.train_folder, self.test_folder)})
+        return frozenset(self._folders())
 
     @property
     def test_origin(self) -> str:
+        return " ".join(self._folders())
+
+    def _folders(self) -> list[str]:
+        """The folders of the training part and of the test part, wherever the command is given."""
         base = data_root(self.root)
-        return " ".join(str((base / folder).resolve()) for folder in (self.train_folder, self.test_folder))
+        return [str((base / folder).resolve()) for folder in (self.train_folder, self.test_folder)]
 
     def parts(self) -> tuple[Catalogue, Catalogue]:
         train, test = self._listings()

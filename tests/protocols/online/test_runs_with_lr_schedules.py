@@ -41,7 +41,7 @@ def test_a_run_equals_plain_torch_with_a_scheduler_for_every_task(built: Callabl
     words = ["algo=sgd", "algo.momentum=0.9", "algo.lr=0.1", "algo.updates=2", *STEPS]
     trained = built(*words)
     assert run(trained) == 0
-    found = torch.load(trained.directory / "checkpoint.pt", weights_only=True)["content"]["learner"]["params"]
+    weights = torch.load(trained.directory / "checkpoint.pt", weights_only=True)["content"]["learner"]["params"]
     setup = StreamSetup.of(context_of(built(*words)), 2)
     assert list(setup.pass_units.lengths) == UNITS
     for replicate, initial in enumerate(setup.initial_params):
@@ -60,7 +60,7 @@ def test_a_run_equals_plain_torch_with_a_scheduler_for_every_task(built: Callabl
                 scheduler.step()
                 unit += 1
         for name, value in params.items():
-            torch.testing.assert_close(found[name][replicate], value.detach(), rtol=1e-8, atol=1e-10, msg=name)
+            torch.testing.assert_close(weights[name][replicate], value.detach(), rtol=1e-8, atol=1e-10, msg=name)
 
 
 @pytest.mark.parametrize("algo", ["er", "icarl"])
